@@ -1,0 +1,39 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// Two builds of one source. `swift build` and `swift test` are ordinary Swift. The shipped library is the same targets as
+// Embedded Swift in release: bindings/c/install.sh sets EFFERENT_EMBEDDED and EFFERENT_TABLES (the folder of
+// libswiftUnicodeDataTables.a) and uses its own --scratch-path.
+let embedded = Context.environment["EFFERENT_EMBEDDED"] != nil
+
+let swift: [SwiftSetting] = embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo"])] : []
+let native: [CXXSetting] = embedded ? [.unsafeFlags(["-O3", "-fno-exceptions", "-fno-rtti", "-ffunction-sections"])] : []
+let link: [LinkerSetting] = embedded
+  ? [.unsafeFlags([
+      "-L", Context.environment["EFFERENT_TABLES"] ?? ".", "-lswiftUnicodeDataTables", "-lm",
+      "-Xlinker", "-z", "-Xlinker", "defs", "-Xlinker", "--gc-sections",
+      "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CABI/exports.map"])]
+  : []
+
+let package = Package(
+  name: "efferent",
+  products: [.library(name: "efferent", type: .dynamic, targets: ["CABI"])],
+  traits: [.default(enabledTraits: ["Bridge"]), .trait(name: "Bridge", description: "ZeroMQ endpoints; needs libzmq")],
+  targets: [
+    .systemLibrary(name: "CEfferent", path: "include"),
+    .systemLibrary(name: "CZeroMQ", path: "Sources/Bridge/CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
+    .systemLibrary(name: "Platform", path: "Sources/Platform"),
+    .target(name: "Kernels", cxxSettings: native),
+    .target(name: "Onnx", dependencies: ["Platform"], swiftSettings: swift),
+    .target(name: "Graph", dependencies: ["Onnx", "Kernels", "Platform"], swiftSettings: swift),
+    .target(name: "Runtime", dependencies: ["Graph", "Onnx", "Kernels", "Platform"], swiftSettings: swift),
+    .target(
+      name: "Bridge",
+      dependencies: ["Runtime", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))],
+      exclude: ["CZeroMQ"], swiftSettings: swift),
+    .target(
+      name: "CABI",
+      dependencies: ["CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform", .target(name: "Bridge", condition: .when(traits: ["Bridge"]))],
+      exclude: ["exports.map"], swiftSettings: swift, linkerSettings: link),
+  ],
+  cxxLanguageStandard: .cxx17)
