@@ -1,0 +1,243 @@
+/* Efferent: an embeddable runtime that puts trained policies on robots.
+ *
+ *   bytes -> eff_policy (immutable) -> eff_session (mutable, one arena) -> step
+ *
+ * [RT]      real-time: no allocation, lock, system call or log; bounded time; returns a code and writes no message.
+ *           Functions without the mark may do all of these.
+ * Threads   a const handle may be used by many threads at once; a non-const handle by one caller at a time.
+ * Pointers  must not be NULL unless a name or a comment says "or_null". Arguments are borrowed for the call unless marked "kept".
+ * Handles   NULL, destroyed or foreign handles give EFF_E_ARGUMENT where this can be told (a magic word is checked on entry).
+ * Errors    a negative eff_status; what failed, what was found and what was expected is in eff_last_error().
+ * Structs   options start with struct_size, are filled by eff_..._default() and grow only at the end; zero means default.
+ */
+#ifndef EFFERENT_EFFERENT_H
+#define EFFERENT_EFFERENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#ifndef EFF_API
+#if defined(__GNUC__)
+#define EFF_API __attribute__((visibility("default")))
+#else
+#define EFF_API
+#endif
+#endif
+
+/* Callable from Swift code that is compiled under @_noLocks; nothing for other compilers. */
+#if defined(__swift__)
+#define EFF_RT __attribute__((swift_attr("@_noLocks")))
+#elif !defined(EFF_RT)
+#define EFF_RT
+#endif
+
+/* ---- version ---- */
+
+#define EFF_VERSION_MAJOR 0
+#define EFF_VERSION_MINOR 1
+#define EFF_VERSION_PATCH 0
+#define EFF_VERSION (EFF_VERSION_MAJOR * 10000 + EFF_VERSION_MINOR * 100 + EFF_VERSION_PATCH)
+
+/* EFF_VERSION of the library that is loaded. Any thread. */
+EFF_API int32_t eff_version(void);
+
+/* ---- status ---- */
+
+typedef int32_t eff_status; /* values are frozen, append only */
+enum {
+  EFF_OK = 0,
+  EFF_E_ARGUMENT = -1,     /* a NULL, a dead handle, a count or an index outside its range */
+  EFF_E_STATE = -2,        /* a call that this object does not offer in its present state or shape */
+  EFF_E_MEMORY = -3,       /* out of memory, or over a memory limit */
+  EFF_E_IO = -4,           /* a file or socket cannot be opened, read or written */
+  EFF_E_FORMAT = -5,       /* the bytes are not what they claim to be */
+  EFF_E_UNSUPPORTED = -6,  /* well-formed, but outside what this library runs */
+  EFF_E_SHAPE = -7,        /* shapes or types of a model, or of data given to it, do not fit together */
+  EFF_E_NUMERIC = -8,      /* a value that is not finite where one is needed */
+  EFF_E_TIMEOUT = -9,      /* nothing arrived in time */
+  EFF_E_MISMATCH = -10     /* two parts that must agree (layout, schema, names) do not */
+};
+
+/* Name of a status such as "EFF_E_SHAPE"; "EFF_E_UNKNOWN" for a code that is not listed. Any thread; static, never NULL. */
+EFF_API const char *eff_status_name(eff_status status);
+
+/* This thread's message of the last failed call that was not [RT]; "" before any. Valid until this thread's next failure. Never NULL. */
+EFF_API const char *eff_last_error(void);
+
+/* ---- log ---- */
+
+enum { EFF_LOG_DEBUG = 0, EFF_LOG_INFO = 1, EFF_LOG_WARNING = 2, EFF_LOG_ERROR = 3 };
+
+/* Sets the process-wide log function, or none with NULL (the default: Efferent prints nothing). `fn` is called from any thread that
+ * is not in an [RT] function, with levels of at least min_level; `text` is borrowed for the call. `user` is kept. Call before other threads start. */
+EFF_API void eff_set_log(void (*fn_or_null)(void *user, int32_t level, const char *text), void *user, int32_t min_level);
+
+/* ---- memory ---- */
+
+/* Source of weights and arenas. alloc returns NULL on failure; align is a power of two of at most 4096. Both kept while an object made with it lives. */
+typedef struct eff_allocator {
+  void *(*alloc)(void *user, size_t size, size_t align);
+  void (*free)(void *user, void *p, size_t size);
+  void *user;
+} eff_allocator;
+
+/* ---- tensors ---- */
+
+enum { EFF_MAX_RANK = 8 };
+
+/* Element types: the codes of ONNX TensorProto.DataType. */
+enum {
+  EFF_F32 = 1, EFF_U8 = 2, EFF_I8 = 3, EFF_U16 = 4, EFF_I16 = 5, EFF_I32 = 6, EFF_I64 = 7,
+  EFF_BOOL = 9, EFF_F16 = 10, EFF_F64 = 11, EFF_U32 = 12, EFF_U64 = 13, EFF_BF16 = 16
+};
+
+/* What an input or output is for.
+ * Input:  EFF_ROLE_OBSERVATION, or EFF_ROLE_STATE where the session carries it.
+ * Output: EFF_ROLE_ACTION (one), EFF_ROLE_STATE, or EFF_ROLE_AUX for all others (values, log-probabilities, constants). */
+enum { EFF_ROLE_OBSERVATION = 0, EFF_ROLE_ACTION = 1, EFF_ROLE_STATE = 2, EFF_ROLE_AUX = 3 };
+
+typedef struct eff_tensor_spec {
+  size_t struct_size;          /* set by the caller to sizeof(eff_tensor_spec) */
+  const char *name;            /* owned by the policy */
+  int32_t role, dtype, rank;   /* EFF_ROLE_..., EFF_F32..., 0 to EFF_MAX_RANK */
+  int32_t pair;                /* EFF_ROLE_STATE: index of the output (input) that belongs to this input (output); otherwise -1 */
+  int64_t shape[EFF_MAX_RANK]; /* shape of one row; entries from rank on are 0 */
+  size_t count;                /* elements of one row: product of shape */
+  size_t size;                 /* bytes of one row */
+} eff_tensor_spec;
+
+/* ---- policy: what a trainer exported, ready to run. Immutable, reference counted. ---- */
+
+typedef struct eff_policy eff_policy;
+
+typedef struct eff_dim_binding { const char *name; int64_t size; } eff_dim_binding;          /* symbolic dimension -> size, at least 1 */
+typedef struct eff_state_pair { const char *input, *output; } eff_state_pair;                /* recurrent state: output feeds input at the next step */
+typedef struct eff_constant_binding {                                                        /* input -> value fixed at load; the input disappears */
+  const char *input; int32_t dtype, rank; int64_t shape[EFF_MAX_RANK]; const void *data;     /* data is copied */
+} eff_constant_binding;
+
+typedef struct eff_policy_options {
+  size_t struct_size;
+  int32_t weights;                         /* storage of dense weights: EFF_F32 (default), EFF_F16, EFF_BF16 or EFF_I8 (scale per output) */
+  int32_t no_state;                        /* 1: recognize no recurrent state; every input is an observation */
+  const eff_dim_binding *dims;             size_t dim_count;      /* unbound leading (batch) dimensions are 1 */
+  const eff_constant_binding *constants;   size_t constant_count;
+  const eff_state_pair *states;            size_t state_count;    /* none: pairs are recognized by name and shape */
+  const eff_allocator *allocator;          /* or NULL */
+  size_t memory_limit;                     /* bound in bytes on weights and tensors while loading; 0: 4 GiB */
+  const char *folder;                      /* eff_policy_load_memory: folder of external data files, or NULL to refuse them */
+} eff_policy_options;
+
+/* Fills options with defaults. `struct_size` is sizeof(eff_policy_options) of the caller. Any thread. */
+EFF_API void eff_policy_options_default(eff_policy_options *options, size_t struct_size);
+
+/* Loads an ONNX file (opset 7 to 24). External data is read from the file's folder only. *out is NULL on failure; release it with
+ * eff_policy_release. Errors: EFF_E_IO, EFF_E_FORMAT, EFF_E_UNSUPPORTED, EFF_E_SHAPE, EFF_E_MEMORY, EFF_E_ARGUMENT. Any thread. */
+EFF_API eff_status eff_policy_load_file(const char *path, const eff_policy_options *options_or_null, eff_policy **out);
+
+/* The same from a buffer, which is borrowed for the call. */
+EFF_API eff_status eff_policy_load_memory(const void *bytes, size_t size, const eff_policy_options *options_or_null, eff_policy **out);
+
+/* Number of inputs (constants bound at load are not counted) and of outputs, in graph order. 0 for a dead handle. */
+EFF_API size_t eff_policy_input_count(const eff_policy *policy);
+EFF_API size_t eff_policy_output_count(const eff_policy *policy);
+
+/* Describes one input or output. EFF_E_ARGUMENT: index out of range, struct_size not set. */
+EFF_API eff_status eff_policy_input(const eff_policy *policy, size_t index, eff_tensor_spec *out);
+EFF_API eff_status eff_policy_output(const eff_policy *policy, size_t index, eff_tensor_spec *out);
+
+/* Index of a name, or -1. */
+EFF_API int64_t eff_policy_find_input(const eff_policy *policy, const char *name);
+EFF_API int64_t eff_policy_find_output(const eff_policy *policy, const char *name);
+
+/* Value of a metadata key, or NULL if absent; and the keys by index, NULL past the last. Owned by the policy. */
+EFF_API const char *eff_policy_metadata(const eff_policy *policy, const char *key);
+EFF_API const char *eff_policy_metadata_key(const eff_policy *policy, size_t index);
+
+/* Facts about the loaded model and its plan. */
+typedef struct eff_policy_info {
+  size_t struct_size;
+  int64_t opset, ir_version;        /* as declared by the file */
+  size_t parameter_count;           /* elements of floating-point weights */
+  size_t weight_bytes;              /* constants and packed weights held by the policy */
+  size_t arena_bytes;               /* arena of a session with one row */
+  size_t node_count, op_count;      /* nodes in the file; ops in the plan, after folding and fusion */
+  size_t state_count;               /* recurrent state pairs */
+  int64_t multiply_adds;            /* estimated multiply-add operations of one step of one row */
+  const char *isa;                  /* instruction set of the kernels: "sse2", "avx2", "avx512", "neon" or "naive" */
+  const char *producer;             /* as written by the exporter; "" if absent */
+} eff_policy_info;
+EFF_API eff_status eff_policy_describe(const eff_policy *policy, eff_policy_info *out);
+
+/* The ops of the plan in order, as text such as "dense [48 -> 512] elu"; NULL past the last. Owned by the policy. */
+EFF_API const char *eff_policy_op(const eff_policy *policy, size_t index);
+
+/* Adds a reference and returns the same handle; NULL gives NULL. Any thread. */
+EFF_API eff_policy *eff_policy_retain(eff_policy *policy);
+
+/* Gives a reference back; the last one frees the policy. NULL is fine. Sessions keep their own reference. Any thread. */
+EFF_API void eff_policy_release(eff_policy *policy);
+
+/* ---- session: one running instance. Up to max_rows independent robots (rows) in one arena. ---- */
+
+typedef struct eff_session eff_session;
+
+typedef struct eff_session_options {
+  size_t struct_size;
+  size_t max_rows;                 /* rows that one step may take; 0: 1 */
+  void *arena;                     /* kept: memory owned by the caller, aligned to 64 bytes, or NULL to allocate */
+  size_t arena_size;               /* bytes of arena; at least eff_session_arena_size() */
+  const eff_allocator *allocator;  /* or NULL; used where arena is NULL */
+  uint64_t seed;                   /* of the generator behind stochastic policies */
+} eff_session_options;
+
+EFF_API void eff_session_options_default(eff_session_options *options, size_t struct_size);
+
+/* Bytes that a session needs for its arena. */
+EFF_API eff_status eff_session_arena_size(const eff_policy *policy, const eff_session_options *options_or_null, size_t *out);
+
+/* Creates a session and retains the policy. Recurrent state starts at zero. *out is NULL on failure. */
+EFF_API eff_status eff_session_create(eff_policy *policy, const eff_session_options *options_or_null, eff_session **out);
+
+/* [RT] The common case: reads observation [rows, observation count], runs, writes action [rows, action count]; recurrent state is carried.
+ * For policies with exactly one observation input and one action output, both f32 (EFF_E_STATE otherwise). 1 <= rows <= max_rows (EFF_E_ARGUMENT). */
+EFF_API EFF_RT eff_status eff_session_step(eff_session *session, size_t rows, const float *observation, float *action);
+
+/* [RT] Memory of input `index`, [max_rows, count], aligned to 64 bytes, to be written before eff_session_run; NULL for a bad index.
+ * The address is fixed, but for recurrent state, where it changes with every run: writing there overrides the carried state. */
+EFF_API EFF_RT void *eff_session_input(eff_session *session, size_t index);
+
+/* [RT] Runs rows rows, for any number and type of inputs and outputs. Inputs keep their values. */
+EFF_API EFF_RT eff_status eff_session_run(eff_session *session, size_t rows);
+
+/* [RT] Memory of output `index`, [max_rows, count], valid until the next run; NULL for a bad index. */
+EFF_API EFF_RT const void *eff_session_output(const eff_session *session, size_t index);
+
+/* [RT] Clears the recurrent state of one row, or of all rows with -1. */
+EFF_API EFF_RT eff_status eff_session_reset(eff_session *session, int64_t row);
+
+/* [RT] Touches what the next step will read (weights, ops, arena), so that a step after a pause finds a warm cache. */
+EFF_API EFF_RT eff_status eff_session_prewarm(eff_session *session);
+
+/* Offers a policy with the same plan (other weights): adopted by one atomic exchange at the beginning of the next step or run, with
+ * recurrent state kept. One thread besides the stepping thread may call this and eff_session_reclaim. EFF_E_MISMATCH: another plan, naming the
+ * first difference. EFF_E_STATE: two swaps are waiting already to be adopted and reclaimed. */
+EFF_API eff_status eff_session_swap(eff_session *session, eff_policy *next);
+
+/* Frees what adopted swaps have retired. */
+EFF_API eff_status eff_session_reclaim(eff_session *session);
+
+/* Frees the session; NULL is fine. A caller's arena is no longer used. */
+EFF_API void eff_session_destroy(eff_session *session);
+
+#ifdef __cplusplus
+}
+#endif
+
+#include "learner.h"
+
+#endif
