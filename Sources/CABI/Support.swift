@@ -1,0 +1,34 @@
+import CEfferent
+import Onnx
+import Platform
+
+/// Runs the body of a C function that is not [RT]: a failure becomes a status and this thread's last message.
+func report(_ body: () throws(Failure) -> Void) -> eff_status {
+  do {
+    try body()
+    return eff_status(EFF_OK)
+  } catch {
+    setMessage(error.message)
+    return error.reason.rawValue
+  }
+}
+
+/// Stores a message for `eff_last_error`, cut at a character boundary to fit.
+func setMessage(_ text: String) {
+  let buffer = eff_message()!
+  var count = 0
+  let limit = Int(EFF_MESSAGE_SIZE) - 1
+  for byte in text.utf8 {
+    if count == limit { break }
+    buffer[count] = CChar(bitPattern: byte)
+    count += 1
+  }
+  if count == limit {
+    while count > 0 && UInt8(bitPattern: buffer[count - 1]) & 0xC0 == 0x80 { count -= 1 }
+    if count > 0 && UInt8(bitPattern: buffer[count - 1]) >= 0xC0 { count -= 1 }
+  }
+  buffer[count] = 0
+}
+
+/// The Swift string of a C string.
+func text(_ c: UnsafePointer<CChar>) -> String { String(cString: c) }
