@@ -1,1 +1,44 @@
 #include "kernels.h"
+
+static const char *const names[EFF_ISA_COUNT] = {"naive", "sse2", "avx2", "avx512", "neon"};
+
+static bool same(const char *a, const char *b) {
+  while (*a && *a == *b) a++, b++;
+  return *a == *b;
+}
+
+extern "C" {
+
+int32_t eff_isa_supported(int32_t level) {
+  switch (level) {
+    case EFF_ISA_NAIVE: return 1;
+#if defined(__x86_64__)
+    case EFF_ISA_SSE2: return 1;
+    case EFF_ISA_AVX2:
+      __builtin_cpu_init();
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+    case EFF_ISA_AVX512:
+      return eff_isa_supported(EFF_ISA_AVX2) && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#elif defined(__aarch64__)
+    case EFF_ISA_NEON: return 1;
+#endif
+    default: return 0;
+  }
+}
+
+int32_t eff_isa_best(void) {
+  for (int32_t level = EFF_ISA_COUNT - 1; level > 0; level--)
+    if (eff_isa_supported(level)) return level;
+  return EFF_ISA_NAIVE;
+}
+
+const char *eff_isa_name(int32_t level) { return level >= 0 && level < EFF_ISA_COUNT ? names[level] : nullptr; }
+
+int32_t eff_isa_parse(const char *name) {
+  for (int32_t level = 0; name && level < EFF_ISA_COUNT; level++)
+    if (same(name, names[level])) return level;
+  return -1;
+}
+
+}  // extern "C"
