@@ -7,12 +7,12 @@ import PackageDescription
 let embedded = Context.environment["EFFERENT_EMBEDDED"] != nil
 
 let swift: [SwiftSetting] = embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo"])] : []
-let native: [CXXSetting] = embedded ? [.unsafeFlags(["-O3", "-fno-exceptions", "-fno-rtti", "-ffunction-sections"])] : []
+let native: [CXXSetting] = embedded ? [.unsafeFlags(["-O3", "-fno-exceptions", "-fno-rtti", "-ffunction-sections", "-fvisibility=hidden"])] : []
 let link: [LinkerSetting] = embedded
   ? [.unsafeFlags([
       "-L", Context.environment["EFFERENT_TABLES"] ?? ".", "-lswiftUnicodeDataTables", "-lm",
       "-Xlinker", "-z", "-Xlinker", "defs", "-Xlinker", "--gc-sections",
-      "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CABI/exports.map"])]
+      "-Xlinker", "-soname=libefferent.so.0", "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CABI/exports.map"])]
   : []
 
 let package = Package(
