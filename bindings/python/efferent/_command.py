@@ -1,0 +1,157 @@
+"""The commands, with typer and rich."""
+import json
+from pathlib import Path
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from . import Error, Policy, version
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Runs trained policies.")
+console = Console(highlight=False)
+
+File = typer.Argument(..., exists=True, dir_okay=False, help="an ONNX file")
+Dims = typer.Option([], "--dim", metavar="NAME=SIZE", help="size of a symbolic dimension")
+Weights = typer.Option("f32", help="storage of dense weights: f32, f16, bf16 or i8")
+
+
+@app.callback(invoke_without_command=True)
+def common(show_version: bool = typer.Option(False, "--version", help="version of the library")):
+    if show_version:
+        console.print(version())
+        raise typer.Exit()
+
+
+def load(file, dim, weights):
+    dims = {}
+    for text in dim:
+        name, _, size = text.partition("=")
+        if not name or not size.isdigit():
+            fail(f"--dim {text}: expected NAME=SIZE")
+        dims[name] = int(size)
+    try:
+        return Policy(file, dims=dims, weights=weights), dims
+    except Error as e:
+        fail(e)
+
+
+def fail(reason):
+    label = f"{reason.status}: " if isinstance(reason, Error) else ""
+    Console(stderr=True, highlight=False).print(f"error: {label}{reason}", style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+@app.command()
+def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims, weights: str = Weights):
+    """Show the inputs, outputs, metadata and plan of a policy."""
+    policy, _ = load(file, dim, weights)
+    info = vars(policy.info)
+
+    def described(t):
+        return {"name": t.name, "shape": list(t.shape), "dtype": t.type, "role": t.role}
+
+    facts = {
+        "file": str(file), **info, "inputs": [described(t) for t in policy.inputs], "outputs": [described(t) for t in policy.outputs],
+        "state": policy.state, "metadata": policy.metadata, "ops": policy.ops,
+    }
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+
+    console.print(f"{file}: opset {info['opset']}, {info['producer'] or 'unknown producer'}", markup=False)
+    console.print(f"{info['parameter_count']:,} parameters, {info['multiply_adds']:,} multiply-adds per step, {info['node_count']} nodes -> "
+                  f"{info['op_count']} ops ({info['isa']})")
+    console.print(f"{info['weight_bytes']:,} bytes of weights, {info['arena_bytes']:,} bytes of arena per session")
+    table = Table("", "name", "type", "shape of one row", "role", box=None, pad_edge=False, header_style="bold")
+    for kind, tensors in (("input", policy.inputs), ("output", policy.outputs)):
+        for t in tensors:
+            role = t.role
+            if t.role == "state":
+                role += f" {'->' if kind == 'input' else '<-'} {(policy.outputs if kind == 'input' else policy.inputs)[t.pair].name}"
+            table.add_row(kind, t.name, t.type, str(list(t.shape)), role)
+    console.print(table)
+    if policy.metadata:
+        console.print("\nmetadata", style="bold")
+        for key, value in policy.metadata.items():
+            console.print(f"  {key}: {value if len(value) < 200 else value[:200] + f'... ({len(value)} characters)'}", markup=False)
+    console.print("\nplan", style="bold")
+    for i, op in enumerate(policy.ops):
+        console.print(f"  {i:3} {op}", markup=False)
+
+
+@app.command()
+def check(file: Path = File, against: str = typer.Option("onnxruntime", help="the reference runtime"), samples: int = typer.Option(64, min=1),
+          seed: int = 0, tolerance: float = typer.Option(2e-5, help="largest allowed difference, times 1 + |y|"), dim: list[str] = Dims, weights: str = Weights):
+    """Compare a policy with onnxruntime on random and extreme inputs, one sequence of steps with the recurrent state carried."""
+    if against != "onnxruntime":
+        fail(f"--against {against}: expected onnxruntime")
+    try:
+        import onnxruntime
+    except ImportError:
+        fail("onnxruntime is not installed: pip install 'efferent[check]'")
+    policy, dims = load(file, dim, weights)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    reference = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    session = policy.session()
+    state = {t.name: np.zeros(t.shape, t.dtype) for t in policy.inputs if t.role == "state"}
+    worst = {t.name: (0.0, 0.0, 0) for t in policy.outputs}
+    try:
+        for step, inputs in enumerate(_samples(policy, samples, seed)):
+            expected = dict(zip([o.name for o in reference.get_outputs()], reference.run(None, {**inputs, **state})))
+            found = session.run(inputs)
+            for name, y in found.items():
+                reference_y = np.asarray(expected[name])
+                if reference_y.shape != y.shape:
+                    fail(f"output '{name}' has shape {y.shape}, onnxruntime gives {reference_y.shape}")
+                difference, relative = _difference(y, reference_y)
+                if relative >= worst[name][1]:
+                    worst[name] = (difference, relative, step)
+            for i, o in policy.state.items():
+                state[i] = expected[o]
+    except Error as e:
+        fail(e)
+    table = Table("output", "largest difference", "over 1 + |y|", "at step", "", box=None, pad_edge=False, header_style="bold")
+    good = True
+    for t in policy.outputs:
+        difference, relative, step = worst[t.name]
+        ok = relative <= tolerance
+        good &= ok
+        table.add_row(t.name, f"{difference:.3g}", f"{relative:.3g}", str(step), "[green]same" if ok else "[red]differs")
+    console.print(f"{samples} steps against onnxruntime {onnxruntime.__version__}, tolerance {tolerance:g} (1 + |y|), weights {weights}")
+    console.print(table)
+    raise typer.Exit(0 if good else 1)
+
+
+def _samples(policy, count, seed):
+    """Random observations of growing scale; the first ones are all zero, all one, all minus one and large."""
+    rng = np.random.default_rng(seed)
+    for i in range(count):
+        inputs = {}
+        for t in policy.inputs:
+            if t.role == "state":
+                continue
+            if t.dtype.kind == "b":
+                value = rng.random(t.shape) < 0.5
+            elif t.dtype.kind in "iu":
+                value = rng.integers(0, 2, t.shape)
+            elif i < 5:
+                value = np.full(t.shape, (0.0, 1.0, -1.0, 100.0, -100.0)[i])
+            else:
+                value = rng.normal(size=t.shape) * 10.0 ** rng.uniform(-2, 1)
+            inputs[t.name] = np.asarray(value).astype(t.dtype)
+        yield inputs
+
+
+def _difference(found, expected):
+    """Largest |found - expected|, and the same over 1 + |expected|."""
+    if found.size == 0:
+        return 0.0, 0.0
+    a, b = found.astype(np.float64), expected.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        d = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+        d = np.where(np.isnan(d), np.inf, d)
+        return float(d.max()), float((d / (1 + np.where(np.isfinite(b), np.abs(b), 0))).max())

@@ -1,0 +1,90 @@
+"""Finds libefferent, binds the functions of the table, and turns statuses into exceptions."""
+import ctypes
+import os
+from pathlib import Path
+
+from . import _table
+from .errors import FileError, StateError, UnsupportedError, error
+
+NAME = "libefferent.so"
+
+
+def candidates():
+    """Where the library is looked for, in order."""
+    if chosen := os.environ.get("EFFERENT_LIBRARY"):
+        return [chosen]
+    here = Path(__file__).resolve().parent
+    return [str(p) for p in (here / NAME, here.parents[2] / ".build/prefix/lib" / NAME) if p.exists()] + [NAME + ".0"]
+
+
+def _load():
+    tried = []
+    for path in candidates():
+        try:
+            return ctypes.CDLL(path), path
+        except OSError as e:
+            tried.append(f"  {path}: {e}")
+    raise FileError("libefferent was not found:\n" + "\n".join(tried) + "\nInstall it with `pip install ./bindings/python`, or set EFFERENT_LIBRARY.")
+
+
+class Library:
+    """The functions of libefferent as attributes, loaded at first use."""
+
+    def __init__(self):
+        self._loaded = None
+        self.path = None
+
+    def __getattr__(self, name):
+        if name not in _table.FUNCTIONS:
+            raise AttributeError(name)
+        if self._loaded is None:
+            self._loaded, self.path = _load()
+        try:
+            function = getattr(self._loaded, name)
+        except AttributeError:
+            raise UnsupportedError(f"{self.path} has no function {name}: it was built without that part") from None
+        function.restype, function.argtypes = _table.FUNCTIONS[name]
+        setattr(self, name, function)
+        return function
+
+
+lib = Library()
+
+
+def check(status):
+    """Raises the exception of a negative status, with this thread's last message."""
+    if status < 0:
+        raise error(status, lib.eff_last_error().decode("utf-8", "replace"))
+
+
+def check_rt(status, what):
+    """The same for an [RT] function, which leaves no message: `what` says what was tried."""
+    if status < 0:
+        raise error(status, f"{what}: {lib.eff_status_name(status).decode()}")
+
+
+def version():
+    """The version of the loaded library, such as "0.1.0"."""
+    v = lib.eff_version()
+    return f"{v // 10000}.{v // 100 % 100}.{v % 100}"
+
+
+class Handle:
+    """Owns one C handle and destroys it once."""
+
+    def __init__(self, pointer, destroy, what):
+        self._pointer, self._destroy, self._what = pointer, destroy, what
+
+    @property
+    def value(self):
+        if self._pointer is None:
+            raise StateError(f"this {self._what} is closed")
+        return self._pointer
+
+    def close(self):
+        pointer, self._pointer = self._pointer, None
+        if pointer is not None:
+            self._destroy(pointer)
+
+    def __del__(self):
+        self.close()

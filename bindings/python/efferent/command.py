@@ -1,0 +1,16 @@
+"""The command line: efferent inspect | check."""
+import importlib.util
+import sys
+
+
+def main():
+    missing = [name for name in ("typer", "rich") if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.exit(f"the command line needs {' and '.join(missing)}: pip install 'efferent[command]'")
+    from ._command import app
+
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Policy: what a trainer exported, ready to run."""
+import ctypes
+import os
+from ctypes import byref, c_void_p
+from types import SimpleNamespace
+from typing import NamedTuple
+
+import numpy as np
+
+from ._library import Handle, check, lib
+from ._table import MAX_RANK, eff_constant_binding, eff_dim_binding, eff_policy_info, eff_policy_options, eff_state_pair, eff_tensor_spec
+from .errors import ArgumentError
+
+ROLES = ("observation", "action", "state", "aux")
+
+# name in the C header (lower case) -> code, numpy type; numpy has no bfloat16: its bits travel as uint16
+TYPES = {
+    "f32": (1, np.float32), "u8": (2, np.uint8), "i8": (3, np.int8), "u16": (4, np.uint16), "i16": (5, np.int16), "i32": (6, np.int32),
+    "i64": (7, np.int64), "bool": (9, np.bool_), "f16": (10, np.float16), "f64": (11, np.float64), "u32": (12, np.uint32), "u64": (13, np.uint64),
+    "bf16": (16, np.uint16),
+}
+NAMES = {code: name for name, (code, _) in TYPES.items()}
+CODES = {np.dtype(kind): code for name, (code, kind) in TYPES.items() if name != "bf16"}
+WEIGHTS = ("f32", "f16", "bf16", "i8")
+
+
+class Tensor(NamedTuple):
+    """An input or an output. `shape` is that of one row; `dtype` is a numpy dtype; `type` is its name in the C header (bf16 has the dtype uint16)."""
+
+    name: str
+    shape: tuple
+    dtype: np.dtype
+    role: str
+    type: str
+    index: int
+    pair: int  # role "state": index of the output (input) that belongs to this input (output); otherwise -1
+
+    def __repr__(self):
+        return f"{self.name} {self.type}{list(self.shape)} {self.role}"
+
+
+class Tensors(tuple):
+    """Inputs or outputs in graph order; [] takes an index or a name."""
+
+    def __getitem__(self, key):
+        return self.find(key) if isinstance(key, str) else tuple.__getitem__(self, key)
+
+    @property
+    def names(self):
+        return [t.name for t in self]
+
+    def find(self, name, what="tensor"):
+        for tensor in self:
+            if tensor.name == name:
+                return tensor
+        raise ArgumentError(f"{what} '{name}' does not exist, expected one of {', '.join(self.names) or 'none'}")
+
+
+class Policy:
+    """An immutable policy, loaded from an ONNX file (a path) or from its bytes.
+
+    dims       {"batch": 1}: sizes of symbolic dimensions; unbound leading dimensions are 1
+    constants  {"axes": array}: values of inputs that are fixed at load; these inputs disappear
+    state      {"h_in": "h_out"}: recurrent state; recognized by name and shape where left out; {} for none
+    weights    storage of dense weights: "f32", "f16", "bf16" or "i8"
+    folder     for bytes: the folder of external data files
+    memory_limit  bound in bytes on weights and tensors while loading; 0 for 4 GiB
+    """
+
+    def __init__(self, path, dims=None, constants=None, state=None, weights="f32", *, folder=None, memory_limit=0):
+        options = eff_policy_options()
+        lib.eff_policy_options_default(byref(options), ctypes.sizeof(options))
+        kept = []  # what options points to, until the load is over
+        if weights not in WEIGHTS:
+            raise ArgumentError(f"weights is {weights!r}, expected one of {', '.join(WEIGHTS)}")
+        options.weights = TYPES[weights][0]
+        options.memory_limit = memory_limit
+        if dims:
+            options.dims = (eff_dim_binding * len(dims))(*[(str(k).encode(), int(v)) for k, v in dims.items()])
+            options.dim_count = len(dims)
+        if constants:
+            options.constants = (eff_constant_binding * len(constants))(*[_constant(k, v, kept) for k, v in constants.items()])
+            options.constant_count = len(constants)
+        if state:
+            options.states = (eff_state_pair * len(state))(*[(str(k).encode(), str(v).encode()) for k, v in state.items()])
+            options.state_count = len(state)
+        options.no_state = int(state is not None and not state)
+        if folder is not None:
+            options.folder = os.fsencode(folder)
+
+        made = c_void_p()
+        if isinstance(path, (bytes, bytearray, memoryview)):
+            data = np.frombuffer(path, np.uint8)
+            self.path = None
+            check(lib.eff_policy_load_memory(data.ctypes.data, data.size, byref(options), byref(made)))
+        else:
+            self.path = os.fspath(path)
+            encoded = os.fsencode(self.path)
+            if b"\0" in encoded:
+                raise ArgumentError(f"path {self.path!r} has a NUL byte in it")
+            check(lib.eff_policy_load_file(encoded, byref(options), byref(made)))
+        self._handle = Handle(made.value, lib.eff_policy_release, "policy")
+        self.inputs = Tensors(self._spec(lib.eff_policy_input, i) for i in range(lib.eff_policy_input_count(made)))
+        self.outputs = Tensors(self._spec(lib.eff_policy_output, i) for i in range(lib.eff_policy_output_count(made)))
+
+    def _spec(self, describe, index):
+        spec = eff_tensor_spec.sized()
+        check(describe(self._handle.value, index, byref(spec)))
+        kind = NAMES[spec.dtype]
+        shape = tuple(spec.shape[: spec.rank])
+        return Tensor(spec.name.decode(), shape, np.dtype(TYPES[kind][1]), ROLES[spec.role], kind, index, spec.pair)
+
+    @property
+    def metadata(self):
+        """Metadata of the file, {key: value}."""
+        return {k: lib.eff_policy_metadata(self._handle.value, k.encode()).decode() for k in _texts(lib.eff_policy_metadata_key, self._handle.value)}
+
+    @property
+    def info(self):
+        """Facts about the model and its plan, as in eff_policy_info: opset, ir_version, parameter_count, weight_bytes, arena_bytes, node_count,
+        op_count, state_count, multiply_adds, isa, producer."""
+        info = eff_policy_info.sized()
+        check(lib.eff_policy_describe(self._handle.value, byref(info)))
+        values = {name: getattr(info, name) for name, _ in info._fields_ if name != "struct_size"}
+        return SimpleNamespace(**{k: (v or b"").decode() if k in ("isa", "producer") else v for k, v in values.items()})
+
+    @property
+    def ops(self):
+        """The ops of the plan in order, as text such as "dense [48 -> 512] elu"."""
+        return _texts(lib.eff_policy_op, self._handle.value)
+
+    @property
+    def state(self):
+        """Recurrent state that sessions carry, {input: output}."""
+        return {t.name: self.outputs[t.pair].name for t in self.inputs if t.role == "state"}
+
+    def session(self, rows=1, seed=0):
+        """A running instance for up to `rows` independent robots."""
+        from .session import Session
+
+        return Session(self, rows, seed)
+
+    def close(self):
+        """Gives the policy back now; sessions keep it alive for themselves."""
+        self._handle.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __repr__(self):
+        return f"Policy({self.path or 'bytes'}: {', '.join(map(repr, self.inputs))} -> {', '.join(map(repr, self.outputs))})"
+
+
+def _texts(function, handle):
+    found = []
+    while (text := function(handle, len(found))) is not None:
+        found.append(text.decode("utf-8", "replace"))
+    return found
+
+
+def _constant(name, value, kept):
+    array = np.ascontiguousarray(value)
+    if np.ndim(value) == 0:
+        array = array.reshape(())
+    if array.dtype not in CODES:
+        raise ArgumentError(f"constant '{name}' is {array.dtype}, expected one of {', '.join(str(d) for d in CODES)}")
+    if array.ndim > MAX_RANK:
+        raise ArgumentError(f"constant '{name}' has rank {array.ndim}, expected at most {MAX_RANK}")
+    kept.append(array)
+    shape = (ctypes.c_int64 * MAX_RANK)(*array.shape)
+    return str(name).encode(), CODES[array.dtype], array.ndim, shape, array.ctypes.data

@@ -1,0 +1,216 @@
+"""Session: one running instance of a policy, up to `rows` independent robots in one arena."""
+import ctypes
+from ctypes import byref, c_size_t, c_void_p
+
+import numpy as np
+
+from ._library import Handle, check, check_rt, lib
+from ._table import eff_session_options
+from .errors import ArgumentError, ShapeError, StateError
+
+# Forms of an array for a tensor of row shape `shape`:
+EXACT = "exact"        # shape                   one row
+ROWS = "rows"          # (rows, *shape)
+SHORT = "short"        # (rows, *shape[1:])      where shape[0] is 1: a leading batch axis of one makes room for the rows
+DROPPED = "dropped"    # shape[1:]               where shape[0] is 1: one row
+
+
+class Session:
+    """Made by `Policy.session`. Recurrent state starts at zero and is carried from step to step. One caller at a time."""
+
+    def __init__(self, policy, rows=1, seed=0):
+        if rows < 1:
+            raise ArgumentError(f"rows is {rows}, expected at least 1")
+        self.policy, self.rows = policy, int(rows)
+        options = eff_session_options()
+        lib.eff_session_options_default(byref(options), ctypes.sizeof(options))
+        options.max_rows, options.seed = self.rows, int(seed) & (2**64 - 1)
+        size = c_size_t()
+        check(lib.eff_session_arena_size(policy._handle.value, byref(options), byref(size)))
+        # the arena belongs to numpy, so that views of it outlive the session
+        block = np.zeros(size.value + 64, np.uint8)
+        start = -block.ctypes.data % 64
+        self._arena = block[start : start + size.value]
+        self._base = self._arena.ctypes.data
+        options.arena, options.arena_size = self._base, size.value
+        made = c_void_p()
+        check(lib.eff_session_create(policy._handle.value, byref(options), byref(made)))
+        self._handle = Handle(made.value, lib.eff_session_destroy, "session")
+
+        seen = [t for t in policy.inputs if t.role == "observation"]
+        done = [t for t in policy.outputs if t.role == "action"]
+        self._observation, self._action = (seen[0], done[0]) if len(seen) == len(done) == 1 else (None, None)
+        self._direct = self._observation is not None and self._observation.type == self._action.type == "f32"
+
+    # ---- the common case ----
+
+    def step(self, observation):
+        """Runs the policy on one observation per row and returns the actions.
+
+        For policies with one observation and one action. The observation has the shape of the input, with or without a leading axis of rows
+        (at most `self.rows`); the action comes back in the same form.
+        """
+        if self._observation is None:
+            raise StateError(f"step needs one observation and one action; this policy has the inputs {self.policy.inputs} and the outputs "
+                             f"{self.policy.outputs}: use run")
+        array, rows, form = self._fit(self._observation, observation)
+        if not self._direct:
+            self._memory(self._observation, rows)[...] = array.reshape(rows, *self._observation.shape)
+            self._run(rows)
+            return self._shaped(self._action, self._memory(self._action, rows).copy(), form)
+        action = np.empty((rows, *self._action.shape), np.float32)
+        check_rt(lib.eff_session_step(self._handle.value, rows, array.ctypes.data, action.ctypes.data), "step")
+        return self._shaped(self._action, action, form)
+
+    # ---- any inputs and outputs ----
+
+    def run(self, inputs=None):
+        """Runs the policy on {name: array} and returns {name: array} of all outputs.
+
+        Recurrent state may be left out, then the session carries it, or given, then it overrides. Without `inputs` it runs all rows on what
+        the views of `input` hold.
+        """
+        rows, form = self.rows, EXACT if self.rows == 1 else ROWS
+        if inputs:
+            fitted = []
+            for name, value in inputs.items():
+                tensor = self.policy.inputs.find(name, "input")
+                fitted.append((tensor, *self._fit(tensor, value)))
+            absent = [t.name for t in self.policy.inputs if t.role == "observation" and t.name not in inputs]
+            if absent:
+                raise ArgumentError(f"input '{absent[0]}' is missing: found {', '.join(inputs)}, expected {', '.join(self.policy.inputs.names)}")
+            rows = max(n for _, _, n, _ in fitted)
+            for tensor, _, n, _ in fitted:
+                if n != rows:
+                    raise ShapeError(f"input '{tensor.name}' has {n} rows, expected {rows} as the other inputs")
+            forms = {f for _, _, _, f in fitted}
+            form = next(f for f in (ROWS, SHORT, EXACT, DROPPED) if f in forms)
+            for tensor, array, _, _ in fitted:
+                self._memory(tensor, rows)[...] = array.reshape(rows, *tensor.shape)
+        self._run(rows)
+        return {t.name: self._shaped(t, self._memory(t, rows).copy(), form) for t in self.policy.outputs}
+
+    def reset(self, row=None):
+        """Clears the recurrent state of one row, or of all."""
+        check_rt(lib.eff_session_reset(self._handle.value, -1 if row is None else self._row(row)), f"reset of row {row}")
+
+    def prewarm(self):
+        """Touches what the next step will read, so that a step after a pause finds a warm cache."""
+        check_rt(lib.eff_session_prewarm(self._handle.value), "prewarm")
+
+    # ---- zero-copy views ----
+
+    def input(self, name):
+        """A view of the memory of an input, [rows, *shape] (shape alone where rows is 1), to be written before `run()`.
+
+        The memory of an observation stays where it is; that of recurrent state moves with every run: ask again.
+        """
+        return self._view(self.policy.inputs.find(name, "input"))
+
+    def output(self, name):
+        """A read-only view of the memory of an output, shaped as in `input`; valid until the next run."""
+        return self._view(self.policy.outputs.find(name, "output"))
+
+    # ---- other weights ----
+
+    def swap(self, policy):
+        """Offers a policy with the same plan and other weights; the next step or run adopts it."""
+        check(lib.eff_session_swap(self._handle.value, policy._handle.value))
+
+    def reclaim(self):
+        """Frees what adopted swaps have retired."""
+        check(lib.eff_session_reclaim(self._handle.value))
+
+    def close(self):
+        """Frees the session now; views stay readable."""
+        self._handle.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __repr__(self):
+        return f"Session(rows={self.rows}, {self.policy!r})"
+
+    # ---- inside ----
+
+    def _run(self, rows):
+        check_rt(lib.eff_session_run(self._handle.value, rows), "run")
+
+    def _row(self, row):
+        if not -self.rows <= row < self.rows:
+            raise ArgumentError(f"row is {row}, expected 0 to {self.rows - 1}")
+        return row % self.rows
+
+    def _is_input(self, tensor):
+        inputs = self.policy.inputs
+        return tensor.index < len(inputs) and inputs[tensor.index] is tensor
+
+    def _memory(self, tensor, rows):
+        """The first rows of a tensor's memory, [rows, *shape]."""
+        writable = self._is_input(tensor)
+        find = lib.eff_session_input if writable else lib.eff_session_output
+        address = find(self._handle.value, tensor.index)
+        shape = (rows, *tensor.shape)
+        size = int(np.prod(shape, dtype=np.int64)) * tensor.dtype.itemsize
+        if size == 0:
+            return np.empty(shape, tensor.dtype)
+        if address is None:
+            raise StateError(f"'{tensor.name}' has no memory in this session")
+        offset = address - self._base
+        if 0 <= offset and offset + size <= self._arena.size:
+            view = self._arena[offset : offset + size].view(tensor.dtype).reshape(shape)
+        else:  # outside the arena, such as a constant output: a copy
+            view = np.frombuffer(ctypes.string_at(address, size), tensor.dtype).reshape(shape)
+        view.flags.writeable = writable and view.flags.writeable
+        return view
+
+    def _view(self, tensor):
+        memory = self._memory(tensor, self.rows)
+        return memory[0] if self.rows == 1 else memory
+
+    def _fit(self, tensor, value):
+        """`value` as a dense array of the tensor's type, its number of rows and the form that it came in."""
+        found = np.asarray(value)
+        shape, given = tensor.shape, found.shape
+        one = len(shape) > 0 and shape[0] == 1
+        if given == shape:
+            rows, form = 1, EXACT
+        elif given[1:] == shape and len(given) == len(shape) + 1:
+            rows, form = given[0], ROWS
+        elif one and given[1:] == shape[1:] and len(given) == len(shape):
+            rows, form = given[0], SHORT
+        elif one and given == shape[1:]:
+            rows, form = 1, DROPPED
+        else:
+            wanted = f"{list(shape)}" + (f" or {list(shape[1:])}" if one else "")
+            raise ShapeError(f"input '{tensor.name}' is {list(given)}, expected {wanted}, with or without a leading axis of at most {self.rows} rows")
+        if not 1 <= rows <= self.rows:
+            raise ShapeError(f"input '{tensor.name}' has {rows} rows, expected 1 to {self.rows}, as the session was created")
+        return self._typed(tensor, found), rows, form
+
+    def _typed(self, tensor, found):
+        want = tensor.dtype
+        if found.dtype == want and (tensor.type != "bf16" or found.dtype == np.uint16):
+            return np.ascontiguousarray(found)
+        if tensor.type == "bf16":
+            raise ShapeError(f"input '{tensor.name}' is {found.dtype}, expected bfloat16 as its bits in uint16")
+        if not np.can_cast(found.dtype, want, "same_kind"):
+            fits = found.dtype.kind in "iu" and want.kind in "iu" and found.size > 0
+            fits = fits and found.min() >= np.iinfo(want).min and found.max() <= np.iinfo(want).max
+            if not fits:
+                raise ShapeError(f"input '{tensor.name}' is {found.dtype}, expected {want}")
+        return np.ascontiguousarray(found, want)
+
+    def _shaped(self, tensor, array, form):
+        """An output [rows, *shape] in the form of the inputs."""
+        one = len(tensor.shape) > 0 and tensor.shape[0] == 1
+        if form == EXACT:
+            return array[0]
+        if form == SHORT and one:
+            return array[:, 0]
+        if form == DROPPED:
+            return array[0, 0] if one else array[0]
+        return array
