@@ -1,0 +1,2 @@
+#define EFF_FAMILY "dense.h"
+#include "levels.h"

@@ -1,0 +1,164 @@
+// y[m, n] = act(x[m, k] W[k, n] + b[n]).
+//
+// The outputs are cut into panels. A lane panel holds NV vectors of outputs, weights k-major: each x is broadcast once and
+// meets NV vectors. What is left over (fewer outputs than a vector) goes to dot panels, whose lanes run along k, so that
+// narrow heads stream no padding. Fewer than 8 accumulators would wait for each other, so narrow panels split k among
+// several. An output's order of accumulation depends on its panel only: a row gives the same bits whatever m is.
+//
+// panel = [bias][scale, i8 only][weights], each panel on a 64-byte boundary.
+#include "level.h"
+#include "vec.h"
+#include "weights.h"
+
+enum { DOT = W < 8 ? W : 8, CHUNK = 48, REGISTERS = EFF_LEVEL >= 3 ? 24 : 12 };
+
+EFF_INLINE int64_t lines(int64_t bytes) { return (bytes + 63) & ~(int64_t)63; }
+template <class T> EFF_INLINE int64_t header_bytes(int64_t n) { return n * 4 * (1 + T::scaled); }
+template <class T> EFF_INLINE int64_t lane_bytes(int64_t nv, int64_t k) { return lines(header_bytes<T>(nv * W) + k * nv * W * (int64_t)sizeof(typename T::element)); }
+template <class T> EFF_INLINE int64_t dot_bytes(int64_t outs, int64_t k) {
+  return lines(header_bytes<T>(W) + (k + W - 1) / W * outs * W * (int64_t)sizeof(typename T::element));
+}
+// the widest panel for what is left of n: > 0 lane vectors, < 0 dot outputs
+EFF_INLINE int next_panel(int64_t n, int64_t k) {
+  if (n >= 8 * W) return 8;
+  if (n >= 4 * W) return 4;
+  if (n >= 2 * W) return 2;
+  if (n >= W && k < 64) return 1;
+  int dot = DOT;
+  while (dot > n) dot /= 2;
+  return -dot;
+}
+
+// adds KS groups of n accumulators into the first, in a fixed tree
+template <int KS> EFF_INLINE void join(vf *a, int n) {
+  if (KS > 4) EFF_UNROLL for (int i = 0; i < 4 * n; i++) a[i] += a[i + 4 * n];
+  if (KS > 2) EFF_UNROLL for (int i = 0; i < 2 * n; i++) a[i] += a[i + 2 * n];
+  if (KS > 1) EFF_UNROLL for (int i = 0; i < n; i++) a[i] += a[i + n];
+}
+
+template <class T, int NV, int KS, int R, int NB>
+EFF_INLINE void lanes(const float *x, int64_t ldx, int64_t k, const float *bias, const typename T::element *w, float *y, int64_t ldy) {
+  vf acc[KS][R][NB];
+  EFF_UNROLL for (int s = 0; s < KS; s++)
+    EFF_UNROLL for (int r = 0; r < R; r++)
+      EFF_UNROLL for (int v = 0; v < NB; v++) acc[s][r][v] = s || T::scaled ? vsplat0() : vload(bias + v * W);
+  int64_t i = 0;
+  for (; i + KS <= k; i += KS, w += KS * NV * W) {
+    EFF_UNROLL for (int s = 0; s < KS; s++) {
+      vf b[NB];
+      EFF_UNROLL for (int v = 0; v < NB; v++) b[v] = T::load(w + (s * NV + v) * W);
+      EFF_UNROLL for (int r = 0; r < R; r++) {
+        vf a = vset(x[r * ldx + i + s]);
+        EFF_UNROLL for (int v = 0; v < NB; v++) acc[s][r][v] = vfma(a, b[v], acc[s][r][v]);
+      }
+    }
+  }
+  EFF_UNROLL for (int s = 0; s < KS - 1; s++) {
+    if (i + s >= k) break;
+    EFF_UNROLL for (int r = 0; r < R; r++) {
+      vf a = vset(x[r * ldx + i + s]);
+      EFF_UNROLL for (int v = 0; v < NB; v++) acc[s][r][v] = vfma(a, T::load(w + (s * NV + v) * W), acc[s][r][v]);
+    }
+  }
+  join<KS>(&acc[0][0][0], R * NB);
+  EFF_UNROLL for (int r = 0; r < R; r++)
+    EFF_UNROLL for (int v = 0; v < NB; v++) {
+      vf t = acc[0][r][v];
+      if (T::scaled) t = vfma(t, vload(bias + (NV + v) * W), vload(bias + v * W));
+      vstore(y + r * ldy + v * W, t);
+    }
+}
+
+// R rows against one lane panel, NB vectors at a time
+template <class T, int NV, int KS, int R>
+static __attribute__((noinline)) void lane_rows(const float *x, int64_t ldx, int64_t k, const char *panel, float *y, int64_t ldy) {
+  constexpr int room = REGISTERS / (R * KS), fit = room >= 8 || R == 1 ? 8 : room >= 4 ? 4 : room >= 2 ? 2 : 1, NB = fit < NV ? fit : NV;
+  const float *bias = (const float *)panel;
+  const typename T::element *w = (const typename T::element *)(panel + header_bytes<T>(NV * W));
+  for (int v = 0; v < NV; v += NB) lanes<T, NV, KS, R, NB>(x, ldx, k, bias + v * W, w + v * W, y + v * W, ldy);
+}
+
+template <class T, int NV>
+static void lane_panel(const float *x, int64_t ldx, int64_t m, int64_t k, const char *panel, float *y, int64_t ldy) {
+  constexpr int KS = 8 / NV;
+  constexpr bool narrow = sizeof(typename T::element) < 4;  // fewer variants where weights are widened anyway
+  int64_t i = 0;
+  if constexpr (KS * 6 <= REGISTERS && !narrow) for (; i + 6 <= m; i += 6) lane_rows<T, NV, KS, 6>(x + i * ldx, ldx, k, panel, y + i * ldy, ldy);
+  if constexpr (KS * 4 <= REGISTERS) for (; i + 4 <= m; i += 4) lane_rows<T, NV, KS, 4>(x + i * ldx, ldx, k, panel, y + i * ldy, ldy);
+  if constexpr (KS * 2 <= REGISTERS && !narrow) for (; i + 2 <= m; i += 2) lane_rows<T, NV, KS, 2>(x + i * ldx, ldx, k, panel, y + i * ldy, ldy);
+  for (; i < m; i++) lane_rows<T, NV, KS, 1>(x + i * ldx, ldx, k, panel, y + i * ldy, ldy);
+}
+
+template <class T, int N>
+static __attribute__((noinline)) void dot_panel(const float *x, int64_t ldx, int64_t m, int64_t k, const char *panel, float *y, int64_t ldy) {
+  constexpr int KS = N == 8 ? 1 : N == 4 ? 2 : 4;
+  const float *bias = (const float *)panel;
+  for (int64_t row = 0; row < m; row++, x += ldx, y += ldy) {
+    const typename T::element *w = (const typename T::element *)(panel + header_bytes<T>(W));
+    vf acc[KS][N < DOT ? DOT : N];
+    EFF_UNROLL for (int s = 0; s < KS; s++)
+      EFF_UNROLL for (int o = 0; o < DOT; o++) acc[s][o] = vsplat0();
+    int64_t i = 0;
+    for (; i + KS * W <= k; i += KS * W, w += KS * N * W)
+      EFF_UNROLL for (int s = 0; s < KS; s++) {
+        vf a = vload(x + i + s * W);
+        EFF_UNROLL for (int o = 0; o < N; o++) acc[s][o] = vfma(a, T::load(w + (s * N + o) * W), acc[s][o]);
+      }
+    EFF_UNROLL for (int s = 0; s < KS; s++) {
+      if (i >= k) break;
+      vf a = i + W <= k ? vload(x + i) : vload_tail(x + i, k - i);
+      EFF_UNROLL for (int o = 0; o < N; o++) acc[s][o] = vfma(a, T::load(w + o * W), acc[s][o]);
+      i += W, w += N * W;
+    }
+    join<KS>(acc[0], N < DOT ? (int)DOT : N);
+    vf t = vsums(acc[0]);
+    t = T::scaled ? vfma(t, vload(bias + W), vload(bias)) : (vf)(t + vload(bias));
+    if (N == W) vstore(y, t); else vstore_tail(y, t, N);
+  }
+}
+
+template <class T> EFF_INLINE void dense_rows(const eff_dense *d, const float *x, int64_t ldx, const char *panel, float *y, int64_t ldy, int64_t m) {
+  int64_t k = d->k;
+  for (int64_t n = 0; n < d->n;) {
+    int p = next_panel(d->n - n, k);
+    switch (p) {
+      case 8: lane_panel<T, 8>(x, ldx, m, k, panel, y + n, ldy); break;
+      case 4: lane_panel<T, 4>(x, ldx, m, k, panel, y + n, ldy); break;
+      case 2: lane_panel<T, 2>(x, ldx, m, k, panel, y + n, ldy); break;
+      case 1: lane_panel<T, 1>(x, ldx, m, k, panel, y + n, ldy); break;
+      case -1: dot_panel<T, 1>(x, ldx, m, k, panel, y + n, ldy); break;
+      case -2: dot_panel<T, 2>(x, ldx, m, k, panel, y + n, ldy); break;
+      case -4: dot_panel<T, 4>(x, ldx, m, k, panel, y + n, ldy); break;
+      default: dot_panel<T, DOT>(x, ldx, m, k, panel, y + n, ldy);
+    }
+    panel += p > 0 ? lane_bytes<T>(p, k) : dot_bytes<T>(-p, k);
+    n += p > 0 ? p * W : -p;
+  }
+}
+
+static void dense_chunks(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy, int64_t m) {
+  for (int64_t i = 0; i < m; i += CHUNK, x += CHUNK * ldx, y += CHUNK * ldy) {
+    int64_t rows = m - i < CHUNK ? m - i : (int64_t)CHUNK;
+    switch (d->weights) {
+      case EFF_TYPE_F16: dense_rows<weights_f16>(d, x, ldx, packed, y, ldy, rows); break;
+      case EFF_TYPE_BF16: dense_rows<weights_bf16>(d, x, ldx, packed, y, ldy, rows); break;
+      case EFF_TYPE_I8: dense_rows<weights_i8>(d, x, ldx, packed, y, ldy, rows); break;
+      default: dense_rows<weights_f32>(d, x, ldx, packed, y, ldy, rows);
+    }
+    if (d->act == EFF_FN_IDENTITY) continue;
+    if (ldy == d->n) activate(y, y, rows * ldy, d->act, (float)d->alpha, (float)d->beta);
+    else for (int64_t r = 0; r < rows; r++) activate(y + r * ldy, y + r * ldy, d->n, d->act, (float)d->alpha, (float)d->beta);
+  }
+}
+
+void dense(const eff_op *op, int64_t rows) {
+  const eff_dense *d = (const eff_dense *)op->params;
+  int64_t sx = op->stride[0], sw = op->stride[1], sy = op->stride[2];
+  int64_t m = d->m, ldx = d->ldx, ldy = d->ldy;
+  // rows of the session are more rows of the product where they lie at one distance
+  if (sw == 0 && m == 1 && sx % 4 == 0 && sy % 4 == 0) m = rows, ldx = sx / 4, ldy = sy / 4, rows = 1;
+  else if (sw == 0 && sx == m * ldx * 4 && sy == m * ldy * 4) m *= rows, rows = 1;
+  for (int64_t r = 0; r < rows; r++)
+    dense_chunks(d, (const float *)((const char *)op->p[0] + r * sx), ldx, (const char *)op->p[1] + r * sw, (float *)((char *)op->p[2] + r * sy), ldy, m);
+}
+#include "dense_pack.h"

@@ -1,0 +1,52 @@
+// Packing for dense.h, which describes the format.
+template <class T> static int64_t packed_bytes(int64_t n, int64_t k) {
+  int64_t bytes = 0;
+  while (n > 0) {
+    int p = next_panel(n, k);
+    bytes += p > 0 ? lane_bytes<T>(p, k) : dot_bytes<T>(-p, k);
+    n -= p > 0 ? p * W : -p;
+  }
+  return bytes ? bytes : 64;
+}
+
+template <class T> static void pack_panels(const eff_dense *d, const float *w, int64_t ks, int64_t ns, const float *bias, char *panel) {
+  int64_t k = d->k;
+  for (int64_t n = 0; n < d->n;) {
+    int p = next_panel(d->n - n, k);
+    int64_t outs = p > 0 ? p * W : -p, head = p > 0 ? p * W : W, bytes = p > 0 ? lane_bytes<T>(p, k) : dot_bytes<T>(-p, k);
+    __builtin_memset(panel, 0, (size_t)bytes);
+    float *b = (float *)panel;
+    typename T::element *e = (typename T::element *)(panel + header_bytes<T>(head));
+    for (int64_t o = 0; o < outs; o++, n++) {
+      const float *c = w + n * ns;
+      float inverse = 1;
+      if (bias) b[o] = bias[n];
+      if (T::scaled) {
+        float top = 0;
+        for (int64_t i = 0; i < k; i++) top = __builtin_fabsf(c[i * ks]) > top ? __builtin_fabsf(c[i * ks]) : top;
+        b[head + o] = top / 127;
+        inverse = top > 0 ? 127 / top : 0;
+      }
+      for (int64_t i = 0; i < k; i++) e[p > 0 ? i * outs + o : (i / W * outs + o) * W + i % W] = T::store(c[i * ks] * inverse);
+    }
+    panel += bytes;
+  }
+}
+
+int64_t dense_packed_size(const eff_dense *d) {
+  switch (d->weights) {
+    case EFF_TYPE_F16: return packed_bytes<weights_f16>(d->n, d->k);
+    case EFF_TYPE_BF16: return packed_bytes<weights_bf16>(d->n, d->k);
+    case EFF_TYPE_I8: return packed_bytes<weights_i8>(d->n, d->k);
+    default: return packed_bytes<weights_f32>(d->n, d->k);
+  }
+}
+
+void dense_pack(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed) {
+  switch (d->weights) {
+    case EFF_TYPE_F16: return pack_panels<weights_f16>(d, w, k_stride, n_stride, bias, (char *)packed);
+    case EFF_TYPE_BF16: return pack_panels<weights_bf16>(d, w, k_stride, n_stride, bias, (char *)packed);
+    case EFF_TYPE_I8: return pack_panels<weights_i8>(d, w, k_stride, n_stride, bias, (char *)packed);
+    default: return pack_panels<weights_f32>(d, w, k_stride, n_stride, bias, (char *)packed);
+  }
+}

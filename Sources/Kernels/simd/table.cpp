@@ -1,0 +1,40 @@
+// Which kernels a level has.
+#include "../internal.h"
+#define EFF_FAMILY "level.h"
+#include "levels.h"
+
+// one row per family; NULL where the level has nothing of its own
+struct family {
+  int64_t (*dense_size)(const eff_dense *);
+  void (*dense_pack)(const eff_dense *, const float *, int64_t, int64_t, const float *, void *);
+  eff_kernel unary, dense;
+};
+#define LEVEL(ns) {ns::dense_packed_size, ns::dense_pack, ns::unary, ns::dense}
+static const family families[EFF_ISA_COUNT] = {
+  {},
+#if defined(__x86_64__)
+  LEVEL(eff_sse2), LEVEL(eff_avx2), LEVEL(eff_avx512), {},
+#elif defined(__aarch64__)
+  {}, {}, {}, LEVEL(eff_neon),
+#endif
+};
+static const family *of(int32_t level) { return &families[level > 0 && level < EFF_ISA_COUNT ? level : 0]; }
+
+extern "C" {
+
+eff_kernel eff_kernel_find_simd(int32_t id, int32_t type, int32_t level) {
+  if (type != EFF_TYPE_F32) return nullptr;
+  const family *f = of(level);
+  switch (id) {
+    case EFF_K_UNARY: return f->unary;
+    case EFF_K_DENSE: return f->dense;
+    default: return nullptr;
+  }
+}
+
+int64_t eff_dense_packed_size_simd(const eff_dense *d, int32_t level) { return of(level)->dense_size ? of(level)->dense_size(d) : 0; }
+void eff_dense_pack_simd(const eff_dense *d, int32_t level, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed) {
+  of(level)->dense_pack(d, w, k_stride, n_stride, bias, packed);
+}
+
+}  // extern "C"

@@ -1,0 +1,2 @@
+#define EFF_FAMILY "unary.h"
+#include "levels.h"

@@ -1,0 +1,120 @@
+// Vectors of EFF_W floats and the few operations that the language does not spell. Included inside a level's namespace.
+#define EFF_INLINE static inline __attribute__((always_inline, unused))
+
+enum { W = EFF_W };
+typedef float vf __attribute__((vector_size(4 * EFF_W)));
+typedef int32_t vi __attribute__((vector_size(4 * EFF_W)));
+typedef float vf_unaligned __attribute__((vector_size(4 * EFF_W), aligned(4), may_alias));
+
+EFF_INLINE vf vload(const float *p) { return *(const vf_unaligned *)p; }
+EFF_INLINE void vstore(float *p, vf v) { *(vf_unaligned *)p = v; }
+EFF_INLINE vf vsel(vi mask, vf a, vf b) { return mask ? a : b; }
+// the second operand wins where either is NaN, as minps does
+EFF_INLINE vf vmin(vf a, vf b) { return a < b ? a : b; }
+EFF_INLINE vf vmax(vf a, vf b) { return a > b ? a : b; }
+EFF_INLINE vf vbits(vi v) { return (vf)v; }
+EFF_INLINE vi vint(vf v) { return (vi)v; }
+
+#if EFF_LEVEL == 1
+EFF_INLINE vf vset(float v) { return _mm_set1_ps(v); }
+EFF_INLINE vf vfma(vf a, vf b, vf c) { return a * b + c; }
+EFF_INLINE vf vsqrt(vf v) { return _mm_sqrt_ps(v); }
+EFF_INLINE bool vany(vi m) { return _mm_movemask_ps((vf)m) != 0; }
+EFF_INLINE vf vload_tail(const float *p, int64_t n) {
+  if (n == 1) return _mm_load_ss(p);
+  vf low = _mm_castpd_ps(_mm_load_sd((const double *)p));
+  return n == 2 ? low : (vf)_mm_movelh_ps(low, _mm_load_ss(p + 2));
+}
+EFF_INLINE void vstore4_tail(float *p, __m128 v, int64_t n) {
+  if (n & 2) { _mm_storel_pi((__m64 *)p, v); v = _mm_movehl_ps(v, v); p += 2; }
+  if (n & 1) _mm_store_ss(p, v);
+}
+EFF_INLINE void vstore_tail(float *p, vf v, int64_t n) { vstore4_tail(p, v, n); }
+// lane i = sum of the lanes of a[i]
+EFF_INLINE vf vsums(const vf *a) {
+  __m128 r0 = a[0], r1 = a[1], r2 = a[2], r3 = a[3];
+  _MM_TRANSPOSE4_PS(r0, r1, r2, r3);
+  return (r0 + r1) + (r2 + r3);
+}
+#elif EFF_LEVEL == 2 || EFF_LEVEL == 3
+EFF_INLINE void vstore4_tail(float *p, __m128 v, int64_t n) {
+  if (n & 2) { _mm_storel_pi((__m64 *)p, v); v = _mm_movehl_ps(v, v); p += 2; }
+  if (n & 1) _mm_store_ss(p, v);
+}
+EFF_INLINE void vstore8_tail(float *p, __m256 v, int64_t n) {
+  __m128 low = _mm256_castps256_ps128(v);
+  if (n & 4) { _mm_storeu_ps(p, low); low = _mm256_extractf128_ps(v, 1); p += 4; }
+  vstore4_tail(p, low, n);
+}
+EFF_INLINE __m256 vsums8(__m256 a0, __m256 a1, __m256 a2, __m256 a3, __m256 a4, __m256 a5, __m256 a6, __m256 a7) {
+  __m256 b0 = _mm256_hadd_ps(_mm256_hadd_ps(a0, a1), _mm256_hadd_ps(a2, a3));
+  __m256 b1 = _mm256_hadd_ps(_mm256_hadd_ps(a4, a5), _mm256_hadd_ps(a6, a7));
+  return _mm256_permute2f128_ps(b0, b1, 0x20) + _mm256_permute2f128_ps(b0, b1, 0x31);
+}
+#if EFF_LEVEL == 2
+EFF_INLINE vf vset(float v) { return _mm256_set1_ps(v); }
+EFF_INLINE vf vfma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+EFF_INLINE vf vsqrt(vf v) { return _mm256_sqrt_ps(v); }
+EFF_INLINE bool vany(vi m) { return _mm256_movemask_ps((vf)m) != 0; }
+EFF_INLINE vf vload_tail(const float *p, int64_t n) {
+  static const int32_t mask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+  return _mm256_maskload_ps(p, _mm256_loadu_si256((const __m256i *)(mask + 8 - n)));
+}
+EFF_INLINE void vstore_tail(float *p, vf v, int64_t n) { vstore8_tail(p, v, n); }
+EFF_INLINE vf vsums(const vf *a) { return vsums8(a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7]); }
+#else
+EFF_INLINE vf vset(float v) { return _mm512_set1_ps(v); }
+EFF_INLINE vf vfma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+EFF_INLINE vf vsqrt(vf v) { return _mm512_sqrt_ps(v); }
+EFF_INLINE bool vany(vi m) { return _mm512_movepi32_mask((__m512i)m) != 0; }
+EFF_INLINE vf vload_tail(const float *p, int64_t n) { return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p); }
+EFF_INLINE void vstore_tail(float *p, vf v, int64_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
+EFF_INLINE __m256 vhalves(vf v) { return _mm512_castps512_ps256(v) + _mm512_extractf32x8_ps(v, 1); }
+EFF_INLINE vf vsums(const vf *a) {
+  return _mm512_zextps256_ps512(vsums8(vhalves(a[0]), vhalves(a[1]), vhalves(a[2]), vhalves(a[3]), vhalves(a[4]), vhalves(a[5]), vhalves(a[6]), vhalves(a[7])));
+}
+#endif
+#elif EFF_LEVEL == 4
+EFF_INLINE vf vset(float v) { return (vf)vdupq_n_f32(v); }
+EFF_INLINE vf vfma(vf a, vf b, vf c) { return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b); }
+EFF_INLINE vf vsqrt(vf v) { return (vf)vsqrtq_f32((float32x4_t)v); }
+EFF_INLINE bool vany(vi m) { return vmaxvq_u32((uint32x4_t)m) != 0; }
+EFF_INLINE vf vload_tail(const float *p, int64_t n) {
+  float32x4_t v = vld1q_lane_f32(p, vdupq_n_f32(0), 0);
+  if (n > 1) v = vld1q_lane_f32(p + 1, v, 1);
+  if (n > 2) v = vld1q_lane_f32(p + 2, v, 2);
+  return (vf)v;
+}
+EFF_INLINE void vstore_tail(float *p, vf v, int64_t n) {
+  vst1q_lane_f32(p, (float32x4_t)v, 0);
+  if (n > 1) vst1q_lane_f32(p + 1, (float32x4_t)v, 1);
+  if (n > 2) vst1q_lane_f32(p + 2, (float32x4_t)v, 2);
+}
+EFF_INLINE vf vsums(const vf *a) {
+  float32x4_t b = vpaddq_f32((float32x4_t)a[0], (float32x4_t)a[1]), c = vpaddq_f32((float32x4_t)a[2], (float32x4_t)a[3]);
+  return (vf)vpaddq_f32(b, c);
+}
+#endif
+
+EFF_INLINE vi vseti(int32_t v) { return vi{} + v; }
+EFF_INLINE vf vabs(vf v) { return (vf)((vi)v & vseti(0x7fffffff)); }
+EFF_INLINE vf vsigned(vf magnitude, vf sign) { return (vf)((vi)magnitude | ((vi)sign & vseti((int32_t)0x80000000))); }
+EFF_INLINE vf vsplat0() { return vf{}; }
+
+// to nearest even; exact for every magnitude because values of 2^23 and above are integers already
+EFF_INLINE vf vround(vf v) {
+  vf big = vset(8388608.0f), a = vabs(v), r = (a + big) - big;
+  return vsel(a < big, vsigned(r, v), v);
+}
+EFF_INLINE vf vfloor(vf v) {
+  vf r = vround(v);
+  return vsel(vabs(v) < vset(8388608.0f), vsigned(r - vsel(r > v, vset(1), vsplat0()), v), v);
+}
+EFF_INLINE vf vceil(vf v) { return -vfloor(-v); }
+
+EFF_INLINE float vsum(vf v) {  // a fixed tree, the same for every position
+  float t[W], *p = t;
+  vstore(t, v);
+  for (int h = W / 2; h; h /= 2) for (int i = 0; i < h; i++) p[i] += p[i + h];
+  return p[0];
+}
