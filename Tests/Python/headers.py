@@ -1,0 +1,72 @@
+"""Reads the declarations of include/efferent/*.h: enough C for these headers, and a failure for what it does not know."""
+import re
+from pathlib import Path
+
+INCLUDE = Path(__file__).resolve().parents[2] / "include"
+
+
+def source():
+    """The headers as one text without comments and preprocessor lines."""
+    text = "\n".join(h.read_text() for h in sorted((INCLUDE / "efferent").glob("*.h")))
+    text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
+    text = re.sub(r"//[^\n]*", " ", text)
+    text = re.sub(r"\\\n", " ", text)
+    return re.sub(r"^\s*#.*$", "", text, flags=re.M)
+
+
+def functions(text):
+    """{name: (result type, [argument types])} of every EFF_API function, types as normalized C text."""
+    found = {}
+    for declaration in re.findall(r"\bEFF_API\b(.*?);", text, flags=re.S):
+        declaration = " ".join(declaration.replace("EFF_RT", " ").split())
+        result, name, arguments = re.fullmatch(r"(.*?)\b(eff_\w+) ?\((.*)\)", declaration).groups()
+        found[name] = (type_of(result), [] if arguments.strip() in ("void", "") else [type_of(a) for a in split(arguments)])
+    return found
+
+
+def split(arguments):
+    """Splits at the commas that are not inside brackets."""
+    parts, depth = [""], 0
+    for c in arguments:
+        depth += (c == "(") - (c == ")")
+        if c == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += c
+    return parts
+
+
+def type_of(declaration):
+    """The type in a parameter declaration or result: "f(int32_t, void*)->void" for a function pointer, "float*", "eff_policy**", "size_t"."""
+    declaration = declaration.strip()
+    if match := re.fullmatch(r"(.*?)\(\s*\*\s*\w*\s*\)\s*\((.*)\)", declaration):
+        result, arguments = match.groups()
+        return f"f({', '.join(type_of(a) for a in split(arguments) if a.strip() not in ('', 'void'))})->{type_of(result)}"
+    array = re.search(r"\[.*\]$", declaration) is not None
+    declaration = re.sub(r"\[.*?\]", "", declaration)
+    stars = "*" * (declaration.count("*") + array)
+    words = [w for w in re.findall(r"\w+", declaration) if w not in ("const", "struct", "restrict")]
+    if not words:
+        raise ValueError(f"no type in '{declaration}'")
+    return words[0] + stars
+
+
+def structs(text):
+    """{name: [field names]} of every struct that is defined."""
+    found = {}
+    for name, body in re.findall(r"typedef struct (eff_\w+)\s*\{(.*?)\}\s*\1\s*;", text, flags=re.S):
+        fields = []
+        for declaration in body.split(";"):
+            if not (declaration := declaration.strip()):
+                continue
+            if pointer := re.search(r"\(\s*\*\s*(\w+)\s*\)", declaration):
+                fields.append(pointer.group(1))
+                continue
+            fields += [re.search(r"(\w+)\s*(\[.*\])?\s*$", part).group(1) for part in declaration.split(",")]
+        found[name] = fields
+    return found
+
+
+def callbacks(text):
+    """{name: type} of every function pointer typedef."""
+    return {name: type_of(f"{result} (*)({arguments})") for result, name, arguments in re.findall(r"typedef\s+([^;{}]*?)\(\s*\*\s*(eff_\w+)\s*\)\s*\(([^;]*)\)\s*;", text)}
