@@ -168,6 +168,7 @@ typedef struct {
   int64_t m, n, k, a_m, a_k, b_k, b_n, bias_m, bias_n; int32_t batch_rank, act; int64_t batch[EFF_RANK], a_batch[EFF_RANK], b_batch[EFF_RANK];
   double alpha, beta; double act_alpha, act_beta;
   int64_t a_zero_m, b_zero_n;  // MATMUL_INTEGER: stride of the zero points (0: one for all)
+  int32_t b_type, reserved;    // MATMUL_INTEGER: type of b and its zero point (0: that of a)
 } eff_matmul;
 
 // x [batch, in_channels, in..] w [out_channels, in_channels/groups, kernel..] -> y [batch, out_channels, out..]; 1 to 3 spatial dims.
@@ -176,6 +177,7 @@ typedef struct {
   int64_t batch, in_channels, out_channels, groups; int32_t spatial, act; double alpha, beta;
   int64_t in[3], out[3], kernel[3], stride[3], dilation[3], pad[3];
   int64_t w_zero_stride;  // CONV_INTEGER: 0 or 1
+  int32_t w_type, reserved;  // CONV_INTEGER: type of w and its zero point (0: that of x)
 } eff_conv;
 int64_t eff_conv_packed_size(const eff_conv *c, int32_t level);  // 0: this convolution has no packed kernel, use EFF_K_CONV
 int64_t eff_conv_scratch_size(const eff_conv *c, int32_t level);
