@@ -1,0 +1,150 @@
+// The C++ interface on one model with one float observation and one float action: efferent_test MODEL.onnx
+#ifdef WITH_EIGEN
+#include <Eigen/Core>
+#endif
+#include <efferent/efferent.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <memory>
+
+#include "../C/check.h"
+
+using efferent::Error, efferent::Policy, efferent::Role, efferent::Session, efferent::span;
+
+static_assert(!std::is_copy_constructible_v<Session> && std::is_nothrow_move_constructible_v<Session> && std::is_copy_constructible_v<Policy>);
+static_assert(std::is_constructible_v<span<const float>, std::vector<float> &> && std::is_constructible_v<span<const float>, const std::vector<float> &>);
+static_assert(!std::is_constructible_v<span<float>, const std::vector<float> &> && !std::is_constructible_v<span<float>, std::vector<double> &>);
+
+template <class F>
+static eff_status thrown(F &&body) {
+  try {
+    body();
+  } catch (const Error &e) {
+    return e.what()[0] && std::strcmp(e.name(), eff_status_name(e.status())) == 0 ? e.status() : 1;
+  }
+  return EFF_OK;
+}
+
+static std::vector<float> observation_of(std::size_t count, int seed) {
+  std::vector<float> x(count);
+  for (std::size_t i = 0; i < count; i++) x[i] = std::sin(0.7f * static_cast<float>(i) + static_cast<float>(seed));
+  return x;
+}
+
+static void test_policy(const std::string &path) {
+  Policy policy(path);
+  Policy copy = policy, moved = std::move(policy);
+  CHECK(policy.get() == nullptr && copy.get() == moved.get() && copy.get() != nullptr);
+  policy = copy;
+  CHECK(policy.get() == copy.get());
+  CHECK(copy.inputs().size() == copy.input_count() && copy.outputs().size() == copy.output_count());
+  for (auto &t : copy.inputs()) CHECK(copy.find_input(t.name) == t.index && t.count > 0);
+  for (auto &t : copy.outputs()) CHECK(copy.find_output(t.name) == t.index);
+  CHECK(copy.info().op_count == copy.ops().size() && copy.metadata("no such key") == nullptr);
+  for (auto &key : copy.metadata_keys()) CHECK(copy.metadata(key) != nullptr);
+
+  std::ifstream file(path, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  Policy from_bytes(bytes.data(), bytes.size());
+  const auto x = observation_of(Session(copy).observation_count(), 1);
+  CHECK(Session(from_bytes).step(x) == Session(copy).step(x));
+}
+
+static void test_errors(const std::string &path) {
+  CHECK(thrown([] { Policy("/no/such/file.onnx"); }) == EFF_E_IO);
+  CHECK(thrown([] { Policy("junk", 4); }) == EFF_E_FORMAT);
+  efferent::PolicyOptions options;
+  options.dims = {{"no such dimension", 0}};
+  CHECK(thrown([&] { Policy(path, options); }) != EFF_OK);
+  Policy policy(path);
+  CHECK(thrown([&] { policy.input(1000); }) == EFF_E_ARGUMENT && thrown([&] { policy.find_output("no such name"); }) == EFF_E_ARGUMENT);
+  Session session(policy, 2);
+  std::vector<float> wrong(session.observation_count() + 1), action(session.action_count());
+  CHECK(thrown([&] { session.step(wrong, action); }) == EFF_E_SHAPE);
+  CHECK(thrown([&] { session.run(3); }) == EFF_E_ARGUMENT && thrown([&] { session.reset(2); }) == EFF_E_ARGUMENT);
+  CHECK(thrown([&] { session.input<std::int64_t>(0); }) == EFF_E_SHAPE && thrown([&] { session.output(1000); }) == EFF_E_ARGUMENT);
+}
+
+static void test_session(const std::string &path) {
+  Session session(Policy(path), 3);  // keeps the policy alive
+  const std::size_t n = session.observation_count(), m = session.action_count();
+  CHECK(n > 0 && m > 0 && session.max_rows() == 3);
+  const auto x = observation_of(3 * n, 2);
+  const auto all = session.step(x);
+  CHECK(all.size() == 3 * m);
+  for (std::size_t r = 0; r < 3; r++) {
+    Session one(session.policy());
+    std::vector<float> y(m);
+    one.step(span<const float>(x.data() + r * n, n), y);
+    for (std::size_t i = 0; i < m; i++) CHECK(std::abs(y[i] - all[r * m + i]) <= 2e-5f * (1 + std::abs(y[i])));
+  }
+  session.reset();
+  Session moved(std::move(session));
+  auto input = moved.input(moved.policy().inputs()[0].name);
+  CHECK(input.size() == 3 * n && reinterpret_cast<std::uintptr_t>(input.data()) % 64 == 0);
+  std::copy(x.begin(), x.end(), input.begin());
+  moved.prewarm();
+  moved.run(3);
+  std::size_t action = 0;
+  for (auto &t : moved.policy().outputs())
+    if (t.role == Role::action) action = t.index;
+  const auto output = moved.output(action);
+  CHECK(std::equal(all.begin(), all.end(), output.begin(), output.end()));
+
+  efferent::SessionOptions options;
+  options.arena_size = Session::arena_size(moved.policy());
+  std::unique_ptr<void, void (*)(void *)> arena(std::aligned_alloc(64, (options.arena_size + 63) / 64 * 64), std::free);
+  options.arena = arena.get();
+  Session own(moved.policy(), options);
+  own = Session(moved.policy());
+  CHECK(own.step(span<const float>(x.data(), n)).size() == m);
+  moved.swap(Policy(path));
+  moved.reset();
+  CHECK(moved.step(x) == all);
+  moved.reclaim();
+}
+
+static void test_eigen(const std::string &path) {
+#ifdef WITH_EIGEN
+  Session session(Policy(path), 4);
+  const auto n = static_cast<Eigen::Index>(session.observation_count()), m = static_cast<Eigen::Index>(session.action_count());
+  auto x = observation_of(static_cast<std::size_t>(4 * n), 3);
+  const auto all = session.step(x);
+  session.reset();
+  Session::Matrix rows = Eigen::Map<Session::Matrix>(x.data(), 4, n), actions(4, m);
+  session.step_rows(rows, actions);
+  CHECK((actions - Eigen::Map<const Session::Matrix>(all.data(), 4, m)).norm() == 0);
+  session.reset();
+  Eigen::VectorXf action(m);
+  session.step(rows.row(0).transpose(), action);
+  CHECK((action - actions.row(0).transpose()).cwiseAbs().maxCoeff() <= 2e-5f * (1 + action.cwiseAbs().maxCoeff()));
+  session.reset();
+  Eigen::VectorXd other = rows.row(0).cast<double>().transpose();
+  CHECK(session.step(other.cast<float>()) == action);
+  session.reset();
+  session.input_map(0) = rows;
+  session.run(4);
+  for (auto &t : session.policy().outputs())
+    if (t.role == Role::action) CHECK((session.output_map(t.index) - actions).norm() == 0 && session.output_map(t.name).rows() == 4);
+  Session::Matrix wide(4, n + 3);
+  CHECK(thrown([&] { session.step_rows(wide.leftCols(n), actions.leftCols(m)); }) == (n + 3 == n ? EFF_OK : EFF_E_SHAPE));
+  CHECK(thrown([&] { session.step_rows(rows, actions.topRows(2)); }) == EFF_E_SHAPE);
+#else
+  (void)path;
+#endif
+}
+
+int main(int count, char **arguments) {
+  if (count < 2) return 2;
+  test_policy(arguments[1]);
+  test_errors(arguments[1]);
+  test_session(arguments[1]);
+  test_eigen(arguments[1]);
+  return check_report();
+}

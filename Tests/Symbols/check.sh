@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# What the installed library exports and needs, its size, and whether its headers compile alone:
+#   bash Tests/Symbols/check.sh PREFIX_WITH_BRIDGE PREFIX_WITHOUT_BRIDGE
+# needed*.txt are reviewed lists: a change there is a decision. Ends with "N passed, N failed".
+set -uo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+passed=0 failed=0
+check() { # DESCRIPTION, then a command
+  local what=$1 out
+  shift
+  if out=$("$@" 2>&1); then passed=$((passed + 1)); else failed=$((failed + 1)); printf 'FAIL %s\n%s\n' "$what" "$out"; fi
+}
+
+exports() { nm -D --defined-only "$1" | awk '{print $3}' | sed 's/@.*//' | LC_ALL=C sort -u; }
+needed() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | LC_ALL=C sort; }
+declared() { # every EFF_API function of the headers in a folder
+  cat "$1"/*.h | sed 's@//.*@@' | tr '\n' ' ' | sed 's@/\*[^*]*\*\+\([^/*][^*]*\*\+\)*/@ @g' | grep -o 'EFF_API [^;]*;' | grep -o 'eff_[a-z0-9_]* *(' | tr -d ' (' | LC_ALL=C sort -u
+}
+same() { diff <(printf '%s\n' "$1") <(printf '%s\n' "$2"); }
+only_c_library() { # the list may hold the loader and the C library alone
+  needed "$1" | grep -vE '^(libc|libm|libpthread|libdl)\.so\.6$|^ld-linux.*\.so\.[0-9]$' && return 1 || return 0
+}
+below() { echo "$1 bytes, expected less than $2"; (($1 < $2)); }
+compiles() { # COMPILER STANDARD LANGUAGE INCLUDE HEADER
+  printf '#include <efferent/%s>\nint main(void) { return 0; }\n' "$5" | "$1" -std="$2" -x "$3" -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$4" -
+}
+no_writable_code() { ! readelf -lW "$1" | grep -E 'LOAD|GNU_STACK' | grep -E 'RWE'; }
+
+for kind in '' -nobridge; do
+  prefix=$1
+  [[ $kind ]] && prefix=$2
+  library=$prefix/lib/libefferent.so
+  name="libefferent$kind"
+  check "$name is there" test -f "$library"
+  check "$name exports exactly the functions of its headers" same "$(declared "$prefix/include/efferent")" "$(exports "$library")"
+  check "$name needs what needed$kind.txt lists" same "$(cat "$here/needed$kind.txt")" "$(needed "$library")"
+  check "$name has its soname" same libefferent.so.0 "$(readelf -d "$library" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')"
+  check "$name has no run path" same '' "$(readelf -d "$library" | grep -E 'RPATH|RUNPATH' || true)"
+  check "$name has no writable code and no executable stack" no_writable_code "$library"
+  check "$name resolves every library" bash -c "! ldd '$library' | grep 'not found'"
+  size=$(stat -Lc %s "$library")
+  printf '%s: %d bytes\n' "$name" "$size"
+done
+check "libefferent-nobridge is smaller than 1 MB" below "$size" 1000000
+check "libefferent-nobridge needs the C library alone" only_c_library "$2/lib/libefferent.so"
+
+for prefix in "$1" "$2"; do
+  for header in "$prefix"/include/efferent/*.h; do
+    for compiler in gcc clang; do
+      command -v "$compiler" >/dev/null || { echo "no $compiler here: not tried"; continue; }
+      check "$header is C11 for $compiler" compiles "$compiler" c11 c "$prefix/include" "$(basename "$header")"
+      check "$header is C++17 for $compiler" compiles "$compiler" c++17 c++ "$prefix/include" "$(basename "$header")"
+    done
+  done
+  for compiler in gcc clang; do
+    command -v "$compiler" >/dev/null || continue
+    check "efferent.hpp is C++17 for $compiler" compiles "$compiler" c++17 c++ "$prefix/include" efferent.hpp
+    check "efferent.hpp is C++20 for $compiler" compiles "$compiler" c++20 c++ "$prefix/include" efferent.hpp
+  done
+done
+printf '%d passed, %d failed\n' "$passed" "$failed"
+((failed == 0))
