@@ -167,7 +167,7 @@ template <class T> struct conv_transpose {
 eff_kernel find_conv(int32_t id, int32_t type) {
   if (id == EFF_K_CONV) return pick_float<conv>(type);
   if (id == EFF_K_CONV_TRANSPOSE) return pick_float<conv_transpose>(type);
-  return type == EFF_TYPE_U8 ? conv_integer<uint8_t>::run : type == EFF_TYPE_I8 ? conv_integer<int8_t>::run : nullptr;
+  return type == EFF_TYPE_U8 ? small<conv_integer<uint8_t>>::run : type == EFF_TYPE_I8 ? small<conv_integer<int8_t>>::run : nullptr;
 }
 
 }  // namespace eff

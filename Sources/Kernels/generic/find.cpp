@@ -32,6 +32,13 @@ extern "C" eff_kernel eff_kernel_find_generic(int32_t id, int32_t type) {
     case EFF_K_NORM: return find_norm(type);
     case EFF_K_RNN: return find_rnn(type);
     case EFF_K_RANDOM: return find_random(type);
+    case EFF_K_RESIZE: return find_resize(type);
+    case EFF_K_QUANTIZE:
+    case EFF_K_DEQUANTIZE:
+    case EFF_K_DYNAMIC_QUANTIZE: return find_quantize(id, type);
+    case EFF_K_ATTENTION: return find_attention(type);
+    case EFF_K_GRID_SAMPLE: return find_grid_sample(type);
+    case EFF_K_DET: return find_det(type);
     default: return nullptr;
   }
 }

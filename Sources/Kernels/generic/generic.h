@@ -211,26 +211,32 @@ inline int64_t tuple_offset(const eff_nd &p, const void *indices, int64_t tuple)
 }
 
 // the instance of a kernel template, `template <class T> struct K { static void run(const eff_op *, int64_t); }`, for a type
+#define EFF_SMALL __attribute__((minsize))
+
+// f32 is compiled for speed, every other type for size
+template <class K> struct small {
+  __attribute__((minsize, flatten)) static void run(const eff_op *op, int64_t rows) { K::run(op, rows); }
+};
 template <template <class> class K> eff_kernel pick_float(int32_t type) {
   switch (type) {
     case EFF_TYPE_F32: return K<float>::run;
-    case EFF_TYPE_F64: return K<double>::run;
-    case EFF_TYPE_F16: return K<half>::run;
-    case EFF_TYPE_BF16: return K<bfloat>::run;
+    case EFF_TYPE_F64: return small<K<double>>::run;
+    case EFF_TYPE_F16: return small<K<half>>::run;
+    case EFF_TYPE_BF16: return small<K<bfloat>>::run;
     default: return nullptr;
   }
 }
 template <template <class> class K> eff_kernel pick(int32_t type) {
   switch (type) {
-    case EFF_TYPE_I8: return K<int8_t>::run;
-    case EFF_TYPE_U8: return K<uint8_t>::run;
-    case EFF_TYPE_I16: return K<int16_t>::run;
-    case EFF_TYPE_U16: return K<uint16_t>::run;
-    case EFF_TYPE_I32: return K<int32_t>::run;
-    case EFF_TYPE_U32: return K<uint32_t>::run;
-    case EFF_TYPE_I64: return K<int64_t>::run;
-    case EFF_TYPE_U64: return K<uint64_t>::run;
-    case EFF_TYPE_BOOL: return K<bool>::run;
+    case EFF_TYPE_I8: return small<K<int8_t>>::run;
+    case EFF_TYPE_U8: return small<K<uint8_t>>::run;
+    case EFF_TYPE_I16: return small<K<int16_t>>::run;
+    case EFF_TYPE_U16: return small<K<uint16_t>>::run;
+    case EFF_TYPE_I32: return small<K<int32_t>>::run;
+    case EFF_TYPE_U32: return small<K<uint32_t>>::run;
+    case EFF_TYPE_I64: return small<K<int64_t>>::run;
+    case EFF_TYPE_U64: return small<K<uint64_t>>::run;
+    case EFF_TYPE_BOOL: return small<K<bool>>::run;
     default: return pick_float<K>(type);
   }
 }

@@ -49,7 +49,7 @@ inline int32_t byte_at(const void *p, bool is_signed, int64_t i) {
 }
 
 template <class T> struct matmul_integer {
-  static void run(const eff_op *op, int64_t rows) {
+  EFF_SMALL static void run(const eff_op *op, int64_t rows) {
     const eff_matmul &p = *(const eff_matmul *)op->params;
     const bool a_signed = (T)-1 < (T)0, b_signed = p.b_type ? p.b_type == EFF_TYPE_I8 : a_signed;
     if (product(p.batch, p.batch_rank) == 0) return;
@@ -100,10 +100,10 @@ eff_kernel find_matmul(int32_t id, int32_t type) {
   if (id == EFF_K_MATMUL_INTEGER)
     return type == EFF_TYPE_U8 ? matmul_integer<uint8_t>::run : type == EFF_TYPE_I8 ? matmul_integer<int8_t>::run : nullptr;
   switch (type) {
-    case EFF_TYPE_I32: return matmul<int32_t>::run;
-    case EFF_TYPE_U32: return matmul<uint32_t>::run;
-    case EFF_TYPE_I64: return matmul<int64_t>::run;
-    case EFF_TYPE_U64: return matmul<uint64_t>::run;
+    case EFF_TYPE_I32: return small<matmul<int32_t>>::run;
+    case EFF_TYPE_U32: return small<matmul<uint32_t>>::run;
+    case EFF_TYPE_I64: return small<matmul<int64_t>>::run;
+    case EFF_TYPE_U64: return small<matmul<uint64_t>>::run;
     default: return pick_float<matmul>(type);
   }
 }

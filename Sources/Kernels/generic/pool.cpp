@@ -63,11 +63,12 @@ template <class T> struct pool {
   }
   static void combined(const eff_pool &p, const window &w, const int64_t *o, const T *x, T *y) {
     double sum = 0;
-    int64_t n = 0, padded;
-    if (p.fn == EFF_POOL_AVERAGE) padded = visit(w, o, [&](int64_t i) { sum += (double)load(x + i), n++; });
-    else padded = visit(w, o, [&](int64_t i) {
-      const double v = fabs((double)load(x + i));
-      sum += p.p == 2 ? v * v : p.p == 1 ? v : pow(v, p.p);
+    int64_t n = 0;
+    const double power = p.fn == EFF_POOL_AVERAGE ? 0 : p.p;
+    const int64_t padded = visit(w, o, [&](int64_t i) {
+      const double v = (double)load(x + i);
+      sum += power == 0 ? v : power == 1 ? fabs(v) : power == 2 ? v * v : pow(fabs(v), power);
+      n++;
     });
     double v = sum;
     if (p.fn == EFF_POOL_AVERAGE) v = p.count_include_pad ? sum / (double)max_of(padded, 1) : sum / (double)max_of(n, 1);
@@ -131,7 +132,7 @@ template <class T> struct lrn {
 
 eff_kernel find_pool(int32_t id, int32_t type) {
   if (id == EFF_K_LRN) return pick_float<lrn>(type);
-  return type == EFF_TYPE_I8 ? pool<int8_t>::run : type == EFF_TYPE_U8 ? pool<uint8_t>::run : pick_float<pool>(type);
+  return type == EFF_TYPE_I8 ? small<pool<int8_t>>::run : type == EFF_TYPE_U8 ? small<pool<uint8_t>>::run : pick_float<pool>(type);
 }
 
 }  // namespace eff

@@ -66,7 +66,7 @@ template <class T, class W, class F> inline void each(const T *x, const reductio
 template <class T> struct reduce {
   using W = widest_t<T>;
 
-  static double log_sum_exp(const T *x, const reduction &d) {
+  EFF_SMALL static double log_sum_exp(const T *x, const reduction &d) {
     double top = -INFINITY, sum = 0;
     each<T, double>(x, d, [&](double v) { top = v > top || v != v ? v : top; });
     if (top - top != 0) return top;

@@ -89,7 +89,7 @@ enum {
   EFF_K_ATTENTION = 33,       // q, k, v, mask? -> y (scratch)            eff_attention
   EFF_K_GRID_SAMPLE = 34,     // x, grid -> y                             eff_grid_sample
   EFF_K_LRN = 35,             // x -> y                                   eff_lrn
-  EFF_K_DET = 36,             // x -> y (scratch: count*n*n)              eff_det
+  EFF_K_DET = 36,             // x -> y (scratch: n*n)                    eff_det
   EFF_K_CONV_INTEGER = 37,    // x, w, x_zero?, w_zero? -> y (i32)        eff_conv
   EFF_K_COUNT = 64
 };
@@ -235,7 +235,7 @@ typedef struct {
 int64_t eff_attention_scratch_size(const eff_attention *a);
 
 // mode: 0 linear, 1 nearest, 2 cubic; padding: 0 zeros, 1 border, 2 reflection. x [batch, channels, in..], grid [batch, out.., spatial]
-typedef struct { int64_t batch, channels; int32_t spatial, mode, padding, align_corners; int64_t in[3], out[3]; } eff_grid_sample;
+typedef struct { int64_t batch, channels; int32_t spatial, mode, padding, align_corners; int64_t in[3], out[3]; int32_t grid_type /* 0: that of x */, reserved; } eff_grid_sample;
 typedef struct { int64_t batch, channels, inner, size; double alpha, beta, bias; } eff_lrn;
 typedef struct { int64_t count, n; } eff_det;
 
