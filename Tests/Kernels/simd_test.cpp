@@ -62,6 +62,7 @@ int main() {
     int before = failed;
     test_unary(level);
     test_dense(level);
+    test_rnn(level);
     printf("%s: %s\n", eff_isa_name(level), failed == before ? "ok" : "FAILED");
   }
   printf("%d passed, %d failed\n", passed, failed);

@@ -79,3 +79,4 @@ double reference_fn(int fn, double x, double a, double b);
 void test_unary(int level);
 void test_binary(int level);
 void test_dense(int level);
+void test_rnn(int level);

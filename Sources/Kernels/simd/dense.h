@@ -136,7 +136,7 @@ template <class T> EFF_INLINE void dense_rows(const eff_dense *d, const float *x
   }
 }
 
-static void dense_chunks(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy, int64_t m) {
+void dense_run(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy, int64_t m) {
   for (int64_t i = 0; i < m; i += CHUNK, x += CHUNK * ldx, y += CHUNK * ldy) {
     int64_t rows = m - i < CHUNK ? m - i : (int64_t)CHUNK;
     switch (d->weights) {
@@ -159,6 +159,6 @@ void dense(const eff_op *op, int64_t rows) {
   if (sw == 0 && m == 1 && sx % 4 == 0 && sy % 4 == 0) m = rows, ldx = sx / 4, ldy = sy / 4, rows = 1;
   else if (sw == 0 && sx == m * ldx * 4 && sy == m * ldy * 4) m *= rows, rows = 1;
   for (int64_t r = 0; r < rows; r++)
-    dense_chunks(d, (const float *)((const char *)op->p[0] + r * sx), ldx, (const char *)op->p[1] + r * sw, (float *)((char *)op->p[2] + r * sy), ldy, m);
+    dense_run(d, (const float *)((const char *)op->p[0] + r * sx), ldx, (const char *)op->p[1] + r * sw, (float *)((char *)op->p[2] + r * sy), ldy, m);
 }
 #include "dense_pack.h"

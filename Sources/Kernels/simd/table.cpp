@@ -7,9 +7,11 @@
 struct family {
   int64_t (*dense_size)(const eff_dense *);
   void (*dense_pack)(const eff_dense *, const float *, int64_t, int64_t, const float *, void *);
-  eff_kernel unary, dense;
+  int64_t (*rnn_size)(const eff_rnn *), (*rnn_scratch)(const eff_rnn *);
+  void (*rnn_pack)(const eff_rnn *, const float *, const float *, const float *, void *);
+  eff_kernel unary, dense, rnn;
 };
-#define LEVEL(ns) {ns::dense_packed_size, ns::dense_pack, ns::unary, ns::dense}
+#define LEVEL(ns) {ns::dense_packed_size, ns::dense_pack, ns::rnn_packed_size, ns::rnn_scratch_size, ns::rnn_pack, ns::unary, ns::dense, ns::rnn}
 static const family families[EFF_ISA_COUNT] = {
   {},
 #if defined(__x86_64__)
@@ -28,6 +30,7 @@ eff_kernel eff_kernel_find_simd(int32_t id, int32_t type, int32_t level) {
   switch (id) {
     case EFF_K_UNARY: return f->unary;
     case EFF_K_DENSE: return f->dense;
+    case EFF_K_RNN_PACKED: return f->rnn;
     default: return nullptr;
   }
 }
@@ -35,6 +38,12 @@ eff_kernel eff_kernel_find_simd(int32_t id, int32_t type, int32_t level) {
 int64_t eff_dense_packed_size_simd(const eff_dense *d, int32_t level) { return of(level)->dense_size ? of(level)->dense_size(d) : 0; }
 void eff_dense_pack_simd(const eff_dense *d, int32_t level, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed) {
   of(level)->dense_pack(d, w, k_stride, n_stride, bias, packed);
+}
+
+int64_t eff_rnn_packed_size_simd(const eff_rnn *r, int32_t level) { return of(level)->rnn_size ? of(level)->rnn_size(r) : 0; }
+int64_t eff_rnn_packed_scratch_size_simd(const eff_rnn *r, int32_t level) { return of(level)->rnn_scratch ? of(level)->rnn_scratch(r) : 0; }
+void eff_rnn_pack_simd(const eff_rnn *r, int32_t level, const float *w, const float *recurrent, const float *b, void *packed) {
+  of(level)->rnn_pack(r, w, recurrent, b, packed);
 }
 
 }  // extern "C"

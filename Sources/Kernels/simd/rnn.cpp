@@ -1,0 +1,2 @@
+#define EFF_FAMILY "rnn.h"
+#include "levels.h"
