@@ -17,13 +17,16 @@ let link: [LinkerSetting] = embedded
 
 let package = Package(
   name: "efferent",
-  products: [.library(name: "efferent", type: .dynamic, targets: ["CABI"])],
+  products: [
+    .library(name: "efferent", type: .dynamic, targets: ["CABI"]),  // what install.sh ships
+    .library(name: "EfferentSwift", targets: ["CABI", "Onnx", "Graph", "Runtime"]),  // for other Swift packages
+  ],
   traits: [.default(enabledTraits: ["Bridge"]), .trait(name: "Bridge", description: "ZeroMQ endpoints; needs libzmq")],
   targets: [
     .systemLibrary(name: "CEfferent", path: "include"),
     .systemLibrary(name: "CZeroMQ", path: "Sources/Bridge/CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
     .systemLibrary(name: "Platform", path: "Sources/Platform"),
-    .target(name: "Kernels", cxxSettings: native),
+    .target(name: "Kernels", cxxSettings: native, linkerSettings: [.linkedLibrary("m")]),
     .target(name: "Onnx", dependencies: ["Platform"], swiftSettings: swift),
     .target(name: "Graph", dependencies: ["Onnx", "Kernels", "Platform"], swiftSettings: swift),
     .target(name: "Runtime", dependencies: ["Graph", "Onnx", "Kernels", "Platform"], swiftSettings: swift),

@@ -12,13 +12,13 @@ check() { # DESCRIPTION, then a command
 }
 
 exports() { nm -D --defined-only "$1" | awk '{print $3}' | sed 's/@.*//' | LC_ALL=C sort -u; }
-needed() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | LC_ALL=C sort; }
+needed() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sed 's/^ld-linux.*/ld-linux/' | LC_ALL=C sort; }
 declared() { # every EFF_API function of the headers in a folder
   cat "$1"/*.h | sed 's@//.*@@' | tr '\n' ' ' | sed 's@/\*[^*]*\*\+\([^/*][^*]*\*\+\)*/@ @g' | grep -o 'EFF_API [^;]*;' | grep -o 'eff_[a-z0-9_]* *(' | tr -d ' (' | LC_ALL=C sort -u
 }
 same() { diff <(printf '%s\n' "$1") <(printf '%s\n' "$2"); }
 only_c_library() { # the list may hold the loader and the C library alone
-  needed "$1" | grep -vE '^(libc|libm|libpthread|libdl)\.so\.6$|^ld-linux.*\.so\.[0-9]$' && return 1 || return 0
+  needed "$1" | grep -vE '^(libc|libm|libpthread|libdl)\.so\.6$|^ld-linux$' && return 1 || return 0
 }
 below() { echo "$1 bytes, expected less than $2"; (($1 < $2)); }
 compiles() { # COMPILER STANDARD LANGUAGE INCLUDE HEADER
