@@ -1,0 +1,75 @@
+"""What the package needs and offers without being asked for more."""
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import efferent
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def python(code, **environment):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment})
+
+
+def test_importing_loads_neither_the_library_nor_optional_packages():
+    done = python("import efferent, sys; efferent.Error; print([m for m in ('zmq', 'msgpack', 'rich', 'typer', 'onnxruntime', 'efferent._library') if m in sys.modules])",
+                  EFFERENT_LIBRARY="/no/such/library.so")
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_a_missing_library_is_explained():
+    done = python("import efferent\ntry:\n  efferent.Policy(b'')\nexcept efferent.FileError as e: print(e)", EFFERENT_LIBRARY="/no/such/library.so")
+    assert "/no/such/library.so" in done.stdout and "EFFERENT_LIBRARY" in done.stdout, done.stderr
+
+
+def test_the_version_is_that_of_the_header():
+    header = (ROOT / "include/efferent/efferent.h").read_text()
+    number = ".".join(re.search(rf"EFF_VERSION_{part} (\d+)", header).group(1) for part in ("MAJOR", "MINOR", "PATCH"))
+    assert efferent.version() == number
+    assert f'version = "{number}"' in (ROOT / "bindings/python/pyproject.toml").read_text()
+
+
+def command(*arguments):
+    return subprocess.run([sys.executable, "-m", "efferent", *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "160"})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    import models
+
+    made = tmp_path_factory.mktemp("models")
+    models.write(made)
+    return made
+
+
+def test_inspect_prints_inputs_outputs_and_plan(folder):
+    done = command("inspect", folder / "lstm.onnx")
+    assert done.returncode == 0 and "h_in" in done.stdout and "h_out" in done.stdout and "plan" in done.stdout, done.stderr
+    facts = json.loads(command("inspect", folder / "lstm.onnx", "--json").stdout)
+    assert facts["state"] == {"h_in": "h_out", "c_in": "c_out"} and facts["inputs"][0] == {"name": "obs", "shape": [1, 5], "dtype": "f32", "role": "observation"}
+    assert facts["opset"] == 17 and facts["ops"]
+
+
+@pytest.mark.parametrize("name", ["mlp", "lstm", "several", "double", "constant_output", "external"])
+def test_check_agrees_with_onnxruntime(folder, name):
+    done = command("check", folder / f"{name}.onnx", "--against", "onnxruntime", "--samples", "20")
+    assert done.returncode == 0 and "same" in done.stdout and "differs" not in done.stdout, done.stdout + done.stderr
+
+
+def test_check_sees_a_difference(folder):
+    done = command("check", folder / "mlp.onnx", "--weights", "bf16", "--tolerance", "1e-7")
+    assert done.returncode == 1 and "differs" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_command_line_explains_errors(folder):
+    junk = folder / "junk.onnx"
+    junk.write_bytes(b"junk")
+    done = command("inspect", junk)
+    assert done.returncode == 1 and "EFF_E_FORMAT" in done.stderr and "Traceback" not in done.stderr
+    assert command("inspect", folder / "none.onnx").returncode != 0
