@@ -32,11 +32,13 @@ let package = Package(
     .target(name: "Runtime", dependencies: ["Graph", "Onnx", "Kernels", "Platform"], swiftSettings: swift),
     .target(
       name: "Bridge",
-      dependencies: ["Runtime", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))],
+      dependencies: ["Onnx", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))],
       exclude: ["CZeroMQ"], swiftSettings: swift),
     .target(
       name: "CABI",
       dependencies: ["CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform", .target(name: "Bridge", condition: .when(traits: ["Bridge"]))],
       exclude: ["exports.map"], swiftSettings: swift, linkerSettings: link),
-  ],
+  ] + (embedded ? [] : [
+    .testTarget(name: "BridgeTests", dependencies: ["Bridge", "Onnx", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))]),
+  ]),
   cxxLanguageStandard: .cxx17)

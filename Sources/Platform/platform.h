@@ -4,12 +4,15 @@
 #include <fcntl.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -81,6 +84,81 @@ static inline uint64_t eff_now_ns(void) {
 static inline EFF_RT void *eff_atomic_load(void *const *slot) { return __atomic_load_n(slot, __ATOMIC_ACQUIRE); }
 static inline EFF_RT void *eff_atomic_exchange(void **slot, void *value) { return __atomic_exchange_n(slot, value, __ATOMIC_ACQ_REL); }
 static inline EFF_RT int64_t eff_atomic_add(int64_t *slot, int64_t delta) { return __atomic_add_fetch(slot, delta, __ATOMIC_ACQ_REL); }
+
+// Counters that one thread writes and any thread reads.
+static inline EFF_RT void eff_counter_add(uint64_t *slot, uint64_t delta) { __atomic_store_n(slot, *slot + delta, __ATOMIC_RELAXED); }
+static inline EFF_RT void eff_counter_store(uint64_t *slot, uint64_t value) { __atomic_store_n(slot, value, __ATOMIC_RELAXED); }
+static inline EFF_RT uint64_t eff_counter_load(const uint64_t *slot) { return __atomic_load_n(slot, __ATOMIC_RELAXED); }
+
+// ---- crc32c (Castagnoli), one step of 8 bytes and of 1; only where the processor has it ----
+
+#if defined(__x86_64__)
+static inline int eff_crc32c_supported(void) { return __builtin_cpu_supports("sse4.2") ? 1 : 0; }
+__attribute__((target("sse4.2"))) static inline EFF_RT uint32_t eff_crc32c_8(uint32_t crc, uint64_t v) { return (uint32_t)__builtin_ia32_crc32di(crc, v); }
+__attribute__((target("sse4.2"))) static inline EFF_RT uint32_t eff_crc32c_1(uint32_t crc, uint8_t v) { return __builtin_ia32_crc32qi(crc, v); }
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
+static inline int eff_crc32c_supported(void) { return 1; }
+static inline EFF_RT uint32_t eff_crc32c_8(uint32_t crc, uint64_t v) { return __builtin_arm_crc32cd(crc, v); }
+static inline EFF_RT uint32_t eff_crc32c_1(uint32_t crc, uint8_t v) { return __builtin_arm_crc32cb(crc, v); }
+#else
+static inline int eff_crc32c_supported(void) { return 0; }
+static inline EFF_RT uint32_t eff_crc32c_8(uint32_t crc, uint64_t v) { return (void)v, crc; }
+static inline EFF_RT uint32_t eff_crc32c_1(uint32_t crc, uint8_t v) { return (void)v, crc; }
+#endif
+
+// ---- threads ----
+
+typedef struct eff_thread {
+  pthread_t id;
+  void (*body)(void *);
+  void *argument;
+} eff_thread;
+
+static inline void *eff_thread_enter(void *p) {
+  eff_thread *t = (eff_thread *)p;
+  t->body(t->argument);
+  return NULL;
+}
+
+// Starts a thread with all signals blocked. 0 or an errno. THREAD stays in place until it is joined.
+static inline int eff_thread_start(eff_thread *thread, void (*body)(void *), void *argument) {
+  sigset_t all, old;
+  thread->body = body, thread->argument = argument;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  int code = pthread_create(&thread->id, NULL, eff_thread_enter, thread);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return code;
+}
+static inline void eff_thread_join(eff_thread *thread) { pthread_join(thread->id, NULL); }
+static inline int eff_thread_is_current(const eff_thread *thread) { return pthread_equal(thread->id, pthread_self()) != 0; }
+
+// ---- waking a thread that polls ----
+
+// Fills ENDS with the reading and the writing end of a pipe that never blocks. 0 or an errno.
+static inline int eff_pipe(int ends[2]) {
+  if (pipe(ends) != 0) return errno;
+  for (int i = 0; i < 2; i++) fcntl(ends[i], F_SETFD, FD_CLOEXEC), fcntl(ends[i], F_SETFL, O_NONBLOCK);
+  return 0;
+}
+static inline void eff_pipe_signal(int end) {
+  while (write(end, "", 1) < 0 && errno == EINTR) {}
+}
+
+// ---- local sockets ----
+
+// 1 where somebody listens on the unix socket at PATH.
+static inline int eff_unix_listens(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) return 0;
+  memcpy(address.sun_path, path, strlen(path));
+  int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (fd < 0) return 0;
+  fcntl(fd, F_SETFD, FD_CLOEXEC), fcntl(fd, F_SETFL, O_NONBLOCK);
+  int found = connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 || errno == EAGAIN;
+  close(fd);
+  return found;
+}
 
 // ---- real-time copies ----
 

@@ -1,5 +1,140 @@
-/* Efferent bridge: sessions served over ZeroMQ. Only in libraries that are built with the trait Bridge. */
+/* Efferent bridge: a session served over ZeroMQ in lock-step. Only in libraries that are built with the trait Bridge.
+ *
+ *   plant (simulator or robot side, DEALER)  -- HELLO, RESET, STEP, BYE -->  bridge (ROUTER) -- input, run, output --> eff_session
+ *                                            <-- WELCOME, ACK, ACT, ERR, BYE --
+ *
+ * One plant is connected at a time; each of its frames but BYE is answered. The layout of the frames is in Sources/Bridge/PROTOCOL.md; the conventions
+ * ([RT], threads, pointers, handles, errors, structs) are those of efferent.h. No function here is [RT]: ZeroMQ calls the system. The tick itself
+ * (STEP in, ACT out) allocates nothing in Efferent and never waits for the plant. */
 #ifndef EFFERENT_BRIDGE_H
 #define EFFERENT_BRIDGE_H
+
 #include "efferent.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct eff_bridge eff_bridge;
+
+/* What became of one wait. */
+enum {
+  EFF_BRIDGE_NONE = 0,   /* nothing arrived in time, or the wait was interrupted by a signal */
+  EFF_BRIDGE_HELLO = 1,  /* a plant connected: a new bridge session, recurrent state cleared */
+  EFF_BRIDGE_RESET = 2,  /* an episode began: recurrent state of its rows cleared */
+  EFF_BRIDGE_STEP = 3,   /* the policy ran and the action was sent */
+  EFF_BRIDGE_BYE = 4,    /* the plant said goodbye */
+  EFF_BRIDGE_DROP = 5,   /* a frame was refused; see reason */
+  EFF_BRIDGE_IDLE = 6    /* the plant has been silent for idle_timeout_ms; said once per silence */
+};
+
+/* Why a frame was refused. Also the index into eff_bridge_stats.dropped and the code in an ERR frame. Frozen, append only. */
+enum {
+  EFF_BRIDGE_OK = 0,
+  EFF_BRIDGE_MALFORMED = 1,  /* wrong size, parts, magic or type */
+  EFF_BRIDGE_VERSION = 2,    /* another protocol version */
+  EFF_BRIDGE_CHECKSUM = 3,   /* crc32c does not match */
+  EFF_BRIDGE_SESSION = 4,    /* not the connected plant, or a bridge session that is over: say HELLO */
+  EFF_BRIDGE_SCHEMA = 5,     /* schema hash of another layout */
+  EFF_BRIDGE_EPISODE = 6,    /* an episode that is over, or has not begun */
+  EFF_BRIDGE_SEQUENCE = 7,   /* a sequence number that was seen before */
+  EFF_BRIDGE_EXPIRED = 8,    /* older than its time to live */
+  EFF_BRIDGE_BUSY = 9,       /* HELLO while another plant is connected */
+  EFF_BRIDGE_MISMATCH = 10,  /* HELLO that does not fit the policy; the text names the field, what was found and what was expected */
+  EFF_BRIDGE_RUN = 11        /* the session refused to run */
+};
+
+typedef struct eff_bridge_event {
+  size_t struct_size;       /* set by the caller to sizeof(eff_bridge_event) */
+  int32_t kind, reason;     /* EFF_BRIDGE_NONE..., EFF_BRIDGE_OK... */
+  uint32_t session;         /* id of the bridge session; 0 before the first */
+  uint32_t episode;         /* 0 until the first RESET of the session */
+  uint64_t seq;             /* sequence number of the frame */
+  uint64_t simulation_ns;   /* the plant's own clock, as it sent it */
+  uint64_t rows;            /* STEP: rows that ran; RESET: rows that were cleared */
+  uint64_t tick_ns;         /* from the arrival of the frame to its answer being handed to ZeroMQ */
+  uint64_t run_ns;          /* STEP: of this, inside the policy */
+} eff_bridge_event;
+
+typedef struct eff_bridge_options {
+  size_t struct_size;
+  const char *endpoint;                  /* "tcp://127.0.0.1:*" (the default, any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy", "inproc://name".
+                                          * ipc replaces a dead socket file, and is refused (EFF_E_IO) while somebody listens there. */
+  int32_t allow_remote;                  /* 0: tcp on loopback addresses only (EFF_E_ARGUMENT otherwise).
+                                          * 1: EFF_E_UNSUPPORTED until encryption and an allow-list (CURVE) exist */
+  int32_t idle_timeout_ms;               /* silence after which another plant may take over, and EFF_BRIDGE_IDLE; 0: 2000; -1: never */
+  int32_t high_water;                    /* frames that ZeroMQ queues per plant and direction before it pushes back; 0: 16 */
+  int32_t reserved;                      /* 0 */
+  double rate;                           /* steps per second that the policy was trained for, told to the plant; 0: unknown */
+  void *context;                         /* kept: the caller's ZeroMQ context (zmq_ctx_new); needed for inproc; NULL: own one */
+  const char *const *observation_names;  size_t observation_count;  /* names of the elements of the observation input, told to the plant and compared
+                                                                     * with its own where it sends them; count 0 or that input's count */
+  const char *const *joint_names;        size_t joint_count;        /* the same for the elements of the action output */
+  void (*on_event)(void *user, const eff_bridge_event *event);      /* or NULL: after every event but NONE, on the thread that polls. The session's inputs
+                                                                     * and outputs are those of the event; the bridge must not be destroyed in it */
+  void *user;                            /* kept, passed to on_event */
+} eff_bridge_options;
+
+/* Fills options with defaults. `struct_size` is sizeof(eff_bridge_options) of the caller. Any thread. */
+EFF_API void eff_bridge_options_default(eff_bridge_options *options, size_t struct_size);
+
+/* Binds an endpoint for a session. Rows per step are agreed with each plant, 1 to the session's max_rows. `session` is kept and must outlive the bridge;
+ * while the bridge polls or its thread runs, the only other calls allowed on it are eff_session_swap and eff_session_reclaim. Strings are copied.
+ * *out is NULL on failure. Errors: EFF_E_ARGUMENT (endpoint, names), EFF_E_UNSUPPORTED (transport, remote), EFF_E_IO (bind), EFF_E_MEMORY. */
+EFF_API eff_status eff_bridge_create(eff_session *session, const eff_bridge_options *options_or_null, eff_bridge **out);
+
+/* The address that was really bound, such as "tcp://127.0.0.1:40123"; NULL for a dead handle. Owned by the bridge. */
+EFF_API const char *eff_bridge_endpoint(const eff_bridge *bridge);
+
+/* Waits up to timeout_ms (0: not at all; -1: without limit, ended by a signal too) for one frame and handles it on this thread.
+ * EFF_OK with kind EFF_BRIDGE_NONE where nothing arrived; refused frames are EFF_OK with EFF_BRIDGE_DROP.
+ * EFF_E_STATE: the bridge's own thread runs. EFF_E_IO: the socket failed, or the caller's context was terminated. One caller at a time. */
+EFF_API eff_status eff_bridge_poll(eff_bridge *bridge, int32_t timeout_ms, eff_bridge_event *event_or_null);
+
+/* Starts the bridge's own thread, which blocks all signals and polls until eff_bridge_stop. EFF_E_STATE: it runs already. EFF_E_MEMORY: no thread. */
+EFF_API eff_status eff_bridge_start(eff_bridge *bridge);
+
+/* Stops that thread and waits for it: at most one step of the policy. Connections stay; poll or start may follow. EFF_OK where none runs.
+ * EFF_E_STATE: called in on_event. EFF_E_IO: the thread had ended before because the socket failed; the message says how. */
+EFF_API eff_status eff_bridge_stop(eff_bridge *bridge);
+
+enum { EFF_BRIDGE_BINS = 32, EFF_BRIDGE_REASONS = 16 };
+
+/* Durations in nanoseconds. bins[i] counts those from 2^i to 2^(i+1) - 1 (bin 0 has 0 too; the last has all above). mean = sum / count. */
+typedef struct eff_bridge_latency {
+  uint64_t count, sum, min, max;  /* min is 0 while count is 0 */
+  uint64_t bins[EFF_BRIDGE_BINS];
+} eff_bridge_latency;
+
+/* Counters since create. */
+typedef struct eff_bridge_stats {
+  size_t struct_size;              /* set by the caller to sizeof(eff_bridge_stats) */
+  uint32_t session, episode;       /* of the last bridge session */
+  uint64_t connected;              /* 1 between WELCOME and BYE, or takeover */
+  uint64_t hellos;                 /* bridge sessions begun */
+  uint64_t resets, steps, rows;    /* RESET frames; STEP frames answered by ACT; rows in these */
+  uint64_t byes, idles;
+  uint64_t bytes_in, bytes_out;    /* whole frames */
+  uint64_t drops;                  /* frames refused: sum of dropped */
+  uint64_t dropped[EFF_BRIDGE_REASONS];
+  uint64_t unsent;                 /* answers that ZeroMQ would not take (the plant is gone or does not read) */
+  eff_bridge_latency tick;         /* STEP received to ACT handed to ZeroMQ */
+  eff_bridge_latency run;          /* of this, inside the policy */
+  eff_bridge_latency age;          /* STEP stamped by the plant to received here (one clock: same machine) */
+} eff_bridge_stats;
+
+/* Copies the counters. Any thread, while the bridge works too; each counter is whole, together they may be one step apart. */
+EFF_API eff_status eff_bridge_read_stats(const eff_bridge *bridge, eff_bridge_stats *out);
+
+/* Name of a reason such as "episode", as it stands in messages; "unknown" for a code that is not listed. Any thread; static, never NULL. */
+EFF_API const char *eff_bridge_reason_name(int32_t reason);
+
+/* Stops the thread, says BYE to the plant, closes the endpoint and frees the bridge within 100 ms beyond a running step; NULL is fine.
+ * The session and a caller's context are left alone. */
+EFF_API void eff_bridge_destroy(eff_bridge *bridge);
+
+#ifdef __cplusplus
+}
+#endif
+
 #endif
