@@ -42,7 +42,7 @@ TASKS = {
     },
     "InvertedDoublePendulum-v5": {
         "name": "inverted_double_pendulum",
-        "steps": 300_000,
+        "steps": 600_000,
         "envs": 8,
         "ppo": dict(n_steps=128, batch_size=128, n_epochs=10, gamma=0.98, gae_lambda=0.9, learning_rate=3e-4,
                     clip_range=0.2, ent_coef=0.0, vf_coef=0.5, max_grad_norm=0.5),
@@ -182,7 +182,9 @@ def main():
     if not args.out.is_dir():
         parser.error(f"no such folder: {args.out}")
     env_id, task = args.task, TASKS[args.task]
-    steps = args.steps or task["steps"]
+    steps = task["steps"] if args.steps is None else args.steps
+    if steps < 1:
+        parser.error(f"--steps is {steps}, expected at least 1")
     path, card_path = (args.out / (task["name"] + suffix) for suffix in (".onnx", ".json"))
 
     start = time.perf_counter()
