@@ -64,7 +64,8 @@ template <class T> struct grid_sample {
     double v = p.align_corners ? (g + 1) / 2 * (length - 1) : ((g + 1) * length - 1) / 2;
     if (!same<T, double>::value) v = (float)v;
     if (p.mode == nearest) v = rint(v);
-    if (v < low(p) || v > high(p, d)) {
+    // cubic pads its taps and keeps the coordinate, as PyTorch and onnxruntime do
+    if (p.mode != cubic && (v < low(p) || v > high(p, d))) {
       if (p.padding == border) v = v < 0 ? 0 : v > length - 1 ? length - 1 : v;
       else if (p.padding == reflection) v = reflect(v, low(p), high(p, d));
     }

@@ -17,8 +17,12 @@ template <class T> struct rnn {
     A *h, *c, *gates, *mixed;
     int32_t acts;
 
+    // a gate's activation; onnxruntime does not clip the cell state, so lstm() calls unclipped() there
     A act(int32_t which, A v) const {
       if (p.has_clip) v = v < -(A)p.clip ? -(A)p.clip : v > (A)p.clip ? (A)p.clip : v;
+      return unclipped(which, v);
+    }
+    A unclipped(int32_t which, A v) const {
       return activate(p.act[acts + which], v, (A)p.alpha[acts + which], (A)p.beta[acts + which]);
     }
     A bias(int64_t i) const { return b ? load(b + i) : A(0); }
@@ -64,7 +68,7 @@ template <class T> struct rnn {
         const A take = act(0, in[i] + (peep ? load(peep + i) * old : A(0)));
         const A keep = p.input_forget ? 1 - take : act(0, forget[i] + (peep ? load(peep + 2 * n + i) * old : A(0)));
         c[i] = keep * old + take * act(1, cell[i]);
-        h[i] = act(0, out[i] + (peep ? load(peep + n + i) * c[i] : A(0))) * act(2, c[i]);
+        h[i] = act(0, out[i] + (peep ? load(peep + n + i) * c[i] : A(0))) * unclipped(2, c[i]);
       }
     }
     void step(const T *x) const {
