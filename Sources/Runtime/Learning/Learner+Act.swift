@@ -1,0 +1,161 @@
+import Kernels
+import Platform
+
+/// What came of an [RT] call. Raw values are the status codes of the C header.
+public enum LearnerOutcome: Int32, Sendable {
+  case ok = 0
+  case argument = -1
+  case state = -2
+  case numeric = -8
+}
+
+extension UnsafeMutablePointer where Pointee == Learner {
+  var policyNet: eff_learn_net {
+    @_noLocks get { pointee.actor.layers > 0 ? pointee.actor : pointee.critic }
+  }
+
+  var gaussian: GaussianHead {
+    @_noLocks get {
+      let s = pointee.settings
+      return GaussianHead(outputs: pointee.actor.output(row: 0, isDouble: s.isDouble), count: s.actionCount, floor: s.stdFloor, ceiling: s.stdCeiling)
+    }
+  }
+
+  var softmax: SoftmaxHead {
+    @_noLocks get {
+      let s = pointee.settings
+      return SoftmaxHead(outputs: pointee.actor.output(row: 0, isDouble: s.isDouble), count: s.actionCount)
+    }
+  }
+
+  /// Puts a state [inputCount] into batch row `row` of a network's input.
+  @_noLocks func feed(_ net: eff_learn_net, _ x: UnsafePointer<Double>, row: Int) {
+    let input = net.input(row: row, isDouble: pointee.settings.isDouble)
+    for i in 0..<pointee.settings.inputCount { input[i] = x[i] }
+  }
+
+  @_noLocks func forward(actor batch: Int) {
+    eff_learn_forward(pointee.kernels, &pointee.actor, Int64(batch), pointee.state.pointee.actor.due)
+    pointee.state.pointee.actor.due = 0
+  }
+
+  @_noLocks func forward(critic batch: Int) {
+    eff_learn_forward(pointee.kernels, &pointee.critic, Int64(batch), pointee.state.pointee.critic.due)
+    pointee.state.pointee.critic.due = 0
+  }
+
+  /// Runs the network that acts on the current state, unless its activations are there already.
+  @_noLocks func forwardPolicy() {
+    if pointee.state.pointee.isForwarded { return }
+    feed(policyNet, pointee.current, row: 0)
+    if pointee.actor.layers > 0 { forward(actor: 1) } else { forward(critic: 1) }
+    pointee.state.pointee.isForwarded = true
+  }
+
+  /// Chooses an action for `observation` [observationCount] under the present weights and writes it to `out` [actionSize].
+  ///
+  /// The first observation after creation, or after the end of an episode, begins an episode and is counted by the statistics. In an
+  /// episode the observation is the one that the last transition ended with; another one is normalized as it is, and not counted.
+  /// Where the observation or the network's output is not finite the last action is repeated.
+  /// - Complexity: one pass over the weights of the policy.
+  @_noLocks public func act(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>) -> LearnerOutcome {
+    let s = pointee.state
+    let n = pointee.settings.observationCount
+    guard isFinite(observation, n) else { return hold(out) }
+    if !s.pointee.isInEpisode {
+      start(observation)
+    } else if !isSame(observation) {
+      observe(observation, counts: false, into: pointee.current)
+      eff_copy(pointee.raw, observation, n * 8)
+      s.pointee.isForwarded = false
+    }
+    if !s.pointee.isCommitted {
+      forwardPolicy()
+      guard choose() else { return hold(out) }
+    }
+    for i in 0..<actionSize { out[i] = pointee.action[i] }
+    return .ok
+  }
+
+  /// The action without exploration (mean, most probable or greedy), for evaluation: state, statistics and generator stay as they are.
+  @_noLocks public func infer(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>) -> LearnerOutcome {
+    let s = pointee.state
+    guard isFinite(observation, pointee.settings.observationCount) else { return hold(out) }
+    let time = s.pointee.time
+    observe(observation, counts: false, into: pointee.next)
+    s.pointee.time = time
+    feed(policyNet, pointee.next, row: 0)
+    s.pointee.isForwarded = false
+    if pointee.actor.layers > 0 { forward(actor: 1) } else { forward(critic: 1) }
+    let y = policyNet.output(row: 0, isDouble: pointee.settings.isDouble)
+    switch pointee.settings.algorithm {
+    case .td: out[0] = y[0]
+    case .q, .sarsa, .acDiscrete: out[0] = Double(greedy(y, pointee.settings.actionCount))
+    case .acContinuous: for i in 0..<pointee.settings.actionCount { out[i] = y[i] }
+    }
+    return isFinite(out, actionSize) ? .ok : hold(out)
+  }
+
+  var actionSize: Int { @_noLocks get { pointee.settings.algorithm.isContinuous ? pointee.settings.actionCount : 1 } }
+
+  @_noLocks private func hold(_ out: UnsafeMutablePointer<Double>) -> LearnerOutcome {
+    for i in 0..<actionSize { out[i] = pointee.action[i] }
+    return .numeric
+  }
+
+  @_noLocks private func isSame(_ observation: UnsafePointer<Double>) -> Bool {
+    let raw = pointee.raw
+    for i in 0..<pointee.settings.observationCount where raw[i] != observation[i] { return false }
+    return true
+  }
+
+  /// Takes an action from the policy network's outputs into `action`; false, and no change, where they are not finite.
+  @_noLocks func choose() -> Bool {
+    let action = pointee.action
+    let s = pointee.settings
+    let scratch = pointee.scratch
+    switch s.algorithm {
+    case .td:
+      let v = pointee.critic.output(row: 0, isDouble: s.isDouble)[0]
+      guard v.isFinite else { return false }
+      action[0] = v
+    case .acContinuous:
+      let head = gaussian
+      for i in 0..<s.actionCount { scratch[i] = head.mean(i) + head.std(i) * normal() }
+      guard isFinite(scratch, s.actionCount) else { return false }
+      for i in 0..<s.actionCount { action[i] = scratch[i] }
+    case .acDiscrete:
+      let head = softmax
+      head.probabilities(into: scratch)
+      guard isFinite(scratch, s.actionCount) else { return false }
+      commit(head.choose(scratch, at: uniform()))
+    case .q, .sarsa:
+      let q = pointee.critic.output(row: 0, isDouble: s.isDouble)
+      for i in 0..<s.actionCount where !q[i].isFinite { return false }
+      commit(select(q))
+    }
+    return true
+  }
+
+  @_noLocks func commit(_ choice: Int) {
+    pointee.state.pointee.choice = Int32(truncatingIfNeeded: choice)
+    pointee.action[0] = Double(choice)
+  }
+
+  /// epsilon = max(start + (end - start) selections / steps, end)
+  var epsilon: Double {
+    @_noLocks get {
+      let s = pointee.settings
+      let share = Double(pointee.state.pointee.selections) / s.epsilonSteps
+      return max(s.epsilonStart + (s.epsilonEnd - s.epsilonStart) * share, s.epsilonEnd)
+    }
+  }
+
+  /// Epsilon-greedy over q [actionCount].
+  @_noLocks func select(_ q: Numbers) -> Int {
+    pointee.state.pointee.selections += 1
+    let n = pointee.settings.actionCount
+    guard uniform() < epsilon else { return greedy(q, n) }
+    return min(Int(uniform() * Double(n)), n - 1)
+  }
+}

@@ -1,0 +1,205 @@
+import Kernels
+import Onnx
+import Platform
+
+/// Hands out aligned pieces of one block; with no base it only counts.
+struct ArenaCursor {
+  let base: UnsafeMutableRawPointer?
+  private(set) var used = 0
+
+  init(_ base: UnsafeMutableRawPointer?) { self.base = base }
+
+  /// `size` bytes aligned to 64, or an address that must not be used while only counting.
+  mutating func take(_ size: Int) -> UnsafeMutableRawPointer {
+    used = (used + 63) & ~63
+    let at = used
+    used += size
+    return (base ?? UnsafeMutableRawPointer(bitPattern: 64)!) + at
+  }
+  mutating func doubles(_ n: Int) -> UnsafeMutablePointer<Double> { take(n * 8).assumingMemoryBound(to: Double.self) }
+}
+
+/// The sizes of one network, of which layers and offsets follow.
+struct NetworkShape {
+  var sizes: [Int]
+  var isDouble: Bool
+
+  var layers: Int { sizes.count - 1 }
+  private func pad(_ n: Int) -> Int { isDouble ? (n + 7) & ~7 : (n + 15) & ~15 }
+
+  /// The layers with their offsets; activations are taken from `cursor`, and the elements of w are returned.
+  func place(_ layer: UnsafeMutablePointer<eff_learn_layer>?, _ hidden: HiddenLayers, _ cursor: inout ArenaCursor) -> Int {
+    let width = isDouble ? 8 : 4
+    var count = 0
+    for i in 0..<layers {
+      let (n, m) = (sizes[i], sizes[i + 1])
+      let isLast = i + 1 == layers
+      var l = eff_learn_layer()
+      l.in = Int64(n)
+      l.out = Int64(m)
+      l.by_input = m > n ? 1 : 0
+      let rows = m > n ? n : m
+      let lanes = pad(m > n ? m : n)
+      l.rows = Int64(rows)
+      l.lanes = Int64(lanes)
+      l.weight = Int64(count)
+      count += rows * lanes
+      l.bias = Int64(count)
+      count += pad(m)
+      l.act = isLast ? Int32(EFF_FN_IDENTITY) : hidden.activation
+      l.norm = isLast || !hidden.hasLayerNorm ? 0 : 1
+      l.epsilon = hidden.layerNormEpsilon
+      l.alpha = hidden.alpha
+      l.x_stride = Int64(pad(n))
+      l.y_stride = Int64(pad(m))
+      l.x = cursor.take(2 * pad(n) * width)
+      l.y = cursor.take(2 * pad(m) * width)
+      l.d = cursor.take(pad(m) * width)
+      layer?[i] = l
+    }
+    return count
+  }
+}
+
+extension LearnerOptions {
+  /// Lays a learner out in `cursor`; writes it only where the cursor has memory, which must be zero.
+  func place(_ cursor: inout ArenaCursor) -> LearnerPointer {
+    let s = settings
+    let width = s.isDouble ? 8 : 4
+    let hasMoments = s.optimizer.hasMoments
+    let live = cursor.base != nil
+    let learner = cursor.take(MemoryLayout<Learner>.stride).assumingMemoryBound(to: Learner.self)
+
+    func network(_ outputs: Int) -> eff_learn_net {
+      let shape = NetworkShape(sizes: [s.inputCount] + widths + [outputs], isDouble: s.isDouble)
+      let layer = cursor.take(shape.layers * MemoryLayout<eff_learn_layer>.stride).assumingMemoryBound(to: eff_learn_layer.self)
+      var net = eff_learn_net()
+      net.count = Int64(shape.place(live ? layer : nil, s.hidden, &cursor))
+      net.layer = layer
+      net.layers = Int64(shape.layers)
+      return net
+    }
+    var actor = s.algorithm.hasActor ? network(s.actorOutputs) : eff_learn_net()
+    var critic = network(s.criticOutputs)
+    let scratch = cursor.doubles(max(s.observationCount, s.actorOutputs, s.criticOutputs))
+
+    let state = cursor.take(MemoryLayout<LearnerState>.stride).assumingMemoryBound(to: LearnerState.self)
+    let start = cursor.used - MemoryLayout<LearnerState>.stride
+    let raw = cursor.doubles(s.observationCount)
+    let current = cursor.doubles(s.inputCount)
+    let next = cursor.doubles(s.inputCount)
+    let action = cursor.doubles(max(1, s.actionCount))
+    let filter = cursor.doubles(s.observationCount)
+    let returns = RunningStatistics(mean: cursor.doubles(1), m2: cursor.doubles(1), size: 1)
+    let observations = RunningStatistics(mean: cursor.doubles(s.observationCount), m2: cursor.doubles(s.observationCount), size: s.observationCount)
+    actor.w = cursor.take(Int(actor.count) * width)
+    critic.w = cursor.take(Int(critic.count) * width)
+    let snapshotSize = critic.w + Int(critic.count) * width - UnsafeMutableRawPointer(observations.mean)
+    actor.e = cursor.take(Int(actor.count) * width)
+    critic.e = cursor.take(Int(critic.count) * width)
+    if hasMoments {
+      actor.v = cursor.take(Int(actor.count) * width)
+      critic.v = cursor.take(Int(critic.count) * width)
+    }
+    let stateSize = cursor.used - start
+    let snapshots = cursor.take(guards.snapshots * ((snapshotSize + 63) & ~63))
+    guard live else { return learner }
+
+    state.initialize(to: LearnerState(seed: seed))
+    learner.initialize(
+      to: Learner(
+        settings: s, guards: guards,
+        kernels: eff_learn_kernels_find(s.isDouble ? Int32(EFF_TYPE_F64) : Int32(EFF_TYPE_F32), isa),
+        actor: actor, critic: critic, state: state, stateSize: stateSize, observations: observations, returns: returns,
+        filter: filter, raw: raw, current: current, next: next, action: action, scratch: scratch,
+        snapshots: snapshots, snapshotSize: snapshotSize, arena: cursor.base!, arenaSize: cursor.used,
+        layoutHash: layoutHash))
+    return learner
+  }
+
+  /// Bytes of the arena of a learner with these options. Throws `.argument`.
+  public func arenaSize() throws(Failure) -> Int {
+    try validate()
+    var cursor = ArenaCursor(nil)
+    _ = place(&cursor)
+    return cursor.used
+  }
+
+  /// Makes a learner in `arena`, which has at least `arenaSize()` bytes aligned to 64.
+  public func create(in arena: UnsafeMutableRawPointer) throws(Failure) -> LearnerPointer {
+    let size = try arenaSize()
+    eff_zero(arena, size)
+    var cursor = ArenaCursor(arena)
+    let learner = place(&cursor)
+    learner.begin()
+    return learner
+  }
+
+  /// Tells checkpoints of other layouts apart (FNV-1a over what decides the layout).
+  var layoutHash: UInt64 {
+    let s = settings
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    func mix(_ x: Int) {
+      var x = UInt64(bitPattern: Int64(x))
+      for _ in 0..<8 {
+        hash = (hash ^ (x & 0xff)) &* 0x100_0000_01b3
+        x >>= 8
+      }
+    }
+    mix(MemoryLayout<LearnerState>.stride)
+    mix(s.actorOutputs * 8 + s.criticOutputs)
+    mix(Int(s.optimizer.rule))
+    mix(s.isDouble ? 1 : 0)
+    mix(s.inputCount)
+    mix(s.observationCount)
+    mix(s.actionCount)
+    for width in widths { mix(width) }
+    mix(Int(s.hidden.activation))
+    mix(s.hidden.hasLayerNorm ? 1 : 0)
+    return hash
+  }
+}
+
+extension UnsafeMutablePointer where Pointee == Learner {
+  /// Marks the learner dead; its arena may be freed afterwards.
+  public func retire() { pointee.magic = 0 }
+
+  /// The block given to `create`, and its bytes.
+  public var arena: (UnsafeMutableRawPointer, Int) { (pointee.arena, pointee.arenaSize) }
+
+  /// Initial weights.
+  func begin() {
+    initialize(pointee.actor)
+    initialize(pointee.critic)
+    let s = pointee.settings
+    pointee.state.pointee.decay = s.gamma * s.lambda
+  }
+
+  /// Every matrix: uniform(-1/sqrt(in), 1/sqrt(in)), then ceil(sparsity in) distinct entries of each row (unit) are set to 0; biases 0.
+  private func initialize(_ net: eff_learn_net) {
+    let state = pointee.state
+    let w = Numbers(base: net.w, isDouble: pointee.settings.isDouble)
+    for i in 0..<Int(net.layers) {
+      let l = net.layer[i]
+      let n = Int(l.in)
+      let zeros = min(n, Int((pointee.settings.hidden.sparsity * Double(n)).rounded(.up)))
+      let bound = 1 / Double(n).squareRoot()
+      var order = [Int](repeating: 0, count: n)
+      for o in 0..<Int(l.out) {
+        for k in 0..<n {
+          order[k] = k
+          w[l.index(o, k)] = (2 * state.pointee.generator.uniform() - 1) * bound
+        }
+        for k in 0..<zeros {
+          order.swapAt(k, k + Int(state.pointee.generator.uniform() * Double(n - k)))
+          w[l.index(o, order[k])] = 0
+        }
+      }
+    }
+  }
+}
+
+extension eff_learn_layer {
+  /// Position of the weight from input `i` to output `o`.
+  @_noLocks func index(_ o: Int, _ i: Int) -> Int { Int(weight) + (by_input != 0 ? i * Int(lanes) + o : o * Int(lanes) + i) }
+}

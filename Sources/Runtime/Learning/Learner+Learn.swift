@@ -1,0 +1,140 @@
+import Kernels
+import Platform
+
+extension UnsafeMutablePointer where Pointee == Learner {
+  /// Actor, then critic, from one TD error; the forward pass for batch row 0 has been made. Both are checked before either moves.
+  @_noLocks func learn(delta: Double, slot: Int, _ report: UnsafeMutablePointer<UpdateReport>) {
+    let state = pointee.state
+    let s = pointee.settings
+    let learnsActor = pointee.actor.layers > 0 && mayActorLearn(report)
+    let learnsCritic = !state.pointee.freeze.critic
+    var actorRule = eff_learn_rule()
+    var criticRule = eff_learn_rule()
+    if learnsActor {
+      // a learner that only watches has not run its actor yet
+      forwardPolicy()
+      writeActorGradient(delta: delta, report)
+      actorRule = trace(&pointee.actor, &state.pointee.actor, delta, isActor: true, &report.pointee.actor)
+    }
+    if learnsCritic {
+      let g = pointee.critic.gradient(isDouble: s.isDouble)
+      for i in 0..<s.criticOutputs { g[i] = i == slot ? -1 : 0 }
+      criticRule = trace(&pointee.critic, &state.pointee.critic, delta, isActor: false, &report.pointee.critic)
+    }
+    guard report.pointee.actor.stepSize.isFinite, report.pointee.critic.stepSize.isFinite,
+      report.pointee.actor.traceNorm.isFinite, report.pointee.critic.traceNorm.isFinite,
+      report.pointee.actor.deltaUsed.isFinite, report.pointee.critic.deltaUsed.isFinite
+    else { return fail(report) }
+    if learnsActor {
+      state.pointee.counters.actorDrift += move(&pointee.actor, &state.pointee.actor, &actorRule, &report.pointee.actor)
+    }
+    if learnsCritic {
+      state.pointee.counters.criticDrift += move(&pointee.critic, &state.pointee.critic, &criticRule, &report.pointee.critic)
+    }
+    if !learnsActor && !learnsCritic { report.pointee.reason = .frozen }
+  }
+
+  /// Whether the actor's weights may change now, with the reason where not.
+  @_noLocks private func mayActorLearn(_ report: UnsafeMutablePointer<UpdateReport>) -> Bool {
+    let state = pointee.state
+    if state.pointee.freeze.actor || state.pointee.counters.updates <= pointee.settings.actorDelay { return false }
+    if pointee.guards.driftBudget > 0 && state.pointee.counters.actorDrift >= pointee.guards.driftBudget {
+      report.pointee.reason = .drift
+      return false
+    }
+    return true
+  }
+
+  /// Gradient of -(log pi(a|s) + beta sign(delta) H(s)) for the actor's outputs.
+  @_noLocks private func writeActorGradient(delta: Double, _ report: UnsafeMutablePointer<UpdateReport>) {
+    let s = pointee.settings
+    let g = pointee.actor.gradient(isDouble: s.isDouble)
+    let bonus = delta > 0 ? s.entropy : delta < 0 ? -s.entropy : 0
+    if s.algorithm.isContinuous {
+      let head = gaussian
+      head.gradient(action: pointee.action, bonus: bonus, into: g)
+      var sum = 0.0
+      for i in 0..<s.actionCount { sum += head.std(i) }
+      report.pointee.exploration = sum / Double(s.actionCount)
+    } else {
+      softmax.gradient(choice: Int(pointee.state.pointee.choice), bonus: bonus, scratch: pointee.scratch, into: g)
+    }
+  }
+
+  /// Backward pass: brings traces (and moments) up to date and finds the step.
+  ///
+  /// ObGD: M = max(|delta|, 1) z lr kappa; step = lr / M where M > 1, else lr.
+  /// Intentional (arXiv 2604.19033): step = eta / max(sqrt(sigma / (1 - decay^t) Z), 1e-8), and delta is clipped and, for the actor, normalized.
+  @_noLocks private func trace(
+    _ net: UnsafeMutablePointer<eff_learn_net>, _ o: UnsafeMutablePointer<OptimizerState>, _ delta: Double, isActor: Bool,
+    _ report: UnsafeMutablePointer<NetworkReport>
+  ) -> eff_learn_rule {
+    let s = pointee.settings
+    let decay = pointee.state.pointee.decay
+    o.pointee.count += 1
+    let t = Double(o.pointee.count)
+    var rule = eff_learn_rule()
+    rule.decay = decay
+    rule.delta = delta
+    if s.optimizer.hasMoments {
+      rule.beta = s.beta2
+      rule.correction = 1 - eff_learn_pow(s.beta2, t)
+      rule.epsilon = s.momentEpsilon
+    }
+    let sums = eff_learn_backward(pointee.kernels, s.optimizer.rule, net, &rule)
+    report.pointee.traceNorm = sums.l1
+    if s.optimizer.isIntentional {
+      let fresh = 1 - s.gamma * s.lambda
+      o.pointee.sigma += fresh * (sums.power - o.pointee.sigma)
+      let sigma = o.pointee.sigma / (1 - eff_learn_pow(s.gamma * s.lambda, t))
+      report.pointee.stepSize = (isActor ? s.etaPolicy : s.etaValue) / max(eff_learn_sqrt(sigma * sums.energy), 1e-8)
+      o.pointee.clipSquare = s.betaClip * o.pointee.clipSquare + (1 - s.betaClip) * delta * delta
+      let cap = s.clipMultiple * eff_learn_sqrt(o.pointee.clipSquare / (1 - eff_learn_pow(s.betaClip, t)))
+      var d = min(max(delta, -cap), cap)
+      if isActor {
+        o.pointee.magnitude = s.betaNorm * o.pointee.magnitude + (1 - s.betaNorm) * abs(d)
+        d /= max(o.pointee.magnitude / (1 - eff_learn_pow(s.betaNorm, t)), 1e-12)
+      }
+      report.pointee.deltaUsed = d
+    } else {
+      let kappa = isActor ? s.kappaPolicy : s.kappaValue
+      let bound = max(abs(delta), 1) * sums.l1 * s.stepSize * kappa
+      report.pointee.bound = bound
+      report.pointee.stepSize = bound > 1 ? s.stepSize / bound : s.stepSize
+      report.pointee.deltaUsed = delta
+    }
+    return rule
+  }
+
+  /// w -= step delta e / s, left to the next forward pass where the rule allows it. Returns the L1 distance.
+  @_noLocks private func move(
+    _ net: UnsafeMutablePointer<eff_learn_net>, _ o: UnsafeMutablePointer<OptimizerState>, _ rule: UnsafePointer<eff_learn_rule>,
+    _ report: UnsafeMutablePointer<NetworkReport>
+  ) -> Double {
+    let step = report.pointee.stepSize * report.pointee.deltaUsed
+    if pointee.settings.optimizer.hasMoments {
+      eff_learn_apply(pointee.kernels, pointee.settings.optimizer.rule, net, rule, step)
+    } else {
+      o.pointee.due = step
+    }
+    report.pointee.isChanged = true
+    return abs(step) * report.pointee.traceNorm
+  }
+
+  /// Makes the updates that are due, so that the weights in memory are the learner's weights.
+  @_noLocks func settle() {
+    let state = pointee.state
+    var none = eff_learn_rule()
+    if state.pointee.actor.due != 0 { eff_learn_apply(pointee.kernels, Int32(EFF_LEARN_OBGD), &pointee.actor, &none, state.pointee.actor.due) }
+    if state.pointee.critic.due != 0 { eff_learn_apply(pointee.kernels, Int32(EFF_LEARN_OBGD), &pointee.critic, &none, state.pointee.critic.due) }
+    state.pointee.actor.due = 0
+    state.pointee.critic.due = 0
+  }
+
+  @_noLocks func clearTraces() {
+    settle()
+    let width = pointee.settings.isDouble ? 8 : 4
+    if pointee.actor.layers > 0 { eff_zero(pointee.actor.e, Int(pointee.actor.count) * width) }
+    eff_zero(pointee.critic.e, Int(pointee.critic.count) * width)
+  }
+}

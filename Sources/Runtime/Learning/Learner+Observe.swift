@@ -1,0 +1,83 @@
+import Kernels
+import Platform
+
+extension UnsafeMutablePointer where Pointee == Learner {
+  /// Whether all of x [count] is finite.
+  @_noLocks func isFinite(_ x: UnsafePointer<Double>, _ count: Int) -> Bool {
+    var sum = 0.0
+    for i in 0..<count { sum += x[i] * 0 }
+    return sum == 0
+  }
+
+  /// Makes the network's input of a raw observation: filter, statistics (update first, then use), normalization, time.
+  ///
+  /// - Parameters:
+  ///   - x: raw observation [observationCount], finite
+  ///   - counts: whether the sample enters filter and statistics
+  ///   - y: [inputCount]
+  @_noLocks func observe(_ x: UnsafePointer<Double>, counts: Bool, into y: UnsafeMutablePointer<Double>) {
+    let s = pointee.state
+    let n = pointee.settings.observationCount
+    var sample = x
+    let beta = pointee.settings.filterBeta
+    if beta > 0 {
+      // ema = beta ema + (1 - beta) x, corrected for its start at 0
+      let scratch = pointee.scratch
+      let filter = pointee.filter
+      if counts {
+        s.pointee.filterCount += 1
+        for i in 0..<n { filter[i] = beta * filter[i] + (1 - beta) * x[i] }
+      }
+      let correction = 1 - eff_learn_pow(beta, Double(max(s.pointee.filterCount, 1)))
+      for i in 0..<n { scratch[i] = (s.pointee.filterCount == 0 ? x[i] * correction : filter[i]) / correction }
+      sample = UnsafePointer(scratch)
+    }
+    if pointee.settings.normalizesObservations {
+      if counts && !s.pointee.freeze.normalizers {
+        s.pointee.observationCount += 1
+        pointee.observations.add(sample, count: s.pointee.observationCount)
+      }
+      pointee.observations.normalize(sample, count: s.pointee.observationCount, epsilon: pointee.settings.observationEpsilon, into: y)
+    } else {
+      for i in 0..<n { y[i] = sample[i] }
+    }
+    if pointee.settings.timeLimit > 0 { y[n] = s.pointee.time }
+  }
+
+  /// Advances the time input to that of the observation that follows a step. The reference emits first and advances afterwards.
+  @_noLocks func observeNext(_ x: UnsafePointer<Double>, into y: UnsafeMutablePointer<Double>) {
+    let s = pointee.state
+    let tick = pointee.settings.timeLimit > 0 ? 1 / pointee.settings.timeLimit : 0
+    if !pointee.settings.isReference { s.pointee.time += tick }
+    observe(x, counts: true, into: y)
+    if pointee.settings.isReference { s.pointee.time += tick }
+  }
+
+  /// Begins an episode with the raw observation `x`.
+  @_noLocks func start(_ x: UnsafePointer<Double>) {
+    let s = pointee.state
+    let n = pointee.settings.observationCount
+    s.pointee.time = -0.5
+    observe(x, counts: true, into: pointee.current)
+    eff_copy(pointee.raw, x, n * 8)
+    s.pointee.isInEpisode = true
+    s.pointee.isForwarded = false
+  }
+
+  /// r' = r / sqrt(variance of the discounted return + epsilon). The reference lets the return trace of a finished episode's last step
+  /// run on into the next episode; here it is cleared.
+  @_noLocks func scale(reward r: Double, discount: Double, ends: Bool) -> Double {
+    let s = pointee.state
+    guard pointee.settings.scalesRewards else { return r }
+    if !s.pointee.freeze.normalizers {
+      let isReference = pointee.settings.isReference
+      let carry = isReference && ends ? 0 : s.pointee.returnTrace
+      s.pointee.returnTrace = discount * carry + r
+      s.pointee.rewardCount += 1
+      var g = s.pointee.returnTrace
+      pointee.returns.add(&g, count: s.pointee.rewardCount)
+      if ends && !isReference { s.pointee.returnTrace = 0 }
+    }
+    return r / eff_learn_sqrt(pointee.returns.variance(0, count: s.pointee.rewardCount) + pointee.settings.rewardEpsilon)
+  }
+}

@@ -1,0 +1,55 @@
+import Kernels
+
+/// The arrays of a learner that can be read and written by name.
+public enum TensorKind: Sendable {
+  case weight, trace, moment
+}
+
+/// One of a learner's networks.
+public enum NetworkKind: Sendable {
+  case actor, critic
+}
+
+extension UnsafeMutablePointer where Pointee == Learner {
+  public func layerCount(_ kind: NetworkKind) -> Int { Int(net(kind).layers) }
+
+  /// Outputs and inputs of layer `i`, that is the shape of its matrix.
+  public func layerShape(_ kind: NetworkKind, _ i: Int) -> (outputs: Int, inputs: Int) {
+    let l = net(kind).layer[i]
+    return (Int(l.out), Int(l.in))
+  }
+
+  /// Visits every parameter of layer `i` in the order matrix [outputs, inputs] row by row, then bias [outputs]. `body` may change it.
+  public func visit(_ kind: NetworkKind, layer i: Int, _ tensor: TensorKind, _ body: (Int, inout Double) -> Void) {
+    settle()
+    let n = net(kind)
+    let base: UnsafeMutableRawPointer? =
+      switch tensor {
+      case .weight: n.w
+      case .trace: n.e
+      case .moment: n.v
+      }
+    guard let base else { return }
+    let numbers = Numbers(base: base, isDouble: pointee.settings.isDouble)
+    let l = n.layer[i]
+    var k = 0
+    func visit(_ at: Int) {
+      var x = numbers[at]
+      body(k, &x)
+      numbers[at] = x
+      k += 1
+    }
+    for o in 0..<Int(l.out) {
+      for j in 0..<Int(l.in) { visit(l.index(o, j)) }
+    }
+    for o in 0..<Int(l.out) { visit(Int(l.bias) + o) }
+    pointee.state.pointee.isForwarded = false
+  }
+
+  private func net(_ kind: NetworkKind) -> eff_learn_net {
+    switch kind {
+    case .actor: pointee.actor
+    case .critic: pointee.critic
+    }
+  }
+}

@@ -1,0 +1,196 @@
+import Kernels
+import Platform
+
+/// One step of an environment, after `act`.
+public struct Transition {
+  /// Raw observation that the step led to [observationCount]. Also where the episode ends.
+  public var observation: UnsafePointer<Double>
+  public var reward: Double
+  /// Ended for good: no return can follow.
+  public var isTerminated: Bool
+  /// Broken off (time limit): the return that would have followed is estimated by the critic.
+  public var isTruncated: Bool
+  /// What was done [actionSize], where it differs from what `act` chose.
+  public var action: UnsafePointer<Double>?
+  /// Measured duration of the step in seconds; 0: nominal.
+  public var duration: Double
+
+  public init(
+    observation: UnsafePointer<Double>, reward: Double, isTerminated: Bool = false, isTruncated: Bool = false,
+    action: UnsafePointer<Double>? = nil, duration: Double = 0
+  ) {
+    self.observation = observation
+    self.reward = reward
+    self.isTerminated = isTerminated
+    self.isTruncated = isTruncated
+    self.action = action
+    self.duration = duration
+  }
+}
+
+/// What one update did to one network.
+public struct NetworkReport {
+  /// Sum of |e / s| over all parameters before a reset: the trace's L1 norm (s = 1 for ObGD).
+  public var traceNorm = 0.0
+  /// ObGD: the effective step-size bound M.
+  public var bound = 0.0
+  public var stepSize = 0.0
+  /// TD error after clipping and normalization (equal to the TD error for ObGD).
+  public var deltaUsed = 0.0
+  /// Weights moved.
+  public var isChanged = false
+
+  @_noLocks public init() {}
+}
+
+/// What one update saw and did.
+public struct UpdateReport {
+  public var tdError = 0.0
+  /// Critic's estimate for s (of the action taken), and for s' as bootstrapped, under the weights before the update.
+  public var value = 0.0
+  public var nextValue = 0.0
+  /// Reward after scaling.
+  public var reward = 0.0
+  /// Mean standard deviation of the policy (acContinuous), or epsilon (q, sarsa).
+  public var exploration = 0.0
+  public var actor = NetworkReport()
+  public var critic = NetworkReport()
+  public var isTraceReset = false
+  public var reason = UpdateReason.learned
+  /// Every number was finite.
+  public var isSound = true
+
+  @_noLocks public init() {}
+}
+
+/// Why an update did what it did. Raw values as in the C header.
+public enum UpdateReason: Int32, Sendable {
+  case learned = 0
+  case frozen = 1
+  case badInput = 2
+  case badUpdate = 3
+  case drift = 4
+  case rolledBack = 5
+}
+
+extension UnsafeMutablePointer where Pointee == Learner {
+  /// Learns from the transition that followed the last `act`. On return the learner is in the transition's state, or before a new episode.
+  ///
+  /// With s, a, r', s' normalized and all values under the weights before the update (arXiv 2410.14606):
+  /// delta = r' + discount N - P; P = v(s), N = v(s') (TD, AC); P = q(s)[a], N = max q(s') (Q) or q(s')[a'] (SARSA); N = 0 at termination.
+  /// The critic's loss is -P, the actor's -(log pi(a|s) + beta sign(delta) H(s)).
+  /// - Complexity: the weights are read three times and written once, the traces are read twice and written once.
+  @_noLocks public func update(_ t: Transition, _ report: UnsafeMutablePointer<UpdateReport>) -> LearnerOutcome {
+    let state = pointee.state
+    let s = pointee.settings
+    guard state.pointee.isInEpisode else { return .state }
+    let ends = t.isTerminated || t.isTruncated
+    report.pointee = UpdateReport()
+    guard t.reward.isFinite, t.duration.isFinite, t.duration >= 0, isFinite(t.observation, s.observationCount), adopt(t.action) else {
+      return skip(ends: ends, report)
+    }
+    state.pointee.counters.updates += 1
+
+    let elapsed = s.nominalStep > 0 && t.duration > 0 ? t.duration / s.nominalStep : 1
+    let discount = elapsed == 1 ? s.gamma : eff_learn_pow(s.gamma, elapsed)
+    let isIntentionalReference = s.isReference && s.optimizer.isIntentional
+    let cutsTrace = isIntentionalReference ? t.isTerminated : ends
+    let bootstraps = s.isReference && !isIntentionalReference ? !ends : !t.isTerminated
+    observeNext(t.observation, into: pointee.next)
+    let reward = scale(reward: t.reward, discount: discount, ends: cutsTrace)
+
+    feed(pointee.critic, pointee.current, row: 0)
+    feed(pointee.critic, pointee.next, row: 1)
+    forward(critic: 2)
+    let here = pointee.critic.output(row: 0, isDouble: s.isDouble)
+    let there = pointee.critic.output(row: 1, isDouble: s.isDouble)
+    let choice = Int(state.pointee.choice)
+    var nextChoice = 0
+    var isOffPolicy = false
+    var isOnPolicy = false
+    switch s.algorithm {
+    case .q:
+      nextChoice = greedy(there, s.actionCount)
+      isOffPolicy = choice != greedy(here, s.actionCount)
+    case .sarsa:
+      nextChoice = select(there)
+      isOnPolicy = true
+    default: break
+    }
+    let slot = s.algorithm.isEpsilonGreedy ? choice : 0
+    let p = here[slot]
+    let n = there[nextChoice]
+    let delta = reward + (bootstraps ? discount * n : 0) - p
+    report.pointee.tdError = delta
+    report.pointee.value = p
+    report.pointee.nextValue = n
+    report.pointee.reward = reward
+
+    if delta.isFinite {
+      learn(delta: delta, slot: slot, report)
+    } else {
+      fail(report)
+    }
+    let resets = cutsTrace || (isOffPolicy)
+    if resets { clearTraces() }
+    report.pointee.isTraceReset = resets
+
+    state.pointee.decay = discount * (elapsed == 1 ? s.lambda : eff_learn_pow(s.lambda, elapsed))
+    if isOnPolicy {
+      commit(nextChoice)
+      state.pointee.isCommitted = !ends || s.isReference
+    }
+    advance(t, ends: ends)
+    return delta.isFinite && report.pointee.isSound ? .ok : .numeric
+  }
+
+  /// Takes over the action that was really done; false where it is not one.
+  @_noLocks private func adopt(_ done: UnsafePointer<Double>?) -> Bool {
+    guard let done else { return true }
+    let s = pointee.settings
+    let action = pointee.action
+    switch s.algorithm {
+    case .td: break
+    case .acContinuous:
+      guard isFinite(done, s.actionCount) else { return false }
+      for i in 0..<s.actionCount { action[i] = done[i] }
+    case .q, .sarsa, .acDiscrete:
+      guard done[0] >= 0, done[0] < Double(s.actionCount) else { return false }
+      commit(Int(done[0]))
+    }
+    return true
+  }
+
+  /// Moves to s', or to the end of the episode.
+  @_noLocks private func advance(_ t: Transition, ends: Bool) {
+    let state = pointee.state
+    let s = pointee.settings
+    (pointee.current, pointee.next) = (pointee.next, pointee.current)
+    eff_copy(pointee.raw, t.observation, s.observationCount * 8)
+    state.pointee.isForwarded = false
+    watch(reward: t.reward, ends: ends)
+    if ends { finish() }
+  }
+
+  /// Ends the episode.
+  @_noLocks private func finish() {
+    let state = pointee.state
+    state.pointee.isInEpisode = false
+    state.pointee.counters.episodes += 1
+    state.pointee.filterCount = 0
+    eff_zero(pointee.filter, pointee.settings.observationCount * 8)
+  }
+
+  /// A transition that cannot be used: the chain of states is broken, so traces are cleared and an episode begins with the next observation.
+  @_noLocks private func skip(ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) -> LearnerOutcome {
+    let state = pointee.state
+    state.pointee.counters.badInputs += 1
+    state.pointee.isCommitted = false
+    state.pointee.returnTrace = 0
+    report.pointee.reason = .badInput
+    report.pointee.isTraceReset = true
+    clearTraces()
+    if ends { finish() } else { state.pointee.isInEpisode = false }
+    return .numeric
+  }
+}

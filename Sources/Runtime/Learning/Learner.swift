@@ -1,0 +1,105 @@
+import Kernels
+
+/// A policy that learns while it acts: one arena, behind one pointer.
+///
+///     Learner | snapshots' bookkeeping | scratch | LearnerState, statistics, states, w, e, v of actor and critic | snapshots
+///
+/// The part from `state` on is contiguous and without pointers; it is the checkpoint. Everything marked @_noLocks is [RT].
+public struct Learner {
+    var magic: UInt64 = 0x4546_464C_5242_5231
+  let settings: LearnerSettings
+  let guards: GuardSettings
+  let kernels: UnsafePointer<eff_learn_kernels>
+  /// No layers where the algorithm has no actor.
+  var actor: eff_learn_net
+  var critic: eff_learn_net
+
+  /// Persistent part of the arena and its bytes.
+  var state: UnsafeMutablePointer<LearnerState>
+  var stateSize: Int
+  var observations: RunningStatistics
+  /// Of the return trace; size 1.
+  var returns: RunningStatistics
+  /// Moving average of raw observations [observationCount].
+  var filter: UnsafeMutablePointer<Double>
+  /// Raw observation that `current` was made of [observationCount].
+  var raw: UnsafeMutablePointer<Double>
+  /// The state s and its successor s', normalized [inputCount].
+  var current: UnsafeMutablePointer<Double>
+  var next: UnsafeMutablePointer<Double>
+  /// The action taken in s [actionCount], or [1] with the index of the choice (td: the prediction).
+  var action: UnsafeMutablePointer<Double>
+  /// Scratch [max(observationCount, actorOutputs, criticOutputs)].
+  var scratch: UnsafeMutablePointer<Double>
+  var snapshots: UnsafeMutableRawPointer
+  /// Bytes of one snapshot: from the statistics of the observations to the end of the persistent part, less traces.
+  var snapshotSize: Int
+
+  var arena: UnsafeMutableRawPointer
+  var arenaSize: Int
+  var layoutHash: UInt64
+  /// Conformance: numbers to use instead of the generator's, in order; nil in normal use.
+  var tape: UnsafePointer<Double>?
+
+  public var counters: LearnerCounters { state.pointee.counters }
+}
+
+public typealias LearnerPointer = UnsafeMutablePointer<Learner>
+
+extension UnsafeMutablePointer where Pointee == Learner {
+  /// Whether this points to a learner that has not been destroyed.
+  public var isAlive: Bool { @_noLocks get { pointee.magic == 0x4546_464C_5242_5231 } }
+
+  @_noLocks func uniform() -> Double {
+    guard let tape = pointee.tape else { return pointee.state.pointee.generator.uniform() }
+    pointee.tape = tape + 1
+    return tape.pointee
+  }
+
+  @_noLocks func normal() -> Double {
+    guard let tape = pointee.tape else { return pointee.state.pointee.generator.normal() }
+    pointee.tape = tape + 1
+    return tape.pointee
+  }
+}
+
+/// Numbers of a network in either precision.
+struct Numbers {
+  var base: UnsafeMutableRawPointer
+  var isDouble: Bool
+
+  @_noLocks init(base: UnsafeMutableRawPointer, isDouble: Bool) {
+    self.base = base
+    self.isDouble = isDouble
+  }
+
+  subscript(i: Int) -> Double {
+    @_noLocks get {
+      isDouble
+        ? base.assumingMemoryBound(to: Double.self)[i]
+        : Double(base.assumingMemoryBound(to: Float.self)[i])
+    }
+    @_noLocks nonmutating set {
+      if isDouble {
+        base.assumingMemoryBound(to: Double.self)[i] = newValue
+      } else {
+        base.assumingMemoryBound(to: Float.self)[i] = Float(newValue)
+      }
+    }
+  }
+
+  func advanced(by n: Int) -> Numbers { Numbers(base: base + n * (isDouble ? 8 : 4), isDouble: isDouble) }
+}
+
+extension eff_learn_net {
+  var isEmpty: Bool { layers == 0 }
+  @_noLocks func output(row: Int, isDouble: Bool) -> Numbers {
+    let last = layer[Int(layers) - 1]
+    return Numbers(base: last.y + row * Int(last.y_stride) * (isDouble ? 8 : 4), isDouble: isDouble)
+  }
+  @_noLocks func input(row: Int, isDouble: Bool) -> Numbers {
+    Numbers(base: layer[0].x + row * Int(layer[0].x_stride) * (isDouble ? 8 : 4), isDouble: isDouble)
+  }
+  /// The gradient of the outputs, to be written before the backward pass.
+  @_noLocks func gradient(isDouble: Bool) -> Numbers { Numbers(base: layer[Int(layers) - 1].d, isDouble: isDouble) }
+}

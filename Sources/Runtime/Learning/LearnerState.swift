@@ -1,0 +1,71 @@
+/// What an optimizer remembers of one network besides traces and moments.
+struct OptimizerState {
+  /// Updates made.
+  var count: UInt64 = 0
+  /// The part of the last update that is still to be made by the next forward pass: w -= due * e. ObGD only; 0: none.
+  var due = 0.0
+  /// Intentional: running mean of the gradient's power.
+  var sigma = 0.0
+  /// Intentional: running mean square of the TD error (starts at 1).
+  var clipSquare = 1.0
+  /// Intentional, actor: running mean magnitude of the TD error in use.
+  var magnitude = 0.0
+
+  @_noLocks init() {}
+}
+
+/// Everything about a learner that changes, except arrays. Trivial and without pointers, so that a checkpoint is a copy of bytes.
+struct LearnerState {
+  var generator: Generator
+  /// The current state is known; otherwise the next observation begins an episode.
+  var isInEpisode = false
+  /// Index of the chosen action (q, sarsa, acDiscrete), as last acted.
+  var choice: Int32 = 0
+  /// SARSA: the next action is chosen already.
+  var isCommitted = false
+  /// The policy network's activations belong to the current state and weights.
+  var isForwarded = false
+  var freeze = Freeze()
+
+  /// Samples in the observation and reward statistics.
+  var observationCount: UInt64 = 0
+  var rewardCount: UInt64 = 0
+  var filterCount: UInt64 = 0
+  var returnTrace = 0.0
+  var time = -0.5
+  /// Action selections made by epsilon-greedy.
+  var selections: UInt64 = 0
+  /// Decay of the traces at the next update: gamma lambda of the transition that leads to the current state.
+  var decay = 0.0
+
+  var actor = OptimizerState()
+  var critic = OptimizerState()
+  var counters = LearnerCounters()
+  var watch = ReturnWatch()
+
+  init(seed: UInt64) { generator = Generator(seed: seed) }
+}
+
+/// What is kept from learning. Raw bits as in the C header.
+public struct Freeze: Sendable {
+  public var bits: Int32 = 0
+  public init(bits: Int32 = 0) { self.bits = bits }
+  public var actor: Bool { @_noLocks get { bits & 1 != 0 } }
+  public var critic: Bool { @_noLocks get { bits & 2 != 0 } }
+  public var normalizers: Bool { @_noLocks get { bits & 4 != 0 } }
+}
+
+/// Counts since creation.
+public struct LearnerCounters {
+  public var updates: UInt64 = 0
+  public var episodes: UInt64 = 0
+  /// Updates that changed nothing because an observation, a reward or an action was not finite.
+  public var badInputs: UInt64 = 0
+  /// Updates that changed no weight because a TD error, gradient or trace was not finite.
+  public var badUpdates: UInt64 = 0
+  public var snapshots: UInt64 = 0
+  public var rollbacks: UInt64 = 0
+  /// L1 distance that the actor's and the critic's weights have moved, summed over updates.
+  public var actorDrift = 0.0
+  public var criticDrift = 0.0
+}
