@@ -39,6 +39,7 @@ let package = Package(
       dependencies: ["CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform", .target(name: "Bridge", condition: .when(traits: ["Bridge"]))],
       exclude: ["exports.map"], swiftSettings: swift, linkerSettings: link),
   ] + (embedded ? [] : [
+    .testTarget(name: "LearningTests", dependencies: ["Runtime", "Onnx", "Kernels"]),
     .testTarget(name: "BridgeTests", dependencies: ["Bridge", "Onnx", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))]),
   ]),
   cxxLanguageStandard: .cxx17)

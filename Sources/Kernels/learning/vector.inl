@@ -7,6 +7,7 @@ template <> struct vec<double> { typedef double V __attribute__((vector_size(EFF
 
 #define EFF_V typedef typename vec<T>::V V; constexpr int W = vec<T>::W; (void)W
 #define EFF_INLINE static inline __attribute__((always_inline))
+#define EFF_ROLLED _Pragma("clang loop unroll(disable)")
 
 template <class T> EFF_INLINE typename vec<T>::V load(const T *p) { return *(const typename vec<T>::V *)p; }
 template <class T> EFF_INLINE void store(T *p, typename vec<T>::V v) { *(typename vec<T>::V *)p = v; }
@@ -31,6 +32,7 @@ EFF_INLINE void dots(const eff_learn_layer &l, int64_t r, T *w, const T *e, cons
   V acc[R][N] = {};
   w += r * l.lanes;
   if (Due) e += r * l.lanes;
+  EFF_ROLLED
   for (int64_t k = 0; k < l.lanes; k += W) {
     V xv[N];
     for (int n = 0; n < N; n++) xv[n] = load<T>(x + n * l.x_stride + k);
@@ -58,6 +60,7 @@ EFF_INLINE void axpys(const eff_learn_layer &l, int64_t r, T *w, const T *e, con
     for (int n = 0; n < N; n++) xv[i][n] = splat<T>(x[n * l.x_stride + r + i]);
   w += r * l.lanes;
   if (Due) e += r * l.lanes;
+  EFF_ROLLED
   for (int64_t k = 0; k < l.lanes; k += W) {
     V acc[N];
     for (int n = 0; n < N; n++) acc[n] = load<T>(from + n * from_stride + k);
@@ -75,7 +78,7 @@ EFF_INLINE void axpys(const eff_learn_layer &l, int64_t r, T *w, const T *e, con
 
 template <class T, int N, bool Due>
 EFF_INLINE void dense(const eff_learn_net &net, const eff_learn_layer &l, T step) {
-  EFF_V;
+  constexpr int W = vec<T>::W;
   T *w = (T *)net.w + l.weight, *b = (T *)net.w + l.bias;
   const T *e = (const T *)net.e + l.weight;
   if (Due) {
@@ -158,7 +161,7 @@ template <class T> static void forward(const eff_learn_net *net, int64_t batch, 
 // ---- backward ----
 
 template <class T> struct sums { typename vec<T>::V l1, energy, power; };
-template <class T> struct rule { T decay, delta, beta, rest, correction, epsilon; };
+template <class T> struct rule { T decay, delta, beta, rest, inverse, epsilon; };
 
 // One vector of traces (and moments) from one vector of gradients.
 template <class T, int Rule>
@@ -171,11 +174,11 @@ EFF_INLINE void trace(T *e, T *v, typename vec<T>::V g, const rule<T> &r, sums<T
   } else if (Rule == EFF_LEARN_ADAPTIVE) {
     V d = t * r.delta, m = load<T>(v) * r.beta + d * d * r.rest;
     store<T>(v, m);
-    s.l1 += __builtin_elementwise_abs(t) / __builtin_elementwise_sqrt(m / r.correction + r.epsilon);
+    s.l1 += __builtin_elementwise_abs(t) / __builtin_elementwise_sqrt(m * r.inverse + r.epsilon);
   } else {
     V m = load<T>(v) * r.beta + g * g * r.rest;
     store<T>(v, m);
-    V inv = 1 / (__builtin_elementwise_sqrt(m / r.correction) + r.epsilon);
+    V inv = 1 / (__builtin_elementwise_sqrt(m * r.inverse) + r.epsilon);
     V n = t * inv;
     s.power += g * g * inv;
     s.energy += t * n;
@@ -201,6 +204,7 @@ EFF_INLINE void outer(const eff_learn_net &net, const eff_learn_layer &l, int64_
   V av[R], acc[R] = {};
   for (int i = 0; i < R; i++) av[i] = splat<T>(a[r + i]);
   sums<T> s[R] = {};
+  EFF_ROLLED
   for (int64_t k = 0; k < l.lanes; k += W) {
     V bv = load<T>(b + k), dv = {};
     if (In && !l.by_input && !first) dv = load<T>(dx + k);
@@ -224,9 +228,11 @@ EFF_INLINE void outer(const eff_learn_net &net, const eff_learn_layer &l, int64_
 
 template <class T, int Rule, bool In>
 static void layer_back(const eff_learn_net &net, const eff_learn_layer &l, T *dx, const rule<T> &rl, eff_learn_sums &to) {
-  EFF_V;
+  constexpr int W = vec<T>::W;
   int64_t r = 0;
-  for (; r + 4 <= l.rows; r += 4) outer<T, Rule, 4, In>(net, l, r, dx, r == 0, rl, to);
+  // rules with moments are bound by their square roots and gain nothing from blocks
+  if (Rule == EFF_LEARN_OBGD)
+    for (; r + 4 <= l.rows; r += 4) outer<T, Rule, 4, In>(net, l, r, dx, r == 0, rl, to);
   for (; r < l.rows; r++) outer<T, Rule, 1, In>(net, l, r, dx, r == 0, rl, to);
   T *e = (T *)net.e + l.bias, *v = Rule == EFF_LEARN_OBGD ? nullptr : (T *)net.v + l.bias;
   const T *d = (const T *)l.d;
@@ -268,7 +274,7 @@ template <class T> EFF_INLINE void deactivate(const eff_learn_layer &l, const T 
 }
 
 template <class T> EFF_INLINE rule<T> narrow(const eff_learn_rule *r) {
-  return {(T)r->decay, (T)r->delta, (T)r->beta, (T)(1 - r->beta), (T)r->correction, (T)r->epsilon};
+  return {(T)r->decay, (T)r->delta, (T)r->beta, (T)(1 - r->beta), (T)(1 / r->correction), (T)r->epsilon};
 }
 
 template <class T, int Rule> static eff_learn_sums backward(const eff_learn_net *net, const eff_learn_rule *r) {
@@ -291,13 +297,15 @@ template <class T, int Rule> static void apply(const eff_learn_net *net, const e
   const rule<T> rl = narrow<T>(r);
   T *w = (T *)net->w;
   const T *e = (const T *)net->e, *v = (const T *)net->v;
+  EFF_ROLLED
   for (int64_t i = 0; i < net->count; i += W) {
     V t = load<T>(e + i);
-    if (Rule == EFF_LEARN_ADAPTIVE) t /= __builtin_elementwise_sqrt(load<T>(v + i) / rl.correction + rl.epsilon);
-    if (Rule == EFF_LEARN_INTENTIONAL) t /= __builtin_elementwise_sqrt(load<T>(v + i) / rl.correction) + rl.epsilon;
+    if (Rule == EFF_LEARN_ADAPTIVE) t /= __builtin_elementwise_sqrt(load<T>(v + i) * rl.inverse + rl.epsilon);
+    if (Rule == EFF_LEARN_INTENTIONAL) t /= __builtin_elementwise_sqrt(load<T>(v + i) * rl.inverse) + rl.epsilon;
     store<T>(w + i, load<T>(w + i) - c * t);
   }
 }
 
 #undef EFF_V
 #undef EFF_INLINE
+#undef EFF_ROLLED
