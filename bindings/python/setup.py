@@ -24,6 +24,8 @@ def project():
 
 class Build(build_py):
     def run(self):
+        if not self.editable_mode:
+            shutil.rmtree(self.build_lib, ignore_errors=True)  # what an older build left must not reach the wheel
         super().run()
         to = Path(self.build_lib) / "efferent" / "libefferent.so"
         if self.editable_mode:  # the checkout's own library is found at run time

@@ -6,7 +6,7 @@ import sys
 def main():
     missing = [name for name in ("typer", "rich") if importlib.util.find_spec(name) is None]
     if missing:
-        sys.exit(f"the command line needs {' and '.join(missing)}: pip install 'efferent[command]'")
+        sys.exit(f"the command line needs {' and '.join(missing)}: pip install {' '.join(missing)}")
     from ._command import app
 
     app()
