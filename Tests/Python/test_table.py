@@ -7,10 +7,12 @@ import subprocess
 
 import headers
 import pytest
-from efferent import _table, errors, policy
+from efferent import _library, _table, _table_bridge, errors, policy
 
 TEXT = headers.source()
 FUNCTIONS, STRUCTS, CALLBACKS = headers.functions(TEXT), headers.structs(TEXT), headers.callbacks(TEXT)
+TABLE = _library.FUNCTIONS
+NAMES = vars(_table) | vars(_table_bridge)
 PLAIN = {
     "int8_t": ctypes.c_int8, "uint8_t": ctypes.c_uint8, "int16_t": ctypes.c_int16, "uint16_t": ctypes.c_uint16, "int32_t": ctypes.c_int32,
     "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64, "uint64_t": ctypes.c_uint64, "size_t": ctypes.c_size_t, "float": ctypes.c_float,
@@ -39,7 +41,7 @@ def matches(c, py):
     pointee = getattr(py, "_type_", None)
     if pointee is None or isinstance(pointee, str):
         return False
-    return pointee is getattr(_table, target, None) if target in STRUCTS else matches(target, pointee)
+    return pointee is NAMES.get(target) if target in STRUCTS else matches(target, pointee)
 
 
 def test_the_headers_are_read():
@@ -50,15 +52,15 @@ def test_the_headers_are_read():
 
 
 def test_every_function_of_the_headers_is_in_the_table():
-    assert sorted(_table.FUNCTIONS) == sorted(FUNCTIONS)
+    assert sorted(TABLE) == sorted(FUNCTIONS)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_argument_types_are_those_of_the_header(name):
-    if name not in _table.FUNCTIONS:
+    if name not in TABLE:
         pytest.fail(f"{name} is not in the table")
     result, arguments = FUNCTIONS[name]
-    py_result, py_arguments = _table.FUNCTIONS[name]
+    py_result, py_arguments = TABLE[name]
     assert len(py_arguments) == len(arguments), f"{len(py_arguments)} arguments, expected {len(arguments)}"
     assert matches(result, py_result), f"result is {py_result}, expected {result}"
     for i, (c, py) in enumerate(zip(arguments, py_arguments)):
@@ -84,7 +86,7 @@ def test_struct_layouts_are_those_of_a_c_compiler(tmp_path):
     wanted = subprocess.run([str(tmp_path / "layout")], check=True, capture_output=True, text=True).stdout.split("\n")
     found = []
     for name, fields in STRUCTS.items():
-        struct = getattr(_table, name, None)
+        struct = NAMES.get(name)
         assert struct is not None, f"struct {name} is not in the table"
         assert [f for f, *_ in struct._fields_] == fields, name
         found.append(f"{name} . {ctypes.sizeof(struct)} 0")

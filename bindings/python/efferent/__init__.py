@@ -11,7 +11,7 @@ from .errors import (ArgumentError, Error, FileError, FormatError, MemoryError_,
 
 # loaded at first use: simulators need neither the library nor what the others import
 _LAZY = {
-    "Policy": "policy", "Tensor": "policy", "Session": "session", "version": "_library", "Learner": "learner", "Plant": "plant",
+    "Policy": "policy", "Tensor": "policy", "Session": "session", "version": "_library", "Learner": "learner", "Plant": "plant", "Bridge": "bridge",
 }
 _MODULES = {"policy", "session", "learner", "plant", "wire", "errors", "bridge"}
 

@@ -1,10 +1,15 @@
 """The commands, with typer and rich."""
 import json
+import signal
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
 from . import Error, Policy, version
@@ -124,6 +129,58 @@ def check(file: Path = File, against: str = typer.Option("onnxruntime", help="th
     console.print(f"{samples} steps against onnxruntime {onnxruntime.__version__}, tolerance {tolerance:g} (1 + |y|), weights {weights}")
     console.print(table)
     raise typer.Exit(0 if good else 1)
+
+
+@app.command()
+def serve(file: Path = File, endpoint: str = typer.Option("tcp://127.0.0.1:5555", help="where to listen; port * takes any free one"),
+          rows: int = typer.Option(1, min=1, help="most robots that one plant may have"), rate: float = typer.Option(0.0, help="steps per second, told to the plant"),
+          once: bool = typer.Option(False, "--once", help="end when the first plant says goodbye"), seed: int = 0,
+          stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"), dim: list[str] = Dims, weights: str = Weights):
+    """Serve a policy over ZeroMQ until interrupted."""
+    from .bridge import Bridge
+
+    policy, _ = load(file, dim, weights)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    try:
+        bridge = Bridge(policy.session(rows, seed), endpoint, rate=rate, joint_names=_joint_names(policy),
+                        on_event=lambda event: ended.set() if once and event.kind == "bye" else None)
+        bridge.start()
+    except Error as e:
+        fail(e)
+    print(f"serving {file} at {bridge.endpoint}", flush=True)
+    if sys.stdout.isatty():
+        with Live(console=console, refresh_per_second=4) as live:
+            before = (time.monotonic(), 0)
+            while not ended.wait(0.5):
+                counts, now = bridge.stats, time.monotonic()
+                live.update(_status(counts, (counts["steps"] - before[1]) / (now - before[0])))
+                before = (now, counts["steps"])
+    else:
+        ended.wait()
+    counts = bridge.stats
+    bridge.close()
+    print(_status(counts))
+    if stats:
+        stats.write_text(json.dumps({k: v._asdict() if hasattr(v, "_asdict") else v for k, v in counts.items()}, indent=2))
+
+
+def _joint_names(policy):
+    """Names of the action's elements from the metadata, where there is one for each."""
+    names = [n.strip() for n in policy.metadata.get("joint_names", "").split(",") if n.strip()]
+    actions = [t for t in policy.outputs if t.role == "action"]
+    return names if len(actions) == 1 and len(names) == np.prod(actions[0].shape) else []
+
+
+def _status(counts, rate=None):
+    tick = counts["tick"]
+    text = f"{counts['steps']} steps, {counts['resets']} resets, {counts['drops']} dropped"
+    if rate is not None:
+        text += f", {rate:.0f} per second"
+    if tick.count:
+        text += f", tick p50 {tick.quantile(0.5) / 1e3:.1f} us, p99 {tick.quantile(0.99) / 1e3:.1f} us, max {tick.max / 1e3:.1f} us"
+    return text
 
 
 def _samples(policy, count, seed):

@@ -3,10 +3,11 @@ import ctypes
 import os
 from pathlib import Path
 
-from . import _table
+from . import _table, _table_bridge
 from .errors import FileError, StateError, UnsupportedError, error
 
 NAME = "libefferent.so"
+FUNCTIONS = _table.FUNCTIONS | _table_bridge.FUNCTIONS
 
 
 def candidates():
@@ -35,7 +36,7 @@ class Library:
         self.path = None
 
     def __getattr__(self, name):
-        if name not in _table.FUNCTIONS:
+        if name not in FUNCTIONS:
             raise AttributeError(name)
         if self._loaded is None:
             self._loaded, self.path = _load()
@@ -43,7 +44,7 @@ class Library:
             function = getattr(self._loaded, name)
         except AttributeError:
             raise UnsupportedError(f"{self.path} has no function {name}: it was built without that part") from None
-        function.restype, function.argtypes = _table.FUNCTIONS[name]
+        function.restype, function.argtypes = FUNCTIONS[name]
         setattr(self, name, function)
         return function
 
@@ -70,10 +71,13 @@ def version():
 
 
 class Handle:
-    """Owns one C handle and destroys it once."""
+    """Owns one C handle and destroys it once. `after` is a handle that must outlive it; `kept` is what C points to meanwhile."""
 
-    def __init__(self, pointer, destroy, what):
-        self._pointer, self._destroy, self._what = pointer, destroy, what
+    def __init__(self, pointer, destroy, what, kept=None, after=None):
+        self._pointer, self._destroy, self._what, self._kept = pointer, destroy, what, kept
+        self._after, self._before = after, []
+        if after is not None:
+            after._before.append(self)
 
     @property
     def value(self):
@@ -82,9 +86,13 @@ class Handle:
         return self._pointer
 
     def close(self):
+        for other in list(self._before):
+            other.close()
         pointer, self._pointer = self._pointer, None
         if pointer is not None:
             self._destroy(pointer)
+        if self._after is not None and self in self._after._before:
+            self._after._before.remove(self)
 
     def __del__(self):
         self.close()

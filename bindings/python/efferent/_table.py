@@ -103,9 +103,6 @@ class eff_bridge_stats(Options):
 
 LOG_FUNCTION = CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
 
-STRUCTS = [eff_allocator, eff_tensor_spec, eff_dim_binding, eff_state_pair, eff_constant_binding, eff_policy_options, eff_policy_info, eff_session_options,
-           eff_bridge_event, eff_bridge_options, eff_bridge_latency, eff_bridge_stats]
-
 status, handle, buffer, index, out = c_int32, c_void_p, c_void_p, c_size_t, POINTER(c_void_p)
 
 FUNCTIONS = {

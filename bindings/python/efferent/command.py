@@ -1,4 +1,4 @@
-"""The command line: efferent inspect | check."""
+"""The command line: efferent inspect | check | serve."""
 import importlib.util
 import sys
 

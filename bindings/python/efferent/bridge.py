@@ -1,0 +1,142 @@
+"""Bridge: a session served over ZeroMQ, as in bridge.h. The other side is a plant: see `efferent.Plant`."""
+import ctypes
+import sys
+import traceback
+from ctypes import byref, c_char_p, c_void_p
+from typing import NamedTuple
+
+from ._library import Handle, check, lib
+from ._table_bridge import EVENT_FUNCTION, REASONS, eff_bridge_event, eff_bridge_options, eff_bridge_stats
+
+KINDS = ("none", "hello", "reset", "step", "bye", "drop", "idle")
+
+
+class Event(NamedTuple):
+    """What became of one frame: the fields of eff_bridge_event, with kind and reason by name."""
+
+    kind: str
+    reason: str
+    session: int
+    episode: int
+    seq: int
+    simulation_ns: int
+    rows: int
+    tick_ns: int
+    run_ns: int
+
+
+class Latency(NamedTuple):
+    """Durations in nanoseconds; bins[i] counts those from 2**i to 2**(i+1) - 1."""
+
+    count: int
+    sum: int
+    min: int
+    max: int
+    bins: list
+
+    @property
+    def mean(self):
+        return self.sum / self.count if self.count else 0.0
+
+    def quantile(self, q):
+        """The duration that a share `q` of all do not exceed, to within its bin (interpolated in it, and no more than max)."""
+        left = q * self.count
+        for i, n in enumerate(self.bins):
+            if n and left <= n:
+                low, high = (2**i if i else 0), 2 ** (i + 1)
+                return max(self.min, min(self.max, low + (high - low) * left / n))
+            left -= n
+        return float(self.max)
+
+
+class Bridge:
+    """Serves a session at an endpoint: "tcp://127.0.0.1:*" (any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy".
+
+    Call `poll` in a loop, or `start` for a thread of its own. The session is the bridge's until it is closed; closing the session closes it too.
+
+    idle_timeout        seconds of silence after which another plant may take over; None for never
+    rate                steps per second that the policy was trained for, told to the plant
+    observation_names, joint_names   names of the elements of observation and action, compared with those that the plant sends
+    on_event            called with an `Event` after every one, on the thread that polls
+    """
+
+    def __init__(self, session, endpoint="tcp://127.0.0.1:*", *, idle_timeout=2.0, high_water=0, rate=0.0, observation_names=(), joint_names=(), on_event=None):
+        options = eff_bridge_options()
+        lib.eff_bridge_options_default(byref(options), ctypes.sizeof(options))
+        options.endpoint = endpoint.encode()
+        options.idle_timeout_ms = -1 if idle_timeout is None else max(1, round(1000 * idle_timeout))
+        options.high_water, options.rate = high_water, rate
+        options.observation_names, options.observation_count = _strings(observation_names)
+        options.joint_names, options.joint_count = _strings(joint_names)
+        if on_event is not None:
+            options.on_event = EVENT_FUNCTION(lambda user, event: _guarded(on_event, _event(event.contents)))
+        made = c_void_p()
+        check(lib.eff_bridge_create(session._handle.value, byref(options), byref(made)))
+        self._handle = Handle(made.value, lib.eff_bridge_destroy, "bridge", kept=options.on_event, after=session._handle)
+        self.session = session
+
+    @property
+    def endpoint(self):
+        """The address that was really bound."""
+        return lib.eff_bridge_endpoint(self._handle.value).decode()
+
+    def poll(self, timeout=None):
+        """Waits up to `timeout` seconds (None: without limit) for one frame and handles it; returns its `Event`, of kind "none" where nothing came."""
+        event = eff_bridge_event.sized()
+        check(lib.eff_bridge_poll(self._handle.value, -1 if timeout is None else round(1000 * timeout), byref(event)))
+        return _event(event)
+
+    def start(self):
+        """Serves on a thread of its own."""
+        check(lib.eff_bridge_start(self._handle.value))
+
+    def stop(self):
+        """Ends that thread; connections stay."""
+        check(lib.eff_bridge_stop(self._handle.value))
+
+    @property
+    def stats(self):
+        """Counters since the beginning, {name: count}; `dropped` by reason; `tick`, `run` and `age` are of type `Latency`."""
+        stats = eff_bridge_stats.sized()
+        check(lib.eff_bridge_read_stats(self._handle.value, byref(stats)))
+        values = {name: getattr(stats, name) for name, _ in stats._fields_ if name != "struct_size"}
+        values["dropped"] = {_reason(i): stats.dropped[i] for i in range(REASONS) if stats.dropped[i]}
+        for name in ("tick", "run", "age"):
+            of = values[name]
+            values[name] = Latency(of.count, of.sum, of.min, of.max, list(of.bins))
+        return values
+
+    def close(self):
+        """Says goodbye to the plant and closes the endpoint."""
+        self._handle.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __del__(self):
+        if hasattr(self, "_handle"):
+            self._handle.close()
+
+
+def _strings(names):
+    names = [n.encode() for n in names]
+    return ((c_char_p * len(names))(*names), len(names)) if names else (None, 0)
+
+
+def _reason(code):
+    return lib.eff_bridge_reason_name(code).decode()
+
+
+def _event(event):
+    kind = KINDS[event.kind] if event.kind < len(KINDS) else str(event.kind)
+    return Event(kind, _reason(event.reason), *(getattr(event, name) for name in Event._fields[2:]))
+
+
+def _guarded(function, event):
+    try:
+        function(event)
+    except Exception:  # there is no caller to tell
+        traceback.print_exc(file=sys.stderr)
