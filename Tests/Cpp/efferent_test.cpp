@@ -2,6 +2,7 @@
 #ifdef WITH_EIGEN
 #include <Eigen/Core>
 #endif
+#include <efferent/bridge.hpp>
 #include <efferent/efferent.hpp>
 
 #include <algorithm>
@@ -140,11 +141,29 @@ static void test_eigen(const std::string &path) {
 #endif
 }
 
+static void test_bridge(const std::string &path) {
+  Session session{Policy(path)};
+  efferent::BridgeOptions options;
+  options.joint_names.assign(session.action_count(), "joint");
+  options.on_event = [](const eff_bridge_event &) {};
+  efferent::Bridge bridge(session, options);
+  CHECK(bridge.endpoint().rfind("tcp://127.0.0.1:", 0) == 0 && bridge.endpoint().find('*') == std::string::npos);
+  CHECK(bridge.poll(std::chrono::milliseconds(0)).kind == EFF_BRIDGE_NONE);
+  bridge.start();
+  CHECK(thrown([&] { bridge.start(); }) == EFF_E_STATE);
+  efferent::Bridge moved(std::move(bridge));
+  moved.stop();
+  CHECK(moved.stats().steps == 0);
+  options.joint_names.assign(session.action_count() + 1, "joint");
+  CHECK(thrown([&] { efferent::Bridge(session, options); }) == EFF_E_ARGUMENT);
+}
+
 int main(int count, char **arguments) {
   if (count < 2) return 2;
   test_policy(arguments[1]);
   test_errors(arguments[1]);
   test_session(arguments[1]);
   test_eigen(arguments[1]);
+  test_bridge(arguments[1]);
   return check_report();
 }

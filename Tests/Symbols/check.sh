@@ -54,8 +54,10 @@ for prefix in "$1" "$2"; do
   done
   for compiler in gcc clang; do
     command -v "$compiler" >/dev/null || continue
-    check "efferent.hpp is C++17 for $compiler" compiles "$compiler" c++17 c++ "$prefix/include" efferent.hpp
-    check "efferent.hpp is C++20 for $compiler" compiles "$compiler" c++20 c++ "$prefix/include" efferent.hpp
+    for header in "$prefix"/include/efferent/*.hpp; do
+      check "$header is C++17 for $compiler" compiles "$compiler" c++17 c++ "$prefix/include" "$(basename "$header")"
+      check "$header is C++20 for $compiler" compiles "$compiler" c++20 c++ "$prefix/include" "$(basename "$header")"
+    done
   done
 done
 printf '%d passed, %d failed\n' "$passed" "$failed"

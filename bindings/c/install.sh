@@ -105,7 +105,7 @@ ln -sfn "libefferent.so.$major" "$prefix/lib/libefferent.so"
 for header in "$root"/include/efferent/*.h "$root"/bindings/cpp/*.hpp; do
   [[ -f $header ]] || continue
   to=$prefix/include/efferent/$(basename "$header")
-  if ((!bridge)) && [[ $header == */bridge.h ]]; then rm -f "$to"; else place "$header" "$to" 644; fi
+  if ((!bridge)) && [[ $header == */bridge.h* ]]; then rm -f "$to"; else place "$header" "$to" 644; fi
 done
 fill "$here/efferent.pc.in" "$prefix/lib/pkgconfig/efferent.pc"
 fill "$here/cmake/efferentConfig.cmake.in" "$prefix/lib/cmake/efferent/efferentConfig.cmake"
