@@ -6,7 +6,7 @@ import PackageDescription
 // libswiftUnicodeDataTables.a) and uses its own --scratch-path.
 let embedded = Context.environment["EFFERENT_EMBEDDED"] != nil
 
-let swift: [SwiftSetting] = embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo"])] : []
+let swift: [SwiftSetting] = embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"])] : []
 let native: [CXXSetting] = embedded ? [.unsafeFlags(["-O3", "-fno-exceptions", "-fno-rtti", "-ffunction-sections", "-fvisibility=hidden"])] : []
 let link: [LinkerSetting] = embedded
   ? [.unsafeFlags([

@@ -165,6 +165,12 @@ static inline int eff_unix_listens(const char *path) {
 static inline EFF_RT void eff_copy(void *to, const void *from, size_t size) { memcpy(to, from, size); }
 static inline EFF_RT void eff_zero(void *to, size_t size) { memset(to, 0, size); }
 
+// Reads one byte of each cache line of [p, p + size).
+static inline EFF_RT void eff_touch(const void *p, size_t size) {
+  const volatile char *c = (const volatile char *)p;
+  for (size_t i = 0; i < size; i += 64) (void)c[i];
+}
+
 // ---- this thread's last message; one per importing module, so only CABI uses it ----
 
 enum { EFF_MESSAGE_SIZE = 1024 };

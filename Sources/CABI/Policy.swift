@@ -1,0 +1,205 @@
+import CEfferent
+import Graph
+import Kernels
+import Onnx
+import Platform
+import Runtime
+
+@c @implementation
+public func eff_policy_options_default(_ options: UnsafeMutablePointer<eff_policy_options>?, _ struct_size: Int) {
+  guard let options, struct_size >= MemoryLayout<Int>.size else { return }
+  var defaults = eff_policy_options()
+  defaults.struct_size = struct_size
+  defaults.weights = Int32(EFF_F32)
+  write(defaults, options, struct_size)
+}
+
+/// The Swift form of the caller's options.
+private func read(_ given: UnsafePointer<eff_policy_options>?) throws(Failure) -> PolicyOptions {
+  let o = try readOptions(given, eff_policy_options(), "eff_policy_options")
+  var out = PolicyOptions()
+  let code = o.weights == 0 ? Int32(EFF_F32) : o.weights
+  guard let format = ElementType(rawValue: code), [.f32, .f16, .bf16, .i8].contains(format) else {
+    throw Failure(.argument, "weights is \(o.weights), expected EFF_F32, EFF_F16, EFF_BF16 or EFF_I8")
+  }
+  out.weights = format
+  out.memory = try memory(o.allocator)
+  if o.memory_limit > 0 { out.build.memoryLimit = min(o.memory_limit, 1 << 40) }
+  if let folder = o.folder { out.build.folder = Policy.realFolder(text(folder)) }
+  for i in 0..<o.dim_count {
+    guard let d = o.dims?[i], let name = d.name else { throw Failure(.argument, "dims[\(i)] is NULL or has no name") }
+    guard d.size >= 1, d.size < 1 << 31 else { throw Failure(.argument, "dims['\(text(name))'] is \(d.size), expected at least 1") }
+    out.build.dims[text(name)] = Int(d.size)
+  }
+  for i in 0..<o.constant_count {
+    guard let c = o.constants?[i], let name = c.input else { throw Failure(.argument, "constants[\(i)] is NULL or has no name") }
+    out.build.constants[text(name)] = try constant(c, "constant '\(text(name))'")
+  }
+  if o.no_state != 0 { out.build.states = [] }
+  if o.state_count > 0 {
+    var pairs: [(input: String, output: String)] = []
+    for i in 0..<o.state_count {
+      guard let s = o.states?[i], let input = s.input, let output = s.output else { throw Failure(.argument, "states[\(i)] is NULL or has no names") }
+      pairs.append((text(input), text(output)))
+    }
+    out.build.states = pairs
+  }
+  return out
+}
+
+private func constant(_ c: eff_constant_binding, _ what: String) throws(Failure) -> TensorData {
+  guard let type = ElementType(rawValue: c.dtype) else { throw Failure(.argument, "\(what): dtype \(c.dtype) is not known") }
+  guard c.rank >= 0, c.rank <= 8 else { throw Failure(.argument, "\(what): rank is \(c.rank), expected 0 to 8") }
+  var shape: [Int] = []
+  withUnsafeBytes(of: c.shape) { raw in for i in 0..<Int(c.rank) { shape.append(Int(raw.load(fromByteOffset: 8 * i, as: Int64.self))) } }
+  let size = try TensorReader.count(shape, what) * type.size
+  guard size == 0 || c.data != nil else { throw Failure(.argument, "\(what): data is NULL") }
+  let bytes = try Bytes.zeroed(max(size, 8))
+  if size > 0, let data = c.data { eff_copy(bytes.mutable, data, size) }
+  return TensorData(type: type, shape: shape, bytes: bytes)
+}
+
+private func publish(_ policy: Policy) -> OpaquePointer {
+  let h = PolicyPointer.allocate(capacity: 1)
+  h.initialize(to: PolicyHandle(magic: PolicyHandle.magic, references: 1, policy: Unmanaged.passRetained(policy)))
+  return OpaquePointer(h)
+}
+
+@c @implementation
+public func eff_policy_load_file(
+  _ path: UnsafePointer<CChar>?, _ options_or_null: UnsafePointer<eff_policy_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> eff_status {
+  report { () throws(Failure) in
+    guard let out else { throw Failure(.argument, "out is NULL") }
+    out.pointee = nil
+    guard let path else { throw Failure(.argument, "path is NULL") }
+    out.pointee = publish(try Policy.load(path: text(path), try read(options_or_null)))
+  }
+}
+
+@c @implementation
+public func eff_policy_load_memory(
+  _ bytes: UnsafeRawPointer?, _ size: Int, _ options_or_null: UnsafePointer<eff_policy_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> eff_status {
+  report { () throws(Failure) in
+    guard let out else { throw Failure(.argument, "out is NULL") }
+    out.pointee = nil
+    guard let bytes, size >= 0 else { throw Failure(.argument, "bytes is NULL") }
+    out.pointee = publish(try Policy.load(Bytes.borrowed(bytes, size), try read(options_or_null)))
+  }
+}
+
+@c @implementation
+public func eff_policy_input_count(_ policy: OpaquePointer?) -> Int {
+  handle(policy)?.pointee.policy.takeUnretainedValue().plan.inputs.count ?? 0
+}
+
+@c @implementation
+public func eff_policy_output_count(_ policy: OpaquePointer?) -> Int {
+  handle(policy)?.pointee.policy.takeUnretainedValue().plan.outputs.count ?? 0
+}
+
+private func describe(_ ports: [PlanPort], _ names: [CText], _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?, _ what: String) throws(Failure) {
+  guard let out else { throw Failure(.argument, "out is NULL") }
+  let size = UnsafeRawPointer(out).load(as: Int.self)
+  guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else { throw Failure(.argument, "out.struct_size is \(size); set it to sizeof(eff_tensor_spec)") }
+  guard index >= 0, index < ports.count else { throw Failure(.argument, "\(what) \(index) does not exist; the policy has \(ports.count)") }
+  let p = ports[index]
+  var spec = eff_tensor_spec()
+  spec.struct_size = size
+  spec.name = UnsafePointer(names[index].start)
+  (spec.role, spec.dtype, spec.rank, spec.pair) = (p.role, p.type.rawValue, Int32(p.shape.count), Int32(p.pair))
+  store(p.shape, &spec.shape)
+  spec.count = p.shape.reduce(1, *)
+  spec.size = p.size
+  write(spec, out, size)
+}
+
+@c @implementation
+public func eff_policy_input(_ policy: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?) -> eff_status {
+  report { () throws(Failure) in
+    let p = try CABI.policy(policy)
+    try describe(p.plan.inputs, p.inputNames, index, out, "input")
+  }
+}
+
+@c @implementation
+public func eff_policy_output(_ policy: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?) -> eff_status {
+  report { () throws(Failure) in
+    let p = try CABI.policy(policy)
+    try describe(p.plan.outputs, p.outputNames, index, out, "output")
+  }
+}
+
+private func find(_ names: [CText], _ name: UnsafePointer<CChar>?) -> Int64 {
+  guard let name else { return -1 }
+  for (i, n) in names.enumerated() where strcmp(n.start, name) == 0 { return Int64(i) }
+  return -1
+}
+
+@c @implementation
+public func eff_policy_find_input(_ policy: OpaquePointer?, _ name: UnsafePointer<CChar>?) -> Int64 {
+  guard let h = handle(policy) else { return -1 }
+  return find(h.pointee.policy.takeUnretainedValue().inputNames, name)
+}
+
+@c @implementation
+public func eff_policy_find_output(_ policy: OpaquePointer?, _ name: UnsafePointer<CChar>?) -> Int64 {
+  guard let h = handle(policy) else { return -1 }
+  return find(h.pointee.policy.takeUnretainedValue().outputNames, name)
+}
+
+@c @implementation
+public func eff_policy_metadata(_ policy: OpaquePointer?, _ key: UnsafePointer<CChar>?) -> UnsafePointer<CChar>? {
+  guard let h = handle(policy), let key else { return nil }
+  for entry in h.pointee.policy.takeUnretainedValue().metadata where strcmp(entry.key.start, key) == 0 { return UnsafePointer(entry.value.start) }
+  return nil
+}
+
+@c @implementation
+public func eff_policy_metadata_key(_ policy: OpaquePointer?, _ index: Int) -> UnsafePointer<CChar>? {
+  guard let h = handle(policy) else { return nil }
+  let entries = h.pointee.policy.takeUnretainedValue().metadata
+  return index >= 0 && index < entries.count ? UnsafePointer(entries[index].key.start) : nil
+}
+
+@c @implementation
+public func eff_policy_describe(_ policy: OpaquePointer?, _ out: UnsafeMutablePointer<eff_policy_info>?) -> eff_status {
+  report { () throws(Failure) in
+    let p = try CABI.policy(policy)
+    guard let out else { throw Failure(.argument, "out is NULL") }
+    let size = UnsafeRawPointer(out).load(as: Int.self)
+    guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else { throw Failure(.argument, "out.struct_size is \(size); set it to sizeof(eff_policy_info)") }
+    var info = eff_policy_info()
+    info.struct_size = size
+    (info.opset, info.ir_version) = (Int64(p.opset), Int64(p.irVersion))
+    (info.parameter_count, info.weight_bytes) = (p.parameterCount, p.plan.weightBytes)
+    info.arena_bytes = try Session.arenaSize(p, rows: 1)
+    (info.node_count, info.op_count, info.state_count) = (p.nodeCount, p.plan.ops.count, p.plan.stateCount)
+    info.multiply_adds = Int64(p.plan.work)
+    info.isa = eff_isa_name(p.plan.isa)
+    info.producer = UnsafePointer(p.producer.start)
+    write(info, out, size)
+  }
+}
+
+@c @implementation
+public func eff_policy_op(_ policy: OpaquePointer?, _ index: Int) -> UnsafePointer<CChar>? {
+  guard let h = handle(policy) else { return nil }
+  let texts = h.pointee.policy.takeUnretainedValue().opTexts
+  return index >= 0 && index < texts.count ? UnsafePointer(texts[index].start) : nil
+}
+
+@c @implementation
+public func eff_policy_retain(_ policy: OpaquePointer?) -> OpaquePointer? {
+  if let h = handle(policy) { _ = eff_atomic_add(&h.pointee.references, 1) }
+  return policy
+}
+
+@c @implementation
+public func eff_policy_release(_ policy: OpaquePointer?) {
+  guard let h = handle(policy), eff_atomic_add(&h.pointee.references, -1) == 0 else { return }
+  h.pointee.magic = 0
+  h.pointee.policy.release()
+  h.deallocate()
+}

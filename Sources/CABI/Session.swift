@@ -1,0 +1,105 @@
+import CEfferent
+import Onnx
+import Runtime
+
+@c @implementation
+public func eff_session_options_default(_ options: UnsafeMutablePointer<eff_session_options>?, _ struct_size: Int) {
+  guard let options, struct_size >= MemoryLayout<Int>.size else { return }
+  var defaults = eff_session_options()
+  defaults.struct_size = struct_size
+  defaults.max_rows = 1
+  write(defaults, options, struct_size)
+}
+
+private func read(_ given: UnsafePointer<eff_session_options>?) throws(Failure) -> SessionOptions {
+  let o = try readOptions(given, eff_session_options(), "eff_session_options")
+  var out = SessionOptions()
+  guard o.max_rows >= 0 else { throw Failure(.argument, "max_rows is too large") }
+  out.maxRows = o.max_rows == 0 ? 1 : o.max_rows
+  if let arena = o.arena { out.arena = (arena, o.arena_size) }
+  out.memory = try memory(o.allocator)
+  out.seed = o.seed
+  return out
+}
+
+@c @implementation
+public func eff_session_arena_size(
+  _ policy: OpaquePointer?, _ options_or_null: UnsafePointer<eff_session_options>?, _ out: UnsafeMutablePointer<Int>?
+) -> eff_status {
+  report { () throws(Failure) in
+    guard let out else { throw Failure(.argument, "out is NULL") }
+    out.pointee = try Session.arenaSize(try CABI.policy(policy), rows: try read(options_or_null).maxRows)
+  }
+}
+
+@c @implementation
+public func eff_session_create(
+  _ policy: OpaquePointer?, _ options_or_null: UnsafePointer<eff_session_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> eff_status {
+  report { () throws(Failure) in
+    guard let out else { throw Failure(.argument, "out is NULL") }
+    out.pointee = nil
+    let session = try Session(try CABI.policy(policy), try read(options_or_null))
+    out.pointee = OpaquePointer(Unmanaged.passRetained(session).takeUnretainedValue().core)
+  }
+}
+
+@c @implementation @_noLocks
+public func eff_session_step(
+  _ session: OpaquePointer?, _ rows: Int, _ observation: UnsafePointer<Float>?, _ action: UnsafeMutablePointer<Float>?
+) -> eff_status {
+  guard let s = CABI.session(session), let observation, let action else { return -1 }
+  return sessionStep(s, rows, observation, action)
+}
+
+@c @implementation @_noLocks
+public func eff_session_input(_ session: OpaquePointer?, _ index: Int) -> UnsafeMutableRawPointer? {
+  guard let s = CABI.session(session) else { return nil }
+  return sessionInput(s, index)
+}
+
+@c @implementation @_noLocks
+public func eff_session_run(_ session: OpaquePointer?, _ rows: Int) -> eff_status {
+  guard let s = CABI.session(session) else { return -1 }
+  return sessionRun(s, rows)
+}
+
+@c @implementation @_noLocks
+public func eff_session_output(_ session: OpaquePointer?, _ index: Int) -> UnsafeRawPointer? {
+  guard let s = CABI.session(session) else { return nil }
+  return UnsafeRawPointer(sessionOutput(s, index))
+}
+
+@c @implementation @_noLocks
+public func eff_session_reset(_ session: OpaquePointer?, _ row: Int64) -> eff_status {
+  guard let s = CABI.session(session) else { return -1 }
+  return sessionReset(s, row)
+}
+
+@c @implementation @_noLocks
+public func eff_session_prewarm(_ session: OpaquePointer?) -> eff_status {
+  guard let s = CABI.session(session) else { return -1 }
+  return sessionPrewarm(s)
+}
+
+@c @implementation
+public func eff_session_swap(_ session: OpaquePointer?, _ next: OpaquePointer?) -> eff_status {
+  report { () throws(Failure) in
+    guard let s = CABI.session(session) else { throw Failure(.argument, "session is NULL or not a live eff_session") }
+    try s.pointee.owner.takeUnretainedValue().swap(to: try CABI.policy(next))
+  }
+}
+
+@c @implementation
+public func eff_session_reclaim(_ session: OpaquePointer?) -> eff_status {
+  report { () throws(Failure) in
+    guard let s = CABI.session(session) else { throw Failure(.argument, "session is NULL or not a live eff_session") }
+    s.pointee.owner.takeUnretainedValue().reclaim()
+  }
+}
+
+@c @implementation
+public func eff_session_destroy(_ session: OpaquePointer?) {
+  guard let s = CABI.session(session) else { return }
+  s.pointee.owner.release()
+}

@@ -1,0 +1,136 @@
+import Onnx
+
+// If, Loop and Scan whose course is known at load: they are unrolled
+extension Builder {
+  mutating func buildControl(_ n: Node) throws(Failure) -> [Int]? {
+    switch n.op {
+    case "If": return try buildIf(n)
+    case "Loop": return try buildLoop(n)
+    case "Scan": return try buildScan(n)
+    default: return nil
+    }
+  }
+
+  /// Builds a subgraph with `inputs` bound to its input names; returns its outputs.
+  private mutating func inline(_ g: OnnxGraph, _ inputs: [Int], _ n: Node) throws(Failure) -> [Int] {
+    guard scopes.count < 32 else { throw n.fail(.unsupported, "subgraphs are nested more than 32 deep") }
+    scopes.append([:])
+    try declare(g.initializers)
+    for (i, v) in inputs.enumerated() where i < g.inputs.count { scopes[scopes.count - 1][g.inputs[i].name] = v }
+    try run(g.nodes)
+    var out: [Int] = []
+    for o in g.outputs {
+      guard let v = lookup(o.name), v >= 0 else { throw n.fail(.format, "its body does not produce '\(o.name)'") }
+      out.append(v)
+    }
+    scopes.removeLast()
+    return out
+  }
+
+  private func truth(_ v: Int, _ n: Node, _ what: String) throws(Failure) -> Bool {
+    guard let c = constant(v), c.count == 1 else {
+      throw n.fail(.unsupported, "its \(what) is computed while running; only conditions that are known at load are supported: bind the input that it depends on to a constant")
+    }
+    return c.start.load(as: UInt8.self) != 0
+  }
+
+  private mutating func buildIf(_ n: Node) throws(Failure) -> [Int] {
+    let branch = try truth(try n.input(0), n, "condition") ? "then_branch" : "else_branch"
+    return try inline(try n.graph(branch), [], n)
+  }
+
+  /// Loop(M, cond, v...) with body (i, cond, v...) -> (cond, v..., scan...)
+  private mutating func buildLoop(_ n: Node) throws(Failure) -> [Int] {
+    let body = try n.graph("body")
+    var limit = Int.max
+    if let m = n.optional(0) {
+      guard let first = try integers(m, n, "trip count").first else { throw n.fail(.shape, "has an empty trip count") }
+      limit = first
+    }
+    var goes = true
+    if let c = n.optional(1) { goes = try truth(c, n, "condition") }
+    var carried: [Int] = []
+    for i in 2..<max(n.inputs.count, 2) { carried.append(try n.input(i)) }
+    let scans = body.outputs.count - 1 - carried.count
+    guard scans >= 0, body.inputs.count >= 2 + carried.count else { throw n.fail(.format, "its body has \(body.inputs.count) inputs and \(body.outputs.count) outputs for \(carried.count) carried values") }
+    var collected = [[Int]](repeating: [], count: scans)
+    var i = 0
+    while i < limit && goes {
+      built += 1
+      guard built <= Self.maximumNodes else { throw n.fail(.unsupported, "unrolls to more than \(Self.maximumNodes) nodes") }
+      let index = try integers([i], [])
+      let flag = try filled(1, .bool, [])
+      let out = try inline(body, [index, flag] + carried, n)
+      carried = Array(out[1..<(1 + carried.count)])
+      for s in 0..<scans { collected[s].append(out[1 + carried.count + s]) }
+      i += 1
+      if i < limit { goes = try truth(out[0], n, "condition") }
+    }
+    var result = carried
+    for s in 0..<scans {
+      guard !collected[s].isEmpty else { throw n.fail(.unsupported, "runs no iteration, so a scan output is empty") }
+      result.append(try stack(collected[s], axis: 0, n))
+    }
+    return result
+  }
+
+  /// One new axis over values of equal shape.
+  private mutating func stack(_ parts: [Int], axis: Int, _ n: Node) throws(Failure) -> Int {
+    var views: [Int] = []
+    for p in parts {
+      guard shape(p) == shape(parts[0]), type(p) == type(parts[0]) else { throw n.fail(.shape, "a scan output changes its shape between iterations") }
+      var s = shape(p)
+      s.insert(1, at: axis)
+      views.append(view(p, s))
+    }
+    return try concat(views, axis: axis, label: n.label)
+  }
+
+  /// Scan(state..., sequences...) with body (state..., elements...) -> (state..., outputs...)
+  private mutating func buildScan(_ n: Node) throws(Failure) -> [Int] {
+    guard n.opset >= 9 else { throw n.fail(.unsupported, "Scan of opset 8 is not supported; export with opset 9 or later") }
+    let body = try n.graph("body")
+    let sequences = try n.int("num_scan_inputs", 0)
+    let states = n.inputs.count - sequences
+    let outputs = body.outputs.count - states
+    guard sequences > 0, states >= 0, outputs >= 0 else { throw n.fail(.format, "has \(n.inputs.count) inputs for \(sequences) scan inputs") }
+    let inAxes = try n.ints("scan_input_axes", count: sequences, fallback: 0)
+    let inReversed = try n.ints("scan_input_directions", count: sequences, fallback: 0)
+    let outAxes = try n.ints("scan_output_axes", count: outputs, fallback: 0)
+    let outReversed = try n.ints("scan_output_directions", count: outputs, fallback: 0)
+    var carried: [Int] = []
+    for i in 0..<states { carried.append(try n.input(i)) }
+    var length = -1
+    var axes: [Int] = []
+    for s in 0..<sequences {
+      let x = try n.input(states + s)
+      let a = try axis(inAxes[s], rank: shape(x).count, n)
+      guard a < shape(x).count, length < 0 || shape(x)[a] == length else { throw n.fail(.shape, "scan inputs have different lengths") }
+      length = shape(x)[a]
+      axes.append(a)
+    }
+    var collected = [[Int]](repeating: [], count: outputs)
+    for t in 0..<length {
+      built += 1
+      guard built <= Self.maximumNodes else { throw n.fail(.unsupported, "unrolls to more than \(Self.maximumNodes) nodes") }
+      var inputs = carried
+      for s in 0..<sequences {
+        let x = try n.input(states + s)
+        let one = try slice(x, axis: axes[s], start: inReversed[s] == 1 ? length - 1 - t : t, count: 1, label: n.label)
+        var form = shape(x)
+        form.remove(at: axes[s])
+        inputs.append(view(one, form))
+      }
+      let out = try inline(body, inputs, n)
+      carried = Array(out[..<states])
+      for k in 0..<outputs { collected[k].append(out[states + k]) }
+    }
+    var result = carried
+    for k in 0..<outputs {
+      guard let first = collected[k].first else { throw n.fail(.unsupported, "scans an empty sequence") }
+      let parts = outReversed[k] == 1 ? Array(collected[k].reversed()) : collected[k]
+      result.append(try stack(parts, axis: try axis(outAxes[k], rank: shape(first).count + 1, n), n))
+    }
+    return result
+  }
+}

@@ -1,0 +1,192 @@
+import Kernels
+import Onnx
+
+// elementwise operators
+extension Builder {
+  mutating func buildElementwise(_ n: Node) throws(Failure) -> [Int]? {
+    if let fn = plainUnary(n.op) {
+      let x = try n.input(0)
+      return [try unary(x, fn, label: n.label)]
+    }
+    if let fn = plainBinary(n.op) {
+      return [try binary(fn, try n.input(0), try n.input(1), label: n.label)]
+    }
+    switch n.op {
+    case "Identity", "Dropout": return try buildIdentity(n)
+    case "Elu": return [try unary(try n.input(0), Int(EFF_FN_ELU), alpha: try n.float("alpha", 1), label: n.label)]
+    case "LeakyRelu": return [try unary(try n.input(0), Int(EFF_FN_LEAKY_RELU), alpha: try n.float("alpha", 0.01), label: n.label)]
+    case "Selu":
+      let alpha = try n.float("alpha", 1.6732632423543772)
+      return [try unary(try n.input(0), Int(EFF_FN_SELU), alpha: alpha, beta: try n.float("gamma", 1.0507009873554805), label: n.label)]
+    case "Celu": return [try unary(try n.input(0), Int(EFF_FN_CELU), alpha: try n.float("alpha", 1), label: n.label)]
+    case "ThresholdedRelu": return [try unary(try n.input(0), Int(EFF_FN_THRESHOLDED_RELU), alpha: try n.float("alpha", 1), label: n.label)]
+    case "HardSigmoid":
+      return [try unary(try n.input(0), Int(EFF_FN_HARD_SIGMOID), alpha: try n.float("alpha", 0.2), beta: try n.float("beta", 0.5), label: n.label)]
+    case "Swish": return [try unary(try n.input(0), Int(EFF_FN_SWISH), alpha: try n.float("alpha", 1), label: n.label)]
+    case "Gelu":
+      let isTanh = try n.string("approximate", "none") == "tanh"
+      return [try unary(try n.input(0), Int(isTanh ? EFF_FN_GELU_TANH : EFF_FN_GELU), label: n.label)]
+    case "IsInf":
+      let negative = try n.int("detect_negative", 1)
+      return [try unary(try n.input(0), Int(EFF_FN_IS_INF), alpha: Double(negative), beta: Double(try n.int("detect_positive", 1)), label: n.label)]
+    case "Clip": return try buildClip(n)
+    case "Pow":
+      let a = try n.input(0)
+      let b = try cast(try n.input(1), to: type(a))
+      if let c = constant(b), c.count == 1, type(a).isFloat, try number(b, n, "exponent") == 2 {
+        guard let out = broadcast(shape(a), shape(b)) else { return nil }
+        return [try unary(try expand(a, to: out), Int(EFF_FN_SQUARE), label: n.label)]
+      }
+      return [try binary(Int(EFF_FN2_POW), a, b, label: n.label)]
+    case "Mod":
+      let fn = try n.bool("fmod", false) ? EFF_FN2_FMOD : EFF_FN2_MOD
+      return [try binary(Int(fn), try n.input(0), try n.input(1), label: n.label)]
+    case "BitShift":
+      let fn = try n.string("direction", "") == "LEFT" ? EFF_FN2_SHIFT_LEFT : EFF_FN2_SHIFT_RIGHT
+      return [try binary(Int(fn), try n.input(0), try n.input(1), label: n.label)]
+    case "PRelu":
+      let x = try n.input(0)
+      var slope = try n.input(1)
+      if broadcast(shape(x), shape(slope)) != shape(x) && shape(slope).count == 1 && shape(x).count > 1 && shape(slope)[0] == shape(x)[1] {
+        slope = view(slope, [shape(slope)[0]] + [Int](repeating: 1, count: shape(x).count - 2))
+      }
+      return [try binary(Int(EFF_FN2_PRELU), x, slope, label: n.label)]
+    case "Max", "Min", "Sum", "Mean": return try buildVariadic(n)
+    case "Where": return [try select(try n.input(0), try n.input(1), try n.input(2), label: n.label)]
+    case "Cast":
+      let code = try n.int("to", 0)
+      return [try castTo(try n.input(0), code, n)]
+    case "CastLike": return [try cast(try n.input(0), to: type(try n.input(1)))]
+    case "Shrink": return try buildShrink(n)
+    default: return nil
+    }
+  }
+
+  private func plainUnary(_ op: String) -> Int? {
+    let fn: Int
+    switch op {
+    case "Relu": fn = Int(EFF_FN_RELU)
+    case "Tanh": fn = Int(EFF_FN_TANH)
+    case "Sigmoid": fn = Int(EFF_FN_SIGMOID)
+    case "Softplus": fn = Int(EFF_FN_SOFTPLUS)
+    case "Softsign": fn = Int(EFF_FN_SOFTSIGN)
+    case "Mish": fn = Int(EFF_FN_MISH)
+    case "HardSwish": fn = Int(EFF_FN_HARD_SWISH)
+    case "Exp": fn = Int(EFF_FN_EXP)
+    case "Log": fn = Int(EFF_FN_LOG)
+    case "Sqrt": fn = Int(EFF_FN_SQRT)
+    case "Reciprocal": fn = Int(EFF_FN_RECIPROCAL)
+    case "Neg": fn = Int(EFF_FN_NEG)
+    case "Abs": fn = Int(EFF_FN_ABS)
+    case "Sign": fn = Int(EFF_FN_SIGN)
+    case "Floor": fn = Int(EFF_FN_FLOOR)
+    case "Ceil": fn = Int(EFF_FN_CEIL)
+    case "Round": fn = Int(EFF_FN_ROUND)
+    case "Sin": fn = Int(EFF_FN_SIN)
+    case "Cos": fn = Int(EFF_FN_COS)
+    case "Tan": fn = Int(EFF_FN_TAN)
+    case "Asin": fn = Int(EFF_FN_ASIN)
+    case "Acos": fn = Int(EFF_FN_ACOS)
+    case "Atan": fn = Int(EFF_FN_ATAN)
+    case "Sinh": fn = Int(EFF_FN_SINH)
+    case "Cosh": fn = Int(EFF_FN_COSH)
+    case "Asinh": fn = Int(EFF_FN_ASINH)
+    case "Acosh": fn = Int(EFF_FN_ACOSH)
+    case "Atanh": fn = Int(EFF_FN_ATANH)
+    case "Erf": fn = Int(EFF_FN_ERF)
+    case "Not": fn = Int(EFF_FN_NOT)
+    case "BitwiseNot": fn = Int(EFF_FN_BIT_NOT)
+    case "IsNaN": fn = Int(EFF_FN_IS_NAN)
+    default: return nil
+    }
+    return fn
+  }
+
+  private func plainBinary(_ op: String) -> Int? {
+    let fn: Int
+    switch op {
+    case "Add": fn = Int(EFF_FN2_ADD)
+    case "Sub": fn = Int(EFF_FN2_SUB)
+    case "Mul": fn = Int(EFF_FN2_MUL)
+    case "Div": fn = Int(EFF_FN2_DIV)
+    case "And": fn = Int(EFF_FN2_AND)
+    case "Or": fn = Int(EFF_FN2_OR)
+    case "Xor": fn = Int(EFF_FN2_XOR)
+    case "BitwiseAnd": fn = Int(EFF_FN2_BIT_AND)
+    case "BitwiseOr": fn = Int(EFF_FN2_BIT_OR)
+    case "BitwiseXor": fn = Int(EFF_FN2_BIT_XOR)
+    case "Equal": fn = Int(EFF_FN2_EQUAL)
+    case "Less": fn = Int(EFF_FN2_LESS)
+    case "LessOrEqual": fn = Int(EFF_FN2_LESS_EQUAL)
+    case "Greater": fn = Int(EFF_FN2_GREATER)
+    case "GreaterOrEqual": fn = Int(EFF_FN2_GREATER_EQUAL)
+    default: return nil
+    }
+    return fn
+  }
+
+  private mutating func castTo(_ x: Int, _ code: Int, _ n: Node) throws(Failure) -> Int {
+    guard let to = ElementType(rawValue: Int32(code)) else {
+      throw n.fail(.unsupported, "casts to \(ElementType.unsupportedName(Int32(code))), which is not supported")
+    }
+    return try cast(x, to: to)
+  }
+
+  /// Identity, and Dropout as it is at inference.
+  private mutating func buildIdentity(_ n: Node) throws(Failure) -> [Int] {
+    let x = try n.input(0)
+    if n.op == "Dropout", let training = n.optional(2), try number(cast(training, to: .f64), n, "training_mode") != 0 {
+      if let ratio = n.optional(1), try number(ratio, n, "ratio") == 0 {} else {
+        throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode")
+      }
+    }
+    var out = [view(x, shape(x))]
+    if n.hasOutput(1) { out.append(try filled(1, .bool, shape(x))) }
+    return out
+  }
+
+  private mutating func buildClip(_ n: Node) throws(Failure) -> [Int] {
+    let x = try n.input(0)
+    var low = -Double.infinity
+    var high = Double.infinity
+    if n.opset < 11 {
+      low = try n.float("min", low)
+      high = try n.float("max", high)
+      return [try unary(x, Int(EFF_FN_CLIP), alpha: low, beta: high, label: n.label)]
+    }
+    let isKnown = (n.optional(1).map { isConstant($0) } ?? true) && (n.optional(2).map { isConstant($0) } ?? true)
+    if isKnown && type(x).isFloat && type(x) != .f64 {
+      if let v = n.optional(1) { low = try number(v, n, "min") }
+      if let v = n.optional(2) { high = try number(v, n, "max") }
+      if low <= high { return [try unary(x, Int(EFF_FN_CLIP), alpha: low, beta: high, label: n.label)] }
+    }
+    var y = x
+    if let v = n.optional(1) { y = try binary(Int(EFF_FN2_MAX), y, v, label: n.label) }
+    if let v = n.optional(2) { y = try binary(Int(EFF_FN2_MIN), y, v, label: n.label) }
+    return [y == x ? view(x, shape(x)) : y]
+  }
+
+  private mutating func buildVariadic(_ n: Node) throws(Failure) -> [Int] {
+    var y = try n.input(0)
+    let fn = n.op == "Max" ? EFF_FN2_MAX : n.op == "Min" ? EFF_FN2_MIN : EFF_FN2_ADD
+    for i in 1..<max(n.inputs.count, 1) { y = try binary(Int(fn), y, try n.input(i), label: n.label) }
+    if n.op == "Mean" && n.inputs.count > 1 {
+      y = try binary(Int(EFF_FN2_DIV), y, try scalar(Double(n.inputs.count), type(y)), label: n.label)
+    }
+    return [n.inputs.count == 1 ? view(y, shape(y)) : y]
+  }
+
+  /// Shrink: x + bias below -lambd, x - bias above lambd, 0 between.
+  private mutating func buildShrink(_ n: Node) throws(Failure) -> [Int] {
+    let x = try n.input(0)
+    let t = type(x)
+    let lambda = try n.float("lambd", 0.5)
+    let bias = try scalar(try n.float("bias", 0), t)
+    let zero = try scalar(0, t)
+    let isLow = try binary(Int(EFF_FN2_LESS), x, try scalar(-lambda, t), label: n.label)
+    let isHigh = try binary(Int(EFF_FN2_GREATER), x, try scalar(lambda, t), label: n.label)
+    let low = try binary(Int(EFF_FN2_ADD), x, bias, label: n.label)
+    let high = try binary(Int(EFF_FN2_SUB), x, bias, label: n.label)
+    return [try select(isLow, low, try select(isHigh, high, zero, label: n.label), label: n.label)]
+  }
+}

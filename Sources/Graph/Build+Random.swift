@@ -1,0 +1,53 @@
+import Kernels
+import Onnx
+
+// sampling operators: they draw from the generator of the session
+extension Builder {
+  mutating func buildRandom(_ n: Node) throws(Failure) -> [Int]? {
+    switch n.op {
+    case "RandomNormal", "RandomUniform":
+      return [try sample(n, try n.ints("shape") ?? [], try dtype(n, .f32))]
+    case "RandomNormalLike", "RandomUniformLike":
+      let x = try n.input(0)
+      return [try sample(n, shape(x), try dtype(n, type(x)))]
+    case "Bernoulli":
+      let x = try n.input(0)
+      let p = try cast(x, to: .f32)
+      return [try draw(n, shape(x), try dtype(n, type(x)), fn: 2, low: 0, high: 1, input: p, outer: 1, size: 1)]
+    case "Multinomial":
+      let x = try n.input(0)
+      let s = shape(x)
+      guard s.count == 2, s[1] > 0 else { throw n.fail(.shape, "input is \(describe(s)), expected [batch, classes]") }
+      let samples = try n.int("sample_size", 1)
+      return [try draw(n, [s[0], samples], try dtype(n, .i32), fn: 3, low: 0, high: 1, input: try cast(x, to: .f32), outer: s[0], size: s[1])]
+    default: return nil
+    }
+  }
+
+  private func dtype(_ n: Node, _ fallback: ElementType) throws(Failure) -> ElementType {
+    let code = Int32(try n.int("dtype", Int(fallback.rawValue)))
+    guard let t = ElementType(rawValue: code) else { throw n.fail(.unsupported, "dtype \(ElementType.unsupportedName(code)) is not supported") }
+    return t
+  }
+
+  private mutating func sample(_ n: Node, _ form: [Int], _ t: ElementType) throws(Failure) -> Int {
+    if n.op == "RandomUniform" || n.op == "RandomUniformLike" {
+      return try draw(n, form, t, fn: 0, low: try n.float("low", 0), high: try n.float("high", 1), input: -1, outer: 1, size: 1)
+    }
+    return try draw(n, form, t, fn: 1, low: try n.float("mean", 0), high: try n.float("scale", 1), input: -1, outer: 1, size: 1)
+  }
+
+  /// The state of the generator is the first operand; the session binds it.
+  private mutating func draw(_ n: Node, _ form: [Int], _ t: ElementType, fn: Int32, low: Double, high: Double, input: Int, outer: Int, size: Int) throws(Failure) -> Int {
+    let y = try newValue(t, form, n.label)
+    var p = eff_random()
+    p.count = Int64(fn == 3 ? form[1] : count(y))
+    (p.outer, p.n) = (Int64(outer), Int64(size))
+    p.fn = fn
+    p.out_type = t.rawValue
+    (p.low, p.high) = (low, high)
+    graph.usesRandom = true
+    graph.ops.append(GraphOp(kernel: Int(EFF_K_RANDOM), type: t, params: .random(p), inputs: [-1, input], outputs: [y], label: n.label))
+    return y
+  }
+}

@@ -1,0 +1,133 @@
+import Onnx
+
+// walking nodes: scopes, operators, functions
+extension Builder {
+  func lookup(_ name: String) -> Int? {
+    for scope in scopes.reversed() {
+      if let v = scope[name] { return v }
+    }
+    return nil
+  }
+
+  /// Builds the nodes of a graph (or subgraph) in the innermost scope.
+  mutating func run(_ g: OnnxGraph) throws(Failure) {
+    try run(g.nodes)
+  }
+
+  mutating func run(_ nodes: [OnnxNode]) throws(Failure) {
+    for (i, n) in nodes.enumerated() {
+      built += 1
+      guard built <= Self.maximumNodes else { throw Failure(.unsupported, "the model has more than \(Self.maximumNodes) nodes after unrolling its loops") }
+      try build(n, i)
+    }
+  }
+
+  static func label(_ n: OnnxNode, _ index: Int) -> String {
+    let name = n.name.utf8.isEmpty ? "#\(index)" : "'\(n.name)'"
+    return "node \(name) (\(n.op))"
+  }
+
+  private mutating func build(_ n: OnnxNode, _ index: Int) throws(Failure) {
+    let label = Self.label(n, index)
+    var inputs: [Int] = []
+    for name in n.inputs {
+      if name.utf8.isEmpty {
+        inputs.append(-1)
+      } else if let v = lookup(name) {
+        inputs.append(v)
+      } else {
+        throw Failure(.format, "\(label): input '\(name)' is produced by no node before it; the nodes must be in order of execution")
+      }
+    }
+    if let f = function(n) { return try expandFunction(f, n, inputs, label) }
+    let isStandard = n.domain.utf8.isEmpty || n.domain == "ai.onnx"
+    let node = Node(onnx: n, inputs: inputs, opset: opset, label: label)
+    var outputs: [Int]?
+    if isStandard {
+      outputs = try buildStandard(node)
+    } else {
+      outputs = try buildContributed(node)
+    }
+    guard let outputs else {
+      if isStandard {
+        throw Failure(.unsupported, "\(label): operator '\(n.op)' of ONNX opset \(opset) is not supported; simplify the model or export the policy without it")
+      }
+      throw Failure(.unsupported, "\(label): operator '\(n.op)' belongs to the custom domain '\(n.domain)', which is not part of ONNX; export with standard operators only")
+    }
+    try bind(n, outputs, label)
+  }
+
+  private mutating func bind(_ n: OnnxNode, _ outputs: [Int], _ label: String) throws(Failure) {
+    for (i, name) in n.outputs.enumerated() where !name.utf8.isEmpty {
+      guard i < outputs.count, outputs[i] >= 0 else { throw Failure(.unsupported, "\(label): output \(i) ('\(name)') is not supported") }
+      if graph.values[outputs[i]].name.utf8.isEmpty || graph.values[outputs[i]].name == label { graph.values[outputs[i]].name = name }
+      scopes[scopes.count - 1][name] = outputs[i]
+    }
+  }
+
+  // MARK: functions of the model
+
+  private func function(_ n: OnnxNode) -> OnnxFunction? {
+    if model.functions.isEmpty { return nil }
+    for f in model.functions where f.name == n.op && f.domain == n.domain && f.overload == n.overload { return f }
+    return nil
+  }
+
+  private mutating func expandFunction(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: String) throws(Failure) {
+    functionDepth += 1
+    guard functionDepth <= 16 else { throw Failure(.format, "\(label): functions call each other more than 16 deep") }
+    let outerScopes = scopes
+    let outerOpset = opset
+    var scope: [String: Int] = [:]
+    for (i, name) in f.inputs.enumerated() { scope[name] = i < inputs.count ? inputs[i] : -1 }
+    scopes = [scope]
+    if !f.opsets.isEmpty { opset = try Builder.opset(f.opsets) }
+    try run(f.nodes.map { substitute($0, n.attributes, f.defaults) })
+    var outputs: [Int] = []
+    for name in f.outputs {
+      guard let v = scopes[0][name] else { throw Failure(.format, "\(label): function '\(f.name)' does not produce its output '\(name)'") }
+      outputs.append(v)
+    }
+    scopes = outerScopes
+    opset = outerOpset
+    functionDepth -= 1
+    try bind(n, outputs, label)
+  }
+
+  /// A node of a function body with references to the caller's attributes resolved.
+  private func substitute(_ n: OnnxNode, _ given: [OnnxAttribute], _ defaults: [OnnxAttribute]) -> OnnxNode {
+    var n = n
+    var out: [OnnxAttribute] = []
+    for var a in n.attributes {
+      if a.reference.utf8.isEmpty {
+        for i in a.graphs.indices { a.graphs[i].nodes = a.graphs[i].nodes.map { substitute($0, given, defaults) } }
+        out.append(a)
+        continue
+      }
+      if var v = given.first(where: { $0.name == a.reference }) ?? defaults.first(where: { $0.name == a.reference }) {
+        v.name = a.name
+        out.append(v)
+      }
+    }
+    n.attributes = out
+    return n
+  }
+
+  /// An operator of the default domain; nil where it is unknown.
+  mutating func buildStandard(_ n: Node) throws(Failure) -> [Int]? {
+    if let out = try buildElementwise(n) { return out }
+    if let out = try buildShape(n) { return out }
+    if let out = try buildIndexing(n) { return out }
+    if let out = try buildReduction(n) { return out }
+    if let out = try buildLinear(n) { return out }
+    if let out = try buildConvolution(n) { return out }
+    if let out = try buildNormalization(n) { return out }
+    if let out = try buildRecurrent(n) { return out }
+    if let out = try buildControl(n) { return out }
+    if let out = try buildRandom(n) { return out }
+    return nil
+  }
+
+  /// Operators outside the standard that exporters are known to write.
+  mutating func buildContributed(_ n: Node) throws(Failure) -> [Int]? { nil }
+}

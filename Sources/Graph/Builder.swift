@@ -1,0 +1,185 @@
+import Kernels
+import Onnx
+
+/// What the caller fixes at load.
+public struct BuildOptions {
+  public var dims: [String: Int] = [:]
+  public var constants: [String: TensorData] = [:]
+  /// nil: recognize recurrent state by name and shape; otherwise exactly these pairs of names.
+  public var states: [(input: String, output: String)]? = nil
+  public var folder: String? = nil
+  public var memoryLimit = 4 << 30
+  /// Instruction set that folding runs on.
+  public var isa: Int32 = 0
+
+  public init() {}
+}
+
+/// OnnxModel -> Graph. Walks the nodes in order; each becomes kernel calls over static shapes, or constants where all its inputs are.
+public struct Builder {
+  var graph = Graph()
+  let model: OnnxModel
+  let options: BuildOptions
+  let budget: MemoryBudget
+  var tensors: TensorReader
+  /// Names visible at this point, innermost scope last.
+  var scopes: [[String: Int]] = [[:]]
+  /// Opset of the default domain, changed while a function of the model is expanded.
+  var opset: Int
+  /// Nodes built so far, loops unrolled: bounded.
+  var built = 0
+  var functionDepth = 0
+  /// Work done by folding, in elements: bounded.
+  var folded = 0
+
+  static let maximumNodes = 200_000
+  static let maximumFolding = 1 << 33
+
+  /// Builds the graph of a model.
+  /// - Complexity: linear in nodes, attributes and elements of folded constants.
+  public static func build(_ model: OnnxModel, _ options: BuildOptions) throws(Failure) -> Graph {
+    var b = try Builder(model, options)
+    try b.declareInputs()
+    try b.run(model.graph)
+    try b.declareOutputs()
+    b.graph.nodeCount = b.built
+    try b.findStates()
+    return b.graph
+  }
+
+  init(_ model: OnnxModel, _ options: BuildOptions) throws(Failure) {
+    self.model = model
+    self.options = options
+    budget = MemoryBudget(limit: options.memoryLimit)
+    tensors = TensorReader(model: model.bytes, folder: options.folder, budget: budget)
+    opset = try Builder.opset(model.opsets)
+  }
+
+  public static func opset(_ list: [OnnxOpset]) throws(Failure) -> Int {
+    for o in list where o.domain.utf8.isEmpty || o.domain == "ai.onnx" {
+      guard o.version >= 1 && o.version <= 30 else { throw Failure(.unsupported, "the model needs ONNX opset \(o.version); expected 7 to 24") }
+      return Int(o.version)
+    }
+    if list.isEmpty { return 1 }  // ir_version 1 and 2 write no opset
+    return 24
+  }
+
+  // MARK: values
+
+  mutating func newValue(_ type: ElementType, _ shape: [Int], _ name: String = "") throws(Failure) -> Int {
+    let count = try TensorReader.count(shape, "tensor '\(name)'")
+    guard count <= (1 << 40) / type.size, count * type.size <= options.memoryLimit else {
+      throw Failure(.memory, "tensor '\(name)' \(describe(shape)) of \(type.name) exceeds the memory limit of \(options.memoryLimit) bytes")
+    }
+    graph.values.append(Value(name: name, type: type, shape: shape, root: graph.values.count))
+    return graph.values.count - 1
+  }
+
+  mutating func newConstant(_ data: TensorData, _ name: String = "") -> Int {
+    graph.values.append(Value(name: name, type: data.type, shape: data.shape, constant: data, root: graph.values.count))
+    return graph.values.count - 1
+  }
+
+  func type(_ v: Int) -> ElementType { graph.values[v].type }
+  func shape(_ v: Int) -> [Int] { graph.values[v].shape }
+  func count(_ v: Int) -> Int { graph.values[v].count }
+  func constant(_ v: Int) -> TensorData? { graph.values[v].constant }
+  func isConstant(_ v: Int) -> Bool { v < 0 || graph.values[v].constant != nil }
+
+  /// A view of `x` under another shape, `offset` bytes in; constants stay constant.
+  mutating func view(_ x: Int, _ shape: [Int], offset: Int = 0, type: ElementType? = nil) -> Int {
+    var v = graph.values[x]
+    let data = v.constant.map { TensorData(type: type ?? v.type, shape: shape, bytes: $0.bytes, offset: $0.offset + offset) }
+    v = Value(name: v.name, type: type ?? v.type, shape: shape, constant: data, root: v.root, offset: v.offset + offset)
+    if data != nil {
+      v.root = graph.values.count
+      v.offset = 0
+    }
+    graph.values.append(v)
+    return graph.values.count - 1
+  }
+
+  mutating func scalar(_ value: Double, _ type: ElementType) throws(Failure) -> Int {
+    try filled(value, type, [])
+  }
+
+  /// A constant with the same number everywhere.
+  mutating func filled(_ value: Double, _ type: ElementType, _ shape: [Int]) throws(Failure) -> Int {
+    let bytes = try Bytes.zeroed(8)
+    bytes.mutable.storeBytes(of: value, as: Double.self)
+    let source = newConstant(TensorData(type: .f64, shape: [], bytes: bytes))
+    let cast = try cast(source, to: type)
+    return shape.isEmpty ? cast : try expand(cast, to: shape)
+  }
+
+  /// A constant of 64-bit integers.
+  mutating func integers(_ values: [Int], _ shape: [Int]) throws(Failure) -> Int {
+    try budget.take(values.count * 8, for: "a constant")
+    let bytes = try Bytes.zeroed(max(values.count, 1) * 8)
+    for (i, v) in values.enumerated() { bytes.mutable.storeBytes(of: Int64(v), toByteOffset: 8 * i, as: Int64.self) }
+    return newConstant(TensorData(type: .i64, shape: shape, bytes: bytes))
+  }
+
+  /// Integers that must be known at load, such as a shape or axes.
+  func integers(_ v: Int, _ node: Node, _ what: String) throws(Failure) -> [Int] {
+    guard let c = constant(v) else {
+      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running; shapes must be known at load: bind the input that it depends on to a constant")
+    }
+    var out: [Int] = []
+    for i in 0..<c.count {
+      switch c.type {
+      case .i64: out.append(clampIndex(c.start.load(fromByteOffset: 8 * i, as: Int64.self)))
+      case .i32: out.append(Int(c.start.load(fromByteOffset: 4 * i, as: Int32.self)))
+      case .u8: out.append(Int(c.start.load(fromByteOffset: i, as: UInt8.self)))
+      case .bool: out.append(c.start.load(fromByteOffset: i, as: UInt8.self) != 0 ? 1 : 0)
+      default: throw node.fail(.shape, "its \(what) has type \(c.type.name), expected i64")
+      }
+    }
+    return out
+  }
+
+  /// One number that must be known at load.
+  mutating func number(_ v: Int, _ node: Node, _ what: String) throws(Failure) -> Double {
+    guard constant(v) != nil else {
+      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running; expected a constant")
+    }
+    let wide = try cast(v, to: .f64)
+    guard let c = constant(wide), c.count == 1 else { throw node.fail(.shape, "its \(what) has \(count(v)) elements, expected 1") }
+    return c.start.load(as: Double.self)
+  }
+
+  /// All numbers of a constant, as doubles.
+  mutating func numbers(_ v: Int, _ node: Node, _ what: String) throws(Failure) -> [Double] {
+    guard constant(v) != nil else { throw node.fail(.unsupported, "its \(what) is computed while running; expected a constant") }
+    let wide = try cast(v, to: .f64)
+    var out: [Double] = []
+    if let c = constant(wide) { for i in 0..<c.count { out.append(c.start.load(fromByteOffset: 8 * i, as: Double.self)) } }
+    return out
+  }
+
+  /// `axis` counted from the front.
+  func axis(_ a: Int, rank: Int, _ node: Node) throws(Failure) -> Int {
+    guard a >= -rank && a < max(rank, 1) else { throw node.fail(.shape, "axis \(a) is outside a tensor of rank \(rank)") }
+    return a < 0 ? a + rank : a
+  }
+
+  // MARK: ops
+
+  /// Adds a kernel call that writes all of its outputs. With constant inputs it runs now and its outputs become constants.
+  mutating func emit(_ op: GraphOp) throws(Failure) {
+    let first = graph.ops.count
+    graph.ops.append(op)
+    try foldIfConstant(from: first, op.outputs.filter { $0 >= 0 })
+  }
+
+  /// Runs the calls from `first` on at load, if they depend on constants only.
+  mutating func foldIfConstant(from first: Int, _ outputs: [Int]) throws(Failure) {
+    var local: Set<Int> = []
+    for op in graph.ops[first...] {
+      if op.kernel == EFF_K_RANDOM { return }
+      for v in op.inputs where v >= 0 && graph.values[v].constant == nil && !local.contains(graph.values[v].root) { return }
+      for v in op.outputs where v >= 0 { local.insert(graph.values[v].root) }
+    }
+    try Folding.run(&self, from: first, outputs)
+  }
+}

@@ -1,0 +1,63 @@
+import Kernels
+import Onnx
+import Platform
+
+/// Runs kernel calls while loading, to turn constant subgraphs into constants.
+enum Folding {
+  /// Runs the calls of `builder` from `first` on, removes them and makes `outputs` constants.
+  static func run(_ builder: inout Builder, from first: Int, _ outputs: [Int]) throws(Failure) {
+    let ops = Array(builder.graph.ops[first...])
+    builder.graph.ops.removeSubrange(first...)
+    var memory: [Int: Bytes] = [:]
+    for op in ops {
+      for v in op.outputs where v >= 0 {
+        let root = builder.graph.values[v].root
+        if memory[root] == nil { memory[root] = try builder.allocate(root, op.label) }
+      }
+    }
+    for op in ops { try run(op, builder, memory) }
+    for v in outputs {
+      let value = builder.graph.values[v]
+      guard let bytes = memory[value.root] else { continue }
+      builder.graph.values[v].constant = TensorData(type: value.type, shape: value.shape, bytes: bytes, offset: value.offset)
+    }
+  }
+
+  private static func run(_ op: GraphOp, _ builder: Builder, _ memory: [Int: Bytes]) throws(Failure) {
+    guard let kernel = eff_kernel_find(op.kernel, op.type.rawValue, builder.options.isa) else {
+      throw Failure(.unsupported, "\(op.label): not supported for elements of type \(op.type.name)")
+    }
+    var call = eff_op()
+    call.run = kernel
+    withUnsafeMutableBytes(of: &call.p) { raw in
+      let p = raw.bindMemory(to: UnsafeMutableRawPointer?.self)
+      for (i, v) in op.operands.enumerated() where v >= 0 {
+        let value = builder.graph.values[v]
+        if let c = value.constant {
+          p[i] = UnsafeMutableRawPointer(mutating: c.start)
+        } else if let bytes = memory[value.root] {
+          p[i] = bytes.mutable + value.offset
+        }
+      }
+    }
+    let scratch = op.scratch > 0 ? try Bytes.zeroed(op.scratch) : nil
+    if let scratch {
+      withUnsafeMutableBytes(of: &call.p) { $0.bindMemory(to: UnsafeMutableRawPointer?.self)[op.operands.count] = scratch.mutable }
+    }
+    op.params.withBytes { bytes in
+      call.params = bytes.baseAddress
+      kernel(&call, 1)
+    }
+    _ = scratch
+  }
+}
+
+extension Builder {
+  fileprivate mutating func allocate(_ root: Int, _ label: String) throws(Failure) -> Bytes {
+    let size = graph.values[root].byteCount
+    folded += size
+    guard folded <= Self.maximumFolding else { throw Failure(.memory, "\(label): constants computed at load exceed \(Self.maximumFolding) bytes") }
+    try budget.take(size, for: label)
+    return try Bytes.zeroed(size)
+  }
+}

@@ -1,0 +1,239 @@
+import Kernels
+import Onnx
+
+/// Rewrites of a graph that keep its meaning and leave fewer, larger ops. Each pass is linear in the number of ops.
+public enum Fusion {
+  public static func run(_ g: inout Graph, isa: Int32) {
+    removeDead(&g)
+    makeGates(&g)
+    makeDense(&g)
+    addBias(&g)
+    addActivations(&g)
+    packRecurrent(&g, isa)
+    packConvolutions(&g, isa)
+    removeDead(&g)
+  }
+
+  /// Who writes and reads each memory root; graph outputs count as a reader.
+  struct Uses {
+    var writers: [Int]
+    var readers: [Int]
+    /// Last op that writes, and one that reads.
+    var writer: [Int]
+    var reader: [Int]
+
+    init(_ g: Graph) {
+      writers = [Int](repeating: 0, count: g.values.count)
+      readers = writers
+      writer = [Int](repeating: -1, count: g.values.count)
+      reader = writer
+      for (i, op) in g.ops.enumerated() {
+        for v in op.inputs where v >= 0 {
+          readers[g.root(v)] += 1
+          reader[g.root(v)] = i
+        }
+        for v in op.outputs where v >= 0 {
+          writers[g.root(v)] += 1
+          writer[g.root(v)] = i
+        }
+      }
+      for o in g.outputs { readers[g.root(o.value)] += 1 }
+    }
+
+    /// Whether the memory of `v` is written once and read once, by ops.
+    func isPrivate(_ v: Int, _ g: Graph) -> Bool {
+      let r = g.root(v)
+      return writers[r] == 1 && readers[r] == 1 && reader[r] >= 0
+    }
+  }
+
+  /// Whether `v` is all of its root.
+  public static func isWhole(_ v: Int, _ g: Graph) -> Bool {
+    let value = g.values[v]
+    return value.offset == 0 && value.byteCount == g.values[value.root].byteCount
+  }
+
+  static func compact(_ g: inout Graph, _ dead: [Bool]) {
+    var kept: [GraphOp] = []
+    for (i, op) in g.ops.enumerated() where !dead[i] { kept.append(op) }
+    g.ops = kept
+  }
+
+  /// Drops ops whose results nobody reads.
+  static func removeDead(_ g: inout Graph) {
+    var isLive = [Bool](repeating: false, count: g.values.count)
+    for o in g.outputs { isLive[g.root(o.value)] = true }
+    var dead = [Bool](repeating: false, count: g.ops.count)
+    for i in stride(from: g.ops.count - 1, through: 0, by: -1) {
+      var isNeeded = false
+      for v in g.ops[i].outputs where v >= 0 && isLive[g.root(v)] { isNeeded = true }
+      dead[i] = !isNeeded
+      if isNeeded { for v in g.ops[i].inputs where v >= 0 { isLive[g.root(v)] = true } }
+    }
+    compact(&g, dead)
+  }
+
+  /// x * sigmoid(x) -> swish(x); x * tanh(softplus(x)) -> mish(x).
+  static func makeGates(_ g: inout Graph) {
+    let uses = Uses(g)
+    var dead = [Bool](repeating: false, count: g.ops.count)
+    for i in g.ops.indices {
+      guard case .binary(let p) = g.ops[i].params, p.fn == EFF_FN2_MUL else { continue }
+      let a = g.ops[i].operands[0]
+      let b = g.ops[i].operands[1]
+      guard a >= 0, b >= 0, g.values[a].shape == g.values[b].shape else { continue }
+      for (x, gate) in [(a, b), (b, a)] {
+        guard g.values[gate].constant == nil, uses.isPrivate(gate, g), isWhole(gate, g) else { continue }
+        let w = uses.writer[g.root(gate)]
+        guard w >= 0, case .unary(let u) = g.ops[w].params else { continue }
+        var source = g.ops[w].operands[0]
+        var fn: Int32 = -1
+        var inner = -1
+        if u.fn == EFF_FN_SIGMOID { fn = Int32(EFF_FN_SWISH) }
+        if u.fn == EFF_FN_TANH, uses.isPrivate(source, g), isWhole(source, g) {
+          inner = uses.writer[g.root(source)]
+          if inner >= 0, case .unary(let s) = g.ops[inner].params, s.fn == EFF_FN_SOFTPLUS {
+            fn = Int32(EFF_FN_MISH)
+            source = g.ops[inner].operands[0]
+          }
+        }
+        guard fn >= 0, g.root(source) == g.root(x), g.values[source].offset == g.values[x].offset, g.values[source].byteCount == g.values[x].byteCount else { continue }
+        let y = g.ops[i].operands[2]
+        let params = eff_unary(count: Int64(g.values[x].count), fn: fn, reserved: 0, alpha: 1, beta: 0)
+        g.ops[i] = GraphOp(kernel: Int(EFF_K_UNARY), type: g.ops[i].type, params: .unary(params), inputs: [x], outputs: [y], label: g.ops[i].label)
+        dead[w] = true
+        if fn == Int32(EFF_FN_MISH) { dead[inner] = true }
+        break
+      }
+    }
+    compact(&g, dead)
+  }
+
+  /// Products with a constant f32 matrix become dense ops over packed weights.
+  static func makeDense(_ g: inout Graph) {
+    for i in g.ops.indices {
+      guard case .matmul(let p) = g.ops[i].params, g.ops[i].kernel == EFF_K_MATMUL, g.ops[i].type == .f32 else { continue }
+      let a = g.ops[i].operands[0]
+      let c = g.ops[i].operands[2]
+      guard let w = g.values[g.ops[i].operands[1]].constant, g.values[a].constant == nil, p.m > 0, p.k > 0, p.n > 0 else { continue }
+      guard p.a_k == 1 || p.k == 1, p.a_m == p.k || p.m == 1 else { continue }
+      // rows of all matrices of the batch must follow each other, and share the weights
+      var m = p.m
+      var isPlain = true
+      withUnsafeBytes(of: (p.batch, p.a_batch, p.b_batch)) { raw in
+        let n = raw.bindMemory(to: Int64.self)
+        let rank = Int(p.batch_rank)
+        var expected = p.m * p.k
+        for d in stride(from: rank - 1, through: 0, by: -1) where n[d] != 1 {
+          if n[8 + d] != expected || n[16 + d] != 0 { isPlain = false }
+          expected *= n[d]
+          m *= n[d]
+        }
+      }
+      guard isPlain, m > 0 else { continue }
+      var pack = Packing(weights: w)
+      pack.inputStride = Int(p.b_k)
+      pack.outputStride = Int(p.b_n)
+      pack.scale = p.alpha
+      if c >= 0 && p.beta != 0 {
+        guard let bias = g.values[c].constant, p.bias_m == 0 || p.m == 1 else { continue }
+        pack.bias = bias
+        pack.biasStride = Int(p.bias_n)
+        pack.biasScale = p.beta
+      }
+      var d = eff_dense()
+      (d.m, d.k, d.n, d.ldx, d.ldy) = (m, p.k, p.n, p.k, p.n)
+      d.weights = ElementType.f32.rawValue
+      let old = g.ops[i]
+      g.ops[i] = GraphOp(kernel: Int(EFF_K_DENSE), type: .f32, params: .dense(d), inputs: [a], outputs: [old.operands[3]], label: old.label)
+      g.ops[i].packing = pack
+      g.ops[i].work = old.work
+    }
+  }
+
+  /// dense + constant vector -> bias of the dense op.
+  static func addBias(_ g: inout Graph) {
+    let uses = Uses(g)
+    var dead = [Bool](repeating: false, count: g.ops.count)
+    for i in g.ops.indices {
+      guard case .binary(let p) = g.ops[i].params, p.fn == EFF_FN2_ADD, g.ops[i].type == .f32 else { continue }
+      let a = g.ops[i].operands[0]
+      let b = g.ops[i].operands[1]
+      for (x, c) in [(a, b), (b, a)] {
+        guard g.values[x].constant == nil, let bias = g.values[c].constant, uses.isPrivate(x, g), isWhole(x, g) else { continue }
+        let w = uses.writer[g.root(x)]
+        guard w >= 0, !dead[w], case .dense(let d) = g.ops[w].params, d.act == EFF_FN_IDENTITY, g.ops[w].packing?.bias == nil else { continue }
+        let out = g.values[g.ops[i].operands[2]].shape
+        guard out == g.values[x].shape, let last = out.last, last == Int(d.n) else { continue }
+        let isVector = bias.count == last && (bias.shape.last ?? 1) == last
+        guard isVector || bias.count == 1 else { continue }
+        g.ops[w].packing?.bias = bias
+        g.ops[w].packing?.biasStride = bias.count == 1 ? 0 : 1
+        g.ops[w].operands[1] = g.ops[i].operands[2]
+        dead[i] = true
+        break
+      }
+    }
+    compact(&g, dead)
+  }
+
+  /// Activations move into the op that makes their input.
+  static func addActivations(_ g: inout Graph) {
+    let uses = Uses(g)
+    var dead = [Bool](repeating: false, count: g.ops.count)
+    for i in g.ops.indices {
+      guard case .unary(let u) = g.ops[i].params, g.ops[i].type == .f32, u.fn <= EFF_FN_CLIP else { continue }
+      let x = g.ops[i].operands[0]
+      guard x >= 0, g.values[x].constant == nil, uses.isPrivate(x, g), isWhole(x, g) else { continue }
+      let w = uses.writer[g.root(x)]
+      guard w >= 0, !dead[w] else { continue }
+      switch g.ops[w].params {
+      case .dense(var d) where d.act == EFF_FN_IDENTITY:
+        (d.act, d.alpha, d.beta) = (u.fn, u.alpha, u.beta)
+        g.ops[w].params = .dense(d)
+      case .conv(var c) where c.act == EFF_FN_IDENTITY && (g.ops[w].kernel == EFF_K_CONV || g.ops[w].kernel == EFF_K_CONV_TRANSPOSE):
+        (c.act, c.alpha, c.beta) = (u.fn, u.alpha, u.beta)
+        g.ops[w].params = .conv(c)
+      case .norm(var n) where n.act == EFF_FN_IDENTITY:
+        (n.act, n.alpha, n.beta) = (u.fn, u.alpha, u.beta)
+        g.ops[w].params = .norm(n)
+      default: continue
+      }
+      g.ops[w].operands[g.ops[w].inputCount] = g.ops[i].operands[1]
+      dead[i] = true
+    }
+    compact(&g, dead)
+  }
+
+  /// LSTM and GRU with constant f32 weights and standard options take packed weights.
+  static func packRecurrent(_ g: inout Graph, _ isa: Int32) {
+    for i in g.ops.indices {
+      guard case .rnn(var p) = g.ops[i].params, g.ops[i].kernel == EFF_K_RNN, g.ops[i].type == .f32 else { continue }
+      let o = g.ops[i].operands
+      guard let w = g.values[o[1]].constant, let r = g.values[o[2]].constant, o[4] < 0, o[7] < 0 else { continue }
+      let b = o[3] >= 0 ? g.values[o[3]].constant : nil
+      guard o[3] < 0 || b != nil, eff_rnn_packed_size(&p, isa) > 0 else { continue }
+      let old = g.ops[i]
+      g.ops[i] = GraphOp(kernel: Int(EFF_K_RNN_PACKED), type: .f32, params: old.params, inputs: [o[0], o[5], o[6]], outputs: Array(old.outputs), label: old.label)
+      g.ops[i].packing = Packing(weights: w, recurrent: r, bias: b)
+      g.ops[i].scratch = Int(eff_rnn_packed_scratch_size(&p, isa))
+      g.ops[i].work = old.work
+    }
+  }
+
+  /// Convolutions with constant f32 weights take packed weights, where there is a kernel for them.
+  static func packConvolutions(_ g: inout Graph, _ isa: Int32) {
+    for i in g.ops.indices {
+      guard case .conv(var p) = g.ops[i].params, g.ops[i].kernel == EFF_K_CONV, g.ops[i].type == .f32 else { continue }
+      let o = g.ops[i].operands
+      guard let w = g.values[o[1]].constant, eff_conv_packed_size(&p, isa) > 0 else { continue }
+      let b = o[2] >= 0 ? g.values[o[2]].constant : nil
+      guard o[2] < 0 || b != nil else { continue }
+      let old = g.ops[i]
+      g.ops[i] = GraphOp(kernel: Int(EFF_K_CONV_PACKED), type: .f32, params: old.params, inputs: [o[0]], outputs: Array(old.outputs), label: old.label)
+      g.ops[i].packing = Packing(weights: w, bias: b)
+      g.ops[i].scratch = Int(eff_conv_scratch_size(&p, isa))
+      g.ops[i].work = old.work
+    }
+  }
+}

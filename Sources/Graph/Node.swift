@@ -1,0 +1,96 @@
+import Onnx
+
+/// Axes, sizes and positions of a file, brought into a range in which sums and products of two cannot overflow.
+/// INT64_MAX as a slice end and the like keep their meaning: no tensor is that large.
+func clampIndex(_ v: Int64) -> Int { Int(min(max(v, -(1 << 31)), 1 << 31)) }
+
+/// A node under construction: its inputs as values, its attributes with their defaults.
+struct Node {
+  let onnx: OnnxNode
+  /// Value per input, -1 where an optional one is absent.
+  let inputs: [Int]
+  let opset: Int
+  let label: String
+
+  var op: String { onnx.op }
+  var outputCount: Int { onnx.outputs.count }
+
+  func fail(_ reason: Failure.Reason, _ message: String) -> Failure { Failure(reason, label + ": " + message) }
+
+  /// Required input.
+  func input(_ i: Int) throws(Failure) -> Int {
+    guard i < inputs.count, inputs[i] >= 0 else { throw fail(.format, "input \(i) is missing; found \(inputs.count) inputs") }
+    return inputs[i]
+  }
+
+  func optional(_ i: Int) -> Int? { i < inputs.count && inputs[i] >= 0 ? inputs[i] : nil }
+
+  /// Whether output `i` is wanted.
+  func hasOutput(_ i: Int) -> Bool { i < onnx.outputs.count && !onnx.outputs[i].utf8.isEmpty }
+
+  func attribute(_ name: String) -> OnnxAttribute? {
+    for a in onnx.attributes where a.name == name { return a }
+    return nil
+  }
+
+  func has(_ name: String) -> Bool { attribute(name) != nil }
+
+  private func wrong(_ a: OnnxAttribute, _ expected: String) -> Failure {
+    fail(.format, "attribute '\(a.name)' has the wrong type; expected \(expected)")
+  }
+
+  func int(_ name: String, _ fallback: Int) throws(Failure) -> Int {
+    guard let a = attribute(name) else { return fallback }
+    guard a.kind == .int else { throw wrong(a, "an integer") }
+    return clampIndex(a.int)
+  }
+
+  func bool(_ name: String, _ fallback: Bool) throws(Failure) -> Bool { try int(name, fallback ? 1 : 0) != 0 }
+
+  func float(_ name: String, _ fallback: Double) throws(Failure) -> Double {
+    guard let a = attribute(name) else { return fallback }
+    guard a.kind == .float else { throw wrong(a, "a number") }
+    return Double(a.float)
+  }
+
+  func string(_ name: String, _ fallback: String) throws(Failure) -> String {
+    guard let a = attribute(name) else { return fallback }
+    guard a.kind == .string else { throw wrong(a, "a string") }
+    return a.string
+  }
+
+  func ints(_ name: String) throws(Failure) -> [Int]? {
+    guard let a = attribute(name) else { return nil }
+    guard a.kind == .ints || (a.kind == .int) else { throw wrong(a, "a list of integers") }
+    if a.kind == .int { return [clampIndex(a.int)] }
+    var out: [Int] = []
+    for v in a.ints { out.append(clampIndex(v)) }
+    return out
+  }
+
+  func floats(_ name: String) throws(Failure) -> [Double]? {
+    guard let a = attribute(name) else { return nil }
+    guard a.kind == .floats else { throw wrong(a, "a list of numbers") }
+    var out: [Double] = []
+    for v in a.floats { out.append(Double(v)) }
+    return out
+  }
+
+  func strings(_ name: String) throws(Failure) -> [String]? {
+    guard let a = attribute(name) else { return nil }
+    guard a.kind == .strings else { throw wrong(a, "a list of strings") }
+    return a.strings
+  }
+
+  func graph(_ name: String) throws(Failure) -> OnnxGraph {
+    guard let a = attribute(name), a.kind == .graph, let g = a.graphs.first else { throw fail(.format, "attribute '\(name)' (a graph) is missing") }
+    return g
+  }
+
+  /// A list of exactly `count` integers, or the fallback repeated.
+  func ints(_ name: String, count: Int, fallback: Int) throws(Failure) -> [Int] {
+    guard let v = try ints(name) else { return [Int](repeating: fallback, count: count) }
+    guard v.count == count else { throw fail(.shape, "attribute '\(name)' has \(v.count) entries, expected \(count)") }
+    return v
+  }
+}

@@ -1,0 +1,192 @@
+import Platform
+
+/// The elements of a tensor: dense, C order, aligned to their size, somewhere in `bytes`.
+public struct TensorData {
+  public let type: ElementType
+  public let shape: [Int]
+  public let bytes: Bytes
+  public let offset: Int
+
+  public init(type: ElementType, shape: [Int], bytes: Bytes, offset: Int = 0) {
+    self.type = type
+    self.shape = shape
+    self.bytes = bytes
+    self.offset = offset
+  }
+
+  public var count: Int { shape.reduce(1, *) }
+  public var byteCount: Int { count * type.size }
+  public var start: UnsafeRawPointer { bytes.start + offset }
+
+  /// The same elements under another shape of equal count.
+  public func reshaped(_ shape: [Int]) -> TensorData { TensorData(type: type, shape: shape, bytes: bytes, offset: offset) }
+}
+
+/// Bound on what loading may allocate for tensors.
+public final class MemoryBudget {
+  public let limit: Int
+  public private(set) var used = 0
+
+  public init(limit: Int) { self.limit = limit }
+
+  /// Accounts for `size` more bytes, before they are allocated.
+  public func take(_ size: Int, for what: String) throws(Failure) {
+    let (sum, overflow) = used.addingReportingOverflow(size)
+    guard !overflow, sum <= limit else {
+      throw Failure(.memory, "\(what): needs \(size) bytes more, which exceeds the memory limit of \(limit) bytes")
+    }
+    used = sum
+  }
+
+  public func give(_ size: Int) { used -= size }
+}
+
+/// Finds the elements of the tensors of one model: inline, in typed fields or in external files.
+public struct TensorReader {
+  let model: Bytes
+  /// Real path of the folder that external data must stay in; nil refuses external data.
+  let folder: String?
+  let budget: MemoryBudget
+  private var files: [String: Bytes] = [:]
+
+  public init(model: Bytes, folder: String?, budget: MemoryBudget) {
+    self.model = model
+    self.folder = folder
+    self.budget = budget
+  }
+
+  /// Most elements of any tensor: keeps every product of sizes far from overflow.
+  public static let maximumCount = 1 << 40
+
+  /// Product of sizes, refusing negative and absurd ones.
+  public static func count(_ shape: [Int], _ what: String) throws(Failure) -> Int {
+    var n = 1
+    guard shape.count <= 8 else { throw Failure(.unsupported, "\(what): rank \(shape.count), expected at most 8") }
+    for d in shape {
+      guard d >= 0 else { throw Failure(.shape, "\(what): negative size in shape \(describe(shape))") }
+      let (p, overflow) = n.multipliedReportingOverflow(by: max(d, 1))
+      guard !overflow, p <= maximumCount else { throw Failure(.shape, "\(what): shape \(describe(shape)) has too many elements") }
+      n = p
+    }
+    for d in shape where d == 0 { return 0 }
+    return n
+  }
+
+  /// The elements of `t`, in place where they are aligned.
+  public mutating func read(_ t: OnnxTensor, _ what: String) throws(Failure) -> TensorData {
+    guard let type = ElementType(rawValue: t.type) else {
+      throw Failure(.unsupported, "\(what): element type \(ElementType.unsupportedName(t.type)) is not supported")
+    }
+    var shape: [Int] = []
+    for d in t.dims { shape.append(Int(d)) }
+    let count = try Self.count(shape, what)
+    let size = count * type.size
+    if t.isExternal { return try external(t, type, shape, size, what) }
+    if let raw = t.raw {
+      guard raw.count == size else { throw mismatch(what, raw.count, size, type, shape) }
+      return try place(type, shape, model, raw.lowerBound, size, what)
+    }
+    return try typed(t, type, shape, count, what)
+  }
+
+  private func mismatch(_ what: String, _ found: Int, _ expected: Int, _ type: ElementType, _ shape: [Int]) -> Failure {
+    Failure(.format, "\(what): has \(found) bytes of data, expected \(expected) for \(type.name) \(describe(shape))")
+  }
+
+  private func place(_ type: ElementType, _ shape: [Int], _ bytes: Bytes, _ offset: Int, _ size: Int, _ what: String) throws(Failure) -> TensorData {
+    if UInt(bitPattern: bytes.start + offset) % UInt(type.size) == 0 {
+      return TensorData(type: type, shape: shape, bytes: bytes, offset: offset)
+    }
+    try budget.take(size, for: what)
+    let copy = try Bytes.zeroed(size)
+    eff_copy(copy.mutable, bytes.start + offset, size)
+    return TensorData(type: type, shape: shape, bytes: copy)
+  }
+
+  private func typed(_ t: OnnxTensor, _ type: ElementType, _ shape: [Int], _ count: Int, _ what: String) throws(Failure) -> TensorData {
+    let found: Int
+    switch type {
+    case .f32: found = t.floats.count
+    case .f64: found = t.doubles.count
+    default: found = t.ints.count
+    }
+    guard found == count else {
+      throw Failure(.format, "\(what): has \(found) elements, expected \(count) for \(type.name) \(describe(shape))")
+    }
+    try budget.take(count * type.size, for: what)
+    let bytes = try Bytes.zeroed(count * type.size)
+    let p = bytes.mutable
+    for i in 0..<count {
+      switch type {
+      case .f32: p.storeBytes(of: t.floats[i], toByteOffset: 4 * i, as: Float.self)
+      case .f64: p.storeBytes(of: t.doubles[i], toByteOffset: 8 * i, as: Double.self)
+      default:
+        let v = t.ints[i]
+        switch type.size {
+        case 1: p.storeBytes(of: UInt8(truncatingIfNeeded: type == .bool ? (v != 0 ? 1 : 0) : v), toByteOffset: i, as: UInt8.self)
+        case 2: p.storeBytes(of: UInt16(truncatingIfNeeded: v), toByteOffset: 2 * i, as: UInt16.self)
+        case 4: p.storeBytes(of: UInt32(truncatingIfNeeded: v), toByteOffset: 4 * i, as: UInt32.self)
+        default: p.storeBytes(of: v, toByteOffset: 8 * i, as: Int64.self)
+        }
+      }
+    }
+    return TensorData(type: type, shape: shape, bytes: bytes)
+  }
+
+  private mutating func external(_ t: OnnxTensor, _ type: ElementType, _ shape: [Int], _ size: Int, _ what: String) throws(Failure) -> TensorData {
+    var location = ""
+    var offset = 0
+    var length: Int? = nil
+    for e in t.external {
+      if e.key == "location" { location = e.value }
+      if e.key == "offset" { offset = try number(e.value, "offset", what) }
+      if e.key == "length" { length = try number(e.value, "length", what) }
+    }
+    if let length, length != size { throw mismatch(what, length, size, type, shape) }
+    let file = try open(location, what)
+    guard offset <= file.count, size <= file.count - offset else {
+      throw Failure(.format, "\(what): external data '\(location)' has \(file.count) bytes, expected \(size) at offset \(offset)")
+    }
+    return try place(type, shape, file, offset, size, what)
+  }
+
+  private func number(_ text: String, _ key: String, _ what: String) throws(Failure) -> Int {
+    guard let v = Int(text), v >= 0 else { throw Failure(.format, "\(what): external data \(key) is '\(text)', expected a number") }
+    return v
+  }
+
+  private mutating func open(_ location: String, _ what: String) throws(Failure) -> Bytes {
+    if let known = files[location] { return known }
+    guard let folder else {
+      throw Failure(.io, "\(what): its data is in the external file '\(location)', but the model was loaded from memory; give the folder in the options or load the file by its path")
+    }
+    var parts = 0
+    var part: [UInt8] = []
+    var isInside = !location.utf8.isEmpty && location.utf8.first != UInt8(ascii: "/")
+    for byte in Array(location.utf8) + [UInt8(ascii: "/")] {
+      if byte == UInt8(ascii: "/") {
+        if part == [UInt8(ascii: "."), UInt8(ascii: ".")] { isInside = false }
+        part.removeAll()
+        parts += 1
+      } else {
+        if byte == 0 { isInside = false }
+        part.append(byte)
+      }
+    }
+    let refused = Failure(.format, "\(what): external data '\(location)' is outside the model's folder; expected a relative path inside it")
+    guard isInside else { throw refused }
+    let path = folder + "/" + location
+    guard let real = path.withCString({ eff_real_path($0) }) else {
+      throw Failure(.io, "\(what): its external data file '\(location)' is missing beside the model in '\(folder)'; copy it there, or save the model with its weights inline")
+    }
+    defer { eff_free(real) }
+    let resolved = String(cString: real)
+    // a link must not lead out of the folder either
+    let prefix = Array((folder + "/").utf8)
+    let bytes = Array(resolved.utf8)
+    guard bytes.count > prefix.count, Array(bytes[0..<prefix.count]) == prefix else { throw refused }
+    let file = try Bytes.file(resolved, name: "external data '\(location)'")
+    files[location] = file
+    return file
+  }
+}

@@ -1,0 +1,45 @@
+import Graph
+import Kernels
+import Onnx
+
+/// One line of text for an op of a plan, for `eff_policy_op` and people.
+enum Describe {
+  static func op(_ op: GraphOp, _ g: Graph) -> String {
+    let shapes = io(op, g)
+    switch op.params {
+    case .dense(let d): return "dense [\(d.k) -> \(d.n)]" + (d.m > 1 ? " x \(d.m)" : "") + activation(d.act)
+    case .conv(let c): return name(op.kernel) + " " + shapes + activation(c.act)
+    case .norm(let n): return (n.rms != 0 ? "rms norm " : "norm ") + shapes + activation(n.act)
+    case .rnn(let r):
+      let cell = r.cell == EFF_RNN_LSTM ? "lstm" : r.cell == EFF_RNN_GRU ? "gru" : "rnn"
+      return "\(cell) [\(r.input) -> \(r.hidden)]" + (r.time > 1 ? " x \(r.time) steps" : "") + (r.dirs > 1 ? " bidirectional" : "")
+    case .unary(let u): return "unary" + activation(u.fn) + " " + shapes
+    default: return name(op.kernel) + " " + shapes
+    }
+  }
+
+  private static func io(_ op: GraphOp, _ g: Graph) -> String {
+    var s = ""
+    if let x = op.inputs.first(where: { $0 >= 0 }) { s += describe(g.values[x].shape) }
+    if let y = op.outputs.first(where: { $0 >= 0 }) { s += " -> " + describe(g.values[y].shape) }
+    return s
+  }
+
+  private static func activation(_ fn: Int32) -> String {
+    let names: [String] = [
+      "", " relu", " tanh", " sigmoid", " elu", " leaky_relu", " selu", " celu", " softplus", " softsign", " swish", " mish", " gelu", " gelu_tanh",
+      " hard_sigmoid", " hard_swish", " thresholded_relu", " clip", " affine", " exp", " log", " sqrt", " reciprocal", " neg", " abs", " sign",
+      " floor", " ceil", " round", " sin", " cos", " tan",
+    ]
+    return Int(fn) < names.count ? names[Int(fn)] : " fn\(fn)"
+  }
+
+  private static func name(_ kernel: Int32) -> String {
+    let names: [String] = [
+      "", "unary", "binary", "where", "cast", "copy", "fill", "gather", "gather_elements", "gather_nd", "scatter_elements", "scatter_nd", "one_hot", "reduce",
+      "arg", "softmax", "cumulate", "top_k", "dense", "matmul", "conv", "conv", "conv_transpose", "pool", "norm", "rnn", "rnn", "resize", "random",
+      "quantize", "dequantize", "dynamic_quantize", "matmul_integer", "attention", "grid_sample", "lrn", "det", "conv_integer",
+    ]
+    return Int(kernel) < names.count ? names[Int(kernel)] : "kernel \(kernel)"
+  }
+}

@@ -1,0 +1,100 @@
+import Graph
+import Kernels
+import Onnx
+import Platform
+
+/// Lays out the weights of a plan: first measures, then fills one block.
+struct Packer {
+  let isa: Int32
+  private(set) var size = 0
+  /// Where the constant at an address was put, and how long it is.
+  private var constants: [UInt: (offset: Int, size: Int)] = [:]
+  /// What to write where, in order.
+  private var jobs: [(offset: Int, size: Int, job: Job)] = []
+
+  private enum Job {
+    case copy(TensorData)
+    case dense(eff_dense, Packing)
+    case conv(eff_conv, Packing)
+    case rnn(eff_rnn, Packing)
+  }
+
+  init(isa: Int32) { self.isa = isa }
+
+  private mutating func reserve(_ bytes: Int, _ job: Job) -> Int {
+    let offset = size
+    jobs.append((offset, bytes, job))
+    size += (max(bytes, 1) + 63) / 64 * 64
+    return offset
+  }
+
+  /// Place of a constant; equal memory is stored once.
+  mutating func place(_ c: TensorData) -> Int {
+    let key = UInt(bitPattern: c.start)
+    if let known = constants[key], known.size >= c.byteCount { return known.offset }
+    let offset = reserve(c.byteCount, .copy(c))
+    constants[key] = (offset, c.byteCount)
+    return offset
+  }
+
+  /// Place of the packed weights of an op.
+  mutating func place(_ op: GraphOp, _ packing: Packing) throws(Failure) -> Int {
+    let bytes: Int64
+    let job: Job
+    switch op.params {
+    case .dense(var d):
+      bytes = eff_dense_packed_size(&d, isa)
+      job = .dense(d, packing)
+    case .conv(var c):
+      bytes = eff_conv_packed_size(&c, isa)
+      job = .conv(c, packing)
+    case .rnn(var r):
+      bytes = eff_rnn_packed_size(&r, isa)
+      job = .rnn(r, packing)
+    default: throw Failure(.state, "\(op.label): has weights to pack, but no packed kernel")
+    }
+    guard bytes > 0 else { throw Failure(.unsupported, "\(op.label): no packed kernel for these options") }
+    return reserve(Int(bytes), job)
+  }
+
+  /// Writes everything into memory of `size` bytes.
+  func fill(_ block: UnsafeMutableRawPointer) throws(Failure) {
+    for (offset, bytes, job) in jobs {
+      let to = block + offset
+      switch job {
+      case .copy(let c): eff_copy(to, c.start, bytes)
+      case .dense(var d, let p): try pack(&d, p, to)
+      case .conv(var c, let p):
+        eff_conv_pack(&c, isa, floats(p.weights), p.bias.map { floats($0) }, to)
+      case .rnn(var r, let p):
+        eff_rnn_pack(&r, isa, floats(p.weights), p.recurrent.map { floats($0) }, p.bias.map { floats($0) }, to)
+      }
+    }
+  }
+
+  private func floats(_ c: TensorData) -> UnsafePointer<Float> { c.start.assumingMemoryBound(to: Float.self) }
+
+  private func pack(_ d: inout eff_dense, _ p: Packing, _ to: UnsafeMutableRawPointer) throws(Failure) {
+    let n = Int(d.n)
+    var bias: Bytes? = nil
+    if let b = p.bias {
+      let full = try Bytes.zeroed(4 * n)
+      let out = full.mutable.assumingMemoryBound(to: Float.self)
+      let from = floats(b)
+      for i in 0..<n { out[i] = Float(p.biasScale) * from[i * p.biasStride] }
+      bias = full
+    }
+    let biasStart = bias?.start.assumingMemoryBound(to: Float.self)
+    if p.scale == 1 {
+      eff_dense_pack(&d, isa, floats(p.weights), Int64(p.inputStride), Int64(p.outputStride), biasStart, to)
+    } else {
+      let k = Int(d.k)
+      let scaled = try Bytes.zeroed(4 * k * n)
+      let out = scaled.mutable.assumingMemoryBound(to: Float.self)
+      let from = floats(p.weights)
+      for i in 0..<k { for o in 0..<n { out[i * n + o] = Float(p.scale) * from[i * p.inputStride + o * p.outputStride] } }
+      eff_dense_pack(&d, isa, scaled.start.assumingMemoryBound(to: Float.self), Int64(n), 1, biasStart, to)
+    }
+    _ = bias
+  }
+}

@@ -1,0 +1,79 @@
+import Graph
+import Kernels
+import Onnx
+
+/// Where an operand of a plan is. Arena offsets are those of a session with one row; a session with n rows multiplies them by n.
+public struct Operand: Equatable, Sendable {
+  public enum Space: Int32, Sendable { case none = 0, weights, arena, stateIn, stateOut, random }
+  public var space: Space
+  /// Offset of the root in its space (arena: per row), or index of the recurrent state.
+  public var place: Int
+  /// Bytes from the start of the root to the operand.
+  public var view: Int
+  /// Bytes per row of the root; 0 where all rows share it.
+  public var stride: Int
+
+  static let absent = Operand(space: .none, place: 0, view: 0, stride: 0)
+}
+
+/// One kernel call of a plan; operands are `operands[first ..< first + count]`.
+public struct PlanOp {
+  public var kernel: eff_kernel
+  public var code: Int32
+  public var params: Int
+  public var first: Int
+  public var count: Int
+}
+
+/// A tensor at the border of a plan.
+public struct PlanPort {
+  public var name: String
+  public var type: ElementType
+  public var shape: [Int]
+  /// Bytes of one row.
+  public var size: Int
+  /// Arena offset per row; for recurrent state, of the first of its two buffers.
+  public var place: Int
+  /// Index of the recurrent state, or -1.
+  public var state: Int
+  public var role: Int32
+  /// Index of the paired output (input), or -1.
+  public var pair: Int
+}
+
+/// A value that a session writes once, when it is created.
+public struct PlanConstant {
+  public var place: Int
+  public var weights: Int
+  public var size: Int
+}
+
+/// Everything a session needs to run: ops in order, their parameters, the packed weights and the layout of the arena. Immutable.
+public final class Plan {
+  public internal(set) var ops: [PlanOp] = []
+  public internal(set) var operands: [Operand] = []
+  public internal(set) var labels: [String] = []
+  public internal(set) var inputs: [PlanPort] = []
+  public internal(set) var outputs: [PlanPort] = []
+  public internal(set) var constants: [PlanConstant] = []
+  public internal(set) var stateCount = 0
+  /// Arena bytes per row.
+  public internal(set) var arenaSize = 0
+  public internal(set) var work = 0
+  public internal(set) var usesRandom = false
+  public internal(set) var isa: Int32 = 0
+  /// Bytes of packed weights and constants.
+  public internal(set) var weightBytes = 0
+  /// Kernel parameters, one struct after another at 16-byte alignment.
+  public let params: MemoryBlock
+  /// Packed weights and constants in the order in which the ops read them.
+  public let weights: MemoryBlock
+
+  init(params: MemoryBlock, weights: MemoryBlock) {
+    self.params = params
+    self.weights = weights
+  }
+
+  /// Bytes at the start of every arena that do not grow with rows.
+  public static let arenaHeader = 64
+}

@@ -1,0 +1,202 @@
+import Graph
+import Kernels
+import Onnx
+import Platform
+
+/// Graph -> Plan: chooses kernels, packs weights, lays out the arena.
+public struct Planner {
+  private var graph: Graph
+  private let isa: Int32
+  private var layout = ArenaLayout()
+  private var packer: Packer
+  /// Where the memory of each root is.
+  private var places: [Operand?]
+  private var inputs: [PlanPort] = []
+  private var outputs: [PlanPort] = []
+  private var constantOutputs: [(place: Int, data: TensorData)] = []
+
+  public static func plan(_ graph: Graph, isa: Int32, weights format: ElementType, memory: MemorySource) throws(Failure) -> Plan {
+    var p = Planner(graph, isa)
+    p.setWeightFormat(format)
+    p.placeInputs()
+    try p.placeOutputs()
+    p.givePorts()
+    return try p.finish(memory)
+  }
+
+  private init(_ graph: Graph, _ isa: Int32) {
+    self.graph = graph
+    self.isa = isa
+    packer = Packer(isa: isa)
+    places = [Operand?](repeating: nil, count: graph.values.count)
+  }
+
+  /// Storage of dense weights: f32, or a narrower type that is widened in registers.
+  private mutating func setWeightFormat(_ format: ElementType) {
+    for i in graph.ops.indices {
+      if case .dense(var d) = graph.ops[i].params {
+        d.weights = format.rawValue
+        graph.ops[i].params = .dense(d)
+      }
+    }
+  }
+
+  private func stateOfInput(_ i: Int) -> Int { graph.states.firstIndex { $0.input == i } ?? -1 }
+  private func stateOfOutput(_ o: Int) -> Int { graph.states.firstIndex { $0.output == o } ?? -1 }
+
+  private mutating func placeInputs() {
+    for (i, port) in graph.inputs.enumerated() {
+      let v = graph.values[port.value]
+      let state = stateOfInput(i)
+      // a recurrent state has two buffers, one after the other; which is read changes with every step
+      let place = layout.reserve(v.byteCount)
+      if state >= 0 { _ = layout.reserve(v.byteCount) }
+      places[port.value] = Operand(space: state >= 0 ? .stateIn : .arena, place: state >= 0 ? state : place, view: 0, stride: v.byteCount)
+      inputs.append(PlanPort(name: port.name, type: v.type, shape: v.shape, size: v.byteCount, place: place, state: state, role: state >= 0 ? 2 : 0, pair: state >= 0 ? graph.states[state].output : -1))
+    }
+  }
+
+  /// Every output has memory of its own: that of the op which makes it where possible, otherwise a copy.
+  private mutating func placeOutputs() throws(Failure) {
+    for (o, port) in graph.outputs.enumerated() {
+      let v = graph.values[port.value]
+      let state = stateOfOutput(o)
+      let place = state >= 0 ? inputs[graph.states[state].input].place : layout.reserve(v.byteCount)
+      let home = Operand(space: state >= 0 ? .stateOut : .arena, place: state >= 0 ? state : place, view: 0, stride: v.byteCount)
+      outputs.append(PlanPort(name: port.name, type: v.type, shape: v.shape, size: v.byteCount, place: place, state: state, role: state >= 0 ? 2 : 3, pair: state >= 0 ? graph.states[state].input : -1))
+      if let c = v.constant, state < 0 {
+        constantOutputs.append((place, c))
+      } else if v.constant == nil && places[v.root] == nil && Fusion.isWhole(port.value, graph) {
+        places[v.root] = home
+      } else {
+        let copy = graph.values.count
+        graph.values.append(Value(name: port.name, type: v.type, shape: v.shape, root: copy))
+        places.append(home)
+        var s = eff_strided()
+        s.rank = 1
+        store([v.count], &s.dims)
+        store([1], &s.x)
+        store([1], &s.y)
+        graph.ops.append(GraphOp(kernel: Int(EFF_K_COPY), type: v.type, params: .strided(s), inputs: [port.value], outputs: [copy], label: "output '\(port.name)'"))
+      }
+    }
+    setAction()
+  }
+
+  /// The action: an f32 output that is named so, otherwise the first that is computed.
+  private mutating func setAction() {
+    var best = -1
+    var bestScore = -1
+    for (i, o) in outputs.enumerated() where o.state < 0 {
+      var score = 0
+      if !constantOutputs.contains(where: { $0.place == o.place }) { score += 4 }
+      if o.type == .f32 { score += 1 }
+      if isActionName(o.name) { score += 2 }
+      if score > bestScore { (best, bestScore) = (i, score) }
+    }
+    if best >= 0 { outputs[best].role = 1 }
+  }
+
+  /// Operands and arena places of all ops, with memory reused as soon as its last reader has run.
+  private mutating func givePorts() {
+    var last = [Int](repeating: -1, count: graph.values.count)
+    for (i, op) in graph.ops.enumerated() { for v in op.operands where v >= 0 { last[graph.root(v)] = i } }
+    for (i, op) in graph.ops.enumerated() {
+      for v in op.outputs where v >= 0 {
+        let r = graph.root(v)
+        if places[r] == nil {
+          places[r] = Operand(space: .arena, place: layout.take(graph.values[r].byteCount), view: 0, stride: graph.values[r].byteCount)
+          temporary.insert(r)
+        }
+      }
+      if op.scratch > 0 {
+        let place = layout.take(op.scratch)
+        scratch[i] = place
+        layout.give(place, op.scratch)
+      }
+      for v in op.operands where v >= 0 {
+        let r = graph.root(v)
+        if last[r] == i, temporary.contains(r), let place = places[r] {
+          layout.give(place.place, graph.values[r].byteCount)
+          temporary.remove(r)
+        }
+      }
+    }
+  }
+  private var temporary: Set<Int> = []
+  private var scratch: [Int: Int] = [:]
+
+  private mutating func operand(_ v: Int) -> Operand {
+    if v < 0 { return .absent }
+    let value = graph.values[v]
+    if let c = value.constant { return Operand(space: .weights, place: packer.place(c), view: 0, stride: 0) }
+    guard var place = places[value.root] else { return .absent }
+    place.view = value.offset
+    return place
+  }
+
+  private mutating func finish(_ memory: MemorySource) throws(Failure) -> Plan {
+    var ops: [PlanOp] = []
+    var operands: [Operand] = []
+    var labels: [String] = []
+    var params: [UInt8] = []
+    var work = 0
+    for (i, op) in graph.ops.enumerated() {
+      guard let kernel = eff_kernel_find(op.kernel, op.type.rawValue, isa) else {
+        throw Failure(.unsupported, "\(op.label): not supported for elements of type \(op.type.name)")
+      }
+      let first = operands.count
+      for (k, v) in op.inputs.enumerated() {
+        let isGenerator = op.kernel == EFF_K_RANDOM && k == 0
+        operands.append(isGenerator ? Operand(space: .random, place: 0, view: 0, stride: 0) : operand(v))
+        // packed kernels take their weights right after x
+        if k == 0, let packing = op.packing { operands.append(Operand(space: .weights, place: try packer.place(op, packing), view: 0, stride: 0)) }
+      }
+      for v in op.outputs { operands.append(operand(v)) }
+      if let place = scratch[i] { operands.append(Operand(space: .arena, place: place, view: 0, stride: op.scratch)) }
+      guard operands.count - first <= Int(EFF_OP_OPERANDS) else { throw Failure(.unsupported, "\(op.label): has too many operands") }
+      while params.count % 16 != 0 { params.append(0) }
+      ops.append(PlanOp(kernel: kernel, code: op.kernel, params: params.count, first: first, count: operands.count - first))
+      op.params.withBytes { params.append(contentsOf: $0) }
+      labels.append(Describe.op(op, graph))
+      let (sum, overflow) = work.addingReportingOverflow(op.work)
+      work = overflow ? .max : sum
+    }
+    var constants: [PlanConstant] = []
+    for c in constantOutputs { constants.append(PlanConstant(place: c.place, weights: packer.place(c.data), size: c.data.byteCount)) }
+    let weights = try MemoryBlock(packer.size, memory, for: "weights")
+    try packer.fill(weights.start)
+    let block = try MemoryBlock(params.count, memory, for: "plan")
+    params.withUnsafeBytes { if let p = $0.baseAddress { eff_copy(block.start, p, $0.count) } }
+    let plan = Plan(params: block, weights: weights)
+    plan.ops = ops
+    plan.operands = operands
+    plan.labels = labels
+    plan.inputs = inputs
+    plan.outputs = outputs
+    plan.constants = constants
+    plan.stateCount = graph.states.count
+    plan.arenaSize = layout.size
+    plan.work = work
+    plan.usesRandom = graph.usesRandom
+    plan.isa = isa
+    plan.weightBytes = packer.size
+    return plan
+  }
+}
+
+/// Whether an output is called an action, and is not the size of one.
+func isActionName(_ name: String) -> Bool {
+  let bytes = Array(name.utf8)
+  func contains(_ word: StaticString) -> Bool {
+    let n = word.utf8CodeUnitCount
+    guard bytes.count >= n else { return false }
+    for i in 0...(bytes.count - n) {
+      var isEqual = true
+      for k in 0..<n where bytes[i + k] | 0x20 != word.utf8Start[k] | 0x20 { isEqual = false }
+      if isEqual { return true }
+    }
+    return false
+  }
+  return contains("act") && !contains("shape") && !contains("log")
+}

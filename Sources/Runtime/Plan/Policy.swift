@@ -1,0 +1,111 @@
+import Graph
+import Kernels
+import Onnx
+import Platform
+
+public struct PolicyOptions {
+  public var build = BuildOptions()
+  public var weights = ElementType.f32
+  public var memory = MemorySource.system
+
+  public init() {}
+}
+
+/// What a trainer exported, ready to run. Immutable; shared by any number of sessions.
+public final class Policy {
+  public let plan: Plan
+  public let opset: Int
+  public let irVersion: Int
+  public let producer: CText
+  public let nodeCount: Int
+  public let parameterCount: Int
+  /// Metadata in file order.
+  public let metadata: [(key: CText, value: CText)]
+  public let inputNames: [CText]
+  public let outputNames: [CText]
+  public let opTexts: [CText]
+
+  init(_ model: OnnxModel, _ graph: Graph, _ plan: Plan) throws(Failure) {
+    self.plan = plan
+    opset = try Builder.opset(model.opsets)
+    irVersion = Int(model.irVersion)
+    producer = CText(model.producer)
+    nodeCount = graph.nodeCount
+    var parameters = 0
+    for t in model.graph.initializers where ElementType(rawValue: t.type)?.isFloat ?? false {
+      var n = 1
+      for d in t.dims { n = n.multipliedReportingOverflow(by: Int(d)).partialValue }
+      parameters = parameters.addingReportingOverflow(n).partialValue
+    }
+    parameterCount = parameters
+    metadata = model.metadata.map { (CText($0.key), CText($0.value)) }
+    inputNames = plan.inputs.map { CText($0.name) }
+    outputNames = plan.outputs.map { CText($0.name) }
+    opTexts = plan.labels.map { CText($0) }
+  }
+
+  /// Loads an ONNX file; external data may lie beside it.
+  public static func load(path: String, _ options: PolicyOptions) throws(Failure) -> Policy {
+    let name = "'\(path)'"
+    let bytes = try Bytes.file(path, name: name)
+    var options = options
+    options.build.folder = Policy.folder(path)
+    do {
+      return try load(bytes, options)
+    } catch {
+      throw error.within(name)
+    }
+  }
+
+  /// Loads an ONNX model from memory, which is not kept.
+  public static func load(_ bytes: Bytes, _ options: PolicyOptions) throws(Failure) -> Policy {
+    let isa = try Policy.isa()
+    var options = options
+    options.build.isa = isa
+    let model = try OnnxReader.read(bytes)
+    var graph = try Builder.build(model, options.build)
+    Fusion.run(&graph, isa: isa)
+    let plan = try Planner.plan(graph, isa: isa, weights: options.weights, memory: options.memory)
+    return try Policy(model, graph, plan)
+  }
+
+  /// Instruction set of the kernels: the best of this processor, or what EFFERENT_ISA says.
+  static func isa() throws(Failure) -> Int32 {
+    guard let forced = "EFFERENT_ISA".withCString({ eff_environment($0) }) else { return eff_isa_best() }
+    let level = eff_isa_parse(forced)
+    guard level >= 0, eff_isa_supported(level) != 0 else {
+      throw Failure(.unsupported, "EFFERENT_ISA is '\(String(cString: forced))', which this processor or library does not have; it has up to '\(String(cString: eff_isa_name(eff_isa_best())))'")
+    }
+    return level
+  }
+
+  /// Real path of the folder of a file.
+  private static func folder(_ path: String) -> String? {
+    var end = 0
+    let bytes = Array(path.utf8)
+    for (i, b) in bytes.enumerated() where b == UInt8(ascii: "/") { end = i + 1 }
+    let folder = end == 0 ? "." : String(decoding: bytes[..<end], as: UTF8.self)
+    return realFolder(folder)
+  }
+
+  /// Real path of a folder, or nil where there is none.
+  public static func realFolder(_ path: String) -> String? {
+    guard let real = path.withCString({ eff_real_path($0) }) else { return nil }
+    defer { eff_free(real) }
+    return String(cString: real)
+  }
+}
+
+/// Text as C reads it: owned, terminated by a zero byte.
+public final class CText {
+  public let start: UnsafeMutablePointer<CChar>
+
+  public init(_ text: String) {
+    let bytes = Array(text.utf8)
+    start = UnsafeMutablePointer<CChar>.allocate(capacity: bytes.count + 1)
+    for (i, b) in bytes.enumerated() { start[i] = CChar(bitPattern: b) }
+    start[bytes.count] = 0
+  }
+
+  deinit { start.deallocate() }
+}

@@ -1,0 +1,129 @@
+import Kernels
+import Onnx
+import Platform
+
+public struct SessionOptions {
+  public var maxRows = 1
+  /// Memory of the caller, or nil to allocate.
+  public var arena: (start: UnsafeMutableRawPointer, size: Int)? = nil
+  public var memory = MemorySource.system
+  public var seed: UInt64 = 0
+
+  public init() {}
+}
+
+/// Owns the arena and the bound ops of one running policy. Everything that a step needs is in `core`.
+public final class Session {
+  public let policy: Policy
+  public let core: SessionHandle
+  private let arena: UnsafeMutableRawPointer
+  private let block: MemoryBlock?
+  private let ports: UnsafeMutablePointer<SessionPort>
+  private let states: UnsafeMutablePointer<SessionState>
+
+  /// Bytes of arena for `rows` rows.
+  public static func arenaSize(_ policy: Policy, rows: Int) throws(Failure) -> Int {
+    guard rows >= 1 else { throw Failure(.argument, "max_rows is \(rows), expected at least 1") }
+    let (body, overflow) = policy.plan.arenaSize.multipliedReportingOverflow(by: rows)
+    guard !overflow, body < 1 << 46 else { throw Failure(.memory, "an arena of \(rows) rows is too large") }
+    return Plan.arenaHeader + body
+  }
+
+  public init(_ policy: Policy, _ options: SessionOptions) throws(Failure) {
+    let plan = policy.plan
+    let rows = options.maxRows
+    let size = try Session.arenaSize(policy, rows: rows)
+    if let given = options.arena {
+      guard UInt(bitPattern: given.start) % 64 == 0 else { throw Failure(.argument, "the arena is not aligned to 64 bytes") }
+      guard given.size >= size else { throw Failure(.argument, "the arena has \(given.size) bytes, expected at least \(size)") }
+      arena = given.start
+      block = nil
+      eff_zero(given.start, size)
+    } else {
+      let own = try MemoryBlock(size, options.memory, for: "arena")
+      arena = own.start
+      block = own
+    }
+    self.policy = policy
+    eff_random_seed(arena.bindMemory(to: eff_random_state.self, capacity: 1), options.seed)
+    let body = arena + Plan.arenaHeader
+    for c in plan.constants {
+      for r in 0..<rows { eff_copy(body + c.place * rows + r * c.size, plan.weights.start + c.weights, c.size) }
+    }
+    let binding = try Binding(policy, arena: arena, rows: rows)
+
+    let inputCount = plan.inputs.count
+    ports = UnsafeMutablePointer<SessionPort>.allocate(capacity: max(1, inputCount + plan.outputs.count))
+    for (i, p) in (plan.inputs + plan.outputs).enumerated() {
+      (ports + i).initialize(to: SessionPort(memory: body + p.place * rows, size: p.size, state: p.state))
+    }
+    states = UnsafeMutablePointer<SessionState>.allocate(capacity: max(1, plan.stateCount))
+    for i in 0..<plan.stateCount {
+      let buffers = (Binding.stateBuffer(plan, i, body, rows, 0), Binding.stateBuffer(plan, i, body, rows, 1))
+      (states + i).initialize(to: SessionState(buffers: buffers, size: plan.inputs.first { $0.state == i }?.size ?? 0))
+    }
+    core = SessionHandle.allocate(capacity: 1)
+    core.initialize(to: SessionCore(
+      magic: SessionCore.magic, maxRows: rows, tables: binding.table, parity: 0, offered: nil, retired: nil, inputs: ports, inputCount: inputCount,
+      outputs: ports + inputCount, outputCount: plan.outputs.count, states: states, stateCount: plan.stateCount,
+      observation: Session.only(plan.inputs, role: 0), action: Session.only(plan.outputs, role: 1), owner: Unmanaged.passUnretained(self)))
+    _ = Unmanaged.passRetained(binding)
+  }
+
+  /// Index of the only f32 port with a role, or -1.
+  private static func only(_ ports: [PlanPort], role: Int32) -> Int {
+    var found = -1
+    for (i, p) in ports.enumerated() where p.role == role {
+      if found >= 0 || p.type != .f32 { return -1 }
+      found = i
+    }
+    return found
+  }
+
+  deinit {
+    for table in [UnsafeMutableRawPointer(core.pointee.tables), core.pointee.offered, core.pointee.retired] { Session.free(table) }
+    core.pointee.magic = 0
+    core.deallocate()
+    ports.deallocate()
+    states.deallocate()
+  }
+
+  private static func free(_ table: UnsafeMutableRawPointer?) {
+    table?.assumingMemoryBound(to: BoundOps.self).pointee.owner.release()
+  }
+
+  /// Offers the weights of `next` to the stepping thread.
+  public func swap(to next: Policy) throws(Failure) {
+    if let difference = policy.plan.difference(next.plan) { throw Failure(.mismatch, "the new policy has another plan: \(difference)") }
+    reclaim()
+    guard eff_atomic_load(&core.pointee.offered) == nil else {
+      throw Failure(.state, "a swap is waiting for the next step already")
+    }
+    let binding = try Binding(next, arena: arena, rows: core.pointee.maxRows)
+    _ = eff_atomic_exchange(&core.pointee.offered, UnsafeMutableRawPointer(Unmanaged.passRetained(binding).takeUnretainedValue().table))
+  }
+
+  /// Frees the weights that a step has replaced.
+  public func reclaim() { Session.free(eff_atomic_exchange(&core.pointee.retired, nil)) }
+}
+
+extension Plan {
+  /// First difference that forbids running this plan's sessions with the weights of another; nil where there is none.
+  func difference(_ other: Plan) -> String? {
+    if isa != other.isa { return "it was packed for another instruction set" }
+    if ops.count != other.ops.count { return "it has \(other.ops.count) ops, expected \(ops.count)" }
+    for i in 0..<ops.count {
+      let a = ops[i]
+      let b = other.ops[i]
+      if a.code != b.code || a.count != b.count || labels[i] != other.labels[i] { return "op \(i) is '\(other.labels[i])', expected '\(labels[i])'" }
+      for k in 0..<a.count where operands[a.first + k] != other.operands[b.first + k] { return "op \(i) ('\(labels[i])') uses other memory" }
+    }
+    if params.size != other.params.size { return "its ops have other parameters" }
+    for i in 0..<params.size where params.start.load(fromByteOffset: i, as: UInt8.self) != other.params.start.load(fromByteOffset: i, as: UInt8.self) {
+      return "its ops have other parameters"
+    }
+    if weights.size != other.weights.size { return "it has \(other.weights.size) bytes of weights, expected \(weights.size)" }
+    if arenaSize != other.arenaSize { return "it needs another arena" }
+    return nil
+  }
+}

@@ -1,0 +1,157 @@
+import Kernels
+import Platform
+
+/// What a step touches: trivial, behind a pointer, with no reference counting. `magic` is first, so that a handle can be checked.
+public struct SessionCore {
+  static var magic: UInt64 { @_noLocks get { 0x6566_665f_7365_7373 } }  // "eff_sess"
+
+  public var magic: UInt64
+  public var maxRows: Int
+  /// Ops with resolved addresses; with recurrent state one table for each of the two directions between its buffers.
+  var tables: UnsafeMutablePointer<BoundOps>
+  /// Which table runs next: 0 or 1.
+  var parity: Int
+  /// Tables offered by another thread, adopted at the next run; and those that were replaced.
+  var offered: UnsafeMutableRawPointer?
+  var retired: UnsafeMutableRawPointer?
+  public var inputs: UnsafeMutablePointer<SessionPort>
+  public var inputCount: Int
+  public var outputs: UnsafeMutablePointer<SessionPort>
+  public var outputCount: Int
+  var states: UnsafeMutablePointer<SessionState>
+  var stateCount: Int
+  /// The observation and action of `eff_session_step`, or -1 where the policy has not exactly one of each in f32.
+  public var observation: Int
+  public var action: Int
+  public var owner: Unmanaged<Session>
+}
+
+/// Ops of one policy bound to one arena.
+struct BoundOps {
+  var ops: (UnsafeMutablePointer<eff_op>, UnsafeMutablePointer<eff_op>)
+  var count: Int
+  var weights: UnsafeRawPointer
+  var weightBytes: Int
+  var owner: Unmanaged<Binding>
+}
+
+/// Memory of an input or output; `state` is the index of a recurrent state or -1.
+public struct SessionPort {
+  public var memory: UnsafeMutableRawPointer
+  /// Bytes of one row.
+  public var size: Int
+  public var state: Int
+}
+
+/// The two buffers of a recurrent state; the run with parity p reads buffer p and writes buffer 1 - p.
+struct SessionState {
+  var buffers: (UnsafeMutableRawPointer, UnsafeMutableRawPointer)
+  var size: Int
+
+  @_noLocks @inline(__always)
+  func buffer(_ parity: Int) -> UnsafeMutableRawPointer { parity == 0 ? buffers.0 : buffers.1 }
+}
+
+public typealias SessionHandle = UnsafeMutablePointer<SessionCore>
+
+// the functions below return codes of the C header: 0 EFF_OK, -1 EFF_E_ARGUMENT, -2 EFF_E_STATE
+
+/// Whether a handle points to a session that was not destroyed.
+@_noLocks
+public func sessionIsLive(_ s: SessionHandle) -> Bool { s.pointee.magic == SessionCore.magic }
+
+/// Runs `rows` rows. - Complexity: one pass over the plan.
+@_noLocks
+public func sessionRun(_ s: SessionHandle, _ rows: Int) -> Int32 {
+  if rows < 1 || rows > s.pointee.maxRows { return -1 }
+  if eff_atomic_load(&s.pointee.offered) != nil { adopt(s) }
+  let parity = s.pointee.parity
+  let bound = s.pointee.tables
+  eff_ops_run(parity == 0 ? bound.pointee.ops.0 : bound.pointee.ops.1, Int64(bound.pointee.count), Int64(rows))
+  if s.pointee.stateCount > 0 {
+    if rows < s.pointee.maxRows { keepIdleRows(s, rows) }
+    s.pointee.parity = 1 - parity
+  }
+  return 0
+}
+
+/// Rows that did not take part keep their recurrent state.
+@_noLocks
+private func keepIdleRows(_ s: SessionHandle, _ rows: Int) {
+  var i = 0
+  while i < s.pointee.stateCount {
+    let state = s.pointee.states + i
+    let size = state.pointee.size
+    let from = state.pointee.buffer(s.pointee.parity)
+    let to = state.pointee.buffer(1 - s.pointee.parity)
+    eff_copy(to + rows * size, from + rows * size, (s.pointee.maxRows - rows) * size)
+    i += 1
+  }
+}
+
+/// Takes the tables that another thread offered, if the place for retired ones is free.
+@_noLocks
+private func adopt(_ s: SessionHandle) {
+  if eff_atomic_load(&s.pointee.retired) != nil { return }
+  guard let next = eff_atomic_exchange(&s.pointee.offered, nil) else { return }
+  let old = s.pointee.tables
+  s.pointee.tables = next.assumingMemoryBound(to: BoundOps.self)
+  _ = eff_atomic_exchange(&s.pointee.retired, UnsafeMutableRawPointer(old))
+}
+
+/// One observation in, one action out.
+@_noLocks
+public func sessionStep(_ s: SessionHandle, _ rows: Int, _ observation: UnsafePointer<Float>, _ action: UnsafeMutablePointer<Float>) -> Int32 {
+  if s.pointee.observation < 0 || s.pointee.action < 0 { return -2 }
+  if rows < 1 || rows > s.pointee.maxRows { return -1 }
+  let input = s.pointee.inputs + s.pointee.observation
+  eff_copy(input.pointee.memory, observation, rows * input.pointee.size)
+  let status = sessionRun(s, rows)
+  let output = s.pointee.outputs + s.pointee.action
+  eff_copy(action, output.pointee.memory, rows * output.pointee.size)
+  return status
+}
+
+/// Memory of an input: fixed, or for a recurrent state the buffer that the next run reads.
+@_noLocks
+public func sessionInput(_ s: SessionHandle, _ index: Int) -> UnsafeMutableRawPointer? {
+  if index < 0 || index >= s.pointee.inputCount { return nil }
+  let port = s.pointee.inputs + index
+  if port.pointee.state < 0 { return port.pointee.memory }
+  return (s.pointee.states + port.pointee.state).pointee.buffer(s.pointee.parity)
+}
+
+/// Memory of an output: fixed, or for a recurrent state the buffer that the last run wrote, which the next run reads.
+@_noLocks
+public func sessionOutput(_ s: SessionHandle, _ index: Int) -> UnsafeMutableRawPointer? {
+  if index < 0 || index >= s.pointee.outputCount { return nil }
+  let port = s.pointee.outputs + index
+  if port.pointee.state < 0 { return port.pointee.memory }
+  return (s.pointee.states + port.pointee.state).pointee.buffer(s.pointee.parity)
+}
+
+/// Zeroes the recurrent state of one row, or of all with -1.
+@_noLocks
+public func sessionReset(_ s: SessionHandle, _ row: Int64) -> Int32 {
+  if row < -1 || row >= Int64(s.pointee.maxRows) { return -1 }
+  var i = 0
+  while i < s.pointee.stateCount {
+    let state = s.pointee.states + i
+    let size = state.pointee.size
+    let from = row < 0 ? 0 : Int(row) * size
+    let count = row < 0 ? s.pointee.maxRows * size : size
+    eff_zero(state.pointee.buffer(s.pointee.parity) + from, count)
+    i += 1
+  }
+  return 0
+}
+
+/// Reads one byte of every cache line that the next run will read.
+@_noLocks
+public func sessionPrewarm(_ s: SessionHandle) -> Int32 {
+  let bound = s.pointee.tables
+  eff_touch(bound.pointee.weights, bound.pointee.weightBytes)
+  eff_touch(bound.pointee.ops.0, bound.pointee.count * MemoryLayout<eff_op>.stride)
+  if s.pointee.stateCount > 0 { eff_touch(bound.pointee.ops.1, bound.pointee.count * MemoryLayout<eff_op>.stride) }
+  return 0
+}
