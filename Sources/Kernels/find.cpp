@@ -2,15 +2,9 @@
 
 // stand-ins until simd/ defines these
 #define EFF_WEAK extern "C" __attribute__((weak))
-EFF_WEAK eff_kernel eff_kernel_find_simd(int32_t, int32_t, int32_t) { return nullptr; }
-EFF_WEAK int64_t eff_dense_packed_size_simd(const eff_dense *, int32_t) { return 0; }
-EFF_WEAK void eff_dense_pack_simd(const eff_dense *, int32_t, const float *, int64_t, int64_t, const float *, void *) {}
 EFF_WEAK int64_t eff_conv_packed_size_simd(const eff_conv *, int32_t) { return 0; }
 EFF_WEAK int64_t eff_conv_scratch_size_simd(const eff_conv *, int32_t) { return 0; }
 EFF_WEAK void eff_conv_pack_simd(const eff_conv *, int32_t, const float *, const float *, void *) {}
-EFF_WEAK int64_t eff_rnn_packed_size_simd(const eff_rnn *, int32_t) { return 0; }
-EFF_WEAK int64_t eff_rnn_packed_scratch_size_simd(const eff_rnn *, int32_t) { return 0; }
-EFF_WEAK void eff_rnn_pack_simd(const eff_rnn *, int32_t, const float *, const float *, const float *, void *) {}
 
 // the dense kernel and its packed format must come from the same place: the format is generic where simd/ has no size for it
 static bool dense_is_simd(const eff_dense *d, int32_t level) { return level != EFF_ISA_NAIVE && eff_dense_packed_size_simd(d, level) > 0; }

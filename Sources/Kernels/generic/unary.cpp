@@ -11,7 +11,7 @@ inline double f_exp(double x) { return exp(x); }
   inline float m_##name(float x) { return name##f(x); } \
   inline double m_##name(double x) { return name(x); }
 EFF_MATH(log) EFF_MATH(log1p) EFF_MATH(expm1) EFF_MATH(tanh) EFF_MATH(sqrt) EFF_MATH(sin) EFF_MATH(cos) EFF_MATH(tan) EFF_MATH(asin)
-EFF_MATH(acos) EFF_MATH(atan) EFF_MATH(sinh) EFF_MATH(cosh) EFF_MATH(asinh) EFF_MATH(acosh) EFF_MATH(atanh) EFF_MATH(erf) EFF_MATH(floor)
+EFF_MATH(acos) EFF_MATH(atan) EFF_MATH(sinh) EFF_MATH(cosh) EFF_MATH(asinh) EFF_MATH(acosh) EFF_MATH(atanh) EFF_MATH(erf) EFF_MATH(erfc) EFF_MATH(floor)
 EFF_MATH(ceil) EFF_MATH(rint)
 #undef EFF_MATH
 
@@ -21,6 +21,8 @@ template <class F> inline F sigmoid(F x) {
   return x < 0 ? e / (1 + e) : 1 / (1 + e);
 }
 template <class F> inline F softplus(F x) { return (x > 0 ? x : F(0)) + m_log1p(f_exp(x > 0 ? -x : x)); }
+// x g, where g reaches 0 as x goes to -inf faster than x grows
+template <class F> inline F gated(F x, F g) { return g == 0 ? F(0) : x * g; }
 template <class F> inline F clip(F x, F low, F high) { return x != x ? x : x < low ? (low < high ? low : high) : x > high ? high : x; }
 
 template <class F> F real(int32_t fn, F x, F alpha, F beta) {
@@ -35,10 +37,10 @@ template <class F> F real(int32_t fn, F x, F alpha, F beta) {
     case EFF_FN_CELU: return x < 0 ? alpha * m_expm1(x / alpha) : x;
     case EFF_FN_SOFTPLUS: return softplus(x);
     case EFF_FN_SOFTSIGN: return x / (1 + (x < 0 ? -x : x));
-    case EFF_FN_SWISH: return x * sigmoid(alpha * x);
-    case EFF_FN_MISH: return x * m_tanh(softplus(x));
-    case EFF_FN_GELU: return F(0.5) * x * (1 + m_erf(x * F(0.70710678118654752440)));
-    case EFF_FN_GELU_TANH: return F(0.5) * x * (1 + m_tanh(F(0.79788456080286535588) * (x + F(0.044715) * x * x * x)));
+    case EFF_FN_SWISH: return gated(x, sigmoid(alpha * x));
+    case EFF_FN_MISH: return gated(x, m_tanh(softplus(x)));
+    case EFF_FN_GELU: return gated(x, F(0.5) * m_erfc(x * F(-0.70710678118654752440)));
+    case EFF_FN_GELU_TANH: return gated(x, sigmoid(F(1.5957691216057307118) * (x + F(0.044715) * x * x * x)));
     case EFF_FN_HARD_SIGMOID: return clip(alpha * x + beta, F(0), F(1));
     case EFF_FN_HARD_SWISH: return x * clip(x / 6 + F(0.5), F(0), F(1));
     case EFF_FN_THRESHOLDED_RELU: return x > alpha ? x : x != x ? x : F(0);

@@ -95,7 +95,8 @@ enum {
 };
 
 // The kernel of an id for the element type(s) at an ISA level, or the best lower level; NULL where the type is not supported.
-// `type` is the type of the first input (EFF_K_COPY, EFF_K_FILL, EFF_K_WHERE, EFF_K_GATHER*: of the data).
+// `type` is the type of the first input. EFF_K_COPY, FILL, WHERE, GATHER*: of the data; SCATTER*: of the updates; ONE_HOT: of the values;
+// RANDOM: of the input, any type where there is none.
 eff_kernel eff_kernel_find(int32_t id, int32_t type, int32_t level);
 
 // y[i] = fn(x[i]); alpha and beta as ONNX names them. Also the activation codes of the fused kernels.
@@ -191,13 +192,15 @@ typedef struct {
 } eff_pool;
 
 // Normalizes `outer` groups of n contiguous elements: y = (x - mean) / sqrt(var + epsilon) * scale + bias (rms: no mean).
+// mean and inv_std are f32 (f64 for f64), one per group.
 // scale and bias have n elements where affine = EFF_NORM_ELEMENT; one per channel, channel = (group * n + i) / inner % channels, where EFF_NORM_CHANNEL.
 enum { EFF_NORM_ELEMENT = 0, EFF_NORM_CHANNEL = 1 };
 typedef struct { int64_t outer, n, channels, inner; int32_t rms, affine, act, reserved; double epsilon, alpha, beta; } eff_norm;
 
 // ONNX layouts: x [time, batch, input], w [dirs, gates*hidden, input], r [dirs, gates*hidden, hidden], b [dirs, 2*gates*hidden],
 // h0, c0 [dirs, batch, hidden], p [dirs, 3*hidden] -> y [time, dirs, batch, hidden], y_h, y_c [dirs, batch, hidden].
-// Gate order as in ONNX: LSTM i o f c; GRU z r h. y_h may not alias h0.
+// Gate order as in ONNX: LSTM i o f c; GRU z r h. y_h may not alias h0. act, alpha, beta: f, g, h of ONNX that the cell has (LSTM 3, GRU 2,
+// PLAIN 1), all of the first direction, then those of the second.
 enum { EFF_RNN_PLAIN = 0, EFF_RNN_GRU = 1, EFF_RNN_LSTM = 2 };
 typedef struct {
   int32_t cell, dirs, reverse /* the single direction runs backward */, linear_before_reset, input_forget, has_clip; double clip;
@@ -223,7 +226,8 @@ typedef struct { uint64_t s[4]; } eff_random_state;
 typedef struct { int64_t count, outer, n; int32_t fn, out_type; double low, high; } eff_random;
 void eff_random_seed(eff_random_state *state, uint64_t seed);
 
-// [outer, axis, inner]; scale and zero have `axis` elements, or are blocked along axis by `block` (> 0). quantized: the integer type.
+// [outer, axis, inner]; scale and zero have `axis` elements, or [outer, ceil(axis / block), inner] where block > 0. quantized: the integer
+// type, also of zero; real: the type of the scale, and of y where it is DEQUANTIZE.
 typedef struct { int64_t outer, axis, inner, block; int32_t quantized, real; } eff_quantize;
 
 // q [batch, heads, lq, dk], k [batch, kv_heads, lk, dk], v [batch, kv_heads, lk, dv] -> y [batch, heads, lq, dv]; strides in elements.
