@@ -2,7 +2,7 @@
 //
 // The input projection of all steps is one product; each step then multiplies the state and applies the gates. Both products
 // are those of dense.h, so weights stream through the same panels and a row gives the same bits whatever the batch.
-// packed = per direction [W panels, bias Wb and what of Rb may join it][R panels][GRU, reset before: R panels of h alone]
+// packed = [bytes of the three blocks, one line] then per direction [W panels, bias Wb and what of Rb may join it][R panels][GRU, reset before: R panels of h alone]
 #include "level.h"
 #include "vec.h"
 #include "vmath.h"
@@ -32,7 +32,7 @@ static int64_t product_bytes(const eff_rnn *r, int which) {
 }
 
 int64_t rnn_packed_size(const eff_rnn *r) {
-  return rnn_fits(r) ? r->dirs * (product_bytes(r, 0) + product_bytes(r, 1) + product_bytes(r, 2)) : 0;
+  return rnn_fits(r) ? 64 + r->dirs * (product_bytes(r, 0) + product_bytes(r, 1) + product_bytes(r, 2)) : 0;
 }
 
 int64_t rnn_scratch_size(const eff_rnn *r) {
@@ -42,12 +42,15 @@ int64_t rnn_scratch_size(const eff_rnn *r) {
 
 void rnn_pack(const eff_rnn *r, const float *w, const float *recurrent, const float *b, void *packed) {
   int64_t g = gates(r), h = r->hidden, in = r->input;
-  char *p = (char *)packed;
+  int64_t *bytes = (int64_t *)packed;
+  char *p = (char *)packed + 64;
+  __builtin_memset(packed, 0, 64);
+  for (int i = 0; i < 3; i++) bytes[i] = product_bytes(r, i);
   for (int d = 0; d < r->dirs; d++, w += g * h * in, recurrent += g * h * h) {
     eff_dense input = product(r, 0), state = product(r, 1);
     const float *wb = b ? b + d * 2 * g * h : nullptr, *rb = wb ? wb + g * h : nullptr;
-    char *x = p, *s = x + product_bytes(r, 0), *s2 = s + product_bytes(r, 1);
-    p = s2 + product_bytes(r, 2);
+    char *x = p, *s = x + bytes[0], *s2 = s + bytes[1];
+    p = s2 + bytes[2];
     dense_pack(&input, w, 1, in, wb, x);
     // linear_before_reset keeps Rb of h with the state's product; every other recurrent bias is one more constant
     dense_pack(&state, recurrent, 1, h, rb, s);
@@ -60,8 +63,14 @@ void rnn_pack(const eff_rnn *r, const float *w, const float *recurrent, const fl
 
 EFF_INLINE vf rnn_load(const float *p, int64_t n) { return n >= W ? vload(p) : vload_tail(p, n); }
 EFF_INLINE void rnn_store(float *p, vf v, int64_t n) { if (n >= W) vstore(p, v); else vstore_tail(p, v, n); }
-// exp(-x) for a gate, without the ends of the range: the gate itself is 0 or 1 there within 1e-37
-EFF_INLINE vf gate_exp(vf x) { return vexpm1_bounded(vmax(vset(-86), vmin(vset(86), -x))) + vset(1); }
+// 1 + exp(-x), the inverse of a gate. A gate below e^-26 counts as e^-26, so that products of inverses stay finite and gates
+// can share a division.
+EFF_INLINE vf gate_inverse(vf x) {
+  vi n; vf r;
+  vexp_reduced(vmax(vset(-26), vmin(vset(26), -x)), &n, &r);
+  vf s = vpow2(n);
+  return vfma(s, r, s) + vset(1);
+}
 // numerator and denominator of tanh(|x|); the product with a sigmoid then needs one division instead of two
 EFF_INLINE vf tanh_part(vf x) { return vexpm1_bounded(vmin(vset(20), vabs(x) + vabs(x))); }
 
@@ -70,11 +79,11 @@ static void lstm_gates(const float *a, const float *b, int64_t h, const float *c
     int64_t n = h - i;
     vf gi = rnn_load(a + i, n) + rnn_load(b + i, n), go = rnn_load(a + h + i, n) + rnn_load(b + h + i, n);
     vf gf = rnn_load(a + 2 * h + i, n) + rnn_load(b + 2 * h + i, n), gc = rnn_load(a + 3 * h + i, n) + rnn_load(b + 3 * h + i, n);
-    vf t = tanh_part(gc), one = vset(1), two = vset(2);
-    vf cell = rnn_load(c + i, n) / (one + gate_exp(gf)) + vsigned(t / ((one + gate_exp(gi)) * (t + two)), gc);
+    vf t = tanh_part(gc), two = vset(2), forget = gate_inverse(gf), input = gate_inverse(gi) * (t + two);
+    vf cell = vfma(rnn_load(c + i, n), input, vsigned(t, gc) * forget) / (forget * input);
     vf u = tanh_part(cell);
     rnn_store(c_out + i, cell, n);
-    rnn_store(h_out + i, vsigned(u / ((one + gate_exp(go)) * (u + two)), cell), n);
+    rnn_store(h_out + i, vsigned(u / (gate_inverse(go) * (u + two)), cell), n);
   }
 }
 
@@ -82,23 +91,22 @@ static void lstm_gates(const float *a, const float *b, int64_t h, const float *c
 static void gru_gates(const float *a, const float *b, int64_t h, const float *prior, float *h_out) {
   for (int64_t i = 0; i < h; i += W) {
     int64_t n = h - i;
-    vf one = vset(1), z = one / (one + gate_exp(rnn_load(a + i, n) + rnn_load(b + i, n)));
-    vf r = one / (one + gate_exp(rnn_load(a + h + i, n) + rnn_load(b + h + i, n)));
-    vf c = vtanh(vfma(r, rnn_load(b + 2 * h + i, n), rnn_load(a + 2 * h + i, n)));
+    vf z = gate_inverse(rnn_load(a + i, n) + rnn_load(b + i, n)), r = gate_inverse(rnn_load(a + h + i, n) + rnn_load(b + h + i, n)), both = vset(1) / (z * r);
+    vf c = vtanh(vfma(z * both, rnn_load(b + 2 * h + i, n), rnn_load(a + 2 * h + i, n)));
+    z = r * both;
     rnn_store(h_out + i, vfma(z, rnn_load(prior + i, n) - c, c), n);
   }
 }
 static void gru_reset(const float *a, const float *b, int64_t h, const float *prior, float *out) {
   for (int64_t i = 0; i < h; i += W) {
     int64_t n = h - i;
-    vf one = vset(1), r = one / (one + gate_exp(rnn_load(a + h + i, n) + rnn_load(b + h + i, n)));
-    rnn_store(out + i, r * rnn_load(prior + i, n), n);
+    rnn_store(out + i, rnn_load(prior + i, n) / gate_inverse(rnn_load(a + h + i, n) + rnn_load(b + h + i, n)), n);
   }
 }
 static void gru_gates_reset(const float *a, const float *b, const float *b2, int64_t h, const float *prior, float *h_out) {
   for (int64_t i = 0; i < h; i += W) {
     int64_t n = h - i;
-    vf one = vset(1), z = one / (one + gate_exp(rnn_load(a + i, n) + rnn_load(b + i, n)));
+    vf z = vset(1) / gate_inverse(rnn_load(a + i, n) + rnn_load(b + i, n));
     vf c = vtanh(rnn_load(a + 2 * h + i, n) + rnn_load(b2 + i, n));
     rnn_store(h_out + i, vfma(z, rnn_load(prior + i, n) - c, c), n);
   }
@@ -107,10 +115,12 @@ static void gru_gates_reset(const float *a, const float *b, const float *b2, int
 static void rnn_run(const eff_rnn *r, const float *x, const char *packed, const float *h0, const float *c0, float *y, float *y_h, float *y_c, float *s) {
   int64_t g = gates(r), h = r->hidden, b = r->batch, bh = b * h;
   float *xp = s, *hp = xp + r->time * b * g * h, *zero = hp + b * g * h, *turn = zero + bh, *cell = turn + 2 * bh;
+  const int64_t *bytes = (const int64_t *)packed;
+  packed += 64;
   for (int d = 0; d < r->dirs; d++) {
     eff_dense input = product(r, 0), state = product(r, 1), reset = product(r, 2);
     dense_run(&input, x, r->input, packed, xp, g * h, r->time * b);
-    packed += product_bytes(r, 0);
+    packed += bytes[0];
     if (!h0 || !c0) __builtin_memset(zero, 0, (size_t)bh * 4);
     const float *prior = h0 ? h0 + d * bh : zero, *c = c0 ? c0 + d * bh : zero;
     float *c_out = y_c ? y_c + d * bh : cell;
@@ -124,7 +134,7 @@ static void rnn_run(const eff_rnn *r, const float *x, const char *packed, const 
         // r prior waits in `out` until its product is made
         for (int64_t q = 0; q < b; q++) gru_reset(in + q * g * h, hp + q * 2 * h, h, prior + q * h, out + q * h);
         float *hp2 = hp + b * 2 * h;
-        dense_run(&reset, out, h, packed + product_bytes(r, 1), hp2, h, b);
+        dense_run(&reset, out, h, packed + bytes[1], hp2, h, b);
         for (int64_t q = 0; q < b; q++) gru_gates_reset(in + q * g * h, hp + q * 2 * h, hp2 + q * h, h, prior + q * h, out + q * h);
       } else if (r->cell == EFF_RNN_GRU) {
         for (int64_t q = 0; q < b; q++) gru_gates(in + q * g * h, hp + q * g * h, h, prior + q * h, out + q * h);
@@ -138,7 +148,7 @@ static void rnn_run(const eff_rnn *r, const float *x, const char *packed, const 
       prior = out;
     }
     if (y_h && prior != y_h + d * bh) __builtin_memcpy(y_h + d * bh, prior, (size_t)bh * 4);
-    packed += product_bytes(r, 1) + product_bytes(r, 2);
+    packed += bytes[1] + bytes[2];
   }
 }
 
