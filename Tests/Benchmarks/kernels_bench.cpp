@@ -120,6 +120,49 @@ static void recurrent(const char *title, int cell, int64_t input, int64_t hidden
   compare(title, all);
 }
 
+// convolutions in a row, against the time their multiplications take at the FMA peak of this run
+static void convolutions(const char *title, std::vector<eff_conv> layers, double peak) {
+  int level = eff_isa_best();
+  double flops = 0;
+  std::vector<eff_op> ops;
+  float *x = nullptr;
+  for (auto &c : layers) {
+    int64_t in = c.batch * c.in_channels * c.in[0] * (c.spatial > 1 ? c.in[1] : 1), pixels = c.out[0] * (c.spatial > 1 ? c.out[1] : 1);
+    int64_t k = c.in_channels / c.groups * c.kernel[0] * (c.spatial > 1 ? c.kernel[1] : 1);
+    flops += 2.0 * (double)(c.batch * c.out_channels * pixels * k);
+    std::vector<float> w((size_t)(c.out_channels * k), 0.01f), b((size_t)c.out_channels, 0.1f);
+    char *packed = (char *)aligned_alloc(64, (size_t)((eff_conv_packed_size(&c, level) + 63) & ~63));
+    eff_conv_pack(&c, level, w.data(), b.data(), packed);
+    if (!x) {
+      x = (float *)aligned_alloc(64, (size_t)((in * 4 + 63) & ~63));
+      for (int64_t i = 0; i < in; i++) x[i] = 0.1f;
+    }
+    float *y = (float *)aligned_alloc(64, (size_t)((c.batch * c.out_channels * pixels * 4 + 63) & ~63));
+    eff_op op = {};
+    op.run = eff_kernel_find(EFF_K_CONV_PACKED, EFF_TYPE_F32, level);
+    op.params = &c;
+    op.p[0] = x, op.p[1] = packed, op.p[2] = y, op.p[3] = aligned_alloc(64, (size_t)((eff_conv_scratch_size(&c, level) + 127) & ~63));
+    ops.push_back(op);
+    x = y;
+  }
+  std::vector<contender> all = {{"f32", [&] { eff_ops_run(ops.data(), (int64_t)ops.size(), 1); }, {}}};
+  compare(title, all, 101);
+  double us = median(all[0].us);
+  printf("%-28s  floor %.3f, ratio %.2f, %.1f GFLOP/s\n", "", flops / peak / 1e3, us / (flops / peak / 1e3), flops / us / 1e3);
+}
+static eff_conv conv2(int64_t ic, int64_t oc, int64_t size, int64_t kernel, int64_t stride, int64_t pad, int64_t groups = 1) {
+  eff_conv c = {};
+  c.batch = 1, c.in_channels = ic, c.out_channels = oc, c.groups = groups, c.spatial = 2, c.act = EFF_FN_RELU;
+  for (int i = 0; i < 2; i++) c.in[i] = size, c.kernel[i] = kernel, c.stride[i] = stride, c.dilation[i] = 1, c.pad[i] = pad, c.out[i] = (size + 2 * pad - kernel) / stride + 1;
+  return c;
+}
+static eff_conv conv1(int64_t ic, int64_t oc, int64_t size, int64_t kernel, int64_t pad) {
+  eff_conv c = {};
+  c.batch = 1, c.in_channels = ic, c.out_channels = oc, c.groups = 1, c.spatial = 1, c.act = EFF_FN_RELU;
+  c.in[0] = size, c.kernel[0] = kernel, c.stride[0] = c.dilation[0] = 1, c.pad[0] = pad, c.out[0] = size + 2 * pad - kernel + 1;
+  return c;
+}
+
 static void batch(const char *title, const std::vector<int> &dims, int64_t rows) {
   mlp best(dims, EFF_FN_RELU, eff_isa_best(), EFF_TYPE_F32, rows);
   std::vector<Eigen::MatrixXf> w, b, y;
@@ -162,7 +205,8 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) if (!strcmp(argv[i], name)) return true;
     return false;
   };
-  printf("level %s, FMA peak %.0f GFLOP/s, microseconds (ratio to the first)\n", eff_isa_name(eff_isa_best()), fma_peak());
+  double peak = fma_peak();
+  printf("level %s, FMA peak %.0f GFLOP/s, microseconds (ratio to the first)\n", eff_isa_name(eff_isa_best()), peak);
   if (wanted("mlp")) {
     net<eigen_tanh, 8, 64, 64, 2>("a 8-64-64-2 tanh", EFF_FN_TANH);
     net<eigen_relu, 17, 256, 256, 6>("b 17-256-256-6 relu", EFF_FN_RELU);
@@ -172,6 +216,16 @@ int main(int argc, char **argv) {
   if (wanted("rnn")) {
     recurrent("e LSTM 64-256", EFF_RNN_LSTM, 64, 256);
     recurrent("f GRU 64-128", EFF_RNN_GRU, 64, 128);
+  }
+  if (wanted("conv")) {
+    convolutions("g Nature DQN, 3 conv", {conv2(4, 32, 84, 8, 4, 0), conv2(32, 64, 20, 4, 2, 0), conv2(64, 64, 9, 3, 1, 0)}, peak);
+    convolutions("  conv 1", {conv2(4, 32, 84, 8, 4, 0)}, peak);
+    convolutions("  conv 2", {conv2(32, 64, 20, 4, 2, 0)}, peak);
+    convolutions("  conv 3", {conv2(64, 64, 9, 3, 1, 0)}, peak);
+    convolutions("3x3 padded, 64 of 28x28", {conv2(64, 64, 28, 3, 1, 1)}, peak);
+    convolutions("1x1, 128 of 14x14", {conv2(128, 128, 14, 1, 1, 0)}, peak);
+    convolutions("depthwise 3x3, 64 of 28x28", {conv2(64, 64, 28, 3, 1, 1, 64)}, peak);
+    convolutions("1-D, 256 of 16, kernel 5", {conv1(256, 256, 16, 5, 2)}, peak);
   }
   if (wanted("batch")) {
     for (int64_t rows : {2, 4, 8, 16, 64, 256}) batch(("c, batch " + std::to_string(rows)).c_str(), {48, 512, 256, 128, 12}, rows);

@@ -63,6 +63,7 @@ int main() {
     test_unary(level);
     test_dense(level);
     test_rnn(level);
+    test_conv(level);
     printf("%s: %s\n", eff_isa_name(level), failed == before ? "ok" : "FAILED");
   }
   printf("%d passed, %d failed\n", passed, failed);

@@ -80,3 +80,4 @@ void test_unary(int level);
 void test_binary(int level);
 void test_dense(int level);
 void test_rnn(int level);
+void test_conv(int level);

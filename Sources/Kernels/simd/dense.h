@@ -12,7 +12,6 @@
 
 enum { DOT = W < 8 ? W : 8, CHUNK = 48, REGISTERS = EFF_LEVEL >= 3 ? 24 : 12 };
 
-EFF_INLINE int64_t lines(int64_t bytes) { return (bytes + 63) & ~(int64_t)63; }
 template <class T> EFF_INLINE int64_t header_bytes(int64_t n) { return n * 4 * (1 + T::scaled); }
 template <class T> EFF_INLINE int64_t lane_bytes(int64_t nv, int64_t k) { return lines(header_bytes<T>(nv * W) + k * nv * W * (int64_t)sizeof(typename T::element)); }
 template <class T> EFF_INLINE int64_t dot_bytes(int64_t outs, int64_t k) {

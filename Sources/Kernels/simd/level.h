@@ -11,3 +11,7 @@ EFF_HIDDEN void rnn(const eff_op *op, int64_t rows);
 EFF_HIDDEN int64_t rnn_packed_size(const eff_rnn *r);
 EFF_HIDDEN int64_t rnn_scratch_size(const eff_rnn *r);
 EFF_HIDDEN void rnn_pack(const eff_rnn *r, const float *w, const float *recurrent, const float *b, void *packed);
+EFF_HIDDEN void conv(const eff_op *op, int64_t rows);
+EFF_HIDDEN int64_t conv_packed_size(const eff_conv *c);
+EFF_HIDDEN int64_t conv_scratch_size(const eff_conv *c);
+EFF_HIDDEN void conv_pack(const eff_conv *c, const float *w, const float *bias, void *packed);

@@ -9,9 +9,13 @@ struct family {
   void (*dense_pack)(const eff_dense *, const float *, int64_t, int64_t, const float *, void *);
   int64_t (*rnn_size)(const eff_rnn *), (*rnn_scratch)(const eff_rnn *);
   void (*rnn_pack)(const eff_rnn *, const float *, const float *, const float *, void *);
-  eff_kernel unary, dense, rnn;
+  int64_t (*conv_size)(const eff_conv *), (*conv_scratch)(const eff_conv *);
+  void (*conv_pack)(const eff_conv *, const float *, const float *, void *);
+  eff_kernel unary, dense, rnn, conv;
 };
-#define LEVEL(ns) {ns::dense_packed_size, ns::dense_pack, ns::rnn_packed_size, ns::rnn_scratch_size, ns::rnn_pack, ns::unary, ns::dense, ns::rnn}
+#define LEVEL(ns) \
+  {ns::dense_packed_size, ns::dense_pack, ns::rnn_packed_size, ns::rnn_scratch_size, ns::rnn_pack, \
+   ns::conv_packed_size, ns::conv_scratch_size, ns::conv_pack, ns::unary, ns::dense, ns::rnn, ns::conv}
 static const family families[EFF_ISA_COUNT] = {
   {},
 #if defined(__x86_64__)
@@ -30,6 +34,7 @@ eff_kernel eff_kernel_find_simd(int32_t id, int32_t type, int32_t level) {
   switch (id) {
     case EFF_K_UNARY: return f->unary;
     case EFF_K_DENSE: return f->dense;
+    case EFF_K_CONV_PACKED: return f->conv;
     case EFF_K_RNN_PACKED: return f->rnn;
     default: return nullptr;
   }
@@ -45,5 +50,9 @@ int64_t eff_rnn_packed_scratch_size_simd(const eff_rnn *r, int32_t level) { retu
 void eff_rnn_pack_simd(const eff_rnn *r, int32_t level, const float *w, const float *recurrent, const float *b, void *packed) {
   of(level)->rnn_pack(r, w, recurrent, b, packed);
 }
+
+int64_t eff_conv_packed_size_simd(const eff_conv *c, int32_t level) { return of(level)->conv_size ? of(level)->conv_size(c) : 0; }
+int64_t eff_conv_scratch_size_simd(const eff_conv *c, int32_t level) { return of(level)->conv_scratch ? of(level)->conv_scratch(c) : 0; }
+void eff_conv_pack_simd(const eff_conv *c, int32_t level, const float *w, const float *bias, void *packed) { of(level)->conv_pack(c, w, bias, packed); }
 
 }  // extern "C"

@@ -1,8 +1,11 @@
 // Packed weight formats: how W weights of a storage type become W floats. Included inside a level's namespace.
+EFF_INLINE int64_t lines(int64_t bytes) { return (bytes + 63) & ~(int64_t)63; }
 #ifdef __clang__
 #define EFF_UNROLL _Pragma("clang loop unroll(full)")
+#define EFF_ROLL _Pragma("clang loop unroll(disable) vectorize(disable)")
 #else
 #define EFF_UNROLL _Pragma("GCC unroll 16")
+#define EFF_ROLL _Pragma("GCC unroll 1")
 #endif
 
 typedef int8_t vb_unaligned __attribute__((vector_size(EFF_W), aligned(1), may_alias));

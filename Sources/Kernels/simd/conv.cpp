@@ -1,0 +1,2 @@
+#define EFF_FAMILY "conv.h"
+#include "levels.h"
