@@ -42,7 +42,7 @@ TASKS = {
     },
     "InvertedDoublePendulum-v5": {
         "name": "inverted_double_pendulum",
-        "steps": 600_000,
+        "steps": 300_000,
         "envs": 8,
         "ppo": dict(n_steps=128, batch_size=128, n_epochs=10, gamma=0.98, gae_lambda=0.9, learning_rate=3e-4,
                     clip_range=0.2, ent_coef=0.0, vf_coef=0.5, max_grad_norm=0.5),
