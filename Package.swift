@@ -33,7 +33,7 @@ let package = Package(
     .target(
       name: "Bridge",
       dependencies: ["Onnx", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))],
-      exclude: ["CZeroMQ"], swiftSettings: swift),
+      exclude: ["CZeroMQ", "PROTOCOL.md"], swiftSettings: swift),
     .target(
       name: "CABI",
       dependencies: ["CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform", .target(name: "Bridge", condition: .when(traits: ["Bridge"]))],

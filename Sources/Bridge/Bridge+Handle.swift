@@ -67,6 +67,7 @@ extension Bridge {
       return dropped(.session, seq: header.seq)
     }
     stats.add(.hellos)
+    stats.identify(session: session, episode: 0)
     return done(.hello, header, arrived)
   }
 
@@ -93,6 +94,7 @@ extension Bridge {
     }
     episode = header.episode
     stats.add(.resets)
+    stats.identify(session: session, episode: episode)
     _ = answer(.ack, header, act, size: FrameHeader.size)
     var event = done(.reset, header, arrived)
     event.rows = rows

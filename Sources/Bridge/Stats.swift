@@ -1,7 +1,7 @@
 #if Bridge
 import Platform
 
-/// The counters of a bridge: written by the thread that polls, read by any. They stand in the order of `eff_bridge_stats`.
+/// The counters of a bridge: written by the thread that polls, read by any. They stand in the order of `eff_bridge_stats`, after its size and ids.
 public struct Stats {
   /// Where each counter is.
   enum Word: Int {
@@ -16,10 +16,21 @@ public struct Stats {
   private static let bins = 32
 
   private let words: UnsafeMutablePointer<UInt64>
+  /// Session and episode as one word, so that they are read together.
+  private let ids: UnsafeMutablePointer<UInt64>
 
   init() {
-    words = .allocate(capacity: Stats.count)
-    words.initialize(repeating: 0, count: Stats.count)
+    words = .allocate(capacity: Stats.count + 1)
+    words.initialize(repeating: 0, count: Stats.count + 1)
+    ids = words + Stats.count
+  }
+
+  func identify(session: UInt32, episode: UInt32) { eff_counter_store(ids, UInt64(session) | UInt64(episode) << 32) }
+
+  /// Id and episode of the last bridge session; 0 before the first.
+  public var identity: (session: UInt32, episode: UInt32) {
+    let word = eff_counter_load(ids)
+    return (UInt32(truncatingIfNeeded: word), UInt32(truncatingIfNeeded: word >> 32))
   }
 
   func deallocate() { words.deallocate() }

@@ -1,0 +1,180 @@
+#if Bridge
+import Bridge
+import CEfferent
+import Onnx
+import Platform
+import Runtime
+
+/// What an eff_bridge points to.
+private struct BridgeHandle {
+  static let magic: UInt64 = 0x6566_665f_6272_6964  // "eff_brid"
+  var magic: UInt64
+  let bridge: Unmanaged<Bridge>
+  let endpoint: CText
+}
+
+/// The handle behind a C pointer, or nil where it is NULL, dead or foreign.
+private func bridgeHandle(_ p: OpaquePointer?) -> UnsafeMutablePointer<BridgeHandle>? {
+  guard let p else { return nil }
+  let h = UnsafeMutablePointer<BridgeHandle>(p)
+  return h.pointee.magic == BridgeHandle.magic ? h : nil
+}
+
+private func bridge(_ p: OpaquePointer?) throws(Failure) -> Bridge {
+  guard let h = bridgeHandle(p) else { throw Failure(.argument, "bridge is NULL or not a live eff_bridge") }
+  return h.pointee.bridge.takeUnretainedValue()
+}
+
+@c @implementation
+public func eff_bridge_options_default(_ options: UnsafeMutablePointer<eff_bridge_options>?, _ struct_size: Int) {
+  guard let options, struct_size >= MemoryLayout<Int>.size else { return }
+  var defaults = eff_bridge_options()
+  defaults.struct_size = struct_size
+  defaults.idle_timeout_ms = 2000
+  defaults.high_water = 16
+  write(defaults, options, struct_size)
+}
+
+/// The caller's names of the `count` elements of the only tensor of a role.
+private func names(
+  _ given: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int, of ports: [PlanPort], role: Int32, _ what: String
+) throws(Failure) -> [String] {
+  if count == 0 { return [] }
+  var sizes: [Int] = []
+  for port in ports where port.role == role { sizes.append(port.shape.reduce(1, &*)) }
+  guard sizes.count == 1, sizes[0] == count else {
+    throw Failure(.argument, "\(what)_count is \(count), expected \(sizes.count == 1 ? "\(sizes[0])" : "0: the policy has \(sizes.count) such tensors")")
+  }
+  var names: [String] = []
+  for i in 0..<count {
+    guard let name = given?[i] else { throw Failure(.argument, "\(what)_names[\(i)] is NULL") }
+    names.append(text(name))
+  }
+  return names
+}
+
+private func read(_ given: UnsafePointer<eff_bridge_options>?, _ plan: Plan) throws(Failure) -> Bridge.Options {
+  let o = try readOptions(given, eff_bridge_options(), "eff_bridge_options")
+  var out = Bridge.Options()
+  if let endpoint = o.endpoint { out.endpoint = text(endpoint) }
+  out.allowRemote = o.allow_remote != 0
+  if o.idle_timeout_ms != 0 { out.idleTimeout = Int(o.idle_timeout_ms) }
+  guard o.high_water >= 0 else { throw Failure(.argument, "high_water is \(o.high_water), expected at least 1, or 0 for the default") }
+  if o.high_water > 0 { out.highWater = o.high_water }
+  guard o.rate >= 0, o.rate < .infinity else { throw Failure(.argument, "rate is negative or not finite, expected steps per second, or 0") }
+  out.labels = Labels(
+    observations: try names(o.observation_names, o.observation_count, of: plan.inputs, role: Int32(EFF_ROLE_OBSERVATION), "observation"),
+    joints: try names(o.joint_names, o.joint_count, of: plan.outputs, role: Int32(EFF_ROLE_ACTION), "joint"), rate: o.rate)
+  out.context = o.context
+  out.library = Int(eff_version())
+  if let call = o.on_event {
+    let user = o.user
+    out.onEvent = { event in
+      var told = cEvent(event, MemoryLayout<eff_bridge_event>.size)
+      call(user, &told)
+    }
+  }
+  return out
+}
+
+private func cEvent(_ event: Bridge.Event, _ size: Int) -> eff_bridge_event {
+  eff_bridge_event(
+    struct_size: size, kind: event.kind.rawValue, reason: event.reason.rawValue, session: event.session, episode: event.episode, seq: event.seq,
+    simulation_ns: event.simulation, rows: UInt64(event.rows), tick_ns: event.tick, run_ns: event.run)
+}
+
+private func tensors(_ ports: [PlanPort]) -> [Target.Tensor] {
+  ports.map { Target.Tensor(name: $0.name, role: Target.Role(rawValue: $0.role) ?? .aux, dtype: $0.type.rawValue, shape: $0.shape, size: $0.size) }
+}
+
+/// Tells policies apart: their ops, and the weights as they are packed for this processor. - Complexity: O(bytes of weights)
+private func hash(_ plan: Plan) -> UInt64 {
+  var state = fnv1a([])
+  for label in plan.labels { state = fnv1a(Array(label.utf8), from: state) }
+  for at in stride(from: 0, to: plan.weights.size & ~7, by: 8) {
+    state = (state ^ plan.weights.start.load(fromByteOffset: at, as: UInt64.self)) &* 0x0000_0100_0000_01B3
+  }
+  return state == 0 ? 1 : state
+}
+
+@c @implementation
+public func eff_bridge_create(
+  _ session: OpaquePointer?, _ options_or_null: UnsafePointer<eff_bridge_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> eff_status {
+  report { () throws(Failure) in
+    guard let out else { throw Failure(.argument, "out is NULL") }
+    out.pointee = nil
+    guard let s = CABI.session(session) else { throw Failure(.argument, "session is NULL or not a live eff_session") }
+    let plan = s.pointee.owner.takeUnretainedValue().policy.plan
+    let target = Target(
+      inputs: tensors(plan.inputs), outputs: tensors(plan.outputs), maxRows: s.pointee.maxRows, policyHash: hash(plan),
+      input: { sessionInput(s, $0) }, output: { UnsafeRawPointer(sessionOutput(s, $0)) },
+      run: { sessionRun(s, $0) }, reset: { sessionReset(s, Int64($0)) })
+    let bridge = try Bridge(target, try read(options_or_null, plan))
+    let h = UnsafeMutablePointer<BridgeHandle>.allocate(capacity: 1)
+    h.initialize(to: BridgeHandle(magic: BridgeHandle.magic, bridge: Unmanaged.passRetained(bridge), endpoint: CText(bridge.endpoint)))
+    out.pointee = OpaquePointer(h)
+  }
+}
+
+@c @implementation
+public func eff_bridge_endpoint(_ bridge: OpaquePointer?) -> UnsafePointer<CChar>? {
+  bridgeHandle(bridge).map { UnsafePointer($0.pointee.endpoint.start) }
+}
+
+@c @implementation
+public func eff_bridge_poll(_ bridge: OpaquePointer?, _ timeout_ms: Int32, _ event_or_null: UnsafeMutablePointer<eff_bridge_event>?) -> eff_status {
+  report { () throws(Failure) in
+    let size = event_or_null?.pointee.struct_size ?? MemoryLayout<eff_bridge_event>.size
+    guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else {
+      throw Failure(.argument, "event.struct_size is \(size); set it to sizeof(eff_bridge_event)")
+    }
+    let event = try CABI.bridge(bridge).poll(timeout: Int(timeout_ms))
+    if let event_or_null { write(cEvent(event, size), event_or_null, size) }
+  }
+}
+
+@c @implementation
+public func eff_bridge_start(_ bridge: OpaquePointer?) -> eff_status {
+  report { () throws(Failure) in try CABI.bridge(bridge).start() }
+}
+
+@c @implementation
+public func eff_bridge_stop(_ bridge: OpaquePointer?) -> eff_status {
+  report { () throws(Failure) in try CABI.bridge(bridge).stop() }
+}
+
+@c @implementation
+public func eff_bridge_read_stats(_ bridge: OpaquePointer?, _ out: UnsafeMutablePointer<eff_bridge_stats>?) -> eff_status {
+  report { () throws(Failure) in
+    let bridge = try CABI.bridge(bridge)
+    guard let out else { throw Failure(.argument, "out is NULL") }
+    let size = UnsafeRawPointer(out).load(as: Int.self)
+    guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else { throw Failure(.argument, "out.struct_size is \(size); set it to sizeof(eff_bridge_stats)") }
+    var stats = eff_bridge_stats()
+    stats.struct_size = size
+    (stats.session, stats.episode) = bridge.stats.identity
+    withUnsafeMutableBytes(of: &stats) { raw in
+      // the counters fill the struct after its size and ids
+      let first = raw.count - 8 * Stats.count
+      for i in 0..<Stats.count { raw.storeBytes(of: bridge.stats.load(i), toByteOffset: first + 8 * i, as: UInt64.self) }
+    }
+    write(stats, out, size)
+  }
+}
+
+@c @implementation
+public func eff_bridge_reason_name(_ reason: Int32) -> UnsafePointer<CChar>? {
+  let name: StaticString = Reason(rawValue: reason)?.name ?? "unknown"
+  return UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
+}
+
+@c @implementation
+public func eff_bridge_destroy(_ bridge: OpaquePointer?) {
+  guard let h = bridgeHandle(bridge), !h.pointee.bridge.takeUnretainedValue().isOwnThread else { return }
+  h.pointee.magic = 0
+  h.pointee.bridge.release()
+  h.deinitialize(count: 1)
+  h.deallocate()
+}
+#endif

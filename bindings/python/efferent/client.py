@@ -1,0 +1,190 @@
+"""The plant's end of a bridge: connects, resets and steps. Needs neither libefferent nor an environment."""
+import contextlib
+import time
+
+import numpy as np
+import zmq
+
+from . import wire
+from .errors import FormatError, ShapeError
+from .wire import BridgeError, BridgeLost, BridgeTimeout
+
+
+class Client:
+    """A connected plant of `rows` rows. It keeps asking for `connect_timeout` seconds while nobody listens or another plant is connected.
+
+        with Client("tcp://127.0.0.1:5555") as client:
+            client.reset()
+            action = client.step({"obs": observation})["action"]
+
+    `expect` holds what the policy must have, as in HELLO: inputs and outputs as lists of {name, dtype, shape}, observations and joints
+    as lists of names, policy as a hash. One thread at a time.
+    """
+
+    def __init__(self, endpoint, rows=1, *, timeout=2.0, connect_timeout=10.0, aux=False, expect=None, context=None):
+        self.endpoint, self.rows, self.timeout, self.connect_timeout = endpoint, rows, timeout, connect_timeout
+        self._hello = wire.hello(rows, aux, **(expect or {}))
+        self._context = context or zmq.Context.instance()
+        self._socket = None
+        self.welcome = None
+        self.connect()
+
+    # ---- the bridge session ----
+
+    def connect(self, timeout=None):
+        """Begins a new bridge session: a new id, recurrent state cleared, episode 0."""
+        timeout = self.connect_timeout if timeout is None else timeout
+        deadline = time.monotonic() + timeout
+        while True:
+            self._open()
+            wait = max(min(self.timeout, deadline - time.monotonic()), 0.001)
+            try:
+                data, header = self._ask(wire.frame(wire.HELLO, self._hello, seq=1, monotonic_ns=time.monotonic_ns()), wire.WELCOME, wait)
+                break
+            except BridgeTimeout:
+                if time.monotonic() >= deadline:
+                    self._drop()
+                    raise BridgeTimeout(f"{self.endpoint}: nobody answered HELLO for {timeout:g} s") from None
+            except BridgeError as e:
+                # lost: an answer to a plant that this socket was before
+                if e.reason not in ("busy", "session") or time.monotonic() + 0.05 >= deadline:
+                    self._drop()
+                    raise
+                time.sleep(0.05)
+        self.welcome = welcome = wire.Welcome(data[wire.HEADER.size:])
+        if welcome.rows != self.rows or header.session != welcome.session:
+            raise FormatError(f"WELCOME: {welcome.rows} rows of session {welcome.session}, expected {self.rows} of {header.session}")
+        self._episode = 0
+        self._frame = bytearray(welcome.step_size)
+        self._inputs = {f.name: (f, f.view(self._frame, self.rows)) for f in welcome.inputs}
+
+    @property
+    def inputs(self):
+        """What a step sends, as `wire.Field`s with .name .dtype .shape (of one row)."""
+        return self.welcome.inputs
+
+    @property
+    def outputs(self):
+        """What a step returns."""
+        return self.welcome.outputs
+
+    @property
+    def session(self):
+        """Id of the bridge session."""
+        return self.welcome.session
+
+    @property
+    def connected(self):
+        return self._socket is not None
+
+    # ---- the loop ----
+
+    def reset(self, rows=None):
+        """Begins an episode: clears the recurrent state of all rows, or of those that are true in `rows`."""
+        body = b""
+        if rows is not None:
+            mask = np.asarray(rows, bool)
+            if mask.shape != (self.rows,):
+                raise ShapeError(f"rows: found a mask of shape {list(mask.shape)}, expected [{self.rows}]")
+            body = mask.tobytes()
+        self._seq += 1
+        frame = wire.frame(wire.RESET, body, session=self.session, episode=self._episode + 1, schema=self.welcome.schema, seq=self._seq,
+                           monotonic_ns=time.monotonic_ns())
+        self._ask(frame, wire.ACK, self.timeout)
+        self._episode += 1
+
+    def step(self, arrays, *, simulation_time=0.0, ttl=0.0):
+        """Sends every input, `{name: [rows, ...]}`, and returns the outputs as `{name: [rows, ...]}`.
+
+        `simulation_time` is the plant's own clock in seconds. `ttl` is the age in seconds at which the library refuses the frame; 0: never.
+        """
+        if arrays.keys() != self._inputs.keys():
+            for name in arrays.keys() - self._inputs.keys():
+                raise ShapeError(f"input '{name}': unknown, expected {', '.join(map(repr, self._inputs))}")
+            for name in self._inputs.keys() - arrays.keys():
+                raise ShapeError(f"input '{name}': missing, expected {self._inputs[name][0]}")
+        for name, value in arrays.items():
+            field, view = self._inputs[name]
+            field.fill(view, value)
+        self._seq += 1
+        wire.HEADER.pack_into(self._frame, 0, wire.MAGIC, wire.VERSION, wire.STEP, 0, self.session, self._episode, self.welcome.schema, self._seq, 0,
+                              time.monotonic_ns(), int(simulation_time * 1e9), int(ttl * 1e6), 0)
+        data, _ = self._ask(wire.seal(self._frame), wire.ACT, self.timeout)
+        if len(data) != self.welcome.act_size:
+            raise FormatError(f"ACT of {len(data)} bytes, expected {self.welcome.act_size}")
+        return {f.name: f.view(data, self.rows).copy() for f in self.outputs}
+
+    # ---- the end ----
+
+    def close(self):
+        """Says BYE and closes the socket; never waits longer than 0.1 s."""
+        if self._socket is None:
+            return
+        if self.welcome is not None:
+            self._seq += 1
+            with contextlib.suppress(zmq.ZMQError):
+                self._socket.send(wire.frame(wire.BYE, session=self.session, schema=self.welcome.schema, episode=self._episode, seq=self._seq,
+                                             monotonic_ns=time.monotonic_ns()), zmq.DONTWAIT)
+                self._socket.linger = 100
+        self._drop()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def __del__(self):
+        if getattr(self, "_socket", None) is not None:
+            self.close()
+
+    # ---- the socket ----
+
+    def _open(self):
+        """A fresh socket: what the old one still had queued is gone, and the library sees its connection end."""
+        self._drop()
+        self.welcome = None
+        self._socket = socket = self._context.socket(zmq.DEALER)
+        socket.linger = 0
+        socket.sndhwm = socket.rcvhwm = 16
+        socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 500
+        socket.ipv6 = "[" in self.endpoint
+        socket.sndtimeo = max(int(self.timeout * 1000), 1)
+        try:
+            socket.connect(self.endpoint)
+        except zmq.ZMQError as e:
+            self._drop()
+            raise BridgeError(f"endpoint '{self.endpoint}': {e.strerror}") from None
+        self._seq = 1
+
+    def _drop(self):
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _ask(self, frame, wanted, timeout):
+        """Sends a frame and returns the one that answers it, as (bytes, header)."""
+        socket = self._socket
+        if socket is None:
+            raise BridgeLost(f"{self.endpoint}: not connected")
+        deadline = time.monotonic() + timeout
+        remaining = timeout
+        try:
+            socket.send(frame, copy=True)
+            while True:
+                socket.rcvtimeo = max(int(remaining * 1000), 1)
+                data = socket.recv()
+                header = wire.read_header(data)
+                if header.type == wire.BYE and self.welcome is not None and header.session == self.session:
+                    raise BridgeLost(f"{self.endpoint}: the library said goodbye")
+                # anything else is PING, or the late answer to a request that was given up
+                if header.ref_seq == self._seq and header.type in (wanted, wire.ERR):
+                    break
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    raise zmq.Again
+        except zmq.Again:
+            raise BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s") from None
+        if header.type == wire.ERR:
+            raise wire.refusal(data)
+        return data, header
