@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import gymnasium
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from efferent import Plant
+from efferent import Plant, Policy
 
 here = Path(__file__).resolve().parent
 sys.path.insert(0, str(here / "policies"))
@@ -61,7 +62,7 @@ def compare(file, recording):
     (name, observations), = recording.observations.items()
     worst = 0.0
     for x, y in zip(observations, recording.actions):
-        expected = session.run(None, {name: x.reshape(len(x), -1)})[0]
+        expected = session.run(None, {name: x.reshape(len(x), -1).astype(np.float32)})[0]
         worst = max(worst, float(np.max(np.abs(y - expected) / (1 + np.abs(expected)))))
     return worst
 
@@ -73,11 +74,7 @@ def microseconds(values):
 
 def in_process(file, recording):
     """Seconds of each step of a session in this process, on the recorded observations; and whether the actions are the same bits."""
-    import time
-
-    import efferent
-
-    session = efferent.Policy(file).session()
+    session = Policy(file).session()
     (observations,) = recording.observations.values()
     times = np.empty(len(observations))
     same = True
