@@ -120,8 +120,17 @@ static void recurrent(const char *title, int cell, int64_t input, int64_t hidden
   compare(title, all);
 }
 
-// convolutions in a row, against the time their multiplications take at the FMA peak of this run
-static void convolutions(const char *title, std::vector<eff_conv> layers, double peak) {
+// `flops` of fused multiply-adds that wait for nothing
+__attribute__((noinline)) static void multiply(double flops) {
+  __m256 a[12], m = _mm256_set1_ps(0.999f), c = _mm256_set1_ps(0.001f);
+  for (auto &v : a) v = c;
+  for (int64_t n = (int64_t)(flops / (16 * 12)); n > 0; n--)
+    for (auto &v : a) v = _mm256_fmadd_ps(v, m, c);
+  for (auto &v : a) sink = v[0];
+}
+
+// convolutions in a row, against the time their multiplications take
+static void convolutions(const char *title, std::vector<eff_conv> layers) {
   int level = eff_isa_best();
   double flops = 0;
   std::vector<eff_op> ops;
@@ -145,10 +154,8 @@ static void convolutions(const char *title, std::vector<eff_conv> layers, double
     ops.push_back(op);
     x = y;
   }
-  std::vector<contender> all = {{"f32", [&] { eff_ops_run(ops.data(), (int64_t)ops.size(), 1); }, {}}};
+  std::vector<contender> all = {{"floor", [&] { multiply(flops); }, {}}, {"f32", [&] { eff_ops_run(ops.data(), (int64_t)ops.size(), 1); }, {}}};
   compare(title, all, 101);
-  double us = median(all[0].us);
-  printf("%-28s  floor %.3f, ratio %.2f, %.1f GFLOP/s\n", "", flops / peak / 1e3, us / (flops / peak / 1e3), flops / us / 1e3);
 }
 static eff_conv conv2(int64_t ic, int64_t oc, int64_t size, int64_t kernel, int64_t stride, int64_t pad, int64_t groups = 1) {
   eff_conv c = {};
@@ -174,7 +181,7 @@ static void batch(const char *title, const std::vector<int> &dims, int64_t rows)
     y.push_back(Eigen::MatrixXf::Zero(dims[i + 1], rows));
     flops += 2.0 * dims[i] * dims[i + 1] * (double)rows;
   }
-  std::vector<contender> all = {{"f32", [&] { best.run(); }, {}}, {"eigen", [&] {
+  std::vector<contender> all = {{"floor", [&] { multiply(flops); }, {}}, {"f32", [&] { best.run(); }, {}}, {"eigen", [&] {
     for (size_t i = 0; i < w.size(); i++) {
       y[i].noalias() = w[i] * (i ? y[i - 1] : x);
       y[i].colwise() += b[i].col(0);
@@ -182,21 +189,6 @@ static void batch(const char *title, const std::vector<int> &dims, int64_t rows)
     }
   }, {}}};
   compare(title, all, 101);
-  printf("%-28s  %.1f GFLOP/s\n", "", flops / median(all[0].us) / 1e3);
-}
-
-static double fma_peak() {
-  __m256 a[12], m = _mm256_set1_ps(0.999f), c = _mm256_set1_ps(0.001f);
-  for (auto &v : a) v = c;
-  double best = 0;
-  for (int r = 0; r < 200; r++) {
-    double t = now_us();
-    for (int i = 0; i < 4000; i++)
-      for (auto &v : a) v = _mm256_fmadd_ps(v, m, c);
-    best = std::max(best, 4000.0 * 12 * 16 / (now_us() - t) / 1e3);
-  }
-  for (auto &v : a) sink = v[0];
-  return best;
 }
 
 int main(int argc, char **argv) {
@@ -205,7 +197,12 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++) if (!strcmp(argv[i], name)) return true;
     return false;
   };
-  double peak = fma_peak();
+  double peak = 0;
+  for (int i = 0; i < 50; i++) {
+    double t = now_us();
+    multiply(1e7);
+    peak = std::max(peak, 1e7 / (now_us() - t) / 1e3);
+  }
   printf("level %s, FMA peak %.0f GFLOP/s, microseconds (ratio to the first)\n", eff_isa_name(eff_isa_best()), peak);
   if (wanted("mlp")) {
     net<eigen_tanh, 8, 64, 64, 2>("a 8-64-64-2 tanh", EFF_FN_TANH);
@@ -218,14 +215,14 @@ int main(int argc, char **argv) {
     recurrent("f GRU 64-128", EFF_RNN_GRU, 64, 128);
   }
   if (wanted("conv")) {
-    convolutions("g Nature DQN, 3 conv", {conv2(4, 32, 84, 8, 4, 0), conv2(32, 64, 20, 4, 2, 0), conv2(64, 64, 9, 3, 1, 0)}, peak);
-    convolutions("  conv 1", {conv2(4, 32, 84, 8, 4, 0)}, peak);
-    convolutions("  conv 2", {conv2(32, 64, 20, 4, 2, 0)}, peak);
-    convolutions("  conv 3", {conv2(64, 64, 9, 3, 1, 0)}, peak);
-    convolutions("3x3 padded, 64 of 28x28", {conv2(64, 64, 28, 3, 1, 1)}, peak);
-    convolutions("1x1, 128 of 14x14", {conv2(128, 128, 14, 1, 1, 0)}, peak);
-    convolutions("depthwise 3x3, 64 of 28x28", {conv2(64, 64, 28, 3, 1, 1, 64)}, peak);
-    convolutions("1-D, 256 of 16, kernel 5", {conv1(256, 256, 16, 5, 2)}, peak);
+    convolutions("g Nature DQN, 3 conv", {conv2(4, 32, 84, 8, 4, 0), conv2(32, 64, 20, 4, 2, 0), conv2(64, 64, 9, 3, 1, 0)});
+    convolutions("  conv 1", {conv2(4, 32, 84, 8, 4, 0)});
+    convolutions("  conv 2", {conv2(32, 64, 20, 4, 2, 0)});
+    convolutions("  conv 3", {conv2(64, 64, 9, 3, 1, 0)});
+    convolutions("3x3 padded, 64 of 28x28", {conv2(64, 64, 28, 3, 1, 1)});
+    convolutions("1x1, 128 of 14x14", {conv2(128, 128, 14, 1, 1, 0)});
+    convolutions("depthwise 3x3, 64 of 28x28", {conv2(64, 64, 28, 3, 1, 1, 64)});
+    convolutions("1-D, 256 of 16, kernel 5", {conv1(256, 256, 16, 5, 2)});
   }
   if (wanted("batch")) {
     for (int64_t rows : {2, 4, 8, 16, 64, 256}) batch(("c, batch " + std::to_string(rows)).c_str(), {48, 512, 256, 128, 12}, rows);
