@@ -77,6 +77,24 @@ void conv_pack(const eff_conv *c, const float *w, const float *bias, void *packe
     }
 }
 
+// 4 channels of 4 (of 2) pixels, `from` apart in pixels, `to` apart in channels
+EFF_INLINE void transpose4(const float *x, int64_t from, float *y, int64_t to) {
+  v4 a = v4_load(x), b = v4_load(x + from), c = v4_load(x + 2 * from), d = v4_load(x + 3 * from);
+  v4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  v4 AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  v4_store(y, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+  v4_store(y + to, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+  v4_store(y + 2 * to, __builtin_shufflevector(AB, CD, 0, 1, 4, 5));
+  v4_store(y + 3 * to, __builtin_shufflevector(AB, CD, 2, 3, 6, 7));
+}
+EFF_INLINE void transpose2(const float *x, int64_t from, float *y, int64_t to) {
+  v4 a = v4_load(x), b = v4_load(x + from), low = __builtin_shufflevector(a, b, 0, 4, 1, 5), high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  __builtin_memcpy(y, &low, 8);
+  __builtin_memcpy(y + to, (const char *)&low + 8, 8);
+  __builtin_memcpy(y + 2 * to, &high, 8);
+  __builtin_memcpy(y + 3 * to, (const char *)&high + 8, 8);
+}
+
 // y[channel * pixels + r] for R pixels; `channels` of the NB vectors are real
 template <int R, int NB>
 static __attribute__((noinline)) void conv_tile(const float *const *x, const int32_t *offset, int64_t k, const float *w, float *y, int64_t pixels, int64_t channels) {
@@ -99,8 +117,16 @@ static __attribute__((noinline)) void conv_tile(const float *const *x, const int
   float t[R][NB * W];
   EFF_UNROLL for (int r = 0; r < R; r++)
     EFF_UNROLL for (int v = 0; v < NB; v++) vstore(t[r] + v * W, acc[r][v]);
-  EFF_ROLL for (int64_t j = 0; j < channels; j++, y += pixels)
-    EFF_UNROLL for (int r = 0; r < R; r++) y[r] = t[r][j];
+  int64_t j = 0;
+  for (; j + 4 <= channels; j += 4) {
+    float *to = y + j * pixels;
+    if constexpr (R >= 4) transpose4(t[0] + j, NB * W, to, pixels);
+    if constexpr (R == 2 || R == 6) transpose2(t[R - 2] + j, NB * W, to + R - 2, pixels);
+    if constexpr (R == 3) transpose2(t[0] + j, NB * W, to, pixels);
+    if constexpr (R % 2) EFF_UNROLL for (int q = 0; q < 4; q++) to[q * pixels + R - 1] = t[R - 1][j + q];
+  }
+  for (; j < channels; j++)
+    EFF_UNROLL for (int r = 0; r < R; r++) y[j * pixels + r] = t[r][j];
 }
 template <int NB>
 static void conv_tiles(int count, const float *const *x, const int32_t *offset, int64_t k, const float *w, float *y, int64_t pixels, int64_t channels) {
@@ -135,6 +161,12 @@ struct pixel_walk {
     }
     return p;
   }
+  const float *next_row() {
+    const float *p = row;
+    row += step[1];
+    if (++at[1] == out[1]) at[1] = 0, row += step[0] - out[1] * step[1];
+    return p;
+  }
 };
 
 static void conv_group(const eff_conv *c, const conv_shape *s, const float *x, const int32_t *offset, const char *panel, float *y) {
@@ -154,34 +186,44 @@ static void conv_group(const eff_conv *c, const conv_shape *s, const float *x, c
   }
 }
 
-// one channel: N vectors of neighbouring pixels of one output row
-template <int N> EFF_INLINE void depthwise_run(const float *x, int64_t stride, const int32_t *offset, int64_t k, const float *w, float *y, int64_t n) {
+// one channel: N vectors of neighbouring pixels of one output row, the last of which ends with the row (and so may overlap the
+// one before it); `some` < W where the row is shorter than a vector
+template <int N, bool Unit> EFF_INLINE void depthwise_run(const float *x, int64_t stride, const int32_t *offset, int64_t k, const float *w, float *y, int64_t last, int64_t some) {
   vf acc[N];
   EFF_UNROLL for (int v = 0; v < N; v++) acc[v] = vset(w[0]);
-  for (int64_t i = 0; i < k; i++) {
+  EFF_ROLL for (int64_t i = 0; i < k; i++) {
     vf a = vset(w[1 + i]);
     const float *p = x + offset[i];
     EFF_UNROLL for (int v = 0; v < N; v++) {
+      const float *q = p + (v == N - 1 ? last : v * W) * (Unit ? 1 : stride);
       vf b;
-      if (stride == 1) b = n >= (v + 1) * W ? vload(p + v * W) : vload_tail(p + v * W, n - v * W);
-      else for (int l = 0; l < W; l++) b[l] = v * W + l < n ? p[(v * W + l) * stride] : 0;
+      if (Unit) b = some < W ? vload_tail(q, some) : vload(q);
+      else for (int l = 0; l < W; l++) b[l] = l < some ? q[l * stride] : 0;
       acc[v] = vfma(a, b, acc[v]);
     }
   }
-  EFF_UNROLL for (int v = 0; v < N; v++)
-    if (n >= (v + 1) * W) vstore(y + v * W, acc[v]);
-    else vstore_tail(y + v * W, acc[v], n - v * W);
+  EFF_UNROLL for (int v = 0; v < N; v++) {
+    float *to = y + (v == N - 1 ? last : v * W);
+    if (some < W) vstore_tail(to, acc[v], some); else vstore(to, acc[v]);
+  }
 }
+template <bool Unit>
 static void depthwise(const eff_conv *c, const conv_shape *s, const float *x, const int32_t *offset, const char *panel, float *y) {
-  int64_t width = c->out[c->spatial - 1], stride = c->stride[c->spatial - 1];
-  for (int64_t o = 0; o < s->oc; o++, panel += lines((1 + s->k) * 4)) {
+  int64_t width = c->out[c->spatial - 1], stride = c->stride[c->spatial - 1], k = s->k;
+  for (int64_t o = 0; o < s->oc; o++, panel += lines((1 + k) * 4)) {
     pixel_walk walk(c, s, x);
+    const float *w = (const float *)panel;
     for (int64_t row = 0; row < s->pixels; row += width, y += width) {
-      const float *p = walk.row;
-      for (int64_t i = 0; i < width; i++) walk.next();
+      const float *p = walk.next_row();
       int64_t i = 0;
-      for (; i + 4 * W <= width; i += 4 * W) depthwise_run<4>(p + i * stride, stride, offset, s->k, (const float *)panel, y + i, 4 * W);
-      for (; i < width; i += W) depthwise_run<1>(p + i * stride, stride, offset, s->k, (const float *)panel, y + i, width - i);
+      for (; i + 4 * W < width; i += 4 * W) depthwise_run<4, Unit>(p + i * stride, stride, offset, k, w, y + i, 3 * W, W);
+      const float *q = p + i * stride;
+      float *to = y + i;
+      int64_t left = width - i;  // 1 to 4 W
+      if (left > 3 * W) depthwise_run<4, Unit>(q, stride, offset, k, w, to, left - W, W);
+      else if (left > 2 * W) depthwise_run<3, Unit>(q, stride, offset, k, w, to, left - W, W);
+      else if (left > W) depthwise_run<2, Unit>(q, stride, offset, k, w, to, left - W, W);
+      else depthwise_run<1, Unit>(q, stride, offset, k, w, to, 0, left);
     }
   }
 }
@@ -218,7 +260,8 @@ void conv(const eff_op *op, int64_t rows) {
       for (int64_t g = 0; g < c->groups; g++) {
         const char *panels = packed + lines(s.k * 4) + g * group;
         const float *from = image + g * s.ic * s.plane;
-        if (s.depthwise) depthwise(c, &s, from, (const int32_t *)packed, panels, y + g * s.oc * s.pixels);
+        if (s.depthwise && c->stride[c->spatial - 1] == 1) depthwise<true>(c, &s, from, (const int32_t *)packed, panels, y + g * s.oc * s.pixels);
+        else if (s.depthwise) depthwise<false>(c, &s, from, (const int32_t *)packed, panels, y + g * s.oc * s.pixels);
         else conv_group(c, &s, from, (const int32_t *)packed, panels, y + g * s.oc * s.pixels);
       }
       if (c->act) activate(y, y, c->out_channels * s.pixels, c->act, (float)c->alpha, (float)c->beta);

@@ -8,6 +8,10 @@ typedef float vf_unaligned __attribute__((vector_size(4 * EFF_W), aligned(4), ma
 
 EFF_INLINE vf vload(const float *p) { return *(const vf_unaligned *)p; }
 EFF_INLINE void vstore(float *p, vf v) { *(vf_unaligned *)p = v; }
+typedef float v4 __attribute__((vector_size(16)));
+typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+EFF_INLINE v4 v4_load(const float *p) { return *(const v4_unaligned *)p; }
+EFF_INLINE void v4_store(float *p, v4 v) { *(v4_unaligned *)p = v; }
 EFF_INLINE vf vsel(vi mask, vf a, vf b) { return mask ? a : b; }
 // the second operand wins where either is NaN, as minps does
 EFF_INLINE vf vmin(vf a, vf b) { return a < b ? a : b; }
