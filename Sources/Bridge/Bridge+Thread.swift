@@ -78,7 +78,7 @@ final class ThreadState {
 }
 
 extension Bridge {
-  /// Starts a thread of the bridge's own that polls until `stop`. Throws `.state` where it runs already, `.memory` where there is none.
+  /// Starts a thread of the bridge's own that polls, and holds a reference, until `stop`. Throws `.state` where it runs already, `.memory` where there is none.
   public func start() throws(Failure) { try thread.start(Unmanaged.passUnretained(self).toOpaque()) }
 
   /// Ends that thread. Throws `.state` on that thread itself, or what had ended it before.
@@ -87,8 +87,12 @@ extension Bridge {
     if let failure = thread.stop() { throw failure }
   }
 
-  /// Whether this is the bridge's own thread.
-  public var isOwnThread: Bool { thread.isCurrent }
+  /// Ends the thread for good, so that the last reference can go; false on that thread itself, where it cannot.
+  public func close() -> Bool {
+    if thread.isCurrent { return false }
+    thread.stop()
+    return true
+  }
 
   fileprivate func serve() { thread.serve(self) }
 }

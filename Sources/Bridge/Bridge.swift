@@ -118,7 +118,6 @@ public final class Bridge {
   }
 
   deinit {
-    thread.stop()
     sendBye()
     zmq_close(socket)
     if let ownContext { zmq_ctx_term(ownContext) }

@@ -171,7 +171,7 @@ public func eff_bridge_reason_name(_ reason: Int32) -> UnsafePointer<CChar>? {
 
 @c @implementation
 public func eff_bridge_destroy(_ bridge: OpaquePointer?) {
-  guard let h = bridgeHandle(bridge), !h.pointee.bridge.takeUnretainedValue().isOwnThread else { return }
+  guard let h = bridgeHandle(bridge), h.pointee.bridge.takeUnretainedValue().close() else { return }
   h.pointee.magic = 0
   h.pointee.bridge.release()
   h.deinitialize(count: 1)

@@ -13,9 +13,12 @@ func report(_ body: () throws(Failure) -> Void) -> eff_status {
   }
 }
 
+/// This thread's last message. The only user of eff_message: every object file that used it would get its own.
+func message() -> UnsafeMutablePointer<CChar> { eff_message()! }
+
 /// Stores a message for `eff_last_error`, cut at a character boundary to fit.
 func setMessage(_ text: String) {
-  let buffer = eff_message()!
+  let buffer = message()
   var count = 0
   let limit = Int(EFF_MESSAGE_SIZE) - 1
   for byte in text.utf8 {

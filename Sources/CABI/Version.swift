@@ -26,7 +26,7 @@ public func eff_status_name(_ status: eff_status) -> UnsafePointer<CChar>? {
 }
 
 @c @implementation
-public func eff_last_error() -> UnsafePointer<CChar>? { UnsafePointer(eff_message()) }
+public func eff_last_error() -> UnsafePointer<CChar>? { UnsafePointer(message()) }
 
 @c @implementation
 public func eff_set_log(

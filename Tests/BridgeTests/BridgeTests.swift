@@ -161,6 +161,16 @@ func aPlantWhoseConnectionIsGoneIsReplacedAtOnce(endpoint: String) throws {
   #expect(bridge.stats.load(.hellos) == 20)
 }
 
+@Test func aClosedBridgeGivesItsEndpointBackThoughItsThreadRan() throws {
+  var options = Bridge.Options()
+  options.endpoint = "ipc://@efferent-again-\(eff_now_ns())"
+  for _ in 0..<3 {
+    let bridge = try Bridge(Fake().target, options)
+    try bridge.start()
+    #expect(bridge.close())
+  }
+}
+
 @Test func aBridgeThatIsClosedSaysByeAndNeverWaits() throws {
   for endpoint in ["tcp://127.0.0.1:*", "ipc:///tmp/efferent-test-\(eff_now_ns())"] {
     let rig = try Rig(endpoint: endpoint)

@@ -183,9 +183,11 @@ class Field(NamedTuple):
         return np.ndarray((rows, *self.shape), self.type, frame, self.offset)
 
     def fill(self, view, value):
-        """Writes `value` into a view: floats may be narrowed, integers become floats, but nothing becomes an integer that is none."""
+        """Writes `value` into a view; dimensions of 1 may be missing. Floats may be narrowed, integers become floats, but no float becomes an integer."""
         value = np.asarray(value)
-        if value.shape != view.shape:
+        if [d for d in value.shape if d != 1] == [d for d in view.shape if d != 1]:
+            value = value.reshape(view.shape)
+        else:
             raise ShapeError(f"input '{self.name}': found {value.dtype} {list(value.shape)}, expected {self.dtype} {list(view.shape)}")
         if self.dtype == "bf16" and value.dtype != np.uint16:
             bits = value.astype(np.float32).view(np.uint32)
