@@ -12,7 +12,7 @@ extension Builder {
   }
 
   /// Builds a subgraph with `inputs` bound to its input names; returns its outputs.
-  private mutating func inline(_ g: OnnxGraph, _ inputs: [Int], _ n: Node) throws(Failure) -> [Int] {
+  mutating func inline(_ g: OnnxGraph, _ inputs: [Int], _ n: Node) throws(Failure) -> [Int] {
     guard scopes.count < 32 else { throw n.fail(.unsupported, "subgraphs are nested more than 32 deep") }
     scopes.append([:])
     try declare(g.initializers)

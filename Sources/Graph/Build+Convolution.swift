@@ -60,7 +60,7 @@ extension Builder {
     return rank
   }
 
-  private mutating func convParams(_ n: Node, _ x: Int, _ w: Int, _ win: Window, out: [Int], channels: Int, groups: Int) -> eff_conv {
+  func convParams(_ n: Node, _ x: Int, _ w: Int, _ win: Window, out: [Int], channels: Int, groups: Int) -> eff_conv {
     var p = eff_conv()
     p.batch = Int64(shape(x)[0])
     p.in_channels = Int64(shape(x)[1])
@@ -76,14 +76,13 @@ extension Builder {
     return p
   }
 
-  mutating func buildConv(_ n: Node) throws(Failure) -> Int {
-    let x = try n.input(0)
-    let w = try n.input(1)
+  /// Parameters, output shape and work of a convolution of `x` with `w`; types are the caller's concern.
+  func convolution(_ n: Node, _ x: Int, _ w: Int) throws(Failure) -> (params: eff_conv, shape: [Int], work: Int) {
     let rank = try spatialRank(x, n)
     let groups = try n.int("group", 1)
     let ws = shape(w)
     let xs = shape(x)
-    guard groups > 0, ws.count == rank + 2, xs[1] % groups == 0, ws[0] % groups == 0, ws[1] == xs[1] / groups, type(w) == type(x) else {
+    guard groups > 0, ws.count == rank + 2, xs[1] % groups == 0, ws[0] % groups == 0, ws[1] == xs[1] / groups else {
       throw n.fail(.shape, "weights are \(describe(ws)), expected [out, \(groups > 0 ? xs[1] / groups : 0), ...] for input \(describe(xs)) and \(groups) groups")
     }
     if let k = try n.ints("kernel_shape"), k != Array(ws[2...]) { throw n.fail(.shape, "kernel_shape \(describe(k)) differs from weights \(describe(ws))") }
@@ -94,12 +93,20 @@ extension Builder {
       guard xs[2 + d] + win.begin[d] + win.end[d] >= win.extent(d) else { throw n.fail(.shape, "input \(describe(xs)) is smaller than the kernel") }
       out.append(size)
     }
-    let b = n.optional(2)
-    if let b { guard count(b) == ws[0], type(b) == type(x) else { throw n.fail(.shape, "bias is \(describe(shape(b))), expected [\(ws[0])]") } }
-    let y = try newValue(type(x), [xs[0], ws[0]] + out, n.label)
     let p = convParams(n, x, w, win, out: out, channels: ws[0], groups: groups)
-    var op = GraphOp(kernel: Int(EFF_K_CONV), type: type(x), params: .conv(p), inputs: [x, w, b ?? -1], outputs: [y], label: n.label)
-    op.work = work([xs[0]] + ws + out)
+    return (p, [xs[0], ws[0]] + out, work([xs[0]] + ws + out))
+  }
+
+  mutating func buildConv(_ n: Node) throws(Failure) -> Int {
+    let x = try n.input(0)
+    let w = try n.input(1)
+    let c = try convolution(n, x, w)
+    let b = n.optional(2)
+    guard type(w) == type(x) else { throw n.fail(.shape, "weights have type \(type(w).name), expected \(type(x).name)") }
+    if let b { guard count(b) == shape(w)[0], type(b) == type(x) else { throw n.fail(.shape, "bias is \(describe(shape(b))), expected [\(shape(w)[0])]") } }
+    let y = try newValue(type(x), c.shape, n.label)
+    var op = GraphOp(kernel: Int(EFF_K_CONV), type: type(x), params: .conv(c.params), inputs: [x, w, b ?? -1], outputs: [y], label: n.label)
+    op.work = c.work
     try emit(op)
     return y
   }

@@ -9,8 +9,10 @@ extension Builder {
       let x = try n.input(0)
       let a = try axis(try n.int("axis", 0), rank: shape(x).count, n)
       return [try gather(x, try n.input(1), axis: a, n)]
-    case "GatherElements": return [try buildGatherElements(n)]
-    case "GatherND": return [try buildGatherND(n)]
+    case "GatherElements":
+      let x = try n.input(0)
+      return [try gatherElements(x, try n.input(1), axis: try axis(try n.int("axis", 0), rank: shape(x).count, n), n)]
+    case "GatherND": return [try gatherTuples(try n.input(0), try n.input(1), batch: try n.int("batch_dims", 0), n)]
     case "ScatterElements", "Scatter": return [try buildScatterElements(n)]
     case "ScatterND": return [try buildScatterND(n)]
     case "OneHot": return [try buildOneHot(n)]
@@ -50,7 +52,7 @@ extension Builder {
     return y
   }
 
-  private func elements(_ n: Node, axis: Int, data: [Int], indices: Int, reduction: Int) -> eff_elements {
+  func elements(_ n: Node, axis: Int, data: [Int], indices: Int, reduction: Int) -> eff_elements {
     var p = eff_elements()
     p.rank = Int32(data.count)
     p.axis = Int32(axis)
@@ -70,10 +72,8 @@ extension Builder {
     guard fits, s[axis] > 0 || count(i) == 0 else { throw n.fail(.shape, "indices \(describe(t)) do not fit data \(describe(s))") }
   }
 
-  private mutating func buildGatherElements(_ n: Node) throws(Failure) -> Int {
-    let x = try n.input(0)
-    let i = try n.input(1)
-    let a = try axis(try n.int("axis", 0), rank: shape(x).count, n)
+  /// y[.., i, ..] = x[.., indices[.., i, ..], ..] along `axis`.
+  mutating func gatherElements(_ x: Int, _ i: Int, axis a: Int, _ n: Node) throws(Failure) -> Int {
     try requireElements(x, i, axis: a, n)
     let y = try newValue(type(x), shape(i), n.label)
     let p = elements(n, axis: a, data: shape(x), indices: i, reduction: 0)
@@ -98,10 +98,8 @@ extension Builder {
     return p
   }
 
-  private mutating func buildGatherND(_ n: Node) throws(Failure) -> Int {
-    let x = try n.input(0)
-    let i = try n.input(1)
-    let b = try n.int("batch_dims", 0)
+  /// The slices of `x` that the tuples in the last axis of the indices name.
+  mutating func gatherTuples(_ x: Int, _ i: Int, batch b: Int, _ n: Node) throws(Failure) -> Int {
     let p = try tuples(shape(x), i, batch: b, n)
     let out = Array(shape(i).dropLast()) + Array(shape(x)[(b + Int(p.depth))...])
     let y = try newValue(type(x), out, n.label)
@@ -121,7 +119,7 @@ extension Builder {
   }
 
   /// Copies the data, then scatters into the copy.
-  private mutating func scatter(_ kernel: Int32, _ params: Params, data: Int, _ indices: Int, _ updates: Int, _ n: Node) throws(Failure) -> Int {
+  mutating func scatter(_ kernel: Int32, _ params: Params, data: Int, _ indices: Int, _ updates: Int, _ n: Node) throws(Failure) -> Int {
     guard type(updates) == type(data) else { throw n.fail(.shape, "updates have type \(type(updates).name), expected \(type(data).name)") }
     let first = graph.ops.count
     let y = try copy(data, label: n.label)
@@ -218,7 +216,7 @@ extension Builder {
     return try padConstant(x, begin, end, fill, n)
   }
 
-  private mutating func padConstant(_ x: Int, _ begin: [Int], _ end: [Int], _ fill: Int, _ n: Node) throws(Failure) -> Int {
+  mutating func padConstant(_ x: Int, _ begin: [Int], _ end: [Int], _ fill: Int, _ n: Node) throws(Failure) -> Int {
     guard count(fill) == 1, type(fill) == type(x) else { throw n.fail(.shape, "constant_value must be one \(type(x).name)") }
     let s = shape(x)
     var out: [Int] = []

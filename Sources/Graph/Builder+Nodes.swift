@@ -123,11 +123,18 @@ extension Builder {
     if let out = try buildConvolution(n) { return out }
     if let out = try buildNormalization(n) { return out }
     if let out = try buildRecurrent(n) { return out }
+    if let out = try buildQuantization(n) { return out }
+    if let out = try buildAttention(n) { return out }
+    if let out = try buildSampling(n) { return out }
+    if let out = try buildSelection(n) { return out }
     if let out = try buildControl(n) { return out }
     if let out = try buildRandom(n) { return out }
     return nil
   }
 
   /// Operators outside the standard that exporters are known to write.
-  mutating func buildContributed(_ n: Node) throws(Failure) -> [Int]? { nil }
+  mutating func buildContributed(_ n: Node) throws(Failure) -> [Int]? {
+    if n.onnx.domain == "ai.onnx.preview" && n.op == "FlexAttention" { return [try buildFlexAttention(n)] }
+    return nil
+  }
 }

@@ -163,6 +163,14 @@ public enum Params {
   }
 }
 
+/// Copies numbers into a C array member, which Swift sees as a tuple of Double.
+public func store<T>(_ values: [Double], _ tuple: inout T) {
+  withUnsafeMutableBytes(of: &tuple) { raw in
+    let p = raw.assumingMemoryBound(to: Double.self)
+    for (i, v) in values.enumerated() where i < p.count { p[i] = v }
+  }
+}
+
 /// Copies numbers into a C array member, which Swift sees as a tuple of Int64.
 public func store<T>(_ values: [Int], _ tuple: inout T) {
   withUnsafeMutableBytes(of: &tuple) { raw in
