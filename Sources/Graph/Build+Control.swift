@@ -29,7 +29,7 @@ extension Builder {
 
   private func truth(_ v: Int, _ n: Node, _ what: String) throws(Failure) -> Bool {
     guard let c = constant(v), c.count == 1 else {
-      throw n.fail(.unsupported, "its \(what) is computed while running; only conditions that are known at load are supported: bind the input that it depends on to a constant")
+      throw n.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running; only conditions that are known at load are supported: bind the input that it depends on to a constant")
     }
     return c.start.load(as: UInt8.self) != 0
   }
@@ -88,7 +88,7 @@ extension Builder {
 
   /// Scan(state..., sequences...) with body (state..., elements...) -> (state..., outputs...)
   private mutating func buildScan(_ n: Node) throws(Failure) -> [Int] {
-    guard n.opset >= 9 else { throw n.fail(.unsupported, "Scan of opset 8 is not supported; export with opset 9 or later") }
+    if n.opset < 9 { return try buildBatchedScan(n) }
     let body = try n.graph("body")
     let sequences = try n.int("num_scan_inputs", 0)
     let states = n.inputs.count - sequences
@@ -130,6 +130,58 @@ extension Builder {
       guard let first = collected[k].first else { throw n.fail(.unsupported, "scans an empty sequence") }
       let parts = outReversed[k] == 1 ? Array(collected[k].reversed()) : collected[k]
       result.append(try stack(parts, axis: try axis(outAxes[k], rank: shape(first).count + 1, n), n))
+    }
+    return result
+  }
+
+  /// Scan of opset 8: Scan(lengths?, state..., sequences...) for each entry of a leading batch axis; time is the second axis.
+  private mutating func buildBatchedScan(_ n: Node) throws(Failure) -> [Int] {
+    let body = try n.graph("body")
+    let sequences = try n.int("num_scan_inputs", 0)
+    let states = n.inputs.count - 1 - sequences
+    let outputs = body.outputs.count - states
+    guard sequences > 0, states >= 0, outputs >= 0 else { throw n.fail(.format, "has \(n.inputs.count) inputs for \(sequences) scan inputs") }
+    let reversed = try n.ints("directions", count: sequences, fallback: 0)
+    let first = shape(try n.input(1 + states))
+    guard first.count >= 2 else { throw n.fail(.shape, "scan input is \(describe(first)), expected [batch, time, ...]") }
+    let (batch, length) = (first[0], first[1])
+    for i in 0..<(states + sequences) {
+      let s = shape(try n.input(1 + i))
+      guard s.count >= (i < states ? 1 : 2), s[0] == batch, i < states || s[1] == length else { throw n.fail(.shape, "input \(1 + i) is \(describe(s)), expected [\(batch), ...] and \(length) steps") }
+    }
+    if let lengths = n.optional(0) {
+      guard try integers(lengths, n, "sequence_lens").allSatisfy({ $0 == length }) else { throw n.fail(.unsupported, "has sequences of different lengths") }
+    }
+    /// one element of the leading axes
+    func element(_ b: inout Builder, _ x: Int, _ places: [Int]) throws(Failure) -> Int {
+      var y = x
+      for p in places { y = b.view(try b.slice(y, axis: 0, start: p, count: 1, label: n.label), Array(b.shape(y).dropFirst())) }
+      return y
+    }
+    var finals = [[Int]](repeating: [], count: states + outputs)
+    for b in 0..<batch {
+      var carried: [Int] = []
+      for i in 0..<states { carried.append(try element(&self, try n.input(1 + i), [b])) }
+      var collected = [[Int]](repeating: [], count: outputs)
+      for t in 0..<length {
+        built += 1
+        guard built <= Self.maximumNodes else { throw n.fail(.unsupported, "unrolls to more than \(Self.maximumNodes) nodes") }
+        var inputs = carried
+        for s in 0..<sequences { inputs.append(try element(&self, try n.input(1 + states + s), [b, reversed[s] == 1 ? length - 1 - t : t])) }
+        let out = try inline(body, inputs, n)
+        carried = Array(out[..<states])
+        for k in 0..<outputs { collected[k].append(out[states + k]) }
+      }
+      for i in 0..<states { finals[i].append(carried[i]) }
+      for k in 0..<outputs {
+        guard !collected[k].isEmpty else { throw n.fail(.unsupported, "scans an empty sequence") }
+        finals[states + k].append(try stack(collected[k], axis: 0, n))
+      }
+    }
+    var result: [Int] = []
+    for parts in finals {
+      guard !parts.isEmpty else { throw n.fail(.unsupported, "scans an empty batch") }
+      result.append(try stack(parts, axis: 0, n))
     }
     return result
   }

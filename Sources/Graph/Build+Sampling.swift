@@ -216,9 +216,10 @@ extension Builder {
     }
     let total = try TensorReader.count(out, n.label)
     guard total > 0 else { throw n.fail(.shape, "unpools to \(describe(out))") }
-    let p = elements(n, axis: 0, data: [total], indices: view(indices, [count(x)]), reduction: Int(EFF_SCATTER_SET))
+    let flat = view(indices, [count(x)])
+    let p = elements(n, axis: 0, data: [total], indices: flat, reduction: Int(EFF_SCATTER_SET))
     let zeros = try filled(0, type(x), [total])
-    return view(try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: zeros, view(indices, [count(x)]), view(x, [count(x)]), n), out)
+    return view(try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: zeros, flat, view(x, [count(x)]), n), out)
   }
 
   /// Sums the columns of sliding blocks into the image that they came from.

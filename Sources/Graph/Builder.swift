@@ -150,7 +150,9 @@ public struct Builder {
 
   /// All numbers of a constant, as doubles.
   mutating func numbers(_ v: Int, _ node: Node, _ what: String) throws(Failure) -> [Double] {
-    guard constant(v) != nil else { throw node.fail(.unsupported, "its \(what) is computed while running; expected a constant") }
+    guard constant(v) != nil else {
+      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running; expected a constant")
+    }
     let wide = try cast(v, to: .f64)
     var out: [Double] = []
     if let c = constant(wide) { for i in 0..<c.count { out.append(c.start.load(fromByteOffset: 8 * i, as: Double.self)) } }

@@ -16,8 +16,7 @@ BFLOAT = onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16)
 class EfferentRep(BackendRep):
     """A model, loaded at each run for the shapes of the inputs that it is given.
 
-    Shapes, axes, sizes and conditions must be known at load. A model that asks for them as inputs is loaded again with these inputs as constants:
-    first integers and booleans, then scalars of any type.
+    Shapes, axes, sizes and conditions must be known at load. A model that takes them as inputs is loaded again with these inputs as constants.
     """
 
     def __init__(self, model):
@@ -39,14 +38,22 @@ class EfferentRep(BackendRep):
     def _load(self, arrays):
         """The policy for these inputs, and the names of those that became constants."""
         data = self._sized(arrays)
-        choices = [set(), {k for k, a in arrays.items() if a.dtype.kind in "iub"}]
-        choices.append(choices[1] | {k for k, a in arrays.items() if a.ndim == 0})
-        for bound in choices:
+        bound = set()
+        while True:
             try:
                 return Policy(data, state={}, constants={k: arrays[k] for k in bound}), bound
             except UnsupportedError as e:
-                if "load" not in str(e) and "constant" not in str(e) or bound == choices[-1]:
+                more = self._asked(str(e), arrays) - bound
+                if not more:
                     raise
+                bound |= more
+
+    def _asked(self, message, arrays):
+        """The inputs that a message asks to bind: the one that it names, or all integers and booleans where it names a result of them."""
+        if "computed while running" not in message:
+            return set()
+        named = {k for k in arrays if f"('{k}')" in message}
+        return named or {k for k, a in arrays.items() if a.dtype.kind in "iub"} or {k for k, a in arrays.items() if a.ndim == 0}
 
     def _sized(self, arrays):
         """The model with the shapes of these inputs in place of symbolic or absent ones."""
