@@ -13,7 +13,8 @@ func report(_ body: () throws(Failure) -> Void) -> eff_status {
   }
 }
 
-/// This thread's last message. The only user of eff_message: every object file that used it would get its own.
+/// This thread's last message. The only user of eff_message, and never inlined: every object file that used it would get its own.
+@inline(never)
 func message() -> UnsafeMutablePointer<CChar> { eff_message()! }
 
 /// Stores a message for `eff_last_error`, cut at a character boundary to fit.

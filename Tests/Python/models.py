@@ -101,7 +101,7 @@ def double():
 def sum_over():
     """`axes` is an input: static only where it is bound to a constant."""
     return model([helper.make_node("ReduceSum", ["obs", "axes"], ["action"], keepdims=1)], [("obs", T.FLOAT, [1, 4, 3]), ("axes", T.INT64, [1])],
-                 [("action", T.FLOAT, None)])
+                 [("action", T.FLOAT, [1, "rows", "columns"])])
 
 
 def constant_output():

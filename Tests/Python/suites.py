@@ -105,7 +105,7 @@ def check_trajectory(model, values, tolerance=1e-4):
         largest = max(largest, compare("action", session.step(observation), expected[i], tolerance, 0.0, f"step {i}: "))
     finals = {f"{k[0]}_out": data[k] for k in data if k.endswith("_final")}
     for name, final in finals.items():
-        largest = max(largest, compare(name, np.array(session.output(name)), final, tolerance, 0.0, "final state: "))
+        largest = max(largest, compare(name, np.array(session.output(name)), final, tolerance, tolerance, "final state: "))
     return largest
 
 
