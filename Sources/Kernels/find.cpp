@@ -1,11 +1,5 @@
 #include "internal.h"
 
-// stand-ins until simd/ defines these
-#define EFF_WEAK extern "C" __attribute__((weak))
-EFF_WEAK int64_t eff_conv_packed_size_simd(const eff_conv *, int32_t) { return 0; }
-EFF_WEAK int64_t eff_conv_scratch_size_simd(const eff_conv *, int32_t) { return 0; }
-EFF_WEAK void eff_conv_pack_simd(const eff_conv *, int32_t, const float *, const float *, void *) {}
-
 // the dense kernel and its packed format must come from the same place: the format is generic where simd/ has no size for it
 static bool dense_is_simd(const eff_dense *d, int32_t level) { return level != EFF_ISA_NAIVE && eff_dense_packed_size_simd(d, level) > 0; }
 
