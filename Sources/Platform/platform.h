@@ -45,6 +45,34 @@ static inline void *eff_map_read(int fd, size_t size) {
   void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
   return p == MAP_FAILED ? NULL : p;
 }
+
+// Replaces the file PATH by SIZE bytes so that at any time either the old or the new content is there: temporary file beside it, fsync,
+// rename, fsync of the folder. Returns 0 or -errno.
+static inline int eff_write_atomically(const char *path, const void *bytes, size_t size) {
+  const size_t length = strlen(path);
+  char *name = (char *)malloc(length + 8);
+  if (!name) return -ENOMEM;
+  memcpy(name, path, length);
+  memcpy(name + length, ".XXXXXX", 8);
+  int fd = mkstemp(name), code = fd < 0 ? -errno : 0;
+  for (size_t done = 0; code == 0 && done < size;) {
+    ssize_t n = write(fd, (const char *)bytes + done, size - done);
+    if (n >= 0) done += (size_t)n;
+    else if (errno != EINTR) code = -errno;
+  }
+  if (code == 0 && fsync(fd) != 0) code = -errno;
+  if (fd >= 0) close(fd);
+  if (code == 0 && rename(name, path) != 0) code = -errno;
+  if (code != 0 && fd >= 0) unlink(name);
+  if (code == 0) {
+    char *slash = strrchr(name, '/');
+    if (slash) slash[slash == name] = 0;
+    int folder = open(slash ? name : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0) fsync(folder), close(folder);
+  }
+  free(name);
+  return code;
+}
 static inline void eff_unmap(void *p, size_t size) { munmap(p, size); }
 static inline void eff_close(int fd) { close(fd); }
 

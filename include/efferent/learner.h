@@ -1,4 +1,195 @@
-/* Efferent: learning on the device. Part of efferent.h; include that. */
+/* Efferent: a policy that keeps learning on the device. Part of efferent.h; include that. The conventions are those of efferent.h.
+ *
+ *   options -> eff_learner -> act -> (your robot) -> update -> act -> ...
+ *
+ * The learner learns from every transition once, as it happens: no replay buffer, no batch (stream-x, arXiv 2410.14606; Intentional
+ * updates, arXiv 2604.19033). Observations, rewards and actions are doubles, since running statistics of a sensor are worth no less;
+ * networks are f32 or f64. Observations are normalized and rewards scaled inside: give raw ones.
+ */
 #ifndef EFFERENT_LEARNER_H
 #define EFFERENT_LEARNER_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct eff_learner eff_learner;
+
+/* What is learned. */
+enum {
+  EFF_LEARNER_AC_CONTINUOUS = 0, /* actor-critic(lambda), independent Gaussians */
+  EFF_LEARNER_AC_DISCRETE = 1,   /* actor-critic(lambda), softmax over choices */
+  EFF_LEARNER_Q = 2,             /* Watkins Q(lambda), epsilon-greedy */
+  EFF_LEARNER_SARSA = 3,         /* SARSA(lambda), epsilon-greedy */
+  EFF_LEARNER_TD = 4             /* TD(lambda): predicts the return of somebody else's behaviour */
+};
+
+/* How a TD error and a trace become a step. */
+enum {
+  EFF_OPTIMIZER_OBGD = 0,          /* overshooting-bounded gradient descent */
+  EFF_OPTIMIZER_ADAPTIVE_OBGD = 1, /* the same over traces scaled by second moments */
+  EFF_OPTIMIZER_INTENTIONAL = 2    /* the step that makes an intended change of the output */
+};
+
+/* Activation of hidden units. */
+enum { EFF_ACTIVATION_LEAKY_RELU = 0, EFF_ACTIVATION_RELU = 1, EFF_ACTIVATION_TANH = 2, EFF_ACTIVATION_ELU = 3, EFF_ACTIVATION_SWISH = 4, EFF_ACTIVATION_IDENTITY = 5 };
+
+/* Fill with eff_learner_options_default() first; then every number means what it says (entropy 0 is no entropy). Set observation_count and
+ * action_count; everything else has the value of the papers. */
+typedef struct eff_learner_options {
+  size_t struct_size;
+  int32_t algorithm, optimizer;        /* EFF_LEARNER_..., EFF_OPTIMIZER_... */
+  int32_t dtype;                       /* networks in EFF_F32 (default) or EFF_F64 */
+  int32_t reference;                   /* 1: reproduce the authors' implementations: truncation ends the return (intentional: truncation clears nothing), the
+                                          return trace leaks into the next episode, the time input starts late, SARSA's action survives a reset */
+  size_t observation_count;            /* numbers of one observation */
+  size_t action_count;                 /* dimensions (continuous) or choices; 0 for TD */
+  const size_t *hidden; size_t hidden_count; /* widths of hidden layers; 0: 128, 128 (continuous, TD) or 32, 32 */
+  int32_t activation;                  /* EFF_ACTIVATION_... */
+  int32_t no_layer_norm, no_observation_norm, no_reward_scaling; /* 1: leave it out */
+  double activation_alpha;             /* 0.01: slope of leaky relu, alpha of elu */
+  double layer_norm_epsilon;           /* 1e-5 */
+  double sparsity;                     /* 0.9: share of a unit's incoming weights that start at 0, rounded up */
+  double gamma, lambda;                /* 0.99, 0.8 */
+  double step_size;                    /* 1: of (adaptive) ObGD, before its bound */
+  double kappa_value, kappa_policy;    /* 2, 3: ObGD moves a network by an L1 distance of at most min(|TD error|, 1) / kappa */
+  double eta_value, eta_policy;        /* 0.5, 0.05: intentional */
+  double beta2, moment_epsilon;        /* 0.999, 1e-8: second moments */
+  double clip_multiple, beta_clip, beta_norm; /* 20, 0.9998, 0.9998: intentional */
+  double entropy;                      /* 0.01: weight of the entropy in the actor's objective */
+  double epsilon_start, epsilon_end, epsilon_steps; /* 1, 0.01, 25000: epsilon falls linearly over so many action selections */
+  double observation_epsilon, reward_epsilon; /* 1e-8, 1e-8: added to variances */
+  double time_limit;                   /* 0: none; otherwise the networks see -0.5 + step / time_limit as one more input */
+  double filter_beta;                  /* 0: none; otherwise observations pass a bias-corrected moving average first */
+  double nominal_dt;                   /* 0: all steps count alike; otherwise discount and decay of a transition are raised to the power dt / nominal_dt */
+  double std_floor, std_ceiling;       /* 0, infinity: the Gaussian's standard deviation is floor + softplus(output), at most ceiling */
+  uint64_t actor_delay;                /* 0: updates in which only the critic learns */
+  uint64_t seed;                       /* of initial weights and exploration */
+  /* guards */
+  size_t snapshots;                    /* 0: kept for roll-back, at most 64; each holds all weights and the observation statistics */
+  uint64_t snapshot_period;            /* 1000: updates between snapshots, at least */
+  uint64_t return_window;              /* 0: a return is that of an episode; otherwise that of so many updates */
+  double return_rate;                  /* 0.1: weight of the last return in the running return */
+  double return_drop;                  /* 0.5: roll back when the running return has lost this share of what it gained since its worst; 0: never */
+  double keep_margin;                  /* 0.1: a snapshot is kept only while the running return is within this share of its best */
+  double drift_budget;                 /* 0: none; otherwise the actor stops when its weights have moved so far in L1, summed over updates */
+  const eff_allocator *allocator;      /* or NULL; used where arena is NULL */
+  void *arena; size_t arena_size;      /* kept: memory owned by the caller, aligned to 64 bytes, of at least eff_learner_arena_size() bytes; or NULL */
+} eff_learner_options;
+
+/* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
+EFF_API void eff_learner_options_default(eff_learner_options *options, size_t struct_size);
+
+/* Bytes of the one arena that a learner with these options lives in. EFF_E_ARGUMENT names the option that cannot be. */
+EFF_API eff_status eff_learner_arena_size(const eff_learner_options *options, size_t *out);
+
+/* Creates a learner with fresh weights. *out is NULL on failure. Errors: EFF_E_ARGUMENT, EFF_E_MEMORY. */
+EFF_API eff_status eff_learner_create(const eff_learner_options *options, eff_learner **out);
+
+/* Frees the learner; NULL is fine. A caller's arena is no longer used. */
+EFF_API void eff_learner_destroy(eff_learner *learner);
+
+/* [RT] Chooses an action for observation [observation_count] and writes action: [action_count] numbers (continuous), or [1] with the index of the
+ * choice, or [1] with the predicted return (TD). The first call, and the first after an episode has ended, begins an episode. In an episode, give
+ * the observation that the last transition ended with; any other is normalized as it is, and not counted by the statistics.
+ * EFF_E_NUMERIC: the observation or the network's output is not finite; action is then the last one (0 before any), so the robot goes on. */
+EFF_API EFF_RT eff_status eff_learner_act(eff_learner *learner, const double *observation, double *action);
+
+/* [RT] The action without exploration (mean, most probable, greedy), for evaluation: learns nothing, counts nothing, draws no random number. */
+EFF_API EFF_RT eff_status eff_learner_infer(eff_learner *learner, const double *observation, double *action);
+
+/* What followed the last action. Set struct_size (or use EFF_TRANSITION_INIT) and zero the rest. */
+typedef struct eff_transition {
+  size_t struct_size;
+  const double *observation;    /* raw, [observation_count], as it is after the step, also where the episode ends */
+  double reward;                /* raw */
+  int32_t terminated;           /* 1: ended for good, no return can follow */
+  int32_t truncated;            /* 1: broken off (time limit); the critic stands in for the return that would have followed */
+  const double *action;         /* what was really done, as act writes it, or NULL: what act chose */
+  const double *next_action;    /* SARSA: [1], the choice that is made next by somebody else, or NULL: the learner chooses */
+  double dt;                    /* measured seconds of the step; 0: nominal */
+} eff_transition;
+#define EFF_TRANSITION_INIT { sizeof(eff_transition), 0, 0, 0, 0, 0, 0, 0 }
+
+/* Why an update did what it did. */
+enum {
+  EFF_LEARNED = 0,
+  EFF_LEARNED_FROZEN = 1,      /* all that could learn is frozen */
+  EFF_LEARNED_BAD_INPUT = 2,   /* the transition is not finite: ignored; the next observation begins an episode */
+  EFF_LEARNED_BAD_UPDATE = 3,  /* a TD error, gradient or trace is not finite: no weight moved, traces start afresh; rolled back where snapshots are kept */
+  EFF_LEARNED_DRIFT = 4,       /* the actor has used up its drift budget; the critic learned */
+  EFF_LEARNED_ROLLED_BACK = 5  /* the return collapsed: a snapshot was restored after this update */
+};
+
+/* What one update did to one network. */
+typedef struct eff_network_update {
+  double trace_norm;  /* L1 norm of the trace, over its scale where the optimizer has one */
+  double bound;       /* ObGD: M; the step is step_size / M where M > 1 */
+  double step_size;   /* as taken */
+  double td_error;    /* as used: after the clipping and normalization of intentional */
+  double drift;       /* L1 distance that the weights have moved, summed over all updates */
+} eff_network_update;
+
+/* Telemetry of one update. struct_size is set by the caller. */
+typedef struct eff_update {
+  size_t struct_size;
+  int32_t reason;                 /* EFF_LEARNED... */
+  int32_t trace_reset;            /* 1: traces were cleared after the update */
+  double td_error;
+  double value, next_value;       /* the critic's for s (and a) and for s' as bootstrapped, before the update */
+  double scaled_reward;
+  double exploration;             /* mean standard deviation (continuous) */
+  eff_network_update actor, critic;
+  uint64_t updates, episodes;     /* since creation */
+  uint64_t bad_inputs, bad_updates, snapshots, rollbacks;
+  double running_return;          /* running mean of the returns of finished episodes (or windows) */
+} eff_update;
+
+/* [RT] Learns from a transition. update may be NULL. EFF_E_STATE: no act since the episode began. EFF_E_NUMERIC: nothing was learned, because
+ * something is not finite (see EFF_LEARNED_BAD_...); the learner goes on with the next call. EFF_E_ARGUMENT: struct_size or observation is missing. */
+EFF_API EFF_RT eff_status eff_learner_update(eff_learner *learner, const eff_transition *transition, eff_update *update_or_null);
+
+/* [RT] Keeps parts from learning until called again; 0: nothing is frozen. Updates go on and are counted. */
+enum { EFF_FREEZE_ACTOR = 1, EFF_FREEZE_CRITIC = 2, EFF_FREEZE_NORMALIZERS = 4, EFF_FREEZE_ALL = 7 };
+EFF_API EFF_RT eff_status eff_learner_freeze(eff_learner *learner, int32_t parts);
+
+/* [RT] Keeps a snapshot now, or goes back to the best one. EFF_E_STATE: options.snapshots is 0, or none has been kept. */
+EFF_API EFF_RT eff_status eff_learner_snapshot(eff_learner *learner);
+EFF_API EFF_RT eff_status eff_learner_roll_back(eff_learner *learner);
+
+/* ---- checkpoints: everything (weights, traces, moments, statistics, generator, guards), to be continued bit for bit ---- */
+
+/* Writes a checkpoint. *size gets its bytes, which depend on the options alone; with buffer_or_null NULL nothing is written. EFF_E_ARGUMENT: capacity is too small. */
+EFF_API eff_status eff_learner_save(const eff_learner *learner, void *buffer_or_null, size_t capacity, size_t *size);
+
+/* Replaces the learner's state. Nothing changes on failure. EFF_E_FORMAT: damaged, or no checkpoint. EFF_E_UNSUPPORTED: another version.
+ * EFF_E_MISMATCH: a learner of another shape. */
+EFF_API eff_status eff_learner_restore(eff_learner *learner, const void *bytes, size_t size);
+
+/* The same with a file. It is replaced at once: whenever the process is killed, the file is the old or the new checkpoint. */
+EFF_API eff_status eff_learner_save_file(const eff_learner *learner, const char *path);
+EFF_API eff_status eff_learner_restore_file(eff_learner *learner, const char *path);
+
+/* ---- arrays by name ---- */
+
+/* `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`: weights [out, in], traces, moments; obsnorm.mean, .m2, .count; rewscale.mean, .m2, .count,
+ * .return_trace; obsema.mean, .count. A Gaussian head is one layer of 2 action_count rows: means, then what softplus makes standard deviations. */
+typedef struct eff_learner_tensor {
+  size_t struct_size;  /* set by the caller */
+  char name[64];
+  int32_t rank;        /* 1 or 2 */
+  int64_t shape[2];
+  size_t count;
+} eff_learner_tensor;
+
+/* Describes array `index`. EFF_E_ARGUMENT: past the last. */
+EFF_API eff_status eff_learner_describe(const eff_learner *learner, size_t index, eff_learner_tensor *out);
+
+/* Copies an array, row-major, out of or into the learner. EFF_E_ARGUMENT: no such name, or count is not its count. EFF_E_NUMERIC: a value to be written is not finite. */
+EFF_API eff_status eff_learner_read(eff_learner *learner, const char *name, double *values, size_t count);
+EFF_API eff_status eff_learner_write(eff_learner *learner, const char *name, const double *values, size_t count);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

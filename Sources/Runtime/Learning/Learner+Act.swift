@@ -1,12 +1,23 @@
 import Kernels
 import Platform
 
-/// What came of an [RT] call. Raw values are the status codes of the C header.
-public enum LearnerOutcome: Int32, Sendable {
-  case ok = 0
-  case argument = -1
-  case state = -2
-  case numeric = -8
+/// What came of an [RT] call; `code` is the status of the C header.
+public enum LearnerOutcome: Sendable {
+  case ok
+  case argument
+  case state
+  case numeric
+
+  public var code: Int32 {
+    @_noLocks get {
+      switch self {
+      case .ok: 0
+      case .argument: -1
+      case .state: -2
+      case .numeric: -8
+      }
+    }
+  }
 }
 
 extension UnsafeMutablePointer where Pointee == Learner {
@@ -153,7 +164,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// Epsilon-greedy over q [actionCount].
   @_noLocks func select(_ q: Numbers) -> Int {
-    pointee.state.pointee.selections += 1
+    pointee.state.pointee.selections &+= 1
     let n = pointee.settings.actionCount
     guard uniform() < epsilon else { return greedy(q, n) }
     return min(Int(uniform() * Double(n)), n - 1)

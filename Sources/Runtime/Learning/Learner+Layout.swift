@@ -101,8 +101,9 @@ extension LearnerOptions {
       actor.v = cursor.take(Int(actor.count) * width)
       critic.v = cursor.take(Int(critic.count) * width)
     }
+    let stride = SnapshotHeader.bytes + ((snapshotSize + 63) & ~63)
+    let snapshots = cursor.take(guards.snapshots * stride)
     let stateSize = cursor.used - start
-    let snapshots = cursor.take(guards.snapshots * ((snapshotSize + 63) & ~63))
     guard live else { return learner }
 
     state.initialize(to: LearnerState(seed: seed))
@@ -112,7 +113,7 @@ extension LearnerOptions {
         kernels: eff_learn_kernels_find(s.isDouble ? Int32(EFF_TYPE_F64) : Int32(EFF_TYPE_F32), isa),
         actor: actor, critic: critic, state: state, stateSize: stateSize, observations: observations, returns: returns,
         filter: filter, raw: raw, current: current, next: next, action: action, scratch: scratch,
-        snapshots: snapshots, snapshotSize: snapshotSize, arena: cursor.base!, arenaSize: cursor.used,
+        snapshots: snapshots, snapshotSize: snapshotSize, snapshotStride: stride, arena: cursor.base!, arenaSize: cursor.used,
         layoutHash: layoutHash))
     return learner
   }
@@ -150,6 +151,7 @@ extension LearnerOptions {
     mix(s.actorOutputs * 8 + s.criticOutputs)
     mix(Int(s.optimizer.rule))
     mix(s.isDouble ? 1 : 0)
+    mix(guards.snapshots)
     mix(s.inputCount)
     mix(s.observationCount)
     mix(s.actionCount)
@@ -166,6 +168,12 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// The block given to `create`, and its bytes.
   public var arena: (UnsafeMutableRawPointer, Int) { (pointee.arena, pointee.arenaSize) }
+
+  /// Where the arena came from.
+  public var source: ArenaSource {
+    get { pointee.source }
+    nonmutating set { pointee.source = newValue }
+  }
 
   /// Initial weights.
   func begin() {

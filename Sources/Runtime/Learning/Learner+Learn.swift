@@ -71,7 +71,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   ) -> eff_learn_rule {
     let s = pointee.settings
     let decay = pointee.state.pointee.decay
-    o.pointee.count += 1
+    o.pointee.count &+= 1
     let t = Double(o.pointee.count)
     var rule = eff_learn_rule()
     rule.decay = decay

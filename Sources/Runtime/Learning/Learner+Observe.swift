@@ -25,7 +25,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
       let scratch = pointee.scratch
       let filter = pointee.filter
       if counts {
-        s.pointee.filterCount += 1
+        s.pointee.filterCount &+= 1
         for i in 0..<n { filter[i] = beta * filter[i] + (1 - beta) * x[i] }
       }
       let correction = 1 - eff_learn_pow(beta, Double(max(s.pointee.filterCount, 1)))
@@ -34,7 +34,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     }
     if pointee.settings.normalizesObservations {
       if counts && !s.pointee.freeze.normalizers {
-        s.pointee.observationCount += 1
+        s.pointee.observationCount &+= 1
         pointee.observations.add(sample, count: s.pointee.observationCount)
       }
       pointee.observations.normalize(sample, count: s.pointee.observationCount, epsilon: pointee.settings.observationEpsilon, into: y)
@@ -73,7 +73,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
       let isReference = pointee.settings.isReference
       let carry = isReference && ends ? 0 : s.pointee.returnTrace
       s.pointee.returnTrace = discount * carry + r
-      s.pointee.rewardCount += 1
+      s.pointee.rewardCount &+= 1
       var g = s.pointee.returnTrace
       pointee.returns.add(&g, count: s.pointee.rewardCount)
       if ends && !isReference { s.pointee.returnTrace = 0 }

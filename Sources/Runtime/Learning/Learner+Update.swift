@@ -12,18 +12,21 @@ public struct Transition {
   public var isTruncated: Bool
   /// What was done [actionSize], where it differs from what `act` chose.
   public var action: UnsafePointer<Double>?
+  /// SARSA: the choice [1] that somebody else makes next; nil: the learner chooses.
+  public var nextAction: UnsafePointer<Double>?
   /// Measured duration of the step in seconds; 0: nominal.
   public var duration: Double
 
-  public init(
+  @_noLocks public init(
     observation: UnsafePointer<Double>, reward: Double, isTerminated: Bool = false, isTruncated: Bool = false,
-    action: UnsafePointer<Double>? = nil, duration: Double = 0
+    action: UnsafePointer<Double>? = nil, nextAction: UnsafePointer<Double>? = nil, duration: Double = 0
   ) {
     self.observation = observation
     self.reward = reward
     self.isTerminated = isTerminated
     self.isTruncated = isTruncated
     self.action = action
+    self.nextAction = nextAction
     self.duration = duration
   }
 }
@@ -63,14 +66,22 @@ public struct UpdateReport {
   @_noLocks public init() {}
 }
 
-/// Why an update did what it did. Raw values as in the C header.
-public enum UpdateReason: Int32, Sendable {
-  case learned = 0
-  case frozen = 1
-  case badInput = 2
-  case badUpdate = 3
-  case drift = 4
-  case rolledBack = 5
+/// Why an update did what it did; `code` is that of the C header.
+public enum UpdateReason: Sendable {
+  case learned, frozen, badInput, badUpdate, drift, rolledBack
+
+  public var code: Int32 {
+    @_noLocks get {
+      switch self {
+      case .learned: 0
+      case .frozen: 1
+      case .badInput: 2
+      case .badUpdate: 3
+      case .drift: 4
+      case .rolledBack: 5
+      }
+    }
+  }
 }
 
 extension UnsafeMutablePointer where Pointee == Learner {
@@ -86,10 +97,11 @@ extension UnsafeMutablePointer where Pointee == Learner {
     guard state.pointee.isInEpisode else { return .state }
     let ends = t.isTerminated || t.isTruncated
     report.pointee = UpdateReport()
-    guard t.reward.isFinite, t.duration.isFinite, t.duration >= 0, isFinite(t.observation, s.observationCount), adopt(t.action) else {
+    guard t.reward.isFinite, t.duration.isFinite, t.duration >= 0, isFinite(t.observation, s.observationCount), isChoice(t.nextAction), adopt(t.action)
+    else {
       return skip(ends: ends, report)
     }
-    state.pointee.counters.updates += 1
+    state.pointee.counters.updates &+= 1
 
     let elapsed = s.nominalStep > 0 && t.duration > 0 ? t.duration / s.nominalStep : 1
     let discount = elapsed == 1 ? s.gamma : eff_learn_pow(s.gamma, elapsed)
@@ -113,7 +125,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
       nextChoice = greedy(there, s.actionCount)
       isOffPolicy = choice != greedy(here, s.actionCount)
     case .sarsa:
-      nextChoice = select(there)
+      if let given = t.nextAction { nextChoice = Int(given.pointee) } else { nextChoice = select(there) }
       isOnPolicy = true
     default: break
     }
@@ -140,8 +152,13 @@ extension UnsafeMutablePointer where Pointee == Learner {
       commit(nextChoice)
       state.pointee.isCommitted = !ends || s.isReference
     }
-    advance(t, ends: ends)
+    advance(t, ends: ends, report)
     return delta.isFinite && report.pointee.isSound ? .ok : .numeric
+  }
+
+  @_noLocks private func isChoice(_ x: UnsafePointer<Double>?) -> Bool {
+    guard let x else { return true }
+    return x.pointee >= 0 && x.pointee < Double(pointee.settings.actionCount)
   }
 
   /// Takes over the action that was really done; false where it is not one.
@@ -155,20 +172,20 @@ extension UnsafeMutablePointer where Pointee == Learner {
       guard isFinite(done, s.actionCount) else { return false }
       for i in 0..<s.actionCount { action[i] = done[i] }
     case .q, .sarsa, .acDiscrete:
-      guard done[0] >= 0, done[0] < Double(s.actionCount) else { return false }
+      guard isChoice(done) else { return false }
       commit(Int(done[0]))
     }
     return true
   }
 
   /// Moves to s', or to the end of the episode.
-  @_noLocks private func advance(_ t: Transition, ends: Bool) {
+  @_noLocks private func advance(_ t: Transition, ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) {
     let state = pointee.state
     let s = pointee.settings
-    (pointee.current, pointee.next) = (pointee.next, pointee.current)
+    eff_copy(pointee.current, pointee.next, s.inputCount * 8)
     eff_copy(pointee.raw, t.observation, s.observationCount * 8)
     state.pointee.isForwarded = false
-    watch(reward: t.reward, ends: ends)
+    watch(reward: t.reward, ends: ends, report)
     if ends { finish() }
   }
 
@@ -176,7 +193,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @_noLocks private func finish() {
     let state = pointee.state
     state.pointee.isInEpisode = false
-    state.pointee.counters.episodes += 1
+    state.pointee.counters.episodes &+= 1
     state.pointee.filterCount = 0
     eff_zero(pointee.filter, pointee.settings.observationCount * 8)
   }
@@ -184,7 +201,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// A transition that cannot be used: the chain of states is broken, so traces are cleared and an episode begins with the next observation.
   @_noLocks private func skip(ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) -> LearnerOutcome {
     let state = pointee.state
-    state.pointee.counters.badInputs += 1
+    state.pointee.counters.badInputs &+= 1
     state.pointee.isCommitted = false
     state.pointee.returnTrace = 0
     report.pointee.reason = .badInput

@@ -2,7 +2,7 @@ import Kernels
 
 /// A policy that learns while it acts: one arena, behind one pointer.
 ///
-///     Learner | snapshots' bookkeeping | scratch | LearnerState, statistics, states, w, e, v of actor and critic | snapshots
+///     Learner | layers, activations | LearnerState, states, statistics, w, e, v of actor and critic, snapshots
 ///
 /// The part from `state` on is contiguous and without pointers; it is the checkpoint. Everything marked @_noLocks is [RT].
 public struct Learner {
@@ -32,16 +32,30 @@ public struct Learner {
   /// Scratch [max(observationCount, actorOutputs, criticOutputs)].
   var scratch: UnsafeMutablePointer<Double>
   var snapshots: UnsafeMutableRawPointer
-  /// Bytes of one snapshot: from the statistics of the observations to the end of the persistent part, less traces.
+  /// Bytes that a snapshot keeps, from the statistics of the observations to the end of the weights; and bytes from one to the next.
   var snapshotSize: Int
+  var snapshotStride: Int
 
   var arena: UnsafeMutableRawPointer
   var arenaSize: Int
   var layoutHash: UInt64
+  /// Where the arena came from; for whoever frees it.
+  public var source = ArenaSource()
   /// Conformance: numbers to use instead of the generator's, in order; nil in normal use.
   var tape: UnsafePointer<Double>?
 
-  public var counters: LearnerCounters { state.pointee.counters }
+  public var counters: LearnerCounters { @_noLocks get { state.pointee.counters } }
+  public var runningReturn: Double { @_noLocks get { state.pointee.watch.running } }
+}
+
+/// The allocator behind an arena; nothing where the caller owns it.
+public struct ArenaSource {
+  public var release: (@convention(c) (UnsafeMutableRawPointer?, UnsafeMutableRawPointer?, Int) -> Void)?
+  public var user: UnsafeMutableRawPointer?
+  /// Allocated by Efferent itself.
+  public var isOwn = false
+
+  public init() {}
 }
 
 public typealias LearnerPointer = UnsafeMutablePointer<Learner>

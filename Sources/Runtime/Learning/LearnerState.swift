@@ -49,7 +49,7 @@ struct LearnerState {
 /// What is kept from learning. Raw bits as in the C header.
 public struct Freeze: Sendable {
   public var bits: Int32 = 0
-  public init(bits: Int32 = 0) { self.bits = bits }
+  @_noLocks public init(bits: Int32 = 0) { self.bits = bits }
   public var actor: Bool { @_noLocks get { bits & 1 != 0 } }
   public var critic: Bool { @_noLocks get { bits & 2 != 0 } }
   public var normalizers: Bool { @_noLocks get { bits & 4 != 0 } }

@@ -1,0 +1,193 @@
+import CEfferent
+import Kernels
+import Onnx
+import Platform
+import Runtime
+
+/// The learner behind a C pointer, or nil where it is NULL, dead or foreign.
+@_noLocks @inline(__always)
+func learner(_ p: OpaquePointer?) -> LearnerPointer? {
+  guard let p else { return nil }
+  let l = unsafeBitCast(p, to: LearnerPointer.self)
+  return l.isAlive ? l : nil
+}
+
+@c @implementation
+public func eff_learner_options_default(_ options: UnsafeMutablePointer<eff_learner_options>?, _ struct_size: Int) {
+  guard let options, struct_size >= MemoryLayout<Int>.size else { return }
+  var o = learnerDefaults()
+  o.struct_size = struct_size
+  withUnsafeBytes(of: o) { eff_copy(options, $0.baseAddress!, min(struct_size, $0.count)) }
+}
+
+private func learnerDefaults() -> eff_learner_options {
+  let s = LearnerSettings()
+  let g = GuardSettings()
+  var o = eff_learner_options()
+  o.dtype = Int32(EFF_F32)
+  o.activation_alpha = s.hidden.alpha
+  o.layer_norm_epsilon = s.hidden.layerNormEpsilon
+  o.sparsity = s.hidden.sparsity
+  (o.gamma, o.lambda, o.step_size) = (s.gamma, s.lambda, s.stepSize)
+  (o.kappa_value, o.kappa_policy, o.eta_value, o.eta_policy) = (s.kappaValue, s.kappaPolicy, s.etaValue, s.etaPolicy)
+  (o.beta2, o.moment_epsilon) = (s.beta2, s.momentEpsilon)
+  (o.clip_multiple, o.beta_clip, o.beta_norm, o.entropy) = (s.clipMultiple, s.betaClip, s.betaNorm, s.entropy)
+  (o.epsilon_start, o.epsilon_end, o.epsilon_steps) = (s.epsilonStart, s.epsilonEnd, s.epsilonSteps)
+  (o.observation_epsilon, o.reward_epsilon) = (s.observationEpsilon, s.rewardEpsilon)
+  (o.std_floor, o.std_ceiling) = (s.stdFloor, s.stdCeiling)
+  (o.snapshot_period, o.return_rate, o.return_drop, o.keep_margin) = (g.snapshotPeriod, g.returnRate, g.returnDrop, g.keepMargin)
+  return o
+}
+
+/// The caller's options, of which it may know only the first bytes, in Swift's form.
+private func read(_ given: UnsafePointer<eff_learner_options>?) throws(Failure) -> (eff_learner_options, LearnerOptions) {
+  guard let given else { throw Failure(.argument, "options is NULL; fill eff_learner_options with eff_learner_options_default()") }
+  let size = UnsafeRawPointer(given).load(as: Int.self)
+  guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else {
+    throw Failure(.argument, "eff_learner_options.struct_size is \(size); fill the struct with eff_learner_options_default()")
+  }
+  var o = learnerDefaults()
+  withUnsafeMutableBytes(of: &o) { eff_copy($0.baseAddress!, given, min(size, $0.count)) }
+  return (o, try options(o))
+}
+
+private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions {
+  var out = LearnerOptions()
+  var s = LearnerSettings()
+  switch Int(o.algorithm) {
+  case EFF_LEARNER_AC_CONTINUOUS: s.algorithm = .acContinuous
+  case EFF_LEARNER_AC_DISCRETE: s.algorithm = .acDiscrete
+  case EFF_LEARNER_Q: s.algorithm = .q
+  case EFF_LEARNER_SARSA: s.algorithm = .sarsa
+  case EFF_LEARNER_TD: s.algorithm = .td
+  default: throw Failure(.argument, "learner option 'algorithm' is \(o.algorithm), expected one of EFF_LEARNER_...")
+  }
+  switch Int(o.optimizer) {
+  case EFF_OPTIMIZER_OBGD: s.optimizer = .obgd
+  case EFF_OPTIMIZER_ADAPTIVE_OBGD: s.optimizer = .adaptiveObGD
+  case EFF_OPTIMIZER_INTENTIONAL: s.optimizer = .intentional
+  default: throw Failure(.argument, "learner option 'optimizer' is \(o.optimizer), expected one of EFF_OPTIMIZER_...")
+  }
+  guard o.dtype == EFF_F32 || o.dtype == EFF_F64 || o.dtype == 0 else {
+    throw Failure(.argument, "learner option 'dtype' is \(o.dtype), expected EFF_F32 or EFF_F64")
+  }
+  s.isDouble = o.dtype == EFF_F64
+  s.isReference = o.reference != 0
+  (s.observationCount, s.actionCount) = (o.observation_count, o.action_count)
+  s.hidden.activation =
+    switch Int(o.activation) {
+    case EFF_ACTIVATION_LEAKY_RELU: Int32(EFF_FN_LEAKY_RELU)
+    case EFF_ACTIVATION_RELU: Int32(EFF_FN_RELU)
+    case EFF_ACTIVATION_TANH: Int32(EFF_FN_TANH)
+    case EFF_ACTIVATION_ELU: Int32(EFF_FN_ELU)
+    case EFF_ACTIVATION_SWISH: Int32(EFF_FN_SWISH)
+    case EFF_ACTIVATION_IDENTITY: Int32(EFF_FN_IDENTITY)
+    default: throw Failure(.argument, "learner option 'activation' is \(o.activation), expected one of EFF_ACTIVATION_...")
+    }
+  s.hidden.hasLayerNorm = o.no_layer_norm == 0
+  (s.hidden.alpha, s.hidden.layerNormEpsilon, s.hidden.sparsity) = (o.activation_alpha, o.layer_norm_epsilon, o.sparsity)
+  s.normalizesObservations = o.no_observation_norm == 0
+  s.scalesRewards = o.no_reward_scaling == 0
+  (s.gamma, s.lambda, s.stepSize) = (o.gamma, o.lambda, o.step_size)
+  (s.kappaValue, s.kappaPolicy, s.etaValue, s.etaPolicy) = (o.kappa_value, o.kappa_policy, o.eta_value, o.eta_policy)
+  (s.beta2, s.momentEpsilon) = (o.beta2, o.moment_epsilon)
+  (s.clipMultiple, s.betaClip, s.betaNorm, s.entropy) = (o.clip_multiple, o.beta_clip, o.beta_norm, o.entropy)
+  (s.epsilonStart, s.epsilonEnd, s.epsilonSteps) = (o.epsilon_start, o.epsilon_end, o.epsilon_steps)
+  (s.observationEpsilon, s.rewardEpsilon) = (o.observation_epsilon, o.reward_epsilon)
+  (s.timeLimit, s.filterBeta, s.nominalStep) = (o.time_limit, o.filter_beta, o.nominal_dt)
+  (s.stdFloor, s.stdCeiling, s.actorDelay) = (o.std_floor, o.std_ceiling, o.actor_delay)
+  out.settings = s
+  out.seed = o.seed
+  guard o.snapshots <= 64, o.hidden_count <= 16 else { throw Failure(.argument, "learner options 'snapshots' and 'hidden_count' must be at most 64 and 16") }
+  if o.hidden_count > 0 {
+    guard let hidden = o.hidden else { throw Failure(.argument, "learner option 'hidden' is NULL, but hidden_count is \(o.hidden_count)") }
+    for i in 0..<o.hidden_count { out.hiddenSizes.append(hidden[i]) }
+  }
+  var g = GuardSettings()
+  (g.snapshots, g.snapshotPeriod, g.returnWindow) = (o.snapshots, o.snapshot_period, o.return_window)
+  (g.returnRate, g.returnDrop, g.keepMargin, g.driftBudget) = (o.return_rate, o.return_drop, o.keep_margin, o.drift_budget)
+  out.guards = g
+  return out
+}
+
+@c @implementation
+public func eff_learner_arena_size(_ options: UnsafePointer<eff_learner_options>?, _ out: UnsafeMutablePointer<Int>?) -> eff_status {
+  report { () throws(Failure) in
+    guard let out else { throw Failure(.argument, "out is NULL") }
+    out.pointee = try read(options).1.arenaSize()
+  }
+}
+
+@c @implementation
+public func eff_learner_create(_ options: UnsafePointer<eff_learner_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?) -> eff_status {
+  report { () throws(Failure) in
+    guard let out else { throw Failure(.argument, "out is NULL") }
+    out.pointee = nil
+    let (raw, options) = try read(options)
+    let size = try options.arenaSize()
+    var source = ArenaSource()
+    let arena: UnsafeMutableRawPointer
+    if let given = raw.arena {
+      guard UInt(bitPattern: given) & 63 == 0 else { throw Failure(.argument, "arena is not aligned to 64 bytes") }
+      guard raw.arena_size >= size else { throw Failure(.argument, "arena_size is \(raw.arena_size), expected at least \(size)") }
+      arena = given
+    } else {
+      var block: UnsafeMutableRawPointer?
+      if let a = raw.allocator?.pointee {
+        guard let allocate = a.alloc, let release = a.free else { throw Failure(.argument, "allocator has no alloc or no free function") }
+        block = allocate(a.user, size, 64)
+        source.release = release
+        source.user = a.user
+      } else {
+        block = eff_alloc(size, 64)
+        source.isOwn = true
+      }
+      guard let block else { throw Failure(.memory, "no memory for a learner of \(size) bytes") }
+      arena = block
+    }
+    let learner = try options.create(in: arena)
+    learner.source = source
+    out.pointee = OpaquePointer(learner)
+  }
+}
+
+@c @implementation
+public func eff_learner_destroy(_ learner: OpaquePointer?) {
+  guard let l = CABI.learner(learner) else { return }
+  let (arena, size) = l.arena
+  let source = l.source
+  l.retire()
+  if source.isOwn { eff_free(arena) }
+  if let release = source.release { release(source.user, arena, size) }
+}
+
+@c @implementation @_noLocks
+public func eff_learner_act(_ learner: OpaquePointer?, _ observation: UnsafePointer<Double>?, _ action: UnsafeMutablePointer<Double>?) -> eff_status {
+  guard let l = CABI.learner(learner), let observation, let action else { return -1 }
+  return l.act(observation, into: action).code
+}
+
+@c @implementation @_noLocks
+public func eff_learner_infer(_ learner: OpaquePointer?, _ observation: UnsafePointer<Double>?, _ action: UnsafeMutablePointer<Double>?) -> eff_status {
+  guard let l = CABI.learner(learner), let observation, let action else { return -1 }
+  return l.infer(observation, into: action).code
+}
+
+@c @implementation @_noLocks
+public func eff_learner_freeze(_ learner: OpaquePointer?, _ parts: Int32) -> eff_status {
+  guard let l = CABI.learner(learner), parts & ~Int32(7) == 0 else { return -1 }
+  l.freeze(Freeze(bits: parts))
+  return 0
+}
+
+@c @implementation @_noLocks
+public func eff_learner_snapshot(_ learner: OpaquePointer?) -> eff_status {
+  guard let l = CABI.learner(learner) else { return -1 }
+  return l.snapshot() ? 0 : -2
+}
+
+@c @implementation @_noLocks
+public func eff_learner_roll_back(_ learner: OpaquePointer?) -> eff_status {
+  guard let l = CABI.learner(learner) else { return -1 }
+  return l.rollBack() ? 0 : -2
+}

@@ -1,0 +1,49 @@
+import CEfferent
+import Runtime
+
+@c @implementation @_noLocks
+public func eff_learner_update(
+  _ learner: OpaquePointer?, _ transition: UnsafePointer<eff_transition>?, _ update_or_null: UnsafeMutablePointer<eff_update>?
+) -> eff_status {
+  guard let l = CABI.learner(learner), let transition else { return -1 }
+  let t = transition.pointee
+  guard t.struct_size >= MemoryLayout<eff_transition>.size, let observation = t.observation else { return -1 }
+  var report = UpdateReport()
+  let outcome = l.update(
+    Transition(
+      observation: observation, reward: t.reward, isTerminated: t.terminated != 0, isTruncated: t.truncated != 0, action: t.action,
+      nextAction: t.next_action, duration: t.dt), &report)
+  if let out = update_or_null {
+    guard out.pointee.struct_size >= MemoryLayout<eff_update>.size else { return -1 }
+    publish(report, l, out)
+  }
+  return outcome.code
+}
+
+@_noLocks private func publish(_ r: UpdateReport, _ l: LearnerPointer, _ out: UnsafeMutablePointer<eff_update>) {
+  let c = l.pointee.counters
+  out.pointee.reason = r.reason.code
+  out.pointee.trace_reset = r.isTraceReset ? 1 : 0
+  out.pointee.td_error = r.tdError
+  out.pointee.value = r.value
+  out.pointee.next_value = r.nextValue
+  out.pointee.scaled_reward = r.reward
+  out.pointee.exploration = r.exploration
+  fill(&out.pointee.actor, r.actor, c.actorDrift)
+  fill(&out.pointee.critic, r.critic, c.criticDrift)
+  out.pointee.updates = c.updates
+  out.pointee.episodes = c.episodes
+  out.pointee.bad_inputs = c.badInputs
+  out.pointee.bad_updates = c.badUpdates
+  out.pointee.snapshots = c.snapshots
+  out.pointee.rollbacks = c.rollbacks
+  out.pointee.running_return = l.pointee.runningReturn
+}
+
+@_noLocks private func fill(_ out: UnsafeMutablePointer<eff_network_update>, _ r: NetworkReport, _ drift: Double) {
+  out.pointee.trace_norm = r.traceNorm
+  out.pointee.bound = r.bound
+  out.pointee.step_size = r.stepSize
+  out.pointee.td_error = r.deltaUsed
+  out.pointee.drift = drift
+}

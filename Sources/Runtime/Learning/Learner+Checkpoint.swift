@@ -1,0 +1,85 @@
+import Onnx
+import Platform
+
+/// A checkpoint: header and a copy of the persistent part of a learner's arena, in the machine's (little-endian) byte order.
+struct CheckpointHeader {
+  static let magic: UInt64 = 0x4E52_4145_4C46_4645  // "EFFLEARN"
+  static let version: UInt64 = 1
+
+  var magic = CheckpointHeader.magic
+  var version = CheckpointHeader.version
+  /// Of the options that decide the layout.
+  var layout: UInt64
+  /// Bytes after the header.
+  var size: UInt64
+  /// FNV-1a of the bytes after the header.
+  var checksum: UInt64
+
+  static let bytes = 40
+
+  static func checksum(_ p: UnsafeRawPointer, _ count: Int) -> UInt64 {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for i in 0..<count { hash = (hash ^ UInt64(p.load(fromByteOffset: i, as: UInt8.self))) &* 0x100_0000_01b3 }
+    return hash
+  }
+}
+
+extension UnsafeMutablePointer where Pointee == Learner {
+  /// Bytes of a checkpoint. Depends on the options alone.
+  public var checkpointSize: Int { CheckpointHeader.bytes + pointee.stateSize }
+
+  /// Writes a checkpoint of `checkpointSize` bytes to `out`.
+  public func save(to out: UnsafeMutableRawPointer) {
+    let payload = UnsafeRawPointer(pointee.state)
+    let header = CheckpointHeader(
+      layout: pointee.layoutHash, size: UInt64(pointee.stateSize), checksum: CheckpointHeader.checksum(payload, pointee.stateSize))
+    withUnsafeBytes(of: header) { eff_copy(out, $0.baseAddress!, CheckpointHeader.bytes) }
+    eff_copy(out + CheckpointHeader.bytes, payload, pointee.stateSize)
+  }
+
+  /// Continues, bit for bit, where the learner that wrote `bytes` was. Changes nothing where it throws: `.format` for bytes that are damaged or
+  /// no checkpoint, `.unsupported` for another version, `.mismatch` for a learner of another shape.
+  public func restore(from bytes: UnsafeRawPointer, size: Int) throws(Failure) {
+    guard size >= CheckpointHeader.bytes else { throw Failure(.format, "checkpoint has \(size) bytes, expected at least \(CheckpointHeader.bytes)") }
+    func field(_ i: Int) -> UInt64 { bytes.loadUnaligned(fromByteOffset: 8 * i, as: UInt64.self) }
+    guard field(0) == CheckpointHeader.magic else { throw Failure(.format, "these bytes are not a learner's checkpoint") }
+    guard field(1) == CheckpointHeader.version else {
+      throw Failure(.unsupported, "checkpoint has version \(field(1)), expected \(CheckpointHeader.version)")
+    }
+    guard field(2) == pointee.layoutHash, field(3) == UInt64(pointee.stateSize) else {
+      throw Failure(.mismatch, "checkpoint belongs to a learner with another algorithm, optimizer, type, size or number of snapshots")
+    }
+    guard size == checkpointSize else { throw Failure(.format, "checkpoint has \(size) bytes, expected \(checkpointSize)") }
+    let payload = bytes + CheckpointHeader.bytes
+    guard field(4) == CheckpointHeader.checksum(payload, pointee.stateSize) else { throw Failure(.format, "checkpoint is damaged: the checksum does not fit") }
+    eff_copy(pointee.state, payload, pointee.stateSize)
+    // activations are not saved; they follow from state and weights
+    pointee.state.pointee.isForwarded = false
+    pointee.state.pointee.choice = max(0, min(pointee.state.pointee.choice, Int32(pointee.settings.actionCount) - 1))
+  }
+
+  /// Writes a checkpoint file that is either the old or the new one whenever the process or the machine stops.
+  public func save(path: UnsafePointer<CChar>) throws(Failure) {
+    guard let block = eff_alloc(checkpointSize, 64) else { throw Failure(.memory, "no memory for a checkpoint of \(checkpointSize) bytes") }
+    defer { eff_free(block) }
+    save(to: block)
+    let code = eff_write_atomically(path, block, checkpointSize)
+    if code != 0 { throw Failure(.io, String(cString: path) + ": " + String(cString: eff_error_text(-code))) }
+  }
+
+  /// Restores from a file written by `save(path:)`.
+  public func restore(path: UnsafePointer<CChar>) throws(Failure) {
+    func fail(_ code: Int) -> Failure { Failure(.io, String(cString: path) + ": " + String(cString: eff_error_text(Int32(-code)))) }
+    let fd = eff_open_read(path)
+    if fd < 0 { throw fail(Int(fd)) }
+    defer { eff_close(fd) }
+    let size = Int(eff_file_size(fd))
+    if size < 0 { throw fail(size) }
+    guard size == checkpointSize else {
+      throw Failure(.format, String(cString: path) + ": checkpoint has \(size) bytes, expected \(checkpointSize)")
+    }
+    guard let bytes = eff_map_read(fd, size) else { throw Failure(.io, String(cString: path) + ": cannot be mapped") }
+    defer { eff_unmap(bytes, size) }
+    do { try restore(from: bytes, size: size) } catch { throw error.within(String(cString: path)) }
+  }
+}
