@@ -115,7 +115,7 @@ typedef struct eff_transition {
 enum {
   EFF_LEARNED = 0,
   EFF_LEARNED_FROZEN = 1,      /* all that could learn is frozen */
-  EFF_LEARNED_BAD_INPUT = 2,   /* the transition is not finite: ignored; the next observation begins an episode */
+  EFF_LEARNED_BAD_INPUT = 2,   /* a number of the transition is not finite or beyond 1e100: ignored; the next observation begins an episode */
   EFF_LEARNED_BAD_UPDATE = 3,  /* a TD error, gradient or trace is not finite: no weight moved, traces start afresh; rolled back where snapshots are kept */
   EFF_LEARNED_DRIFT = 4,       /* the actor has used up its drift budget; the critic learned */
   EFF_LEARNED_ROLLED_BACK = 5  /* the return collapsed: a snapshot was restored after this update */

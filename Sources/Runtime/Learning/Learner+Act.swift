@@ -72,7 +72,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @_noLocks public func act(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>) -> LearnerOutcome {
     let s = pointee.state
     let n = pointee.settings.observationCount
-    guard isFinite(observation, n) else { return hold(out) }
+    guard isUsable(observation, n) else { return hold(out) }
     if !s.pointee.isInEpisode {
       start(observation)
     } else if !isSame(observation) {
@@ -91,7 +91,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// The action without exploration (mean, most probable or greedy), for evaluation: state, statistics and generator stay as they are.
   @_noLocks public func infer(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>) -> LearnerOutcome {
     let s = pointee.state
-    guard isFinite(observation, pointee.settings.observationCount) else { return hold(out) }
+    guard isUsable(observation, pointee.settings.observationCount) else { return hold(out) }
     let time = s.pointee.time
     observe(observation, counts: false, into: pointee.next)
     s.pointee.time = time
@@ -104,7 +104,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     case .q, .sarsa, .acDiscrete: out[0] = Double(greedy(y, pointee.settings.actionCount))
     case .acContinuous: for i in 0..<pointee.settings.actionCount { out[i] = y[i] }
     }
-    return isFinite(out, actionSize) ? .ok : hold(out)
+    return isUsable(out, actionSize) ? .ok : hold(out)
   }
 
   var actionSize: Int { @_noLocks get { pointee.settings.algorithm.isContinuous ? pointee.settings.actionCount : 1 } }
@@ -133,12 +133,12 @@ extension UnsafeMutablePointer where Pointee == Learner {
     case .acContinuous:
       let head = gaussian
       for i in 0..<s.actionCount { scratch[i] = head.mean(i) + head.std(i) * normal() }
-      guard isFinite(scratch, s.actionCount) else { return false }
+      guard isUsable(scratch, s.actionCount) else { return false }
       for i in 0..<s.actionCount { action[i] = scratch[i] }
     case .acDiscrete:
       let head = softmax
       head.probabilities(into: scratch)
-      guard isFinite(scratch, s.actionCount) else { return false }
+      guard isUsable(scratch, s.actionCount) else { return false }
       commit(head.choose(scratch, at: uniform()))
     case .q, .sarsa:
       let q = pointee.critic.output(row: 0, isDouble: s.isDouble)

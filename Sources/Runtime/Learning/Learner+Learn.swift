@@ -21,10 +21,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
       for i in 0..<s.criticOutputs { g[i] = i == slot ? -1 : 0 }
       criticRule = trace(&pointee.critic, &state.pointee.critic, delta, isActor: false, &report.pointee.critic)
     }
-    guard report.pointee.actor.stepSize.isFinite, report.pointee.critic.stepSize.isFinite,
-      report.pointee.actor.traceNorm.isFinite, report.pointee.critic.traceNorm.isFinite,
-      report.pointee.actor.deltaUsed.isFinite, report.pointee.critic.deltaUsed.isFinite
-    else { return fail(report) }
+    guard isSound(report.pointee.actor, state.pointee.actor), isSound(report.pointee.critic, state.pointee.critic) else { return fail(report) }
     if learnsActor {
       state.pointee.counters.actorDrift += move(&pointee.actor, &state.pointee.actor, &actorRule, &report.pointee.actor)
     }
@@ -32,6 +29,12 @@ extension UnsafeMutablePointer where Pointee == Learner {
       state.pointee.counters.criticDrift += move(&pointee.critic, &state.pointee.critic, &criticRule, &report.pointee.critic)
     }
     if !learnsActor && !learnsCritic { report.pointee.reason = .frozen }
+  }
+
+  /// Whether a step and what the optimizer remembers are finite, also in single precision.
+  @_noLocks private func isSound(_ r: NetworkReport, _ o: OptimizerState) -> Bool {
+    let step = (r.stepSize * r.deltaUsed).magnitude
+    return r.traceNorm <= 1e30 && step <= 1e30 && step * r.traceNorm <= 1e30 && o.sigma <= 1e300 && o.clipSquare <= 1e300 && o.magnitude <= 1e300
   }
 
   /// Whether the actor's weights may change now, with the reason where not.

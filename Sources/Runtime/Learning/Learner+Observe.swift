@@ -2,11 +2,11 @@ import Kernels
 import Platform
 
 extension UnsafeMutablePointer where Pointee == Learner {
-  /// Whether all of x [count] is finite.
-  @_noLocks func isFinite(_ x: UnsafePointer<Double>, _ count: Int) -> Bool {
-    var sum = 0.0
-    for i in 0..<count { sum += x[i] * 0 }
-    return sum == 0
+  /// Whether all of x [count] is finite and small enough for its square to enter statistics.
+  @_noLocks func isUsable(_ x: UnsafePointer<Double>, _ count: Int) -> Bool {
+    var isUsable = true
+    for i in 0..<count { isUsable = isUsable && x[i].magnitude <= 1e100 }
+    return isUsable
   }
 
   /// Makes the network's input of a raw observation: filter, statistics (update first, then use), normalization, time.

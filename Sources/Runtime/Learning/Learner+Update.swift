@@ -97,7 +97,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     guard state.pointee.isInEpisode else { return .state }
     let ends = t.isTerminated || t.isTruncated
     report.pointee = UpdateReport()
-    guard t.reward.isFinite, t.duration.isFinite, t.duration >= 0, isFinite(t.observation, s.observationCount), isChoice(t.nextAction), adopt(t.action)
+    guard t.reward.magnitude <= 1e100, t.duration.isFinite, t.duration >= 0, isUsable(t.observation, s.observationCount), isChoice(t.nextAction), adopt(t.action)
     else {
       return skip(ends: ends, report)
     }
@@ -169,7 +169,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     switch s.algorithm {
     case .td: break
     case .acContinuous:
-      guard isFinite(done, s.actionCount) else { return false }
+      guard isUsable(done, s.actionCount) else { return false }
       for i in 0..<s.actionCount { action[i] = done[i] }
     case .q, .sarsa, .acDiscrete:
       guard isChoice(done) else { return false }

@@ -1,0 +1,133 @@
+import Foundation
+import Onnx
+import Testing
+
+@testable import Runtime
+
+/// Drives a learner with a reproducible world in which the reward prefers small actions.
+struct World {
+  var generator: Generator
+  var observation: [Double]
+  var steps = 0
+
+  init(seed: UInt64, size: Int) {
+    generator = Generator(seed: seed)
+    observation = (0..<size).map { Double($0) }
+  }
+
+  /// One act and one update; returns the action and the report.
+  mutating func step(_ l: LearnerPointer) -> ([Double], UpdateReport) {
+    var action = [Double](repeating: 0, count: 3)
+    _ = l.act(observation, into: &action)
+    for i in 0..<observation.count { observation[i] = 0.9 * observation[i] + generator.normal() + 0.1 * action[0] }
+    steps += 1
+    var report = UpdateReport()
+    let ends = steps % 23 == 0
+    _ = l.update(Transition(observation: observation, reward: -action[0] * action[0], isTerminated: ends && steps % 2 == 0, isTruncated: ends), &report)
+    if ends { for i in 0..<observation.count { observation[i] = generator.normal() } }
+    return (action, report)
+  }
+}
+
+@Suite struct CheckpointTests {
+  private static let kinds: [(Algorithm, Optimizer)] = [
+    (.acContinuous, .obgd), (.acContinuous, .intentional), (.acDiscrete, .adaptiveObGD), (.q, .obgd), (.sarsa, .obgd), (.td, .intentional),
+  ]
+
+  private func options(_ kind: (Algorithm, Optimizer)) -> LearnerOptions {
+    var o = smallOptions(kind.0, kind.1, isDouble: false)
+    o.guards.snapshots = 2
+    o.guards.snapshotPeriod = 20
+    o.settings.timeLimit = 23
+    return o
+  }
+
+  private func bytes(_ l: LearnerPointer) -> [UInt8] {
+    var out = [UInt8](repeating: 0, count: l.checkpointSize)
+    l.save(to: &out)
+    return out
+  }
+
+  /// Interrupted at any point, between act and update or after it, the restored learner does what the first one does.
+  @Test func aRestoredLearnerContinuesBitForBit() throws {
+    for kind in Self.kinds {
+      let o = options(kind)
+      for stop in [0, 1, 22, 23, 24, 100] {
+        let first = try OwnedLearner(o)
+        var world = World(seed: 5, size: 7)
+        for _ in 0..<stop { _ = world.step(first.learner) }
+        // a checkpoint between act and update
+        var ignored = [0.0, 0.0, 0.0]
+        if stop % 2 == 0 { _ = first.learner.act(world.observation, into: &ignored) }
+        var other = o
+        other.seed = 999
+        let second = try OwnedLearner(other)
+        try second.learner.restore(from: bytes(first.learner), size: first.learner.checkpointSize)
+        if stop % 2 == 0 {
+          var report = UpdateReport()
+          let t = Transition(observation: [1, 2, 3, 4, 5, 6, 7], reward: 1)
+          _ = first.learner.update(t, &report)
+          _ = second.learner.update(t, &report)
+        }
+        var twin = world
+        for _ in 0..<120 {
+          let (a, _) = world.step(first.learner)
+          let (b, _) = twin.step(second.learner)
+          #expect(a == b)
+        }
+        #expect(bytes(first.learner) == bytes(second.learner), "\(kind) stopped at \(stop)")
+      }
+    }
+  }
+
+  @Test func damageIsRefusedAndChangesNothing() throws {
+    let owned = try OwnedLearner(options((.acContinuous, .obgd)))
+    var world = World(seed: 5, size: 7)
+    for _ in 0..<50 { _ = world.step(owned.learner) }
+    let good = bytes(owned.learner)
+    var stream = Generator(seed: 1)
+    for _ in 0..<400 {
+      var bad = good
+      bad[Int(stream.uniform() * Double(bad.count))] ^= UInt8(1 + Int(stream.uniform() * 255))
+      #expect(throws: Failure.self) { try owned.learner.restore(from: bad, size: bad.count) }
+    }
+    for size in [0, 8, 39, 40, good.count - 1, good.count + 1] {
+      let cut = good + [0]
+      #expect(throws: Failure.self) { try owned.learner.restore(from: cut, size: size) }
+    }
+    #expect(bytes(owned.learner) == good)
+  }
+
+  @Test func aCheckpointOfAnotherShapeIsRefused() throws {
+    let owned = try OwnedLearner(options((.acContinuous, .obgd)))
+    let good = bytes(owned.learner)
+    let changes: [(inout LearnerOptions) -> Void] = [
+      { $0.hiddenSizes = [33, 19] }, { $0.settings.optimizer = .intentional }, { $0.settings.isDouble = true }, { $0.settings.actionCount = 2 },
+      { $0.guards.snapshots = 1 }, { $0.settings.timeLimit = 0 }, { $0.settings.hidden.activation = 1 },
+    ]
+    for change in changes {
+      var o = options((.acContinuous, .obgd))
+      change(&o)
+      let other = try OwnedLearner(o)
+      #expect(throws: Failure.self) { try other.learner.restore(from: good, size: good.count) }
+    }
+  }
+
+  @Test func aFileIsReplacedAsAWhole() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("efferent-\(UInt64.random(in: 0..<UInt64.max))")
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let path = folder.appendingPathComponent("learner.bin").path
+    let first = try OwnedLearner(options((.q, .obgd)))
+    try first.learner.save(path: path)
+    var world = World(seed: 5, size: 7)
+    for _ in 0..<50 { _ = world.step(first.learner) }
+    try first.learner.save(path: path)
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path) == ["learner.bin"])
+    let second = try OwnedLearner(options((.q, .obgd)))
+    try second.learner.restore(path: path)
+    #expect(bytes(first.learner) == bytes(second.learner))
+    #expect(throws: Failure.self) { try second.learner.restore(path: path + ".absent") }
+    #expect(throws: Failure.self) { try second.learner.save(path: folder.path + "/absent/x") }
+  }
+}

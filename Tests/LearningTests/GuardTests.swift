@@ -1,0 +1,156 @@
+import Testing
+
+@testable import Runtime
+
+@Suite struct GuardTests {
+  private func weights(_ l: LearnerPointer, _ net: NetworkKind = .critic) -> [Double] {
+    var all: [Double] = []
+    for i in 0..<l.layerCount(net) { l.visit(net, layer: i, .weight) { all.append($1) } }
+    return all
+  }
+
+  private func trained(_ algorithm: Algorithm, _ change: (inout LearnerOptions) -> Void = { _ in }) throws -> (OwnedLearner, World) {
+    var o = smallOptions(algorithm, isDouble: false)
+    change(&o)
+    let owned = try OwnedLearner(o)
+    var world = World(seed: 2, size: 7)
+    for _ in 0..<60 { _ = world.step(owned.learner) }
+    return (owned, world)
+  }
+
+  @Test(arguments: [Algorithm.acContinuous, .acDiscrete, .q, .sarsa, .td])
+  func inputsThatAreNotFiniteChangeNoWeightAndStopNothing(_ algorithm: Algorithm) throws {
+    var (owned, world) = try trained(algorithm)
+    let l = owned.learner
+    for bad in [Double.nan, .infinity, -.infinity] {
+      let before = weights(l)
+      var action = [0.0, 0.0, 0.0]
+      var report = UpdateReport()
+      #expect(l.act(world.observation, into: &action) == .ok)
+      let last = action
+      var spoiled = world.observation
+      spoiled[3] = bad
+      #expect(l.act(spoiled, into: &action) == .numeric)
+      #expect(action == last)
+      #expect(l.update(Transition(observation: spoiled, reward: 0), &report) == .numeric)
+      #expect(report.reason == .badInput)
+      #expect(l.act(world.observation, into: &action) == .ok)
+      #expect(l.update(Transition(observation: world.observation, reward: bad), &report) == .numeric)
+      #expect(weights(l) == before)
+      for _ in 0..<30 { _ = world.step(l) }
+      #expect(weights(l) != before)
+      #expect(weights(l).allSatisfy { $0.isFinite })
+    }
+    #expect(l.pointee.counters.badInputs == 6)
+  }
+
+  @Test(arguments: [Algorithm.acContinuous, .q])
+  func weightsThatAreNotFiniteAreRolledBack(_ algorithm: Algorithm) throws {
+    var (owned, world) = try trained(algorithm) { $0.guards.snapshots = 2 }
+    let l = owned.learner
+    #expect(l.snapshot())
+    l.visit(.critic, layer: 1, .weight) { if $0 == 5 { $1 = .nan } }
+    let (_, report) = world.step(l)
+    #expect(report.reason == .badUpdate || l.pointee.counters.rollbacks == 1)
+    for _ in 0..<50 { _ = world.step(l) }
+    #expect(weights(l).allSatisfy { $0.isFinite })
+    #expect(l.pointee.counters.rollbacks == 1)
+  }
+
+  @Test func hugeRewardsNeverMakeAWeightInfinite() throws {
+    for optimizer in [Optimizer.obgd, .adaptiveObGD, .intentional] {
+      var o = smallOptions(.acContinuous, optimizer, isDouble: false)
+      o.settings.scalesRewards = false
+      let owned = try OwnedLearner(o)
+      let l = owned.learner
+      var world = World(seed: 4, size: 7)
+      var report = UpdateReport()
+      var action = [0.0, 0.0, 0.0]
+      for i in 0..<40 {
+        _ = l.act(world.observation, into: &action)
+        _ = l.update(Transition(observation: world.observation, reward: i % 3 == 0 ? 1e99 : i % 3 == 1 ? -1e60 : -1e308), &report)
+        _ = world.step(l)
+      }
+      #expect(weights(l).allSatisfy { $0.isFinite }, "\(optimizer)")
+      #expect(weights(l, .actor).allSatisfy { $0.isFinite }, "\(optimizer)")
+    }
+  }
+
+  @Test func whatIsFrozenDoesNotMove() throws {
+    var (owned, world) = try trained(.acContinuous)
+    let l = owned.learner
+    let (actor, critic) = (weights(l, .actor), weights(l))
+    let count = l.pointee.state.pointee.observationCount
+    l.freeze(Freeze(bits: 7))
+    for _ in 0..<20 { _ = world.step(l) }
+    #expect(weights(l, .actor) == actor && weights(l) == critic)
+    #expect(l.pointee.state.pointee.observationCount == count)
+    l.freeze(Freeze(bits: 1))
+    for _ in 0..<20 { _ = world.step(l) }
+    #expect(weights(l, .actor) == actor && weights(l) != critic)
+    l.freeze(Freeze())
+    for _ in 0..<20 { _ = world.step(l) }
+    #expect(weights(l, .actor) != actor)
+  }
+
+  @Test func theActorStopsWhenItsDriftBudgetIsUsedUp() throws {
+    var (owned, world) = try trained(.acContinuous) { $0.guards.driftBudget = 2 }
+    let l = owned.learner
+    let start = try OwnedLearner({ var o = smallOptions(.acContinuous, isDouble: false); o.guards.driftBudget = 2; return o }())
+    for _ in 0..<200 { _ = world.step(l) }
+    let (_, report) = world.step(l)
+    #expect(report.reason == .drift)
+    let moved = zip(weights(l, .actor), weights(start.learner, .actor)).reduce(0) { $0 + abs($1.0 - $1.1) }
+    // one update moves at most 1 / kappa
+    #expect(moved > 0 && moved <= 2 + 1.0 / 3)
+  }
+
+  @Test func aCollapsedReturnBringsTheSnapshotBack() throws {
+    var o = smallOptions(.acContinuous, isDouble: false)
+    o.guards.snapshots = 3
+    o.guards.snapshotPeriod = 10
+    o.guards.returnRate = 0.5
+    let owned = try OwnedLearner(o)
+    let l = owned.learner
+    var report = UpdateReport()
+    var action = [0.0, 0.0, 0.0]
+    func episode(_ r: Double) {
+      for i in 0..<10 {
+        _ = l.act([1, 2, 3, 4, 5, 6, Double(i)], into: &action)
+        _ = l.update(Transition(observation: [1, 2, 3, 4, 5, 6, Double(i + 1)], reward: r, isTerminated: i == 9), &report)
+      }
+    }
+    for k in 0..<20 { episode(Double(k)) }
+    #expect(l.pointee.counters.snapshots > 0 && l.pointee.counters.rollbacks == 0)
+    let good = weights(l, .actor)
+    episode(-10)
+    #expect(report.reason == .rolledBack)
+    #expect(l.pointee.counters.rollbacks == 1)
+    #expect(weights(l, .actor) == good)
+  }
+
+  @Test func aTruncationBootstrapsAndATerminationDoesNot() throws {
+    for (terminated, truncated) in [(true, false), (false, true), (false, false)] {
+      let owned = try OwnedLearner(smallOptions(.td))
+      var report = UpdateReport()
+      var prediction = [0.0]
+      _ = owned.learner.act([1, 2, 3, 4, 5, 6, 7], into: &prediction)
+      let t = Transition(observation: [2, 1, 0, 3, 1, 0, 1], reward: 1, isTerminated: terminated, isTruncated: truncated)
+      #expect(owned.learner.update(t, &report) == .ok)
+      let bootstrapped = report.reward + 0.99 * report.nextValue - report.value
+      #expect(abs(report.tdError - (terminated ? report.reward - report.value : bootstrapped)) < 1e-12)
+      #expect(report.isTraceReset == (terminated || truncated))
+    }
+  }
+
+  @Test func theDiscountFollowsTheMeasuredStep() throws {
+    var o = smallOptions(.td)
+    o.settings.nominalStep = 0.01
+    let owned = try OwnedLearner(o)
+    var report = UpdateReport()
+    var prediction = [0.0]
+    _ = owned.learner.act([1, 2, 3, 4, 5, 6, 7], into: &prediction)
+    #expect(owned.learner.update(Transition(observation: [2, 1, 0, 3, 1, 0, 1], reward: 1, duration: 0.03), &report) == .ok)
+    #expect(abs(report.tdError - (report.reward + 0.99 * 0.99 * 0.99 * report.nextValue - report.value)) < 1e-12)
+  }
+}
