@@ -1,7 +1,6 @@
 import CEfferent
 import Kernels
 import Onnx
-import Platform
 import Runtime
 
 /// The learner behind a C pointer, or nil where it is NULL, dead or foreign.
@@ -17,7 +16,7 @@ public func eff_learner_options_default(_ options: UnsafeMutablePointer<eff_lear
   guard let options, struct_size >= MemoryLayout<Int>.size else { return }
   var o = learnerDefaults()
   o.struct_size = struct_size
-  withUnsafeBytes(of: o) { eff_copy(options, $0.baseAddress!, min(struct_size, $0.count)) }
+  write(o, options, struct_size)
 }
 
 private func learnerDefaults() -> eff_learner_options {
@@ -42,12 +41,7 @@ private func learnerDefaults() -> eff_learner_options {
 /// The caller's options, of which it may know only the first bytes, in Swift's form.
 private func read(_ given: UnsafePointer<eff_learner_options>?) throws(Failure) -> (eff_learner_options, LearnerOptions) {
   guard let given else { throw Failure(.argument, "options is NULL; fill eff_learner_options with eff_learner_options_default()") }
-  let size = UnsafeRawPointer(given).load(as: Int.self)
-  guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else {
-    throw Failure(.argument, "eff_learner_options.struct_size is \(size); fill the struct with eff_learner_options_default()")
-  }
-  var o = learnerDefaults()
-  withUnsafeMutableBytes(of: &o) { eff_copy($0.baseAddress!, given, min(size, $0.count)) }
+  let o = try readOptions(given, learnerDefaults(), "eff_learner_options")
   return (o, try options(o))
 }
 
@@ -125,28 +119,15 @@ public func eff_learner_create(_ options: UnsafePointer<eff_learner_options>?, _
     out.pointee = nil
     let (raw, options) = try read(options)
     let size = try options.arenaSize()
-    var source = ArenaSource()
-    let arena: UnsafeMutableRawPointer
-    if let given = raw.arena {
-      guard UInt(bitPattern: given) & 63 == 0 else { throw Failure(.argument, "arena is not aligned to 64 bytes") }
+    if let arena = raw.arena {
+      guard UInt(bitPattern: arena) & 63 == 0 else { throw Failure(.argument, "arena is not aligned to 64 bytes") }
       guard raw.arena_size >= size else { throw Failure(.argument, "arena_size is \(raw.arena_size), expected at least \(size)") }
-      arena = given
-    } else {
-      var block: UnsafeMutableRawPointer?
-      if let a = raw.allocator?.pointee {
-        guard let allocate = a.alloc, let release = a.free else { throw Failure(.argument, "allocator has no alloc or no free function") }
-        block = allocate(a.user, size, 64)
-        source.release = release
-        source.user = a.user
-      } else {
-        block = eff_alloc(size, 64)
-        source.isOwn = true
-      }
-      guard let block else { throw Failure(.memory, "no memory for a learner of \(size) bytes") }
-      arena = block
+      out.pointee = OpaquePointer(try options.create(in: arena))
+      return
     }
-    let learner = try options.create(in: arena)
-    learner.source = source
+    let block = try MemoryBlock(size, try memory(raw.allocator), for: "learner")
+    let learner = try options.create(in: block.start)
+    learner.pointee.memory = Unmanaged.passRetained(block)
     out.pointee = OpaquePointer(learner)
   }
 }
@@ -154,11 +135,8 @@ public func eff_learner_create(_ options: UnsafePointer<eff_learner_options>?, _
 @c @implementation
 public func eff_learner_destroy(_ learner: OpaquePointer?) {
   guard let l = CABI.learner(learner) else { return }
-  let (arena, size) = l.arena
-  let source = l.source
-  l.retire()
-  if source.isOwn { eff_free(arena) }
-  if let release = source.release { release(source.user, arena, size) }
+  l.pointee.magic = 0
+  l.pointee.memory?.release()
 }
 
 @c @implementation @_noLocks

@@ -25,6 +25,7 @@ def folder(variable, name):
 
 POLICIES = folder("EFFERENT_POLICIES", "policies")
 ZOO = folder("EFFERENT_ZOO", "zoo")
+GOLDEN = folder("EFFERENT_GOLDEN", "golden/stream_x")
 
 
 class Wrong(AssertionError):

@@ -7,12 +7,12 @@ import subprocess
 
 import headers
 import pytest
-from efferent import _library, _table, _table_bridge, errors, policy
+from efferent import _library, _table, _table_bridge, _table_learner, errors, policy
 
 TEXT = headers.source()
 FUNCTIONS, STRUCTS, CALLBACKS = headers.functions(TEXT), headers.structs(TEXT), headers.callbacks(TEXT)
 TABLE = _library.FUNCTIONS
-NAMES = vars(_table) | vars(_table_bridge)
+NAMES = vars(_table) | vars(_table_bridge) | vars(_table_learner)
 PLAIN = {
     "int8_t": ctypes.c_int8, "uint8_t": ctypes.c_uint8, "int16_t": ctypes.c_int16, "uint16_t": ctypes.c_uint16, "int32_t": ctypes.c_int32,
     "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64, "uint64_t": ctypes.c_uint64, "size_t": ctypes.c_size_t, "float": ctypes.c_float,

@@ -9,6 +9,8 @@
 #ifndef EFFERENT_LEARNER_H
 #define EFFERENT_LEARNER_H
 
+#include "efferent.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -81,13 +81,13 @@ extension LearnerOptions {
     }
     var actor = s.algorithm.hasActor ? network(s.actorOutputs) : eff_learn_net()
     var critic = network(s.criticOutputs)
+    let next = cursor.doubles(s.inputCount)
     let scratch = cursor.doubles(max(s.observationCount, s.actorOutputs, s.criticOutputs))
 
     let state = cursor.take(MemoryLayout<LearnerState>.stride).assumingMemoryBound(to: LearnerState.self)
     let start = cursor.used - MemoryLayout<LearnerState>.stride
     let raw = cursor.doubles(s.observationCount)
     let current = cursor.doubles(s.inputCount)
-    let next = cursor.doubles(s.inputCount)
     let action = cursor.doubles(max(1, s.actionCount))
     let filter = cursor.doubles(s.observationCount)
     let returns = RunningStatistics(mean: cursor.doubles(1), m2: cursor.doubles(1), size: 1)
@@ -113,7 +113,7 @@ extension LearnerOptions {
         kernels: eff_learn_kernels_find(s.isDouble ? Int32(EFF_TYPE_F64) : Int32(EFF_TYPE_F32), isa),
         actor: actor, critic: critic, state: state, stateSize: stateSize, observations: observations, returns: returns,
         filter: filter, raw: raw, current: current, next: next, action: action, scratch: scratch,
-        snapshots: snapshots, snapshotSize: snapshotSize, snapshotStride: stride, arena: cursor.base!, arenaSize: cursor.used,
+        snapshots: snapshots, snapshotSize: snapshotSize, snapshotStride: stride,
         layoutHash: layoutHash))
     return learner
   }
@@ -163,18 +163,6 @@ extension LearnerOptions {
 }
 
 extension UnsafeMutablePointer where Pointee == Learner {
-  /// Marks the learner dead; its arena may be freed afterwards.
-  public func retire() { pointee.magic = 0 }
-
-  /// The block given to `create`, and its bytes.
-  public var arena: (UnsafeMutableRawPointer, Int) { (pointee.arena, pointee.arenaSize) }
-
-  /// Where the arena came from.
-  public var source: ArenaSource {
-    get { pointee.source }
-    nonmutating set { pointee.source = newValue }
-  }
-
   /// Initial weights.
   func begin() {
     initialize(pointee.actor)

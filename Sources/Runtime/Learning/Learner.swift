@@ -6,7 +6,8 @@ import Kernels
 ///
 /// The part from `state` on is contiguous and without pointers; it is the checkpoint. Everything marked @_noLocks is [RT].
 public struct Learner {
-    var magic: UInt64 = 0x4546_464C_5242_5231
+    /// Cleared when the learner is destroyed.
+  public var magic: UInt64 = 0x4546_464C_5242_5231
   let settings: LearnerSettings
   let guards: GuardSettings
   let kernels: UnsafePointer<eff_learn_kernels>
@@ -36,26 +37,14 @@ public struct Learner {
   var snapshotSize: Int
   var snapshotStride: Int
 
-  var arena: UnsafeMutableRawPointer
-  var arenaSize: Int
   var layoutHash: UInt64
-  /// Where the arena came from; for whoever frees it.
-  public var source = ArenaSource()
+  /// What `arena` lies in; nil where it is the caller's own memory.
+  public var memory: Unmanaged<MemoryBlock>?
   /// Conformance: numbers to use instead of the generator's, in order; nil in normal use.
   var tape: UnsafePointer<Double>?
 
   public var counters: LearnerCounters { @_noLocks get { state.pointee.counters } }
   public var runningReturn: Double { @_noLocks get { state.pointee.watch.running } }
-}
-
-/// The allocator behind an arena; nothing where the caller owns it.
-public struct ArenaSource {
-  public var release: (@convention(c) (UnsafeMutableRawPointer?, UnsafeMutableRawPointer?, Int) -> Void)?
-  public var user: UnsafeMutableRawPointer?
-  /// Allocated by Efferent itself.
-  public var isOwn = false
-
-  public init() {}
 }
 
 public typealias LearnerPointer = UnsafeMutablePointer<Learner>

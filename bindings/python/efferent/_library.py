@@ -3,11 +3,11 @@ import ctypes
 import os
 from pathlib import Path
 
-from . import _table, _table_bridge
+from . import _table, _table_bridge, _table_learner
 from .errors import FileError, StateError, UnsupportedError, error
 
 NAME = "libefferent.so"
-FUNCTIONS = _table.FUNCTIONS | _table_bridge.FUNCTIONS
+FUNCTIONS = _table.FUNCTIONS | _table_bridge.FUNCTIONS | _table_learner.FUNCTIONS
 
 
 def candidates():

@@ -1,0 +1,187 @@
+"""Learner: a policy that keeps learning while it acts, one transition at a time."""
+import ctypes
+import math
+from ctypes import byref, c_size_t, c_void_p
+
+import numpy as np
+
+from ._library import Handle, check, check_rt, lib
+from ._table_learner import eff_learner_options, eff_learner_tensor, eff_transition, eff_update
+from .errors import ArgumentError, NumericError, ShapeError
+
+ALGORITHMS = {"stream-ac": 0, "stream-ac-discrete": 1, "stream-q": 2, "stream-sarsa": 3, "stream-td": 4}
+OPTIMIZERS = {"obgd": 0, "adaptive-obgd": 1, "intentional": 2}
+ACTIVATIONS = {"leaky_relu": 0, "relu": 1, "tanh": 2, "elu": 3, "swish": 4, "identity": 5}
+REASONS = ("learned", "frozen", "bad input", "bad update", "drift", "rolled back")
+PARTS = {"actor": 1, "critic": 2, "normalizers": 4}
+NUMERIC = -8
+_NAMED = {"algorithm": ALGORITHMS, "optimizer": OPTIMIZERS, "activation": ACTIVATIONS, "dtype": {"f32": 1, "f64": 11}}
+_OWN = {"struct_size", "observation_count", "action_count", "hidden", "hidden_count", "allocator", "arena", "arena_size"}
+
+
+def _code(option, value):
+    known = _NAMED[option]
+    if value not in known:
+        raise ArgumentError(f"{option} is {value!r}, expected one of {', '.join(map(repr, known))}")
+    return known[value]
+
+
+class Learner:
+    """Learns from each transition once, as it happens (stream-x, arXiv 2410.14606).
+
+        learner = efferent.Learner(observations=4, actions=1)
+        action = learner.act(observation)
+        learner.update(next_observation, reward, terminated, truncated)
+
+    `actions` is the number of dimensions, of choices, or 0 for stream-td. Options are the fields of eff_learner_options in learner.h, by their
+    names there (`lambda_` for lambda); those with names are given by name: algorithm, optimizer, activation, dtype. One caller at a time.
+    """
+
+    def __init__(self, observations, actions=0, algorithm="stream-ac", hidden=None, **options):
+        made = eff_learner_options()
+        lib.eff_learner_options_default(byref(made), ctypes.sizeof(made))
+        made.algorithm = _code("algorithm", algorithm)
+        made.observation_count, made.action_count = observations, actions
+        if hidden is not None:
+            made.hidden, made.hidden_count = (c_size_t * len(hidden))(*hidden), len(hidden)
+        known = {name for name, _ in made._fields_} - _OWN
+        for name, value in options.items():
+            field = name.rstrip("_")
+            if field not in known:
+                raise ArgumentError(f"there is no option '{name}'; the options are {', '.join(sorted(known))}")
+            setattr(made, field, _code(field, value) if field in _NAMED else value)
+        pointer = c_void_p()
+        check(lib.eff_learner_create(byref(made), byref(pointer)))
+        self._handle = Handle(pointer.value, lib.eff_learner_destroy, "learner", kept=made)
+        self.observations, self.algorithm = int(observations), algorithm
+        self.discrete = algorithm in ("stream-ac-discrete", "stream-q", "stream-sarsa")
+        self._width = int(actions) if algorithm == "stream-ac" else 1
+        self._action = np.zeros(self._width)
+        self._given = np.zeros(self._width)
+        self._seen, self._next = np.zeros(self.observations), np.zeros(self.observations)
+        self._transition, self._update = eff_transition.sized(), eff_update.sized()
+        self._transition.observation = self._next.ctypes.data
+        self._addresses = (self._seen.ctypes.data, self._action.ctypes.data)
+
+    @classmethod
+    def for_env(cls, env, algorithm=None, **options):
+        """A learner for a Gymnasium environment with a box of observations."""
+        discrete = hasattr(env.action_space, "n")
+        size = math.prod(env.observation_space.shape)
+        actions = int(env.action_space.n) if discrete else math.prod(env.action_space.shape)
+        return cls(size, actions, algorithm or ("stream-ac-discrete" if discrete else "stream-ac"), **options)
+
+    def _fill(self, buffer, values, what):
+        values = np.asarray(values, np.float64).reshape(-1)
+        if values.shape != buffer.shape:
+            raise ShapeError(f"{what} has {values.size} numbers, expected {buffer.size}")
+        buffer[:] = values
+
+    def _out(self):
+        return int(self._action[0]) if self.discrete else self._action.copy()
+
+    def act(self, observation):
+        """The action to take: an array (stream-ac), an index, or the predicted return (stream-td).
+
+        Where the observation is not finite this is the last action again."""
+        self._fill(self._seen, observation, "observation")
+        status = lib.eff_learner_act(self._handle.value, *self._addresses)
+        if status != NUMERIC:
+            check_rt(status, "act")
+        return self._out()
+
+    def infer(self, observation):
+        """The action without exploration; nothing is learned or counted."""
+        self._fill(self._seen, observation, "observation")
+        check_rt(lib.eff_learner_infer(self._handle.value, *self._addresses), "infer")
+        return self._out()
+
+    def update(self, observation, reward, terminated=False, truncated=False, action=None, next_action=None, dt=0.0):
+        """Learns from what followed the last `act`: the observation that the step led to, also where the episode ends.
+
+        Returns telemetry, valid until the next call: `td_error`, `value`, `reason` and so on. `action` is what was really done, where it differs.
+        """
+        t = self._transition
+        self._fill(self._next, observation, "observation")
+        t.reward, t.terminated, t.truncated, t.dt = reward, terminated, truncated, dt
+        t.action = t.next_action = None
+        if action is not None:
+            self._fill(self._given, action, "action")
+            t.action = self._given.ctypes.data
+        if next_action is not None:
+            following = np.array([next_action], np.float64)
+            t.next_action = following.ctypes.data
+        status = lib.eff_learner_update(self._handle.value, byref(t), byref(self._update))
+        if status != NUMERIC:
+            check_rt(status, "update")
+        return self._update
+
+    @property
+    def reason(self):
+        """Why the last update did what it did, in words."""
+        return REASONS[self._update.reason]
+
+    def freeze(self, *parts):
+        """Keeps "actor", "critic" or "normalizers" from learning; without arguments everything learns again."""
+        unknown = [p for p in parts if p not in PARTS]
+        if unknown:
+            raise ArgumentError(f"there is no part {unknown[0]!r}; the parts are {', '.join(map(repr, PARTS))}")
+        check_rt(lib.eff_learner_freeze(self._handle.value, sum(PARTS[p] for p in set(parts))), "freeze")
+
+    def snapshot(self):
+        """Keeps the present weights in the ring of snapshots."""
+        check_rt(lib.eff_learner_snapshot(self._handle.value), "snapshot: the option snapshots is 0")
+
+    def roll_back(self):
+        """Returns to the best snapshot."""
+        check_rt(lib.eff_learner_roll_back(self._handle.value), "roll_back: there is no snapshot")
+
+    # ---- checkpoints ----
+
+    def save(self, path):
+        """Writes everything to a file, which is replaced as a whole."""
+        check(lib.eff_learner_save_file(self._handle.value, str(path).encode()))
+
+    def restore(self, path):
+        """Continues bit for bit where the learner that wrote the file was."""
+        check(lib.eff_learner_restore_file(self._handle.value, str(path).encode()))
+
+    def __bytes__(self):
+        size = c_size_t()
+        check(lib.eff_learner_save(self._handle.value, None, 0, byref(size)))
+        block = ctypes.create_string_buffer(size.value)
+        check(lib.eff_learner_save(self._handle.value, block, size.value, byref(size)))
+        return block.raw
+
+    def restore_bytes(self, blob):
+        """The same from what `bytes(learner)` gave."""
+        check(lib.eff_learner_restore(self._handle.value, bytes(blob), len(blob)))
+
+    # ---- arrays ----
+
+    @property
+    def shapes(self):
+        """{name: shape} of every array that can be read and written."""
+        found, one = {}, eff_learner_tensor.sized()
+        while lib.eff_learner_describe(self._handle.value, len(found), byref(one)) == 0:
+            found[one.name.decode()] = tuple(one.shape[: one.rank])
+        return found
+
+    def __getitem__(self, name):
+        shape = self._shape(name)
+        values = np.empty(shape)
+        check(lib.eff_learner_read(self._handle.value, name.encode(), values.ctypes.data, values.size))
+        return values
+
+    def __setitem__(self, name, values):
+        values = np.ascontiguousarray(np.broadcast_to(np.asarray(values, np.float64), self._shape(name)))
+        if not np.isfinite(values).all():
+            raise NumericError(f"{name}: a value is not finite")
+        check(lib.eff_learner_write(self._handle.value, name.encode(), values.ctypes.data, values.size))
+
+    def _shape(self, name):
+        if not hasattr(self, "_shapes"):
+            self._shapes = self.shapes
+        if name not in self._shapes:
+            raise ArgumentError(f"there is no array '{name}'; the arrays are {', '.join(self._shapes)}")
+        return self._shapes[name]
