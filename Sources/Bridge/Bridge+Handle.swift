@@ -123,12 +123,13 @@ extension Bridge {
       guard let memory = target.output(copies[i].index) else { return refuse(.run, header, status: Failure.Reason.state.rawValue) }
       eff_copy(act + copies[i].offset, memory, copies[i].size)
     }
-    _ = answer(.act, header, act, size: layout.actSize)
-
+    // before the answer, so that a plant that has it finds it counted
     stats.add(.steps)
     stats.add(.rows, layout.rows)
     stats.record(.age, age)
     stats.record(.run, run)
+    _ = answer(.act, header, act, size: layout.actSize)
+
     var event = done(.step, header, arrived)
     stats.record(.tick, event.tick)
     event.rows = layout.rows

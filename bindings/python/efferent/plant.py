@@ -152,7 +152,7 @@ class _Run:
         self.plant, self.rows, self.client = plant, plant._rows, plant.client
         self.seed, self.on_step, self.on_episode = seed, on_step, on_episode
         n = self.rows.rows
-        self.quota = np.array([(episodes + i) // n for i in range(n)])
+        self.quota = np.array([episodes // n + (i < episodes % n) for i in range(n)])
         self.result, self.latency, self.log = Result(), [], [] if record else None
         self.going = True
         began = time.perf_counter()

@@ -1,0 +1,292 @@
+"""The bridge from the plant's end, against the library: lock-step, sessions, what is refused, endpoints."""
+import ctypes
+import ctypes.util
+import os
+import random
+import struct
+import threading
+import time
+
+import bridging
+import efferent
+import numpy as np
+import pytest
+import zmq
+from bridging import served
+from efferent import wire
+from efferent.client import Client
+
+ENDPOINTS = ["tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://{tmp}/bridge", "ipc://@efferent-{pid}"]
+
+
+@pytest.fixture(params=ENDPOINTS)
+def endpoint(request, tmp_path):
+    return request.param.format(tmp=tmp_path, pid=os.getpid())
+
+
+def step(client, body=None, **fields):
+    """Sends a STEP whose header has `fields` instead of the right ones, and returns the header and frame of the answer."""
+    client._seq += 1
+    told = {"session": client.session, "episode": client._episode, "schema": client.welcome.schema, "seq": client._seq, "monotonic_ns": time.monotonic_ns()}
+    frame = wire.frame(wire.STEP, bytes(client.welcome.step_size - 64) if body is None else body, **{**told, **fields})
+    client._socket.send(frame)
+    data = client._socket.recv()
+    return wire.read_header(data), data
+
+
+def refused(client, **fields):
+    header, data = step(client, **fields)
+    assert header.type == wire.ERR
+    return wire.refusal(data)
+
+
+# ---- bytes ----
+
+
+def test_crc32c_is_that_of_the_definition():
+    def slow(data):
+        state = 0xFFFFFFFF
+        for byte in data:
+            state ^= byte
+            for _ in range(8):
+                state = (state >> 1) ^ (0x82F63B78 if state & 1 else 0)
+        return state ^ 0xFFFFFFFF
+
+    assert wire.crc32c(b"123456789") == 0xE3069283 and wire.crc32c(bytes(32)) == 0x8A9136AA and wire.crc32c(b"") == 0
+    for n in [*range(40), 1020, 1023, 1024, 1025, 1027, 1028, 2051]:
+        data = random.Random(n).randbytes(n)
+        assert wire.crc32c(data) == slow(data), n
+
+
+def test_a_frame_is_the_bytes_of_the_protocol():
+    frame = wire.frame(wire.STEP, b"xyz", flags=0x0102, session=3, episode=4, schema=5, seq=6, ref_seq=7, monotonic_ns=8, simulation_ns=9, ttl_us=10)
+    assert len(frame) == 67 and frame[:8] == b"EFFB\x01\x05\x02\x01"
+    assert struct.unpack_from("<II5QI", frame, 8)[:8] == (3, 4, 5, 6, 7, 8, 9, 10)
+    assert wire.read_header(frame).crc32c == wire.crc32c(frame[:60] + frame[64:])
+    for cut in range(64):
+        with pytest.raises(efferent.FormatError):
+            wire.read_header(frame[:cut])
+    with pytest.raises(efferent.FormatError, match="crc32c"):
+        wire.read_header(frame[:-1] + b"!")
+
+
+# ---- lock-step ----
+
+
+@pytest.mark.parametrize("name", ["mlp", "lstm", "several", "every_type"])
+def test_actions_are_bit_identical_to_those_in_process(name, endpoint):
+    rows = 1 if name == "lstm" else 3
+    generator = np.random.default_rng(1)
+    with served(name, endpoint, rows=rows) as bridge, Client(bridge.endpoint, rows, aux=True) as client:
+        session = bridging.policy(name).session(rows=rows)
+        assert [f.name for f in client.inputs] == [t.name for t in session.policy.inputs if t.role == "observation"]
+        for episode in range(2):
+            client.reset()
+            session.reset()
+            for _ in range(40):
+                arrays = {f.name: generator.integers(0, 2, (rows, *f.shape)).astype(f.type) if f.type.kind in "biu" and f.dtype != "bf16"
+                          else generator.normal(size=(rows, *f.shape)).astype(np.float32) for f in client.inputs}
+                found = client.step({k: v for k, v in arrays.items()})
+                inputs = {f.name: client._inputs[f.name][1].copy() for f in client.inputs}  # as sent: bf16 is bits
+                for t, f in zip(session.policy.inputs, client.inputs):
+                    inputs[t.name] = inputs[t.name].reshape(rows, *t.shape)
+                wanted = session.run(inputs)
+                assert found
+                for key, value in found.items():
+                    assert value.tobytes() == wanted[key].tobytes(), key
+        bridging.until(lambda: bridge.stats["tick"].count == 80)
+        stats = bridge.stats
+    assert stats["steps"] == 80 and stats["rows"] == 80 * rows and stats["resets"] == 2 and stats["drops"] == 0 and stats["connected"] == 1
+    assert stats["tick"].count == stats["run"].count == stats["age"].count == 80 and stats["tick"].min >= stats["run"].min > 0
+
+
+def test_a_reset_of_some_rows_keeps_the_others():
+    with served("counter", rows=3, options={"state": {"before": "after"}}) as bridge, Client(bridge.endpoint, 3) as client:
+        one = {"x": np.ones((3, 1, 3), np.float32)}
+        client.step(one)
+        client.step(one)
+        client.reset([False, True, False])
+        assert client.step(one)["action"][:, 0, 0].tolist() == [6, 2, 6]
+        client.reset()
+        assert client.step(one)["action"][:, 0, 0].tolist() == [2, 2, 2]
+
+
+def test_a_reconnect_is_a_new_session_with_its_state_cleared():
+    with served("counter", options={"state": {"before": "after"}}) as bridge, Client(bridge.endpoint) as client:
+        one = {"x": np.ones((1, 3), np.float32)}
+        client.step(one)
+        first = client.session
+        client.connect()
+        assert client.session != first and client.step(one)["action"][0, 0, 0] == 2
+        assert refused(client, session=first).reason == "session"
+        assert bridge.stats["hellos"] == 2
+
+
+def test_events_tell_what_became_of_each_frame(tmp_path):
+    session = bridging.policy("mlp").session()
+    with efferent.Bridge(session, f"ipc://{tmp_path}/x") as bridge:
+        seen = []
+
+        def serve():
+            while not seen or seen[-1].kind != "bye":
+                seen.append(bridge.poll(5.0))
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with Client(bridge.endpoint) as client:
+            client.reset()
+            client.step({"obs": np.zeros((1, 7))}, simulation_time=1.5)
+        thread.join(10)
+        assert [e.kind for e in seen] == ["hello", "reset", "step", "bye"]
+        assert seen[2].simulation_ns == 1_500_000_000 and seen[2].rows == 1 and seen[2].episode == 1 and 0 < seen[2].run_ns <= seen[2].tick_ns
+        began = time.monotonic()
+        assert bridge.poll(0.1).kind == "none" and time.monotonic() - began >= 0.09
+
+
+# ---- what is refused ----
+
+
+def test_frames_that_are_too_old_are_refused_and_counted():
+    with served("mlp") as bridge, Client(bridge.endpoint) as client:
+        client.reset()
+        client.reset()
+        assert "step of 1, expected 2" in str(refused(client, episode=1))
+        assert refused(client, seq=1).reason == "sequence"
+        assert refused(client, ttl_us=1000, monotonic_ns=time.monotonic_ns() - 2_000_000).reason == "expired"
+        assert refused(client, schema=1).reason == "schema"
+        assert refused(client, session=client.session + 1).reason == "session"
+        assert refused(client, body=bytes(10)).reason == "malformed"
+        client._seq += 1
+        broken = bytearray(wire.frame(wire.STEP, session=client.session, episode=2, schema=client.welcome.schema, seq=client._seq))
+        broken[9] ^= 1
+        client._socket.send(broken)
+        assert wire.refusal(client._socket.recv()).reason == "checksum"
+        assert step(client, ttl_us=10_000_000)[0].type == wire.ACT
+        dropped = bridge.stats["dropped"]
+        assert dropped == {k: 1 for k in ("episode", "sequence", "expired", "schema", "session", "malformed", "checksum")}
+
+
+def test_random_bytes_never_stop_the_library():
+    with served("mlp") as bridge, Client(bridge.endpoint, timeout=10.0) as client:
+        client._socket.rcvhwm = 0
+        generator = random.Random(4)
+        whole = [wire.frame(wire.HELLO, wire.hello(), seq=1), wire.frame(wire.STEP, bytes(client.welcome.step_size - 64), session=client.session, seq=5)]
+        for i in range(2000):
+            frame = bytearray(generator.choice(whole))
+            for _ in range(generator.randrange(1, 4)):
+                frame[generator.randrange(len(frame))] = generator.randrange(256)
+            frame = frame[:generator.randrange(len(frame) + 1)] if i % 3 == 0 else frame
+            if i % 2 and len(frame) >= 64:
+                wire.seal(frame)
+            client._socket.send(frame)
+            while client._socket.poll(0):
+                client._socket.recv()
+        client.connect()
+        assert client.step({"obs": np.zeros((1, 7))})["action"].shape == (1, 1, 3)
+
+
+def test_a_mismatch_names_the_field():
+    with served("mlp", joint_names=["hip", "knee", "ankle"]) as bridge:
+        for expect, text in [
+            ({"joints": ["hip", "ankle", "knee"]}, r"joints\[1\]: plant has 'ankle', expected 'knee'"),
+            ({"inputs": [{"name": "obs", "shape": [1, 9]}]}, r"input 'obs': plant has \[1, 9\], expected f32 \[1, 7\]"),
+            ({"outputs": [{"name": "torque"}]}, "output 'torque': unknown, expected 'action'"),
+            ({"policy": 5}, "policy: plant expects 5, found"),
+        ]:
+            with pytest.raises(efferent.BridgeMismatch, match=text):
+                Client(bridge.endpoint, expect=expect)
+        with pytest.raises(efferent.BridgeMismatch, match="rows: plant has 2, expected 1 to 1"):
+            Client(bridge.endpoint, rows=2)
+        with Client(bridge.endpoint, expect={"joints": ["hip", "knee", "ankle"], "inputs": [{"name": "obs", "dtype": "f32", "shape": [1, 7]}]}) as client:
+            assert client.welcome.joints == ["hip", "knee", "ankle"]
+            with pytest.raises(efferent.ShapeError, match=r"input 'obs': found float64 \[1, 8\], expected f32 \[1, 1, 7\]"):
+                client.step({"obs": np.zeros((1, 8))})
+            with pytest.raises(efferent.ShapeError, match="input 'x': unknown, expected 'obs'"):
+                client.step({"x": 0})
+            assert client.step({"obs": np.zeros((1, 7))})
+
+
+def test_a_second_plant_is_busy_until_the_first_leaves():
+    with served("mlp", idle_timeout=None) as bridge, Client(bridge.endpoint) as first:
+        with pytest.raises(efferent.BridgeError, match="busy: another plant is connected"):
+            Client(bridge.endpoint, connect_timeout=1.0)
+        assert first.step({"obs": np.zeros((1, 7))})
+        first.close()
+        with Client(bridge.endpoint) as second:
+            assert second.step({"obs": np.zeros((1, 7))})
+
+
+def test_a_silent_plant_is_replaced_and_told_so():
+    with served("mlp", idle_timeout=0.2) as bridge, Client(bridge.endpoint) as first:
+        bridging.until(lambda: bridge.stats["idles"] == 1)
+        with Client(bridge.endpoint, connect_timeout=5.0) as second:
+            assert second.session != first.session
+            with pytest.raises(efferent.BridgeLost):
+                first.step({"obs": np.zeros((1, 7))})
+            assert second.step({"obs": np.zeros((1, 7))})
+
+
+# ---- endpoints ----
+
+
+def test_only_this_machine_is_served():
+    session = bridging.policy("mlp").session()
+    for endpoint, error in [("tcp://0.0.0.0:*", efferent.ArgumentError), ("tcp://*:0", efferent.ArgumentError), ("http://127.0.0.1:1", efferent.ArgumentError),
+                            ("inproc://x", efferent.ArgumentError), ("ipc:///no/such/folder", efferent.FileError)]:
+        with pytest.raises(error, match="endpoint '"):
+            efferent.Bridge(session, endpoint)
+    with efferent.Bridge(session) as bridge, pytest.raises(efferent.FileError, match="Address already in use"):
+        efferent.Bridge(session, bridge.endpoint)
+
+
+def test_a_live_ipc_endpoint_is_not_taken_and_a_dead_one_is(tmp_path):
+    session = bridging.policy("mlp").session()
+    endpoint = f"ipc://{tmp_path}/x"
+    with efferent.Bridge(session, endpoint), pytest.raises(efferent.FileError, match="somebody listens there"):
+        efferent.Bridge(session, endpoint)
+    server, _ = bridging.process(bridging.SERVER, name="mlp", endpoint=endpoint)
+    server.kill()
+    server.wait()
+    assert (tmp_path / "x").exists()
+    with efferent.Bridge(session, endpoint) as bridge:
+        bridge.start()
+        with Client(endpoint) as client:
+            assert client.step({"obs": np.zeros((1, 7))})
+
+
+def test_inproc_through_a_context_of_the_caller():
+    from efferent._library import check, lib
+    from efferent._table_bridge import eff_bridge_options
+
+    path = ctypes.util.find_library("zmq")
+    if path is None:
+        pytest.skip("no libzmq")
+    z = ctypes.CDLL(path)
+    for name in ("zmq_ctx_new", "zmq_socket"):
+        getattr(z, name).restype = ctypes.c_void_p
+    context = ctypes.c_void_p(z.zmq_ctx_new())
+    session = bridging.policy("mlp").session()
+    options = eff_bridge_options()
+    lib.eff_bridge_options_default(ctypes.byref(options), ctypes.sizeof(options))
+    options.endpoint, options.context = b"inproc://policy", context.value
+    bridge = ctypes.c_void_p()
+    check(lib.eff_bridge_create(session._handle.value, ctypes.byref(options), ctypes.byref(bridge)))
+    assert lib.eff_bridge_endpoint(bridge) == b"inproc://policy"
+    check(lib.eff_bridge_start(bridge))
+    socket = ctypes.c_void_p(z.zmq_socket(context, zmq.DEALER))
+    assert z.zmq_connect(socket, b"inproc://policy") == 0
+    data = ctypes.create_string_buffer(1 << 16)
+
+    def ask(frame):
+        assert z.zmq_send(socket, frame, ctypes.c_size_t(len(frame)), 0) == len(frame)
+        count = z.zmq_recv(socket, data, ctypes.c_size_t(len(data)), 0)
+        assert count >= 64, (count, z.zmq_errno())
+        return data.raw[:count]
+
+    welcome = wire.Welcome(ask(wire.frame(wire.HELLO, wire.hello(), seq=1))[64:])
+    observation = np.linspace(-1, 1, 7, dtype=np.float32)
+    answer = ask(wire.frame(wire.STEP, observation.tobytes(), session=welcome.session, schema=welcome.schema, seq=2, monotonic_ns=time.monotonic_ns()))
+    lib.eff_bridge_destroy(bridge)
+    z.zmq_close(socket)
+    assert z.zmq_ctx_term(context) == 0
+    assert welcome.outputs[0].view(answer, 1).tobytes() == session.policy.session().step(observation).tobytes()
