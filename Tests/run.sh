@@ -127,6 +127,8 @@ c_suite() {
   done
   echo "allocations and system calls of the real-time functions"
   "$build/c-gcc/alloc_test" "${models[@]}" || bad=1
+  echo "the bridge"
+  "$build/c-gcc/bridge_test" "$root/.build/models/mlp.onnx" || bad=1
   echo "C11 with pkg-config, the library without the bridge"
   mkdir -p "$build/pkg-config"
   export PKG_CONFIG_PATH=$bare/lib/pkgconfig

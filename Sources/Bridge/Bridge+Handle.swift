@@ -181,7 +181,7 @@ extension Bridge {
   /// Whether the plant that stepped may be replaced: silent for long, or its connection is gone.
   private func ownerIsGone(_ now: UInt64) -> Bool {
     if options.idleTimeout >= 0, now >= heard, now - heard >= UInt64(options.idleTimeout) * 1_000_000 { return true }
-    return !sendPing()
+    return ownerIsUnreachable()
   }
 }
 #endif

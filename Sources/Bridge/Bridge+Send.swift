@@ -12,7 +12,7 @@ extension Bridge {
     header.schema = layout.schema
     header.refSeq = asked.seq
     header.simulation = asked.simulation
-    let sent = send(&header, frame, size: size, to: sender, senderCount)
+    let sent = send(&header, frame, size: size, to: sender, senderCount) == 0
     if !sent { stats.add(.unsent) }
     return sent
   }
@@ -24,11 +24,11 @@ extension Bridge {
     return frame.withUnsafeMutableBytes { answer(.welcome, asked, $0.baseAddress!, size: size) }
   }
 
-  /// Asks nothing: whether it can be sent tells whether the connection of the owner exists.
-  func sendPing() -> Bool {
+  /// Whether the connection of the owner is gone: a PING, which asks nothing of it, cannot be sent.
+  func ownerIsUnreachable() -> Bool {
     var header = FrameHeader(.ping)
     header.session = session
-    return send(&header, refusal, size: FrameHeader.size, to: owner, ownerCount)
+    return send(&header, refusal, size: FrameHeader.size, to: owner, ownerCount) == EHOSTUNREACH
   }
 
   /// Says BYE to the plant, if there is one, and gives ZeroMQ a moment to pass it on when the socket closes.
@@ -38,7 +38,7 @@ extension Bridge {
     header.session = session
     header.episode = episode
     header.schema = layout.schema
-    if send(&header, refusal, size: FrameHeader.size, to: owner, ownerCount) { set(socket, ZMQ_LINGER, 50) }
+    if send(&header, refusal, size: FrameHeader.size, to: owner, ownerCount) == 0 { set(socket, ZMQ_LINGER, 50) }
   }
 
   /// Counts the refusal and answers with ERR: `reason: what found, expected ...`.
@@ -86,25 +86,36 @@ extension Bridge {
     return event
   }
 
-  /// Completes the header and hands the frame to ZeroMQ, which never waits.
+  /// Completes the header and hands the frame to ZeroMQ, which never waits. 0 or an errno.
   private func send(
     _ header: inout FrameHeader, _ frame: UnsafeMutableRawPointer, size: Int, to identity: UnsafeMutableRawPointer, _ identityCount: Int
-  ) -> Bool {
+  ) -> Int32 {
     seq += 1
     header.seq = seq
     header.monotonic = eff_now_ns()
     header.write(to: frame)
     header.checksum = crc.frame(UnsafeRawBufferPointer(start: frame, count: size))
     header.write(to: frame)
-    guard put(identity, identityCount, ZMQ_DONTWAIT | ZMQ_SNDMORE), put(frame, size, ZMQ_DONTWAIT) else { return false }
-    stats.add(.bytesOut, size)
-    return true
+    var code = put(identity, identityCount, ZMQ_DONTWAIT | ZMQ_SNDMORE)
+    if code == 0 { code = put(frame, size, ZMQ_DONTWAIT) }
+    if code == 0 { stats.add(.bytesOut, size) }
+    return code
   }
 
-  private func put(_ bytes: UnsafeMutableRawPointer, _ count: Int, _ flags: Int32) -> Bool {
+  private func put(_ bytes: UnsafeMutableRawPointer, _ count: Int, _ flags: Int32) -> Int32 {
+    var looked = false
     while true {
-      if zmq_send(socket, bytes, count, flags) >= 0 { return true }
-      if zmq_errno() != EINTR { return false }
+      if zmq_send(socket, bytes, count, flags) >= 0 { return 0 }
+      let code = zmq_errno()
+      if code == EAGAIN && !looked {
+        // the queue looks full until ZeroMQ learns from its mailbox what the plant has read, and it looks there rarely while frames keep coming
+        looked = true
+        var events: Int32 = 0
+        var size = MemoryLayout<Int32>.size
+        zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size)
+      } else if code != EINTR {
+        return code
+      }
     }
   }
 }

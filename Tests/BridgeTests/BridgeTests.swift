@@ -161,6 +161,21 @@ func aPlantWhoseConnectionIsGoneIsReplacedAtOnce(endpoint: String) throws {
   #expect(bridge.stats.load(.hellos) == 20)
 }
 
+@Test func aFullQueueThatThePlantHasReadTakesTheNextAnswer() throws {
+  let rig = try Rig(endpoint: "ipc://@efferent-full-\(eff_now_ns())", highWater: 1)
+  let plant = Dealer(rig)
+  try rig.bridge!.start()
+  plant.send(plant.frame(.hello, hello()))
+  let welcome = try #require(plant.receive())
+  (plant.session, plant.schema) = (welcome.header.session, welcome.header.schema)
+  for _ in 0..<5000 {
+    plant.send(plant.frame(.step, observation(1, 2, 3)))
+    guard plant.receive()?.header.type == FrameType.act.rawValue else { break }
+  }
+  try rig.bridge!.stop()
+  #expect(rig.bridge!.stats.load(.unsent) == 0 && rig.bridge!.stats.load(.steps) == 5000)
+}
+
 @Test func aClosedBridgeGivesItsEndpointBackThoughItsThreadRan() throws {
   var options = Bridge.Options()
   options.endpoint = "ipc://@efferent-again-\(eff_now_ns())"

@@ -13,12 +13,13 @@ final class Rig {
   private(set) var bridge: Bridge?
   var events: [Bridge.Event.Kind] = []
 
-  init(maxRows: Int = 2, endpoint: String = "inproc://rig", idle: Int = 60_000) throws(Failure) {
+  init(maxRows: Int = 2, endpoint: String = "inproc://rig", idle: Int = 60_000, highWater: Int32 = 16) throws(Failure) {
     fake = Fake(maxRows: maxRows)
     var options = Bridge.Options()
     options.endpoint = endpoint
     options.context = context
     options.idleTimeout = idle
+    options.highWater = highWater
     options.labels = Labels(joints: ["a", "b", "c"], rate: 50)
     options.library = 100
     options.onEvent = { [unowned self] in events.append($0.kind) }
