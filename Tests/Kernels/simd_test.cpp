@@ -64,6 +64,9 @@ int main() {
     test_dense(level);
     test_rnn(level);
     test_conv(level);
+    test_matmul(level);
+    test_binary(level);
+    test_rows(level);
     printf("%s: %s\n", eff_isa_name(level), failed == before ? "ok" : "FAILED");
   }
   printf("%d passed, %d failed\n", passed, failed);

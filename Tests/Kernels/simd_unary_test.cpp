@@ -6,7 +6,7 @@ static void sweep(int level, eff_kernel k, int fn, float a, float b) {
   if (fn == EFF_FN_GELU) ulps = 4, scale = -1;                     // relative to x: 1 + erf cancels
   if (fn == EFF_FN_GELU_TANH || fn == EFF_FN_SWISH) ulps = 6, scale = -1;
   if (fn == EFF_FN_SIN || fn == EFF_FN_COS) scale = 0.5;           // near the zeros, absolute
-  if (fn == EFF_FN_TAN || fn == EFF_FN_ACOSH || fn == EFF_FN_MISH) ulps = 8;
+  if (fn == EFF_FN_TAN || fn == EFF_FN_ACOSH || fn == EFF_FN_MISH || fn == EFF_FN_SCALED_TANH) ulps = 8;
   if (fn == EFF_FN_AFFINE || fn == EFF_FN_HARD_SIGMOID) scale = 1;
   if (fn == EFF_FN_HARD_SWISH) ulps = 4, scale = -1;
   if (level == EFF_ISA_SSE2) ulps *= 1.35;                         // no fused multiply-add

@@ -77,16 +77,7 @@ void conv_pack(const eff_conv *c, const float *w, const float *bias, void *packe
     }
 }
 
-// 4 channels of 4 (of 2) pixels, `from` apart in pixels, `to` apart in channels
-EFF_INLINE void transpose4(const float *x, int64_t from, float *y, int64_t to) {
-  v4 a = v4_load(x), b = v4_load(x + from), c = v4_load(x + 2 * from), d = v4_load(x + 3 * from);
-  v4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-  v4 AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  v4_store(y, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
-  v4_store(y + to, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
-  v4_store(y + 2 * to, __builtin_shufflevector(AB, CD, 0, 1, 4, 5));
-  v4_store(y + 3 * to, __builtin_shufflevector(AB, CD, 2, 3, 6, 7));
-}
+// 4 channels of 2 pixels, `from` apart in pixels, `to` apart in channels
 EFF_INLINE void transpose2(const float *x, int64_t from, float *y, int64_t to) {
   v4 a = v4_load(x), b = v4_load(x + from), low = __builtin_shufflevector(a, b, 0, 4, 1, 5), high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
   __builtin_memcpy(y, &low, 8);

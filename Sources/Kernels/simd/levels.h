@@ -1,7 +1,7 @@
 // Includes the kernel source EFF_FAMILY once per instruction set, inside a namespace and with the target attribute of that
 // level, so that no inline function is ever shared between two levels. No compiler flag is needed.
 // No include guard: a file may define EFF_FAMILY again and include this again.
-#include "../include/kernels.h"
+#include "../internal.h"
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)

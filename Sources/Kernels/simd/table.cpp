@@ -11,11 +11,11 @@ struct family {
   void (*rnn_pack)(const eff_rnn *, const float *, const float *, const float *, void *);
   int64_t (*conv_size)(const eff_conv *), (*conv_scratch)(const eff_conv *);
   void (*conv_pack)(const eff_conv *, const float *, const float *, void *);
-  eff_kernel unary, dense, rnn, conv;
+  eff_kernel unary, binary, dense, rnn, conv, norm, softmax, reduce, matmul, attention;
 };
 #define LEVEL(ns) \
   {ns::dense_packed_size, ns::dense_pack, ns::rnn_packed_size, ns::rnn_scratch_size, ns::rnn_pack, \
-   ns::conv_packed_size, ns::conv_scratch_size, ns::conv_pack, ns::unary, ns::dense, ns::rnn, ns::conv}
+   ns::conv_packed_size, ns::conv_scratch_size, ns::conv_pack, ns::unary, ns::binary, ns::dense, ns::rnn, ns::conv, ns::norm, ns::softmax, ns::reduce, ns::matmul, ns::attention}
 static const family families[EFF_ISA_COUNT] = {
   {},
 #if defined(__x86_64__)
@@ -33,6 +33,12 @@ eff_kernel eff_kernel_find_simd(int32_t id, int32_t type, int32_t level) {
   const family *f = of(level);
   switch (id) {
     case EFF_K_UNARY: return f->unary;
+    case EFF_K_BINARY: return f->binary;
+    case EFF_K_NORM: return f->norm;
+    case EFF_K_SOFTMAX: return f->softmax;
+    case EFF_K_REDUCE: return f->reduce;
+    case EFF_K_MATMUL: return f->matmul;
+    case EFF_K_ATTENTION: return f->attention;
     case EFF_K_DENSE: return f->dense;
     case EFF_K_CONV_PACKED: return f->conv;
     case EFF_K_RNN_PACKED: return f->rnn;

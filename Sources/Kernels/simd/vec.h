@@ -12,6 +12,16 @@ typedef float v4 __attribute__((vector_size(16)));
 typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
 EFF_INLINE v4 v4_load(const float *p) { return *(const v4_unaligned *)p; }
 EFF_INLINE void v4_store(float *p, v4 v) { *(v4_unaligned *)p = v; }
+// y[j * to + i] = x[i * from + j] for 4 by 4
+EFF_INLINE void transpose4(const float *x, int64_t from, float *y, int64_t to) {
+  v4 a = v4_load(x), b = v4_load(x + from), c = v4_load(x + 2 * from), d = v4_load(x + 3 * from);
+  v4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  v4 AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  v4_store(y, __builtin_shufflevector(ab, cd, 0, 1, 4, 5));
+  v4_store(y + to, __builtin_shufflevector(ab, cd, 2, 3, 6, 7));
+  v4_store(y + 2 * to, __builtin_shufflevector(AB, CD, 0, 1, 4, 5));
+  v4_store(y + 3 * to, __builtin_shufflevector(AB, CD, 2, 3, 6, 7));
+}
 EFF_INLINE vf vsel(vi mask, vf a, vf b) { return mask ? a : b; }
 // the second operand wins where either is NaN, as minps does
 EFF_INLINE vf vmin(vf a, vf b) { return a < b ? a : b; }

@@ -1,0 +1,2 @@
+#define EFF_FAMILY "binary.h"
+#include "levels.h"

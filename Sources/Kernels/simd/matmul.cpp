@@ -1,0 +1,2 @@
+#define EFF_FAMILY "matmul.h"
+#include "levels.h"

@@ -1,0 +1,2 @@
+#define EFF_FAMILY "norm.h"
+#include "levels.h"
