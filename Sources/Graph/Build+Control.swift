@@ -14,6 +14,7 @@ extension Builder {
   /// Builds a subgraph with `inputs` bound to its input names; returns its outputs.
   mutating func inline(_ g: OnnxGraph, _ inputs: [Int], _ n: Node) throws(Failure) -> [Int] {
     guard scopes.count < 32 else { throw n.fail(.unsupported, "subgraphs are nested more than 32 deep") }
+    try account(items: g.initializers.count + g.inputs.count + g.outputs.count)
     scopes.append([:])
     try declare(g.initializers)
     for (i, v) in inputs.enumerated() where i < g.inputs.count { scopes[scopes.count - 1][g.inputs[i].name] = v }
@@ -56,8 +57,7 @@ extension Builder {
     var collected = [[Int]](repeating: [], count: scans)
     var i = 0
     while i < limit && goes {
-      built += 1
-      guard built <= Self.maximumNodes else { throw n.fail(.unsupported, "unrolls to more than \(Self.maximumNodes) nodes") }
+      try account(nodes: 1)
       let index = try integers([i], [])
       let flag = try filled(1, .bool, [])
       let out = try inline(body, [index, flag] + carried, n)
@@ -81,7 +81,7 @@ extension Builder {
       guard shape(p) == shape(parts[0]), type(p) == type(parts[0]) else { throw n.fail(.shape, "a scan output changes its shape between iterations") }
       var s = shape(p)
       s.insert(1, at: axis)
-      views.append(view(p, s))
+      views.append(try view(p, s))
     }
     return try concat(views, axis: axis, label: n.label)
   }
@@ -111,15 +111,14 @@ extension Builder {
     }
     var collected = [[Int]](repeating: [], count: outputs)
     for t in 0..<length {
-      built += 1
-      guard built <= Self.maximumNodes else { throw n.fail(.unsupported, "unrolls to more than \(Self.maximumNodes) nodes") }
+      try account(nodes: 1)
       var inputs = carried
       for s in 0..<sequences {
         let x = try n.input(states + s)
         let one = try slice(x, axis: axes[s], start: inReversed[s] == 1 ? length - 1 - t : t, count: 1, label: n.label)
         var form = shape(x)
         form.remove(at: axes[s])
-        inputs.append(view(one, form))
+        inputs.append(try view(one, form))
       }
       let out = try inline(body, inputs, n)
       carried = Array(out[..<states])

@@ -190,7 +190,9 @@ extension Builder {
     store(win.end, &p.pad_end)
     let y = try newValue(type(x), [xs[0], xs[1]] + out, n.label)
     let indices = n.hasOutput(1) ? try newValue(.i64, [xs[0], xs[1]] + out, n.label) : -1
-    try emit(GraphOp(kernel: Int(EFF_K_POOL), type: type(x), params: .pool(p), inputs: [x], outputs: [y, indices], label: n.label))
+    var op = GraphOp(kernel: Int(EFF_K_POOL), type: type(x), params: .pool(p), inputs: [x], outputs: [y, indices], label: n.label)
+    op.work = work([xs[0], xs[1]] + out + win.kernel)
+    try emit(op)
     return [y, indices]
   }
 }

@@ -48,7 +48,7 @@ extension Builder {
       let x = try n.input(0)
       var slope = try n.input(1)
       if broadcast(shape(x), shape(slope)) != shape(x) && shape(slope).count == 1 && shape(x).count > 1 && shape(slope)[0] == shape(x)[1] {
-        slope = view(slope, [shape(slope)[0]] + [Int](repeating: 1, count: shape(x).count - 2))
+        slope = try view(slope, [shape(slope)[0]] + [Int](repeating: 1, count: shape(x).count - 2))
       }
       return [try binary(Int(EFF_FN2_PRELU), x, slope, label: n.label)]
     case "Max", "Min", "Sum", "Mean": return try buildVariadic(n)
@@ -140,7 +140,7 @@ extension Builder {
         throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode")
       }
     }
-    var out = [view(x, shape(x))]
+    var out = [try view(x, shape(x))]
     if n.hasOutput(1) { out.append(try filled(1, .bool, shape(x))) }
     return out
   }
@@ -163,7 +163,7 @@ extension Builder {
     var y = x
     if let v = n.optional(1) { y = try binary(Int(EFF_FN2_MAX), y, v, label: n.label) }
     if let v = n.optional(2) { y = try binary(Int(EFF_FN2_MIN), y, v, label: n.label) }
-    return [y == x ? view(x, shape(x)) : y]
+    return [y == x ? try view(x, shape(x)) : y]
   }
 
   private mutating func buildVariadic(_ n: Node) throws(Failure) -> [Int] {
@@ -173,7 +173,7 @@ extension Builder {
     if n.op == "Mean" && n.inputs.count > 1 {
       y = try binary(Int(EFF_FN2_DIV), y, try scalar(Double(n.inputs.count), type(y)), label: n.label)
     }
-    return [n.inputs.count == 1 ? view(y, shape(y)) : y]
+    return [n.inputs.count == 1 ? try view(y, shape(y)) : y]
   }
 
   /// Shrink: x + bias below -lambd, x - bias above lambd, 0 between.

@@ -37,7 +37,7 @@ extension Builder {
       if c.count == 1 {  // one slice: a view where the memory allows
         let i = list[0] < 0 ? list[0] + s[axis] : list[0]
         let one = try slice(x, axis: axis, start: i, count: 1, label: n.label)
-        return view(one, out)
+        return try view(one, out)
       }
     }
     let y = try newValue(type(x), out, n.label)
@@ -152,7 +152,7 @@ extension Builder {
 
   private mutating func buildOneHot(_ n: Node) throws(Failure) -> Int {
     let i = try cast(try n.input(0), to: .i64)
-    let depth = clampIndex(Int64(max(-1e15, min(1e15, try number(try n.input(1), n, "depth")))))
+    let depth = clampIndex(try number(try n.input(1), n, "depth"))
     let values = try n.input(2)
     guard depth > 0, count(values) == 2 else { throw n.fail(.shape, "needs a positive depth and two values; found \(depth) and \(count(values))") }
     let a = try axis(try n.int("axis", -1), rank: shape(i).count + 1, n)
@@ -224,6 +224,7 @@ extension Builder {
     var from = 0
     var to = 0
     for i in 0..<s.count { out.append(max(0, s[i] + begin[i] + end[i])) }
+    let y = try newValue(type(x), out, n.label)
     let xs = denseStrides(s)
     let ys = denseStrides(out)
     for i in 0..<s.count {
@@ -233,7 +234,6 @@ extension Builder {
       from += first * xs[i]
       to += max(0, begin[i]) * ys[i]
     }
-    let y = try newValue(type(x), out, n.label)
     let start = graph.ops.count
     let p = eff_fill(count: Int64(count(y)))
     graph.ops.append(GraphOp(kernel: Int(EFF_K_FILL), type: type(x), params: .fill(p), inputs: [fill], outputs: [y], label: n.label))
@@ -266,6 +266,6 @@ extension Builder {
       }
       y = try gather(y, try integers(positions, [positions.count]), axis: d, n)
     }
-    return y == x ? view(x, shape(x)) : y
+    return y == x ? try view(x, shape(x)) : y
   }
 }

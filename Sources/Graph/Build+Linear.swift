@@ -22,7 +22,7 @@ extension Builder {
     var out = shape(y)
     if sb.count == 1 { out.removeLast() }
     if sa.count == 1 { out.remove(at: out.count - (sb.count == 1 ? 1 : 2)) }
-    return out == shape(y) ? y : view(y, out)
+    return out == shape(y) ? y : try view(y, out)
   }
 
   /// y = alpha A' B' + beta C
@@ -199,6 +199,6 @@ extension Builder {
     let c = size(b, lb, columns)
     if ba.isEmpty { (ba, bb) = ([1], [1]) }
     let y = try matmul(view(ta, ba + [r.reduce(1, *), k]), view(tb, bb + [k, c.reduce(1, *)]), label: n.label)
-    return (view(y, full + r + c), batch + rows + columns)
+    return (try view(y, full + r + c), batch + rows + columns)
   }
 }

@@ -94,8 +94,8 @@ extension Builder {
     var bias = try cast(try n.input(2), to: type(x))
     if count(scale) == groups && groups != s[1] {  // opset 18: one scale for each group
       let form = [groups, s[1] / groups]
-      scale = view(try expand(view(scale, [groups, 1]), to: form), [s[1]])
-      bias = view(try expand(view(bias, [groups, 1]), to: form), [s[1]])
+      scale = try view(try expand(view(scale, [groups, 1]), to: form), [s[1]])
+      bias = try view(try expand(view(bias, [groups, 1]), to: form), [s[1]])
     }
     guard count(scale) == s[1], count(bias) == s[1] else { throw n.fail(.shape, "scale is \(describe(shape(scale))), expected [\(s[1])]") }
     return try norm(x, scale, bias, outer: s[0] * groups, n: s[1] / groups * space, affine: Int32(EFF_NORM_CHANNEL), channels: s[1], inner: space,

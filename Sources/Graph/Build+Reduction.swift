@@ -62,7 +62,7 @@ extension Builder {
         case Int32(EFF_REDUCE_SUM_SQUARE): return try unary(x, Int(EFF_FN_SQUARE), label: n.label)
         case Int32(EFF_REDUCE_L1), Int32(EFF_REDUCE_L2): return try unary(x, Int(EFF_FN_ABS), label: n.label)
         case Int32(EFF_REDUCE_LOG_SUM): return try unary(x, Int(EFF_FN_LOG), label: n.label)
-        default: return view(x, shape(x))
+        default: return try view(x, shape(x))
         }
       }
       list = Array(0..<rank)

@@ -26,7 +26,7 @@ extension Builder {
       let axis = try n.int("axis", 1)
       guard axis >= -s.count && axis <= s.count else { throw n.fail(.shape, "axis \(axis) is outside a tensor of rank \(s.count)") }
       let at = axis < 0 ? axis + s.count : axis
-      return [view(x, [s[..<at].reduce(1, *), s[at...].reduce(1, *)])]
+      return [try view(x, [s[..<at].reduce(1, *), s[at...].reduce(1, *)])]
     case "Squeeze": return [try buildSqueeze(n)]
     case "Unsqueeze": return [try buildUnsqueeze(n)]
     case "Transpose":
@@ -41,7 +41,7 @@ extension Builder {
       guard let out = broadcast(shape(x), want) else {
         throw n.fail(.shape, "\(describe(shape(x))) does not broadcast to \(describe(want))")
       }
-      return [view(try expand(x, to: out), out)]
+      return [try view(try expand(x, to: out), out)]
     case "Tile": return [try buildTile(n)]
     case "Concat": return [try buildConcat(n)]
     case "Split": return try buildSplit(n)
@@ -112,7 +112,7 @@ extension Builder {
     } else if known != total {
       throw n.fail(.shape, "\(describe(s)) with \(total) elements does not fit \(describe(want))")
     }
-    return view(x, out)
+    return try view(x, out)
   }
 
   /// Axes as input (opset 13 and up) or attribute; nil where there are none.
@@ -135,7 +135,7 @@ extension Builder {
     } else {
       for i in 0..<s.count { drop[i] = s[i] == 1 }
     }
-    return view(x, (0..<s.count).filter { !drop[$0] }.map { s[$0] })
+    return try view(x, (0..<s.count).filter { !drop[$0] }.map { s[$0] })
   }
 
   private mutating func buildUnsqueeze(_ n: Node) throws(Failure) -> Int {
@@ -159,7 +159,7 @@ extension Builder {
         k += 1
       }
     }
-    return view(x, out)
+    return try view(x, out)
   }
 
   private mutating func buildTile(_ n: Node) throws(Failure) -> Int {
@@ -171,7 +171,7 @@ extension Builder {
     var out: [Int] = []
     for i in 0..<s.count {
       guard repeats[i] >= 0 else { throw n.fail(.shape, "repeats \(describe(repeats)) are negative") }
-      out.append(s[i] * repeats[i])
+      out.append(try TensorReader.count([s[i], repeats[i]], n.label))
     }
     let y = try newValue(type(x), out, n.label)
     let xs = denseStrides(s)
@@ -205,7 +205,7 @@ extension Builder {
         throw n.fail(.shape, "inputs \(describe(shape(first))) and \(describe(shape(p))) differ outside axis \(axis)")
       }
     }
-    return parts.count == 1 ? view(first, shape(first)) : try concat(parts, axis: axis, label: n.label)
+    return parts.count == 1 ? try view(first, shape(first)) : try concat(parts, axis: axis, label: n.label)
   }
 
   private mutating func buildSplit(_ n: Node) throws(Failure) -> [Int] {
@@ -221,9 +221,11 @@ extension Builder {
     } else {
       let parts = max(try n.int("num_outputs", n.outputCount), 1)
       let size = (s[axis] + parts - 1) / parts
+      guard parts == n.outputCount else { throw n.fail(.shape, "num_outputs is \(parts), but the node has \(n.outputCount) outputs") }
       sizes = []
-      for i in 0..<min(parts, 1 << 20) { sizes.append(max(0, min(size, s[axis] - i * size))) }
+      for i in 0..<parts { sizes.append(max(0, min(size, s[axis] - i * size))) }
     }
+    guard sizes.count <= n.outputCount else { throw n.fail(.shape, "splits into \(sizes.count) parts, but has \(n.outputCount) outputs") }
     var out: [Int] = []
     var at = 0
     for size in sizes {
@@ -259,9 +261,12 @@ extension Builder {
     var dims = s
     var strides = denseStrides(s)
     var offset = 0
+    var isSliced = [Bool](repeating: false, count: s.count)
     for (i, a) in axes.enumerated() {
       let d = try axis(a, rank: s.count, n)
       guard d < s.count else { throw n.fail(.shape, "cannot slice a scalar") }
+      guard !isSliced[d] else { throw n.fail(.shape, "axes \(describe(axes)) name an axis twice") }
+      isSliced[d] = true
       let step = steps?[i] ?? 1
       guard step != 0 else { throw n.fail(.shape, "has a step of 0") }
       let size = s[d]
@@ -286,15 +291,16 @@ extension Builder {
     guard s.count == 4, b > 0, b < 1 << 20 else { throw n.fail(.shape, "needs a tensor of rank 4 and a positive blocksize; found \(describe(s)) and \(b)") }
     if n.op == "SpaceToDepth" {
       guard s[2] % b == 0, s[3] % b == 0 else { throw n.fail(.shape, "\(describe(s)) is not divisible by blocksize \(b)") }
-      let v = view(x, [s[0], s[1], s[2] / b, b, s[3] / b, b])
-      return view(try transpose(v, [0, 3, 5, 1, 2, 4], label: n.label), [s[0], s[1] * b * b, s[2] / b, s[3] / b])
+      let channels = try TensorReader.count([s[1], b, b], n.label)
+      let v = try view(x, [s[0], s[1], s[2] / b, b, s[3] / b, b])
+      return try view(try transpose(v, [0, 3, 5, 1, 2, 4], label: n.label), [s[0], channels, s[2] / b, s[3] / b])
     }
     guard s[1] % (b * b) == 0 else { throw n.fail(.shape, "\(describe(s)) is not divisible by blocksize \(b)") }
     let c = s[1] / (b * b)
     let isCRD = try n.string("mode", "DCR") == "CRD"
-    let v = view(x, isCRD ? [s[0], c, b, b, s[2], s[3]] : [s[0], b, b, c, s[2], s[3]])
+    let v = try view(x, isCRD ? [s[0], c, b, b, s[2], s[3]] : [s[0], b, b, c, s[2], s[3]])
     let t = try transpose(v, isCRD ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2], label: n.label)
-    return view(t, [s[0], c, s[2] * b, s[3] * b])
+    return try view(t, [s[0], c, s[2] * b, s[3] * b])
   }
 
   private mutating func buildRange(_ n: Node) throws(Failure) -> Int {
@@ -302,10 +308,10 @@ extension Builder {
     let limit = try number(try n.input(1), n, "limit")
     let delta = try number(try n.input(2), n, "delta")
     let size = ((limit - start) / delta).rounded(.up)
-    guard size.isFinite, size < 1e8 else { throw n.fail(.shape, "has no finite length") }
-    let count = max(0, Int(size))
-    let bytes = try Bytes.zeroed(8 * max(count, 1))
+    guard size.isFinite else { throw n.fail(.shape, "has no finite length") }
+    let count = max(0, clampIndex(size))
     try budget.take(8 * count, for: n.label)
+    let bytes = try Bytes.zeroed(8 * max(count, 1))
     for i in 0..<count { bytes.mutable.storeBytes(of: start + Double(i) * delta, toByteOffset: 8 * i, as: Double.self) }
     return try cast(newConstant(TensorData(type: .f64, shape: [count], bytes: bytes)), to: type(try n.input(0)))
   }

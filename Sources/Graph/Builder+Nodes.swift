@@ -1,6 +1,21 @@
 import Onnx
 
 // walking nodes: scopes, operators, functions
+/// What names a function of a model.
+struct FunctionKey: Hashable {
+  let domain: String
+  let name: String
+  let overload: String
+
+  init(domain: String, name: String, overload: String) {
+    self.domain = domain
+    self.name = name
+    self.overload = overload
+  }
+
+  init(_ f: OnnxFunction) { self.init(domain: f.domain, name: f.name, overload: f.overload) }
+}
+
 extension Builder {
   func lookup(_ name: String) -> Int? {
     for scope in scopes.reversed() {
@@ -15,11 +30,27 @@ extension Builder {
   }
 
   mutating func run(_ nodes: [OnnxNode]) throws(Failure) {
-    for (i, n) in nodes.enumerated() {
-      built += 1
-      guard built <= Self.maximumNodes else { throw Failure(.unsupported, "the model has more than \(Self.maximumNodes) nodes after unrolling its loops") }
-      try build(n, i)
+    for (i, n) in nodes.enumerated() { try build(n, i) }
+  }
+
+  /// Bounds the work that a small file can ask for by unrolling: nodes, and with a lower weight what is read for each.
+  mutating func account(nodes: Int = 0, items: Int = 0) throws(Failure) {
+    built += nodes
+    spent += nodes + items / 16
+    guard spent <= Self.maximumNodes else {
+      throw Failure(.unsupported, "the model has more than \(Self.maximumNodes) nodes after unrolling its loops and functions; export a smaller one")
     }
+  }
+
+  private mutating func account(_ n: OnnxNode, _ inputs: [Int]) throws(Failure) {
+    var items = n.inputs.count + n.outputs.count + n.attributes.count
+    for a in n.attributes { items += a.ints.count + a.floats.count + a.strings.count }
+    var letters = n.name.utf8.count
+    for name in n.inputs + n.outputs { letters += name.utf8.count }
+    items += letters / 64
+    // lists of integers may be read one by one
+    for v in inputs where v >= 0 && graph.values[v].constant != nil && !type(v).isFloat { items += count(v) / 64 }
+    try account(nodes: 1, items: items)
   }
 
   static func label(_ n: OnnxNode, _ index: Int) -> String {
@@ -39,6 +70,7 @@ extension Builder {
         throw Failure(.format, "\(label): input '\(name)' is produced by no node before it; the nodes must be in order of execution")
       }
     }
+    try account(n, inputs)
     if let f = function(n) { return try expandFunction(f, n, inputs, label) }
     let isStandard = n.domain.utf8.isEmpty || n.domain == "ai.onnx"
     let node = Node(onnx: n, inputs: inputs, opset: opset, label: label)
@@ -68,9 +100,7 @@ extension Builder {
   // MARK: functions of the model
 
   private func function(_ n: OnnxNode) -> OnnxFunction? {
-    if model.functions.isEmpty { return nil }
-    for f in model.functions where f.name == n.op && f.domain == n.domain && f.overload == n.overload { return f }
-    return nil
+    functions.isEmpty ? nil : functions[FunctionKey(domain: n.domain, name: n.op, overload: n.overload)]
   }
 
   private mutating func expandFunction(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: String) throws(Failure) {
@@ -78,11 +108,14 @@ extension Builder {
     guard functionDepth <= 16 else { throw Failure(.format, "\(label): functions call each other more than 16 deep") }
     let outerScopes = scopes
     let outerOpset = opset
+    try account(items: f.inputs.count + f.outputs.count + f.defaults.count)
     var scope: [String: Int] = [:]
     for (i, name) in f.inputs.enumerated() { scope[name] = i < inputs.count ? inputs[i] : -1 }
     scopes = [scope]
     if !f.opsets.isEmpty { opset = try Builder.opset(f.opsets) }
-    try run(f.nodes.map { substitute($0, n.attributes, f.defaults) })
+    var given: [String: OnnxAttribute] = [:]
+    for a in f.defaults + n.attributes { given[a.name] = a }
+    for (i, inner) in f.nodes.enumerated() { try build(try substitute(inner, given), i) }
     var outputs: [Int] = []
     for name in f.outputs {
       guard let v = scopes[0][name] else { throw Failure(.format, "\(label): function '\(f.name)' does not produce its output '\(name)'") }
@@ -95,16 +128,19 @@ extension Builder {
   }
 
   /// A node of a function body with references to the caller's attributes resolved.
-  private func substitute(_ n: OnnxNode, _ given: [OnnxAttribute], _ defaults: [OnnxAttribute]) -> OnnxNode {
+  private mutating func substitute(_ n: OnnxNode, _ given: [String: OnnxAttribute]) throws(Failure) -> OnnxNode {
+    try account(items: 1 + n.attributes.count)
     var n = n
     var out: [OnnxAttribute] = []
     for var a in n.attributes {
       if a.reference.utf8.isEmpty {
-        for i in a.graphs.indices { a.graphs[i].nodes = a.graphs[i].nodes.map { substitute($0, given, defaults) } }
+        for i in a.graphs.indices {
+          for k in a.graphs[i].nodes.indices { a.graphs[i].nodes[k] = try substitute(a.graphs[i].nodes[k], given) }
+        }
         out.append(a)
         continue
       }
-      if var v = given.first(where: { $0.name == a.reference }) ?? defaults.first(where: { $0.name == a.reference }) {
+      if var v = given[a.reference] {
         v.name = a.name
         out.append(v)
       }

@@ -75,10 +75,10 @@ extension Builder {
 
   /// A new tensor of shape `dims` read from `x` with strides and an offset in elements; a view where that is the same memory.
   mutating func gatherStrided(_ x: Int, dims: [Int], strides: [Int], offset: Int, label: String) throws(Failure) -> Int {
+    let total = try TensorReader.count(dims, label)
     let it = Iteration(dims, [strides])
-    let total = dims.reduce(1, *)
     if total > 0 && it.dims.count == 1 && (it.strides[0][0] == 1 || it.dims[0] == 1) {
-      return view(x, dims, offset: offset * type(x).size)
+      return try view(x, dims, offset: offset * type(x).size)
     }
     let y = try newValue(type(x), dims, label)
     try emit(move(x, y, dims: dims, x: strides, y: denseStrides(dims), xOffset: offset, label: label))

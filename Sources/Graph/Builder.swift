@@ -28,12 +28,19 @@ public struct Builder {
   var opset: Int
   /// Nodes built so far, loops unrolled: bounded.
   var built = 0
+  /// Work done by building, in nodes: bounded.
+  var spent = 0
   var functionDepth = 0
-  /// Work done by folding, in elements: bounded.
+  /// Symbols that lead the shape of some input, and so stand for the batch.
+  var batchSymbols: Set<String> = []
+  /// Work done by folding, in elements and multiply-adds: bounded.
   var folded = 0
 
+  /// Functions of the model by domain, name and overload.
+  private(set) var functions: [FunctionKey: OnnxFunction] = [:]
+
   static let maximumNodes = 200_000
-  static let maximumFolding = 1 << 33
+  static let maximumFolding = 1 << 30
 
   /// Builds the graph of a model.
   /// - Complexity: linear in nodes, attributes and elements of folded constants.
@@ -53,6 +60,7 @@ public struct Builder {
     budget = MemoryBudget(limit: options.memoryLimit)
     tensors = TensorReader(model: model.bytes, folder: options.folder, budget: budget)
     opset = try Builder.opset(model.opsets)
+    for f in model.functions where functions[FunctionKey(f)] == nil { functions[FunctionKey(f)] = f }
   }
 
   public static func opset(_ list: [OnnxOpset]) throws(Failure) -> Int {
@@ -86,11 +94,15 @@ public struct Builder {
   func constant(_ v: Int) -> TensorData? { graph.values[v].constant }
   func isConstant(_ v: Int) -> Bool { v < 0 || graph.values[v].constant != nil }
 
-  /// A view of `x` under another shape, `offset` bytes in; constants stay constant.
-  mutating func view(_ x: Int, _ shape: [Int], offset: Int = 0, type: ElementType? = nil) -> Int {
+  /// A view of `x` under another shape, `offset` bytes in; constants stay constant. It never leaves `x`.
+  mutating func view(_ x: Int, _ shape: [Int], offset: Int = 0) throws(Failure) -> Int {
     var v = graph.values[x]
-    let data = v.constant.map { TensorData(type: type ?? v.type, shape: shape, bytes: $0.bytes, offset: $0.offset + offset) }
-    v = Value(name: v.name, type: type ?? v.type, shape: shape, constant: data, root: v.root, offset: v.offset + offset)
+    let size = try TensorReader.count(shape, "tensor '\(v.name)'") * v.type.size
+    guard offset >= 0, offset <= v.byteCount, size <= v.byteCount - offset else {
+      throw Failure(.shape, "tensor '\(v.name)': \(describe(shape)) at byte \(offset) is not inside \(describe(v.shape))")
+    }
+    let data = v.constant.map { TensorData(type: v.type, shape: shape, bytes: $0.bytes, offset: $0.offset + offset) }
+    v = Value(name: v.name, type: v.type, shape: shape, constant: data, root: v.root, offset: v.offset + offset)
     if data != nil {
       v.root = graph.values.count
       v.offset = 0

@@ -7,6 +7,7 @@ enum Folding {
   /// Runs the calls of `builder` from `first` on, removes them and makes `outputs` constants.
   static func run(_ builder: inout Builder, from first: Int, _ outputs: [Int]) throws(Failure) {
     let ops = Array(builder.graph.ops[first...])
+    for op in ops { try builder.accountFolding(op) }
     builder.graph.ops.removeSubrange(first...)
     var memory: [Int: Bytes] = [:]
     for op in ops {
@@ -53,10 +54,19 @@ enum Folding {
 }
 
 extension Builder {
+  /// Bounds the time that folding may take, before it is spent.
+  fileprivate mutating func accountFolding(_ op: GraphOp) throws(Failure) {
+    var steps = op.work
+    for v in op.operands where v >= 0 { steps = steps.addingReportingOverflow(count(v)).overflow ? .max : steps + count(v) }
+    let (sum, overflow) = folded.addingReportingOverflow(steps)
+    guard !overflow, sum <= Self.maximumFolding else {
+      throw Failure(.unsupported, "\(op.label): computing its constants at load takes more than \(Self.maximumFolding) operations; export the model with its constants folded")
+    }
+    folded = sum
+  }
+
   fileprivate mutating func allocate(_ root: Int, _ label: String) throws(Failure) -> Bytes {
     let size = graph.values[root].byteCount
-    folded += size
-    guard folded <= Self.maximumFolding else { throw Failure(.memory, "\(label): constants computed at load exceed \(Self.maximumFolding) bytes") }
     try budget.take(size, for: label)
     return try Bytes.zeroed(size)
   }

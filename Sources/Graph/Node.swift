@@ -1,8 +1,11 @@
 import Onnx
 
 /// Axes, sizes and positions of a file, brought into a range in which sums and products of two cannot overflow.
-/// INT64_MAX as a slice end and the like keep their meaning: no tensor is that large.
-func clampIndex(_ v: Int64) -> Int { Int(min(max(v, -(1 << 31)), 1 << 31)) }
+/// INT64_MAX as a slice end and the like keep their meaning: no tensor is that large. Every result fits Int32.
+func clampIndex(_ v: Int64) -> Int { Int(min(max(v, -Int64(Int32.max)), Int64(Int32.max))) }
+
+/// The same for a number that was computed; 0 where it is none.
+func clampIndex(_ v: Double) -> Int { v.isNaN ? 0 : Int(min(max(v, -Double(Int32.max)), Double(Int32.max))) }
 
 /// A node under construction: its inputs as values, its attributes with their defaults.
 struct Node {

@@ -1,12 +1,12 @@
 /// bytes -> OnnxModel. Reads protobuf in place; tensors stay where they are.
 public struct OnnxReader {
-  /// Reads a model. `bytes` must stay unchanged while the model lives.
+  /// Reads a model. `bytes` must stay unchanged while the model lives. What reading allocates is bounded by `memoryLimit` bytes, about.
   /// - Complexity: O(bytes).
-  public static func read(_ bytes: Bytes) throws(Failure) -> OnnxModel {
+  public static func read(_ bytes: Bytes, memoryLimit: Int) throws(Failure) -> OnnxModel {
     try refuseOtherFormats(bytes)
     var model = OnnxModel(bytes: bytes)
     var sawGraph = false
-    var r = WireReader(bytes.start, from: 0, to: bytes.count)
+    var r = WireReader(bytes.start, from: 0, to: bytes.count, budget: MemoryBudget(limit: memoryLimit))
     while let f = try r.next() {
       switch f.number {
       case 1:

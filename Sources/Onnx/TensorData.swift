@@ -30,10 +30,10 @@ public final class MemoryBudget {
   public init(limit: Int) { self.limit = limit }
 
   /// Accounts for `size` more bytes, before they are allocated.
-  public func take(_ size: Int, for what: String) throws(Failure) {
+  public func take(_ size: Int, for what: @autoclosure () -> String) throws(Failure) {
     let (sum, overflow) = used.addingReportingOverflow(size)
     guard !overflow, sum <= limit else {
-      throw Failure(.memory, "\(what): needs \(size) bytes more, which exceeds the memory limit of \(limit) bytes")
+      throw Failure(.memory, "\(what()): needs \(size) bytes more, which exceeds the memory limit of \(limit) bytes")
     }
     used = sum
   }
@@ -55,8 +55,9 @@ public struct TensorReader {
     self.budget = budget
   }
 
-  /// Most elements of any tensor: keeps every product of sizes far from overflow.
+  /// Most elements of any tensor, and along any axis of it: keeps products of sizes, strides and steps far from overflow.
   public static let maximumCount = 1 << 40
+  public static let maximumSize = Int(Int32.max)
 
   /// Product of sizes, refusing negative and absurd ones.
   public static func count(_ shape: [Int], _ what: String) throws(Failure) -> Int {
@@ -65,7 +66,7 @@ public struct TensorReader {
     for d in shape {
       guard d >= 0 else { throw Failure(.shape, "\(what): negative size in shape \(describe(shape))") }
       let (p, overflow) = n.multipliedReportingOverflow(by: max(d, 1))
-      guard !overflow, p <= maximumCount else { throw Failure(.shape, "\(what): shape \(describe(shape)) has too many elements") }
+      guard !overflow, p <= maximumCount, d <= maximumSize else { throw Failure(.shape, "\(what): shape \(describe(shape)) has too many elements") }
       n = p
     }
     for d in shape where d == 0 { return 0 }

@@ -5,14 +5,19 @@ struct WireReader {
   let end: Int
   /// Nesting depth of this message, bounded so that hostile files cannot exhaust the stack.
   let depth: Int
+  /// What reading may still allocate: small files can hold very many empty messages.
+  let budget: MemoryBudget
 
   static let maximumDepth = 48
+  /// Bytes that a message takes in memory, about.
+  static let messageSize = 256
 
-  init(_ base: UnsafeRawPointer, from: Int, to: Int, depth: Int = 0) {
+  init(_ base: UnsafeRawPointer, from: Int, to: Int, budget: MemoryBudget, depth: Int = 0) {
     self.base = base
     position = from
     end = to
     self.depth = depth
+    self.budget = budget
   }
 
   /// A field's number and how it is encoded.
@@ -60,12 +65,14 @@ struct WireReader {
 
   mutating func message() throws(Failure) -> WireReader {
     guard depth < Self.maximumDepth else { throw Failure(.format, "messages nested more than \(Self.maximumDepth) deep at byte \(position)") }
+    try budget.take(Self.messageSize, for: "reading the file, at byte \(position)")
     let r = try range()
-    return WireReader(base, from: r.lowerBound, to: r.upperBound, depth: depth + 1)
+    return WireReader(base, from: r.lowerBound, to: r.upperBound, budget: budget, depth: depth + 1)
   }
 
   mutating func string() throws(Failure) -> String {
     let r = try range()
+    try budget.take(16 + r.count, for: "reading the file, at byte \(position)")
     return String(decoding: UnsafeRawBufferPointer(start: base + r.lowerBound, count: r.count), as: UTF8.self)
   }
 
@@ -102,8 +109,11 @@ struct WireReader {
   mutating func varints(_ field: Field, _ body: (UInt64) -> Void) throws(Failure) {
     if field.wire == 2 {
       let r = try range()
-      var inner = WireReader(base, from: r.lowerBound, to: r.upperBound, depth: depth)
-      while inner.position < inner.end { body(try inner.varint()) }
+      var inner = WireReader(base, from: r.lowerBound, to: r.upperBound, budget: budget, depth: depth)
+      while inner.position < inner.end {
+        try budget.take(8, for: "reading the file, at byte \(inner.position)")
+        body(try inner.varint())
+      }
     } else {
       try expect(field, wire: 0, "a repeated number")
       body(try varint())
@@ -113,8 +123,11 @@ struct WireReader {
   mutating func fixed32s(_ field: Field, _ body: (UInt32) -> Void) throws(Failure) {
     if field.wire == 2 {
       let r = try range()
-      var inner = WireReader(base, from: r.lowerBound, to: r.upperBound, depth: depth)
-      while inner.position < inner.end { body(try inner.fixed32()) }
+      var inner = WireReader(base, from: r.lowerBound, to: r.upperBound, budget: budget, depth: depth)
+      while inner.position < inner.end {
+        try budget.take(4, for: "reading the file, at byte \(inner.position)")
+        body(try inner.fixed32())
+      }
     } else {
       try expect(field, wire: 5, "a repeated float")
       body(try fixed32())
@@ -124,8 +137,11 @@ struct WireReader {
   mutating func fixed64s(_ field: Field, _ body: (UInt64) -> Void) throws(Failure) {
     if field.wire == 2 {
       let r = try range()
-      var inner = WireReader(base, from: r.lowerBound, to: r.upperBound, depth: depth)
-      while inner.position < inner.end { body(try inner.fixed64()) }
+      var inner = WireReader(base, from: r.lowerBound, to: r.upperBound, budget: budget, depth: depth)
+      while inner.position < inner.end {
+        try budget.take(8, for: "reading the file, at byte \(inner.position)")
+        body(try inner.fixed64())
+      }
     } else {
       try expect(field, wire: 1, "a repeated double")
       body(try fixed64())

@@ -6,6 +6,8 @@ import Platform
 /// Lays out the weights of a plan: first measures, then fills one block.
 struct Packer {
   let isa: Int32
+  /// Bound in bytes on all weights.
+  let limit: Int
   private(set) var size = 0
   /// Where the constant at an address was put, and how long it is.
   private var constants: [UInt: (offset: Int, size: Int)] = [:]
@@ -19,20 +21,26 @@ struct Packer {
     case rnn(eff_rnn, Packing)
   }
 
-  init(isa: Int32) { self.isa = isa }
+  init(isa: Int32, limit: Int) {
+    self.isa = isa
+    self.limit = limit
+  }
 
-  private mutating func reserve(_ bytes: Int, _ job: Job) -> Int {
+  private mutating func reserve(_ bytes: Int, _ job: Job, _ what: String) throws(Failure) -> Int {
     let offset = size
+    guard bytes <= limit, size <= limit - bytes else {
+      throw Failure(.memory, "\(what): the weights need \(size) bytes and \(bytes) more, which exceeds the memory limit of \(limit) bytes")
+    }
     jobs.append((offset, bytes, job))
     size += (max(bytes, 1) + 63) / 64 * 64
     return offset
   }
 
   /// Place of a constant; equal memory is stored once.
-  mutating func place(_ c: TensorData) -> Int {
+  mutating func place(_ c: TensorData, _ name: String) throws(Failure) -> Int {
     let key = UInt(bitPattern: c.start)
     if let known = constants[key], known.size >= c.byteCount { return known.offset }
-    let offset = reserve(c.byteCount, .copy(c))
+    let offset = try reserve(c.byteCount, .copy(c), "tensor '\(name)'")
     constants[key] = (offset, c.byteCount)
     return offset
   }
@@ -54,7 +62,7 @@ struct Packer {
     default: throw Failure(.state, "\(op.label): has weights to pack, but no packed kernel")
     }
     guard bytes > 0 else { throw Failure(.unsupported, "\(op.label): no packed kernel for these options") }
-    return reserve(Int(bytes), job)
+    return try reserve(Int(bytes), job, op.label)
   }
 
   /// Writes everything into memory of `size` bytes.

@@ -56,7 +56,8 @@ public final class Plan {
   public internal(set) var inputs: [PlanPort] = []
   public internal(set) var outputs: [PlanPort] = []
   public internal(set) var constants: [PlanConstant] = []
-  public internal(set) var stateCount = 0
+  /// Position among `inputs` of each recurrent state.
+  public internal(set) var stateInputs: [Int] = []
   /// Arena bytes per row.
   public internal(set) var arenaSize = 0
   public internal(set) var work = 0
@@ -68,6 +69,8 @@ public final class Plan {
   public let params: MemoryBlock
   /// Packed weights and constants in the order in which the ops read them.
   public let weights: MemoryBlock
+
+  public var stateCount: Int { stateInputs.count }
 
   init(params: MemoryBlock, weights: MemoryBlock) {
     self.params = params

@@ -14,21 +14,38 @@ public struct Planner {
   private var inputs: [PlanPort] = []
   private var outputs: [PlanPort] = []
   private var constantOutputs: [(place: Int, data: TensorData)] = []
+  /// Index of the recurrent state of each input and output, or -1.
+  private var stateOfInput: [Int]
+  private var stateOfOutput: [Int]
+  /// Bound in bytes on the weights, and on the arena of one row.
+  private let limit: Int
 
-  public static func plan(_ graph: Graph, isa: Int32, weights format: ElementType, memory: MemorySource) throws(Failure) -> Plan {
-    var p = Planner(graph, isa)
+  /// - Complexity: linear in values, ops and operands.
+  public static func plan(_ graph: Graph, isa: Int32, weights format: ElementType, memory: MemorySource, limit: Int = .max) throws(Failure) -> Plan {
+    var p = Planner(graph, isa, limit)
     p.setWeightFormat(format)
-    p.placeInputs()
+    try p.placeInputs()
     try p.placeOutputs()
-    p.givePorts()
+    try p.givePorts()
     return try p.finish(memory)
   }
 
-  private init(_ graph: Graph, _ isa: Int32) {
+  private init(_ graph: Graph, _ isa: Int32, _ limit: Int) {
     self.graph = graph
     self.isa = isa
-    packer = Packer(isa: isa)
+    self.limit = limit
+    packer = Packer(isa: isa, limit: limit)
     places = [Operand?](repeating: nil, count: graph.values.count)
+    stateOfInput = [Int](repeating: -1, count: graph.inputs.count)
+    stateOfOutput = [Int](repeating: -1, count: graph.outputs.count)
+    for (i, s) in graph.states.enumerated() { (stateOfInput[s.input], stateOfOutput[s.output]) = (i, i) }
+  }
+
+  /// Refuses an arena that outgrows the limit, as soon as it does.
+  private func checkArena(_ what: String) throws(Failure) {
+    guard layout.size <= limit else {
+      throw Failure(.memory, "\(what): the arena needs \(layout.size) bytes so far, which exceeds the memory limit of \(limit) bytes")
+    }
   }
 
   /// Storage of dense weights: f32, or a narrower type that is widened in registers.
@@ -41,16 +58,14 @@ public struct Planner {
     }
   }
 
-  private func stateOfInput(_ i: Int) -> Int { graph.states.firstIndex { $0.input == i } ?? -1 }
-  private func stateOfOutput(_ o: Int) -> Int { graph.states.firstIndex { $0.output == o } ?? -1 }
-
-  private mutating func placeInputs() {
+  private mutating func placeInputs() throws(Failure) {
     for (i, port) in graph.inputs.enumerated() {
       let v = graph.values[port.value]
-      let state = stateOfInput(i)
+      let state = stateOfInput[i]
       // a recurrent state has two buffers, one after the other; which is read changes with every step
       let place = layout.reserve(v.byteCount)
       if state >= 0 { _ = layout.reserve(v.byteCount) }
+      try checkArena("input '\(port.name)'")
       places[port.value] = Operand(space: state >= 0 ? .stateIn : .arena, place: state >= 0 ? state : place, view: 0, stride: v.byteCount)
       inputs.append(PlanPort(name: port.name, type: v.type, shape: v.shape, size: v.byteCount, place: place, state: state, role: state >= 0 ? 2 : 0, pair: state >= 0 ? graph.states[state].output : -1))
     }
@@ -60,8 +75,9 @@ public struct Planner {
   private mutating func placeOutputs() throws(Failure) {
     for (o, port) in graph.outputs.enumerated() {
       let v = graph.values[port.value]
-      let state = stateOfOutput(o)
+      let state = stateOfOutput[o]
       let place = state >= 0 ? inputs[graph.states[state].input].place : layout.reserve(v.byteCount)
+      try checkArena("output '\(port.name)'")
       let home = Operand(space: state >= 0 ? .stateOut : .arena, place: state >= 0 ? state : place, view: 0, stride: v.byteCount)
       outputs.append(PlanPort(name: port.name, type: v.type, shape: v.shape, size: v.byteCount, place: place, state: state, role: state >= 0 ? 2 : 3, pair: state >= 0 ? graph.states[state].input : -1))
       if let c = v.constant, state < 0 {
@@ -89,7 +105,7 @@ public struct Planner {
     var bestScore = -1
     for (i, o) in outputs.enumerated() where o.state < 0 {
       var score = 0
-      if !constantOutputs.contains(where: { $0.place == o.place }) { score += 4 }
+      if graph.values[graph.outputs[i].value].constant == nil { score += 4 }
       if o.type == .f32 { score += 1 }
       if isActionName(o.name) { score += 2 }
       if score > bestScore { (best, bestScore) = (i, score) }
@@ -98,7 +114,7 @@ public struct Planner {
   }
 
   /// Operands and arena places of all ops, with memory reused as soon as its last reader has run.
-  private mutating func givePorts() {
+  private mutating func givePorts() throws(Failure) {
     var last = [Int](repeating: -1, count: graph.values.count)
     for (i, op) in graph.ops.enumerated() { for v in op.operands where v >= 0 { last[graph.root(v)] = i } }
     for (i, op) in graph.ops.enumerated() {
@@ -114,6 +130,7 @@ public struct Planner {
         scratch[i] = place
         layout.give(place, op.scratch)
       }
+      try checkArena(op.label)
       for v in op.operands where v >= 0 {
         let r = graph.root(v)
         if last[r] == i, temporary.contains(r), let place = places[r] {
@@ -126,10 +143,10 @@ public struct Planner {
   private var temporary: Set<Int> = []
   private var scratch: [Int: Int] = [:]
 
-  private mutating func operand(_ v: Int) -> Operand {
+  private mutating func operand(_ v: Int) throws(Failure) -> Operand {
     if v < 0 { return .absent }
     let value = graph.values[v]
-    if let c = value.constant { return Operand(space: .weights, place: packer.place(c), view: 0, stride: 0) }
+    if let c = value.constant { return Operand(space: .weights, place: try packer.place(c, graph.values[v].name), view: 0, stride: 0) }
     guard var place = places[value.root] else { return .absent }
     place.view = value.offset
     return place
@@ -148,11 +165,11 @@ public struct Planner {
       let first = operands.count
       for (k, v) in op.inputs.enumerated() {
         let isGenerator = op.kernel == EFF_K_RANDOM && k == 0
-        operands.append(isGenerator ? Operand(space: .random, place: 0, view: 0, stride: 0) : operand(v))
+        operands.append(isGenerator ? Operand(space: .random, place: 0, view: 0, stride: 0) : try operand(v))
         // packed kernels take their weights right after x
         if k == 0, let packing = op.packing { operands.append(Operand(space: .weights, place: try packer.place(op, packing), view: 0, stride: 0)) }
       }
-      for v in op.outputs { operands.append(operand(v)) }
+      for v in op.outputs { operands.append(try operand(v)) }
       if let place = scratch[i] { operands.append(Operand(space: .arena, place: place, view: 0, stride: op.scratch)) }
       guard operands.count - first <= Int(EFF_OP_OPERANDS) else { throw Failure(.unsupported, "\(op.label): has too many operands") }
       while params.count % 16 != 0 { params.append(0) }
@@ -163,7 +180,7 @@ public struct Planner {
       work = overflow ? .max : sum
     }
     var constants: [PlanConstant] = []
-    for c in constantOutputs { constants.append(PlanConstant(place: c.place, weights: packer.place(c.data), size: c.data.byteCount)) }
+    for c in constantOutputs { constants.append(PlanConstant(place: c.place, weights: try packer.place(c.data, "a constant output"), size: c.data.byteCount)) }
     let weights = try MemoryBlock(packer.size, memory, for: "weights")
     try packer.fill(weights.start)
     let block = try MemoryBlock(params.count, memory, for: "plan")
@@ -175,7 +192,7 @@ public struct Planner {
     plan.inputs = inputs
     plan.outputs = outputs
     plan.constants = constants
-    plan.stateCount = graph.states.count
+    plan.stateInputs = graph.states.map { $0.input }
     plan.arenaSize = layout.size
     plan.work = work
     plan.usesRandom = graph.usesRandom

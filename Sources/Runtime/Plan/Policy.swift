@@ -62,10 +62,10 @@ public final class Policy {
     let isa = try Policy.isa()
     var options = options
     options.build.isa = isa
-    let model = try OnnxReader.read(bytes)
+    let model = try OnnxReader.read(bytes, memoryLimit: options.build.memoryLimit)
     var graph = try Builder.build(model, options.build)
     Fusion.run(&graph, isa: isa)
-    let plan = try Planner.plan(graph, isa: isa, weights: options.weights, memory: options.memory)
+    let plan = try Planner.plan(graph, isa: isa, weights: options.weights, memory: options.memory, limit: options.build.memoryLimit)
     return try Policy(model, graph, plan)
   }
 

@@ -58,10 +58,8 @@ final class Binding {
 
   /// One of the two buffers of recurrent state `index`.
   static func stateBuffer(_ plan: Plan, _ index: Int, _ body: UnsafeMutableRawPointer, _ rows: Int, _ which: Int) -> UnsafeMutableRawPointer {
-    for port in plan.inputs where port.state == index {
-      let slot = (max(port.size, 1) + 63) / 64 * 64
-      return body + (port.place + which * slot) * rows
-    }
-    return body
+    let port = plan.inputs[plan.stateInputs[index]]
+    let slot = (max(port.size, 1) + 63) / 64 * 64
+    return body + (port.place + which * slot) * rows
   }
 }

@@ -60,7 +60,7 @@ public final class Session {
     states = UnsafeMutablePointer<SessionState>.allocate(capacity: max(1, plan.stateCount))
     for i in 0..<plan.stateCount {
       let buffers = (Binding.stateBuffer(plan, i, body, rows, 0), Binding.stateBuffer(plan, i, body, rows, 1))
-      (states + i).initialize(to: SessionState(buffers: buffers, size: plan.inputs.first { $0.state == i }?.size ?? 0))
+      (states + i).initialize(to: SessionState(buffers: buffers, size: plan.inputs[plan.stateInputs[i]].size))
     }
     core = SessionHandle.allocate(capacity: 1)
     core.initialize(to: SessionCore(
