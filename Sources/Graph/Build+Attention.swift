@@ -104,7 +104,7 @@ extension Builder {
     }
     if let lengths = n.optional(6) {
       guard count(lengths) == scores[0] else { throw n.fail(.shape, "nonpad_kv_seqlen is \(describe(shape(lengths))), expected [\(scores[0])]") }
-      let places = try integers(Array(0..<scores[3]), [1, 1, 1, scores[3]])
+      let places = try positions(scores[3], [1, 1, 1, scores[3]])
       let isKey = try binary(Int(EFF_FN2_LESS), places, view(try cast(lengths, to: .i64), [scores[0], 1, 1, 1]), label: n.label)
       let padding = try select(isKey, try scalar(0, .f32), try scalar(-.infinity, .f32), label: n.label)
       mask = mask < 0 ? padding : try binary(Int(EFF_FN2_ADD), mask, padding, label: n.label)
@@ -120,8 +120,8 @@ extension Builder {
     // keys as [batch, kv_heads, 1, size, length], queries as [batch, kv_heads, share, length, size]
     let keys = try gatherStrided(k.value, dims: [k.shape[0], k.shape[1], 1, k.shape[3], k.shape[2]],
                                  strides: [k.strides[0], k.strides[1], 0, k.strides[3], k.strides[2]], offset: 0, label: n.label)
-    let queries = view(try dense(q, n), [q.shape[0], k.shape[1], share, q.shape[2], q.shape[3]])
-    var s = view(try matmul(queries, keys, label: n.label), form)
+    let queries = try view(try dense(q, n), [q.shape[0], k.shape[1], share, q.shape[2], q.shape[3]])
+    var s = try view(try matmul(queries, keys, label: n.label), form)
     s = try cast(try binary(Int(EFF_FN2_MUL), s, try scalar(p.scale, t), label: n.label), to: .f32)
     if mode >= 1 && p.softcap > 0 {
       let cap = try scalar(p.softcap, .f32)
@@ -130,8 +130,8 @@ extension Builder {
     }
     if mode >= 2 && mask >= 0 { s = try binary(Int(EFF_FN2_ADD), s, mask, label: n.label) }
     if mode >= 2 && p.causal != 0 {
-      let i = try integers((0..<form[2]).map { $0 + Int(p.past) }, [form[2], 1])
-      let j = try integers(Array(0..<form[3]), [1, form[3]])
+      let i = try binary(Int(EFF_FN2_ADD), try positions(form[2], [form[2], 1]), try integers([Int(p.past)], []), label: n.label)
+      let j = try positions(form[3], [1, form[3]])
       let isLater = try binary(Int(EFF_FN2_GREATER), j, i, label: n.label)
       s = try select(isLater, try scalar(-.infinity, .f32), s, label: n.label)
     }
@@ -161,14 +161,14 @@ extension Builder {
     let scale = try n.float("scale", 1 / Double(max(sq[3], 1)).squareRoot())
     let code = Int32(try n.int("softmax_precision", Int((type(q) == .f64 ? ElementType.f64 : .f32).rawValue)))
     guard let precision = ElementType(rawValue: code), precision.isFloat else { throw n.fail(.unsupported, "softmax_precision \(ElementType.unsupportedName(code)) is not supported") }
-    let keys = view(try transpose(k, [0, 1, 3, 2], label: n.label), [sk[0], sk[1], 1, sk[3], sk[2]])
+    let keys = try view(try transpose(k, [0, 1, 3, 2], label: n.label), [sk[0], sk[1], 1, sk[3], sk[2]])
     let product = try matmul(view(try cast(q, to: precision), [sq[0], sk[1], share, sq[2], sq[3]]), try cast(keys, to: precision), label: n.label)
     let form = [sq[0], sq[1], sq[2], sk[2]]
     var s = try binary(Int(EFF_FN2_MUL), view(product, form), try scalar(scale, precision), label: n.label)
     if n.has("score_mod") { s = try modified(s, "score_mod", n) }
     s = try softmax(s, label: n.label)
     if n.has("prob_mod") { s = try modified(s, "prob_mod", n) }
-    let values = view(try cast(v, to: precision), [sv[0], sv[1], 1, sv[2], sv[3]])
+    let values = try view(try cast(v, to: precision), [sv[0], sv[1], 1, sv[2], sv[3]])
     let y = try matmul(view(s, [sq[0], sk[1], share, sq[2], sk[2]]), values, label: n.label)
     return try cast(view(y, [sq[0], sq[1], sq[2], sv[3]]), to: type(q))
   }
@@ -196,7 +196,7 @@ extension Builder {
       guard broadcast(b.shape(c), [batch, length, half]) == [batch, length, half] else {
         throw n.fail(.shape, "cache is \(describe(b.shape(c))), expected \(describe([batch, length, half]))")
       }
-      return b.view(try b.expand(c, to: [batch, length, half]), [batch, 1, length, half])
+      return try b.view(try b.expand(c, to: [batch, length, half]), [batch, 1, length, half])
     }
     let cos = try cache(&self, 1)
     let sin = try cache(&self, 2)
@@ -209,12 +209,12 @@ extension Builder {
     let form = Array(h.shape[..<3])
     var parts: [Int]
     if isInterleaved {
-      parts = [view(try concat([view(real, form + [half, 1]), view(imaginary, form + [half, 1])], axis: 4, label: n.label), form + [rotary])]
+      parts = [try view(try concat([view(real, form + [half, 1]), view(imaginary, form + [half, 1])], axis: 4, label: n.label), form + [rotary])]
     } else {
       parts = [real, imaginary]
     }
     if rotary < size { parts.append(try slice(all, axis: 3, start: rotary, count: size - rotary, label: n.label)) }
     let y = try concat(parts, axis: 3, label: n.label)
-    return shape(x).count == 4 ? y : view(try transpose(y, [0, 2, 1, 3], label: n.label), shape(x))
+    return shape(x).count == 4 ? y : try view(try transpose(y, [0, 2, 1, 3], label: n.label), shape(x))
   }
 }

@@ -154,17 +154,17 @@ extension Builder {
     /// one element of the leading axes
     func element(_ b: inout Builder, _ x: Int, _ places: [Int]) throws(Failure) -> Int {
       var y = x
-      for p in places { y = b.view(try b.slice(y, axis: 0, start: p, count: 1, label: n.label), Array(b.shape(y).dropFirst())) }
+      for p in places { y = try b.view(try b.slice(y, axis: 0, start: p, count: 1, label: n.label), Array(b.shape(y).dropFirst())) }
       return y
     }
     var finals = [[Int]](repeating: [], count: states + outputs)
     for b in 0..<batch {
+      try account(nodes: 1)
       var carried: [Int] = []
       for i in 0..<states { carried.append(try element(&self, try n.input(1 + i), [b])) }
       var collected = [[Int]](repeating: [], count: outputs)
       for t in 0..<length {
-        built += 1
-        guard built <= Self.maximumNodes else { throw n.fail(.unsupported, "unrolls to more than \(Self.maximumNodes) nodes") }
+        try account(nodes: 1)
         var inputs = carried
         for s in 0..<sequences { inputs.append(try element(&self, try n.input(1 + states + s), [b, reversed[s] == 1 ? length - 1 - t : t])) }
         let out = try inline(body, inputs, n)

@@ -251,6 +251,7 @@ extension Builder {
       let total = size + begin[d] + end[d]
       guard total >= 0, total < 1 << 31 else { throw n.fail(.shape, "pads axis \(d) to \(total) elements") }
       var positions: [Int] = []
+      try budget.take(8 * total, for: n.label)
       for i in 0..<total {
         var p = i - begin[d]
         switch mode {

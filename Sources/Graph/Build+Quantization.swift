@@ -130,7 +130,7 @@ extension Builder {
     var out = batch
     if shape(a).count > 1 { out.append(m) }
     if shape(b).count > 1 { out.append(size) }
-    return out == shape(y) ? y : view(y, out)
+    return out == shape(y) ? y : try view(y, out)
   }
 
   /// Convolution of (x - x_zero) and (w - w_zero) in i32.
@@ -165,10 +165,10 @@ extension Builder {
     let sum = try matMulInteger(try n.input(0), try n.input(3), try n.input(2), try n.input(5), n)
     var aScale = try n.input(1)
     // one scale per row of A
-    if count(aScale) > 1 && shape(aScale).count == 1 { aScale = view(aScale, [count(aScale), 1]) }
-    if count(aScale) == 1 { aScale = view(aScale, []) }
+    if count(aScale) > 1 && shape(aScale).count == 1 { aScale = try view(aScale, [count(aScale), 1]) }
+    if count(aScale) == 1 { aScale = try view(aScale, []) }
     var bScale = try n.input(4)
-    if count(bScale) == 1 { bScale = view(bScale, []) }
+    if count(bScale) == 1 { bScale = try view(bScale, []) }
     return try requantize(sum, aScale, bScale, try n.input(6), try n.input(7), n)
   }
 

@@ -119,7 +119,7 @@ extension Builder {
     // leading axes that stay as they are
     var first = 0
     while first < s.count && r.out[first] == s[first] && r.scale[first] == 1 && r.start[first] == 0 && r.end[first] == 1 { first += 1 }
-    if first == s.count { return view(x, s) }
+    if first == s.count { return try view(x, s) }
     guard s.count - first <= 5 else { throw n.fail(.unsupported, "resizes across \(s.count - first) axes of \(describe(s)), expected at most 5") }
     var p = params
     p.outer = Int64(s[..<first].reduce(1, *))
@@ -195,7 +195,7 @@ extension Builder {
     }
     let grid = try cast(newConstant(TensorData(type: .f64, shape: [1, points, rank + 1], bytes: bytes)), to: type(theta))
     let y = try matmul(grid, try transpose(theta, [0, 2, 1], label: n.label), label: n.label)
-    return view(y, [size[0]] + space + [rank])
+    return try view(y, [size[0]] + space + [rank])
   }
 
   /// Zeros with the elements of x at the flat positions of the second input.
@@ -216,10 +216,10 @@ extension Builder {
     }
     let total = try TensorReader.count(out, n.label)
     guard total > 0 else { throw n.fail(.shape, "unpools to \(describe(out))") }
-    let flat = view(indices, [count(x)])
+    let flat = try view(indices, [count(x)])
     let p = elements(n, axis: 0, data: [total], indices: flat, reduction: Int(EFF_SCATTER_SET))
     let zeros = try filled(0, type(x), [total])
-    return view(try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: zeros, flat, view(x, [count(x)]), n), out)
+    return try view(try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: zeros, flat, view(x, [count(x)]), n), out)
   }
 
   /// Sums the columns of sliding blocks into the image that they came from.
@@ -236,7 +236,7 @@ extension Builder {
     for d in 0..<rank { steps.append(max(0, (image[d] + win.begin[d] + win.end[d] - win.extent(d)) / win.strides[d] + 1)) }
     let positions = try TensorReader.count(steps, n.label)
     let s = shape(x)
-    guard pixels > 0, taps > 0, s[1] % taps == 0, s[2] == positions else {
+    guard pixels > 0, taps > 0, positions > 0, s[1] > 0, s[1] % taps == 0, s[2] == positions else {
       throw n.fail(.shape, "input is \(describe(s)), expected [batch, channels * \(taps), \(positions)]")
     }
     // the pixel of each tap and position; those in the padding go to one pixel more, which is cut off
@@ -260,6 +260,6 @@ extension Builder {
     let p = elements(n, axis: 1, data: [channels, pixels + 1], indices: indices, reduction: Int(EFF_SCATTER_ADD))
     let zeros = try filled(0, type(x), [channels, pixels + 1])
     let y = try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: zeros, indices, view(x, [channels, places.count]), n)
-    return view(try slice(y, axis: 1, start: 0, count: pixels, label: n.label), [s[0], s[1] / taps] + image)
+    return try view(try slice(y, axis: 1, start: 0, count: pixels, label: n.label), [s[0], s[1] / taps] + image)
   }
 }

@@ -30,11 +30,11 @@ extension Builder {
     guard s.count >= 2, try n.int("batch_axis", 1) + n.int("time_axis", 0) == 1 else { throw n.fail(.shape, "batch_axis and time_axis must be 0 and 1, in some order, of \(describe(s))") }
     let (batch, time) = batchFirst ? (s[0], s[1]) : (s[1], s[0])
     guard count(lengths) == batch else { throw n.fail(.shape, "sequence_lens is \(describe(shape(lengths))), expected [\(batch)]") }
-    let steps = try integers(Array(0..<time), [1, time])
-    let ends = view(try cast(lengths, to: .i64), [batch, 1])
+    let steps = try positions(time, [1, time])
+    let ends = try view(try cast(lengths, to: .i64), [batch, 1])
     let mirrored = try binary(Int(EFF_FN2_SUB), try binary(Int(EFF_FN2_SUB), ends, try scalar(1, .i64), label: n.label), steps, label: n.label)
     let isInside = try binary(Int(EFF_FN2_LESS), steps, ends, label: n.label)
-    let places = view(try select(isInside, mirrored, steps, label: n.label), [batch, time, 1])
+    let places = try view(try select(isInside, mirrored, steps, label: n.label), [batch, time, 1])
     let swapped = [1, 0] + Array(2..<s.count)
     let source = batchFirst ? x : try transpose(x, swapped, label: n.label)
     let y = try gatherTuples(source, places, batch: 1, n)
@@ -45,7 +45,7 @@ extension Builder {
     var x = try n.input(0)
     let chosen = try integers(try n.input(1), n, "condition")
     var a = 0
-    if n.has("axis") { a = try axis(try n.int("axis", 0), rank: shape(x).count, n) } else { x = view(x, [count(x)]) }
+    if n.has("axis") { a = try axis(try n.int("axis", 0), rank: shape(x).count, n) } else { x = try view(x, [count(x)]) }
     guard a < shape(x).count, chosen.count <= shape(x)[a] else { throw n.fail(.shape, "condition has \(chosen.count) entries for axis \(a) of \(describe(shape(x)))") }
     let places = chosen.indices.filter { chosen[$0] != 0 }
     return try gather(x, try integers(places, [places.count]), axis: a, n)
@@ -81,7 +81,7 @@ extension Builder {
         end[a] = sizes[i] - size - begin[a]
       }
     }
-    guard begin.contains(where: { $0 > 0 }) || end.contains(where: { $0 > 0 }) else { return y == n.inputs[0] ? view(y, shape(y)) : y }
+    guard begin.contains(where: { $0 > 0 }) || end.contains(where: { $0 > 0 }) else { return y == n.inputs[0] ? try view(y, shape(y)) : y }
     return try padConstant(y, begin, end, try scalar(0, type(y)), n)
   }
 
@@ -90,7 +90,7 @@ extension Builder {
     let code = Int32(truncatingIfNeeded: try n.int("to", 0))
     guard let to = ElementType(rawValue: code) else { throw n.fail(.unsupported, "casts to \(ElementType.unsupportedName(code)), which is not supported") }
     guard to.size == type(x).size else { throw n.fail(.shape, "casts \(type(x).name) to \(to.name), expected a type of \(type(x).size) bytes") }
-    return view(x, shape(x), type: to)
+    return try view(x, shape(x), type: to)
   }
 
   private mutating func buildDet(_ n: Node) throws(Failure) -> Int {
@@ -131,8 +131,8 @@ extension Builder {
       let isIgnored = try binary(Int(EFF_FN2_EQUAL), target, ignored, label: n.label)
       weight = try select(isIgnored, try scalar(0, type), weight, label: n.label)
     }
-    let index = view(target, [t[0], 1] + Array(t.dropFirst()))
-    let picked = view(try gatherElements(logs, index, axis: 1, n), t)
+    let index = try view(target, [t[0], 1] + Array(t.dropFirst()))
+    let picked = try view(try gatherElements(logs, index, axis: 1, n), t)
     let loss = try unary(try binary(Int(EFF_FN2_MUL), picked, weight, label: n.label), Int(EFF_FN_NEG), label: n.label)
     let reduction = try n.string("reduction", "mean")
     if reduction == "none" { return loss }

@@ -31,8 +31,7 @@ extension Builder {
     }
     var steps: [Int] = []
     for t in 0..<length {
-      built += 1
-      guard built <= Self.maximumNodes else { throw n.fail(.unsupported, "unrolls to more than \(Self.maximumNodes) nodes") }
+      try account(nodes: 1)
       let key = try at(&self, k, t, [kvHeads, dk, 1])
       var value = try at(&self, v, t, [kvHeads, 1, dv])
       if rule != "linear" && rule != "delta" {
@@ -50,7 +49,7 @@ extension Builder {
       state = try binary(Int(EFF_FN2_ADD), state, try binary(Int(EFF_FN2_MUL), key, value, label: n.label), label: n.label)
       let query = try at(&self, q, t, [kvHeads, share, dk])
       let out = try binary(Int(EFF_FN2_MUL), try matmul(query, state, label: n.label), scale, label: n.label)
-      steps.append(view(out, [batch, 1, heads * dv]))
+      steps.append(try view(out, [batch, 1, heads * dv]))
     }
     guard !steps.isEmpty else { throw n.fail(.unsupported, "attends over an empty sequence") }
     let y = try cast(try concat(steps, axis: 1, label: n.label), to: type(q))
@@ -95,7 +94,7 @@ extension Builder {
       throw n.fail(.shape, "update is \(describe(u)), which does not fit the cache \(describe(s)) along axis \(a)")
     }
     func along(_ d: Int, _ size: Int) -> [Int] { (0..<s.count).map { $0 == d ? size : 1 } }
-    var places = try integers(Array(0..<u[a]), along(a, u[a]))
+    var places = try positions(u[a], along(a, u[a]))
     if let first = n.optional(2) {
       guard count(first) == s[0] else { throw n.fail(.shape, "write_indices is \(describe(shape(first))), expected [\(s[0])]") }
       places = try binary(Int(EFF_FN2_ADD), places, view(try cast(first, to: .i64), along(0, s[0])), label: n.label)

@@ -95,14 +95,15 @@ public struct Builder {
   func isConstant(_ v: Int) -> Bool { v < 0 || graph.values[v].constant != nil }
 
   /// A view of `x` under another shape, `offset` bytes in; constants stay constant. It never leaves `x`.
-  mutating func view(_ x: Int, _ shape: [Int], offset: Int = 0) throws(Failure) -> Int {
+  mutating func view(_ x: Int, _ shape: [Int], offset: Int = 0, type: ElementType? = nil) throws(Failure) -> Int {
     var v = graph.values[x]
-    let size = try TensorReader.count(shape, "tensor '\(v.name)'") * v.type.size
+    let type = type ?? v.type
+    let size = try TensorReader.count(shape, "tensor '\(v.name)'") * type.size
     guard offset >= 0, offset <= v.byteCount, size <= v.byteCount - offset else {
       throw Failure(.shape, "tensor '\(v.name)': \(describe(shape)) at byte \(offset) is not inside \(describe(v.shape))")
     }
-    let data = v.constant.map { TensorData(type: v.type, shape: shape, bytes: $0.bytes, offset: $0.offset + offset) }
-    v = Value(name: v.name, type: v.type, shape: shape, constant: data, root: v.root, offset: v.offset + offset)
+    let data = v.constant.map { TensorData(type: type, shape: shape, bytes: $0.bytes, offset: $0.offset + offset) }
+    v = Value(name: v.name, type: type, shape: shape, constant: data, root: v.root, offset: v.offset + offset)
     if data != nil {
       v.root = graph.values.count
       v.offset = 0
@@ -129,6 +130,14 @@ public struct Builder {
     try budget.take(values.count * 8, for: "a constant")
     let bytes = try Bytes.zeroed(max(values.count, 1) * 8)
     for (i, v) in values.enumerated() { bytes.mutable.storeBytes(of: Int64(v), toByteOffset: 8 * i, as: Int64.self) }
+    return newConstant(TensorData(type: .i64, shape: shape, bytes: bytes))
+  }
+
+  /// The constant 0, 1, ... count - 1.
+  mutating func positions(_ count: Int, _ shape: [Int]) throws(Failure) -> Int {
+    try budget.take(count * 8, for: "a constant")
+    let bytes = try Bytes.zeroed(max(count, 1) * 8)
+    for i in 0..<count { bytes.mutable.storeBytes(of: Int64(i), toByteOffset: 8 * i, as: Int64.self) }
     return newConstant(TensorData(type: .i64, shape: shape, bytes: bytes))
   }
 
