@@ -104,16 +104,14 @@ extension Builder {
       withUnsafeMutableBytes(of: &p.alpha) { alpha in
         withUnsafeMutableBytes(of: &p.beta) { beta in
           for (i, c) in codes.enumerated() {
-            // two directions: the second three of six
-            let slot = i / defaults.count * 3 + i % defaults.count
             var a = c.1
             var b = c.2
             let takesAlpha = a != 0 || c.0 == EFF_FN_AFFINE
             if takesAlpha, !alphas.isEmpty { a = alphas.removeFirst() }
             if b != 0 || c.0 == EFF_FN_AFFINE, !betas.isEmpty { b = betas.removeFirst() }
-            acts.assumingMemoryBound(to: Int32.self)[slot] = c.0
-            alpha.assumingMemoryBound(to: Double.self)[slot] = a
-            beta.assumingMemoryBound(to: Double.self)[slot] = b
+            acts.assumingMemoryBound(to: Int32.self)[i] = c.0
+            alpha.assumingMemoryBound(to: Double.self)[i] = a
+            beta.assumingMemoryBound(to: Double.self)[i] = b
           }
         }
       }

@@ -67,12 +67,20 @@ say "building libefferent $what for $triple with Swift $version; the first time 
 log=$(mktemp)
 stripped=$(mktemp)
 trap 'rm -f "$log" "$stripped"' EXIT
-started=$SECONDS
-if ! EFFERENT_EMBEDDED=1 EFFERENT_TABLES=$tables swift build --package-path "$root" -c release --product efferent \
-  --scratch-path "$scratch" --disable-local-rpath ${traits[@]+"${traits[@]}"} </dev/null >"$log" 2>&1; then
+started=$SECONDS next=$((SECONDS + 15))
+EFFERENT_EMBEDDED=1 EFFERENT_TABLES=$tables swift build --package-path "$root" -c release --product efferent \
+  --scratch-path "$scratch" --disable-local-rpath ${traits[@]+"${traits[@]}"} </dev/null >"$log" 2>&1 &
+build=$!
+while kill -0 $build 2>/dev/null; do
+  sleep 1
+  ((SECONDS > next)) || continue
+  next=$((SECONDS + 15))
+  say "  $((SECONDS - started)) s: $(grep -aoE '^\[[0-9]+/[0-9]+\] .*' "$log" | tail -n 1 | cut -c 1-100)"
+done
+wait $build || {
   cat "$log" >&2
   fail "swift build failed"
-fi
+}
 built=$scratch/release/libefferent.so
 [[ -f $built ]] || { cat "$log" >&2; fail "swift build left no $built"; }
 say "built in $((SECONDS - started)) s"

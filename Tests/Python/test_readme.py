@@ -1,0 +1,48 @@
+"""The programs in README.md do what it says, as written."""
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+root = Path(__file__).resolve().parents[2]
+policy = root / "examples/policies/half_cheetah.onnx"
+prefix = root / ".build/prefix"
+
+
+def block(language):
+    (code,) = re.findall(rf"^```{language}\n(.*?)^```", (root / "README.md").read_text(), re.M | re.S)
+    return code
+
+
+@pytest.mark.parametrize("language, compiler, standard", [("c", "cc", "c11"), ("cpp", "c++", "c++17")])
+def test_the_compiled_program_prints_an_action_of_the_example_policy(tmp_path, language, compiler, standard):
+    if not (prefix / "lib/libefferent.so").exists() or not shutil.which(compiler):
+        pytest.skip("needs bindings/c/install.sh --prefix .build/prefix and a compiler")
+    source = tmp_path / f"step.{language}"
+    source.write_text(block(language))
+    program = tmp_path / "step"
+    flags = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-std={standard}", f"-I{prefix}/include", f"-L{prefix}/lib", f"-Wl,-rpath,{prefix}/lib"]
+    subprocess.run([compiler, *flags, str(source), "-lefferent", "-o", str(program)], check=True)
+    found = subprocess.run([program, policy], check=True, capture_output=True, text=True).stdout.split()
+    import efferent
+    import numpy as np
+
+    expected = efferent.Policy(policy).session().step(np.zeros(17))
+    assert [float(v) for v in found] == pytest.approx([expected[0], expected[5]], rel=1e-4)
+    assert subprocess.run([program, "nothing.onnx"], capture_output=True).returncode == 1
+
+
+def test_the_python_program_runs_as_written():
+    code = block("python") + "\nassert action.shape == (6,) and np.array_equal(action, outputs['actions'][0]), (action, outputs)\n"
+    run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, env=os.environ)
+    assert run.returncode == 0, run.stderr
+
+
+def test_every_path_that_the_readme_names_exists():
+    text = (root / "README.md").read_text()
+    for path in re.findall(r"`?((?:examples|Tests|Sources|bindings)/[\w./+-]*\w)", text):
+        assert (root / path).exists() or list(root.glob(path + "*")), path
