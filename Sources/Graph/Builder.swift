@@ -44,6 +44,7 @@ public struct Builder {
 
   /// Builds the graph of a model.
   /// - Complexity: linear in nodes, attributes and elements of folded constants.
+  @export(interface)
   public static func build(_ model: OnnxModel, _ options: BuildOptions) throws(Failure) -> Graph {
     var b = try Builder(model, options)
     try b.declareInputs()
@@ -63,6 +64,7 @@ public struct Builder {
     for f in model.functions where functions[FunctionKey(f)] == nil { functions[FunctionKey(f)] = f }
   }
 
+  @export(interface)
   public static func opset(_ list: [OnnxOpset]) throws(Failure) -> Int {
     for o in list where o.domain.utf8.isEmpty || o.domain == "ai.onnx" {
       guard o.version >= 1 && o.version <= 30 else { throw Failure(.unsupported, "the model needs ONNX opset \(o.version); expected 7 to 24") }

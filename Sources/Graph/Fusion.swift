@@ -3,6 +3,7 @@ import Onnx
 
 /// Rewrites of a graph that keep its meaning and leave fewer, larger ops. Each pass is linear in the number of ops.
 public enum Fusion {
+  @export(interface)
   public static func run(_ g: inout Graph, isa: Int32) {
     removeDead(&g)
     makeGates(&g)

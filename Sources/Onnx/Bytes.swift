@@ -35,6 +35,7 @@ public final class Bytes {
   public var mutable: UnsafeMutableRawPointer { UnsafeMutableRawPointer(mutating: start) }
 
   /// Maps a file for reading. `name` is what messages call it.
+  @export(interface)
   public static func file(_ path: String, name: String) throws(Failure) -> Bytes {
     let fd = path.withCString { eff_open_read($0) }
     guard fd >= 0 else { throw Failure(.io, "\(name): cannot be opened: \(String(cString: eff_error_text(-fd)))") }

@@ -2,6 +2,7 @@
 public struct OnnxReader {
   /// Reads a model. `bytes` must stay unchanged while the model lives. What reading allocates is bounded by `memoryLimit` bytes, about.
   /// - Complexity: O(bytes).
+  @export(interface)
   public static func read(_ bytes: Bytes, memoryLimit: Int) throws(Failure) -> OnnxModel {
     try refuseOtherFormats(bytes)
     var model = OnnxModel(bytes: bytes)

@@ -74,6 +74,7 @@ public struct TensorReader {
   }
 
   /// The elements of `t`, in place where they are aligned.
+  @export(interface)
   public mutating func read(_ t: OnnxTensor, _ what: String) throws(Failure) -> TensorData {
     guard let type = ElementType(rawValue: t.type) else {
       throw Failure(.unsupported, "\(what): element type \(ElementType.unsupportedName(t.type)) is not supported")

@@ -21,6 +21,7 @@ public struct Planner {
   private let limit: Int
 
   /// - Complexity: linear in values, ops and operands.
+  @export(interface)
   public static func plan(_ graph: Graph, isa: Int32, weights format: ElementType, memory: MemorySource, limit: Int = .max) throws(Failure) -> Plan {
     var p = Planner(graph, isa, limit)
     p.setWeightFormat(format)

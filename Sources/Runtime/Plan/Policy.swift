@@ -45,6 +45,7 @@ public final class Policy {
   }
 
   /// Loads an ONNX file; external data may lie beside it.
+  @export(interface)
   public static func load(path: String, _ options: PolicyOptions) throws(Failure) -> Policy {
     let name = "'\(path)'"
     let bytes = try Bytes.file(path, name: name)
@@ -58,6 +59,7 @@ public final class Policy {
   }
 
   /// Loads an ONNX model from memory, which is not kept.
+  @export(interface)
   public static func load(_ bytes: Bytes, _ options: PolicyOptions) throws(Failure) -> Policy {
     let isa = try Policy.isa()
     var options = options

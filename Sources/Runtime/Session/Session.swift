@@ -29,6 +29,7 @@ public final class Session {
     return Plan.arenaHeader + body
   }
 
+  @export(interface)
   public init(_ policy: Policy, _ options: SessionOptions) throws(Failure) {
     let plan = policy.plan
     let rows = options.maxRows
@@ -93,6 +94,7 @@ public final class Session {
   }
 
   /// Offers the weights of `next` to the stepping thread.
+  @export(interface)
   public func swap(to next: Policy) throws(Failure) {
     if let difference = policy.plan.difference(next.plan) { throw Failure(.mismatch, "the new policy has another plan: \(difference)") }
     reclaim()
