@@ -92,6 +92,7 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   (s.stdFloor, s.stdCeiling, s.actorDelay) = (o.std_floor, o.std_ceiling, o.actor_delay)
   out.settings = s
   out.seed = o.seed
+  out.isa = try Policy.isa()
   guard o.snapshots <= 64, o.hidden_count <= 16 else { throw Failure(.argument, "learner options 'snapshots' and 'hidden_count' must be at most 64 and 16") }
   if o.hidden_count > 0 {
     guard let hidden = o.hidden else { throw Failure(.argument, "learner option 'hidden' is NULL, but hidden_count is \(o.hidden_count)") }

@@ -46,15 +46,15 @@ static inline void *eff_map_read(int fd, size_t size) {
   return p == MAP_FAILED ? NULL : p;
 }
 
-// Replaces the file PATH by SIZE bytes so that at any time either the old or the new content is there: temporary file beside it, fsync,
+// Replaces the file PATH by SIZE bytes so that at any time either the old or the new content is there: PATH.tmp beside it, fsync,
 // rename, fsync of the folder. Returns 0 or -errno.
 static inline int eff_write_atomically(const char *path, const void *bytes, size_t size) {
   const size_t length = strlen(path);
   char *name = (char *)malloc(length + 8);
   if (!name) return -ENOMEM;
   memcpy(name, path, length);
-  memcpy(name + length, ".XXXXXX", 8);
-  int fd = mkstemp(name), code = fd < 0 ? -errno : 0;
+  memcpy(name + length, ".tmp", 5);
+  int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644), code = fd < 0 ? -errno : 0;
   for (size_t done = 0; code == 0 && done < size;) {
     ssize_t n = write(fd, (const char *)bytes + done, size - done);
     if (n >= 0) done += (size_t)n;

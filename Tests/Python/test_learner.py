@@ -1,6 +1,10 @@
 """The learner through the C ABI of the shipped library: golden traces in both precisions, and what the Python class promises."""
 import json
+import os
+import random
+import signal
 import struct
+import time
 
 import efferent
 import numpy as np
@@ -122,6 +126,32 @@ def test_a_checkpoint_file_continues_bit_for_bit(tmp_path):
     second.restore(tmp_path / "a.bin")
     assert np.array_equal(world(first, 100, 3), world(second, 100, 3))
     assert bytes(first) == bytes(second)
+
+
+def test_a_killed_process_leaves_the_last_checkpoint(tmp_path):
+    """EFFERENT_KILLS sets how often; a process that saves without pause is killed at random times."""
+    path, rng = tmp_path / "a.bin", random.Random(0)
+    learner = Learner(5, 3, snapshots=2)
+    learner.save(path)
+    updates = -1
+    for _ in range(int(os.environ.get("EFFERENT_KILLS", 25))):
+        child = os.fork()
+        if child == 0:
+            try:
+                learner.restore(path)
+                while True:
+                    world(learner, 3)
+                    learner.save(path)
+            finally:
+                os._exit(1)
+        time.sleep(rng.random() * 0.2)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        learner.restore(path)
+        assert learner["obsnorm.count"][0] >= updates
+        updates = learner["obsnorm.count"][0]
+    assert updates > 0
+    assert {p.name for p in tmp_path.iterdir()} <= {"a.bin", "a.bin.tmp"}
 
 
 def test_damage_and_other_shapes_are_refused(tmp_path):

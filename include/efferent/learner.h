@@ -168,7 +168,7 @@ EFF_API eff_status eff_learner_save(const eff_learner *learner, void *buffer_or_
  * EFF_E_MISMATCH: a learner of another shape. */
 EFF_API eff_status eff_learner_restore(eff_learner *learner, const void *bytes, size_t size);
 
-/* The same with a file. It is replaced at once: whenever the process is killed, the file is the old or the new checkpoint. */
+/* The same with a file. It is replaced at once, by way of path.tmp: whenever the process is killed, the file is the old or the new checkpoint. */
 EFF_API eff_status eff_learner_save_file(const eff_learner *learner, const char *path);
 EFF_API eff_status eff_learner_restore_file(eff_learner *learner, const char *path);
 

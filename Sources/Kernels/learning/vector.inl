@@ -154,6 +154,8 @@ template <class T, int N, bool Due> static void forward_n(const eff_learn_net *n
 }
 
 template <class T> static void forward(const eff_learn_net *net, int64_t batch, double step) {
+  // double is not worth kernels of its own for one row; the second row is computed and ignored
+  if (sizeof(T) == 8) batch = 2;
   if (step != 0) batch == 2 ? forward_n<T, 2, true>(net, (T)step) : forward_n<T, 1, true>(net, (T)step);
   else batch == 2 ? forward_n<T, 2, false>(net, 0) : forward_n<T, 1, false>(net, 0);
 }

@@ -90,7 +90,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// With s, a, r', s' normalized and all values under the weights before the update (arXiv 2410.14606):
   /// delta = r' + discount N - P; P = v(s), N = v(s') (TD, AC); P = q(s)[a], N = max q(s') (Q) or q(s')[a'] (SARSA); N = 0 at termination.
   /// The critic's loss is -P, the actor's -(log pi(a|s) + beta sign(delta) H(s)).
-  /// - Complexity: the weights are read three times and written once, the traces are read twice and written once.
+  /// - Complexity: with ObGD, `act` and `update` together read weights and traces twice and write them once: the forward pass makes the update that
+  ///   is due as it reads (w r, e r, w w), the backward pass brings the trace up to date (w r, e r, e w). With moments: one more pass over all three.
   @_noLocks public func update(_ t: Transition, _ report: UnsafeMutablePointer<UpdateReport>) -> LearnerOutcome {
     let state = pointee.state
     let s = pointee.settings

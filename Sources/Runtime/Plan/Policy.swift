@@ -72,7 +72,7 @@ public final class Policy {
   }
 
   /// Instruction set of the kernels: the best of this processor, or what EFFERENT_ISA says.
-  static func isa() throws(Failure) -> Int32 {
+  public static func isa() throws(Failure) -> Int32 {
     guard let forced = "EFFERENT_ISA".withCString({ eff_environment($0) }) else { return eff_isa_best() }
     let level = eff_isa_parse(forced)
     guard level >= 0, eff_isa_supported(level) != 0 else {
