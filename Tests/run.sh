@@ -34,7 +34,7 @@ prepare() {
   command -v swift >/dev/null || PATH=$PATH:/opt/swift/usr/bin:$HOME/.local/share/swiftly/bin
   command -v swift >/dev/null || { echo "no Swift toolchain: install Swift 6.3 or later from https://swift.org/install"; return 1; }
   if command -v dpkg >/dev/null; then
-    install_missing g++ make binutils cmake pkg-config libzmq3-dev libeigen3-dev python3-venv || return 1
+    install_missing g++ make binutils cmake pkg-config libzmq3-dev libeigen3-dev python3-venv g++-aarch64-linux-gnu qemu-user || return 1
   fi
   local stamp=$root/.venv/requirements.sum sum
   sum=$(sha256sum Tests/requirements.txt)
@@ -207,6 +207,7 @@ suite swift swift_suite
 suite install install_suite
 suite symbols bash Tests/Symbols/check.sh "$prefix" "$bare"
 suite kernels kernels_suite
+suite neon bash Tests/Kernels/neon.sh
 suite c c_suite
 suite cpp cpp_suite
 suite python python_suite

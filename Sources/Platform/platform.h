@@ -18,7 +18,11 @@
 
 // Callable from Swift that is compiled under @_noLocks.
 #ifndef EFF_RT
+#if defined(__clang__)
 #define EFF_RT __attribute__((swift_attr("@_noLocks")))
+#else
+#define EFF_RT
+#endif
 #endif
 
 // ---- files ----

@@ -24,7 +24,8 @@ inline int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b 
 
 // outputs are computed in tiles of 8 neighbours; the vector type keeps every optimization level from rearranging the loops
 constexpr int64_t block = 8;
-template <class A> using vector = A __attribute__((ext_vector_type(8)));
+template <class A> struct vector_of { typedef A type __attribute__((vector_size(8 * sizeof(A)))); };
+template <class A> using vector = typename vector_of<A>::type;
 
 // where a tile of outputs lies: up to `block` neighbours along the last dim
 struct place { int64_t oz, oy, ox, n; };
@@ -79,7 +80,7 @@ template <class T> struct conv {
     const int64_t channels = p.in_channels / p.groups, size = channels * v.kernel_size;
     each_tile(v, [&](const place &o, int64_t first) {
       vector<A> sum[M];
-      for (int m = 0; m < M; m++) sum[m] = bias ? load(bias + oc + m) : A(0);
+      for (int m = 0; m < M; m++) sum[m] = vector<A>{} + (bias ? A(load(bias + oc + m)) : A(0));
       convolve<M, A>(v, channels, o, sum, [=](int64_t i) { return load(x + i); }, [=](int m, int64_t i) { return load(w + (oc + m) * size + i); });
       for (int m = 0; m < M; m++)
         for (int64_t i = 0; i < o.n; i++)

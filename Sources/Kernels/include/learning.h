@@ -12,7 +12,11 @@
 #include <stdint.h>
 
 #ifndef EFF_RT
+#if defined(__clang__)
 #define EFF_RT __attribute__((swift_attr("@_noLocks")))
+#else
+#define EFF_RT
+#endif
 #endif
 
 #ifdef __cplusplus

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The NEON kernels: cross-compiled for aarch64 with Debian's compiler, their tests run under qemu-user. Prints "N passed, N failed" last.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+out=${1:-.build/tests/neon}
+mkdir -p "$out"
+flags=(-std=c++17 -O2 -Wall -Wextra -Wno-psabi -ISources/Kernels/include)
+find Sources/Kernels/*.cpp Sources/Kernels/generic Sources/Kernels/simd -name '*.cpp' -print0 | xargs -0 -P 2 -I{} bash -c '
+  o='"$out"'/$(echo {} | tr / _).o
+  [[ -f $o && -z $(find Sources/Kernels -newer $o \( -name "*.h" -o -name "*.inl" -o -path {} \) -print -quit) ]] ||
+    aarch64-linux-gnu-g++ '"${flags[*]}"' -fno-exceptions -fno-rtti -c {} -o $o'
+passed=0 failed=0
+for group in simd kernels; do
+  aarch64-linux-gnu-g++ "${flags[@]}" -O1 -static Tests/Kernels/$group*.cpp "$out"/*.o -lm -o "$out/$group"
+  echo "aarch64 under qemu: $group"
+  line=$(timeout 900 qemu-aarch64 "$out/$group" | grep -v '^skipped' | tail -n 1) || true # a failure shows in the line
+  if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed ]]; then
+    passed=$((passed + BASH_REMATCH[1])) failed=$((failed + BASH_REMATCH[2]))
+  else
+    failed=$((failed + 1))
+  fi
+done
+echo "$passed passed, $failed failed"
+((failed == 0))
