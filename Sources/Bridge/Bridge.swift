@@ -122,7 +122,6 @@ public final class Bridge {
     zmq_close(socket)
     if let ownContext { zmq_ctx_term(ownContext) }
     copies.deallocate()
-    stats.deallocate()
     eff_free(memory)
   }
 }

@@ -2,7 +2,7 @@
 import Platform
 
 /// The counters of a bridge: written by the thread that polls, read by any. They stand in the order of `eff_bridge_stats`, after its size and ids.
-public struct Stats {
+public final class Stats {
   /// Where each counter is.
   enum Word: Int {
     case connected = 0, hellos, resets, steps, rows, byes, idles, bytesIn, bytesOut, drops
@@ -33,7 +33,7 @@ public struct Stats {
     return (UInt32(truncatingIfNeeded: word), UInt32(truncatingIfNeeded: word >> 32))
   }
 
-  func deallocate() { words.deallocate() }
+  deinit { words.deallocate() }
 
   func add(_ word: Word, _ amount: Int = 1) { eff_counter_add(words + word.rawValue, UInt64(amount)) }
 
