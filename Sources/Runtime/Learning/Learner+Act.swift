@@ -69,6 +69,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// episode the observation is the one that the last transition ended with; another one is normalized as it is, and not counted.
   /// Where the observation or the network's output is not finite the last action is repeated.
   /// - Complexity: one pass over the weights of the policy.
+  @export(interface)
   @_noLocks public func act(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>) -> LearnerOutcome {
     let s = pointee.state
     let n = pointee.settings.observationCount
@@ -89,6 +90,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   /// The action without exploration (mean, most probable or greedy), for evaluation: state, statistics and generator stay as they are.
+  @export(interface)
   @_noLocks public func infer(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>) -> LearnerOutcome {
     let s = pointee.state
     guard isUsable(observation, pointee.settings.observationCount) else { return hold(out) }

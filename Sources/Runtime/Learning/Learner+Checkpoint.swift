@@ -29,6 +29,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   public var checkpointSize: Int { CheckpointHeader.bytes + pointee.stateSize }
 
   /// Writes a checkpoint of `checkpointSize` bytes to `out`.
+  @export(interface)
   public func save(to out: UnsafeMutableRawPointer) {
     let payload = UnsafeRawPointer(pointee.state)
     let header = CheckpointHeader(
@@ -39,6 +40,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// Continues, bit for bit, where the learner that wrote `bytes` was. Changes nothing where it throws: `.format` for bytes that are damaged or
   /// no checkpoint, `.unsupported` for another version, `.mismatch` for a learner of another shape.
+  @export(interface)
   public func restore(from bytes: UnsafeRawPointer, size: Int) throws(Failure) {
     guard size >= CheckpointHeader.bytes else { throw Failure(.format, "checkpoint has \(size) bytes, expected at least \(CheckpointHeader.bytes)") }
     func field(_ i: Int) -> UInt64 { bytes.loadUnaligned(fromByteOffset: 8 * i, as: UInt64.self) }
@@ -59,6 +61,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   /// Writes a checkpoint file that is either the old or the new one whenever the process or the machine stops.
+  @export(interface)
   public func save(path: UnsafePointer<CChar>) throws(Failure) {
     guard let block = eff_alloc(checkpointSize, 64) else { throw Failure(.memory, "no memory for a checkpoint of \(checkpointSize) bytes") }
     defer { eff_free(block) }
@@ -68,6 +71,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   /// Restores from a file written by `save(path:)`.
+  @export(interface)
   public func restore(path: UnsafePointer<CChar>) throws(Failure) {
     func fail(_ code: Int) -> Failure { Failure(.io, String(cString: path) + ": " + String(cString: eff_error_text(Int32(-code)))) }
     let fd = eff_open_read(path)

@@ -56,6 +56,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   /// Keeps a snapshot now; false where the learner has no room for one.
+  @export(interface)
   @_noLocks public func snapshot() -> Bool {
     guard pointee.guards.snapshots > 0 else { return false }
     keepSnapshot()
@@ -82,6 +83,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// Returns to the best-scored snapshot; false where there is none.
   ///
   /// Its score is then moved half-way to the return that made this necessary: a snapshot that was only lucky loses its rank.
+  @export(interface)
   @_noLocks public func rollBack() -> Bool {
     let state = pointee.state
     var chosen = slot(0)

@@ -119,6 +119,7 @@ extension LearnerOptions {
   }
 
   /// Bytes of the arena of a learner with these options. Throws `.argument`.
+  @export(interface)
   public func arenaSize() throws(Failure) -> Int {
     try validate()
     var cursor = ArenaCursor(nil)
@@ -127,6 +128,7 @@ extension LearnerOptions {
   }
 
   /// Makes a learner in `arena`, which has at least `arenaSize()` bytes aligned to 64.
+  @export(interface)
   public func create(in arena: UnsafeMutableRawPointer) throws(Failure) -> LearnerPointer {
     let size = try arenaSize()
     eff_zero(arena, size)

@@ -92,6 +92,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// The critic's loss is -P, the actor's -(log pi(a|s) + beta sign(delta) H(s)).
   /// - Complexity: with ObGD, `act` and `update` together read weights and traces twice and write them once: the forward pass makes the update that
   ///   is due as it reads (w r, e r, w w), the backward pass brings the trace up to date (w r, e r, e w). With moments: one more pass over all three.
+  @export(interface)
   @_noLocks public func update(_ t: Transition, _ report: UnsafeMutablePointer<UpdateReport>) -> LearnerOutcome {
     let state = pointee.state
     let s = pointee.settings

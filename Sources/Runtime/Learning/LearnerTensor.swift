@@ -19,6 +19,7 @@ public struct LearnerTensor {
 
 extension UnsafeMutablePointer where Pointee == Learner {
   /// Every array, in a fixed order.
+  @export(interface)
   public func tensors() -> [LearnerTensor] {
     var all: [LearnerTensor] = []
     func add(_ source: LearnerTensor.Source, _ shape: [Int], _ parts: StaticString..., number: Int = 0) {
@@ -61,6 +62,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   /// Visits the elements of `tensor` in row-major order. `body` may change them.
+  @export(interface)
   public func visit(_ tensor: LearnerTensor, _ body: (Int, inout Double) -> Void) {
     let state = pointee.state
     func numbers(_ p: UnsafeMutablePointer<Double>) { for i in 0..<tensor.count { body(i, &p[i]) } }
