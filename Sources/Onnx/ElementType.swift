@@ -44,11 +44,13 @@ public enum ElementType: Int32, Sendable {
     case 8: "STRING"
     case 14: "COMPLEX64"
     case 15: "COMPLEX128"
-    case 17...20: "FLOAT8"
+    case 17...20, 24: "FLOAT8"
     case 21: "UINT4"
     case 22: "INT4"
     case 23: "FLOAT4E2M1"
-    default: "type code \(code)"
+    case 25: "UINT2"
+    case 26: "INT2"
+    default: "of code \(code)"
     }
   }
 }

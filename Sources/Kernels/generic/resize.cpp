@@ -10,11 +10,9 @@ struct axis {
   int64_t low, high;       // taps, may lie outside
 };
 
+// lengths are whole, as in PyTorch and onnxruntime; half_pixel_symmetric alone asks how far that is from scale * length
 double coordinate(const eff_resize &p, int32_t d, int64_t o) {
-  const double in = (double)p.in[d], at = (double)o, whole = (double)p.out[d];
-  // fractional where the output length was rounded
-  double out = p.scale[d] * in;
-  if (fabs(out - whole) < 1e-5) out = whole;
+  const double in = (double)p.in[d], at = (double)o, out = (double)p.out[d];
   switch (p.coordinate) {
     case EFF_COORD_ASYMMETRIC: return at / p.scale[d];
     case EFF_COORD_ALIGN_CORNERS: return out == 1 ? 0 : at * (in - 1) / (out - 1);
@@ -22,7 +20,11 @@ double coordinate(const eff_resize &p, int32_t d, int64_t o) {
     case EFF_COORD_TF_CROP:
       if (out == 1) return 0.5 * (p.roi_start[d] + p.roi_end[d]) * (in - 1);
       return p.roi_start[d] * (in - 1) + at * (p.roi_end[d] - p.roi_start[d]) * (in - 1) / (out - 1);
-    case EFF_COORD_HALF_PIXEL_SYMMETRIC: return in / 2 * (1 - whole / out) + (at + 0.5) / p.scale[d] - 0.5;
+    case EFF_COORD_HALF_PIXEL_SYMMETRIC: {
+      double exact = p.scale[d] * in;
+      if (fabs(exact - out) < 1e-5) exact = out;
+      return in / 2 * (1 - out / exact) + (at + 0.5) / p.scale[d] - 0.5;
+    }
     default: return (at + 0.5) / p.scale[d] - 0.5;
   }
 }

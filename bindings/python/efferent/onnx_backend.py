@@ -28,10 +28,13 @@ class EfferentRep(BackendRep):
     def run(self, inputs, **kwargs):
         if not isinstance(inputs, dict):
             inputs = dict(zip(self.inputs, [inputs] if isinstance(inputs, np.ndarray) else inputs))
+        for name, value in inputs.items():
+            if not isinstance(value, (np.ndarray, np.generic, int, float)):
+                raise UnsupportedError(f"input '{name}' is not a tensor but a {type(value).__name__}; expected tensors only")
         arrays = {name: np.asarray(value) for name, value in inputs.items()}
-        bits = {name: a.view(np.uint16) if a.dtype == BFLOAT else a for name, a in arrays.items()}
+        arrays = {name: a.view(np.uint16) if a.dtype == BFLOAT else a for name, a in arrays.items()}
         policy, bound = self._load(arrays)
-        found = policy.session().run({name: a for name, a in bits.items() if name not in bound})
+        found = policy.session().run({name: a for name, a in arrays.items() if name not in bound})
         outputs = [found[name].view(BFLOAT) if t.type == "bf16" else found[name] for name, t in zip(self.outputs, policy.outputs)]
         return namedtupledict("Outputs", self.outputs)(*outputs)
 
