@@ -5,36 +5,37 @@ import Onnx
 extension Builder {
   mutating func buildSequence(_ n: Node) throws(Failure) -> [Int]? {
     switch n.op {
-    case "SequenceEmpty": return [newSequence([])]
+    case "SequenceEmpty": return [try newSequence([])]
     case "SequenceConstruct":
       var items: [Int] = []
       for i in 0..<n.inputs.count { items.append(try n.input(i)) }
-      return [newSequence(items)]
+      return [try newSequence(items)]
     case "SequenceLength": return [try integers([try sequence(n).count], [])]
     case "SequenceAt":
       let items = try sequence(n)
       let x = items[try position(n, 1, items.count, isEndAllowed: false)]
-      return [view(x, shape(x))]
+      return [try view(x, shape(x))]
     case "SequenceInsert":
       var items = try sequence(n)
       items.insert(try n.input(1), at: n.optional(2) == nil ? items.count : try position(n, 2, items.count, isEndAllowed: true))
-      return [newSequence(items)]
+      return [try newSequence(items)]
     case "SequenceErase":
       var items = try sequence(n)
       guard !items.isEmpty else { throw n.fail(.shape, "erases from an empty sequence") }
       items.remove(at: n.optional(1) == nil ? items.count - 1 : try position(n, 1, items.count, isEndAllowed: false))
-      return [newSequence(items)]
-    case "SplitToSequence": return [newSequence(try buildSplitToSequence(n))]
+      return [try newSequence(items)]
+    case "SplitToSequence": return [try newSequence(try buildSplitToSequence(n))]
     case "ConcatFromSequence": return [try buildConcatFromSequence(n)]
     case "Identity":
       guard let items = sequences[try n.input(0)] else { return nil }
-      return [newSequence(items)]
+      return [try newSequence(items)]
     default: return nil
     }
   }
 
   /// A value that stands for a list; as a tensor it is empty.
-  private mutating func newSequence(_ items: [Int]) -> Int {
+  private mutating func newSequence(_ items: [Int]) throws(Failure) -> Int {
+    try account(items: items.count)
     graph.values.append(Value(name: "", type: .u8, shape: [0], root: graph.values.count))
     sequences[graph.values.count - 1] = items
     return graph.values.count - 1
@@ -75,7 +76,7 @@ extension Builder {
     for size in sizes {
       guard size >= 0, at + size <= s[a] else { throw n.fail(.shape, "split \(describe(sizes)) does not fit axis \(a) of \(describe(s))") }
       let part = try slice(x, axis: a, start: at, count: size, label: n.label)
-      items.append(keepsAxis ? part : view(part, Array(s[..<a] + s[(a + 1)...])))
+      items.append(keepsAxis ? part : try view(part, Array(s[..<a] + s[(a + 1)...])))
       at += size
     }
     guard at == s[a] else { throw n.fail(.shape, "split \(describe(sizes)) does not add up to \(s[a])") }
@@ -96,6 +97,6 @@ extension Builder {
       guard s == shape(first) else { throw n.fail(.shape, "joins \(describe(shape(v))) and \(describe(shape(first))) along axis \(a)") }
     }
     let y = try concat(items, axis: a, label: n.label)
-    return y == first ? view(y, shape(y)) : y
+    return y == first ? try view(y, shape(y)) : y
   }
 }

@@ -59,7 +59,7 @@ extension Builder {
     // e^(-ia) = cos a - i sin a
     var m = try concat([cos, isInverse ? sin : minus], axis: 3, label: n.label)
     if parts == 2 { m = try concat([m, try concat([isInverse ? minus : sin, cos], axis: 3, label: n.label)], axis: 1, label: n.label) }
-    return try cast(view(m, [from * parts, to * 2]), to: type)
+    return try cast(try view(m, [from * parts, to * 2]), to: type)
   }
 
   /// x [..., n, parts] -> [..., to, 2]
@@ -72,7 +72,7 @@ extension Builder {
     let to = isOneSided ? period / 2 + 1 : period
     let m = try fourier(type(x), from: from, parts: parts, to: to, period: period, isInverse: isInverse, n)
     let rows = s.dropLast(2).reduce(1, *)
-    return view(try matmul(view(x, [rows, from * parts]), m, label: n.label), Array(s.dropLast(2)) + [to, 2])
+    return try view(try matmul(try view(x, [rows, from * parts]), m, label: n.label), Array(s.dropLast(2)) + [to, 2])
   }
 
   private mutating func buildDFT(_ n: Node) throws(Failure) -> Int {
@@ -109,7 +109,7 @@ extension Builder {
     var y = try gatherStrided(x, dims: [s[0], frames, size, parts], strides: [s[1] * parts, step * parts, parts, 1], offset: 0, label: n.label)
     if let w = n.optional(2) {
       guard count(w) == size else { throw n.fail(.shape, "window is \(describe(shape(w))), expected [\(size)]") }
-      y = try binary(Int(EFF_FN2_MUL), y, view(try cast(w, to: type(x)), [size, 1]), label: n.label)
+      y = try binary(Int(EFF_FN2_MUL), y, try view(try cast(w, to: type(x)), [size, 1]), label: n.label)
     }
     return try transform(y, period: size, isOneSided: try n.bool("onesided", true), isInverse: false, n)
   }

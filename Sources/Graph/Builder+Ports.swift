@@ -43,7 +43,7 @@ extension Builder {
     let v = newConstant(bound, input.name)
     guard let type = ElementType(rawValue: input.type), type != bound.type else { return v }
     // callers without bf16 give its bits
-    return type == .bf16 && bound.type == .u16 ? view(v, bound.shape, type: .bf16) : try cast(v, to: type)
+    return type == .bf16 && bound.type == .u16 ? try view(v, bound.shape, type: .bf16) : try cast(v, to: type)
   }
 
   func names(_ values: [OnnxValue]) -> String {
