@@ -11,5 +11,5 @@ for f in Sources/Kernels/*.cpp Sources/Kernels/generic/*.cpp Sources/Kernels/sim
   if [ ! -e "$o" ] || [ -n "$(find Sources/Kernels -newer "$o" -print -quit)" ]; then clang++ $flags -c "$f" -o "$o"; fi
   objects="$objects $o"
 done
-clang++ -std=c++17 -O3 -march=native -Wall -Wextra -I Sources/Kernels/include -isystem /usr/include/eigen3 Tests/Benchmarks/*.cpp $objects -o "$out/bench"
+clang++ -std=c++17 -O3 -march=native -Wall -Wextra -I Sources/Kernels/include -isystem /usr/include/eigen3 Tests/Benchmarks/kernels_bench.cpp $objects -o "$out/bench"
 "$out/bench" "$@"

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Times whole policies against onnxruntime and fixed-size Eigen, one command from a fresh clone:
+#   bash Tests/Benchmarks/policies.sh [MODE...] [FILE.onnx...]      MODE: hot periodic batch threads load (default: all)
+# Writes .build/benchmarks/policies.txt, .csv and .png. EFFERENT_LIBRARY: measure this library instead of building one.
+# BENCH_ROUNDS: rounds of the hot mode (default 301). BENCH_SMALL_ROUNDS: steps of the periodic mode (default 101).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+out=.build/benchmarks
+mkdir -p "$out/bin"
+
+library=${EFFERENT_LIBRARY:-}
+if [[ ! $library ]]; then
+  bash bindings/c/install.sh --prefix .build/prefix
+  library=.build/prefix/lib/libefferent.so
+fi
+python=${BENCH_PYTHON:-.venv/bin/python}
+if ! "$python" -c 'import onnx, onnxruntime, matplotlib' 2>/dev/null; then
+  python3 -m venv .venv
+  python=.venv/bin/python
+  "$python" -m pip install -q --disable-pip-version-check -r Tests/requirements.txt matplotlib==3.11.2
+fi
+onnxruntime=$("$python" -c 'import glob, onnxruntime, os; print(glob.glob(os.path.dirname(onnxruntime.__file__) + "/capi/libonnxruntime.so.*")[0])')
+
+"$python" Tests/Benchmarks/make_nets.py "$out/nets"
+${CXX:-clang++} -std=c++17 -O3 -march=native -Wall -Wextra -rdynamic -isystem /usr/include/eigen3 Tests/Benchmarks/policy_bench.cpp \
+  Tests/Benchmarks/counters.cpp -o "$out/bin/policy_bench" -ldl -lpthread
+
+modes=() files=()
+for a in "$@"; do if [[ $a == *.onnx ]]; then files+=("$a"); else modes+=("$a"); fi; done
+((${#modes[@]})) || modes=(hot periodic batch threads load)
+nets=("$out"/nets/*.onnx)
+few=("$out"/nets/{b_relu_256,c_elu_512,e_lstm_256}.onnx)
+{
+  printf '%s, %s\n' "$(git describe --always --dirty 2>/dev/null || echo 'no git')" "$(date -u +%FT%TZ)"
+  printf '%s, %s cores, load %s\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$(nproc)" "$(cut -d' ' -f1-3 /proc/loadavg)"
+  printf '%s bytes: %s\n' "$(stat -Lc %s "$library")" "$library"
+} >"$out/policies.txt"
+: >"$out/policies.csv"
+for mode in "${modes[@]}"; do
+  case $mode in
+    hot) list=("${nets[@]}" ${files[@]+"${files[@]}"}) rounds=${BENCH_ROUNDS:-301} ;;
+    batch) list=(--batch "$out/nets/batch/b_relu_256.onnx" --batch "$out/nets/batch/c_elu_512.onnx") rounds=1 ;;
+    *) list=("${few[@]}" ${files[@]+"${files[@]}"}) rounds=${BENCH_SMALL_ROUNDS:-101} ;;
+  esac
+  "$out/bin/policy_bench" --efferent "$library" --onnxruntime "$onnxruntime" --csv "$out/$mode.csv" --rounds "$rounds" "$mode" "${list[@]}" | tee -a "$out/policies.txt"
+  if [[ -s $out/policies.csv ]]; then tail -n +2 "$out/$mode.csv"; else cat "$out/$mode.csv"; fi >>"$out/policies.csv"
+  rm "$out/$mode.csv"
+done
+"$python" Tests/Benchmarks/plot_policies.py "$out/policies.csv" "$out/policies.png"
+echo "$out/policies.txt $out/policies.csv $out/policies.png"

@@ -1,0 +1,255 @@
+// Times whole policies: Efferent, onnxruntime and fixed-size Eigen, in turn, in one process, through C and C++ APIs.
+//   policy_bench --efferent LIB [--onnxruntime LIB] [--csv FILE] [--rounds N] [--batch-nets FOLDER] MODE... FILE.onnx...
+// MODE: hot periodic batch threads load. policies.sh builds and runs all of it.
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <sched.h>
+#include <signal.h>
+#include <thread>
+#include <atomic>
+
+#include "measure.h"
+#include "contenders.h"
+#include "controls.h"
+#include "system_calls.h"
+
+static eff_api eff;
+static ort_api ort;
+static FILE *csv = nullptr;
+static int rounds = 301;
+
+static std::string stem(const std::string &path) {
+  std::string s = path.substr(path.rfind('/') + 1);
+  return s.substr(0, s.rfind('.'));
+}
+
+static void record(const char *mode, const std::string &net, const engine &e, double floor, double peer, long rows = 1) {
+  double p50 = percentile(e.slices.size() ? e.slices : e.singles, 50);
+  if (csv) fprintf(csv, "%s,%s,%s,%ld,%.4f,%.4f,%.4f,%.3f,%.3f,%g,%g\n", mode, net.c_str(), e.name.c_str(), rows, p50, percentile(e.singles, 99),
+                   percentile(e.singles, 99.9), floor > 0 ? p50 / floor : 0, peer > 0 ? p50 / peer : 0, e.allocations, e.system_calls);
+}
+
+static double p50(const engine &e) { return percentile(e.slices.size() ? e.slices : e.singles, 50); }
+
+// ---- hot: everything in cache, one thread ----
+
+static void hot(const std::string &path) {
+  eff_run e(eff, path.c_str());
+  if (!e) return;
+  ort_run o(ort, path.c_str(), e);
+  auto info = e.info();
+  std::vector<engine> all;
+  stream_control stream(info.parameter_count * 4);
+  all.push_back({"stream", [&] { stream.step(); }, {}, {}, {}});
+  all.push_back({"fma", [&] { multiply_add(info.multiply_adds); }, {}, {}, {}});
+  all.push_back({"efferent", [&] { e.step(); }, {}, {}, {}});
+  if (o) all.push_back({"onnxruntime", [&] { o.step(); }, {}, {}, {}});
+  std::vector<float> twin(64);
+  if (auto step = eigen_step(path, e.observation.data(), twin.data())) all.push_back({"eigen", step, {}, {}, {}});
+  double off = o ? difference(e, o) : -1, eigen_off = 0;
+  if (all.back().name == "eigen") {
+    all.back().step();
+    e.step();
+    for (size_t i = 0; i < e.action.size(); i++) eigen_off = std::max(eigen_off, (double)fabsf(e.action[i] - twin[i]));
+  }
+  {  // a loop as long as Efferent's step shows the tail of the machine itself
+    std::vector<double> t;
+    for (int i = 0; i < 301; i++) {
+      double begin = now_us();
+      spin(100000);
+      t.push_back(now_us() - begin);
+    }
+    double per_turn = percentile(t, 50) / 100000;
+    t.clear();
+    for (int i = 0; i < 51; i++) {
+      uint64_t begin = stamp::read();
+      e.step();
+      t.push_back(ticks().us(begin, stamp::read()));
+    }
+    int64_t turns = (int64_t)(percentile(t, 50) / per_turn);
+    all.push_back({"spin", [turns] { spin(turns); }, {}, {}, {}});
+  }
+  // long nets need fewer rounds
+  double begin = cpu_us();
+  for (auto &x : all) x.step();
+  double once = cpu_us() - begin;
+  interleave(all, std::max(31, std::min(rounds, (int)(rounds * 600 / once))), 60, once > 2000 ? 3 : 24);
+  for (auto &x : all) {
+    if (x.name != "efferent" && x.name != "onnxruntime") continue;
+    count_allocations(x);
+    x.system_calls = count_system_calls(x.step);
+  }
+  std::map<std::string, const engine *> by;
+  for (auto &x : all) by[x.name] = &x;
+  double floor = std::max(p50(*by["stream"]), p50(*by["fma"])), peer = o ? p50(*by["onnxruntime"]) : 0;
+  for (auto &x : all) record("hot", stem(path), x, floor, peer);
+  auto &f = *by["efferent"];
+  printf("%-30s %9.3f %9.3f %5.2f %10.3f", stem(path).c_str(), floor, p50(f), p50(f) / floor, peer);
+  printf(peer > 0 ? " %6.3f" : "      -", p50(f) / peer);
+  if (by.count("eigen")) printf(" %9.3f %5.2f", p50(*by["eigen"]), p50(f) / p50(*by["eigen"]));
+  else printf(" %9s %5s", "-", "-");
+  printf(" %9.3f %9.3f %6.2f", percentile(f.singles, 99), percentile(f.singles, 99.9), percentile(f.singles, 99.9) / percentile(by["spin"]->singles, 99.9));
+  printf(" %3g/%-3g", f.allocations, o ? by["onnxruntime"]->allocations : -1);
+  printf(" %3g/%-3g", f.system_calls, o ? by["onnxruntime"]->system_calls : -1);
+  printf(" %4zu/%-4zu %.0e", info.op_count, info.node_count, std::max(off, eigen_off));
+  printf("\n");
+  fflush(stdout);
+}
+
+// ---- periodic: one step every 5 to 15 ms while a neighbour on the same core uses the caches ----
+
+static pid_t neighbour() {
+  pid_t child = fork();
+  if (child) return child;
+  const size_t size = 48 << 20;
+  char *memory = (char *)malloc(size);
+  for (;;)
+    for (size_t i = 0; i < size; i += 64) memory[i]++;
+}
+
+static void periodic(const std::string &path) {
+  eff_run e(eff, path.c_str());
+  if (!e) return;
+  ort_run o(ort, path.c_str(), e);
+  std::vector<engine> all;
+  all.push_back({"efferent", [&] { e.step(); }, {}, {}, {}});
+  all.push_back({"efferent, prewarmed", [&] { e.step(); }, [&] { eff.eff_session_prewarm(e.session); }, {}, {}});
+  if (o) all.push_back({"onnxruntime", [&] { o.step(); }, {}, {}, {}});
+  std::vector<float> twin(64);
+  if (auto step = eigen_step(path, e.observation.data(), twin.data())) all.push_back({"eigen", step, {}, {}, {}});
+  std::vector<double> hot_slices;
+  std::vector<engine> warm = {{"efferent", [&] { e.step(); }, {}, {}, {}}};
+  interleave(warm, 101);
+  cpu_set_t before, one;
+  sched_getaffinity(0, sizeof before, &before);
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  sched_setaffinity(0, sizeof one, &one);
+  pid_t child = neighbour();
+  std::mt19937 random(1);
+  for (int i = 0; i < rounds; i++)
+    for (auto &x : all) {
+      timespec t = {0, (long)(5000000 + random() % 10000000)};
+      nanosleep(&t, nullptr);
+      if (x.before) x.before();
+      uint64_t begin = stamp::read();
+      x.step();
+      x.singles.push_back(ticks().us(begin, stamp::read()));
+    }
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  sched_setaffinity(0, sizeof before, &before);
+  double peer = o ? p50(all[2]) : 0, hot_p50 = p50(warm[0]);
+  printf("%-30s hot %8.3f | ", stem(path).c_str(), hot_p50);
+  for (auto &x : all) {
+    record("periodic", stem(path), x, hot_p50, peer);
+    printf("%s %8.2f  ", x.name.c_str(), p50(x));
+  }
+  printf("| of onnxruntime %.3f, prewarmed / hot %.2f\n", peer > 0 ? p50(all[0]) / peer : 0, p50(all[1]) / hot_p50);
+  fflush(stdout);
+}
+
+// ---- batch: rows in one call ----
+
+static void batch(const std::string &path) {
+  for (size_t rows : {1, 2, 4, 8, 16, 64, 256, 1024, 4096}) {
+    eff_run e(eff, path.c_str(), rows);
+    if (!e) return;
+    ort_run o(ort, path.c_str(), e);
+    std::vector<engine> all;
+    all.push_back({"efferent", [&] { e.step(); }, {}, {}, {}});
+    if (o) all.push_back({"onnxruntime", [&] { o.step(); }, {}, {}, {}});
+    interleave(all, rows > 256 ? 41 : rows > 16 ? 81 : 151, 60, 1);
+    double macs = (double)e.info().multiply_adds * (double)rows, peer = o ? p50(all[1]) : 0;
+    for (auto &x : all) record("batch", stem(path), x, 0, peer, (long)rows);
+    printf("%-30s rows %5zu  efferent %10.2f us %7.1f GFLOP/s  onnxruntime %10.2f us  ratio %.3f\n", stem(path).c_str(), rows, p50(all[0]),
+           2 * macs / p50(all[0]) / 1e3, peer, peer > 0 ? p50(all[0]) / peer : 0);
+    fflush(stdout);
+  }
+}
+
+// ---- threads: a session each ----
+
+// steps per second of CPU time, summed over threads that run at once: what they take from each other, not what others take from them
+static double steps_per_second(const std::string &path, int count, double seconds) {
+  std::vector<std::thread> threads;
+  std::atomic<int> ready{0};
+  std::atomic<bool> stop{false};
+  std::vector<double> rate((size_t)count);
+  for (int i = 0; i < count; i++)
+    threads.emplace_back([&, i] {
+      eff_run e(eff, path.c_str());
+      int64_t n = 0;
+      for (ready++; ready < count;) sched_yield();
+      double begin = cpu_us();
+      while (!stop) for (int k = 0; k < 8; k++, n++) e.step();
+      rate[(size_t)i] = (double)n / (cpu_us() - begin) * 1e6;
+    });
+  timespec t = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
+  nanosleep(&t, nullptr);
+  stop = true;
+  for (auto &x : threads) x.join();
+  double sum = 0;
+  for (double r : rate) sum += r;
+  return sum;
+}
+
+static void threads(const std::string &path) {
+  std::vector<double> ratios, ones;
+  for (int i = 0; i < 7; i++) {
+    double one = steps_per_second(path, 1, 0.2), two = steps_per_second(path, 2, 0.2);
+    ones.push_back(one), ratios.push_back(two / one);
+  }
+  double r = percentile(ratios, 50);
+  printf("%-30s one session %.0f steps/s, two %.2f of one\n", stem(path).c_str(), percentile(ones, 50), r);
+  if (csv) fprintf(csv, "threads,%s,efferent,2,%.4f,0,0,0,%.3f,-1,-1\n", stem(path).c_str(), 1e6 / percentile(ones, 50), r);
+}
+
+// ---- load: file to first possible step ----
+
+static void load(const std::string &path) {
+  std::vector<engine> all;
+  all.push_back({"efferent", [&] { eff_run e(eff, path.c_str()); }, {}, {}, {}});
+  if (ort.table) all.push_back({"onnxruntime", [&] { ort.call(ort_api::release_session, ort.session(path.c_str())); }, {}, {}, {}});
+  interleave(all, 31, 0, 1);
+  double peer = all.size() > 1 ? p50(all[1]) : 0;
+  for (auto &x : all) record("load", stem(path), x, 0, peer);
+  printf("%-30s efferent %9.1f us  onnxruntime %9.1f us  ratio %.3f\n", stem(path).c_str(), p50(all[0]), peer, peer > 0 ? p50(all[0]) / peer : 0);
+  fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+  std::vector<std::string> modes, files, batch_files;
+  const char *library = nullptr;
+  for (int i = 1; i < argc; i++) {
+    std::string a = argv[i];
+    if (a == "--efferent" && i + 1 < argc) library = argv[++i];
+    else if (a == "--onnxruntime" && i + 1 < argc) { if (!ort.open(argv[++i])) fprintf(stderr, "no onnxruntime at %s\n", argv[i]); }
+    else if (a == "--csv" && i + 1 < argc) csv = fopen(argv[++i], "w");
+    else if (a == "--rounds" && i + 1 < argc) rounds = atoi(argv[++i]);
+    else if (a == "--batch" && i + 1 < argc) batch_files.push_back(argv[++i]);
+    else if (a.size() > 5 && a.substr(a.size() - 5) == ".onnx") files.push_back(a);
+    else modes.push_back(a);
+  }
+  if (!library || !eff.open(library) || (files.empty() && batch_files.empty())) return fprintf(stderr, "usage: see the top of policy_bench.cpp\n"), 1;
+  if (csv) fprintf(csv, "mode,net,engine,rows,p50_us,p99_us,p999_us,ratio_floor,ratio_onnxruntime,allocations,system_calls\n");
+  auto wanted = [&](const char *mode) { return modes.empty() || std::find(modes.begin(), modes.end(), mode) != modes.end(); };
+  printf("onnxruntime %s, 1 thread; microseconds\n", ort.version);
+  if (wanted("hot")) {
+    printf("\nhot: floor = max(reading the weights once, multiply-adds alone); p99 and p99.9 of single calls, the last over a spin loop's of equal length\n");
+    printf("%-30s %9s %9s %5s %10s %6s %9s %5s %9s %9s %6s %7s %7s %9s %s\n", "net", "floor", "efferent", "/fl", "onnxrt", "/ort", "eigen", "/eig", "p99",
+           "p99.9", "/spin", "allocs", "syscall", "ops/nodes", "difference");
+    for (auto &f : files) hot(f);
+  }
+  auto section = [&](const char *mode, const std::vector<std::string> &list, void (*run)(const std::string &), const char *title) {
+    if (!wanted(mode) || list.empty()) return;
+    printf("\n%s: %s\n", mode, title);
+    for (auto &f : list) run(f);
+  };
+  section("periodic", files, periodic, "p50 of one step every 5 to 15 ms, a neighbour on the same core streams through 48 MiB");
+  section("batch", batch_files, batch, "rows per call");
+  section("threads", files, threads, "one and two threads with a session each");
+  section("load", files, load, "file to session");
+  if (csv) fclose(csv);
+}
