@@ -7,8 +7,14 @@ public enum Fusion {
   public static func run(_ g: inout Graph, isa: Int32) {
     removeDead(&g)
     makeGates(&g)
+    makeErrorGates(&g)
+    makeNorms(&g)
+    makeGathersCopies(&g)
+    readThroughCopies(&g)
+    removeDead(&g)
+    makeAttention(&g)
     makeDense(&g)
-    addBias(&g)
+    foldAffine(&g)
     addActivations(&g)
     packRecurrent(&g, isa)
     packConvolutions(&g, isa)
@@ -74,42 +80,6 @@ public enum Fusion {
     compact(&g, dead)
   }
 
-  /// x * sigmoid(x) -> swish(x); x * tanh(softplus(x)) -> mish(x).
-  static func makeGates(_ g: inout Graph) {
-    let uses = Uses(g)
-    var dead = [Bool](repeating: false, count: g.ops.count)
-    for i in g.ops.indices {
-      guard case .binary(let p) = g.ops[i].params, p.fn == EFF_FN2_MUL else { continue }
-      let a = g.ops[i].operands[0]
-      let b = g.ops[i].operands[1]
-      guard a >= 0, b >= 0, g.values[a].shape == g.values[b].shape else { continue }
-      for (x, gate) in [(a, b), (b, a)] {
-        guard g.values[gate].constant == nil, uses.isPrivate(gate, g), isWhole(gate, g) else { continue }
-        let w = uses.writer[g.root(gate)]
-        guard w >= 0, case .unary(let u) = g.ops[w].params else { continue }
-        var source = g.ops[w].operands[0]
-        var fn: Int32 = -1
-        var inner = -1
-        if u.fn == EFF_FN_SIGMOID { fn = Int32(EFF_FN_SWISH) }
-        if u.fn == EFF_FN_TANH, uses.isPrivate(source, g), isWhole(source, g) {
-          inner = uses.writer[g.root(source)]
-          if inner >= 0, case .unary(let s) = g.ops[inner].params, s.fn == EFF_FN_SOFTPLUS {
-            fn = Int32(EFF_FN_MISH)
-            source = g.ops[inner].operands[0]
-          }
-        }
-        guard fn >= 0, g.root(source) == g.root(x), g.values[source].offset == g.values[x].offset, g.values[source].byteCount == g.values[x].byteCount else { continue }
-        let y = g.ops[i].operands[2]
-        let params = eff_unary(count: Int64(g.values[x].count), fn: fn, reserved: 0, alpha: 1, beta: 0)
-        g.ops[i] = GraphOp(kernel: Int(EFF_K_UNARY), type: g.ops[i].type, params: .unary(params), inputs: [x], outputs: [y], label: g.ops[i].label)
-        dead[w] = true
-        if fn == Int32(EFF_FN_MISH) { dead[inner] = true }
-        break
-      }
-    }
-    compact(&g, dead)
-  }
-
   /// Products with a constant f32 matrix become dense ops over packed weights.
   static func makeDense(_ g: inout Graph) {
     for i in g.ops.indices {
@@ -150,32 +120,6 @@ public enum Fusion {
       g.ops[i].packing = pack
       g.ops[i].work = old.work
     }
-  }
-
-  /// dense + constant vector -> bias of the dense op.
-  static func addBias(_ g: inout Graph) {
-    let uses = Uses(g)
-    var dead = [Bool](repeating: false, count: g.ops.count)
-    for i in g.ops.indices {
-      guard case .binary(let p) = g.ops[i].params, p.fn == EFF_FN2_ADD, g.ops[i].type == .f32 else { continue }
-      let a = g.ops[i].operands[0]
-      let b = g.ops[i].operands[1]
-      for (x, c) in [(a, b), (b, a)] {
-        guard g.values[x].constant == nil, let bias = g.values[c].constant, uses.isPrivate(x, g), isWhole(x, g) else { continue }
-        let w = uses.writer[g.root(x)]
-        guard w >= 0, !dead[w], case .dense(let d) = g.ops[w].params, d.act == EFF_FN_IDENTITY, g.ops[w].packing?.bias == nil else { continue }
-        let out = g.values[g.ops[i].operands[2]].shape
-        guard out == g.values[x].shape, let last = out.last, last == Int(d.n) else { continue }
-        let isVector = bias.count == last && (bias.shape.last ?? 1) == last
-        guard isVector || bias.count == 1 else { continue }
-        g.ops[w].packing?.bias = bias
-        g.ops[w].packing?.biasStride = bias.count == 1 ? 0 : 1
-        g.ops[w].operands[1] = g.ops[i].operands[2]
-        dead[i] = true
-        break
-      }
-    }
-    compact(&g, dead)
   }
 
   /// Activations move into the op that makes their input.

@@ -178,3 +178,12 @@ public func store<T>(_ values: [Int], _ tuple: inout T) {
     for (i, v) in values.enumerated() where i < p.count { p[i] = Int64(v) }
   }
 }
+
+/// The first `count` numbers of a C array member.
+public func load<T>(_ tuple: T, _ count: Int) -> [Int] {
+  withUnsafeBytes(of: tuple) { raw in
+    var out: [Int] = []
+    for i in 0..<count { out.append(Int(raw.load(fromByteOffset: 8 * i, as: Int64.self))) }
+    return out
+  }
+}
