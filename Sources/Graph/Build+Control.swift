@@ -75,7 +75,7 @@ extension Builder {
   }
 
   /// One new axis over values of equal shape.
-  private mutating func stack(_ parts: [Int], axis: Int, _ n: Node) throws(Failure) -> Int {
+  mutating func stack(_ parts: [Int], axis: Int, _ n: Node) throws(Failure) -> Int {
     var views: [Int] = []
     for p in parts {
       guard shape(p) == shape(parts[0]), type(p) == type(parts[0]) else { throw n.fail(.shape, "a scan output changes its shape between iterations") }

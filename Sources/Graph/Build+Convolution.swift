@@ -134,8 +134,8 @@ extension Builder {
         if let wanted {
           guard wanted.count >= rank else { throw n.fail(.shape, "output_shape \(describe(wanted)) is too short") }
           size = wanted[wanted.count - rank + d]
-        } else {
-          size = xs[2 + d] * win.strides[d]
+        } else {  // as onnxruntime: a kernel smaller than the stride leaves less than input * stride
+          size = min(full, xs[2 + d] * win.strides[d])
         }
         let total = max(0, full - size)
         win.begin[d] = mode == "SAME_UPPER" ? total / 2 : total - total / 2

@@ -5,7 +5,7 @@ import Onnx
 extension Builder {
   mutating func buildNormalization(_ n: Node) throws(Failure) -> [Int]? {
     switch n.op {
-    case "BatchNormalization": return [try buildBatchNorm(n)]
+    case "BatchNormalization": return try buildBatchNorm(n)
     case "LayerNormalization", "RMSNormalization": return try buildLayerNorm(n)
     case "InstanceNormalization": return [try buildGroupNorm(n, groups: shape(try n.input(0)).count > 1 ? shape(try n.input(0))[1] : 1)]
     case "GroupNormalization": return [try buildGroupNorm(n, groups: try n.int("num_groups", 1))]
@@ -17,12 +17,13 @@ extension Builder {
   }
 
   /// y = (x - mean) / sqrt(var + epsilon) * scale + bias with the running statistics; everything but x folds.
-  private mutating func buildBatchNorm(_ n: Node) throws(Failure) -> Int {
+  /// In training mode with those of the batch, and the running statistics as further outputs.
+  private mutating func buildBatchNorm(_ n: Node) throws(Failure) -> [Int] {
     let x = try n.input(0)
     let s = shape(x)
     guard s.count >= 2 || n.opset < 14 else { throw n.fail(.shape, "input is \(describe(s)), expected [batch, channels, ...]") }
-    let training = try n.int("training_mode", 0)
-    guard training == 0, !n.hasOutput(1) else { throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode") }
+    let isTraining = try n.bool("training_mode", false)
+    guard n.opset >= 14 || !n.hasOutput(1) else { throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode") }
     let channels = s.count > 1 ? s[1] : 1
     let t = type(x)
     var inputs: [Int] = []
@@ -32,12 +33,25 @@ extension Builder {
       inputs.append(try cast(v, to: t))
     }
     let form = [channels] + [Int](repeating: 1, count: max(s.count - 2, 0))
+    var running: [Int] = []
+    if isTraining {
+      let axes = (0..<s.count).filter { $0 != 1 }
+      let mean = try reduce(x, Int(EFF_REDUCE_MEAN), axes: axes, keepDims: false, label: n.label)
+      let away = try unary(try binary(Int(EFF_FN2_SUB), x, try view(mean, form), label: n.label), Int(EFF_FN_SQUARE), label: n.label)
+      let variance = try reduce(away, Int(EFF_REDUCE_MEAN), axes: axes, keepDims: false, label: n.label)
+      let momentum = try n.float("momentum", 0.9)
+      for (old, new) in [(inputs[2], mean), (inputs[3], variance)] {
+        let kept = try binary(Int(EFF_FN2_MUL), try view(old, [channels]), try scalar(momentum, t), label: n.label)
+        running.append(try binary(Int(EFF_FN2_ADD), kept, try binary(Int(EFF_FN2_MUL), new, try scalar(1 - momentum, t), label: n.label), label: n.label))
+      }
+      (inputs[2], inputs[3]) = (mean, variance)
+    }
     let epsilon = try scalar(try n.float("epsilon", 1e-5), t)
     let spread = try unary(try binary(Int(EFF_FN2_ADD), inputs[3], epsilon, label: n.label), Int(EFF_FN_SQRT), label: n.label)
     let scale = try binary(Int(EFF_FN2_DIV), inputs[0], spread, label: n.label)
     let shift = try binary(Int(EFF_FN2_SUB), inputs[1], try binary(Int(EFF_FN2_MUL), inputs[2], scale, label: n.label), label: n.label)
-    let scaled = try binary(Int(EFF_FN2_MUL), x, view(scale, form), label: n.label)
-    return try binary(Int(EFF_FN2_ADD), scaled, view(shift, form), label: n.label)
+    let scaled = try binary(Int(EFF_FN2_MUL), x, try view(scale, form), label: n.label)
+    return [try binary(Int(EFF_FN2_ADD), scaled, try view(shift, form), label: n.label)] + running
   }
 
   private mutating func norm(
@@ -94,8 +108,8 @@ extension Builder {
     var bias = try cast(try n.input(2), to: type(x))
     if count(scale) == groups && groups != s[1] {  // opset 18: one scale for each group
       let form = [groups, s[1] / groups]
-      scale = try view(try expand(view(scale, [groups, 1]), to: form), [s[1]])
-      bias = try view(try expand(view(bias, [groups, 1]), to: form), [s[1]])
+      scale = try view(try expand(try view(scale, [groups, 1]), to: form), [s[1]])
+      bias = try view(try expand(try view(bias, [groups, 1]), to: form), [s[1]])
     }
     guard count(scale) == s[1], count(bias) == s[1] else { throw n.fail(.shape, "scale is \(describe(shape(scale))), expected [\(s[1])]") }
     return try norm(x, scale, bias, outer: s[0] * groups, n: s[1] / groups * space, affine: Int32(EFF_NORM_CHANNEL), channels: s[1], inner: space,

@@ -273,7 +273,8 @@ extension Builder {
       var start = wrap(starts[i], size)
       var end = wrap(ends[i], size)
       start = step > 0 ? max(0, min(size, start)) : max(0, min(size - 1, start))
-      end = step > 0 ? max(0, min(size, end)) : max(-1, min(size, end))
+      // backward, onnxruntime reads INT32_MAX and INT64_MAX as "to the end", which is the first element
+      end = step > 0 ? max(0, min(size, end)) : ends[i] >= Int(Int32.max) ? -1 : max(-1, min(size, end))
       let n = size == 0 ? 0 : step > 0 ? (end - start + step - 1) / step : (start - end - step - 1) / -step
       dims[d] = max(0, n)
       offset += start * strides[d]

@@ -151,6 +151,10 @@ extension Builder {
 
   /// An operator of the default domain; nil where it is unknown.
   mutating func buildStandard(_ n: Node) throws(Failure) -> [Int]? {
+    if let out = try buildSequence(n) { return out }
+    for (i, v) in n.inputs.enumerated() where v >= 0 && sequences[v] != nil && n.op != "Loop" {
+      throw n.fail(.unsupported, "input \(i) is a sequence, expected a tensor")
+    }
     if let out = try buildElementwise(n) { return out }
     if let out = try buildShape(n) { return out }
     if let out = try buildIndexing(n) { return out }
@@ -163,6 +167,7 @@ extension Builder {
     if let out = try buildAttention(n) { return out }
     if let out = try buildSampling(n) { return out }
     if let out = try buildSelection(n) { return out }
+    if let out = try buildSignal(n) { return out }
     if let out = try buildControl(n) { return out }
     if let out = try buildRandom(n) { return out }
     return nil

@@ -11,7 +11,7 @@ extension Builder {
     for input in model.graph.inputs where scopes[0][input.name] == nil {
       let what = "input '\(input.name)'"
       if let bound = options.constants[input.name] {
-        scopes[0][input.name] = newConstant(bound, input.name)
+        scopes[0][input.name] = try boundInput(input, bound)
         continue
       }
       guard input.isTensor else { throw Failure(.unsupported, "\(what) is not a tensor (a sequence, map or optional); expected tensors only") }
@@ -29,6 +29,21 @@ extension Builder {
     for name in options.dims.keys where !known.contains(name) {
       throw Failure(.argument, "dims names '\(name)', but no input has a symbolic dimension of that name")
     }
+  }
+
+  /// A constant in place of an input, in the type and with the sizes that the input states.
+  private mutating func boundInput(_ input: OnnxValue, _ bound: TensorData) throws(Failure) -> Int {
+    if let dims = input.dims {
+      var fits = dims.count == bound.shape.count
+      for (d, size) in zip(dims, bound.shape) { if case .size(let n) = d, n >= 0, n != Int64(size) { fits = false } }
+      guard fits else {
+        throw Failure(.argument, "constant '\(input.name)' is \(describe(bound.shape)), which is not what the input states: rank \(dims.count) and its fixed sizes")
+      }
+    }
+    let v = newConstant(bound, input.name)
+    guard let type = ElementType(rawValue: input.type), type != bound.type else { return v }
+    // callers without bf16 give its bits
+    return type == .bf16 && bound.type == .u16 ? try view(v, bound.shape, type: .bf16) : try cast(v, to: type)
   }
 
   func names(_ values: [OnnxValue]) -> String {
@@ -100,6 +115,7 @@ extension Builder {
       guard let v = scopes[0][output.name], v >= 0 else {
         throw Failure(.format, "output '\(output.name)' is produced by no node; the model may be cut short")
       }
+      guard sequences[v] == nil else { throw Failure(.unsupported, "output '\(output.name)' is a sequence, expected tensors only") }
       graph.outputs.append(Port(name: output.name, value: v))
     }
     guard !graph.outputs.isEmpty else { throw Failure(.format, "the graph has no outputs") }
