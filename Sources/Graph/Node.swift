@@ -18,7 +18,8 @@ struct Node {
   var op: String { onnx.op }
   var outputCount: Int { onnx.outputs.count }
 
-  func fail(_ reason: Failure.Reason, _ message: String) -> Failure { Failure(reason, label + ": " + message) }
+  @inline(never)
+  func fail(_ reason: Failure.Reason, _ message: Message) -> Failure { Failure(reason, "\(label): \(message.text)") }
 
   /// Required input.
   func input(_ i: Int) throws(Failure) -> Int {

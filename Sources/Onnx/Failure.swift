@@ -8,6 +8,9 @@ public struct Failure: Error {
   public let reason: Reason
   public let message: String
 
+  public init(_ reason: Reason, _ message: Message) { self.init(reason, message.text) }
+
+  @_disfavoredOverload
   public init(_ reason: Reason, _ message: String) {
     self.reason = reason
     self.message = message

@@ -22,6 +22,7 @@ public final class Session {
   private let states: UnsafeMutablePointer<SessionState>
 
   /// Bytes of arena for `rows` rows.
+  @export(interface)
   public static func arenaSize(_ policy: Policy, rows: Int) throws(Failure) -> Int {
     guard rows >= 1 else { throw Failure(.argument, "max_rows is \(rows), expected at least 1") }
     let (body, overflow) = policy.plan.arenaSize.multipliedReportingOverflow(by: rows)
