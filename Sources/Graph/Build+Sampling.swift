@@ -241,7 +241,7 @@ extension Builder {
     }
     // the pixel of each tap and position; those in the padding go to one pixel more, which is cut off
     var places: [Int] = []
-    try budget.take(8 * taps * positions, for: n.label)
+    try budget.take(8 * (try TensorReader.count([taps, positions], n.label)), for: n.label)
     for tap in 0..<taps {
       for position in 0..<positions {
         var (t, q, place, unit) = (tap, position, 0, 1)

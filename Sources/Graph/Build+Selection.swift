@@ -26,8 +26,9 @@ extension Builder {
     let x = try n.input(0)
     let lengths = try n.input(1)
     let s = shape(x)
-    let batchFirst = try n.int("batch_axis", 1) == 0
-    guard s.count >= 2, try n.int("batch_axis", 1) + n.int("time_axis", 0) == 1 else { throw n.fail(.shape, "batch_axis and time_axis must be 0 and 1, in some order, of \(describe(s))") }
+    let axes = [try n.int("batch_axis", 1), try n.int("time_axis", 0)]
+    let batchFirst = axes == [0, 1]
+    guard s.count >= 2, batchFirst || axes == [1, 0] else { throw n.fail(.shape, "batch_axis and time_axis must be 0 and 1, in some order, of \(describe(s))") }
     let (batch, time) = batchFirst ? (s[0], s[1]) : (s[1], s[0])
     guard count(lengths) == batch else { throw n.fail(.shape, "sequence_lens is \(describe(shape(lengths))), expected [\(batch)]") }
     let steps = try positions(time, [1, time])

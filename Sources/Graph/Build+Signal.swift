@@ -33,6 +33,7 @@ extension Builder {
   /// sum of c[k] cos(2 pi k i / period).
   private mutating func buildWindow(_ n: Node, _ c: [Double]) throws(Failure) -> Int {
     guard let size = try integers(try n.input(0), n, "size").first, size >= 0, size < 1 << 24 else { throw n.fail(.shape, "has no positive size") }
+    try budget.take(8 * size, for: n.label)
     let period = try n.bool("periodic", true) ? size : size - 1
     var sum = try filled(c[0], .f64, [size])
     for k in 1..<c.count {
@@ -126,6 +127,7 @@ extension Builder {
     let points = try unary(try doubles((0..<bins + 2).map { logs[0] + Double($0) * step }, [bins + 2]), Int(EFF_FN_EXP), label: n.label)
     let place = try numbers(points, n, "edges").map { Int(max(0, min(1e9, (Double(length + 1) * 700 * ($0 - 1) / Double(rate)).rounded(.down)))) }
     let spectrum = length / 2 + 1
+    try budget.take(8 * spectrum * bins, for: n.label)
     var m = [Double](repeating: 0, count: spectrum * bins)
     for i in 0..<bins {
       let (low, center, high) = (place[i], place[i + 1], place[i + 2])

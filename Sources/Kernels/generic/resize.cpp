@@ -10,22 +10,25 @@ struct axis {
   int64_t low, high;       // taps, may lie outside
 };
 
-// lengths are whole, as in PyTorch and onnxruntime; half_pixel_symmetric alone asks how far that is from scale * length
+// in single precision and with whole lengths, as PyTorch and onnxruntime: a coordinate that falls between two elements then falls the same
+// way. half_pixel_symmetric alone asks how far the length is from scale * length.
 double coordinate(const eff_resize &p, int32_t d, int64_t o) {
-  const double in = (double)p.in[d], at = (double)o, out = (double)p.out[d];
+  const float in = (float)p.in[d], at = (float)o, out = (float)p.out[d], scale = (float)p.scale[d];
   switch (p.coordinate) {
-    case EFF_COORD_ASYMMETRIC: return at / p.scale[d];
+    case EFF_COORD_ASYMMETRIC: return at / scale;
     case EFF_COORD_ALIGN_CORNERS: return out == 1 ? 0 : at * (in - 1) / (out - 1);
-    case EFF_COORD_PYTORCH_HALF_PIXEL: return out > 1 ? (at + 0.5) / p.scale[d] - 0.5 : 0;
-    case EFF_COORD_TF_CROP:
-      if (out == 1) return 0.5 * (p.roi_start[d] + p.roi_end[d]) * (in - 1);
-      return p.roi_start[d] * (in - 1) + at * (p.roi_end[d] - p.roi_start[d]) * (in - 1) / (out - 1);
-    case EFF_COORD_HALF_PIXEL_SYMMETRIC: {
-      double exact = p.scale[d] * in;
-      if (fabs(exact - out) < 1e-5) exact = out;
-      return in / 2 * (1 - out / exact) + (at + 0.5) / p.scale[d] - 0.5;
+    case EFF_COORD_PYTORCH_HALF_PIXEL: return out > 1 ? (at + 0.5f) / scale - 0.5f : 0;
+    case EFF_COORD_TF_CROP: {
+      const float start = (float)p.roi_start[d], end = (float)p.roi_end[d];
+      if (out == 1) return 0.5f * (start + end) * (in - 1);
+      return start * (in - 1) + at * (end - start) * (in - 1) / (out - 1);
     }
-    default: return (at + 0.5) / p.scale[d] - 0.5;
+    case EFF_COORD_HALF_PIXEL_SYMMETRIC: {
+      float exact = scale * in;
+      if (fabsf(exact - out) < 1e-5f) exact = out;
+      return in / 2 * (1 - out / exact) + (at + 0.5f) / scale - 0.5f;
+    }
+    default: return (at + 0.5f) / scale - 0.5f;
   }
 }
 
