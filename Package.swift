@@ -39,6 +39,10 @@ let package = Package(
       dependencies: ["CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform", .target(name: "Bridge", condition: .when(traits: ["Bridge"]))],
       exclude: ["exports.map"], swiftSettings: swift, linkerSettings: link),
   ] + (embedded ? [] : [
+    .target(name: "TestSupport", path: "Tests/Support"),
+    .testTarget(name: "OnnxTests", dependencies: ["TestSupport", "Onnx", "Platform"]),
+    .testTarget(name: "GraphTests", dependencies: ["TestSupport", "Graph", "Onnx", "Kernels"]),
+    .testTarget(name: "RuntimeTests", dependencies: ["TestSupport", "CABI", "CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform"]),
     .testTarget(name: "LearningTests", dependencies: ["Runtime", "Onnx", "Kernels"]),
     .testTarget(name: "BridgeTests", dependencies: ["Bridge", "Onnx", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))]),
   ]),

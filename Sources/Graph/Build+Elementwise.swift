@@ -137,7 +137,7 @@ extension Builder {
     let x = try n.input(0)
     if n.op == "Dropout", let training = n.optional(2), try number(cast(training, to: .f64), n, "training_mode") != 0 {
       if let ratio = n.optional(1), try number(ratio, n, "ratio") == 0 {} else {
-        throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode")
+        throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode, after model.eval()")
       }
     }
     var out = [try view(x, shape(x))]

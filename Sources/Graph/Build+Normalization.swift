@@ -23,7 +23,7 @@ extension Builder {
     let s = shape(x)
     guard s.count >= 2 || n.opset < 14 else { throw n.fail(.shape, "input is \(describe(s)), expected [batch, channels, ...]") }
     let isTraining = try n.bool("training_mode", false)
-    guard n.opset >= 14 || !n.hasOutput(1) else { throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode") }
+    guard n.opset >= 14 || !n.hasOutput(1) else { throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode, after model.eval()") }
     let channels = s.count > 1 ? s[1] : 1
     let t = type(x)
     var inputs: [Int] = []

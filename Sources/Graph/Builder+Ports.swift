@@ -27,7 +27,7 @@ extension Builder {
     }
     let known = options.dims.isEmpty ? [] : knownDims()
     for name in options.dims.keys where !known.contains(name) {
-      throw Failure(.argument, "dims names '\(name)', but no input has a symbolic dimension of that name")
+      throw Failure(.argument, "dims names '\(name)', but no input has a symbolic dimension of that name; it has \(symbols())")
     }
   }
 
@@ -57,6 +57,16 @@ extension Builder {
       let data = try tensors.read(t, "initializer '\(t.name)'")
       scopes[scopes.count - 1][t.name] = newConstant(data, t.name)
     }
+  }
+
+  /// The symbolic dimensions of the inputs, for messages.
+  private func symbols() -> String {
+    var text = ""
+    var seen: Set<String> = []
+    for input in model.graph.inputs {
+      for case .symbol(let s) in (input.dims ?? []).prefix(8) where seen.insert(s).inserted { text += (text.utf8.isEmpty ? "" : ", ") + "'\(s)'" }
+    }
+    return text.utf8.isEmpty ? "none" : text
   }
 
   /// All names that options may bind: symbols, `input[axis]` and "batch".

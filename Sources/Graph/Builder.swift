@@ -69,7 +69,7 @@ public struct Builder {
   @export(interface)
   public static func opset(_ list: [OnnxOpset]) throws(Failure) -> Int {
     for o in list where o.domain.utf8.isEmpty || o.domain == "ai.onnx" {
-      guard o.version >= 1 && o.version <= 30 else { throw Failure(.unsupported, "the model needs ONNX opset \(o.version); expected 7 to 24") }
+      guard o.version >= 1 && o.version <= 30 else { throw Failure(.unsupported, "the model needs ONNX opset \(o.version); expected 7 to 24: export it with opset_version=17, or update Efferent") }
       return Int(o.version)
     }
     if list.isEmpty { return 1 }  // ir_version 1 and 2 write no opset
@@ -166,7 +166,7 @@ public struct Builder {
   /// One number that must be known at load.
   mutating func number(_ v: Int, _ node: Node, _ what: String) throws(Failure) -> Double {
     guard constant(v) != nil else {
-      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running; expected a constant")
+      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running, but is needed at load; bind the input that it depends on to a constant")
     }
     let wide = try cast(v, to: .f64)
     guard let c = constant(wide), c.count == 1 else { throw node.fail(.shape, "its \(what) has \(count(v)) elements, expected 1") }
@@ -176,7 +176,7 @@ public struct Builder {
   /// All numbers of a constant, as doubles.
   mutating func numbers(_ v: Int, _ node: Node, _ what: String) throws(Failure) -> [Double] {
     guard constant(v) != nil else {
-      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running; expected a constant")
+      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running, but is needed at load; bind the input that it depends on to a constant")
     }
     let wide = try cast(v, to: .f64)
     var out: [Double] = []

@@ -36,7 +36,7 @@ public struct OnnxReader {
       default: try r.skip(f)
       }
     }
-    guard sawGraph else { throw Failure(.format, "not an ONNX model, or cut short: it holds no graph (\(bytes.count) bytes)") }
+    guard sawGraph else { throw Failure(.format, "this is not an ONNX model, or it is cut short: it holds no graph (\(bytes.count) bytes); copy or download the file again") }
     return model
   }
 
@@ -61,6 +61,12 @@ public struct OnnxReader {
     if starts("\u{89}HDF") { throw Failure(.format, "this is an HDF5 file (Keras), not ONNX; convert it with tf2onnx") }
     if p.count > 7 && p[4] == 0x54 && p[5] == 0x46 && p[6] == 0x4C && p[7] == 0x33 {
       throw Failure(.format, "this is a TensorFlow Lite file, not ONNX; convert it with tf2onnx --tflite")
+    }
+    // spaces before the first character of a page
+    var first = 0
+    while first < p.count, first < 64, p[first] == 0x0A || p[first] == 0x0D || p[first] == 0x20 { first += 1 }
+    if first + 1 < p.count, p[first] == UInt8(ascii: "<"), p[first + 1] == UInt8(ascii: "!") || p[first + 1] | 0x20 == UInt8(ascii: "h") {
+      throw Failure(.format, "this is an HTML page, not an ONNX model; the download gave a web page (a login, or a 'file not found'): fetch the raw file")
     }
     if p[0] == 0x7B || starts("<") || starts("#!") {
       throw Failure(.format, "this is a text file, not an ONNX model")
@@ -111,7 +117,7 @@ public struct OnnxReader {
         var m = try r.message()
         out.outputs.append(try value(&m))
       case (15, _):
-        throw Failure(.unsupported, "graph '\(out.name)' has a sparse initializer; expected dense initializers")
+        throw Failure(.unsupported, "graph '\(out.name)' has a sparse initializer; expected dense initializers: convert it before export")
       default: try r.skip(f)
       }
     }

@@ -27,7 +27,7 @@ struct WireReader {
   }
 
   private func truncated(_ what: String) -> Failure {
-    Failure(.format, "truncated or damaged at byte \(position): \(what) runs past the end of its message at byte \(end)")
+    Failure(.format, "truncated or damaged at byte \(position): \(what) runs past the end of its message at byte \(end); copy or download the file again")
   }
 
   /// Next field, or nil at the end of the message.

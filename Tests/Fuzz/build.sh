@@ -15,6 +15,6 @@ for source in Tests/Fuzz/*.cpp; do
   name=$(basename "$source" .cpp)
   kind=$([[ $name == fuzz_* ]] && echo fuzzer || echo fuzzer-no-link)
   "$clang" -std=c++17 -O1 -g -fno-omit-frame-pointer -fsanitize="$kind",address,undefined -fno-sanitize-recover=undefined -Wall -Wextra -Iinclude \
-    "$source" "${objects[@]}" -L"$runtime" -lswiftCore -lswiftSwiftOnoneSupport -lswift_Concurrency -lswift_StringProcessing \
+    "$source" "${objects[@]}" "$runtime/$(uname -m)/swiftrt.o" -L"$runtime" -lswiftCore -lswiftSwiftOnoneSupport -lswift_Concurrency -lswift_StringProcessing \
     $(pkg-config --libs libzmq 2>/dev/null) -lm -lpthread -Wl,-rpath,"$runtime" -o "$bin/$name"
 done

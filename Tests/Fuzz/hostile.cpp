@@ -122,6 +122,7 @@ std::string read(const char *path) {
 }  // namespace
 
 int main(int argc, char **argv) {
+  setvbuf(stdout, nullptr, _IOLBF, 0);
   uint64_t passed = 0, failed = 0;
   uint64_t mutations = 0, seed = 1;
   std::string findings = ".";

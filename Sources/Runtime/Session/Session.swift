@@ -26,7 +26,7 @@ public final class Session {
   public static func arenaSize(_ policy: Policy, rows: Int) throws(Failure) -> Int {
     guard rows >= 1 else { throw Failure(.argument, "max_rows is \(rows), expected at least 1") }
     let (body, overflow) = policy.plan.arenaSize.multipliedReportingOverflow(by: rows)
-    guard !overflow, body < 1 << 46 else { throw Failure(.memory, "an arena of \(rows) rows is too large") }
+    guard !overflow, body < 1 << 46 else { throw Failure(.memory, "an arena of \(rows) rows is too large; expected fewer max_rows") }
     return Plan.arenaHeader + body
   }
 
@@ -37,7 +37,7 @@ public final class Session {
     let size = try Session.arenaSize(policy, rows: rows)
     if let given = options.arena {
       guard UInt(bitPattern: given.start) % 64 == 0 else { throw Failure(.argument, "the arena is not aligned to 64 bytes") }
-      guard given.size >= size else { throw Failure(.argument, "the arena has \(given.size) bytes, expected at least \(size)") }
+      guard given.size >= size else { throw Failure(.argument, "the arena has \(given.size) bytes, expected at least \(size); ask eff_session_arena_size() with the same options") }
       arena = given.start
       block = nil
       eff_zero(given.start, size)
@@ -114,6 +114,7 @@ extension Plan {
   /// First difference that forbids running this plan's sessions with the weights of another; nil where there is none.
   func difference(_ other: Plan) -> String? {
     if isa != other.isa { return "it was packed for another instruction set" }
+    if let d = Plan.difference(inputs, other.inputs, "input") ?? Plan.difference(outputs, other.outputs, "output") { return d }
     if ops.count != other.ops.count { return "it has \(other.ops.count) ops, expected \(ops.count)" }
     for i in 0..<ops.count {
       let a = ops[i]
@@ -121,12 +122,31 @@ extension Plan {
       if a.code != b.code || a.count != b.count || labels[i] != other.labels[i] { return "op \(i) is '\(other.labels[i])', expected '\(labels[i])'" }
       for k in 0..<a.count where operands[a.first + k] != other.operands[b.first + k] { return "op \(i) ('\(labels[i])') uses other memory" }
     }
-    if params.size != other.params.size { return "its ops have other parameters" }
-    for i in 0..<params.size where params.start.load(fromByteOffset: i, as: UInt8.self) != other.params.start.load(fromByteOffset: i, as: UInt8.self) {
-      return "its ops have other parameters"
-    }
+    for i in 0..<ops.count where !hasEqualParams(other, i) { return "op \(i) ('\(labels[i])') has other parameters" }
     if weights.size != other.weights.size { return "it has \(other.weights.size) bytes of weights, expected \(weights.size)" }
     if arenaSize != other.arenaSize { return "it needs another arena" }
+    for (a, b) in zip(constants, other.constants) where a.place != b.place || a.size != b.size || memcmp(weights.start + a.weights, other.weights.start + b.weights, a.size) != 0 {
+      return "an output that is a constant has another value"
+    }
     return nil
+  }
+
+  private static func difference(_ a: [PlanPort], _ b: [PlanPort], _ what: String) -> String? {
+    if a.count != b.count { return "it has \(b.count) \(what)s, expected \(a.count)" }
+    for i in a.indices {
+      if a[i].name != b[i].name { return "\(what) \(i) is '\(b[i].name)', expected '\(a[i].name)'" }
+      if a[i].type != b[i].type || a[i].shape != b[i].shape {
+        return "\(what) '\(a[i].name)' is \(b[i].type.name) \(describe(b[i].shape)), expected \(a[i].type.name) \(describe(a[i].shape))"
+      }
+      if a[i].state != b[i].state || a[i].role != b[i].role || a[i].place != b[i].place { return "\(what) '\(a[i].name)' has another role" }
+    }
+    return nil
+  }
+
+  /// Whether op `i` of both plans runs with the same numbers.
+  private func hasEqualParams(_ other: Plan, _ i: Int) -> Bool {
+    let end = i + 1 < ops.count ? ops[i + 1].params : params.size
+    guard ops[i].params == other.ops[i].params, end <= other.params.size else { return false }
+    return memcmp(params.start + ops[i].params, other.params.start + ops[i].params, end - ops[i].params) == 0
   }
 }

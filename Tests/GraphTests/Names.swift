@@ -1,0 +1,4 @@
+import TestSupport
+
+// the writer's node, not the builder's
+typealias Node = TestSupport.Node

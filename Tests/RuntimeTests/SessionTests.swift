@@ -1,0 +1,151 @@
+import Onnx
+import Platform
+import Testing
+import TestSupport
+
+@testable import Runtime
+
+@Suite struct SessionTests {
+  private func observation(_ row: Int, _ t: Int, _ count: Int = 3) -> [Float] { (0..<count).map { Float((row * 31 + t * 17 + $0 * 7) % 13) / 13 - 0.5 } }
+
+  @Test func rowsAreIndependentRobots() throws {
+    for (model, count) in [(Model.lstm(), 3), (Model.mlp(), 7)] {
+      let policy = try load(model)
+      let together = try session(policy, rows: 5)
+      let alone = try (0..<5).map { _ in try session(policy) }
+      for t in 0..<20 {
+        let action = step(together, (0..<5).flatMap { observation($0, t, count) })
+        let each = (0..<5).flatMap { step(alone[$0], observation($0, t, count)) }
+        for (a, b) in zip(action, each) { #expect(abs(a - b) <= 1e-6) }
+      }
+    }
+  }
+
+  @Test func idleRowsKeepTheirState() throws {
+    let policy = try load(.lstm())
+    let busy = try session(policy, rows: 4)
+    let idle = try session(policy, rows: 4)
+    let first = (0..<4).flatMap { observation($0, 0) }
+    #expect(step(busy, first) == step(idle, first))
+    // an odd and an even number of steps: both directions between the buffers
+    for t in 1..<4 {
+      _ = step(idle, (0..<2).flatMap { observation($0, t) })
+      let state = try #require(sessionInput(idle.core, 1)).assumingMemoryBound(to: Float.self)
+      let kept = try #require(sessionInput(busy.core, 1)).assumingMemoryBound(to: Float.self)
+      #expect((8..<16).map { state[$0] } == (8..<16).map { kept[$0] })
+      #expect((0..<8).map { state[$0] } != (0..<8).map { kept[$0] })
+    }
+  }
+
+  @Test func resetClearsOneRowOrAll() throws {
+    let policy = try load(.lstm())
+    let s = try session(policy, rows: 3)
+    let fresh = try session(policy, rows: 3)
+    let x = (0..<3).flatMap { observation($0, 1) }
+    let start = step(fresh, x)
+    for _ in 0..<5 { _ = step(s, x) }
+    #expect(sessionReset(s.core, 1) == 0)
+    let after = step(s, x)
+    #expect(Array(after[4..<8]) == Array(start[4..<8]))
+    #expect(Array(after[..<4]) != Array(start[..<4]) && Array(after[8...]) != Array(start[8...]))
+    #expect(sessionReset(s.core, -1) == 0)
+    #expect(step(s, x) == start)
+    #expect(sessionReset(s.core, 3) == -1 && sessionReset(s.core, -2) == -1)
+  }
+
+  @Test func rowsOutsideTheirRangeAreRefused() throws {
+    let s = try session(try load(.mlp()), rows: 2)
+    var action = [Float](repeating: 0, count: 9)
+    for rows in [0, 3, -1, .max, .min] { #expect(sessionStep(s.core, rows, [Float](repeating: 0, count: 21), &action) == -1) }
+    for index in [-1, 1, .max] { #expect(sessionInput(s.core, index) == nil && sessionOutput(s.core, index) == nil) }
+  }
+
+  @Test func aSwapIsAdoptedAtTheNextStepAndKeepsTheState() throws {
+    var other = Model.lstm()
+    other.initializers[3] = .init("b", (0..<32).map { Float($0 % 5) / 10 }, [1, 32])
+    let (first, second) = (try load(.lstm()), try load(other))
+    let swapped = try session(first)
+    let manual = try session(second)
+    let x = observation(0, 0)
+    _ = step(swapped, x)
+    let before = try session(first)
+    #expect(step(before, x) == step(try session(first), x))
+    // the same state in a session of the second policy
+    for i in 1...2 { eff_copy(sessionInput(manual.core, i), sessionInput(swapped.core, i), 16) }
+    try swapped.swap(to: second)
+    #expect(step(swapped, x) == step(manual, x))
+    swapped.reclaim()
+    try swapped.swap(to: first)
+    #expect(step(swapped, x) != step(manual, x))
+  }
+
+  @Test func aSwapToAnotherPlanIsRefusedWithTheDifference() throws {
+    let s = try session(try load(.mlp()))
+    func refusal(_ m: Model) -> String {
+      do throws(Failure) {
+        try s.swap(to: try load(m))
+        return "no failure"
+      } catch {
+        return error.reason == .mismatch ? error.message : "\(error)"
+      }
+    }
+    #expect(refusal(.mlp(seed: 2)) == "no failure")
+    #expect(refusal(.lstm()).hasPrefix("the new policy has another plan: "))
+    var elu = Model.mlp()
+    elu.nodes[1].op = "Elu"
+    #expect(refusal(elu) == "the new policy has another plan: op 0 is 'dense [7 -> 16] elu', expected 'dense [7 -> 16] tanh'")
+    var wide = Model.mlp()
+    wide.outputs[0].name = "other"
+    wide.nodes[4].outputs = ["other"]
+    #expect(refusal(wide) == "the new policy has another plan: output 0 is 'other', expected 'action'")
+    var leaky = Model.mlp()
+    leaky.nodes[3] = Node("LeakyRelu", ["g1"], ["t1"], [.float("alpha", 0.1)])
+    var leakier = leaky
+    leakier.nodes[3].attributes = [.float("alpha", 0.2)]
+    let t = try session(try load(leaky))
+    do throws(Failure) {
+      try t.swap(to: try load(leakier))
+      Issue.record("no failure")
+    } catch {
+      #expect(error.message == "the new policy has another plan: op 1 ('dense [16 -> 16] leaky_relu') has other parameters")
+    }
+  }
+
+  @Test func twoWaitingSwapsAreEnough() throws {
+    let policy = try load(.mlp())
+    let s = try session(policy)
+    let x = [Float](repeating: 0, count: 7)
+    try s.swap(to: policy)
+    _ = step(s, x)
+    try s.swap(to: policy)
+    do throws(Failure) {
+      try s.swap(to: policy)
+      Issue.record("no failure")
+    } catch {
+      #expect(error.reason == .state)
+    }
+    _ = step(s, x)
+    try s.swap(to: policy)
+  }
+
+  @Test func allInstructionSetsAgree() throws {
+    var levels: [String] = []
+    for name in ["naive", "sse2", "avx2", "avx512", "neon"] {
+      setenv("EFFERENT_ISA", name, 1)
+      if (try? Policy.isa()) != nil { levels.append(name) }
+    }
+    defer { unsetenv("EFFERENT_ISA") }
+    #expect(levels.count >= 2)
+    for (model, count) in [(Model.mlp(), 7), (Model.lstm(), 3), (Model.conv(), 128), (Model.quantized(), 4)] {
+      var first: [Float]? = nil
+      for name in levels {
+        setenv("EFFERENT_ISA", name, 1)
+        let s = try session(try load(model))
+        var action: [Float] = []
+        for t in 0..<5 { action = step(s, observation(0, t, count)) }
+        for (a, b) in zip(action, first ?? action) { #expect(abs(a - b) <= 2e-6 * (1 + abs(b)), "\(name)") }
+        first = first ?? action
+      }
+    }
+  }
+}

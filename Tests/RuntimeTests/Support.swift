@@ -1,0 +1,34 @@
+import Onnx
+import TestSupport
+
+@testable import Runtime
+
+/// A policy from a model of the tests.
+func load(_ m: Model, limit: Int = 256 << 20, _ change: (inout PolicyOptions) -> Void = { _ in }) throws(Failure) -> Policy {
+  var options = PolicyOptions()
+  options.build.memoryLimit = limit
+  change(&options)
+  return try load(m.bytes, options)
+}
+
+func load(_ bytes: [UInt8], _ options: PolicyOptions = PolicyOptions()) throws(Failure) -> Policy {
+  let copy = try Bytes.zeroed(max(bytes.count, 1))
+  for (i, b) in bytes.enumerated() { copy.mutable.storeBytes(of: b, toByteOffset: i, as: UInt8.self) }
+  return try Policy.load(Bytes.borrowed(copy.start, bytes.count), options)
+}
+
+func session(_ policy: Policy, rows: Int = 1) throws(Failure) -> Session {
+  var options = SessionOptions()
+  options.maxRows = rows
+  return try Session(policy, options)
+}
+
+/// One step of some rows.
+func step(_ s: Session, _ observation: [Float]) -> [Float] {
+  let core = s.core
+  let rows = observation.count * 4 / core.pointee.inputs[core.pointee.observation].size
+  var action = [Float](repeating: .nan, count: rows * core.pointee.outputs[core.pointee.action].size / 4)
+  let status = sessionStep(core, rows, observation, &action)
+  precondition(status == 0, "step gives \(status)")
+  return action
+}
