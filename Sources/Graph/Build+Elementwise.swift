@@ -127,7 +127,7 @@ extension Builder {
 
   private mutating func castTo(_ x: Int, _ code: Int, _ n: Node) throws(Failure) -> Int {
     guard let to = ElementType(rawValue: Int32(code)) else {
-      throw n.fail(.unsupported, "casts to \(ElementType.unsupportedName(Int32(code))), which is not supported")
+      throw n.fail(.unsupported, "casts to element type \(ElementType.unsupportedName(Int32(code))), which is not supported")
     }
     return try cast(x, to: to)
   }

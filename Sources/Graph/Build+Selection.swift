@@ -89,7 +89,7 @@ extension Builder {
   private mutating func buildBitCast(_ n: Node) throws(Failure) -> Int {
     let x = try n.input(0)
     let code = Int32(truncatingIfNeeded: try n.int("to", 0))
-    guard let to = ElementType(rawValue: code) else { throw n.fail(.unsupported, "casts to \(ElementType.unsupportedName(code)), which is not supported") }
+    guard let to = ElementType(rawValue: code) else { throw n.fail(.unsupported, "casts to element type \(ElementType.unsupportedName(code)), which is not supported") }
     guard to.size == type(x).size else { throw n.fail(.shape, "casts \(type(x).name) to \(to.name), expected a type of \(type(x).size) bytes") }
     return try view(x, shape(x), type: to)
   }

@@ -1,3 +1,4 @@
+import Kernels
 import Onnx
 import Platform
 import Testing
@@ -129,21 +130,15 @@ import TestSupport
   }
 
   @Test func allInstructionSetsAgree() throws {
-    var levels: [String] = []
-    for name in ["naive", "sse2", "avx2", "avx512", "neon"] {
-      setenv("EFFERENT_ISA", name, 1)
-      if (try? Policy.isa()) != nil { levels.append(name) }
-    }
-    defer { unsetenv("EFFERENT_ISA") }
+    let levels = (0..<16).map { Int32($0) }.filter { eff_isa_supported($0) != 0 }
     #expect(levels.count >= 2)
     for (model, count) in [(Model.mlp(), 7), (Model.lstm(), 3), (Model.conv(), 128), (Model.quantized(), 4)] {
       var first: [Float]? = nil
-      for name in levels {
-        setenv("EFFERENT_ISA", name, 1)
-        let s = try session(try load(model))
+      for level in levels {
+        let s = try session(try load(model, isa: level))
         var action: [Float] = []
         for t in 0..<5 { action = step(s, observation(0, t, count)) }
-        for (a, b) in zip(action, first ?? action) { #expect(abs(a - b) <= 2e-6 * (1 + abs(b)), "\(name)") }
+        for (a, b) in zip(action, first ?? action) { #expect(abs(a - b) <= 2e-6 * (1 + abs(b)), "\(String(cString: eff_isa_name(level)))") }
         first = first ?? action
       }
     }

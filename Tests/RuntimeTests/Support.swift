@@ -1,3 +1,4 @@
+import Graph
 import Onnx
 import TestSupport
 
@@ -15,6 +16,19 @@ func load(_ bytes: [UInt8], _ options: PolicyOptions = PolicyOptions()) throws(F
   let copy = try Bytes.zeroed(max(bytes.count, 1))
   for (i, b) in bytes.enumerated() { copy.mutable.storeBytes(of: b, toByteOffset: i, as: UInt8.self) }
   return try Policy.load(Bytes.borrowed(copy.start, bytes.count), options)
+}
+
+/// The stages of Policy.load for one instruction set.
+func load(_ m: Model, isa: Int32) throws(Failure) -> Policy {
+  let bytes = m.bytes
+  let copy = try Bytes.zeroed(bytes.count)
+  bytes.withUnsafeBytes { copy.mutable.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+  var options = BuildOptions()
+  options.isa = isa
+  let model = try OnnxReader.read(copy, memoryLimit: 1 << 30)
+  var graph = try Builder.build(model, options)
+  Fusion.run(&graph, isa: isa)
+  return try Policy(model, graph, try Planner.plan(graph, isa: isa, weights: .f32, memory: .system))
 }
 
 func session(_ policy: Policy, rows: Int = 1) throws(Failure) -> Session {
