@@ -7,7 +7,7 @@ import PackageDescription
 let embedded = Context.environment["EFFERENT_EMBEDDED"] != nil
 
 let swift: [SwiftSetting] = embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"])] : []
-let native: [CXXSetting] = embedded ? [.unsafeFlags(["-O3", "-fno-exceptions", "-fno-rtti", "-ffunction-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables"])] : []
+let native: [CXXSetting] = embedded ? [.unsafeFlags(["-O2", "-fno-exceptions", "-fno-rtti", "-ffunction-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables"])] : []
 let link: [LinkerSetting] = embedded
   ? [.unsafeFlags([
       "-L", Context.environment["EFFERENT_TABLES"] ?? ".", "-lswiftUnicodeDataTables", "-lm",

@@ -1,6 +1,7 @@
 // EFF_K_ATTENTION: scaled dot product attention, one query at a time; scratch holds the scores of one query.
 #include "generic.h"
 
+EFF_SMALL_BEGIN
 namespace eff {
 namespace {
 
@@ -64,3 +65,4 @@ eff_kernel find_attention(int32_t type) { return pick_float<attention>(type); }
 }  // namespace eff
 
 extern "C" int64_t eff_attention_scratch_size(const eff_attention *a) { return a->lk * (int64_t)sizeof(double); }
+EFF_SMALL_END

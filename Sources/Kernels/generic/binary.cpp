@@ -1,6 +1,7 @@
 // EFF_K_BINARY and EFF_K_WHERE.
 #include "generic.h"
 
+EFF_SMALL_BEGIN
 namespace eff {
 namespace {
 
@@ -181,3 +182,4 @@ template <class T> struct where {
 eff_kernel find_binary(int32_t id, int32_t type) { return id == EFF_K_WHERE ? pick_size<where>(type) : pick<binary>(type); }
 
 }  // namespace eff
+EFF_SMALL_END

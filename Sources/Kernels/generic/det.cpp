@@ -1,6 +1,7 @@
 // EFF_K_DET: elimination with row pivots, in scratch of one matrix.
 #include "generic.h"
 
+EFF_SMALL_BEGIN
 namespace eff {
 namespace {
 
@@ -51,3 +52,4 @@ eff_kernel find_det(int32_t type) {
 }
 
 }  // namespace eff
+EFF_SMALL_END

@@ -212,6 +212,14 @@ inline int64_t tuple_offset(const eff_nd &p, const void *indices, int64_t tuple)
 
 // the instance of a kernel template, `template <class T> struct K { static void run(const eff_op *, int64_t); }`, for a type
 #define EFF_SMALL __attribute__((minsize))
+// a file of kernels that are rare, or have twins in simd/ for what is not, is compiled for size between these two
+#ifdef __clang__
+#define EFF_SMALL_BEGIN _Pragma("clang attribute push(__attribute__((minsize)), apply_to = function)")
+#define EFF_SMALL_END _Pragma("clang attribute pop")
+#else
+#define EFF_SMALL_BEGIN
+#define EFF_SMALL_END
+#endif
 
 // f32 is compiled for speed, every other type for size
 template <class K> struct small {

@@ -1,6 +1,7 @@
 // EFF_K_GRID_SAMPLE: ONNX GridSample (opset 22). A grid point names the last spatial dim first.
 #include "generic.h"
 
+EFF_SMALL_BEGIN
 namespace eff {
 namespace {
 
@@ -104,3 +105,4 @@ template <class T> struct grid_sample {
 eff_kernel find_grid_sample(int32_t type) { return pick_float<grid_sample>(type); }
 
 }  // namespace eff
+EFF_SMALL_END

@@ -1,6 +1,7 @@
 // EFF_K_RANDOM: xoshiro256++ (Blackman and Vigna, 2019), seeded by splitmix64; normal by Box and Muller.
 #include "generic.h"
 
+EFF_SMALL_BEGIN
 namespace eff {
 namespace {
 
@@ -91,3 +92,4 @@ extern "C" void eff_random_seed(eff_random_state *state, uint64_t seed) {
     state->s[i] = z ^ z >> 31;
   }
 }
+EFF_SMALL_END

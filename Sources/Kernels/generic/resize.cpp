@@ -1,6 +1,7 @@
 // EFF_K_RESIZE: ONNX Resize (opset 19). Each axis is a filter around a source coordinate; the axes are combined by recursion.
 #include "generic.h"
 
+EFF_SMALL_BEGIN
 namespace eff {
 namespace {
 
@@ -133,3 +134,4 @@ eff_kernel find_resize(int32_t type) {
 }
 
 }  // namespace eff
+EFF_SMALL_END

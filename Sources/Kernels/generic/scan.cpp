@@ -1,6 +1,7 @@
 // Kernels along one axis of x [outer, n, inner]: EFF_K_SOFTMAX, CUMULATE, TOPK.
 #include "generic.h"
 
+EFF_SMALL_BEGIN
 namespace eff {
 namespace {
 
@@ -135,3 +136,4 @@ eff_kernel find_scan(int32_t id, int32_t type) {
 }
 
 }  // namespace eff
+EFF_SMALL_END

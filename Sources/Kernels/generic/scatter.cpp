@@ -1,6 +1,7 @@
 // EFF_K_SCATTER_ELEMENTS and EFF_K_SCATTER_ND; the output holds the data already.
 #include "generic.h"
 
+EFF_SMALL_BEGIN
 namespace eff {
 namespace {
 
@@ -71,3 +72,4 @@ eff_kernel find_scatter(int32_t id, int32_t type) {
 }
 
 }  // namespace eff
+EFF_SMALL_END

@@ -9,13 +9,35 @@ template <class T> static int64_t packed_bytes(int64_t n, int64_t k) {
   return bytes ? bytes : 64;
 }
 
+// f32 lane panels without a multiply for every address: whole lines of w where inputs are contiguous, rows where outputs are
+EFF_INLINE void pack_lanes(const float *w, int64_t ks, int64_t ns, int64_t k, int64_t outs, float *e) {
+  int64_t i = 0;
+  if (ks == 1)
+    for (; i + 16 <= k; i += 16)
+      for (int64_t o = 0; o < outs; o += 4)
+        for (int64_t j = i; j < i + 16; j += 4) transpose4(w + o * ns + j, ns, e + j * outs + o, outs);
+  for (; i < k; i++) {
+    if (ns == 1) __builtin_memcpy(e + i * outs, w + i * ks, (size_t)outs * 4);
+    else for (int64_t o = 0; o < outs; o++) e[i * outs + o] = w[i * ks + o * ns];
+  }
+}
+
 template <class T> static void pack_panels(const eff_dense *d, const float *w, int64_t ks, int64_t ns, const float *bias, char *panel) {
   int64_t k = d->k;
   for (int64_t n = 0; n < d->n;) {
     int p = next_panel(d->n - n, k);
     int64_t outs = p > 0 ? p * W : -p, head = p > 0 ? p * W : W, bytes = p > 0 ? lane_bytes<T>(p, k) : dot_bytes<T>(-p, k);
-    __builtin_memset(panel, 0, (size_t)bytes);
     float *b = (float *)panel;
+    if constexpr (sizeof(typename T::element) == 4)
+      if (p > 0) {
+        __builtin_memset(panel, 0, (size_t)header_bytes<T>(head));
+        __builtin_memset(panel + header_bytes<T>(head) + k * outs * 4, 0, (size_t)(bytes - header_bytes<T>(head) - k * outs * 4));
+        for (int64_t o = 0; bias && o < outs; o++) b[o] = bias[n + o];
+        pack_lanes(w + n * ns, ks, ns, k, outs, (float *)(panel + header_bytes<T>(head)));
+        panel += bytes, n += outs;
+        continue;
+      }
+    __builtin_memset(panel, 0, (size_t)bytes);
     typename T::element *e = (typename T::element *)(panel + header_bytes<T>(head));
     for (int64_t o = 0; o < outs; o++, n++) {
       const float *c = w + n * ns;
