@@ -93,13 +93,19 @@ static inline void *eff_alloc(size_t size, size_t align) {
 }
 static inline void eff_free(void *p) { free(p); }
 
-// Asks for huge pages behind [p, p + size); harmless where there are none.
-static inline void eff_advise_huge(void *p, size_t size) {
+// SIZE bytes of zeroed memory that begin at a multiple of ALIGN (a power of two), with huge pages asked for; harmless where there are
+// none. Free with eff_unmap. NULL on failure.
+static inline void *eff_map_zeroed(size_t size, size_t align) {
+  if (size > SIZE_MAX - align) return NULL;
+  char *p = (char *)mmap(NULL, size + align, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return NULL;
+  char *start = (char *)(((uintptr_t)p + align - 1) & ~(uintptr_t)(align - 1));
+  if (start > p) munmap(p, (size_t)(start - p));
+  if (p + align > start) munmap(start + size, (size_t)(p + align - start));
 #ifdef MADV_HUGEPAGE
-  madvise(p, size, MADV_HUGEPAGE);
-#else
-  (void)p, (void)size;
+  madvise(start, size, MADV_HUGEPAGE);
 #endif
+  return start;
 }
 
 // ---- time ----
@@ -196,12 +202,6 @@ static inline int eff_unix_listens(const char *path) {
 
 static inline EFF_RT void eff_copy(void *to, const void *from, size_t size) { memcpy(to, from, size); }
 static inline EFF_RT void eff_zero(void *to, size_t size) { memset(to, 0, size); }
-
-// Reads one byte of each cache line of [p, p + size).
-static inline EFF_RT void eff_touch(const void *p, size_t size) {
-  const volatile char *c = (const volatile char *)p;
-  for (size_t i = 0; i < size; i += 64) (void)c[i];
-}
 
 // ---- this thread's last message; one per importing module, so only CABI uses it ----
 

@@ -220,7 +220,8 @@ EFF_API EFF_RT const void *eff_session_output(const eff_session *session, size_t
 /* [RT] Clears the recurrent state of one row, or of all rows with -1. */
 EFF_API EFF_RT eff_status eff_session_reset(eff_session *session, int64_t row);
 
-/* [RT] Touches what the next step will read (weights, ops, arena), so that a step after a pause finds a warm cache. */
+/* [RT] Rehearses a step of one row, so that a step after a pause finds its weights, code and arena in the caches. Takes as long as a step;
+ * outputs, recurrent state and random numbers are afterwards as before. */
 EFF_API EFF_RT eff_status eff_session_prewarm(eff_session *session);
 
 /* Offers a policy with the same plan (other weights): adopted by one atomic exchange at the beginning of the next step or run, with

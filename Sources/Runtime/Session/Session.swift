@@ -18,6 +18,7 @@ public final class Session {
   public let core: SessionHandle
   private let arena: UnsafeMutableRawPointer
   private let block: MemoryBlock?
+  private let kept: MemoryBlock
   private let ports: UnsafeMutablePointer<SessionPort>
   private let states: UnsafeMutablePointer<SessionState>
 
@@ -53,6 +54,8 @@ public final class Session {
       for r in 0..<rows { eff_copy(body + c.place * rows + r * c.size, plan.weights.start + c.weights, c.size) }
     }
     let binding = try Binding(policy, arena: arena, rows: rows)
+    let outputSize = plan.outputs.reduce(0) { $0 + ($1.state < 0 ? $1.size : 0) }
+    kept = try MemoryBlock(MemoryLayout<eff_random_state>.size + outputSize, .system, for: "session")
 
     let inputCount = plan.inputs.count
     ports = UnsafeMutablePointer<SessionPort>.allocate(capacity: max(1, inputCount + plan.outputs.count))
@@ -68,7 +71,8 @@ public final class Session {
     core.initialize(to: SessionCore(
       magic: SessionCore.magic, maxRows: rows, tables: binding.table, parity: 0, offered: nil, retired: nil, inputs: ports, inputCount: inputCount,
       outputs: ports + inputCount, outputCount: plan.outputs.count, states: states, stateCount: plan.stateCount,
-      observation: Session.only(plan.inputs, role: 0), action: Session.only(plan.outputs, role: 1), owner: Unmanaged.passUnretained(self)))
+      observation: Session.only(plan.inputs, role: 0), action: Session.only(plan.outputs, role: 1),
+      random: arena, kept: kept.start, owner: Unmanaged.passUnretained(self)))
     _ = Unmanaged.passRetained(binding)
   }
 

@@ -23,6 +23,9 @@ public struct SessionCore {
   /// The observation and action of `eff_session_step`, or -1 where the policy has not exactly one of each in f32.
   public var observation: Int
   public var action: Int
+  /// The generator, at the start of the arena; and room for a copy of it and of one row of every output.
+  var random: UnsafeMutableRawPointer
+  var kept: UnsafeMutableRawPointer
   public var owner: Unmanaged<Session>
 }
 
@@ -146,12 +149,31 @@ public func sessionReset(_ s: SessionHandle, _ row: Int64) -> Int32 {
   return 0
 }
 
-/// Reads one byte of every cache line that the next run will read.
+/// Runs one row of the next run and takes back what it wrote, so that the next finds its weights, code, addresses and branches known.
+/// Of recurrent state it writes the buffer that the next run writes anyway. - Complexity: one row over the plan.
 @_noLocks
 public func sessionPrewarm(_ s: SessionHandle) -> Int32 {
   let bound = s.pointee.tables
-  eff_touch(bound.pointee.weights, bound.pointee.weightBytes)
-  eff_touch(bound.pointee.ops.0, bound.pointee.count * MemoryLayout<eff_op>.stride)
-  if s.pointee.stateCount > 0 { eff_touch(bound.pointee.ops.1, bound.pointee.count * MemoryLayout<eff_op>.stride) }
+  keepOutputs(s, isBack: false)
+  eff_ops_run(s.pointee.parity == 0 ? bound.pointee.ops.0 : bound.pointee.ops.1, Int64(bound.pointee.count), 1)
+  keepOutputs(s, isBack: true)
   return 0
+}
+
+/// Copies the generator and the first row of all outputs away, or back.
+@_noLocks
+private func keepOutputs(_ s: SessionHandle, isBack: Bool) {
+  var at = s.pointee.kept
+  let size = MemoryLayout<eff_random_state>.size
+  eff_copy(isBack ? s.pointee.random : at, isBack ? at : s.pointee.random, size)
+  at += size
+  var i = 0
+  while i < s.pointee.outputCount {
+    let port = s.pointee.outputs + i
+    if port.pointee.state < 0 {
+      eff_copy(isBack ? port.pointee.memory : at, isBack ? at : port.pointee.memory, port.pointee.size)
+      at += port.pointee.size
+    }
+    i += 1
+  }
 }
