@@ -7,9 +7,12 @@ import PackageDescription
 let embedded = Context.environment["EFFERENT_EMBEDDED"] != nil
 
 let swift: [SwiftSetting] = embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"])] : []
+// code that only loading runs: repeated instruction sequences are shared
+let cold: [SwiftSetting] = swift + (embedded ? [.unsafeFlags(["-Xllvm", "-enable-machine-outliner=always"])] : [])
 let native: [CXXSetting] = embedded ? [.unsafeFlags(["-O2", "-fno-exceptions", "-fno-rtti", "-ffunction-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables"])] : []
 let link: [LinkerSetting] = embedded
   ? [.unsafeFlags([
+      "-use-ld=lld", "-Xlinker", "--icf=safe",  // gold leaves local symbols in the dynamic table
       "-L", Context.environment["EFFERENT_TABLES"] ?? ".", "-lswiftUnicodeDataTables", "-lm",
       "-Xlinker", "-z", "-Xlinker", "defs", "-Xlinker", "--gc-sections",
       "-Xlinker", "-soname=libefferent.so.0", "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CABI/exports.map"])]
@@ -27,8 +30,8 @@ let package = Package(
     .systemLibrary(name: "CZeroMQ", path: "Sources/Bridge/CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
     .systemLibrary(name: "Platform", path: "Sources/Platform"),
     .target(name: "Kernels", cxxSettings: native, linkerSettings: [.linkedLibrary("m")]),
-    .target(name: "Onnx", dependencies: ["Platform"], swiftSettings: swift),
-    .target(name: "Graph", dependencies: ["Onnx", "Kernels", "Platform"], swiftSettings: swift),
+    .target(name: "Onnx", dependencies: ["Platform"], swiftSettings: cold),
+    .target(name: "Graph", dependencies: ["Onnx", "Kernels", "Platform"], swiftSettings: cold),
     .target(name: "Runtime", dependencies: ["Graph", "Onnx", "Kernels", "Platform"], swiftSettings: swift),
     .target(
       name: "Bridge",

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=${1:-.build/tests/neon}
 mkdir -p "$out"
-flags=(-std=c++17 -O2 -Wall -Wextra -Wno-psabi -ISources/Kernels/include)
+flags=(-std=c++17 -O2 -Wall -Wextra -Wno-psabi -Wno-attributes -ISources/Kernels/include)
 find Sources/Kernels/*.cpp Sources/Kernels/generic Sources/Kernels/simd -name '*.cpp' -print0 | xargs -0 -P 2 -I{} bash -c '
   o='"$out"'/$(echo {} | tr / _).o
   [[ -f $o && -z $(find Sources/Kernels -newer $o \( -name "*.h" -o -name "*.inl" -o -path {} \) -print -quit) ]] ||
