@@ -10,7 +10,7 @@
 #include "vec.h"
 #include "weights.h"
 
-enum { DOT = W < 8 ? W : 8, CHUNK = 48, REGISTERS = EFF_LEVEL >= 3 ? 24 : 12 };
+enum { DOT = W < 8 ? W : 8, CHUNK = 54, REGISTERS = EFF_LEVEL >= 3 ? 24 : 12 };
 
 template <class T> EFF_INLINE int64_t header_bytes(int64_t n) { return n * 4 * (1 + T::scaled); }
 template <class T> EFF_INLINE int64_t lane_bytes(int64_t nv, int64_t k) { return lines(header_bytes<T>(nv * W) + k * nv * W * (int64_t)sizeof(typename T::element)); }
@@ -136,8 +136,11 @@ template <class T> EFF_INLINE void dense_rows(const eff_dense *d, const float *x
 }
 
 void dense_run(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy, int64_t m) {
-  for (int64_t i = 0; i < m; i += CHUNK, x += CHUNK * ldx, y += CHUNK * ldy) {
-    int64_t rows = m - i < CHUNK ? m - i : (int64_t)CHUNK;
+  // every chunk of rows reads all weights: as many rows as leave a panel room in L2, in chunks of about equal size, whole tiles of 6
+  int64_t most = 50000 / (d->k + 1) > CHUNK ? 50000 / (d->k + 1) : (int64_t)CHUNK, chunks = (m + most - 1) / most;
+  int64_t chunk = ((m + chunks - 1) / chunks + 5) / 6 * 6;
+  for (int64_t i = 0; i < m; i += chunk, x += chunk * ldx, y += chunk * ldy) {
+    int64_t rows = m - i < chunk ? m - i : chunk;
     switch (d->weights) {
       case EFF_TYPE_F16: dense_rows<weights_f16>(d, x, ldx, packed, y, ldy, rows); break;
       case EFF_TYPE_BF16: dense_rows<weights_bf16>(d, x, ldx, packed, y, ldy, rows); break;
