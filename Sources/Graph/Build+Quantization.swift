@@ -20,6 +20,7 @@ extension Builder {
   private func quantizeParams(_ n: Node, _ x: Int, scale: Int, zero: Int?) throws(Failure) -> eff_quantize {
     let s = shape(x)
     var p = eff_quantize()
+    guard type(scale).isFloat, type(scale) != .f64 else { throw n.fail(.shape, "scale has type \(type(scale).name), expected f32, f16 or bf16") }
     p.real = type(scale).rawValue
     if let zero { guard count(zero) == count(scale) else { throw n.fail(.shape, "zero point is \(describe(shape(zero))), expected \(describe(shape(scale)))") } }
     let block = try n.int("block_size", 0)

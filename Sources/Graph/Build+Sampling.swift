@@ -131,7 +131,8 @@ extension Builder {
     store(Array(r.end[first...]), &p.roi_end)
     let y = try newValue(type(x), r.out, n.label)
     var op = GraphOp(kernel: Int(EFF_K_RESIZE), type: type(x), params: .resize(p), inputs: [x], outputs: [y], label: n.label)
-    op.work = work(r.out)
+    let taps = p.mode == Int32(EFF_RESIZE_NEAREST) ? 1 : p.mode == Int32(EFF_RESIZE_LINEAR) ? 2 : 4
+    op.work = work(r.out + (first..<s.count).map { _ in taps })
     try emit(op)
     return y
   }
@@ -164,7 +165,9 @@ extension Builder {
     store(Array(s[2...]), &p.in)
     store(out, &p.out)
     let y = try newValue(type(x), [s[0], s[1]] + out, n.label)
-    try emit(GraphOp(kernel: Int(EFF_K_GRID_SAMPLE), type: type(x), params: .gridSample(p), inputs: [x, grid], outputs: [y], label: n.label))
+    var op = GraphOp(kernel: Int(EFF_K_GRID_SAMPLE), type: type(x), params: .gridSample(p), inputs: [x, grid], outputs: [y], label: n.label)
+    op.work = work([s[0], s[1]] + out + (0..<rank).map { _ in p.mode == 1 ? 1 : p.mode == 0 ? 2 : 4 })
+    try emit(op)
     return y
   }
 

@@ -41,7 +41,7 @@ public struct Builder {
   /// Functions of the model by domain, name and overload.
   private(set) var functions: [FunctionKey: OnnxFunction] = [:]
 
-  static let maximumNodes = 200_000
+  static let maximumNodes = 100_000
   static let maximumFolding = 1 << 30
 
   /// Builds the graph of a model.

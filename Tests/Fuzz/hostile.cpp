@@ -1,6 +1,7 @@
 // Every prefix and many mutations of ONNX files: each must load and step, or be refused with a message that names a place.
 //
 //   hostile [--prefixes FILE] [--mutations COUNT] [--seed SEED] [--findings FOLDER] FILE...
+//   hostile FILE       loads and steps one file, and says what came out
 //
 // Work runs in a child process, so that a crash costs one case; its file is kept in FOLDER. Ends with "N passed, N failed".
 #include <sys/mman.h>
@@ -9,6 +10,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <vector>
@@ -22,7 +24,7 @@ extern "C" const char *__asan_default_options() {
 
 namespace {
 
-constexpr double slow = 2.0;  // seconds; the alarm stops a case after ten times as long
+constexpr double slow = 2.0;  // seconds of processor time; the alarm stops a case after ten times as long by the clock
 
 struct Shared {
   uint64_t next;  // case that runs
@@ -51,13 +53,20 @@ bool namesPlace(const std::string &m) {
   return false;
 }
 
-void runChild(const Work &work, Shared *shared) {
+std::string keep(const Work &work, uint64_t i, const std::string &findings, const std::string &name) {
+  std::string path = findings + "/" + name + "-" + std::to_string(i) + ".onnx";
+  for (char &c : path) if (c == ' ') c = '_';
+  std::ofstream(path, std::ios::binary) << work.make(i);
+  return path;
+}
+
+void runChild(const Work &work, Shared *shared, const std::string &findings, const std::string &name) {
   for (; shared->next < work.count; shared->next++) {
     const std::string file = work.make(shared->next);
     alarm((unsigned)(10 * slow));
-    const auto start = std::chrono::steady_clock::now();
+    const clock_t start = clock();
     const fuzz::Outcome o = fuzz::tryPolicy(file.data(), file.size());
-    const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const double took = (double)(clock() - start) / CLOCKS_PER_SEC;
     alarm(0);
     if (took > shared->longest) shared->longest = took;
     if (o.status == EFF_OK) shared->loaded++, shared->stepped += o.stepped;
@@ -68,7 +77,7 @@ void runChild(const Work &work, Shared *shared) {
     }
     if (took > slow) {
       shared->bad++;
-      printf("case %llu: took %.1f s\n", (unsigned long long)shared->next, took);
+      printf("case %llu: took %.1f s; kept as %s\n", (unsigned long long)shared->next, took, keep(work, shared->next, findings, name).c_str());
     }
     if (work.isPrefix && o.status == EFF_OK && file.size() < work.files[0].size() / 2) {
       shared->bad++;
@@ -88,7 +97,7 @@ uint64_t run(const Work &work, const std::string &findings, const std::string &n
     const uint64_t from = shared->next;
     fflush(stdout);
     const pid_t child = fork();
-    if (child == 0) runChild(work, shared);
+    if (child == 0) runChild(work, shared, findings, name);
     int status = 0;
     waitpid(child, &status, 0);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) break;
@@ -97,10 +106,8 @@ uint64_t run(const Work &work, const std::string &findings, const std::string &n
       printf("%s: memory leaks in cases %llu to %llu\n", name.c_str(), (unsigned long long)from, (unsigned long long)work.count);
       break;
     }
-    const std::string path = findings + "/" + name + "-" + std::to_string(shared->next) + ".onnx";
-    std::ofstream(path, std::ios::binary) << work.make(shared->next);
     printf("case %llu: %s; kept as %s\n", (unsigned long long)shared->next,
-           WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? "does not end" : "crashes", path.c_str());
+           WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? "does not end" : "crashes", keep(work, shared->next, findings, name).c_str());
     shared->next++;
   }
   const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -143,6 +150,11 @@ int main(int argc, char **argv) {
     const std::string file = read(path);
     const std::string name = std::string(path).substr(std::string(path).rfind('/') + 1);
     count(file.size(), run(Work{true, file.size(), 0, {file}}, findings, "prefixes of " + name));
+  }
+  if (!mutations && prefixes.empty() && files.size() == 1) {
+    const fuzz::Outcome o = fuzz::tryPolicy(files[0].data(), files[0].size());
+    printf("%s %s\n", eff_status_name(o.status), o.status == EFF_OK ? (o.stepped ? "stepped" : "too big for a step here") : o.message.c_str());
+    return 0;
   }
   if (mutations && !files.empty()) count(mutations, run(Work{false, mutations, seed << 32, files}, findings, "mutations"));
   printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);

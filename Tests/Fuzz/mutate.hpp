@@ -101,7 +101,7 @@ class Mutator {
       }
       case 4:
         if (below(8) == 0) {
-          f.lengthError = (int64_t)(below(3) ? (int64_t)below(9) - 4 : (int64_t)number());
+          f.lengthError = below(3) ? below(9) - 4 : number();
           return;
         }
         break;

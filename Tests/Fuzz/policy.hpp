@@ -18,7 +18,7 @@ struct Outcome {
 constexpr size_t memoryLimit = 64u << 20;
 
 // A step of a big policy takes its time rightly: only the load is held to a time limit there.
-constexpr int64_t mostWork = 100'000'000;
+constexpr int64_t mostWork = 10'000'000;
 
 inline bool isQuick(const eff_policy *policy) {
   eff_policy_info info;

@@ -34,7 +34,7 @@ struct Field {
   uint64_t value = 0;        // wire types 0, 1 and 5
   std::string bytes;         // wire type 2 without children
   std::vector<Field> children;
-  int64_t lengthError = 0;   // added to the length when written
+  uint64_t lengthError = 0;  // added to the length when written
 };
 
 using Fields = std::vector<Field>;
@@ -96,7 +96,7 @@ inline void write(const Fields &fields, std::string &out) {
       std::string inner;
       if (f.message == Opaque) inner = f.bytes;
       else write(f.children, inner);
-      writeVarint((uint64_t)((int64_t)inner.size() + f.lengthError), out);
+      writeVarint(inner.size() + f.lengthError, out);
       out += inner;
     }
   }

@@ -62,7 +62,7 @@ import TestSupport
         Issue.record("no failure")
         return
       }
-      #expect(f.message == "the model has more than 200000 nodes after unrolling its loops and functions; export a smaller one")
+      #expect(f.message == "the model has more than 100000 nodes after unrolling its loops and functions; export a smaller one")
     }
     #expect(took < .seconds(60))  // 3 s without run-time checks
   }
@@ -78,7 +78,7 @@ import TestSupport
       Issue.record("no failure")
       return
     }
-    #expect(f.message.contains("more than 200000 nodes"))
+    #expect(f.message.contains("more than 100000 nodes"))
   }
 
   @Test func aFunctionThatCallsItselfIsRefused() {
