@@ -198,8 +198,6 @@ dependent_suite() {
   ((f == 0))
 }
 
-fuzz_suite() { bash Tests/Fuzz/run.sh; }
-
 wanted=("$@")
 say "preparing"
 prepare || { echo "0 passed, 1 failed"; exit 1; }
@@ -213,7 +211,7 @@ suite cpp cpp_suite
 suite python python_suite
 suite wheel wheel_suite
 suite dependent dependent_suite
-[[ -f Tests/Fuzz/run.sh ]] && suite fuzz fuzz_suite
+suite fuzz bash Tests/Fuzz/smoke.sh
 
 say "summary after $((SECONDS - started)) s"
 printf '%s\n' "${summary[@]}"
