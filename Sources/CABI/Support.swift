@@ -24,7 +24,8 @@ func setMessage(_ text: String) {
   let limit = Int(EFF_MESSAGE_SIZE) - 1
   for byte in text.utf8 {
     if count == limit { break }
-    buffer[count] = CChar(bitPattern: byte)
+    // names from a damaged file may hold anything: a message is one line, and does not end early
+    buffer[count] = byte < 0x20 || byte == 0x7F ? 0x3F : CChar(bitPattern: byte)
     count += 1
   }
   if count == limit {
