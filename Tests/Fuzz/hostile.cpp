@@ -24,7 +24,7 @@ extern "C" const char *__asan_default_options() {
 
 namespace {
 
-constexpr double slow = 2.0;  // seconds of processor time; the alarm stops a case after ten times as long by the clock
+constexpr double slow = 4.0;  // seconds of processor time, under the sanitizers; the alarm stops a case after ten times as long by the clock
 
 struct Shared {
   uint64_t next;  // case that runs

@@ -14,7 +14,7 @@ check() { # DESCRIPTION, then a command
 exports() { nm -D --defined-only "$1" | awk '{print $3}' | sed 's/@.*//' | LC_ALL=C sort -u; }
 needed() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sed 's/^ld-linux.*/ld-linux/' | LC_ALL=C sort; }
 declared() { # every EFF_API function of the headers in a folder
-  cat "$1"/*.h | sed 's@//.*@@' | tr '\n' ' ' | sed 's@/\*[^*]*\*\+\([^/*][^*]*\*\+\)*/@ @g' | grep -o 'EFF_API [^;]*;' | grep -o 'eff_[a-z0-9_]* *(' | tr -d ' (' | LC_ALL=C sort -u
+  cat "$1"/*.h | tr '\n' ' ' | sed 's@/\*[^*]*\*\+\([^/*][^*]*\*\+\)*/@ @g' | grep -o 'EFF_API [^;]*;' | grep -o 'eff_[a-z0-9_]* *(' | tr -d ' (' | LC_ALL=C sort -u
 }
 same() { diff <(printf '%s\n' "$1") <(printf '%s\n' "$2"); }
 only_c_library() { # the list may hold the loader and the C library alone
