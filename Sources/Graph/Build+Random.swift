@@ -19,7 +19,9 @@ extension Builder {
       let s = shape(x)
       guard s.count == 2, s[1] > 0 else { throw n.fail(.shape, "input is \(describe(s)), expected [batch, classes]") }
       let samples = try n.int("sample_size", 1)
-      return [try draw(n, [s[0], samples], try dtype(n, .i32), fn: 3, low: 0, high: 1, input: try cast(x, to: .f32), outer: s[0], size: s[1])]
+      let to = try dtype(n, .i32)
+      guard to == .i32 || to == .i64 else { throw n.fail(.unsupported, "draws classes as \(to.name), expected i32 or i64") }
+      return [try draw(n, [s[0], samples], to, fn: 3, low: 0, high: 1, input: try cast(x, to: .f32), outer: s[0], size: s[1])]
     default: return nil
     }
   }
@@ -31,6 +33,7 @@ extension Builder {
   }
 
   private mutating func sample(_ n: Node, _ form: [Int], _ t: ElementType) throws(Failure) -> Int {
+    guard t.isFloat else { throw n.fail(.unsupported, "draws \(t.name), expected a floating-point type") }
     if n.op == "RandomUniform" || n.op == "RandomUniformLike" {
       return try draw(n, form, t, fn: 0, low: try n.float("low", 0), high: try n.float("high", 1), input: -1, outer: 1, size: 1)
     }
@@ -47,7 +50,8 @@ extension Builder {
     p.out_type = t.rawValue
     (p.low, p.high) = (low, high)
     graph.usesRandom = true
-    graph.ops.append(GraphOp(kernel: Int(EFF_K_RANDOM), type: t, params: .random(p), inputs: [-1, input], outputs: [y], label: n.label))
+    // the kernel is chosen by what it reads
+    graph.ops.append(GraphOp(kernel: Int(EFF_K_RANDOM), type: input >= 0 ? type(input) : t, params: .random(p), inputs: [-1, input], outputs: [y], label: n.label))
     return y
   }
 }

@@ -121,7 +121,7 @@ extension Builder {
   private mutating func buildLoss(_ n: Node, _ logs: Int) throws(Failure) -> Int {
     let target = try cast(try n.input(1), to: .i64)
     let (s, t, type) = (shape(logs), shape(target), type(logs))
-    guard s.count >= 2, [s[0]] + Array(s[2...]) == t else { throw n.fail(.shape, "targets are \(describe(t)), expected \(describe([s[0]] + Array(s.dropFirst(2))))") }
+    guard s.count >= 2, [s[0]] + Array(s[2...]) == t else { throw n.fail(.shape, "targets are \(describe(t)), expected the shape of the scores \(describe(s)) without its second axis") }
     let ignored = n.has("ignore_index") ? try scalar(Double(try n.int("ignore_index", 0)), .i64) : nil
     var weight = try filled(1, type, t)
     if let w = n.optional(2) {

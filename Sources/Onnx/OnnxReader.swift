@@ -37,6 +37,9 @@ public struct OnnxReader {
       }
     }
     guard sawGraph else { throw Failure(.format, "this is not an ONNX model, or it is cut short: it holds no graph (\(bytes.count) bytes); copy or download the file again") }
+    guard !model.opsets.isEmpty || model.irVersion < 3 else {
+      throw Failure(.format, "the model states no opset, as all of IR version \(model.irVersion) do; it is damaged or cut short: copy or download the file again")
+    }
     return model
   }
 
