@@ -13,9 +13,8 @@ policy = root / "examples/policies/half_cheetah.onnx"
 prefix = root / ".build/prefix"
 
 
-def block(language):
-    (code,) = re.findall(rf"^```{language}\n(.*?)^```", (root / "README.md").read_text(), re.M | re.S)
-    return code
+def block(language, index=0):
+    return re.findall(rf"^```{language}\n(.*?)^```", (root / "README.md").read_text(), re.M | re.S)[index]
 
 
 @pytest.mark.parametrize("language, compiler, standard", [("c", "cc", "c11"), ("cpp", "c++", "c++17")])
@@ -40,6 +39,14 @@ def test_the_python_program_runs_as_written():
     code = block("python") + "\nassert action.shape == (6,) and np.array_equal(action, outputs['actions'][0]), (action, outputs)\n"
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, env=os.environ)
     assert run.returncode == 0, run.stderr
+
+
+def test_the_learner_balances_the_pendulum_as_written():
+    pytest.importorskip("mujoco")
+    run = subprocess.run([sys.executable, "-c", block("python", 1)], capture_output=True, text=True, env=os.environ)
+    assert run.returncode == 0, run.stderr
+    returns = [float(r) for r in re.findall(r"return (\d+)", run.stdout)]
+    assert returns[0] < 100 and max(returns) > 700, returns
 
 
 def test_every_path_that_the_readme_names_exists():

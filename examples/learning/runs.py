@@ -1,74 +1,63 @@
-"""Learning runs: one environment, some seeds, the mean return of the episodes that end in each block of steps.
+"""The learning runs whose results are kept in results/, each checked against what is promised of it.
 
-    python runs.py InvertedPendulum-v5 --steps 100000 --seeds 10 --option snapshots=4 --out results/inverted_pendulum.json
+    python runs.py                       # all of them, in turn; what is finished is kept, what was interrupted goes on
+    python runs.py cartpole_q --jobs 2   # one, two seeds at a time
 
-Prints one line per seed and block, and writes a JSON file with the curves, the options and the versions.
+Each is the same as `efferent learn` with these settings. Its folder gets results.json, curve.csv and curve.png.
 """
 import argparse
-import json
-import platform
-import time
+import sys
+from pathlib import Path
 
-import gymnasium
 import numpy as np
+from efferent._learn import run_seeds
+from efferent._results import write
+from efferent.training import Settings
 
-import efferent
+GUARDS = {"snapshots": 4}
+LONG = {"max_episode_steps": 10_000}
+PENDULUM = Settings("InvertedPendulum-v5", "stream-ac", 100_000, 10_000, GUARDS)
+
+# name: (settings, seeds, least mean return of every seed in a span, (first step, last step, length of a span))
+RUNS = {
+    "inverted_pendulum": (PENDULUM, 10, 800, (10_000, 100_000, 10_000)),
+    "half_cheetah": (Settings("HalfCheetah-v5", "stream-ac", 1_000_000, 10_000, GUARDS), 3, 2400, (900_000, 1_000_000, 100_000)),
+    "hopper": (Settings("Hopper-v5", "stream-ac", 1_000_000, 10_000, GUARDS), 3, 1500, (900_000, 1_000_000, 100_000)),
+    "cartpole_q": (Settings("CartPole-v1", "stream-q", 100_000, 10_000, GUARDS, LONG), 3, 475, (50_000, 100_000, 10_000)),
+    "cartpole_ac": (Settings("CartPole-v1", "stream-ac", 100_000, 10_000, GUARDS, LONG), 3, 475, (50_000, 100_000, 10_000)),
+}
 
 
-def run(env_name, algorithm, steps, seed, block, options):
-    """Mean return of the episodes that end in each block (None where none does), and the learner's last telemetry."""
-    kwargs = {"max_episode_steps": 10_000} if env_name.startswith("CartPole") else {}
-    env = gymnasium.make(env_name, **kwargs)
-    if hasattr(env.action_space, "low"):
-        env = gymnasium.wrappers.ClipAction(env)
-    learner = efferent.Learner.for_env(env, algorithm, seed=seed, **options)
-    observation, _ = env.reset(seed=seed)
-    curve, returns, total = [], [], 0.0
-    for step in range(1, steps + 1):
-        observation, reward, terminated, truncated, _ = env.step(learner.act(observation))
-        told = learner.update(observation, reward, terminated, truncated)
-        total += reward
-        if terminated or truncated:
-            returns.append(total)
-            total = 0.0
-            observation, _ = env.reset()
-        if step % block == 0:
-            curve.append(round(float(np.mean(returns)), 1) if returns else None)
-            returns = []
-            print(f"{env_name} seed {seed} step {step}: {curve[-1]}  rollbacks {told.rollbacks}  bad updates {told.bad_updates}", flush=True)
-    return curve, {"rollbacks": told.rollbacks, "snapshots": told.snapshots, "bad_updates": told.bad_updates, "drift": told.actor.drift}
+def spans(run, first, last, length):
+    """Mean return of the episodes that end in each span of a run; where none ends, that of the span before."""
+    means = []
+    for end in range(first + length, last + 1, length):
+        ended = run.returns(end - length, end)
+        means.append(float(np.mean(ended)) if ended else means[-1] if means else float("nan"))
+    return means
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("env")
-    parser.add_argument("--algorithm", choices=list(efferent.learner.ALGORITHMS))
-    parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--block", type=int, default=10_000)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first-seed", type=int, default=0)
-    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="an option of efferent.Learner")
-    parser.add_argument("--out")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RUNS)} (all)")
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at a time")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--work", type=Path, default=Path("out/learning"), help="folder for checkpoints")
     args = parser.parse_args()
-    options = {}
-    for text in args.option:
-        name, value = text.split("=", 1)
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value
-    began, runs = time.monotonic(), []
-    for seed in range(args.first_seed, args.first_seed + args.seeds):
-        curve, end = run(args.env, args.algorithm, args.steps, seed, args.block, options)
-        runs.append({"seed": seed, "mean_return": curve, **end})
-        if args.out:
-            result = {
-                "env": args.env, "algorithm": args.algorithm, "steps": args.steps, "block": args.block, "options": options, "runs": runs,
-                "seconds": round(time.monotonic() - began, 1),
-                "versions": {"efferent": efferent.version(), "gymnasium": gymnasium.__version__, "python": platform.python_version()},
-            }
-            with open(args.out, "w") as file:
-                json.dump(result, file, indent=1)
+    if unknown := [n for n in args.names if n not in RUNS]:
+        parser.error(f"there is no run {unknown[0]}; the runs are {', '.join(RUNS)}")
+    short = []
+    for name in args.names or RUNS:
+        settings, seeds, least, where = RUNS[name]
+        print(f"{name}: {settings.env}, {settings.algorithm}, {seeds} seeds of {settings.steps} steps", flush=True)
+        runs = run_seeds(settings, range(seeds), args.jobs, args.work / name, resume=True)
+        write(args.out / name, settings, runs, f"python runs.py {name}")
+        for run in runs:
+            means = spans(run, *where)
+            print(f"{name} seed {run.seed}: least {min(means):.0f} of {len(means)} spans, at least {least} promised", flush=True)
+            if not min(means) >= least:
+                short.append(f"{name} seed {run.seed}")
+    sys.exit(f"below what is promised: {', '.join(short)}" if short else 0)
 
 
 if __name__ == "__main__":

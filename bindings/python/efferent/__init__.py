@@ -14,7 +14,7 @@ _LAZY = {
     "Policy": "policy", "Tensor": "policy", "Session": "session", "version": "_library", "Learner": "learner", "Plant": "plant", "Bridge": "bridge",
     "Client": "client", "BridgeError": "wire", "BridgeTimeout": "wire", "BridgeMismatch": "wire", "BridgeLost": "wire",
 }
-_MODULES = {"policy", "session", "learner", "plant", "wire", "client", "errors", "bridge"}
+_MODULES = {"policy", "session", "learner", "training", "estimates", "plant", "wire", "client", "errors", "bridge"}
 
 __all__ = [
     "ArgumentError", "Error", "FileError", "FormatError", "MemoryError_", "MismatchError", "NumericError", "ShapeError", "StateError", "TimeoutError_",

@@ -72,7 +72,8 @@ class Learner:
         return cls(size, actions, algorithm or ("stream-ac-discrete" if discrete else "stream-ac"), **options)
 
     def _fill(self, buffer, values, what):
-        values = np.asarray(values, np.float64).reshape(-1)
+        if type(values) is not np.ndarray or values.shape != buffer.shape:
+            values = np.asarray(values, np.float64).reshape(-1)
         if values.shape != buffer.shape:
             raise ShapeError(f"{what} has {values.size} numbers, expected {buffer.size}")
         buffer[:] = values

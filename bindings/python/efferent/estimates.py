@@ -1,0 +1,36 @@
+"""Point and interval estimates over few runs, as rliable defines them (Agarwal et al. 2021, arXiv 2108.13264)."""
+import numpy as np
+
+
+def _matrix(scores):
+    """`scores` as `[runs, tasks]`; a vector is runs of one task."""
+    scores = np.asarray(scores, np.float64)
+    scores = scores[:, None] if scores.ndim == 1 else scores
+    if scores.ndim != 2 or scores.size == 0:
+        raise ValueError(f"scores have shape {scores.shape}, expected [runs] or [runs, tasks]")
+    return scores
+
+
+def iqm(scores, axis=None):
+    """Interquartile mean: the mean of what is left when a quarter of the values, rounded down, is cut off at either end."""
+    values = np.sort(np.ravel(scores) if axis is None else np.moveaxis(np.asarray(scores, np.float64), axis, -1), axis=-1)
+    cut = values.shape[-1] // 4
+    return values[..., cut : values.shape[-1] - cut].mean(axis=-1)
+
+
+def mean(scores, axis=None):
+    """The plain mean, for `interval`."""
+    return np.mean(scores, axis=axis)
+
+
+def interval(scores, statistic=iqm, confidence=0.95, samples=20_000, seed=0):
+    """(estimate, low, high): percentile interval of the stratified bootstrap of `statistic` over `scores` [runs, tasks].
+
+    Every sample draws, for each task on its own, as many runs as there are, with replacement. `statistic(values, axis)` reduces an axis.
+    """
+    scores = _matrix(scores)
+    runs, tasks = scores.shape
+    rng = np.random.default_rng(seed)
+    drawn = scores[rng.integers(runs, size=(samples, runs, tasks)), np.arange(tasks)]
+    low, high = np.quantile(statistic(drawn.reshape(samples, -1), axis=-1), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(statistic(scores.reshape(-1), axis=-1)), float(low), float(high)

@@ -1,0 +1,254 @@
+"""Learning in a Gymnasium environment: the loop, checkpoints that a run continues from, and evaluation.
+
+    env = efferent.training.make("HalfCheetah-v5")
+    rollout = efferent.training.Rollout(env, efferent.Learner.for_env(env), seed=0)
+    rollout.advance(10_000)
+    print(rollout.episodes[-1].total)
+"""
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .errors import UnsupportedError
+from .learner import Learner
+
+
+class Episode(NamedTuple):
+    """One finished episode."""
+
+    step: int      # at which it ended
+    total: float   # undiscounted return
+    length: int
+    terminated: bool
+
+
+class Block(NamedTuple):
+    """What happened in a block of steps."""
+
+    step: int            # at its end
+    mean_return: float   # of the episodes that ended in it; None where none did
+    episodes: int
+    td_error: float      # mean magnitude
+    exploration: float   # at its end: mean standard deviation, or epsilon
+    rollbacks: int       # since the beginning, like the next
+    bad_updates: int
+    drift: float         # of the actor, or of the critic where there is no actor
+
+
+def make(name, **kwargs):
+    """The environment of a name, its observations flattened to one box where they are something else."""
+    import gymnasium
+
+    env = gymnasium.make(name, disable_env_checker=True, **kwargs)
+    space = env.observation_space
+    return env if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1 else gymnasium.wrappers.FlattenObservation(env)
+
+
+def _applied(space):
+    """Function from what a learner chose to what the environment takes: clipped to its bounds and shaped, or counted from its first choice."""
+    if hasattr(space, "n"):
+        first = int(space.start)
+        return lambda action: action + first
+    if not hasattr(space, "low"):
+        raise UnsupportedError(f"the environment's actions are {space}, expected a Box or Discrete")
+    low, high, shape, dtype = space.low.reshape(-1), space.high.reshape(-1), space.shape, space.dtype
+    if np.issubdtype(dtype, np.integer):
+        return lambda action: np.rint(np.clip(action, low, high)).astype(dtype).reshape(shape)
+
+    def apply(action):
+        action = np.minimum(action, high)
+        return np.maximum(action, low, out=action).reshape(shape)
+
+    return apply
+
+
+class Rollout:
+    """A learner in an environment, any number of steps at a time. Episode i of seed s always resets alike, so that a run can be continued.
+
+    `learner` is anything with `act(observation)` and `update(observation, reward, terminated, truncated)`. `on_step(told)` sees the telemetry
+    of every update.
+    """
+
+    def __init__(self, env, learner, seed=0, on_step=None):
+        self.env, self.learner, self.seed, self.on_step = env, learner, seed, on_step
+        self.apply = _applied(env.action_space)
+        self.step, self.episodes, self.told = 0, [], None
+        self.td_error = 0.0  # sum of magnitudes since the caller cleared it
+        self.began = None    # episodes begun
+        self._total, self._length = 0.0, 0
+
+    @property
+    def between_episodes(self):
+        return self._length == 0
+
+    def _reset(self):
+        self.began = len(self.episodes) if self.began is None else self.began + 1
+        self._observation, _ = self.env.reset(seed=(self.seed * 1_000_003 + self.began) % 2**31)
+
+    def advance(self, steps, until_episode_ends=False):
+        """So many steps, or fewer where an episode ends and that is asked for."""
+        if self.began is None:
+            self._reset()
+        env, learner, apply, on_step = self.env.step, self.learner, self.apply, self.on_step
+        act, update, observation, total, errors = learner.act, learner.update, self._observation, self._total, 0.0
+        for _ in range(steps):
+            observation, reward, terminated, truncated, _ = env(apply(act(observation)))
+            told = update(observation, reward, terminated, truncated)
+            errors += abs(told.td_error)
+            total += reward
+            self._length += 1
+            self.step += 1
+            if on_step is not None:
+                on_step(told)
+            if terminated or truncated:
+                self.episodes.append(Episode(self.step, float(total), self._length, bool(terminated)))
+                total, self._length = 0.0, 0
+                self._reset()
+                observation = self._observation
+                if until_episode_ends:
+                    break
+        self._observation, self._total, self.told = observation, total, told
+        self.td_error += errors
+
+
+def evaluate(env, learner, episodes, seed=10_000):
+    """Undiscounted returns of whole episodes without exploration; episode i resets with `seed + i`. The learner is as before afterwards."""
+    before, apply, totals = bytes(learner), _applied(env.action_space), []
+    learner.freeze("actor", "critic", "normalizers")
+    try:
+        for i in range(episodes):
+            observation, _ = env.reset(seed=seed + i)
+            total, ended = 0.0, False
+            while not ended:
+                learner.act(observation)  # begins the episode; a time input goes on with update
+                action = learner.infer(observation)
+                observation, reward, terminated, truncated, _ = env.step(apply(action))
+                ended = terminated or truncated
+                learner.update(observation, reward, terminated, truncated, action=action)
+                total += reward
+            totals.append(float(total))
+    finally:
+        learner.restore_bytes(before)
+    return totals
+
+
+@dataclass
+class Settings:
+    """What a learning run is made of; equal settings give equal runs."""
+
+    env: str
+    algorithm: str = "stream-ac"
+    steps: int = 100_000
+    block: int = 10_000
+    options: dict = field(default_factory=dict)      # of the learner
+    env_options: dict = field(default_factory=dict)  # of gymnasium.make
+    evaluate: int = 10                               # episodes after learning
+
+    def learner(self, env, seed):
+        """A fresh learner. The networks see the time in the episode where the environment has a limit and the options do not say otherwise."""
+        algorithm = "stream-ac-discrete" if self.algorithm == "stream-ac" and hasattr(env.action_space, "n") else self.algorithm
+        options = dict(self.options)
+        if env.spec is not None and env.spec.max_episode_steps:
+            options.setdefault("time_limit", env.spec.max_episode_steps)
+        if algorithm in ("stream-q", "stream-sarsa"):
+            options.setdefault("epsilon_steps", self.steps / 20)
+        return Learner.for_env(env, algorithm, seed=seed, **options)
+
+
+@dataclass
+class Run:
+    """What became of one seed."""
+
+    seed: int
+    steps: int = 0                                  # as last saved
+    blocks: list = field(default_factory=list)      # of Block
+    episodes: list = field(default_factory=list)    # of Episode
+    evaluation: list = field(default_factory=list)  # returns without exploration
+    pending: float = 0.0                            # magnitudes of TD errors since the last block
+    seconds: float = 0.0
+    finished: bool = False
+
+    def returns(self, first, last):
+        """Returns of the episodes that ended after step `first` and not after `last`."""
+        return [e.total for e in self.episodes if first < e.step <= last]
+
+    @classmethod
+    def load(cls, path):
+        made = cls(**json.loads(Path(path).read_text()))
+        made.blocks, made.episodes = [Block(*b) for b in made.blocks], [Episode(*e) for e in made.episodes]
+        return made
+
+    def save(self, path):
+        """Replaces the file as a whole."""
+        beside = Path(f"{path}.tmp")
+        beside.write_text(json.dumps(asdict(self)))
+        os.replace(beside, path)
+
+
+def train(settings, seed, folder=None, checkpoint_every=50_000, resume=False, report=None, slice_steps=1000):
+    """Learns with one seed and returns the `Run`.
+
+    With a folder, `seed-N.json` says how far the run has come and `seed-N-STEP.ckpt` beside it is the learner at that step; both are written at the
+    first end of an episode after every `checkpoint_every` steps, and with `resume` the run goes on from there as if it had not been interrupted.
+    `report(rollout, run)` is called after every `slice_steps`.
+    """
+    env = make(settings.env, **settings.env_options)
+    learner = settings.learner(env, seed)
+    rollout, run = Rollout(env, learner, seed), Run(seed)
+    state = Path(folder) / f"seed-{seed}.json" if folder else None
+    pending = 0.0  # magnitudes of TD errors in the block so far
+    if resume and state is not None and state.exists():
+        run = Run.load(state)
+        if run.finished:
+            return run
+        learner.restore(_checkpoint(folder, seed, run.steps))
+        rollout.step, rollout.episodes, pending = run.steps, list(run.episodes), run.pending
+    began, saved = time.perf_counter() - run.seconds, run.steps
+
+    def save():
+        nonlocal saved
+        run.steps, run.episodes, run.pending, run.seconds = rollout.step, rollout.episodes, pending, time.perf_counter() - began
+        learner.save(_checkpoint(folder, seed, run.steps))
+        run.save(state)
+        if saved and saved != run.steps:
+            _checkpoint(folder, seed, saved).unlink(missing_ok=True)
+        saved = run.steps
+
+    while rollout.step < settings.steps:
+        due = state is not None and rollout.step - saved >= checkpoint_every
+        edge = (rollout.step // settings.block + 1) * settings.block
+        rollout.advance(min(slice_steps, edge - rollout.step, settings.steps - rollout.step), until_episode_ends=due)
+        pending, rollout.td_error = pending + rollout.td_error, 0.0
+        if rollout.step % settings.block == 0:
+            run.blocks.append(_block(rollout, settings.block, pending))
+            pending = 0.0
+        if due and rollout.between_episodes:
+            save()
+        if report is not None:
+            run.seconds = time.perf_counter() - began
+            report(rollout, run)
+    run.steps, run.episodes = rollout.step, rollout.episodes
+    run.evaluation = evaluate(env, learner, settings.evaluate) if settings.evaluate else []
+    run.finished = True
+    if state is not None:
+        save()
+    run.seconds = time.perf_counter() - began
+    env.close()
+    return run
+
+
+def _checkpoint(folder, seed, step):
+    return Path(folder) / f"seed-{seed}-{step}.ckpt"
+
+
+def _block(rollout, size, td_errors):
+    told = rollout.told
+    ended = [e.total for e in rollout.episodes if e.step > rollout.step - size]
+    drift = told.actor.drift or told.critic.drift
+    return Block(rollout.step, float(np.mean(ended)) if ended else None, len(ended), td_errors / size, told.exploration, told.rollbacks,
+                 told.bad_updates, drift)
