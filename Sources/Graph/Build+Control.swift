@@ -18,7 +18,10 @@ extension Builder {
     scopes.append([:])
     try declare(g.initializers)
     for (i, v) in inputs.enumerated() where i < g.inputs.count { scopes[scopes.count - 1][g.inputs[i].name] = v }
+    let outerWay = way
+    enter(n.label)
     try run(g.nodes)
+    way = outerWay
     var out: [Int] = []
     for o in g.outputs {
       guard let v = lookup(o.name), v >= 0 else { throw n.fail(.format, "its body does not produce '\(o.name)'") }

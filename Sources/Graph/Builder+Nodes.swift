@@ -45,7 +45,7 @@ extension Builder {
   private mutating func account(_ n: OnnxNode, _ inputs: [Int]) throws(Failure) {
     var items = n.inputs.count + n.outputs.count + n.attributes.count
     for a in n.attributes { items += a.ints.count + a.floats.count + a.strings.count }
-    var letters = n.name.utf8.count
+    var letters = n.name.utf8.count + way.utf8.count
     for name in n.inputs + n.outputs { letters += name.utf8.count }
     items += letters / 64
     // lists of integers may be read one by one
@@ -53,13 +53,19 @@ extension Builder {
     try account(nodes: 1, items: items)
   }
 
-  static func label(_ n: OnnxNode, _ index: Int) -> String {
+  /// How messages name a node: the nodes whose bodies lead to it, then its own name, or its position where it has none.
+  private func label(_ n: OnnxNode, _ index: Int) -> String {
     let name = n.name.utf8.isEmpty ? "#\(index)" : "'\(n.name)'"
-    return "node \(name) (\(n.op))"
+    return "\(way)node \(name) (\(n.op))"
+  }
+
+  /// From here on messages name nodes as inside of this one, down to a depth that can still be read.
+  mutating func enter(_ label: String) {
+    if label.utf8.count <= 160 { way = label + ": " }
   }
 
   private mutating func build(_ n: OnnxNode, _ index: Int) throws(Failure) {
-    let label = Self.label(n, index)
+    let label = label(n, index)
     var inputs: [Int] = []
     for name in n.inputs {
       if name.utf8.isEmpty {
@@ -106,8 +112,8 @@ extension Builder {
   private mutating func expandFunction(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: String) throws(Failure) {
     functionDepth += 1
     guard functionDepth <= 16 else { throw Failure(.format, "\(label): functions call each other more than 16 deep") }
-    let outerScopes = scopes
-    let outerOpset = opset
+    let (outerScopes, outerOpset, outerWay) = (scopes, opset, way)
+    enter(label)
     try account(items: f.inputs.count + f.outputs.count + f.defaults.count)
     var scope: [String: Int] = [:]
     for (i, name) in f.inputs.enumerated() { scope[name] = i < inputs.count ? inputs[i] : -1 }
@@ -121,8 +127,7 @@ extension Builder {
       guard let v = scopes[0][name] else { throw Failure(.format, "\(label): function '\(f.name)' does not produce its output '\(name)'") }
       outputs.append(v)
     }
-    scopes = outerScopes
-    opset = outerOpset
+    (scopes, opset, way) = (outerScopes, outerOpset, outerWay)
     functionDepth -= 1
     try bind(n, outputs, label)
   }

@@ -31,6 +31,8 @@ public struct Builder {
   /// Work done by building, in nodes: bounded.
   var spent = 0
   var functionDepth = 0
+  /// Labels of the nodes whose bodies are being built, outermost first: "node #1 (Loop): ".
+  var way = ""
   /// The items of each value that is a sequence.
   var sequences: [Int: [Int]] = [:]
   /// Symbols that lead the shape of some input, and so stand for the batch.

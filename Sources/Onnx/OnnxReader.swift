@@ -61,7 +61,7 @@ public struct OnnxReader {
     if p.count > 1 && p[0] == 0x80 && p[1] >= 2 && p[1] <= 5 {
       throw Failure(.format, "this is a Python pickle, not ONNX; it will not be unpickled: export the policy with torch.onnx.export, or use 'efferent convert'")
     }
-    if starts("\u{89}HDF") { throw Failure(.format, "this is an HDF5 file (Keras), not ONNX; convert it with tf2onnx") }
+    if p[0] == 0x89, p.count > 3, p[1] == 0x48, p[2] == 0x44, p[3] == 0x46 { throw Failure(.format, "this is an HDF5 file (Keras), not ONNX; convert it with tf2onnx") }
     if p.count > 7 && p[4] == 0x54 && p[5] == 0x46 && p[6] == 0x4C && p[7] == 0x33 {
       throw Failure(.format, "this is a TensorFlow Lite file, not ONNX; convert it with tf2onnx --tflite")
     }

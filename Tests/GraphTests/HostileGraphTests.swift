@@ -88,7 +88,8 @@ import TestSupport
       Issue.record("no failure")
       return
     }
-    #expect(f.message == "node #0 (f): functions call each other more than 16 deep")
+    #expect(f.message.hasSuffix("node #0 (f): functions call each other more than 16 deep"))
+    #expect(f.message.utf8.count < 300)
   }
 
   @Test func subgraphsNestedTooDeepAreRefused() {

@@ -44,6 +44,8 @@ import TestSupport
     for page in ["<!DOCTYPE html><html>", "<html><body>Not found", "\n\n<!doctype html>"] {
       #expect(text(Array(page.utf8)) == "this is an HTML page, not an ONNX model; the download gave a web page (a login, or a 'file not found'): fetch the raw file")
     }
+    #expect(text([0x89] + Array("HDF\r\n".utf8)) == "this is an HDF5 file (Keras), not ONNX; convert it with tf2onnx")
+    #expect(text([0x1C, 0, 0, 0] + Array("TFL3".utf8)) == "this is a TensorFlow Lite file, not ONNX; convert it with tf2onnx --tflite")
     #expect(text(Array("{\"layers\": []}".utf8)) == "this is a text file, not an ONNX model")
   }
 
@@ -106,6 +108,16 @@ import TestSupport
     #expect(text(one(Node("Relu", ["z"], ["y"]))) == "node #0 (Relu): input 'z' is produced by no node before it; the nodes must be in order of execution")
     #expect(text(one(Node("Relu", ["x"], ["z"]))) == "output 'y' is produced by no node; the model may be cut short")
     #expect(text(one(Node("Add", ["x", "w"], ["y"]), [.filled("w", [3])])) == "node #0 (Add): shapes [1, 4] and [3] do not broadcast")
+  }
+
+  @Test func aNodeInsideABodyIsNamedWithTheWayToIt() {
+    #expect(text(.control(trips: 2, op: "StringSplit")) == """
+      node #1 (Loop): node #0 (StringSplit): operator 'StringSplit' of ONNX opset 17 is not supported; simplify the model or export the policy without it
+      """)
+    var m = Model(inputs: [.init("x", [1])], outputs: [.init("y", [1])], nodes: [Node("f", ["x"], ["y"], name: "head", domain: "local")])
+    m.domains = ["local"]
+    m.functions = [.init("f", domain: "local", inputs: ["a"], outputs: ["b"], nodes: [Node("Relu", ["c"], ["b"])])]
+    #expect(text(m) == "node 'head' (f): node #0 (Relu): input 'c' is produced by no node before it; the nodes must be in order of execution")
   }
 
   // MARK: options

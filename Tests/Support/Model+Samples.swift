@@ -55,12 +55,12 @@ extension Model {
   }
 
   /// x [2] -> If with a constant condition, then a Loop of `trips` -> y [2]
-  public static func control(trips: Int64 = 3) -> Model {
+  public static func control(trips: Int64 = 3, op: String = "Identity") -> Model {
     let branch = Model(inputs: [], outputs: [Port("t", [2])], nodes: [Node("Relu", ["x"], ["t"])])
     let other = Model(inputs: [], outputs: [Port("e", [2])], nodes: [Node("Neg", ["x"], ["e"])])
     let body = Model(
       inputs: [Port("i", [], type: 7), Port("go", [], type: 9), Port("v", [2])], outputs: [Port("again", [], type: 9), Port("w", [2])],
-      nodes: [Node("Identity", ["go"], ["again"]), Node("Add", ["v", "x"], ["w"])])
+      nodes: [Node(op, ["go"], ["again"]), Node("Add", ["v", "x"], ["w"])])
     return Model(
       inputs: [Port("x", [2])], outputs: [Port("y", [2])],
       nodes: [
