@@ -22,7 +22,7 @@ let package = Package(
   name: "efferent",
   products: [
     .library(name: "efferent", type: .dynamic, targets: ["CABI"]),  // what install.sh ships
-    .library(name: "EfferentSwift", targets: ["CABI", "Onnx", "Graph", "Runtime"]),  // for other Swift packages
+    .library(name: "EfferentSwift", targets: ["CABI", "Onnx", "Safetensors", "Graph", "Runtime"]),  // for other Swift packages
   ],
   traits: [.default(enabledTraits: ["Bridge"]), .trait(name: "Bridge", description: "ZeroMQ endpoints; needs libzmq")],
   targets: [
@@ -31,8 +31,9 @@ let package = Package(
     .systemLibrary(name: "Platform", path: "Sources/Platform"),
     .target(name: "Kernels", cxxSettings: native, linkerSettings: [.linkedLibrary("m")]),
     .target(name: "Onnx", dependencies: ["Platform"], swiftSettings: cold),
+    .target(name: "Safetensors", dependencies: ["Onnx"], exclude: ["FORMAT.md"], swiftSettings: cold),
     .target(name: "Graph", dependencies: ["Onnx", "Kernels", "Platform"], swiftSettings: cold),
-    .target(name: "Runtime", dependencies: ["Graph", "Onnx", "Kernels", "Platform"], swiftSettings: swift),
+    .target(name: "Runtime", dependencies: ["Graph", "Safetensors", "Onnx", "Kernels", "Platform"], swiftSettings: swift),
     .target(
       name: "Bridge",
       dependencies: ["Onnx", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))],
@@ -44,6 +45,7 @@ let package = Package(
   ] + (embedded ? [] : [
     .target(name: "TestSupport", path: "Tests/Support"),
     .testTarget(name: "OnnxTests", dependencies: ["TestSupport", "Onnx", "Platform"]),
+    .testTarget(name: "SafetensorsTests", dependencies: ["TestSupport", "Runtime", "Safetensors", "Graph", "Onnx"]),
     .testTarget(name: "GraphTests", dependencies: ["TestSupport", "Graph", "Onnx", "Kernels"]),
     .testTarget(name: "RuntimeTests", dependencies: ["TestSupport", "CABI", "CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform"]),
     .testTarget(name: "LearningTests", dependencies: ["Runtime", "Onnx", "Kernels"]),

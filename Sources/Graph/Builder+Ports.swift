@@ -135,7 +135,7 @@ extension Builder {
 
   /// Pairs given by the caller, or recognized by name and shape.
   mutating func findStates() throws(Failure) {
-    if let named = options.states {
+    if let named = options.states ?? model.states {
       for pair in named {
         guard let i = graph.inputs.firstIndex(where: { $0.name == pair.input }) else {
           throw Failure(.argument, "state '\(pair.input)' names no input; the inputs are \(names(model.graph.inputs))")

@@ -1,23 +1,36 @@
 /// An ONNX file as it was written, before any meaning is given to it. Field names are those of onnx.proto3.
 public struct OnnxModel {
+  /// What the file was: ONNX itself, or another format that was written in its terms.
+  public enum Format { case onnx, safetensors }
+  public var format = Format.onnx
   public var irVersion: Int64 = 0
   public var producer = ""
   public var opsets: [OnnxOpset] = []
   public var graph = OnnxGraph()
   public var metadata: [OnnxEntry] = []
   public var functions: [OnnxFunction] = []
+  /// Recurrent state that the format declares; nil where it is recognized by name and shape.
+  public var states: [(input: String, output: String)]? = nil
   /// The bytes that tensors point into.
   public let bytes: Bytes
+
+  public init(bytes: Bytes) { self.bytes = bytes }
 }
 
 public struct OnnxOpset {
   public var domain = ""
   public var version: Int64 = 0
+
+  public init() {}
 }
 
 public struct OnnxEntry {
   public var key = ""
   public var value = ""
+
+  public init() {}
+
+  public init(key: String, value: String) { (self.key, self.value) = (key, value) }
 }
 
 public struct OnnxGraph {
@@ -48,6 +61,8 @@ public struct OnnxNode {
   public var inputs: [String] = []
   public var outputs: [String] = []
   public var attributes: [OnnxAttribute] = []
+
+  public init() {}
 }
 
 public struct OnnxAttribute {
@@ -64,6 +79,8 @@ public struct OnnxAttribute {
   public var graphs: [OnnxGraph] = []
   /// Inside a function: the name of the caller's attribute that this one stands for.
   public var reference = ""
+
+  public init() {}
 }
 
 public struct OnnxTensor {
@@ -78,6 +95,8 @@ public struct OnnxTensor {
   public var stringCount = 0
   public var isExternal = false
   public var external: [OnnxEntry] = []
+
+  public init() {}
 }
 
 /// A graph input or output. `dims` is nil where the file states no shape.
@@ -92,4 +111,6 @@ public struct OnnxValue {
   /// False for sequences, maps, optionals and sparse tensors.
   public var isTensor = true
   public var dims: [Dim]? = nil
+
+  public init() {}
 }

@@ -72,7 +72,8 @@ public struct OnnxReader {
       throw Failure(.format, "this is an HTML page, not an ONNX model; the download gave a web page (a login, or a 'file not found'): fetch the raw file")
     }
     if p[0] == 0x7B || starts("<") || starts("#!") {
-      throw Failure(.format, "this is a text file, not an ONNX model")
+      let hint: StaticString = p[0] == 0x7B ? "; the architecture of safetensors is read with them: give the .safetensors file beside it" : ""
+      throw Failure(.format, "this is a text file, not an ONNX model\(hint)")
     }
   }
 

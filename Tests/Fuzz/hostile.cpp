@@ -48,7 +48,7 @@ bool contains(const std::string &text, const char *word) { return text.find(word
 
 // A message is of use if it says where: a byte, a named thing, or the file as a whole.
 bool namesPlace(const std::string &m) {
-  for (const char *word : {"byte", "node ", "input ", "output ", "initializer ", "tensor ", "graph", "opset", "the file", "this is", "the model"})
+  for (const char *word : {"byte", "node ", "input ", "output ", "initializer ", "tensor ", "graph", "opset", "the file", "this is", "the model", "layer ", "the architecture"})
     if (contains(m, word)) return m.size() >= 20;
   return false;
 }

@@ -11,8 +11,10 @@ targets=("$@")
 ((${#targets[@]})) || mapfile -t targets < <(cd "$bin" && ls -d fuzz_*)
 for name in "${targets[@]}"; do
   mkdir -p ".build/fuzz/corpus/$name"
+  dictionary=()
+  [[ ! -f Tests/Fuzz/${name#fuzz_}.dict ]] || dictionary=(-dict="Tests/Fuzz/${name#fuzz_}.dict")
   echo "$name for $minutes minutes"
-  nice -n 10 "$bin/$name" -max_total_time=$((60 * minutes)) -timeout=20 -rss_limit_mb=4096 -malloc_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
+  nice -n 10 "$bin/$name" -max_total_time=$((60 * minutes)) -timeout=20 -rss_limit_mb=4096 -malloc_limit_mb=2048 -max_len=65536 "${dictionary[@]}" -print_final_stats=1 \
     -artifact_prefix="$findings/$name-" ".build/fuzz/corpus/$name" Tests/Fuzz/seeds 2>&1 | tee "$findings/$name-long.log" | grep -E 'ERROR|SUMMARY|artifact|DONE|stat::' || true
   [[ ${PIPESTATUS[0]} -eq 0 ]] || bad=1
 done

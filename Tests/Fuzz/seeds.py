@@ -1,4 +1,4 @@
-"""Writes the seed corpus: small ONNX models that between them use every group of operators.
+"""Writes the seed corpus: small ONNX models that between them use every group of operators, and safetensors policies with every kind of layer.
 
     python Tests/Fuzz/seeds.py [FOLDER]     (default: Tests/Fuzz/seeds; needs numpy and onnx, see Tests/requirements.txt)
 """
@@ -144,6 +144,37 @@ def types():
          {"x": [1, 3]}, {"z": [1, 5]}, opset=7)
 
 
+def safetensors():
+    """{name: bytes} of policies in the format of Sources/Safetensors/FORMAT.md."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bindings" / "python"))
+    from efferent._convert.safetensors import dumps
+
+    def policy(layers, tensors, shape=(4,), **more):
+        return dumps(tensors, {"note": "a seed"}, {"efferent": 1, "inputs": [{"name": "obs", "shape": list(shape)}], "layers": layers, **more})
+
+    def gates(name, count):
+        return {f"{name}.weight_ih_l0": normal(3 * count, 4), f"{name}.weight_hh_l0": normal(3 * count, 3), f"{name}.bias_ih_l0": normal(3 * count), f"{name}.bias_hh_l0": normal(3 * count)}
+
+    wide = {"type": "dense", "name": "a"}
+    return {
+        "dense": policy([{"type": "normalizer", "mean": "m", "var": "v", "eps": 1e-8, "clip": 10, "dtype": "f64"}, {**wide, "activation": "elu"}, {"type": "layer_norm", "name": "n"},
+                         {"type": "dense", "name": "b", "weight_scale": "s"}, {"type": "squash", "low": -1, "high": [1, 2]}],
+                        {"m": normal(4).astype(np.float64), "v": np.ones(4), "a.weight": normal(6, 4).astype(np.float16), "a.bias": normal(6), "n.weight": normal(6), "n.bias": normal(6),
+                         "b.weight": np.ones((2, 6), np.int8), "s": normal(2)}),
+        "memory": policy([{"type": "lstm", "name": "l"}, {"type": "scale", "scale": 2, "offset": [0, 1, 2]}, {"type": "gru", "name": "g", "from": "obs"},
+                          {"type": "rnn", "name": "r", "from": "obs", "activation": "relu", "state": False}, {"type": "concat", "from": ["l", "g", "r"]}, {"type": "clip", "low": -1}],
+                         gates("l", 4) | gates("g", 3) | gates("r", 1), outputs=[{"name": "action"}, {"name": "memory", "from": "l"}]),
+        "image": policy([{"type": "conv", "name": "c", "stride": 2, "padding": 1, "activation": "relu"}, {"type": "batch_norm", "name": "n"}, {"type": "max_pool", "size": 2, "stride": 1},
+                         {"type": "group_norm", "name": "p", "weight": "n.weight", "bias": "n.bias", "groups": 2}, {"type": "average_pool", "size": [2, 1]},
+                         {"type": "transpose", "axes": [1, 2, 0]}, {"type": "reshape", "shape": [2, 4]}, {"type": "rms_norm"}, {"type": "flatten"}, {"type": "softmax", "axis": 0}],
+                        {"c.weight": normal(4, 2, 3, 3), "n.weight": normal(4), "n.bias": normal(4), "n.running_mean": normal(4), "n.running_var": np.ones(4, np.float32)}, (2, 5, 5)),
+        "choice": policy([{"type": "one_hot", "classes": 3}, {"type": "embedding", "name": "e", "from": "obs"}, {"type": "max", "name": "x", "axis": 0, "keep": True},
+                          {"type": "mean", "name": "y", "from": "e", "axis": 0, "keep": True}, {"type": "subtract", "from": ["x", "y"]}, {"type": "slice", "begin": 1, "end": 3},
+                          {"type": "step", "name": "z"}, {"type": "argmax"}],
+                         {"e.weight": normal(5, 4)}, inputs=[{"name": "obs", "shape": [2], "dtype": "i64"}], outputs=[{"name": "action"}, {"name": "flags", "from": "z"}]),
+    }
+
+
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "seeds"
     folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +183,10 @@ def main():
     for name, model in SEEDS.items():
         onnx.checker.check_model(model)
         (folder / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
-    print(f"{len(SEEDS)} seeds, {sum(f.stat().st_size for f in folder.iterdir())} bytes in {folder}")
+    policies = safetensors()
+    for name, data in policies.items():
+        (folder / f"{name}.safetensors").write_bytes(data)
+    print(f"{len(SEEDS) + len(policies)} seeds, {sum(f.stat().st_size for f in folder.iterdir())} bytes in {folder}")
 
 
 main()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Hostile input, as every change is tested: all prefixes of three models, 20,000 mutations, and half a minute of libFuzzer on each target,
+# Hostile input, as every change is tested: all prefixes of five policies, 20,000 mutations, and half a minute of libFuzzer on each target,
 # under the address and undefined-behaviour sanitizers. Ends with "N passed, N failed"; findings are kept in .build/fuzz/findings.
 #   MUTATIONS=20000 SECONDS_PER_TARGET=30 bash Tests/Fuzz/smoke.sh
 set -uo pipefail
@@ -19,7 +19,7 @@ while IFS= read -r -d '' f; do models+=("$f"); done < <(find examples/policies "
 echo "${#models[@]} models"
 log=$findings/hostile.log
 "$bin/hostile" --mutations "${MUTATIONS:-20000}" --findings "$findings" --prefixes Tests/Fuzz/seeds/lstm.onnx --prefixes Tests/Fuzz/seeds/control.onnx \
-  --prefixes Tests/Fuzz/seeds/conv.onnx "${models[@]}" >"$log" 2>&1
+  --prefixes Tests/Fuzz/seeds/conv.onnx --prefixes Tests/Fuzz/seeds/dense.safetensors --prefixes Tests/Fuzz/seeds/memory.safetensors "${models[@]}" >"$log" 2>&1
 grep -vE '^[0-9]+ passed' "$log" | tail -40
 read -r p f < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log" | tail -1) || { p=0 f=1; }
 passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
@@ -27,7 +27,9 @@ passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
 for target in "$bin"/fuzz_*; do
   name=$(basename "$target")
   work=$(mktemp -d)
-  if timeout 300 "$target" -max_total_time="${SECONDS_PER_TARGET:-30}" -timeout=20 -rss_limit_mb=4096 -malloc_limit_mb=2048 -max_len=65536 -print_final_stats=1 \
+  dictionary=()
+  [[ ! -f Tests/Fuzz/${name#fuzz_}.dict ]] || dictionary=(-dict="Tests/Fuzz/${name#fuzz_}.dict")
+  if timeout 300 "$target" -max_total_time="${SECONDS_PER_TARGET:-30}" -timeout=20 -rss_limit_mb=4096 -malloc_limit_mb=2048 -max_len=65536 "${dictionary[@]}" -print_final_stats=1 \
     -artifact_prefix="$findings/$name-" "$work" Tests/Fuzz/seeds >"$findings/$name.log" 2>&1; then
     passed=$((passed + 1))
     echo "$name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$findings/$name.log") runs, nothing found"

@@ -46,7 +46,9 @@ import TestSupport
     }
     #expect(text([0x89] + Array("HDF\r\n".utf8)) == "this is an HDF5 file (Keras), not ONNX; convert it with tf2onnx")
     #expect(text([0x1C, 0, 0, 0] + Array("TFL3".utf8)) == "this is a TensorFlow Lite file, not ONNX; convert it with tf2onnx --tflite")
-    #expect(text(Array("{\"layers\": []}".utf8)) == "this is a text file, not an ONNX model")
+    #expect(text(Array("{\"layers\": []}".utf8)) == """
+      this is a text file, not an ONNX model; the architecture of safetensors is read with them: give the .safetensors file beside it
+      """)
   }
 
   @Test func aTruncatedFileIsNamedAsOne() {

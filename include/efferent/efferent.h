@@ -135,11 +135,11 @@ typedef struct eff_policy_options {
 /* Fills options with defaults. `struct_size` is sizeof(eff_policy_options) of the caller. Any thread. */
 EFF_API void eff_policy_options_default(eff_policy_options *options, size_t struct_size);
 
-/* Loads an ONNX file (opset 7 to 24). External data is read from the file's folder only. *out is NULL on failure; release it with
- * eff_policy_release. Errors: EFF_E_IO, EFF_E_FORMAT, EFF_E_UNSUPPORTED, EFF_E_SHAPE, EFF_E_MEMORY, EFF_E_ARGUMENT. Any thread. */
+/* Loads an ONNX file (opset 7 to 24; external data is read from its folder only), or a safetensors file with an architecture (in its metadata, or
+ * in FILE.json beside FILE.safetensors; Sources/Safetensors/FORMAT.md). The content tells which. *out is NULL on failure; release it with eff_policy_release. Errors: EFF_E_IO, EFF_E_FORMAT, EFF_E_UNSUPPORTED, EFF_E_SHAPE, EFF_E_MEMORY, EFF_E_ARGUMENT. Any thread. */
 EFF_API eff_status eff_policy_load_file(const char *path, const eff_policy_options *options_or_null, eff_policy **out);
 
-/* The same from a buffer, which is borrowed for the call. */
+/* The same from a buffer, which is borrowed for the call. The architecture of safetensors must be in its metadata. */
 EFF_API eff_status eff_policy_load_memory(const void *bytes, size_t size, const eff_policy_options *options_or_null, eff_policy **out);
 
 /* Number of inputs (constants bound at load are not counted) and of outputs, in graph order. 0 for a dead handle. */
@@ -161,7 +161,7 @@ EFF_API const char *eff_policy_metadata_key(const eff_policy *policy, size_t ind
 /* Facts about the loaded model and its plan. */
 typedef struct eff_policy_info {
   size_t struct_size;
-  int64_t opset, ir_version;        /* as declared by the file */
+  int64_t opset, ir_version;        /* as declared by the file; 0 for safetensors */
   size_t parameter_count;           /* elements of floating-point weights */
   size_t weight_bytes;              /* constants and packed weights held by the policy */
   size_t arena_bytes;               /* arena of a session with one row */

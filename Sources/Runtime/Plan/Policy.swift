@@ -2,6 +2,7 @@ import Graph
 import Kernels
 import Onnx
 import Platform
+import Safetensors
 
 public struct PolicyOptions {
   public var build = BuildOptions()
@@ -27,7 +28,7 @@ public final class Policy {
 
   init(_ model: OnnxModel, _ graph: Graph, _ plan: Plan) throws(Failure) {
     self.plan = plan
-    opset = try Builder.opset(model.opsets)
+    opset = model.format == .onnx ? try Builder.opset(model.opsets) : 0
     irVersion = Int(model.irVersion)
     producer = CText(model.producer)
     nodeCount = graph.nodeCount
@@ -44,7 +45,7 @@ public final class Policy {
     opTexts = plan.labels.map { CText($0) }
   }
 
-  /// Loads an ONNX file; external data may lie beside it.
+  /// Loads an ONNX or safetensors file; external data, or the architecture of the tensors, may lie beside it.
   @export(interface)
   public static func load(path: String, _ options: PolicyOptions) throws(Failure) -> Policy {
     let name = "'\(path)'"
@@ -52,19 +53,31 @@ public final class Policy {
     var options = options
     options.build.folder = Policy.folder(path)
     do {
-      return try load(bytes, options)
+      return try load(bytes, options, sidecar: SafetensorsFile.recognizes(bytes) ? sidecar(path) : nil)
     } catch {
       throw error.within(name)
     }
   }
 
-  /// Loads an ONNX model from memory, which is not kept.
+  /// `policy.json` beside `policy.safetensors`; nil where there is none.
+  private static func sidecar(_ path: String) throws(Failure) -> Bytes? {
+    var stem = Array(path.utf8)
+    if let dot = stem.lastIndex(of: UInt8(ascii: ".")), !stem[dot...].contains(UInt8(ascii: "/")) { stem.removeSubrange(dot...) }
+    let beside = String(decoding: stem, as: UTF8.self) + ".json"
+    guard let real = beside.withCString({ eff_real_path($0) }) else { return nil }
+    eff_free(real)
+    return try Bytes.file(beside, name: "'\(beside)'")
+  }
+
+  /// Loads an ONNX or safetensors policy from memory, which is not kept. `sidecar` is the architecture of tensors that do not bring their own.
   @export(interface)
-  public static func load(_ bytes: Bytes, _ options: PolicyOptions) throws(Failure) -> Policy {
+  public static func load(_ bytes: Bytes, _ options: PolicyOptions, sidecar: Bytes? = nil) throws(Failure) -> Policy {
     let isa = try Policy.isa()
     var options = options
     options.build.isa = isa
-    let model = try OnnxReader.read(bytes, memoryLimit: options.build.memoryLimit)
+    let limit = options.build.memoryLimit
+    let model = try SafetensorsFile.recognizes(bytes)
+      ? ArchitectureReader.read(bytes, sidecar: sidecar, memoryLimit: limit) : OnnxReader.read(bytes, memoryLimit: limit)
     var graph = try Builder.build(model, options.build)
     Fusion.run(&graph, isa: isa)
     let plan = try Planner.plan(graph, isa: isa, weights: options.weights, memory: options.memory, limit: options.build.memoryLimit)
