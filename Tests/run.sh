@@ -13,6 +13,7 @@ export DEBIAN_FRONTEND=noninteractive PYTHONDONTWRITEBYTECODE=1
 
 passed=0 failed=0 started=$SECONDS
 declare -a summary broken
+zoo=
 say() { printf '\n==> %s\n' "$*"; }
 
 # ---- what the suites need ----
@@ -45,8 +46,9 @@ prepare() {
   fi
   PYTHONPATH=$root/bindings/python "$python" Tests/Python/models.py .build/models || return 1
   models=("$root/.build/models" "$root/examples/policies")
-  shared=$(cd "$root" && "$python" -c 'import sys; sys.path[:0] = ["bindings/python", "Tests/Python"]; import suites; print(suites.POLICIES or "")') || return 1
-  [[ $shared ]] && models+=("$shared")
+  local policies
+  { read -r policies; read -r zoo; } < <("$python" -c 'import sys; sys.path[:0] = ["bindings/python", "Tests/Python"]; import suites; print(suites.POLICIES or ""); print(suites.ZOO or "")')
+  [[ -z $policies ]] || models+=("$policies")
   return 0
 }
 
@@ -127,6 +129,7 @@ c_suite() {
   done
   echo "allocations and system calls of the real-time functions"
   "$build/c-gcc/alloc_test" "${models[@]}" || bad=1
+  [[ -z $zoo ]] || CALLS=100 REFUSED=skip "$build/c-gcc/alloc_test" "$zoo" || bad=1
   echo "the bridge"
   "$build/c-gcc/bridge_test" "$root/.build/models/mlp.onnx" || bad=1
   echo "C11 with pkg-config, the library without the bridge"

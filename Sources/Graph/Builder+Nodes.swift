@@ -59,6 +59,11 @@ extension Builder {
     return "\(way)node \(name) (\(n.op))"
   }
 
+  /// Whether a failure says already which node it is about, or is about no node.
+  private static func namesPlace(_ f: Failure) -> Bool {
+    f.message.utf8.starts(with: "node ".utf8) || f.message.utf8.starts(with: "the model ".utf8)
+  }
+
   /// From here on messages name nodes as inside of this one, down to a depth that can still be read.
   mutating func enter(_ label: String) {
     if label.utf8.count <= 160 { way = label + ": " }
@@ -81,10 +86,10 @@ extension Builder {
     let isStandard = n.domain.utf8.isEmpty || n.domain == "ai.onnx"
     let node = Node(onnx: n, inputs: inputs, opset: opset, label: label)
     var outputs: [Int]?
-    if isStandard {
-      outputs = try buildStandard(node)
-    } else {
-      outputs = try buildContributed(node)
+    do throws(Failure) {
+      outputs = isStandard ? try buildStandard(node) : try buildContributed(node)
+    } catch {
+      throw Self.namesPlace(error) ? error : error.within(label)
     }
     guard let outputs else {
       if isStandard {
