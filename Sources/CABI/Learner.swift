@@ -35,6 +35,7 @@ private func learnerDefaults() -> eff_learner_options {
   (o.observation_epsilon, o.reward_epsilon) = (s.observationEpsilon, s.rewardEpsilon)
   (o.std_floor, o.std_ceiling) = (s.stdFloor, s.stdCeiling)
   (o.snapshot_period, o.return_rate, o.return_drop, o.keep_margin) = (g.snapshotPeriod, g.returnRate, g.returnDrop, g.keepMargin)
+  (o.fall_limit, o.rollback_step) = (g.fallLimit, g.rollbackStep)
   return o
 }
 
@@ -101,6 +102,7 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   var g = GuardSettings()
   (g.snapshots, g.snapshotPeriod, g.returnWindow) = (o.snapshots, o.snapshot_period, o.return_window)
   (g.returnRate, g.returnDrop, g.keepMargin, g.driftBudget) = (o.return_rate, o.return_drop, o.keep_margin, o.drift_budget)
+  (g.fallLimit, g.rollbackStep) = (o.fall_limit, o.rollback_step)
   out.guards = g
   return out
 }

@@ -105,28 +105,94 @@ import Testing
     #expect(moved > 0 && moved <= 2 + 1.0 / 3)
   }
 
-  @Test func aCollapsedReturnBringsTheSnapshotBack() throws {
-    var o = smallOptions(.acContinuous, isDouble: false)
-    o.guards.snapshots = 3
-    o.guards.snapshotPeriod = 10
-    o.guards.returnRate = 0.5
-    let owned = try OwnedLearner(o)
-    let l = owned.learner
+  /// A learner with guards, and episodes of ten steps whose rewards are given.
+  private struct Watched {
+    let owned: OwnedLearner
     var report = UpdateReport()
-    var action = [0.0, 0.0, 0.0]
-    func episode(_ r: Double) {
-      for i in 0..<10 {
-        _ = l.act([1, 2, 3, 4, 5, 6, Double(i)], into: &action)
-        _ = l.update(Transition(observation: [1, 2, 3, 4, 5, 6, Double(i + 1)], reward: r, isTerminated: i == 9), &report)
+    /// The actor's weights after every episode.
+    var seen: [[Double]] = []
+
+    init(_ change: (inout GuardSettings) -> Void = { _ in }) throws {
+      var o = smallOptions(.acContinuous, isDouble: false)
+      o.guards.snapshots = 5
+      o.guards.snapshotPeriod = 10
+      o.guards.returnRate = 0.5
+      change(&o.guards)
+      owned = try OwnedLearner(o)
+    }
+
+    var counters: LearnerCounters { owned.learner.pointee.counters }
+    var stepScale: Double { owned.learner.pointee.state.pointee.watch.stepScale }
+
+    mutating func episode(_ r: Double, count: Int = 1) {
+      let l = owned.learner
+      var action = [0.0, 0.0, 0.0]
+      for _ in 0..<count {
+        for i in 0..<10 {
+          _ = l.act([1, 2, 3, 4, 5, 6, Double(i)], into: &action)
+          _ = l.update(Transition(observation: [1, 2, 3, 4, 5, 6, Double(i + 1)], reward: r, isTerminated: i == 9), &report)
+        }
+        var all: [Double] = []
+        for i in 0..<l.layerCount(.actor) { l.visit(.actor, layer: i, .weight) { all.append($1) } }
+        seen.append(all)
       }
     }
-    for k in 0..<20 { episode(Double(k)) }
-    #expect(l.pointee.counters.snapshots > 0 && l.pointee.counters.rollbacks == 0)
-    let good = weights(l, .actor)
-    episode(-10)
-    #expect(report.reason == .rolledBack)
-    #expect(l.pointee.counters.rollbacks == 1)
-    #expect(weights(l, .actor) == good)
+  }
+
+  @Test func aCollapsedReturnBringsWeightsFromAmongGoodReturnsBack() throws {
+    var w = try Watched()
+    w.episode(0)
+    w.episode(100, count: 24)
+    #expect(w.counters.snapshots > 5 && w.counters.rollbacks == 0)
+    w.episode(5)
+    #expect(w.report.reason == .rolledBack && w.counters.rollbacks == 1)
+    // not the last weights before the fall, nor the first good ones
+    let place = try #require(w.seen.dropLast().firstIndex(of: w.seen.last!))
+    #expect(place >= 5 && place <= 21, "\(place)")
+    #expect(w.stepScale == 0.5)
+    w.episode(100, count: 30)
+    #expect(w.counters.rollbacks == 1 && w.stepScale > 0.5)
+  }
+
+  @Test func aSnapshotIsKeptOnlyWhereAGoodReturnFollowsIt() throws {
+    var w = try Watched { $0.returnDrop = 0 }
+    w.episode(0)
+    w.episode(100, count: 10)
+    let kept = w.counters.snapshots
+    // what was taken at the end of the last good episode is not confirmed by this one
+    w.episode(60)
+    #expect(w.counters.snapshots == kept)
+    #expect(w.owned.learner.pointee.state.pointee.watch.candidate == -1)
+  }
+
+  @Test func whereThePlantHasChangedTheNewLevelIsAccepted() throws {
+    var w = try Watched()
+    w.episode(0)
+    w.episode(100, count: 30)
+    w.episode(30, count: 40)
+    #expect(w.counters.rollbacks >= 1 && w.counters.rollbacks <= 6)
+    let rollbacks = w.counters.rollbacks
+    w.episode(30, count: 5)
+    #expect(w.counters.rollbacks == rollbacks && w.report.reason == .learned && w.stepScale == 1)
+    w.episode(90, count: 20)
+    w.episode(10)
+    #expect(w.counters.rollbacks == rollbacks + 1, "guards hold the new level")
+  }
+
+  @Test func theUsualUpsAndDownsBringNothingBack() throws {
+    var w = try Watched()
+    w.episode(0)
+    for k in 0..<60 { w.episode([100, 40, 120, 70, 95, 30][k % 6]) }
+    #expect(w.counters.rollbacks == 0)
+  }
+
+  @Test func whatIsFrozenIsNotRolledBack() throws {
+    var w = try Watched()
+    w.episode(0)
+    w.episode(100, count: 20)
+    w.owned.learner.freeze(Freeze(bits: 7))
+    w.episode(0)
+    #expect(w.counters.rollbacks == 0 && w.seen.last! == w.seen[w.seen.count - 2])
   }
 
   @Test func aTruncationBootstrapsAndATerminationDoesNot() throws {

@@ -72,8 +72,10 @@ typedef struct eff_learner_options {
   uint64_t snapshot_period;            /* 1000: updates between snapshots, at least */
   uint64_t return_window;              /* 0: a return is that of an episode; otherwise that of so many updates */
   double return_rate;                  /* 0.1: weight of the last return in the running return */
-  double return_drop;                  /* 0.5: roll back when the running return has lost this share of what it gained since its worst; 0: never */
-  double keep_margin;                  /* 0.1: a snapshot is kept only while the running return is within this share of its best */
+  double return_drop;                  /* 0.5: roll back when the return has lost this share of what the best snapshot gained over the worst; 0: never */
+  double keep_margin;                  /* 0.1: a snapshot is accepted when the return that follows it is within this share of the best snapshot's */
+  double fall_limit;                   /* 6: one return is enough for a roll-back where it is below the running return by so many times the usual fall */
+  double rollback_step;                /* 0.5: a roll-back multiplies the step size of the network that acts by this; accepted snapshots bring it back */
   double drift_budget;                 /* 0: none; otherwise the actor stops when its weights have moved so far in L1, summed over updates */
   const eff_allocator *allocator;      /* or NULL; used where arena is NULL */
   void *arena; size_t arena_size;      /* kept: memory owned by the caller, aligned to 64 bytes, of at least eff_learner_arena_size() bytes; or NULL */

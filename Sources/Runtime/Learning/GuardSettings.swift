@@ -6,12 +6,16 @@ public struct GuardSettings {
   public var snapshots = 0
   /// Updates between snapshots, at least.
   public var snapshotPeriod: UInt64 = 1000
-  /// Weight of the last episode in the running return.
+  /// Weight of the last return in the running return.
   public var returnRate = 0.1
-  /// Roll back when the running return has lost this share of what was gained since the worst one seen; 0: never.
+  /// Roll back when this share of what the best snapshot had gained over the worst running return is lost; 0: never.
   public var returnDrop = 0.5
-  /// Share of that gain by which the running return may be below the best for a snapshot to be kept.
+  /// Share of that gain by which a return may be below the best snapshot's for a snapshot to be accepted.
   public var keepMargin = 0.1
+  /// A single return counts as a collapse where it is below the running return by more than so many times the usual fall from one return to the next.
+  public var fallLimit = 6.0
+  /// Factor of the step size of what acts after every roll-back; it recovers by accepted snapshots.
+  public var rollbackStep = 0.5
   /// Updates of one return, for tasks that never end; 0: an episode.
   public var returnWindow: UInt64 = 0
   /// The actor stops learning when its weights have moved this far in total, in L1 over all updates; 0: no budget.
@@ -27,6 +31,8 @@ public struct GuardSettings {
     try require(returnRate > 0 && returnRate <= 1, "return_rate", "in (0, 1]")
     try require(returnDrop >= 0 && returnDrop <= 1, "return_drop", "in [0, 1]")
     try require(keepMargin >= 0 && keepMargin <= 1, "keep_margin", "in [0, 1]")
+    try require(fallLimit >= 0 && fallLimit.isFinite, "fall_limit", "not negative")
+    try require(rollbackStep > 0 && rollbackStep <= 1, "rollback_step", "in (0, 1]")
     try require(driftBudget >= 0 && driftBudget.isFinite, "drift_budget", "not negative")
   }
 }

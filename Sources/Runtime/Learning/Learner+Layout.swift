@@ -102,7 +102,7 @@ extension LearnerOptions {
       critic.v = cursor.take(Int(critic.count) * width)
     }
     let stride = SnapshotHeader.bytes + ((snapshotSize + 63) & ~63)
-    let snapshots = cursor.take(guards.snapshots * stride)
+    let snapshots = cursor.take(guards.snapshots == 0 ? 0 : (guards.snapshots + 1) * stride)
     let stateSize = cursor.used - start
     guard live else { return learner }
 

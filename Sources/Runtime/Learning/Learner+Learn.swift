@@ -21,6 +21,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
       for i in 0..<s.criticOutputs { g[i] = i == slot ? -1 : 0 }
       criticRule = trace(&pointee.critic, &state.pointee.critic, delta, isActor: false, &report.pointee.critic)
     }
+    // a described actor acts; without one the critic does
+    if learnsActor { report.pointee.actor.stepSize *= state.pointee.watch.stepScale } else if pointee.actor.layers == 0 { report.pointee.critic.stepSize *= state.pointee.watch.stepScale }
     guard isSound(report.pointee.actor, state.pointee.actor), isSound(report.pointee.critic, state.pointee.critic) else { return fail(report) }
     if learnsActor {
       state.pointee.counters.actorDrift += move(&pointee.actor, &state.pointee.actor, &actorRule, &report.pointee.actor)

@@ -53,6 +53,8 @@ public struct Freeze: Sendable {
   public var actor: Bool { @_noLocks get { bits & 1 != 0 } }
   public var critic: Bool { @_noLocks get { bits & 2 != 0 } }
   public var normalizers: Bool { @_noLocks get { bits & 4 != 0 } }
+  /// Whether the network that acts stays as it is.
+  @_noLocks func policy(hasActor: Bool) -> Bool { hasActor ? actor : critic }
 }
 
 /// Counts since creation.

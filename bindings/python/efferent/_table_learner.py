@@ -20,7 +20,7 @@ class eff_learner_options(Options):
                 moment_epsilon clip_multiple beta_clip beta_norm entropy epsilon_start epsilon_end epsilon_steps observation_epsilon reward_epsilon
                 time_limit filter_beta nominal_dt std_floor std_ceiling"""),
         ("actor_delay", c_uint64), ("seed", c_uint64), ("snapshots", c_size_t), ("snapshot_period", c_uint64), ("return_window", c_uint64),
-        *fields(c_double, "return_rate return_drop keep_margin drift_budget"),
+        *fields(c_double, "return_rate return_drop keep_margin fall_limit rollback_step drift_budget"),
         ("allocator", POINTER(eff_allocator)), ("arena", c_void_p), ("arena_size", c_size_t),
     ]
 

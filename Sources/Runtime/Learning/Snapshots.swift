@@ -1,0 +1,171 @@
+import Kernels
+import Platform
+
+/// The head of a snapshot; the bytes that it keeps follow.
+struct SnapshotHeader {
+  /// Mean return that the weights are known for.
+  var score: Double
+  var observationCount: UInt64
+  /// Returns that there had been when it was taken, as a place on the time line.
+  var place: UInt64
+  /// Good returns in a row before it was taken, and after.
+  var before: UInt64
+  var after: UInt64
+  /// No bad return has come since.
+  var isOpen: Bool
+  /// Accepted; otherwise the slot is free, or holds the candidate.
+  var isTaken: Bool
+
+  /// How far it lies from either end of a run of good returns. Weights near the end of one may be about to fail.
+  var depth: UInt64 { @_noLocks get { min(before, after) } }
+
+  static let bytes = 64
+}
+
+/// The ring of snapshots: `guards.snapshots` accepted ones, and one slot for a candidate that the next return has to confirm.
+extension UnsafeMutablePointer where Pointee == Learner {
+  private var slots: Int { @_noLocks get { pointee.guards.snapshots == 0 ? 0 : pointee.guards.snapshots + 1 } }
+
+  @_noLocks private func slot(_ i: Int) -> UnsafeMutablePointer<SnapshotHeader> {
+    (pointee.snapshots + i * pointee.snapshotStride).assumingMemoryBound(to: SnapshotHeader.self)
+  }
+
+  /// The highest score of a snapshot; minus infinity where there is none.
+  var bestScore: Double {
+    @_noLocks get {
+      var best = -Double.infinity
+      for i in 0..<slots where slot(i).pointee.isTaken { best = max(best, slot(i).pointee.score) }
+      return best
+    }
+  }
+
+  /// The least score that passes for as good as the best.
+  var goodScore: Double { @_noLocks get { bestScore - pointee.guards.keepMargin * max(bestScore - pointee.state.pointee.watch.worst, 0) } }
+
+  @_noLocks func score(of snapshot: Int) -> Double { slot(snapshot).pointee.score }
+
+  /// The weights of a snapshot gave a worse return than they were known for.
+  @_noLocks func degrade(_ snapshot: Int, to score: Double) {
+    slot(snapshot).pointee.score = score
+    slot(snapshot).pointee.after = 0
+  }
+
+  /// What began at the snapshot that was last returned to has ended after so many good returns.
+  @_noLocks func discredit(streak: UInt64) {
+    let base = Int(pointee.state.pointee.watch.base)
+    if base >= 0 { slot(base).pointee.after = min(slot(base).pointee.after, streak) }
+  }
+
+  /// Counts a return, good or bad, for all snapshots.
+  @_noLocks func count(isGood: Bool) {
+    for i in 0..<slots where slot(i).pointee.isOpen {
+      if isGood { slot(i).pointee.after &+= 1 } else { slot(i).pointee.isOpen = false }
+    }
+  }
+
+  /// Copies the present weights and statistics into the free slot.
+  @_noLocks func takeCandidate() {
+    settle()
+    let state = pointee.state
+    var free = 0
+    while slot(free).pointee.isTaken { free += 1 }
+    let w = state.pointee.watch
+    slot(free).pointee = SnapshotHeader(
+      score: w.running, observationCount: state.pointee.observationCount, place: w.episodes, before: w.streak, after: 0, isOpen: true, isTaken: false)
+    eff_copy(UnsafeMutableRawPointer(slot(free)) + SnapshotHeader.bytes, pointee.observations.mean, pointee.snapshotSize)
+    state.pointee.watch.candidate = Int32(truncatingIfNeeded: free)
+    state.pointee.watch.lastSnapshot = state.pointee.counters.updates
+  }
+
+  /// Makes the candidate a snapshot, and room for the next candidate.
+  @_noLocks func acceptCandidate() {
+    let state = pointee.state
+    let candidate = Int(state.pointee.watch.candidate)
+    state.pointee.watch.candidate = -1
+    state.pointee.counters.snapshots &+= 1
+    slot(candidate).pointee.score = state.pointee.watch.running
+    slot(candidate).pointee.isTaken = true
+    for i in 0..<slots where !slot(i).pointee.isTaken { return }
+    drop(besides: candidate)
+  }
+
+  /// Frees the slot of the lowest score, or where all are good the one whose neighbours in time are nearest to each other: so the ring covers
+  /// the whole time that went well.
+  @_noLocks private func drop(besides kept: Int) {
+    let good = goodScore
+    var chosen = -1
+    var least = Double.infinity
+    var isLow = false
+    for i in 0..<slots where i != kept {
+      let s = slot(i).pointee
+      var before: UInt64 = 0
+      var after = s.place
+      for k in 0..<slots where k != i {
+        let place = slot(k).pointee.place
+        if place <= s.place { before = max(before, place) }
+        if place > s.place { after = after == s.place ? place : min(after, place) }
+      }
+      let low = s.score < good
+      let measure = low ? s.score : Double(after &- before)
+      if low && !isLow || low == isLow && measure < least { (chosen, least, isLow) = (i, measure, low) }
+    }
+    slot(max(chosen, 0)).pointee.isTaken = false
+    if chosen == Int(pointee.state.pointee.watch.base) { pointee.state.pointee.watch.base = -1 }
+  }
+
+  /// Keeps a snapshot of the present weights, known for the running return; false where the learner has no room for one.
+  @export(interface)
+  @_noLocks public func snapshot() -> Bool {
+    guard pointee.guards.snapshots > 0 else { return false }
+    takeCandidate()
+    acceptCandidate()
+    return true
+  }
+
+  /// The snapshot to return to: of the good ones that which lies deepest in a run of good returns, the latest of equals; -1 where there is none.
+  @_noLocks private func choice() -> Int {
+    let good = goodScore
+    var best = -1
+    for i in 0..<slots {
+      let s = slot(i).pointee
+      guard s.isTaken, s.score >= good else { continue }
+      if best < 0 || s.depth > slot(best).pointee.depth || s.depth == slot(best).pointee.depth && s.place > slot(best).pointee.place { best = i }
+    }
+    return best
+  }
+
+  /// Returns to the best snapshot; false where there is none.
+  @export(interface)
+  @_noLocks public func rollBack() -> Bool {
+    let chosen = choice()
+    guard chosen >= 0 else { return false }
+    let state = pointee.state
+    state.pointee.actor.due = 0
+    state.pointee.critic.due = 0
+    eff_copy(pointee.observations.mean, UnsafeMutableRawPointer(slot(chosen)) + SnapshotHeader.bytes, pointee.snapshotSize)
+    state.pointee.observationCount = slot(chosen).pointee.observationCount
+    startAfresh()
+    state.pointee.watch.running = slot(chosen).pointee.score
+    state.pointee.watch.candidate = -1
+    state.pointee.watch.base = Int32(truncatingIfNeeded: chosen)
+    state.pointee.watch.isTrial = true
+    state.pointee.watch.streak = 0
+    state.pointee.watch.stepScale = max(state.pointee.watch.stepScale * pointee.guards.rollbackStep, 1.0 / 64)
+    state.pointee.isForwarded = false
+    state.pointee.isCommitted = false
+    state.pointee.counters.rollbacks &+= 1
+    return true
+  }
+
+  /// Clears traces, moments and what the optimizers remember.
+  @_noLocks func startAfresh() {
+    clearTraces()
+    let width = pointee.settings.isDouble ? 8 : 4
+    if pointee.settings.optimizer.hasMoments {
+      if pointee.actor.layers > 0 { eff_zero(pointee.actor.v, Int(pointee.actor.count) * width) }
+      eff_zero(pointee.critic.v, Int(pointee.critic.count) * width)
+    }
+    pointee.state.pointee.actor = OptimizerState()
+    pointee.state.pointee.critic = OptimizerState()
+  }
+}
