@@ -51,7 +51,9 @@ extension Builder {
     (p.low, p.high) = (low, high)
     graph.usesRandom = true
     // the kernel is chosen by what it reads
-    graph.ops.append(GraphOp(kernel: Int(EFF_K_RANDOM), type: input >= 0 ? type(input) : t, params: .random(p), inputs: [-1, input], outputs: [y], label: n.label))
+    var op = GraphOp(kernel: Int(EFF_K_RANDOM), type: input >= 0 ? type(input) : t, params: .random(p), inputs: [-1, input], outputs: [y], label: n.label)
+    op.work = work([Int(p.outer), Int(p.count), Int(p.n)])
+    graph.ops.append(op)
     return y
   }
 }

@@ -41,11 +41,8 @@ template <class T> struct random {
     if (p.out_type == EFF_TYPE_F32 && (float)v >= (float)p.high && p.high > p.low) v = nextafterf((float)p.high, (float)p.low);
     return v;
   }
-  static int64_t sample(const T *logits, int64_t n, double u) {
-    double top = -INFINITY, sum = 0;
-    for (int64_t i = 0; i < n; i++) top = fmax(top, (double)load(logits + i));
-    for (int64_t i = 0; i < n; i++) sum += exp((double)load(logits + i) - top);
-    u *= sum;
+  // the first of n classes at which the sum of exp(logit - top) exceeds u
+  static int64_t sample(const T *logits, int64_t n, double top, double u) {
     int64_t last = 0;
     for (int64_t i = 0; i < n; i++) {
       const double e = exp((double)load(logits + i) - top);
@@ -54,6 +51,14 @@ template <class T> struct random {
       u -= e;
     }
     return last;
+  }
+  static void multinomial(const eff_random &p, eff_random_state *s, const T *logits, void *y) {
+    for (int64_t o = 0; o < p.outer; o++, logits += p.n) {
+      double top = -INFINITY, sum = 0;
+      for (int64_t i = 0; i < p.n; i++) top = fmax(top, (double)load(logits + i));
+      for (int64_t i = 0; i < p.n; i++) sum += exp((double)load(logits + i) - top);
+      for (int64_t i = 0; i < p.count; i++) put(y, p.out_type, o * p.count + i, (double)sample(logits, p.n, top, sum * unit(s)));
+    }
   }
   static void run(const eff_op *op, int64_t rows) {
     const eff_random &p = *(const eff_random *)op->params;
@@ -66,9 +71,7 @@ template <class T> struct random {
         case 0: for (int64_t i = 0; i < p.count; i++) put(y, p.out_type, i, uniform(p, unit(s))); break;
         case 1: for (int64_t i = 0; i < p.count; i++) put(y, p.out_type, i, p.low + p.high * normal(s)); break;
         case 2: for (int64_t i = 0; i < p.count; i++) put(y, p.out_type, i, unit(s) < (double)load(input + i)); break;
-        default:
-          for (int64_t o = 0; o < p.outer; o++)
-            for (int64_t i = 0; i < p.count; i++) put(y, p.out_type, o * p.count + i, (double)sample(input + o * p.n, p.n, unit(s)));
+        default: multinomial(p, s, input, y);
       }
     }
   }
