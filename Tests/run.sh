@@ -130,6 +130,13 @@ c_suite() {
   echo "allocations and system calls of the real-time functions"
   "$build/c-gcc/alloc_test" "${models[@]}" || bad=1
   [[ -z $zoo ]] || CALLS=100 REFUSED=skip "$build/c-gcc/alloc_test" "$zoo" || bad=1
+  "$build/c-gcc/learner_test" || bad=1
+  if [[ -x $build/c-clang/sanitizer_test ]]; then
+    echo "RealtimeSanitizer"
+    "$build/c-clang/sanitizer_test" "${models[@]}" || bad=1
+  else
+    echo "no clang with -fsanitize=realtime here: not tried"
+  fi
   echo "the bridge"
   "$build/c-gcc/bridge_test" "$root/.build/models/mlp.onnx" || bad=1
   echo "C11 with pkg-config, the library without the bridge"

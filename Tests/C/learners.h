@@ -1,0 +1,72 @@
+// Learners of every algorithm, optimizer and precision, and one tick that calls each of their [RT] functions.
+#pragma once
+#include <efferent/efferent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OBSERVATIONS 7
+#define ACTIONS 3
+
+typedef struct {
+  eff_learner *learner;
+  double observation[OBSERVATIONS], action[ACTIONS];
+  uint64_t state;
+} learning;
+
+static int learner_of(learning *l, int algorithm, int optimizer, int dtype) {
+  memset(l, 0, sizeof *l);
+  eff_learner_options o;
+  eff_learner_options_default(&o, sizeof o);
+  o.algorithm = algorithm, o.optimizer = optimizer, o.dtype = dtype;
+  o.observation_count = OBSERVATIONS, o.action_count = algorithm == EFF_LEARNER_TD ? 0 : ACTIONS;
+  o.snapshots = 3, o.snapshot_period = 20, o.time_limit = 50, o.filter_beta = algorithm == EFF_LEARNER_TD ? 0.9 : 0;
+  o.drift_budget = 1e6, o.std_floor = 0.01, o.std_ceiling = 3;
+  l->state = 1;
+  return eff_learner_create(&o, &l->learner) == EFF_OK;
+}
+
+static double noise(learning *l) {
+  l->state = l->state * 6364136223846793005u + 1442695040888963407u;
+  return (double)(l->state >> 11) / 9007199254740992.0 - 0.5;
+}
+
+// Returns how many calls did not do as expected.
+static int learning_tick(void *context, int i) {
+  learning *l = context;
+  eff_update told = {.struct_size = sizeof told};
+  eff_transition t = EFF_TRANSITION_INIT;
+  int bad = eff_learner_act(l->learner, l->observation, l->action) != EFF_OK;
+  for (int k = 0; k < OBSERVATIONS; k++) l->observation[k] = noise(l);
+  // long good times and a sudden fall, so that the guards have something to do
+  t.observation = l->observation, t.reward = i % 400 < 300 ? 1 : -1, t.terminated = i % 13 == 12, t.truncated = i % 29 == 28;
+  bad += eff_learner_update(l->learner, &t, &told) != EFF_OK;
+  bad += eff_learner_infer(l->learner, l->observation, l->action) != EFF_OK;
+  if (i % 50 == 7) bad += eff_learner_freeze(l->learner, i % 8) != EFF_OK;
+  if (i % 50 == 9) bad += eff_learner_freeze(l->learner, 0) != EFF_OK;
+  if (i % 100 == 40) bad += eff_learner_snapshot(l->learner) != EFF_OK;
+  if (i % 100 == 80) bad += eff_learner_roll_back(l->learner) != EFF_OK;
+  if (i % 100 == 90) { // what is not finite is refused on the same path
+    t.reward = 1e308 * 10;
+    bad += eff_learner_act(l->learner, l->observation, l->action) != EFF_OK;
+    bad += eff_learner_update(l->learner, &t, NULL) != EFF_E_NUMERIC;
+  }
+  return bad;
+}
+
+static void each_learner(void (*visit)(const char *name, learning *l)) {
+  static const char *const algorithms[] = {"continuous", "discrete", "q", "sarsa", "td"}, *const optimizers[] = {"ObGD", "adaptive", "intentional"};
+  for (int a = 0; a < 5; a++)
+    for (int o = 0; o < 3; o++)
+      for (int d = 0; d < 2; d++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s, %s, %s", algorithms[a], optimizers[o], d ? "f64" : "f32");
+        learning l;
+        if (!learner_of(&l, a, o, d ? EFF_F64 : EFF_F32)) {
+          printf("%s: %s\n", name, eff_last_error());
+          exit(1);
+        }
+        visit(name, &l);
+        eff_learner_destroy(l.learner);
+      }
+}

@@ -1,0 +1,82 @@
+// RealtimeSanitizer watches the [RT] functions of sessions and learners: it stops the program at the first allocation, lock or other call that may block.
+//   sanitizer_test FILE_OR_FOLDER...      built by a clang that has -fsanitize=realtime
+#define _GNU_SOURCE
+#include <efferent/efferent.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "files.h"
+#include "learners.h"
+
+#define NONBLOCKING __attribute__((nonblocking))
+
+static int models, learners;
+static float observation[4096], action[4096];
+
+// the library's functions carry no attribute of clang's; whether they keep their word is what is tested
+#pragma clang diagnostic ignored "-Wfunction-effects"
+
+static int learn(learning *l, int ticks) NONBLOCKING {
+  int bad = 0;
+  for (int i = 0; i < ticks; i++) bad += learning_tick(l, i);
+  return bad;
+}
+
+static int step(eff_session *session, int steps) NONBLOCKING {
+  int bad = 0;
+  for (int i = 0; i < steps; i++) {
+    bad += eff_session_step(session, 1, observation, action) != EFF_OK;
+    bad += eff_session_run(session, 1) != EFF_OK;
+    bad += eff_session_prewarm(session) != EFF_OK;
+    bad += eff_session_reset(session, -1) != EFF_OK;
+  }
+  return bad;
+}
+
+// Creating allocates, inside the library.
+static int create(learning *l) NONBLOCKING { return learner_of(l, EFF_LEARNER_Q, EFF_OPTIMIZER_OBGD, EFF_F32); }
+
+static void test_learner(const char *name, learning *l) {
+  learners++;
+  int bad = learn(l, 500);
+  if (bad) printf("%s: %d calls that did otherwise\n", name, bad);
+  CHECK(bad == 0);
+}
+
+static void test_model(const char *path) {
+  eff_policy *policy;
+  eff_session *session;
+  if (eff_policy_load_file(path, NULL, &policy) != EFF_OK) return;
+  eff_tensor_spec in = {.struct_size = sizeof in}, out = {.struct_size = sizeof out};
+  int steps = eff_policy_input(policy, 0, &in) == EFF_OK && eff_policy_output(policy, 0, &out) == EFF_OK && in.count <= 4096 && out.count <= 4096 &&
+              in.dtype == EFF_F32 && out.dtype == EFF_F32;
+  if (steps && eff_session_create(policy, NULL, &session) == EFF_OK) {
+    if (eff_session_step(session, 1, observation, action) == EFF_OK) {
+      models++;
+      CHECK(step(session, 50) == 0);
+    }
+    eff_session_destroy(session);
+  }
+  eff_policy_release(policy);
+}
+
+int main(int count, char **arguments) {
+  // the sanitizer stops what may block, in the library too
+  fflush(stdout);
+  pid_t child = fork();
+  if (child == 0) {
+    fclose(stderr);
+    learning l;
+    _exit(create(&l) ? 0 : 77);
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child && !(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77)));
+  each_learner(test_learner);
+  CHECK(learners == 30);
+  for (int i = 1; i < count; i++) each_file(arguments[i], 2, test_model);
+  CHECK(count == 1 || models > 0);
+  printf("%d learners, %d models\n", learners, models);
+  return check_report();
+}
