@@ -39,15 +39,6 @@ def command(*arguments):
                           env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "160"})
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    import models
-
-    made = tmp_path_factory.mktemp("models")
-    models.write(made)
-    return made
-
-
 def test_inspect_prints_inputs_outputs_and_plan(folder):
     done = command("inspect", folder / "lstm.onnx")
     assert done.returncode == 0 and "h_in" in done.stdout and "h_out" in done.stdout and "plan" in done.stdout, done.stderr

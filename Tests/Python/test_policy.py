@@ -1,0 +1,176 @@
+"""Policies from Python: what they say of themselves, options, types of weights; errors."""
+import ctypes
+import os
+
+import efferent
+import models
+import numpy as np
+import pytest
+from oracles import close, expected, policy_of
+
+
+def test_a_policy_describes_itself(folder):
+    p = efferent.Policy(folder / "mlp.onnx")
+    assert [(t.name, t.shape, t.dtype, t.role) for t in p.inputs] == [("obs", (1, 7), np.float32, "observation")]
+    assert [(t.name, t.shape, t.dtype, t.role) for t in p.outputs] == [("action", (1, 3), np.float32, "action")]
+    assert p.metadata == {"joint_names": "hip,knee,ankle", "note": "größe ∞"}
+    assert p.info.opset == 17 and p.info.parameter_count == 7 * 33 + 33 + 33 * 16 + 16 + 16 * 3 + 3 and p.info.state_count == 0
+    assert p.info.node_count == 5 and p.info.op_count == len(p.ops) > 0 and p.info.isa and p.info.producer == "efferent tests"
+    assert p.inputs["obs"] is p.inputs[0] and "mlp.onnx" in repr(p)
+
+
+def test_roles_tell_state_and_other_outputs_apart(folder):
+    p = efferent.Policy(folder / "lstm.onnx")
+    assert [t.role for t in p.inputs] == ["observation", "state", "state"] and [t.role for t in p.outputs] == ["action", "state", "state"]
+    assert p.state == {"h_in": "h_out", "c_in": "c_out"} and p.info.state_count == 2
+    assert [t.role for t in efferent.Policy(folder / "several.onnx").outputs].count("action") == 1
+    assert [t.role for t in efferent.Policy(folder / "constant_output.onnx").outputs] == ["action", "aux"]
+
+
+def test_loads_from_bytes_a_path_and_with_external_data(folder):
+    x = np.linspace(-1, 1, 7, dtype=np.float32)
+    want = efferent.Policy(folder / "mlp.onnx").session().step(x)
+    for source in (str(folder / "mlp.onnx"), (folder / "mlp.onnx").read_bytes(), bytearray((folder / "mlp.onnx").read_bytes()), folder / "external.onnx"):
+        assert np.array_equal(efferent.Policy(source).session().step(x), want)
+    data = (folder / "external.onnx").read_bytes()
+    assert np.array_equal(efferent.Policy(data, folder=folder).session().step(x), want)
+    with pytest.raises(efferent.Error):
+        efferent.Policy(data)  # a buffer has no folder of its own
+
+
+def test_symbolic_dimensions_are_bound(folder):
+    made = models.mlp(batch="batch")
+    assert policy_of(made).inputs[0].shape == (1, 7)
+    p = policy_of(made, dims={"batch": 4})
+    assert p.inputs[0].shape == (4, 7) and p.outputs[0].shape == (4, 3)
+    x = models.normal(1, 4, 7, scale=1)
+    close(p.session().step(x), expected(made, {"obs": x})["action"])
+    close(p.session(rows=2).step(np.stack([x, x]))[1], expected(made, {"obs": x})["action"])
+
+
+def test_an_input_is_bound_to_a_constant():
+    made = models.sum_over()
+    x = models.normal(1, 1, 4, 3)
+    for axis in (1, 2):
+        p = policy_of(made, constants={"axes": np.array([axis], np.int64)})
+        assert [t.name for t in p.inputs] == ["obs"]
+        close(p.session().step(x), x.sum(axis=axis, keepdims=True))
+
+
+@pytest.mark.parametrize("weights,bound", [("f32", 2e-5), ("f16", 5e-3), ("bf16", 5e-2), ("i8", 1e-1)])
+def test_weights_are_stored_as_asked(weights, bound):
+    made = models.mlp(sizes=(48, 256, 128, 12))
+    p = policy_of(made, weights=weights)
+    x = models.normal(1, 1, 48, scale=1)
+    assert np.abs(p.session().step(x) - expected(made, {"obs": x})["action"]).max() <= bound
+    if weights != "f32":
+        assert p.info.weight_bytes < 0.75 * policy_of(made).info.weight_bytes
+
+
+def test_policies_and_sessions_close(folder):
+    with efferent.Policy(folder / "mlp.onnx") as p:
+        s = p.session()
+    assert s.step(np.zeros(7)).shape == (3,)  # the session keeps the policy alive
+    with pytest.raises(efferent.StateError, match="policy is closed"):
+        p.session()
+    view = s.input("obs")
+    with s:
+        pass
+    with pytest.raises(efferent.StateError, match="session is closed"):
+        s.step(np.zeros(7))
+    view[...] = 1  # its memory outlives the session
+    s.close()
+
+
+# ---- errors ----
+
+
+def test_every_status_has_its_class():
+    from efferent._library import check
+    from efferent.errors import CLASSES
+
+    for code, kind in CLASSES.items():
+        with pytest.raises(kind) as caught:
+            check(code)
+        assert caught.value.code == code and caught.value.status == kind.status and isinstance(caught.value, efferent.Error)
+        assert efferent._library.lib.eff_status_name(code).decode() == kind.status
+    with pytest.raises(efferent.Error) as caught:
+        check(-4711)
+    assert caught.value.status == "EFF_E_UNKNOWN" and caught.value.code == -4711
+
+
+def test_errors_name_the_file_and_the_reason(folder):
+    with pytest.raises(efferent.FileError, match="no/such.onnx") as caught:
+        efferent.Policy("no/such.onnx")
+    assert caught.value.status == "EFF_E_IO" and "no/such.onnx" in caught.value.message and isinstance(caught.value, OSError)
+    with pytest.raises(efferent.FormatError) as caught:
+        efferent.Policy(b"certainly not a model")
+    assert caught.value.status == "EFF_E_FORMAT" and caught.value.message
+    with pytest.raises(efferent.FormatError):
+        efferent.Policy((folder / "mlp.onnx").read_bytes()[:-100])
+    with pytest.raises(efferent.MemoryError_):
+        efferent.Policy(folder / "mlp.onnx", memory_limit=100)
+    with pytest.raises(efferent.ArgumentError, match="expected one of f32"):
+        efferent.Policy(folder / "mlp.onnx", weights="f8")
+    with pytest.raises(efferent.Error):
+        efferent.Policy("")
+
+
+def test_wrong_names_shapes_and_types_are_told(folder):
+    p = efferent.Policy(folder / "several.onnx")
+    s = p.session(rows=2)
+    good = {"image": np.zeros((2, 2, 6, 6), np.uint8), "mask": np.ones((2, 5), bool), "vector": np.zeros((2, 6))}
+    s.run(good)
+    cases = [
+        ({**good, "picture": 1}, efferent.ArgumentError, "'picture' does not exist, expected one of image, mask, vector"),
+        ({k: v for k, v in good.items() if k != "mask"}, efferent.ArgumentError, "'mask' is missing"),
+        ({**good, "vector": np.zeros((2, 7))}, efferent.ShapeError, r"'vector' is \[2, 7\], expected \[1, 6\]"),
+        ({**good, "vector": np.zeros((3, 6))}, efferent.ShapeError, "'vector' has 3 rows, expected 1 to 2"),
+        ({**good, "vector": np.zeros((1, 6))}, efferent.ShapeError, "'vector' has 1 rows, expected 2"),
+        ({**good, "image": np.zeros((2, 2, 6, 6))}, efferent.ShapeError, "'image' is float64, expected uint8"),
+        ({**good, "image": np.full((2, 2, 6, 6), 300)}, efferent.ShapeError, "'image' is int64, expected uint8"),
+        ({**good, "mask": np.ones((2, 5))}, efferent.ShapeError, "'mask' is float64, expected bool"),
+    ]
+    for inputs, kind, message in cases:
+        with pytest.raises(kind, match=message):
+            s.run(inputs)
+    with pytest.raises(efferent.ArgumentError, match="'nothing' does not exist"):
+        s.input("nothing")
+    with pytest.raises(efferent.ArgumentError, match="'image' does not exist"):
+        s.output("image")
+    for row in (2, -3):
+        with pytest.raises(efferent.ArgumentError, match="row is"):
+            s.reset(row)
+    with pytest.raises(efferent.ArgumentError, match="rows is 0"):
+        p.session(rows=0)
+
+
+def test_the_log_reaches_python(folder):
+    from efferent import _library, _table
+
+    lines = []
+    function = _table.LOG_FUNCTION(lambda user, level, text: lines.append((level, text.decode())))
+    _library.lib.eff_set_log(function, None, 0)
+    efferent.Policy(folder / "mlp.onnx")
+    _library.lib.eff_set_log(ctypes.cast(None, _table.LOG_FUNCTION), None, 0)
+    assert all(isinstance(t, str) and 0 <= level <= 3 for level, t in lines)
+
+
+def test_thousands_of_sessions_leave_no_memory(folder):
+    p = efferent.Policy(folder / "lstm.onnx")
+
+    def resident():
+        with open("/proc/self/statm") as f:
+            return int(f.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def churn(count):
+        for _ in range(count):
+            p.session(rows=2).step(np.zeros((2, 5)))
+            efferent.Policy(folder / "mlp.onnx")
+            with pytest.raises(efferent.Error):
+                efferent.Policy(b"junk")
+
+    churn(200)
+    before = resident()
+    churn(1500)
+    assert resident() - before < 4 << 20
