@@ -4,9 +4,11 @@ import Onnx
 extension ArchitectureReader {
   mutating func concat(_ layer: Layer, _ inputs: [Signal]) throws(Failure) -> Signal {
     try layer.expectKeys(["axis"])
+    guard let type = inputs.first?.type else { throw layer.fail("has no inputs") }
+    let isUniform = inputs.allSatisfy { $0.type == type }
     var parts: [Signal] = []
-    for x in inputs { parts.append(try real(x, layer)) }
-    guard let first = parts.first else { throw layer.fail("has no inputs") }
+    for x in inputs { parts.append(isUniform ? x : try real(x, layer)) }
+    let first = parts[0]
     let axis = try axis(layer, first, absent: -1)
     var shape = first.shape
     shape[axis] = 0
@@ -16,7 +18,7 @@ extension ArchitectureReader {
       guard rest == shape else { throw layer.fail("its inputs \(describe(first.shape)) and \(describe(p.shape)) differ in more than axis \(axis)", .shape) }
       shape[axis] += p.shape[axis]
     }
-    return Signal(name: try node("Concat", parts.map { $0.name }, [.int("axis", axis + 1)], layer), shape: shape)
+    return Signal(name: try node("Concat", parts.map { $0.name }, [.int("axis", axis + 1)], layer), shape: shape, type: first.type)
   }
 
   /// Element by element; sizes of 1 serve all.

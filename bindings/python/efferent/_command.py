@@ -17,7 +17,7 @@ from . import Error, Policy, version
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Runs trained policies.")
 console = Console(highlight=False)
 
-File = typer.Argument(..., exists=True, dir_okay=False, help="an ONNX file")
+File = typer.Argument(..., exists=True, dir_okay=False, help="an ONNX or safetensors policy")
 Dims = typer.Option([], "--dim", metavar="NAME=SIZE", help="size of a symbolic dimension")
 Weights = typer.Option("f32", help="storage of dense weights: f32, f16, bf16 or i8")
 
@@ -129,6 +129,34 @@ def check(file: Path = File, against: str = typer.Option("onnxruntime", help="th
     console.print(f"{samples} steps against onnxruntime {onnxruntime.__version__}, tolerance {tolerance:g} (1 + |y|), weights {weights}")
     console.print(table)
     raise typer.Exit(0 if good else 1)
+
+
+@app.command()
+def convert(checkpoint: Path = typer.Argument(..., dir_okay=False, help="Stable-Baselines3 zip, rsl_rl or skrl .pt, torch state dict, safetensors"),
+            output: Path = typer.Option(..., "-o", "--output", help="policy file to write (.safetensors)"),
+            normalizer: Path = typer.Option(None, dir_okay=False, help="VecNormalize pickle of an SB3 zip, or LeRobot's statistics"),
+            activation: str = typer.Option(None, help="of the hidden layers, where the checkpoint does not say: relu, elu, tanh, ..."),
+            normalizer_eps: float = typer.Option(None, help="where it is not the trainer's default (rsl_rl, skrl)"),
+            normalizer_clip: float = typer.Option(None, min=0, help="where it is not the trainer's default (rsl_rl, skrl)"),
+            squash: bool = typer.Option(False, "--squash", help="tanh at the end (rsl_rl, skrl)"),
+            action_low: float = typer.Option(None, help="lower limit: unscaled to with --squash, otherwise clipped"),
+            action_high: float = typer.Option(None, help="upper limit"),
+            actions: int = typer.Option(None, min=1, help="number of actions, where the network also gives their std (rsl_rl)")):
+    """Turn a trainer's checkpoint into a policy file. Nothing in the checkpoint is executed."""
+    from . import convert as run
+
+    try:
+        made = run(checkpoint, output, normalizer=normalizer, activation=activation, normalizer_eps=normalizer_eps, normalizer_clip=normalizer_clip,
+                   squash=squash, action_low=action_low, action_high=action_high, actions=actions)
+        policy = Policy(output)
+    except Error as e:
+        fail(e)
+    console.print(f"{checkpoint} ({made.trainer}) -> {output}: {len(made.layers)} layers, {policy.info.parameter_count:,} parameters, {len(made.data):,} bytes", markup=False)
+    for note in made.notes:
+        console.print(f"  {note}", markup=False)
+    for kind, tensors in (("input", policy.inputs), ("output", policy.outputs)):
+        for t in tensors:
+            console.print(f"  {kind:6} {t!r}", markup=False)
 
 
 @app.command()

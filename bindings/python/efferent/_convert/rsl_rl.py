@@ -1,0 +1,105 @@
+"""rsl_rl checkpoints, 5.x (actor_state_dict) and before (model_state_dict), and plain networks whose tensors are named alike."""
+import re
+
+
+from ..errors import FormatError, UnsupportedError
+from .network import Network, State, function
+
+EPS = 1e-2  # of EmpiricalNormalization, not in the file
+
+
+def matches(root):
+    return isinstance(root, dict) and any(k in root for k in ("actor_state_dict", "model_state_dict", "student_state_dict"))
+
+
+def convert(root, options):
+    """A checkpoint of rsl_rl."""
+    if "actor_state_dict" in root or "student_state_dict" in root:
+        flat, trainer = root.get("actor_state_dict", root.get("student_state_dict")), "rsl_rl 5"
+    else:
+        flat, trainer = root["model_state_dict"], "rsl_rl"
+    if not isinstance(flat, dict):
+        raise FormatError("the checkpoint's state is no dictionary of tensors")
+    extra = root.get("obs_norm_state_dict")
+    if isinstance(extra, dict):
+        flat = {**flat, **{f"obs_normalizer.{k}": v for k, v in extra.items() if isinstance(k, str)}}
+    return network(flat, trainer, options, {})
+
+
+def network(flat, trainer, options, metadata):
+    """Normalizer, recurrent layer, network: whichever of them the tensors have."""
+    state = State(flat, "the checkpoint")
+    net = Network(trainer)
+    prefix = _first(state, ("mlp.", "student.", "actor.", "policy.", "net.", "policy_net.", "model.", ""), state.numbers)
+    if prefix is None:
+        raise UnsupportedError(f"the tensors ({', '.join(list(state)[:5])}, ...) are those of no actor that is known here: expected mlp.0.weight, actor.0.weight or the like; export this policy to ONNX")
+    if state.has("cnns."):
+        raise UnsupportedError("the actor has a CNN, whose strides and order are not in the checkpoint; export this policy to ONNX")
+    memory = _first(state, ("rnn.rnn.", "memory_a.rnn.", "memory_s.rnn.", "rnn.", "lstm.", "gru."), lambda p: f"{p}weight_ih_l0" in state)
+    first = state.shape(f"{memory}weight_ih_l0" if memory else f"{prefix}{state.numbers(prefix)[0]}.weight")
+    net.input("obs", (first[-1],))
+    _normalize(net, state, options)
+    activation = options.activation or metadata.get("activation")
+    if activation is None:
+        activation = "elu"
+        net.note("activation: elu (the trainer's default; the checkpoint does not say: --activation)")
+    else:
+        net.note(f"activation: {activation}")
+    if memory:
+        net.recurrent(state, memory, "memory")
+    net.sequence(state, prefix, function(activation))
+    state.expect_used(prefix) if prefix else None
+    _head(net, state, options)
+    return net
+
+
+def _first(state, prefixes, test):
+    return next((p for p in prefixes if test(p)), None)
+
+
+def _normalize(net, state, options):
+    for prefix in ("obs_normalizer.", "actor_obs_normalizer.", "student_obs_normalizer.", "normalizer."):
+        mean, std = (next((prefix + n for n in (f"_{k}", k) if prefix + n in state), None) for k in ("mean", "std"))
+        if mean and std:
+            eps = EPS if options.normalizer_eps is None else options.normalizer_eps
+            net.normalize("obs_normalizer", state.take(mean), std=state.take(std), eps=eps, clip=options.normalizer_clip)
+            return
+    if any("normalizer" in name for name in state):
+        names = ", ".join(n for n in state if "normalizer" in n and "critic" not in n)
+        if names:
+            raise UnsupportedError(f"the normalizer has the tensors {names}, expected _mean and _std")
+
+
+def _head(net, state, options):
+    """Mean of the actions. A network with twice as many outputs as actions gives mean and std in turn, as rsl_rl's state-dependent std does."""
+    outputs = net.shape[0]
+    spread = next((state.shape(n)[-1] for n in ("std", "log_std", "distribution.std_param", "distribution.log_std_param") if n in state and state.shape(n)), None)
+    actions = options.actions or spread or outputs
+    if actions != outputs:
+        if outputs != 2 * actions:
+            raise FormatError(f"the network gives {outputs} numbers for {actions} actions, expected as many or twice as many")
+        net.layer("slice", "mean", (actions,), begin=0, end=actions)
+        net.note(f"action: the first {actions} of {outputs} outputs, the mean; the others are its std")
+    elif spread is None and outputs % 2 == 0:
+        net.note(f"action: all {outputs} outputs of the network; if it also gives its std, say how many actions there are: --actions")
+    limit(net, options)
+    net.output("action")
+
+
+def limit(net, options):
+    """What the caller asks to be done with the action."""
+    low, high = options.action_low, options.action_high
+    if options.squash:
+        net.layer("squash", "squash", low=low, high=high)
+        net.note("action: tanh" + (f", then unscaled to {low:g} .. {high:g}" if low is not None else ""))
+    elif low is not None:
+        net.layer("clip", "limits", low=low, high=high)
+        net.note(f"action: clipped to {low:g} .. {high:g}")
+
+
+def flat(tensors, metadata, options):
+    """Tensors without a trainer's wrapping: a state dict that was saved alone, or the tensors of a safetensors file."""
+    found = {re.sub(r"^(module|_orig_mod)\.", "", k): v for k, v in tensors.items() if isinstance(k, str) and isinstance(getattr(v, "shape", None), tuple)}
+    if not found:
+        raise UnsupportedError("there are no tensors in it")
+    return network(found, "a state dict", options, metadata)

@@ -1,0 +1,46 @@
+"""The pickle of a Stable-Baselines3 VecNormalize."""
+import numpy as np
+
+from ..errors import FormatError
+from .pickles import record
+from .sb3 import SPACES
+
+STATISTICS = {
+    **SPACES, "stable_baselines3.common.vec_env.vec_normalize VecNormalize": record("VecNormalize"),
+    "stable_baselines3.common.running_mean_std RunningMeanStd": record("RunningMeanStd"),
+}
+
+
+class Normalizer:
+    """The statistics of a VecNormalize pickle, by key of the observation; None is the observation that is no dictionary."""
+
+    def __init__(self, parts):
+        self.parts, self.seen = parts, set()
+
+    def of(self, key):
+        self.seen.add(key)
+        return self.parts.get(key)
+
+    def expect_seen(self):
+        for key in self.parts:
+            if key not in self.seen:
+                raise FormatError(f"the normalizer has statistics of {'one observation' if key is None else repr(key)}, which is not what the policy observes")
+
+
+def is_statistics(value):
+    return getattr(value, "kind", None) == "VecNormalize"
+
+
+def statistics(found):
+    """{key: mean, var, eps, clip} of a VecNormalize record."""
+    if not found.get("norm_obs", default=True):
+        return {}
+    rms = found.get("obs_rms")
+    parts = rms if isinstance(rms, dict) else {None: rms}
+    out = {}
+    for key, part in parts.items():
+        mean, var = (np.asarray(part.get(n)) if hasattr(part, "get") else None for n in ("mean", "var"))
+        if mean is None or var is None or mean.dtype.kind != "f" or mean.shape != var.shape:
+            raise FormatError("the VecNormalize pickle has no mean and variance of observations")
+        out[key] = {"mean": mean, "var": var, "eps": float(found.get("epsilon", default=1e-8)), "clip": float(found.get("clip_obs", default=10.0))}
+    return out
