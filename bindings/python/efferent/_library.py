@@ -96,3 +96,17 @@ class Handle:
 
     def __del__(self):
         self.close()
+
+
+class Owner:
+    """An object over one handle, `_handle`; it can stand in a `with`."""
+
+    def close(self):
+        """Gives up what this holds now rather than when it is collected."""
+        self._handle.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

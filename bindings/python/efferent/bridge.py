@@ -5,7 +5,7 @@ import traceback
 from ctypes import byref, c_char_p, c_void_p
 from typing import NamedTuple
 
-from ._library import Handle, check, lib
+from ._library import Handle, Owner, check, lib
 from ._table_bridge import EVENT_FUNCTION, REASONS, eff_bridge_event, eff_bridge_options, eff_bridge_stats
 
 KINDS = ("none", "hello", "reset", "step", "bye", "drop", "idle")
@@ -49,10 +49,11 @@ class Latency(NamedTuple):
         return float(self.max)
 
 
-class Bridge:
+class Bridge(Owner):
     """Serves a session at an endpoint: "tcp://127.0.0.1:*" (any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy".
 
-    Call `poll` in a loop, or `start` for a thread of its own. The session is the bridge's until it is closed; closing the session closes it too.
+    Call `poll` in a loop, or `start` for a thread of its own. The session is the bridge's until it is closed; closing the session closes it too. `close` says
+    goodbye to the plant.
 
     idle_timeout        seconds of silence after which another plant may take over; None for never
     rate                steps per second that the policy was trained for, told to the plant
@@ -105,20 +106,6 @@ class Bridge:
             of = values[name]
             values[name] = Latency(of.count, of.sum, of.min, of.max, list(of.bins))
         return values
-
-    def close(self):
-        """Says goodbye to the plant and closes the endpoint."""
-        self._handle.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def __del__(self):
-        if hasattr(self, "_handle"):
-            self._handle.close()
 
 
 def _strings(names):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ._library import Handle, check, lib
+from ._library import Handle, Owner, check, lib
 from ._table import MAX_RANK, eff_constant_binding, eff_dim_binding, eff_policy_info, eff_policy_options, eff_state_pair, eff_tensor_spec
 from .errors import ArgumentError
 
@@ -56,8 +56,8 @@ class Tensors(tuple):
         raise ArgumentError(f"{what} '{name}' does not exist, expected one of {', '.join(self.names) or 'none'}")
 
 
-class Policy:
-    """An immutable policy, loaded from an ONNX file (a path) or from its bytes.
+class Policy(Owner):
+    """An immutable policy, loaded from an ONNX file (a path) or from its bytes. Sessions keep it alive after `close`.
 
     dims       {"batch": 1}: sizes of symbolic dimensions; unbound leading dimensions are 1
     constants  {"axes": array}: values of inputs that are fixed at load; these inputs disappear
@@ -139,16 +139,6 @@ class Policy:
         from .session import Session
 
         return Session(self, rows, seed)
-
-    def close(self):
-        """Gives the policy back now; sessions keep it alive for themselves."""
-        self._handle.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def __repr__(self):
         return f"Policy({self.path or 'bytes'}: {', '.join(map(repr, self.inputs))} -> {', '.join(map(repr, self.outputs))})"

@@ -4,7 +4,7 @@ from ctypes import byref, c_size_t, c_void_p
 
 import numpy as np
 
-from ._library import Handle, check, check_rt, lib
+from ._library import Handle, Owner, check, check_rt, lib
 from ._table import eff_session_options
 from .errors import ArgumentError, ShapeError, StateError
 
@@ -15,8 +15,11 @@ SHORT = "short"        # (rows, *shape[1:])      where shape[0] is 1: a leading 
 DROPPED = "dropped"    # shape[1:]               where shape[0] is 1: one row
 
 
-class Session:
-    """Made by `Policy.session`. Recurrent state starts at zero and is carried from step to step. One caller at a time."""
+class Session(Owner):
+    """Made by `Policy.session`. Recurrent state starts at zero and is carried from step to step. One caller at a time.
+
+    Views stay readable after `close`.
+    """
 
     def __init__(self, policy, rows=1, seed=0):
         if rows < 1:
@@ -120,16 +123,6 @@ class Session:
     def reclaim(self):
         """Frees what adopted swaps have retired."""
         check(lib.eff_session_reclaim(self._handle.value))
-
-    def close(self):
-        """Frees the session now; views stay readable."""
-        self._handle.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def __repr__(self):
         return f"Session(rows={self.rows}, {self.policy!r})"
