@@ -48,7 +48,7 @@ let package = Package(
     .testTarget(name: "SafetensorsTests", dependencies: ["TestSupport", "Runtime", "Safetensors", "Graph", "Onnx"]),
     .testTarget(name: "GraphTests", dependencies: ["TestSupport", "Graph", "Onnx", "Kernels"]),
     .testTarget(name: "RuntimeTests", dependencies: ["TestSupport", "CABI", "CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform"]),
-    .testTarget(name: "LearningTests", dependencies: ["Runtime", "Onnx", "Kernels"]),
+    .testTarget(name: "LearningTests", dependencies: ["TestSupport", "Runtime", "Graph", "Onnx", "Kernels"]),
     .testTarget(name: "BridgeTests", dependencies: ["Bridge", "Onnx", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))]),
   ]),
   cxxLanguageStandard: .cxx17)

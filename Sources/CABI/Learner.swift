@@ -19,11 +19,12 @@ public func eff_learner_options_default(_ options: UnsafeMutablePointer<eff_lear
   write(o, options, struct_size)
 }
 
-private func learnerDefaults() -> eff_learner_options {
+func learnerDefaults() -> eff_learner_options {
   let s = LearnerSettings()
   let g = GuardSettings()
   var o = eff_learner_options()
   o.dtype = Int32(EFF_F32)
+  (o.learn_layers, o.residual_bound, o.initial_std) = (1, 0.1, 0.1)
   o.activation_alpha = s.hidden.alpha
   o.layer_norm_epsilon = s.hidden.layerNormEpsilon
   o.sparsity = s.hidden.sparsity
@@ -104,6 +105,7 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   (g.returnRate, g.returnDrop, g.keepMargin, g.driftBudget) = (o.return_rate, o.return_drop, o.keep_margin, o.drift_budget)
   (g.fallLimit, g.rollbackStep) = (o.fall_limit, o.rollback_step)
   out.guards = g
+  if let policy = try policySettings(o) { try out.start(from: policy) }
   return out
 }
 
@@ -121,6 +123,7 @@ public func eff_learner_create(_ options: UnsafePointer<eff_learner_options>?, _
     guard let out else { throw Failure(.argument, "out is NULL") }
     out.pointee = nil
     let (raw, options) = try read(options)
+    tell(options)
     let size = try options.arenaSize()
     if let arena = raw.arena {
       guard UInt(bitPattern: arena) & 63 == 0 else { throw Failure(.argument, "arena is not aligned to 64 bytes") }
@@ -135,11 +138,18 @@ public func eff_learner_create(_ options: UnsafePointer<eff_learner_options>?, _
   }
 }
 
+/// Tells the log what a loaded policy means for learning.
+private func tell(_ options: LearnerOptions) {
+  for note in options.actor?.notes ?? [] { Log.write(.info, note) }
+}
+
 @c @implementation
 public func eff_learner_destroy(_ learner: OpaquePointer?) {
   guard let l = CABI.learner(learner) else { return }
   l.pointee.magic = 0
-  l.pointee.memory?.release()
+  let memory = l.pointee.memory
+  l.pointee.actorOwner?.release()
+  memory?.release()
 }
 
 @c @implementation @_noLocks

@@ -23,6 +23,7 @@ private func read(_ given: UnsafePointer<eff_policy_options>?) throws(Failure) -
     throw Failure(.argument, "weights is \(o.weights), expected EFF_F32, EFF_F16, EFF_BF16 or EFF_I8")
   }
   out.weights = format
+  out.isLearnable = o.learnable != 0
   out.memory = try memory(o.allocator)
   if o.memory_limit > 0 { out.build.memoryLimit = min(o.memory_limit, 1 << 40) }
   if let folder = o.folder { out.build.folder = Policy.realFolder(text(folder)) }

@@ -61,7 +61,7 @@ extension Builder {
       switch (a.name, a.kind) {
       case ("value", .tensor):
         guard let t = a.tensors.first else { break }
-        return newConstant(try tensors.read(t, n.label), n.label)
+        return try newTensor(try tensors.read(t, n.label), n.onnx.outputs.first ?? "")
       case ("value_float", .float): return try floats([Double(a.float)], [])
       case ("value_floats", .floats): return try floats(a.floats.map { Double($0) }, [a.floats.count])
       case ("value_int", .int): return try longs([a.int], [])

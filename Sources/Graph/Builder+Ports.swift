@@ -55,7 +55,7 @@ extension Builder {
   mutating func declare(_ initializers: [OnnxTensor]) throws(Failure) {
     for t in initializers {
       let data = try tensors.read(t, "initializer '\(t.name)'")
-      scopes[scopes.count - 1][t.name] = newConstant(data, t.name)
+      scopes[scopes.count - 1][t.name] = try newTensor(data, t.name)
     }
   }
 

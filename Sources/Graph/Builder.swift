@@ -9,6 +9,8 @@ public struct BuildOptions {
   public var states: [(input: String, output: String)]? = nil
   public var folder: String? = nil
   public var memoryLimit = 4 << 30
+  /// Constants of the main graph that become values of their own, which nothing folds.
+  public var parameters: Set<String> = []
   /// Instruction set that folding runs on.
   public var isa: Int32 = 0
 
@@ -92,6 +94,14 @@ public struct Builder {
   mutating func newConstant(_ data: TensorData, _ name: String = "") -> Int {
     graph.values.append(Value(name: name, type: data.type, shape: data.shape, constant: data, root: graph.values.count))
     return graph.values.count - 1
+  }
+
+  /// A constant, or a value of its own where the caller wants to change it.
+  mutating func newTensor(_ data: TensorData, _ name: String) throws(Failure) -> Int {
+    guard scopes.count == 1, functionDepth == 0, options.parameters.contains(name) else { return newConstant(data, name) }
+    let v = try newValue(data.type, data.shape, name)
+    graph.parameters.append(Parameter(name: name, value: v, initial: data))
+    return v
   }
 
   func type(_ v: Int) -> ElementType { graph.values[v].type }

@@ -21,6 +21,16 @@ public enum Fusion {
     removeDead(&g)
   }
 
+  /// What helps a graph whose weights still change: nothing that folds or packs them.
+  @export(interface)
+  public static func simplify(_ g: inout Graph) {
+    removeDead(&g)
+    makeGates(&g)
+    makeErrorGates(&g)
+    makeNorms(&g)
+    removeDead(&g)
+  }
+
   /// Who writes and reads each memory root; graph outputs count as a reader.
   struct Uses {
     var writers: [Int]

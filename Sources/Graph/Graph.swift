@@ -74,12 +74,29 @@ public struct Packing {
 public struct Port {
   public var name: String
   public var value: Int
+
+  public init(name: String, value: Int) {
+    self.name = name
+    self.value = value
+  }
+}
+
+/// A constant of the model that is kept apart from the others, so that it can change.
+public struct Parameter {
+  public var name: String
+  public var value: Int
+  public var initial: TensorData
 }
 
 /// A recurrent state: what `output` holds after a step is what `input` holds at the next.
 public struct StatePair {
   public var input: Int
   public var output: Int
+
+  public init(input: Int, output: Int) {
+    self.input = input
+    self.output = output
+  }
 }
 
 /// A policy as kernel calls over static shapes, in order of execution.
@@ -90,6 +107,8 @@ public struct Graph {
   public var outputs: [Port] = []
   /// By position in `inputs` and `outputs`.
   public var states: [StatePair] = []
+  /// Values that `BuildOptions.parameters` named.
+  public var parameters: [Parameter] = []
   public var nodeCount = 0
   public var usesRandom = false
 

@@ -31,6 +31,14 @@ public final class Bytes {
     return Bytes(UnsafeRawPointer(p), count, .owned)
   }
 
+  /// These bytes in memory of their own, which no caller frees and no file changes.
+  public func owned() throws(Failure) -> Bytes {
+    if case .owned = source { return self }
+    let copy = try Bytes.zeroed(count)
+    eff_copy(copy.mutable, start, count)
+    return copy
+  }
+
   /// For filling memory made by `zeroed` before it is shared.
   public var mutable: UnsafeMutableRawPointer { UnsafeMutableRawPointer(mutating: start) }
 

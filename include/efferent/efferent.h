@@ -130,6 +130,7 @@ typedef struct eff_policy_options {
   const eff_allocator *allocator;          /* or NULL */
   size_t memory_limit;                     /* bound in bytes on weights and tensors while loading; 0: 4 GiB */
   const char *folder;                      /* eff_policy_load_memory: folder of external data files, or NULL to refuse them */
+  int32_t learnable, reserved;             /* 1: a copy of the file is kept, so that a learner can start from the policy; reserved: 0 */
 } eff_policy_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_policy_options) of the caller. Any thread. */

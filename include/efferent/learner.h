@@ -33,6 +33,20 @@ enum {
   EFF_OPTIMIZER_INTENTIONAL = 2    /* the step that makes an intended change of the output */
 };
 
+/* Starting from a loaded policy: which of its weights learn. */
+enum {
+  EFF_LEARN_ALL = 0,
+  EFF_LEARN_LAST = 1,    /* those of the last learn_layers layers (products and convolutions, with the biases and norms that follow them) */
+  EFF_LEARN_RESIDUAL = 2 /* none: a network of its own adds at most residual_bound to the mean of every action; it starts at zero */
+};
+
+/* Starting from a loaded policy: the Gaussian's standard deviation. */
+enum {
+  EFF_STD_AUTO = 0,      /* the output that `std` names, or that has "std" in its name (its logarithm, where it has "log" too); else EFF_STD_CONSTANT */
+  EFF_STD_CONSTANT = 1,  /* initial_std */
+  EFF_STD_PARAMETER = 2  /* a vector that learns, and starts at initial_std */
+};
+
 /* Activation of hidden units. */
 enum { EFF_ACTIVATION_LEAKY_RELU = 0, EFF_ACTIVATION_RELU = 1, EFF_ACTIVATION_TANH = 2, EFF_ACTIVATION_ELU = 3, EFF_ACTIVATION_SWISH = 4, EFF_ACTIVATION_IDENTITY = 5 };
 
@@ -65,7 +79,7 @@ typedef struct eff_learner_options {
   double filter_beta;                  /* 0: none; otherwise observations pass a bias-corrected moving average first */
   double nominal_dt;                   /* 0: all steps count alike; otherwise discount and decay of a transition are raised to the power dt / nominal_dt */
   double std_floor, std_ceiling;       /* 0, infinity: the Gaussian's standard deviation is floor + softplus(output), at most ceiling */
-  uint64_t actor_delay;                /* 0: updates in which only the critic learns */
+  uint64_t actor_delay;                /* 0: updates in which only the critic learns: its warm-up, where the actor is a loaded policy */
   uint64_t seed;                       /* of initial weights and exploration */
   /* guards */
   size_t snapshots;                    /* 0: kept for roll-back, at most 64; each holds all weights and the observation statistics */
@@ -79,10 +93,31 @@ typedef struct eff_learner_options {
   double drift_budget;                 /* 0: none; otherwise the actor stops when its weights have moved so far in L1, summed over updates */
   const eff_allocator *allocator;      /* or NULL; used where arena is NULL */
   void *arena; size_t arena_size;      /* kept: memory owned by the caller, aligned to 64 bytes, of at least eff_learner_arena_size() bytes; or NULL */
+  /* starting from a loaded policy; fill with eff_learner_options_adapt() */
+  const eff_policy *policy;            /* or NULL; the actor of EFF_LEARNER_AC_..., loaded with eff_policy_options.learnable; retained by the learner */
+  const char *mean, *std;              /* tensors of the policy, outputs or inside its graph; NULL: by role and name. Discrete: mean names the logits */
+  int32_t learn, std_source;           /* EFF_LEARN_..., EFF_STD_... */
+  size_t learn_layers;                 /* EFF_LEARN_LAST: 1 */
+  double residual_bound;               /* EFF_LEARN_RESIDUAL: 0.1, in units of the mean before tanh, clip or scale */
+  double initial_std;                  /* 0.1, in the same units */
+  uint64_t normalizer_count;           /* 0: a normalizer in the policy stays as it is. Otherwise its statistics become the learner's, as of so many samples, and go on */
+  const char *const *frozen; size_t frozen_count; /* beginnings of the names of parameters that stay as they are */
 } eff_learner_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
 EFF_API void eff_learner_options_default(eff_learner_options *options, size_t struct_size);
+
+/* Fills options with defaults for a policy that was trained elsewhere and is in use: algorithm and counts as the policy has them, the critic
+ * warms up for 10000 updates, the actor takes small steps. What else the policy needs is in its comments above; these numbers were chosen by
+ * measurement (examples/learning/naive_switch.py).
+ *
+ * What is learned of it: matrices and kernels of MatMul, Gemm, Conv and ConvTranspose, what is added directly to their result, scale and bias
+ * of normalization layers, and arrays that act element by element between two such layers. Not: what acts on the observation before the
+ * first layer (the statistics of a normalizer) or on the action after the last, single numbers, weights that are not f32. An operator
+ * without a derivative behind a learned weight is refused by name. Where the policy ends with clip, or tanh and a scale, the Gaussian lies
+ * before them and actions leave through them; log-probabilities are exact. The state of a recurrent policy is an input, no gradient passes
+ * through time, and its cells do not learn. EFF_E_ARGUMENT: policy is dead. */
+EFF_API eff_status eff_learner_options_adapt(eff_learner_options *options, size_t struct_size, const eff_policy *policy);
 
 /* Bytes of the one arena that a learner with these options lives in. EFF_E_ARGUMENT names the option that cannot be. */
 EFF_API eff_status eff_learner_arena_size(const eff_learner_options *options, size_t *out);
@@ -176,7 +211,8 @@ EFF_API eff_status eff_learner_restore_file(eff_learner *learner, const char *pa
 
 /* ---- arrays by name ---- */
 
-/* `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`: weights [out, in], traces, moments; obsnorm.mean, .m2, .count; rewscale.mean, .m2, .count,
+/* `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`: weights [out, in], traces, moments; of a loaded policy `actor.<w|e|v>.<name in its
+ * file>`, of long names the last 54 bytes, more than two dimensions joined into two; obsnorm.mean, .m2, .count; rewscale.mean, .m2, .count,
  * .return_trace; obsema.mean, .count. A Gaussian head is one layer of 2 action_count rows: means, then what softplus makes standard deviations. */
 typedef struct eff_learner_tensor {
   size_t struct_size;  /* set by the caller */

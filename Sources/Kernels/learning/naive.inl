@@ -78,6 +78,12 @@ template <class T, int Rule> static eff_learn_sums backward(const eff_learn_net 
   return s;
 }
 
+template <class T, int Rule> static eff_learn_sums accumulate(const eff_learn_net *net, const eff_learn_rule *r) {
+  eff_learn_sums s = {};
+  for (int64_t i = 0; i < net->count; i++) trace<T, Rule>(net, r, i, ((T *)net->graph->g)[i], s);
+  return s;
+}
+
 template <class T, int Rule> static void apply(const eff_learn_net *net, const eff_learn_rule *r, double step) {
   for (int64_t i = 0; i < net->count; i++)
     ((T *)net->w)[i] -= (T)step * ((T *)net->e)[i] / scale<T>(Rule, r, Rule == EFF_LEARN_OBGD ? T(0) : ((T *)net->v)[i]);

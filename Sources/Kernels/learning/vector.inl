@@ -291,6 +291,22 @@ template <class T, int Rule> static eff_learn_sums backward(const eff_learn_net 
   return to;
 }
 
+template <class T, int Rule> static eff_learn_sums accumulate(const eff_learn_net *net, const eff_learn_rule *r) {
+  constexpr int W = vec<T>::W;
+  const rule<T> rl = narrow<T>(r);
+  T *e = (T *)net->e, *v = (T *)net->v;
+  T *g = (T *)net->graph->g;
+  eff_learn_sums to = {};
+  sums<T> s[2] = {};
+  // count is a multiple of 64 bytes
+  EFF_ROLLED
+  for (int64_t i = 0; i < net->count; i += 2 * W)
+    for (int k = 0; k < 2; k++) trace<T, Rule>(e + i + k * W, Rule == EFF_LEARN_OBGD ? nullptr : v + i + k * W, load<T>(g + i + k * W), rl, s[k]);
+  drain<T>(s[0], to);
+  drain<T>(s[1], to);
+  return to;
+}
+
 // ---- update ----
 
 template <class T, int Rule> static void apply(const eff_learn_net *net, const eff_learn_rule *r, double step) {

@@ -28,7 +28,9 @@ extension UnsafeMutablePointer where Pointee == Learner {
   var gaussian: GaussianHead {
     @_noLocks get {
       let s = pointee.settings
-      return GaussianHead(outputs: pointee.actor.output(row: 0, isDouble: s.isDouble), count: s.actionCount, floor: s.stdFloor, ceiling: s.stdCeiling)
+      return GaussianHead(
+        outputs: pointee.actor.output(row: 0, isDouble: s.isDouble), count: s.actionCount, floor: s.stdFloor, ceiling: s.stdCeiling, form: s.stdForm,
+        isSquashed: isSquashed)
     }
   }
 
@@ -58,9 +60,13 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// Runs the network that acts on the current state, unless its activations are there already.
   @_noLocks func forwardPolicy() {
     if pointee.state.pointee.isForwarded { return }
-    feed(policyNet, pointee.current, row: 0)
-    if pointee.actor.layers > 0 { forward(actor: 1) } else { forward(critic: 1) }
+    forwardPolicy(raw: pointee.raw, normalized: pointee.current)
     pointee.state.pointee.isForwarded = true
+  }
+
+  @_noLocks private func forwardPolicy(raw: UnsafePointer<Double>, normalized: UnsafePointer<Double>) {
+    if pointee.loaded != nil { feedLoaded(raw, normalized) } else { feed(policyNet, normalized, row: 0) }
+    if pointee.actor.layers > 0 { forward(actor: 1) } else { forward(critic: 1) }
   }
 
   /// Chooses an action for `observation` [observationCount] under the present weights and writes it to `out` [actionSize].
@@ -85,7 +91,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
       forwardPolicy()
       guard choose() else { return hold(out) }
     }
-    for i in 0..<actionSize { out[i] = pointee.action[i] }
+    emit(pointee.action, into: out)
     return .ok
   }
 
@@ -97,22 +103,23 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let time = s.pointee.time
     observe(observation, counts: false, into: pointee.next)
     s.pointee.time = time
-    feed(policyNet, pointee.next, row: 0)
     s.pointee.isForwarded = false
-    if pointee.actor.layers > 0 { forward(actor: 1) } else { forward(critic: 1) }
+    forwardPolicy(raw: observation, normalized: pointee.next)
     let y = policyNet.output(row: 0, isDouble: pointee.settings.isDouble)
     switch pointee.settings.algorithm {
     case .td: out[0] = y[0]
     case .q, .sarsa, .acDiscrete: out[0] = Double(greedy(y, pointee.settings.actionCount))
     case .acContinuous: for i in 0..<pointee.settings.actionCount { out[i] = y[i] }
     }
-    return isUsable(out, actionSize) ? .ok : hold(out)
+    guard isUsable(out, actionSize) else { return hold(out) }
+    emit(out, into: out)
+    return .ok
   }
 
   var actionSize: Int { @_noLocks get { pointee.settings.algorithm.isContinuous ? pointee.settings.actionCount : 1 } }
 
   @_noLocks private func hold(_ out: UnsafeMutablePointer<Double>) -> LearnerOutcome {
-    for i in 0..<actionSize { out[i] = pointee.action[i] }
+    emit(pointee.action, into: out)
     return .numeric
   }
 

@@ -63,7 +63,7 @@ struct NetworkShape {
 
 extension LearnerOptions {
   /// Lays a learner out in `cursor`; writes it only where the cursor has memory, which must be zero.
-  func place(_ cursor: inout ArenaCursor) -> LearnerPointer {
+  func place(_ cursor: inout ArenaCursor) throws(Failure) -> LearnerPointer {
     let s = settings
     let width = s.isDouble ? 8 : 4
     let hasMoments = s.optimizer.hasMoments
@@ -79,7 +79,8 @@ extension LearnerOptions {
       net.layers = Int64(shape.layers)
       return net
     }
-    var actor = s.algorithm.hasActor ? network(s.actorOutputs) : eff_learn_net()
+    var loaded = self.actor.map { LoadedPlace($0, &cursor) }
+    var actor = loaded?.net(live) ?? (s.algorithm.hasActor ? network(s.actorOutputs) : eff_learn_net())
     var critic = network(s.criticOutputs)
     let next = cursor.doubles(s.inputCount)
     let scratch = cursor.doubles(max(s.observationCount, s.actorOutputs, s.criticOutputs))
@@ -90,6 +91,7 @@ extension LearnerOptions {
     let current = cursor.doubles(s.inputCount)
     let action = cursor.doubles(max(1, s.actionCount))
     let filter = cursor.doubles(s.observationCount)
+    loaded?.takeHidden(&cursor)
     let returns = RunningStatistics(mean: cursor.doubles(1), m2: cursor.doubles(1), size: 1)
     let observations = RunningStatistics(mean: cursor.doubles(s.observationCount), m2: cursor.doubles(s.observationCount), size: s.observationCount)
     actor.w = cursor.take(Int(actor.count) * width)
@@ -106,12 +108,13 @@ extension LearnerOptions {
     let stateSize = cursor.used - start
     guard live else { return learner }
 
+    try loaded?.bind(&actor, isa: level)
     state.initialize(to: LearnerState(seed: seed))
     learner.initialize(
       to: Learner(
         settings: s, guards: guards,
         kernels: eff_learn_kernels_find(s.isDouble ? Int32(EFF_TYPE_F64) : Int32(EFF_TYPE_F32), isa),
-        actor: actor, critic: critic, state: state, stateSize: stateSize, observations: observations, returns: returns,
+        actor: actor, critic: critic, loaded: loaded?.core, actorOwner: self.actor.map { Unmanaged.passUnretained($0) }, state: state, stateSize: stateSize, observations: observations, returns: returns,
         filter: filter, raw: raw, current: current, next: next, action: action, scratch: scratch,
         snapshots: snapshots, snapshotSize: snapshotSize, snapshotStride: stride,
         layoutHash: layoutHash))
@@ -123,7 +126,7 @@ extension LearnerOptions {
   public func arenaSize() throws(Failure) -> Int {
     try validate()
     var cursor = ArenaCursor(nil)
-    _ = place(&cursor)
+    _ = try place(&cursor)
     return cursor.used
   }
 
@@ -133,7 +136,8 @@ extension LearnerOptions {
     let size = try arenaSize()
     eff_zero(arena, size)
     var cursor = ArenaCursor(arena)
-    let learner = place(&cursor)
+    let learner = try place(&cursor)
+    _ = learner.pointee.actorOwner?.retain()
     learner.begin()
     return learner
   }
@@ -160,6 +164,14 @@ extension LearnerOptions {
     for width in widths { mix(width) }
     mix(Int(s.hidden.activation))
     mix(s.hidden.hasLayerNorm ? 1 : 0)
+    if let actor {
+      mix(actor.plan.count)
+      mix(actor.hiddenSize)
+      for p in actor.plan.parameters {
+        for byte in p.name.utf8 { mix(Int(byte)) }
+        for d in p.shape { mix(d) }
+      }
+    }
     return hash
   }
 }
@@ -167,7 +179,7 @@ extension LearnerOptions {
 extension UnsafeMutablePointer where Pointee == Learner {
   /// Initial weights.
   func begin() {
-    initialize(pointee.actor)
+    if let owner = pointee.actorOwner { takeOver(owner.takeUnretainedValue()) } else { initialize(pointee.actor) }
     initialize(pointee.critic)
     let s = pointee.settings
     pointee.state.pointee.decay = s.gamma * s.lambda
@@ -175,23 +187,27 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// Every matrix: uniform(-1/sqrt(in), 1/sqrt(in)), then ceil(sparsity in) distinct entries of each row (unit) are set to 0; biases 0.
   private func initialize(_ net: eff_learn_net) {
-    let state = pointee.state
     let w = Numbers(base: net.w, isDouble: pointee.settings.isDouble)
     for i in 0..<Int(net.layers) {
       let l = net.layer[i]
-      let n = Int(l.in)
-      let zeros = min(n, Int((pointee.settings.hidden.sparsity * Double(n)).rounded(.up)))
-      let bound = 1 / Double(n).squareRoot()
-      var order = [Int](repeating: 0, count: n)
-      for o in 0..<Int(l.out) {
-        for k in 0..<n {
-          order[k] = k
-          w[l.index(o, k)] = (2 * state.pointee.generator.uniform() - 1) * bound
-        }
-        for k in 0..<zeros {
-          order.swapAt(k, k + Int(state.pointee.generator.uniform() * Double(n - k)))
-          w[l.index(o, order[k])] = 0
-        }
+      sparse(Int(l.out), Int(l.in)) { w[l.index($0, $1)] = $2 }
+    }
+  }
+
+  /// Gives each of `outputs` rows of `inputs` weights to `write`.
+  func sparse(_ outputs: Int, _ n: Int, _ write: (Int, Int, Double) -> Void) {
+    let state = pointee.state
+    let zeros = min(n, Int((pointee.settings.hidden.sparsity * Double(n)).rounded(.up)))
+    let bound = 1 / Double(n).squareRoot()
+    var order = [Int](repeating: 0, count: n)
+    for o in 0..<outputs {
+      for k in 0..<n {
+        order[k] = k
+        write(o, k, (2 * state.pointee.generator.uniform() - 1) * bound)
+      }
+      for k in 0..<zeros {
+        order.swapAt(k, k + Int(state.pointee.generator.uniform() * Double(n - k)))
+        write(o, order[k], 0)
       }
     }
   }

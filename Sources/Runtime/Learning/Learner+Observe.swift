@@ -60,6 +60,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     s.pointee.time = -0.5
     observe(x, counts: true, into: pointee.current)
     eff_copy(pointee.raw, x, n * 8)
+    clearHidden()
     s.pointee.isInEpisode = true
     s.pointee.isForwarded = false
   }

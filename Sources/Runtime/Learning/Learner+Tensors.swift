@@ -8,6 +8,13 @@ public enum TensorKind: Sendable {
 /// One of a learner's networks.
 public enum NetworkKind: Sendable {
   case actor, critic
+
+  var isActor: Bool {
+    switch self {
+    case .actor: true
+    case .critic: false
+    }
+  }
 }
 
 extension UnsafeMutablePointer where Pointee == Learner {
@@ -23,13 +30,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   public func visit(_ kind: NetworkKind, layer i: Int, _ tensor: TensorKind, _ body: (Int, inout Double) -> Void) {
     settle()
     let n = net(kind)
-    let base: UnsafeMutableRawPointer? =
-      switch tensor {
-      case .weight: n.w
-      case .trace: n.e
-      case .moment: n.v
-      }
-    guard let base else { return }
+    guard let base = n.base(tensor) else { return }
     let numbers = Numbers(base: base, isDouble: pointee.settings.isDouble)
     let l = n.layer[i]
     var k = 0
@@ -46,10 +47,33 @@ extension UnsafeMutablePointer where Pointee == Learner {
     pointee.state.pointee.isForwarded = false
   }
 
+  /// Visits `count` elements of a loaded actor.
+  func visit(_ tensor: TensorKind, from offset: Int, count: Int, _ body: (Int, inout Double) -> Void) {
+    settle()
+    guard let base = pointee.actor.base(tensor) else { return }
+    let numbers = Numbers(base: base, isDouble: pointee.settings.isDouble)
+    for i in 0..<count {
+      var x = numbers[offset + i]
+      body(i, &x)
+      numbers[offset + i] = x
+    }
+    pointee.state.pointee.isForwarded = false
+  }
+
   private func net(_ kind: NetworkKind) -> eff_learn_net {
     switch kind {
     case .actor: pointee.actor
     case .critic: pointee.critic
+    }
+  }
+}
+
+extension eff_learn_net {
+  func base(_ tensor: TensorKind) -> UnsafeMutableRawPointer? {
+    switch tensor {
+    case .weight: w
+    case .trace: e
+    case .moment: v
     }
   }
 }

@@ -104,6 +104,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
       return skip(ends: ends, report)
     }
     state.pointee.counters.updates &+= 1
+    // recurrent state goes on from the weights that acted, also where nobody asked for an action
+    if pointee.loaded != nil { forwardPolicy() }
 
     let elapsed = s.nominalStep > 0 && t.duration > 0 ? t.duration / s.nominalStep : 1
     let discount = elapsed == 1 ? s.gamma : eff_learn_pow(s.gamma, elapsed)
@@ -167,12 +169,11 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @_noLocks private func adopt(_ done: UnsafePointer<Double>?) -> Bool {
     guard let done else { return true }
     let s = pointee.settings
-    let action = pointee.action
     switch s.algorithm {
     case .td: break
     case .acContinuous:
       guard isUsable(done, s.actionCount) else { return false }
-      for i in 0..<s.actionCount { action[i] = done[i] }
+      takeBack(done)
     case .q, .sarsa, .acDiscrete:
       guard isChoice(done) else { return false }
       commit(Int(done[0]))
@@ -184,6 +185,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @_noLocks private func advance(_ t: Transition, ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) {
     let state = pointee.state
     let s = pointee.settings
+    carryHidden()
     eff_copy(pointee.current, pointee.next, s.inputCount * 8)
     eff_copy(pointee.raw, t.observation, s.observationCount * 8)
     state.pointee.isForwarded = false

@@ -14,6 +14,9 @@ public struct Learner {
   /// No layers where the algorithm has no actor.
   var actor: eff_learn_net
   var critic: eff_learn_net
+  /// Where the actor is a loaded policy.
+  var loaded: UnsafeMutablePointer<ActorCore>?
+  public var actorOwner: Unmanaged<LoadedActor>?
 
   /// Persistent part of the arena and its bytes.
   var state: UnsafeMutablePointer<LearnerState>

@@ -109,6 +109,9 @@ public struct LearnerSettings {
   public var betaNorm = 0.9998
   public var entropy = 0.01
 
+  /// What the Gaussian's standard deviation is made of.
+  var stdForm = StdForm.softplus
+
   public var epsilonStart = 1.0
   public var epsilonEnd = 0.01
   /// Steps over which epsilon falls from start to end.
@@ -165,8 +168,36 @@ public struct LearnerOptions {
   public var isa: Int32 = -1
   /// Snapshots kept for roll-back.
   public var guards = GuardSettings()
+  /// The actor, where it is a loaded policy.
+  public private(set) var actor: LoadedActor? = nil
 
   public init() {}
+
+  /// Makes a loaded policy the actor. Counts that are 0 are those of the policy.
+  @export(interface)
+  public mutating func start(from policy: PolicySettings) throws(Failure) {
+    guard settings.timeLimit >= 0, policy.initialStd > 0, policy.initialStd <= 1e6 else { throw Failure(.argument, "learner option 'initial_std' must be positive") }
+    if case .residual(let bound) = policy.part, !(bound > 0 && bound <= 1e6) { throw Failure(.argument, "learner option 'residual_bound' must be positive") }
+    if case .last(let n) = policy.part, n < 1 { throw Failure(.argument, "learner option 'learn_layers' must be at least 1") }
+    let given = settings
+    if settings.observationCount == 0 { settings.observationCount = policy.observationCount }
+    let made = try LoadedActor(policy, settings, widths: widths, isa: level)
+    (settings.observationCount, settings.actionCount) = (made.observationCount, made.actionCount)
+    guard given.observationCount == 0 || given.observationCount == made.observationCount else {
+      throw Failure(.mismatch, "learner option 'observation_count' is \(given.observationCount), but the policy observes \(made.observationCount) numbers; leave it 0")
+    }
+    guard given.actionCount == 0 || given.actionCount == made.actionCount else {
+      throw Failure(.mismatch, "learner option 'action_count' is \(given.actionCount), but the policy has \(made.actionCount); leave it 0")
+    }
+    guard made.mean.isEmpty || settings.normalizesObservations else {
+      throw Failure(.argument, "learner option 'normalizer_count' needs the learner's own normalization of observations")
+    }
+    settings.stdForm = settings.algorithm.isContinuous ? made.heads.stdForm : .softplus
+    actor = made
+  }
+
+  /// Instruction set of the kernels of a loaded policy.
+  var level: Int32 { isa < 0 ? eff_isa_best() : isa }
 
   /// The widths with the default filled in.
   public var widths: [Int] {

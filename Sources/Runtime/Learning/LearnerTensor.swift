@@ -3,9 +3,12 @@ import Kernels
 /// One array of a learner, by the name under which it can be read and written:
 /// `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`, and the statistics `obsnorm.mean` and so on.
 /// The actor's Gaussian head is one layer: means first, then the numbers that softplus makes standard deviations.
+/// Of a loaded policy: `actor.<w|e|v>.<name in the file>`, of a long name its end; more than two dimensions are joined into two.
 public struct LearnerTensor {
   enum Source {
     case matrix(NetworkKind, TensorKind, Int), bias(NetworkKind, TensorKind, Int)
+    /// Of a loaded policy, by offset.
+    case parameter(TensorKind, Int)
     case observationMean, observationM2, observationCount, rewardMean, rewardM2, rewardCount, returnTrace, filterMean, filterCount
   }
   let source: Source
@@ -39,6 +42,16 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let nets: [(NetworkKind, StaticString)] = (pointee.settings.algorithm.hasActor ? [(.actor, "actor")] : []) + [(.critic, "critic")]
     for (net, netName) in nets {
       for (kind, kindName) in kinds {
+        if net.isActor, let owner = pointee.actorOwner {
+          for p in owner.takeUnretainedValue().plan.parameters {
+            let rows = p.shape.first ?? 1
+            let shape = p.shape.count > 1 && rows > 0 ? [rows, p.count / rows] : [p.count]
+            add(.parameter(kind, p.offset), shape, netName, kindName)
+            let bytes = Array(p.name.utf8)
+            all[all.count - 1] = LearnerTensor(source: .parameter(kind, p.offset), name: all[all.count - 1].name + [0x2e] + bytes.suffix(54), shape: shape)
+          }
+          continue
+        }
         let n = layerCount(net)
         for i in 0..<n {
           let (rows, columns) = layerShape(net, i)
@@ -78,6 +91,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
       let shape = layerShape(net, layer)
       let skipped = shape.outputs * shape.inputs
       visit(net, layer: layer, kind) { if $0 >= skipped { body($0 - skipped, &$1) } }
+    case .parameter(let kind, let offset): visit(kind, from: offset, count: tensor.count, body)
     case .observationMean: numbers(pointee.observations.mean)
     case .observationM2: numbers(pointee.observations.m2)
     case .rewardMean: numbers(pointee.returns.mean)

@@ -204,17 +204,17 @@ public struct Planner {
 }
 
 /// Whether an output is called an action, and is not the size of one.
-func isActionName(_ name: String) -> Bool {
+func isActionName(_ name: String) -> Bool { contains(name, "act") && !contains(name, "shape") && !contains(name, "log") }
+
+/// Whether `name` has the lower-case `word` in it, in any case.
+func contains(_ name: String, _ word: StaticString) -> Bool {
   let bytes = Array(name.utf8)
-  func contains(_ word: StaticString) -> Bool {
-    let n = word.utf8CodeUnitCount
-    guard bytes.count >= n else { return false }
-    for i in 0...(bytes.count - n) {
-      var isEqual = true
-      for k in 0..<n where bytes[i + k] | 0x20 != word.utf8Start[k] | 0x20 { isEqual = false }
-      if isEqual { return true }
-    }
-    return false
+  let n = word.utf8CodeUnitCount
+  guard bytes.count >= n else { return false }
+  for i in 0...(bytes.count - n) {
+    var isEqual = true
+    for k in 0..<n where bytes[i + k] | 0x20 != word.utf8Start[k] | 0x20 { isEqual = false }
+    if isEqual { return true }
   }
-  return contains("act") && !contains("shape") && !contains("log")
+  return false
 }

@@ -8,13 +8,23 @@ public struct PolicyOptions {
   public var build = BuildOptions()
   public var weights = ElementType.f32
   public var memory = MemorySource.system
+  /// Keeps a copy of the file, so that a learner can start from the policy.
+  public var isLearnable = false
 
   public init() {}
+}
+
+/// What a policy was loaded from.
+public struct PolicySource {
+  public let bytes: Bytes
+  public let options: PolicyOptions
 }
 
 /// What a trainer exported, ready to run. Immutable; shared by any number of sessions.
 public final class Policy {
   public let plan: Plan
+  /// nil where the caller did not ask to keep it.
+  public let source: PolicySource?
   public let opset: Int
   public let irVersion: Int
   public let producer: CText
@@ -26,8 +36,9 @@ public final class Policy {
   public let outputNames: [CText]
   public let opTexts: [CText]
 
-  init(_ model: OnnxModel, _ graph: Graph, _ plan: Plan) throws(Failure) {
+  init(_ model: OnnxModel, _ graph: Graph, _ plan: Plan, _ source: PolicySource? = nil) throws(Failure) {
     self.plan = plan
+    self.source = source
     opset = model.format == .onnx ? try Builder.opset(model.opsets) : 0
     irVersion = Int(model.irVersion)
     producer = CText(model.producer)
@@ -43,6 +54,12 @@ public final class Policy {
     inputNames = plan.inputs.map { CText($0.name) }
     outputNames = plan.outputs.map { CText($0.name) }
     opTexts = plan.labels.map { CText($0) }
+  }
+
+  /// The action is an index.
+  public var isDiscrete: Bool {
+    guard let action = plan.outputs.first(where: { $0.role == 1 }) else { return false }
+    return !action.type.isFloat
   }
 
   /// Loads an ONNX or safetensors file; external data, or the architecture of the tensors, may lie beside it.
@@ -81,7 +98,7 @@ public final class Policy {
     var graph = try Builder.build(model, options.build)
     Fusion.run(&graph, isa: isa)
     let plan = try Planner.plan(graph, isa: isa, weights: options.weights, memory: options.memory, limit: options.build.memoryLimit)
-    return try Policy(model, graph, plan)
+    return try Policy(model, graph, plan, options.isLearnable ? PolicySource(bytes: bytes.owned(), options: options) : nil)
   }
 
   /// Instruction set of the kernels: the best of this processor, or what EFFERENT_ISA says.

@@ -51,6 +51,7 @@ class eff_policy_options(Options):
         ("constants", POINTER(eff_constant_binding)), ("constant_count", c_size_t),
         ("states", POINTER(eff_state_pair)), ("state_count", c_size_t),
         ("allocator", POINTER(eff_allocator)), ("memory_limit", c_size_t), ("folder", c_char_p),
+        ("learnable", c_int32), ("reserved", c_int32),
     ]
 
 

@@ -65,9 +65,10 @@ class Policy(Owner):
     weights    storage of dense weights: "f32", "f16", "bf16" or "i8"
     folder     for bytes: the folder of external data files
     memory_limit  bound in bytes on weights and tensors while loading; 0 for 4 GiB
+    learnable  keeps a copy of the file, so that a Learner can start from the policy
     """
 
-    def __init__(self, path, dims=None, constants=None, state=None, weights="f32", *, folder=None, memory_limit=0):
+    def __init__(self, path, dims=None, constants=None, state=None, weights="f32", *, folder=None, memory_limit=0, learnable=False):
         options = eff_policy_options()
         lib.eff_policy_options_default(byref(options), ctypes.sizeof(options))
         kept = []  # what options points to, until the load is over
@@ -75,6 +76,7 @@ class Policy(Owner):
             raise ArgumentError(f"weights is {weights!r}, expected one of {', '.join(WEIGHTS)}")
         options.weights = TYPES[weights][0]
         options.memory_limit = memory_limit
+        options.learnable = int(learnable)
         if dims:
             options.dims = (eff_dim_binding * len(dims))(*[(str(k).encode(), int(v)) for k, v in dims.items()])
             options.dim_count = len(dims)

@@ -1,0 +1,123 @@
+import Onnx
+
+/// Which constants of a model are weights, and which are facts about the robot.
+///
+/// Weights are: the matrices and kernels of MatMul, Gemm, Conv and ConvTranspose; what is added directly to their result; scale and bias
+/// of normalization layers; and arrays that act element by element between two such layers (the gain of a normalization that is spelled
+/// out, the slope of a PRelu). Not weights, and never learned: what acts on the observation before the first layer (the statistics of a
+/// normalizer), what acts after the last one (the scale of the action), single numbers, and the running statistics of a BatchNormalization.
+/// Only f32 tensors in the main graph are looked at: initializers, and Constant nodes.
+public struct ParameterNames {
+  /// In the order in which the nodes use them.
+  public private(set) var names: [String] = []
+  private var known: Set<String> = []
+  /// f32 tensors: elements.
+  private var leaves: [String: Int] = [:]
+  /// The leaf that a tensor computed at load comes from, by way of nodes with one such input.
+  private var sources: [String: String] = [:]
+  private var constants: Set<String> = []
+  /// Results that have passed a layer, and those that come directly out of one.
+  private var layered: Set<String> = []
+  private var fresh: Set<String> = []
+  private var pending: [(name: String, node: Int)] = []
+
+  @export(interface)
+  public init(_ graph: OnnxGraph) {
+    for t in graph.initializers {
+      constants.insert(t.name)
+      declare(t.name, t)
+    }
+    for (i, n) in graph.nodes.enumerated() { visit(n, i) }
+    settle(graph)
+  }
+
+  /// The f32 tensor that alone decides `name`, an output or inner tensor that depends on no input; nil where there is none.
+  @export(interface)
+  public func source(of name: String) -> String? { sources[name] }
+
+  @export(interface)
+  public mutating func add(_ name: String) {
+    if known.insert(name).inserted { names.append(name) }
+  }
+
+  private mutating func declare(_ name: String, _ t: OnnxTensor) {
+    guard t.type == ElementType.f32.rawValue else { return }
+    var count = 1
+    for d in t.dims { count = d > 0 && d < 1 << 40 ? count.multipliedReportingOverflow(by: Int(d)).partialValue : 0 }
+    leaves[name] = count
+    sources[name] = name
+  }
+
+  private mutating func weight(_ n: OnnxNode, _ i: Int) {
+    guard i < n.inputs.count, constants.contains(n.inputs[i]), let leaf = sources[n.inputs[i]] else { return }
+    add(leaf)
+  }
+
+  private mutating func visit(_ n: OnnxNode, _ index: Int) {
+    if isConstant(n) { return }
+    let data = n.inputs.first { !$0.utf8.isEmpty && !constants.contains($0) } ?? ""
+    var isLayered = n.inputs.contains { layered.contains($0) }
+    var isFresh = false
+    switch n.op {
+    case "MatMul", "Gemm", "Conv", "ConvTranspose":
+      isFresh = n.inputs.contains { constants.contains($0) && sources[$0] != nil }
+      isLayered = isLayered || isFresh
+      for i in 0..<3 { weight(n, i) }
+    case "LayerNormalization", "RMSNormalization", "GroupNormalization", "InstanceNormalization":
+      weight(n, 1)
+      weight(n, 2)
+    case "BatchNormalization" where isLayered:
+      weight(n, 1)
+      weight(n, 2)
+    case "Add" where fresh.contains(data): for i in 0..<2 { weight(n, i) }
+    case "Add", "Sub", "Mul", "Div", "PRelu":
+      guard isLayered else { break }
+      for name in n.inputs where constants.contains(name) {
+        if let leaf = sources[name], (leaves[leaf] ?? 0) > 1 { pending.append((leaf, index)) }
+      }
+    case "LSTM", "GRU", "RNN": isLayered = true
+    case "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity": isFresh = fresh.contains(data)
+    default: break
+    }
+    for name in n.outputs {
+      if isLayered { layered.insert(name) }
+      if isFresh { fresh.insert(name) }
+    }
+  }
+
+  /// Notes what a node gives that depends on no input.
+  private mutating func isConstant(_ n: OnnxNode) -> Bool {
+    let isShape = n.op == "Shape" || n.op == "Size"
+    let isRandom = n.op == "RandomNormal" || n.op == "RandomUniform"
+    for name in n.inputs where !name.utf8.isEmpty && !constants.contains(name) && !isShape { return false }
+    if isRandom { return false }
+    // single numbers beside an array do not matter
+    var found: [String] = []
+    for name in n.inputs {
+      if let source = sources[name], !found.contains(source) { found.append(source) }
+    }
+    let arrays = found.filter { (leaves[$0] ?? 0) > 1 }
+    let leaf = arrays.count == 1 ? arrays.first : found.count == 1 ? found.first : nil
+    for name in n.outputs {
+      constants.insert(name)
+      if n.op == "Constant", let t = n.attributes.first(where: { $0.name == "value" })?.tensors.first {
+        declare(name, t)
+      } else if let leaf {
+        sources[name] = leaf
+      }
+    }
+    return true
+  }
+
+  /// Arrays that act element by element are weights where another layer follows.
+  private mutating func settle(_ graph: OnnxGraph) {
+    var leads: Set<String> = []
+    var isFollowed = [Bool](repeating: false, count: graph.nodes.count)
+    for (i, n) in graph.nodes.enumerated().reversed() {
+      isFollowed[i] = n.outputs.contains { leads.contains($0) }
+      let isLayer = ["MatMul", "Gemm", "Conv", "ConvTranspose"].contains { $0 == n.op } && n.inputs.contains { constants.contains($0) }
+      if isFollowed[i] || isLayer { for name in n.inputs { leads.insert(name) } }
+    }
+    for p in pending where isFollowed[p.node] { add(p.name) }
+  }
+}

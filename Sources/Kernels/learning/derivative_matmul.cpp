@@ -1,0 +1,47 @@
+// Derivative of EFF_K_MATMUL, once per instruction set, and the table of all derivatives.
+#include "derivative.h"
+
+namespace eff_derivative_base {
+#include "derivative_matmul.inl"
+}
+
+#if defined(__x86_64__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+namespace eff_derivative_avx2 {
+#include "derivative_matmul.inl"
+}
+#pragma clang attribute pop
+#endif
+
+namespace eff {
+
+eff_kernel find_derivative_matmul(int32_t type, int32_t level) {
+#if defined(__x86_64__)
+  const bool wide = (level < 0 || level >= EFF_ISA_AVX2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (wide) return pick_real<eff_derivative_avx2::matmul>(type);
+#endif
+  (void)level;
+  return pick_real<eff_derivative_base::matmul>(type);
+}
+
+}  // namespace eff
+
+extern "C" {
+
+eff_kernel eff_derivative_find(int32_t id, int32_t type, int32_t level) {
+  if (id == EFF_K_MATMUL) return eff::find_derivative_matmul(type, level);
+  eff_kernel k = eff::find_derivative_elementwise(id, type);
+  if (!k) k = eff::find_derivative_reduction(id, type);
+  return k ? k : eff::find_derivative_window(id, type);
+}
+
+int32_t eff_derivative_operands(int32_t id) {
+  switch (id) {
+    case EFF_K_UNARY: case EFF_K_COPY: case EFF_K_CAST: case EFF_K_REDUCE: case EFF_K_SOFTMAX: return 2;
+    case EFF_K_BINARY: case EFF_K_GATHER: case EFF_K_GATHER_ELEMENTS: case EFF_K_POOL: return 3;
+    case EFF_K_WHERE: case EFF_K_MATMUL: case EFF_K_CONV: case EFF_K_CONV_TRANSPOSE: case EFF_K_NORM: return 4;
+    default: return 0;
+  }
+}
+
+}  // extern "C"

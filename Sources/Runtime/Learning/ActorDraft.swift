@@ -1,0 +1,234 @@
+import Graph
+import Kernels
+import Onnx
+
+/// The graph of a loaded actor while it is put together.
+struct ActorDraft {
+  private(set) var graph: Graph
+  private(set) var heads: PolicyHeads
+  private(set) var parameters: [LearnedParameter] = []
+  /// Inputs of the file; what follows them are inputs of the learner's.
+  let fileInputs: Int
+  /// Value of the normalized observation, or -1 where nothing reads it.
+  private(set) var normalized = -1
+  /// Dimensions or choices.
+  let count: Int
+  private(set) var mean: [Double] = []
+  private(set) var deviation: [Double] = []
+
+  private let settings: PolicySettings
+  private let isContinuous: Bool
+  private let inputCount: Int
+
+  init(_ settings: PolicySettings, _ s: LearnerSettings, widths: [Int], isa: Int32) throws(Failure) {
+    self.settings = settings
+    isContinuous = s.algorithm.isContinuous
+    inputCount = s.inputCount
+    guard let source = settings.policy.source else {
+      throw Failure(.state, "the policy was loaded without its file being kept; load it with eff_policy_options.learnable = 1 (Python: learnable=True)")
+    }
+    guard s.algorithm.hasActor else { throw Failure(.argument, "learner option 'policy' needs an actor-critic algorithm") }
+    let model = try OnnxReader.read(source.bytes, memoryLimit: source.options.build.memoryLimit)
+    var options = source.options.build
+    options.isa = isa
+    let all = ParameterNames(model.graph)
+    var names = all
+    for o in model.graph.outputs where contains(o.name, "std") { if let leaf = all.source(of: o.name) { names.add(leaf) } }
+    var chosen = names.names.filter { name in !settings.frozen.contains { name.utf8.starts(with: $0.utf8) } }
+    if case .residual = settings.part { chosen = [] }
+    (graph, heads) = try ActorDraft.build(model, options, chosen, settings, isContinuous)
+    // a second look, without what turned out not to learn: its constants fold
+    let trial = try DifferentiablePlan(graph, heads: heads)
+    let kept = trial.parameters.indices.filter { i in
+      guard trial.isReached(i) else { return false }
+      if case .last(let n) = settings.part { return trial.layersAfter[i] < n }
+      return true
+    }
+    if kept.count < chosen.count {
+      chosen = kept.map { trial.parameters[$0].name }
+      (graph, heads) = try ActorDraft.build(model, options, chosen, settings, isContinuous)
+    }
+    fileInputs = graph.inputs.count
+    count = graph.values[heads.mean].count
+    parameters = graph.parameters.map { LearnedParameter(name: $0.name, value: $0.value, shape: $0.initial.shape, initial: .data($0.initial)) }
+    if case .counted = settings.normalizer { try takeNormalizer() }
+    if case .residual(let bound) = settings.part { addResidual(bound, widths, s.hidden) }
+  }
+
+  private static func build(_ model: OnnxModel, _ options: BuildOptions, _ names: [String], _ settings: PolicySettings, _ isContinuous: Bool) throws(Failure) -> (Graph, PolicyHeads) {
+    var options = options
+    options.parameters = Set(names)
+    let g = try Builder.build(model, options)
+    return (g, try PolicyHeads(g, settings, isContinuous: isContinuous))
+  }
+
+  /// The plan over one head: [mean, std] or [logits].
+  mutating func finish(_ s: LearnerSettings, _ notes: inout [String]) throws(Failure) -> DifferentiablePlan {
+    let n = count
+    if isContinuous && heads.std < 0 { addStd() }
+    let head = value("head", [isContinuous ? 2 * n : n])
+    copy(heads.mean, to: head, count: n)
+    if isContinuous { copy(heads.std, to: head, at: n, count: n) }
+    var outputs = [Port(name: "head", value: head)]
+    var states: [StatePair] = []
+    for state in graph.states {
+      states.append(StatePair(input: state.input, output: outputs.count))
+      outputs.append(graph.outputs[state.output])
+    }
+    graph.outputs = outputs
+    graph.states = states
+    Fusion.simplify(&graph)
+    let plan = try DifferentiablePlan(graph, head: head, parameters: parameters, isDouble: s.isDouble)
+    guard !plan.parameters.isEmpty else {
+      throw Failure(.unsupported, "the policy has no f32 weights that lead to its mean through operators with a derivative; learn a residual instead")
+    }
+    for (i, p) in plan.parameters.enumerated() where !plan.isReached(i) { notes.append("parameter '\(p.name)' does not reach the head and stays as it is") }
+    for cell in plan.cells { notes.append("\(cell): recurrent cells and what is before them do not learn") }
+    return plan
+  }
+
+  // MARK: adding to the graph
+
+  private mutating func value(_ name: String, _ shape: [Int], constant: TensorData? = nil) -> Int {
+    graph.values.append(Value(name: name, type: .f32, shape: shape, constant: constant, root: graph.values.count))
+    return graph.values.count - 1
+  }
+
+  private mutating func parameter(_ name: String, _ shape: [Int], _ initial: InitialNumbers) -> Int {
+    let v = value(name, shape)
+    parameters.append(LearnedParameter(name: name, value: v, shape: shape, initial: initial))
+    return v
+  }
+
+  private mutating func add(_ kernel: Int, _ params: Params, _ inputs: [Int], _ output: Int) {
+    graph.ops.append(GraphOp(kernel: kernel, type: .f32, params: params, inputs: inputs, outputs: [output], label: graph.values[output].name))
+  }
+
+  /// Writes x to `count` elements of y; a single number to all of them.
+  private mutating func copy(_ x: Int, to y: Int, at offset: Int = 0, count n: Int) {
+    var p = eff_strided()
+    p.rank = 1
+    store([n], &p.dims)
+    store([graph.values[x].count == 1 ? 0 : 1], &p.x)
+    store([1], &p.y)
+    p.y_offset = Int64(offset)
+    add(Int(EFF_K_COPY), .strided(p), [x], y)
+  }
+
+  private mutating func addStd() {
+    if case .parameter = settings.stdSource {
+      heads.std = parameter("log_std", [count], .number(eff_learn_log(settings.initialStd)))
+      heads.stdForm = .logarithm
+      return
+    }
+    heads.stdForm = .direct
+    heads.std = value("std", [1], constant: number(settings.initialStd))
+  }
+
+  private func number(_ x: Double) -> TensorData? {
+    guard let bytes = try? Bytes.zeroed(64) else { return nil }
+    bytes.mutable.storeBytes(of: Float(x), as: Float.self)
+    return TensorData(type: .f32, shape: [1], bytes: bytes)
+  }
+
+  /// An input that carries the observation as the learner's own networks see it.
+  private mutating func normalizedInput() -> Int {
+    if normalized < 0 {
+      normalized = value("normalized observation", [inputCount])
+      graph.inputs.append(Port(name: "normalized observation", value: normalized))
+    }
+    return normalized
+  }
+
+  // MARK: normalizer
+
+  /// (observation - c) / d, or times 1 / d, becomes the learner's normalized observation; c and d its statistics.
+  private mutating func takeNormalizer() throws(Failure) {
+    guard graph.inputs.count - graph.states.count == 1, let port = graph.inputs.indices.first(where: { i in !graph.states.contains { $0.input == i } }) else {
+      throw Failure(.unsupported, "the policy's normalizer cannot be imported: the policy has several observations")
+    }
+    let x = graph.inputs[port].value
+    let n = graph.values[x].count
+    func numbers(_ v: Int) -> [Double]? {
+      guard let c = graph.values[v].constant, c.type == .f32, c.count == n || c.count == 1 else { return nil }
+      return (0..<n).map { Double(c.start.load(fromByteOffset: 4 * (c.count == 1 ? 0 : $0), as: Float.self)) }
+    }
+    for op in graph.ops {
+      guard case .binary(let p) = op.params, p.fn == EFF_FN2_SUB, graph.root(op.operands[0]) == x, graph.values[op.operands[0]].count == n, let c = numbers(op.operands[1]) else { continue }
+      let centered = graph.root(op.operands[2])
+      for (i, next) in graph.ops.enumerated() {
+        guard case .binary(let q) = next.params, q.fn == EFF_FN2_DIV || q.fn == EFF_FN2_MUL, graph.root(next.operands[0]) == centered, let d = numbers(next.operands[1]) else { continue }
+        mean = c
+        deviation = q.fn == EFF_FN2_DIV ? d : d.map { 1 / $0 }
+        let y = next.operands[2]
+        let from = normalizedInput()
+        let last = graph.ops.count
+        copy(from, to: y, count: n)
+        graph.ops[i] = graph.ops[last]
+        graph.ops.removeLast()
+        return
+      }
+    }
+    throw Failure(.unsupported, "the policy's normalizer cannot be imported: found no (observation - constant) / constant at its input")
+  }
+
+  // MARK: residual
+
+  /// mean + bound tanh(network(normalized observation)), with a last layer that starts at zero.
+  private mutating func addResidual(_ bound: Double, _ widths: [Int], _ hidden: HiddenLayers) {
+    var x = normalizedInput()
+    for (i, out) in (widths + [count]).enumerated() {
+      let isLast = i == widths.count
+      let n = graph.values[x].count
+      let layer = isLast ? "out" : "l\(i + 1)"
+      let w = parameter("residual.\(layer).weight", [out, n], isLast ? .number(0) : .fresh(inputs: n))
+      let b = parameter("residual.\(layer).bias", [out], .number(0))
+      var p = eff_matmul()
+      (p.m, p.n, p.k) = (1, Int64(out), Int64(n))
+      (p.a_m, p.a_k, p.b_k, p.b_n, p.bias_n) = (Int64(n), 1, 1, Int64(n), 1)
+      (p.alpha, p.beta, p.batch_rank) = (1, 1, 1)
+      store([1], &p.batch)
+      var y = value("residual.\(layer)", [out])
+      add(Int(EFF_K_MATMUL), .matmul(p), [x, w, b], y)
+      if !isLast && hidden.hasLayerNorm {
+        var norm = eff_norm()
+        (norm.outer, norm.n, norm.channels, norm.inner) = (1, Int64(out), 1, 1)
+        norm.epsilon = hidden.layerNormEpsilon
+        let z = value("residual.\(layer).norm", [out])
+        add(Int(EFF_K_NORM), .norm(norm), [y, -1, -1], z)
+        y = z
+      }
+      x = value("residual.\(layer).y", [out])
+      let act = isLast ? Int32(EFF_FN_SCALED_TANH) : hidden.activation
+      let unary = eff_unary(count: Int64(out), fn: act, reserved: 0, alpha: isLast ? bound : hidden.activation == EFF_FN_SWISH ? 1 : hidden.alpha, beta: 1)
+      add(Int(EFF_K_UNARY), .unary(unary), [y], x)
+    }
+    var sum = eff_binary()
+    (sum.fn, sum.rank) = (Int32(EFF_FN2_ADD), 1)
+    store([count], &sum.dims)
+    store([1], &sum.a)
+    store([1], &sum.b)
+    let y = value("corrected mean", [count])
+    add(Int(EFF_K_BINARY), .binary(sum), [heads.mean, x], y)
+    heads.mean = y
+  }
+}
+
+extension DifferentiablePlan {
+  /// The plan of a graph as the file has it, to see which parameters reach the head.
+  fileprivate init(_ graph: Graph, heads: PolicyHeads) throws(Failure) {
+    var g = graph
+    var parameters: [LearnedParameter] = []
+    for p in graph.parameters { parameters.append(LearnedParameter(name: p.name, value: p.value, shape: p.initial.shape, initial: .data(p.initial))) }
+    // one value over mean and std
+    let parts = [heads.mean] + (heads.std >= 0 ? [heads.std] : [])
+    let head = g.values.count
+    g.values.append(Value(name: "head", type: .f32, shape: [parts.count], root: head))
+    for v in parts {
+      g.ops.append(GraphOp(kernel: Int(EFF_K_COPY), type: .f32, params: .strided(eff_strided()), inputs: [v], outputs: [head], label: "head"))
+    }
+    g.outputs = [Port(name: "head", value: head)]
+    Fusion.simplify(&g)
+    try self.init(g, head: head, parameters: parameters, isDouble: false)
+  }
+}

@@ -1,0 +1,164 @@
+import Graph
+import Kernels
+import Onnx
+
+/// What a parameter starts as.
+enum InitialNumbers {
+  case data(TensorData)
+  case number(Double)
+  /// As the layers of a described network: rows of so many inputs.
+  case fresh(inputs: Int)
+}
+
+/// An array that learns: a value of the graph, and its place in w, e, v and g.
+struct LearnedParameter {
+  var name: String
+  var value: Int
+  var shape: [Int]
+  var initial: InitialNumbers
+  /// In elements.
+  var offset = 0
+  var count: Int { shape.reduce(1, *) }
+}
+
+/// A graph with the order in which its derivatives are taken: from one value, the head, back to the parameters.
+///
+/// No gradient passes through recurrent cells, nor through functions that are flat wherever they have a slope (sign, rounding, comparison).
+struct DifferentiablePlan {
+  private(set) var graph: Graph
+  private(set) var parameters: [LearnedParameter]
+  /// What the gradient is given of.
+  let head: Int
+  /// Networks in double precision: every f32 of the graph is f64.
+  let isDouble: Bool
+  /// Ops to differentiate, in the order of execution.
+  private(set) var backward: [Int] = []
+  /// By value: its memory root has a gradient.
+  private(set) var hasGradient: [Bool]
+  /// Ops that hold the gradient back although a parameter is behind them.
+  private(set) var cells: [String] = []
+  /// By parameter: layers of the graph that follow it.
+  private(set) var layersAfter: [Int] = []
+
+  init(_ graph: Graph, head: Int, parameters: [LearnedParameter], isDouble: Bool) throws(Failure) {
+    self.graph = graph
+    self.head = head
+    self.parameters = parameters
+    self.isDouble = isDouble
+    hasGradient = []
+    try differentiate()
+    countLayers()
+    try widen()
+    let lanes = isDouble ? 8 : 16
+    var at = 0
+    places = [Int](repeating: -1, count: graph.values.count)
+    for i in self.parameters.indices {
+      self.parameters[i].offset = at
+      places[self.parameters[i].value] = at * (isDouble ? 8 : 4)
+      at += (self.parameters[i].count + lanes - 1) / lanes * lanes
+    }
+    count = at
+  }
+  /// Elements of w, every parameter padded to 64 bytes.
+  private(set) var count = 0
+  /// By value: bytes to a parameter's place in w, or -1.
+  private(set) var places: [Int] = []
+
+  /// Whether the gradient of the head reaches parameter `i`.
+  func isReached(_ i: Int) -> Bool { hasGradient[graph.root(parameters[i].value)] }
+
+  /// Positions of the inputs that an op passes a gradient to; nil where it has no derivative.
+  static func slopes(_ op: GraphOp) -> [Int]? {
+    switch op.params {
+    case .unary: return [0]
+    case .binary(let p):
+      if p.fn >= 32 { return [] }
+      let isSmooth = p.fn <= EFF_FN2_POW || (p.fn >= EFF_FN2_FMOD && p.fn <= EFF_FN2_PRELU)
+      return isSmooth ? [0, 1] : nil
+    case .select: return [1, 2]
+    case .cast(let p): return (ElementType(rawValue: p.to)?.isFloat ?? false) ? nil : []
+    case .strided, .gather, .reduce, .pool: return [0]
+    case .elements: return op.kernel == EFF_K_GATHER_ELEMENTS ? [0] : nil
+    case .arg, .rnn: return []
+    case .softmax(let p): return p.fn == EFF_SOFTMAX_HARD ? nil : [0]
+    case .matmul: return op.kernel == EFF_K_MATMUL ? [0, 1, 2] : nil
+    case .conv: return op.kernel == EFF_K_CONV || op.kernel == EFF_K_CONV_TRANSPOSE ? [0, 1, 2] : nil
+    case .norm: return [0, 1, 2]
+    default: return nil
+    }
+  }
+
+  private mutating func differentiate() throws(Failure) {
+    let g = graph
+    // what depends on a parameter
+    var depends = [Bool](repeating: false, count: g.values.count)
+    for p in parameters { depends[g.root(p.value)] = true }
+    func isActive(_ v: Int) -> Bool { v >= 0 && g.values[v].constant == nil && depends[g.root(v)] && g.values[v].type == .f32 }
+    for op in g.ops where op.inputs.contains(where: isActive) {
+      for v in op.outputs where v >= 0 && g.values[v].type == .f32 { depends[g.root(v)] = true }
+    }
+    // of that, what the head depends on
+    var isWanted = [Bool](repeating: false, count: g.values.count)
+    isWanted[g.root(head)] = isActive(head)
+    for (i, op) in g.ops.enumerated().reversed() where op.outputs.contains(where: { $0 >= 0 && isWanted[g.root($0)] }) {
+      guard op.inputs.contains(where: isActive) else { continue }
+      guard let slopes = DifferentiablePlan.slopes(op), !op.outputs.dropFirst().contains(where: { $0 >= 0 && isWanted[g.root($0)] }) else {
+        throw Failure(.unsupported, "\(op.label): has no derivative; learn the last layers, a residual, or freeze what is before it")
+      }
+      if case .rnn = op.params { cells.append(op.label) }
+      var isNeeded = false
+      for k in slopes where k < op.inputCount && isActive(op.operands[k]) {
+        isWanted[g.root(op.operands[k])] = true
+        isNeeded = true
+      }
+      if isNeeded { backward.append(i) }
+    }
+    backward.reverse()
+    hasGradient = isWanted
+  }
+
+  /// Layers (products and convolutions with parameters) between each parameter and the head.
+  private mutating func countLayers() {
+    var after = [Int](repeating: -1, count: graph.values.count)
+    var isWeight = [Bool](repeating: false, count: graph.values.count)
+    for p in parameters { isWeight[graph.root(p.value)] = true }
+    for op in graph.ops where op.inputs.allSatisfy({ $0 < 0 || graph.values[$0].constant != nil || isWeight[graph.root($0)] }) {
+      for v in op.outputs where v >= 0 { isWeight[graph.root(v)] = true }
+    }
+    after[graph.root(head)] = 0
+    for i in backward.reversed() {
+      let op = graph.ops[i]
+      guard let y = op.outputs.first, y >= 0 else { continue }
+      let here = after[graph.root(y)]
+      let isLayer = op.kernel == EFF_K_MATMUL || op.kernel == EFF_K_CONV || op.kernel == EFF_K_CONV_TRANSPOSE
+      let holdsWeights = op.inputs.contains { $0 >= 0 && isWeight[graph.root($0)] }
+      for v in op.inputs where v >= 0 {
+        let step = isLayer && holdsWeights && !isWeight[graph.root(v)] ? 1 : 0
+        after[graph.root(v)] = max(after[graph.root(v)], here + step)
+      }
+    }
+    layersAfter = parameters.map { after[graph.root($0.value)] }
+  }
+
+  func width(_ type: ElementType) -> Int { isDouble && type == .f32 ? 8 : type.size }
+  private func wide(_ type: ElementType) -> ElementType { isDouble && type == .f32 ? .f64 : type }
+
+  /// Ops by the element types that they run with.
+  private mutating func widen() throws(Failure) {
+    for i in graph.ops.indices {
+      let op = graph.ops[i]
+      if op.kernel == EFF_K_RANDOM {
+        throw Failure(.unsupported, "\(op.label): draws random numbers inside the policy; name as mean and std the tensors that the numbers are made of")
+      }
+      graph.ops[i].type = wide(op.type)
+      if case .cast(var p) = op.params, isDouble {
+        if p.from == ElementType.f32.rawValue { p.from = ElementType.f64.rawValue }
+        if p.to == ElementType.f32.rawValue { p.to = ElementType.f64.rawValue }
+        graph.ops[i].params = .cast(p)
+      }
+      for v in op.operands where v >= 0 && isDouble && graph.values[v].type != graph.values[graph.root(v)].type {
+        throw Failure(.unsupported, "\(op.label): reads its input as another type; choose dtype f32")
+      }
+    }
+  }
+}
