@@ -1,5 +1,6 @@
 import CEfferent
 import Onnx
+import Platform
 import Runtime
 
 /// The part of the options that is about a loaded policy; nil where there is none.
@@ -42,5 +43,50 @@ public func eff_learner_options_adapt(_ options: UnsafeMutablePointer<eff_learne
     o.kappa_policy = 300
     o.entropy = 0
     write(o, options, struct_size)
+  }
+}
+
+@c @implementation
+public func eff_learner_sizes(_ learner: OpaquePointer?, _ observation_count: UnsafeMutablePointer<Int>?, _ action_count: UnsafeMutablePointer<Int>?) -> eff_status {
+  report { () throws(Failure) in
+    let l = try live(learner)
+    guard let observation_count, let action_count else { throw Failure(.argument, "observation_count or action_count is NULL") }
+    (observation_count.pointee, action_count.pointee) = l.sizes
+  }
+}
+
+private func live(_ p: OpaquePointer?) throws(Failure) -> LearnerPointer {
+  guard let l = learner(p) else { throw Failure(.argument, "learner is NULL or not a live eff_learner") }
+  return l
+}
+
+@c @implementation
+public func eff_learner_policy(_ learner: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?) -> eff_status {
+  report { () throws(Failure) in
+    guard let out else { throw Failure(.argument, "out is NULL") }
+    out.pointee = nil
+    out.pointee = publish(try live(learner).policy())
+  }
+}
+
+@c @implementation
+public func eff_learner_export(_ learner: OpaquePointer?, _ buffer_or_null: UnsafeMutableRawPointer?, _ capacity: Int, _ size: UnsafeMutablePointer<Int>?) -> eff_status {
+  report { () throws(Failure) in
+    let file = try live(learner).export()
+    guard let size else { throw Failure(.argument, "size is NULL") }
+    size.pointee = file.count
+    guard let buffer = buffer_or_null else { return }
+    guard capacity >= file.count else { throw Failure(.argument, "capacity is \(capacity), expected at least \(file.count)") }
+    file.withUnsafeBytes { eff_copy(buffer, $0.baseAddress!, $0.count) }
+  }
+}
+
+@c @implementation
+public func eff_learner_export_file(_ learner: OpaquePointer?, _ path: UnsafePointer<CChar>?) -> eff_status {
+  report { () throws(Failure) in
+    guard let path else { throw Failure(.argument, "path is NULL") }
+    let file = try live(learner).export()
+    let code = file.withUnsafeBytes { eff_write_atomically(path, $0.baseAddress!, $0.count) }
+    if code != 0 { throw Failure(.io, "'" + text(path) + "': " + String(cString: eff_error_text(-code))) }
   }
 }

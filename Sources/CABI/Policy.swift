@@ -60,7 +60,7 @@ private func constant(_ c: eff_constant_binding, _ what: String) throws(Failure)
   return TensorData(type: type, shape: shape, bytes: bytes)
 }
 
-private func publish(_ policy: Policy) -> OpaquePointer {
+func publish(_ policy: Policy) -> OpaquePointer {
   let h = PolicyPointer.allocate(capacity: 1)
   h.initialize(to: PolicyHandle(magic: PolicyHandle.magic, references: 1, policy: Unmanaged.passRetained(policy)))
   return OpaquePointer(h)

@@ -1,4 +1,4 @@
-// The [RT] functions of a session allocate and free nothing, from the very first call on, and make no system call.
+// The [RT] functions of a session, and of a learner that starts from its policy, allocate and free nothing, from the very first call on, and make no system call.
 //   alloc_test FILE_OR_FOLDER...      CALLS in the environment: calls of each function on each model (10000);
 //                                     REFUSED=skip: models that do not load are passed over (other tests say which must)
 #include "realtime.h"
@@ -10,19 +10,35 @@
 
 // ---- every model ----
 
-static int calls = 10000, models, skips_refused;
+static int calls = 10000, models, skips_refused, learners;
 
 typedef struct {
   eff_policy *policy;
   eff_session *session;
   size_t inputs, outputs;
   float *observation, *action; // NULL where the policy does not step
+  eff_learner *learner;        // NULL where the policy cannot learn
+  double *seen, *done;
 } subject;
+
+// A learner that goes on from the policy, with everything that its updates can do.
+static void learner_of(subject *s) {
+  eff_learner_options o;
+  if (eff_learner_options_adapt(&o, sizeof o, s->policy) != EFF_OK) return;
+  o.actor_delay = 3, o.snapshots = 2, o.snapshot_period = 10, o.std_source = EFF_STD_PARAMETER;
+  if (eff_learner_create(&o, &s->learner) != EFF_OK) return;
+  size_t observations = 0, actions = 0;
+  CHECK(eff_learner_sizes(s->learner, &observations, &actions) == EFF_OK);
+  s->seen = calloc(observations, sizeof(double)), s->done = calloc(actions, sizeof(double));
+}
 
 static subject subject_of(const char *path) {
   subject s = {0};
   allocations = 0, armed = 1;
-  (void)eff_policy_load_file(path, NULL, &s.policy);
+  eff_policy_options options;
+  eff_policy_options_default(&options, sizeof options);
+  options.learnable = 1;
+  (void)eff_policy_load_file(path, &options, &s.policy);
   armed = 0;
   CHECK(allocations > 0); // loading allocates: the library's calls do arrive here
   if (s.policy == NULL || eff_session_create(s.policy, NULL, &s.session) != EFF_OK) {
@@ -43,6 +59,7 @@ static subject subject_of(const char *path) {
     eff_policy_output(s.policy, i, &spec);
     if (spec.role == EFF_ROLE_ACTION && spec.dtype == EFF_F32) n_out = spec.count;
   }
+  learner_of(&s);
   if (observations == 1 && n_out) s.observation = calloc(n_in, sizeof(float)), s.action = calloc(n_out, sizeof(float));
   return s;
 }
@@ -50,7 +67,26 @@ static subject subject_of(const char *path) {
 static void drop(subject *s) {
   eff_session_destroy(s->session);
   eff_policy_release(s->policy);
+  eff_learner_destroy(s->learner);
+  free(s->seen), free(s->done);
   free(s->observation), free(s->action);
+}
+
+// Acts and learns, now and then from a number that is none.
+static int learn(subject *s, int i) {
+  if (!s->learner) return 0;
+  int bad = 0;
+  s->seen[0] = (i % 13) * 0.1;
+  bad += eff_learner_act(s->learner, s->seen, s->done) != EFF_OK;
+  bad += eff_learner_infer(s->learner, s->seen, s->done) != EFF_OK;
+  s->seen[0] = ((i + 1) % 13) * 0.1;
+  eff_transition t = EFF_TRANSITION_INIT;
+  eff_update u = {.struct_size = sizeof u};
+  t.observation = s->seen, t.reward = i % 97 == 96 ? 0.0 / 0.0 : i % 7, t.terminated = i % 31 == 0, t.truncated = i % 29 == 0;
+  bad += eff_learner_update(s->learner, &t, &u) != (i % 97 == 96 ? EFF_E_NUMERIC : EFF_OK);
+  bad += eff_learner_freeze(s->learner, i % 5 ? 0 : EFF_FREEZE_ACTOR) != EFF_OK;
+  if (i % 50 == 0) bad += eff_learner_snapshot(s->learner) != EFF_OK || eff_learner_roll_back(s->learner) != EFF_OK;
+  return bad;
 }
 
 // Calls every [RT] function once; returns how many failed.
@@ -67,7 +103,7 @@ static int tick(void *context, int i) {
   bad += eff_session_reset(s->session, i % 2 ? -1 : 0) != EFF_OK;
   bad += eff_session_prewarm(s->session) != EFF_OK;
   bad += eff_session_run(s->session, 7) != EFF_E_ARGUMENT; // failing allocates nothing either
-  return bad;
+  return bad + learn(s, i);
 }
 
 static void test_model(const char *path) {
@@ -88,6 +124,7 @@ static void test_model(const char *path) {
   CHECK(allocations == 0);
   CHECK(frees == 0);
   CHECK(bad == 0);
+  learners += s.learner != NULL;
   drop(&s);
 }
 
@@ -97,6 +134,7 @@ int main(int count, char **arguments) {
   CHECK(counter_works());
   for (int i = 1; i < count; i++) each_file(arguments[i], 2, test_model);
   CHECK(count == 1 || models > 0);
-  printf("%d models, %d calls of each function\n", models, calls);
+  CHECK(count == 1 || learners > 0);
+  printf("%d models, of which %d learn, %d calls of each function\n", models, learners, calls);
   return check_report();
 }

@@ -107,7 +107,7 @@ typedef struct eff_learner_options {
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
 EFF_API void eff_learner_options_default(eff_learner_options *options, size_t struct_size);
 
-/* Fills options with defaults for a policy that was trained elsewhere and is in use: algorithm and counts as the policy has them, the critic
+/* Fills options with defaults for a policy that was trained elsewhere and is in use: the algorithm that the policy is for, the critic
  * warms up for 10000 updates, the actor takes small steps. What else the policy needs is in its comments above; these numbers were chosen by
  * measurement (examples/learning/naive_switch.py).
  *
@@ -122,8 +122,13 @@ EFF_API eff_status eff_learner_options_adapt(eff_learner_options *options, size_
 /* Bytes of the one arena that a learner with these options lives in. EFF_E_ARGUMENT names the option that cannot be. */
 EFF_API eff_status eff_learner_arena_size(const eff_learner_options *options, size_t *out);
 
-/* Creates a learner with fresh weights. *out is NULL on failure. Errors: EFF_E_ARGUMENT, EFF_E_MEMORY. */
+/* Creates a learner with fresh weights, or those of options.policy, whose counts it takes where they are 0. *out is NULL on failure. Errors:
+ * EFF_E_ARGUMENT, EFF_E_MEMORY; of a policy also EFF_E_STATE (not loaded as learnable), EFF_E_UNSUPPORTED (no derivative, naming the node),
+ * EFF_E_SHAPE, EFF_E_MISMATCH (other counts). */
 EFF_API eff_status eff_learner_create(const eff_learner_options *options, eff_learner **out);
+
+/* Numbers of an observation, and of an action as eff_learner_act writes it (1 for the index of a choice). */
+EFF_API eff_status eff_learner_sizes(const eff_learner *learner, size_t *observation_count, size_t *action_count);
 
 /* Frees the learner; NULL is fine. A caller's arena is no longer used. */
 EFF_API void eff_learner_destroy(eff_learner *learner);
@@ -208,6 +213,19 @@ EFF_API eff_status eff_learner_restore(eff_learner *learner, const void *bytes, 
 /* The same with a file. It is replaced at once, by way of path.tmp: whenever the process is killed, the file is the old or the new checkpoint. */
 EFF_API eff_status eff_learner_save_file(const eff_learner *learner, const char *path);
 EFF_API eff_status eff_learner_restore_file(eff_learner *learner, const char *path);
+
+/* ---- the policy that was learned ---- */
+
+/* The policy that acts, without exploration and as it is now: immutable, to be run by sessions (also by eff_session_swap, where the learner
+ * started from a loaded policy with all or its last layers) or to be learned from again. *out is NULL on failure; release it with
+ * eff_policy_release. EFF_E_UNSUPPORTED: it cannot be written as a file (a time input, a moving average, a file that was not ONNX). */
+EFF_API eff_status eff_learner_policy(eff_learner *learner, eff_policy **out);
+
+/* The same as an ONNX file: of a loaded policy its own file with the learned weights in it (and, where they are the learner's, the statistics and
+ * the residual), otherwise a new one. Outputs of a new one: "actions" (mean, or index of the best choice) and "std", "logits" or "q"; or "value".
+ * *size gets its bytes; with buffer_or_null NULL nothing is written. Weights are f32. Errors: as above, EFF_E_ARGUMENT: capacity is too small. */
+EFF_API eff_status eff_learner_export(eff_learner *learner, void *buffer_or_null, size_t capacity, size_t *size);
+EFF_API eff_status eff_learner_export_file(eff_learner *learner, const char *path);
 
 /* ---- arrays by name ---- */
 

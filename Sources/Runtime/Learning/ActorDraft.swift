@@ -2,6 +2,15 @@ import Graph
 import Kernels
 import Onnx
 
+/// Where the file keeps the statistics that the learner took over.
+struct ImportedNormalizer {
+  var center: String
+  var scale: String
+  var shape: [Int]
+  /// By the deviation, rather than multiplied by its inverse.
+  var isDivided: Bool
+}
+
 /// The graph of a loaded actor while it is put together.
 struct ActorDraft {
   private(set) var graph: Graph
@@ -15,6 +24,9 @@ struct ActorDraft {
   let count: Int
   private(set) var mean: [Double] = []
   private(set) var deviation: [Double] = []
+  private(set) var normalizer: ImportedNormalizer?
+  /// Name in the file of what the Gaussian or the choice lies around.
+  private(set) var meanName = ""
 
   private let settings: PolicySettings
   private let isContinuous: Bool
@@ -28,7 +40,7 @@ struct ActorDraft {
       throw Failure(.state, "the policy was loaded without its file being kept; load it with eff_policy_options.learnable = 1 (Python: learnable=True)")
     }
     guard s.algorithm.hasActor else { throw Failure(.argument, "learner option 'policy' needs an actor-critic algorithm") }
-    let model = try OnnxReader.read(source.bytes, memoryLimit: source.options.build.memoryLimit)
+    let model = try source.model()
     var options = source.options.build
     options.isa = isa
     let all = ParameterNames(model.graph)
@@ -51,6 +63,7 @@ struct ActorDraft {
     fileInputs = graph.inputs.count
     count = graph.values[heads.mean].count
     parameters = graph.parameters.map { LearnedParameter(name: $0.name, value: $0.value, shape: $0.initial.shape, initial: .data($0.initial)) }
+    meanName = graph.values[heads.mean].name
     if case .counted = settings.normalizer { try takeNormalizer() }
     if case .residual(let bound) = settings.part { addResidual(bound, widths, s.hidden) }
   }
@@ -160,6 +173,9 @@ struct ActorDraft {
         guard case .binary(let q) = next.params, q.fn == EFF_FN2_DIV || q.fn == EFF_FN2_MUL, graph.root(next.operands[0]) == centered, let d = numbers(next.operands[1]) else { continue }
         mean = c
         deviation = q.fn == EFF_FN2_DIV ? d : d.map { 1 / $0 }
+        normalizer = ImportedNormalizer(
+          center: graph.values[op.operands[1]].name, scale: graph.values[next.operands[1]].name, shape: graph.values[op.operands[2]].shape.drop { $0 == 1 } + [],
+          isDivided: q.fn == EFF_FN2_DIV)
         let y = next.operands[2]
         let from = normalizedInput()
         let last = graph.ops.count

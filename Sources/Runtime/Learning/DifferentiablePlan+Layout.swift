@@ -98,8 +98,9 @@ extension DifferentiablePlan {
       guard let kernel = eff_kernel_find(op.kernel, op.type.rawValue, isa) else {
         throw Failure(.unsupported, "\(op.label): not supported for elements of type \(op.type.name)")
       }
-      let scratch = op.scratch > 0 ? [memory.base + layout.scratch] : []
-      forward[i] = DifferentiablePlan.call(kernel, memory.base + layout.params[i], op.operands.map(address) + scratch)
+      var operands = op.operands.map(address)
+      if op.scratch > 0 { operands.append(memory.base + layout.scratch) }
+      forward[i] = DifferentiablePlan.call(kernel, memory.base + layout.params[i], operands)
     }
     for (k, i) in self.backward.reversed().enumerated() {
       let op = graph.ops[i]

@@ -35,7 +35,7 @@ struct DifferentiablePlan {
   private(set) var backward: [Int] = []
   /// By value: its memory root has a gradient.
   private(set) var hasGradient: [Bool]
-  /// Ops that hold the gradient back although a parameter is behind them.
+  /// Recurrent cells.
   private(set) var cells: [String] = []
   /// By parameter: layers of the graph that follow it.
   private(set) var layersAfter: [Int] = []
@@ -90,6 +90,7 @@ struct DifferentiablePlan {
 
   private mutating func differentiate() throws(Failure) {
     let g = graph
+    for op in g.ops { if case .rnn = op.params { cells.append(op.label) } }
     // what depends on a parameter
     var depends = [Bool](repeating: false, count: g.values.count)
     for p in parameters { depends[g.root(p.value)] = true }
@@ -105,7 +106,6 @@ struct DifferentiablePlan {
       guard let slopes = DifferentiablePlan.slopes(op), !op.outputs.dropFirst().contains(where: { $0 >= 0 && isWanted[g.root($0)] }) else {
         throw Failure(.unsupported, "\(op.label): has no derivative; learn the last layers, a residual, or freeze what is before it")
       }
-      if case .rnn = op.params { cells.append(op.label) }
       var isNeeded = false
       for k in slopes where k < op.inputCount && isActive(op.operands[k]) {
         isWanted[g.root(op.operands[k])] = true

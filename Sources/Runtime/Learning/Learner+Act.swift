@@ -116,6 +116,9 @@ extension UnsafeMutablePointer where Pointee == Learner {
     return .ok
   }
 
+  /// Numbers of an observation, and of an action as `act` writes it.
+  public var sizes: (observation: Int, action: Int) { (pointee.settings.observationCount, actionSize) }
+
   var actionSize: Int { @_noLocks get { pointee.settings.algorithm.isContinuous ? pointee.settings.actionCount : 1 } }
 
   @_noLocks private func hold(_ out: UnsafeMutablePointer<Double>) -> LearnerOutcome {

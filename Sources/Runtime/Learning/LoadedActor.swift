@@ -14,6 +14,10 @@ public final class LoadedActor {
   /// Statistics of the normalizer that the learner took over, [observationCount] each; empty where it stayed.
   let mean: [Double]
   let deviation: [Double]
+  let normalizer: ImportedNormalizer?
+  let meanName: String
+  /// Names of the observations.
+  let observations: [String]
   public let observationCount: Int
   /// Dimensions or choices.
   public let actionCount: Int
@@ -37,6 +41,8 @@ public final class LoadedActor {
     heads = draft.heads
     (mean, deviation) = (draft.mean, draft.deviation)
     actionCount = draft.count
+    (normalizer, meanName) = (draft.normalizer, draft.meanName)
+    var names: [String] = []
     let g = plan.graph
     func bytes(_ v: Int) -> Int { g.values[v].count * plan.width(g.values[v].type) }
     var raw: [Int] = []
@@ -51,8 +57,10 @@ public final class LoadedActor {
           throw Failure(.unsupported, "input '\(port.name)' of the policy is \(g.values[port.value].type.name), expected f32; bind it to a constant")
         }
         raw.append(port.value)
+        names.append(port.name)
       }
     }
+    observations = names
     hiddenSize = size
     hiddenPlaces = places
     hiddenOutputs = g.states.map { pair in

@@ -17,7 +17,20 @@ public struct PolicyOptions {
 /// What a policy was loaded from.
 public struct PolicySource {
   public let bytes: Bytes
+  /// Architecture of tensors that do not bring their own.
+  public let sidecar: Bytes?
   public let options: PolicyOptions
+
+  var isOnnx: Bool { !SafetensorsFile.recognizes(bytes) }
+
+  /// The file as it was written.
+  func model() throws(Failure) -> OnnxModel {
+    let limit = options.build.memoryLimit
+    return try isOnnx ? OnnxReader.read(bytes, memoryLimit: limit) : ArchitectureReader.read(bytes, sidecar: sidecar, memoryLimit: limit)
+  }
+
+  /// The same in memory of its own.
+  func owned() throws(Failure) -> PolicySource { PolicySource(bytes: try bytes.owned(), sidecar: try sidecar?.owned(), options: options) }
 }
 
 /// What a trainer exported, ready to run. Immutable; shared by any number of sessions.
@@ -92,13 +105,12 @@ public final class Policy {
     let isa = try Policy.isa()
     var options = options
     options.build.isa = isa
-    let limit = options.build.memoryLimit
-    let model = try SafetensorsFile.recognizes(bytes)
-      ? ArchitectureReader.read(bytes, sidecar: sidecar, memoryLimit: limit) : OnnxReader.read(bytes, memoryLimit: limit)
+    let source = PolicySource(bytes: bytes, sidecar: sidecar, options: options)
+    let model = try source.model()
     var graph = try Builder.build(model, options.build)
     Fusion.run(&graph, isa: isa)
     let plan = try Planner.plan(graph, isa: isa, weights: options.weights, memory: options.memory, limit: options.build.memoryLimit)
-    return try Policy(model, graph, plan, options.isLearnable ? PolicySource(bytes: bytes.owned(), options: options) : nil)
+    return try Policy(model, graph, plan, options.isLearnable ? source.owned() : nil)
   }
 
   /// Instruction set of the kernels: the best of this processor, or what EFFERENT_ISA says.

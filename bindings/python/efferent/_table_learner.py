@@ -22,6 +22,8 @@ class eff_learner_options(Options):
         ("actor_delay", c_uint64), ("seed", c_uint64), ("snapshots", c_size_t), ("snapshot_period", c_uint64), ("return_window", c_uint64),
         *fields(c_double, "return_rate return_drop keep_margin fall_limit rollback_step drift_budget"),
         ("allocator", POINTER(eff_allocator)), ("arena", c_void_p), ("arena_size", c_size_t),
+        ("policy", handle), *fields(c_char_p, "mean std"), *fields(c_int32, "learn std_source"), ("learn_layers", c_size_t),
+        *fields(c_double, "residual_bound initial_std"), ("normalizer_count", c_uint64), ("frozen", POINTER(c_char_p)), ("frozen_count", c_size_t),
     ]
 
 
@@ -51,8 +53,10 @@ class eff_learner_tensor(Options):
 
 FUNCTIONS = {
     "eff_learner_options_default": (None, [POINTER(eff_learner_options), c_size_t]),
+    "eff_learner_options_adapt": (status, [POINTER(eff_learner_options), c_size_t, handle]),
     "eff_learner_arena_size": (status, [POINTER(eff_learner_options), POINTER(c_size_t)]),
     "eff_learner_create": (status, [POINTER(eff_learner_options), out]),
+    "eff_learner_sizes": (status, [handle, POINTER(c_size_t), POINTER(c_size_t)]),
     "eff_learner_destroy": (None, [handle]),
     "eff_learner_act": (status, [handle, array, array]),
     "eff_learner_infer": (status, [handle, array, array]),
@@ -64,6 +68,9 @@ FUNCTIONS = {
     "eff_learner_restore": (status, [handle, c_void_p, c_size_t]),
     "eff_learner_save_file": (status, [handle, c_char_p]),
     "eff_learner_restore_file": (status, [handle, c_char_p]),
+    "eff_learner_policy": (status, [handle, out]),
+    "eff_learner_export": (status, [handle, c_void_p, c_size_t, POINTER(c_size_t)]),
+    "eff_learner_export_file": (status, [handle, c_char_p]),
     "eff_learner_describe": (status, [handle, c_size_t, POINTER(eff_learner_tensor)]),
     "eff_learner_read": (status, [handle, c_char_p, array, c_size_t]),
     "eff_learner_write": (status, [handle, c_char_p, array, c_size_t]),

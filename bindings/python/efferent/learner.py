@@ -1,13 +1,15 @@
 """Learner: a policy that keeps learning while it acts, one transition at a time."""
 import ctypes
 import math
-from ctypes import byref, c_size_t, c_void_p
+import os
+from ctypes import byref, c_char_p, c_size_t, c_void_p
 
 import numpy as np
 
 from ._library import Handle, check, check_rt, lib
 from ._table_learner import eff_learner_options, eff_learner_tensor, eff_transition, eff_update
 from .errors import ArgumentError, NumericError, ShapeError
+from .policy import Policy
 
 ALGORITHMS = {"stream-ac": 0, "stream-ac-discrete": 1, "stream-q": 2, "stream-sarsa": 3, "stream-td": 4}
 OPTIMIZERS = {"obgd": 0, "adaptive-obgd": 1, "intentional": 2}
@@ -15,8 +17,13 @@ ACTIVATIONS = {"leaky_relu": 0, "relu": 1, "tanh": 2, "elu": 3, "swish": 4, "ide
 REASONS = ("learned", "frozen", "bad input", "bad update", "drift", "rolled back")
 PARTS = {"actor": 1, "critic": 2, "normalizers": 4}
 NUMERIC = -8
-_NAMED = {"algorithm": ALGORITHMS, "optimizer": OPTIMIZERS, "activation": ACTIVATIONS, "dtype": {"f32": 1, "f64": 11}}
-_OWN = {"struct_size", "observation_count", "action_count", "hidden", "hidden_count", "allocator", "arena", "arena_size"}
+LEARN = {"all": 0, "last": 1, "residual": 2}
+STD_SOURCES = {"auto": 0, "constant": 1, "parameter": 2}
+_NAMED = {
+    "algorithm": ALGORITHMS, "optimizer": OPTIMIZERS, "activation": ACTIVATIONS, "dtype": {"f32": 1, "f64": 11}, "learn": LEARN,
+    "std_source": STD_SOURCES,
+}
+_OWN = {"policy", "frozen", "frozen_count", "struct_size", "observation_count", "action_count", "hidden", "hidden_count", "allocator", "arena", "arena_size"}
 
 
 def _code(option, value):
@@ -34,28 +41,46 @@ class Learner:
         learner.update(next_observation, reward, terminated, truncated)
 
     `actions` is the number of dimensions, of choices, or 0 for stream-td. Options are the fields of eff_learner_options in learner.h, by their
-    names there (`lambda_` for lambda); those with names are given by name: algorithm, optimizer, activation, dtype. One caller at a time.
+    names there (`lambda_` for lambda); those with names are given by name: algorithm, optimizer, activation, dtype, learn, std_source. One
+    caller at a time.
+
+        learner = efferent.Learner(policy="deployed.onnx", critic_warmup_steps=20000)
+
+    goes on from a policy that was trained elsewhere: a Policy that was loaded with learnable=True, a path, or bytes. Counts, algorithm and
+    safe defaults are then those of eff_learner_options_adapt(); `hidden` describes the critic; `frozen` lists beginnings of the names of
+    parameters that stay as they are; `critic_warmup_steps` is another name for actor_delay.
     """
 
-    def __init__(self, observations, actions=0, algorithm="stream-ac", hidden=None, **options):
+    def __init__(self, observations=0, actions=0, algorithm=None, hidden=None, *, policy=None, frozen=(), **options):
         made = eff_learner_options()
-        lib.eff_learner_options_default(byref(made), ctypes.sizeof(made))
-        made.algorithm = _code("algorithm", algorithm)
+        if policy is None:
+            lib.eff_learner_options_default(byref(made), ctypes.sizeof(made))
+            made.algorithm = _code("algorithm", algorithm or "stream-ac")
+        else:
+            policy = policy if isinstance(policy, Policy) else Policy(policy, learnable=True)
+            check(lib.eff_learner_options_adapt(byref(made), ctypes.sizeof(made), policy._handle.value))
+            made.algorithm = made.algorithm if algorithm is None else _code("algorithm", algorithm)
+            if frozen:
+                made.frozen, made.frozen_count = (c_char_p * len(frozen))(*(name.encode() for name in frozen)), len(frozen)
         made.observation_count, made.action_count = observations, actions
         if hidden is not None:
             made.hidden, made.hidden_count = (c_size_t * len(hidden))(*hidden), len(hidden)
         known = {name for name, _ in made._fields_} - _OWN
         for name, value in options.items():
-            field = name.rstrip("_")
+            field = "actor_delay" if name == "critic_warmup_steps" else name.rstrip("_")
             if field not in known:
                 raise ArgumentError(f"there is no option '{name}'; the options are {', '.join(sorted(known))}")
-            setattr(made, field, _code(field, value) if field in _NAMED else value)
+            value = _code(field, value) if field in _NAMED else value
+            setattr(made, field, value.encode() if isinstance(value, str) else value)
         pointer = c_void_p()
         check(lib.eff_learner_create(byref(made), byref(pointer)))
         self._handle = Handle(pointer.value, lib.eff_learner_destroy, "learner", kept=made)
-        self.observations, self.algorithm = int(observations), algorithm
+        algorithm = next(name for name, code in ALGORITHMS.items() if code == made.algorithm)
+        sizes = c_size_t(), c_size_t()
+        check(lib.eff_learner_sizes(self._handle.value, *map(byref, sizes)))
+        self.observations, self.algorithm = sizes[0].value, algorithm
         self.discrete = algorithm in ("stream-ac-discrete", "stream-q", "stream-sarsa")
-        self._width = int(actions) if algorithm == "stream-ac" else 1
+        self._width = sizes[1].value
         self._action = np.zeros(self._width)
         self._given = np.zeros(self._width)
         self._seen, self._next = np.zeros(self.observations), np.zeros(self.observations)
@@ -157,6 +182,18 @@ class Learner:
     def restore_bytes(self, blob):
         """The same from what `bytes(learner)` gave."""
         check(lib.eff_learner_restore(self._handle.value, bytes(blob), len(blob)))
+
+    # ---- the policy that was learned ----
+
+    def policy(self):
+        """The policy that acts, without exploration and as it is now: a Policy of its own."""
+        made = c_void_p()
+        check(lib.eff_learner_policy(self._handle.value, byref(made)))
+        return Policy._of(made)
+
+    def export(self, path):
+        """Writes the policy as an ONNX file: of a loaded policy its own file with what was learned in it, otherwise a new one."""
+        check(lib.eff_learner_export_file(self._handle.value, os.fsencode(path)))
 
     # ---- arrays ----
 

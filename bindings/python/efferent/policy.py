@@ -101,6 +101,17 @@ class Policy(Owner):
             if b"\0" in encoded:
                 raise ArgumentError(f"path {self.path!r} has a NUL byte in it")
             check(lib.eff_policy_load_file(encoded, byref(options), byref(made)))
+        self._adopt(made)
+
+    @classmethod
+    def _of(cls, made):
+        """The policy behind a pointer, which this object gives back."""
+        policy = cls.__new__(cls)
+        policy.path = None
+        policy._adopt(made)
+        return policy
+
+    def _adopt(self, made):
         self._handle = Handle(made.value, lib.eff_policy_release, "policy")
         self.inputs = Tensors(self._spec(lib.eff_policy_input, i) for i in range(lib.eff_policy_input_count(made)))
         self.outputs = Tensors(self._spec(lib.eff_policy_output, i) for i in range(lib.eff_policy_output_count(made)))

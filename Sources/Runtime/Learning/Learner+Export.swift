@@ -1,0 +1,131 @@
+import Graph
+import Kernels
+import Onnx
+import Platform
+
+// the policy as a file of its own
+extension UnsafeMutablePointer where Pointee == Learner {
+  /// The policy that acts, without exploration, as an ONNX file: of a loaded policy its own file with what was learned in it, otherwise a
+  /// new one of the normalizer and the network. Weights are f32. Throws `.unsupported` where a file cannot say what the learner does.
+  /// - Complexity: linear in the size of the file.
+  @export(interface)
+  public func export() throws(Failure) -> [UInt8] {
+    settle()
+    if let owner = pointee.actorOwner { return try exportLoaded(owner.takeUnretainedValue()) }
+    let s = pointee.settings
+    guard s.timeLimit == 0, s.filterBeta == 0 else {
+      throw Failure(.unsupported, "a policy with a time input or a moving average of observations cannot be exported; leave out time_limit and filter_beta")
+    }
+    var file = NetworkWriter(hidden: s.hidden)
+    file.graph.text(2, "policy")
+    file.graph.port(11, "obs", s.observationCount)
+    var x = "obs"
+    if s.normalizesObservations { x = normalize(x, &file) }
+    let net = policyNet
+    let last = Int(net.layers) - 1
+    for i in 0..<last { x = file.layer("l\(i + 1)", x, exported(net, i, 0..<Int(net.layer[i].out)), isHidden: true) }
+    let n = s.actionCount
+    func head(_ name: String, _ rows: Range<Int>) { _ = file.layer(name, x, exported(net, last, rows), isHidden: false) }
+    switch s.algorithm {
+    case .acContinuous:
+      head("actions", 0..<n)
+      head("std.pre", n..<2 * n)
+      file.std(floor: s.stdFloor, ceiling: s.stdCeiling)
+      file.graph.port(12, "actions", n)
+      file.graph.port(12, "std", n)
+    case .acDiscrete, .q, .sarsa:
+      let name = s.algorithm.isEpsilonGreedy ? "q" : "logits"
+      head(name, 0..<n)
+      file.graph.node("ArgMax", [name], "actions", ints: [("axis", 1), ("keepdims", 1)])
+      file.graph.port(12, "actions", 1, type: 7)
+      file.graph.port(12, name, n)
+    case .td:
+      head("value", 0..<1)
+      file.graph.port(12, "value", 1)
+    }
+    return OnnxWriter.model(file.graph, opset: 17, producer: "efferent").bytes
+  }
+
+  /// The same as a policy that sessions run.
+  @export(interface)
+  public func policy() throws(Failure) -> Policy {
+    let file = try export()
+    let bytes = try Bytes.zeroed(file.count)
+    file.withUnsafeBytes { eff_copy(bytes.mutable, $0.baseAddress!, $0.count) }
+    var options = pointee.actorOwner?.takeUnretainedValue().settings.policy.source?.options ?? PolicyOptions()
+    options.isLearnable = true
+    return try Policy.load(bytes, options)
+  }
+
+  /// Rows `rows` of a described layer.
+  private func exported(_ net: eff_learn_net, _ i: Int, _ rows: Range<Int>) -> DenseNumbers {
+    let l = net.layer[i]
+    let w = Numbers(base: net.w, isDouble: pointee.settings.isDouble)
+    var out = DenseNumbers(inputs: Int(l.in), weights: [], bias: [])
+    for o in rows {
+      for k in 0..<Int(l.in) { out.weights.append(Float(w[l.index(o, k)])) }
+      out.bias.append(Float(w[Int(l.bias) + o]))
+    }
+    return out
+  }
+
+  /// Mean and deviation of the observations, as the network is fed with them.
+  private var statistics: (mean: [Float], deviation: [Float]) {
+    var out: (mean: [Float], deviation: [Float]) = ([], [])
+    for i in 0..<pointee.settings.observationCount {
+      out.mean.append(Float(pointee.observations.mean[i]))
+      let variance = pointee.observations.variance(i, count: pointee.state.pointee.observationCount)
+      out.deviation.append(Float(eff_learn_sqrt(variance + pointee.settings.observationEpsilon)))
+    }
+    return out
+  }
+
+  private func normalize(_ x: String, _ file: inout NetworkWriter) -> String {
+    let s = statistics
+    return file.normalizer(x, mean: s.mean, deviation: s.deviation)
+  }
+
+  // MARK: loaded policies
+
+  private func exportLoaded(_ actor: LoadedActor) throws(Failure) -> [UInt8] {
+    guard let source = actor.settings.policy.source, source.isOnnx else {
+      throw Failure(.unsupported, "the policy was loaded from safetensors; only ONNX files can be written back")
+    }
+    let w = Numbers(base: pointee.actor.w, isDouble: pointee.settings.isDouble)
+    func values(_ p: LearnedParameter) -> [Float] { (0..<p.count).map { Float(w[p.offset + $0]) } }
+    var rewriter = OnnxRewriter(source.bytes, folder: source.options.build.folder, memoryLimit: source.options.build.memoryLimit)
+    for p in actor.plan.parameters {
+      if case .data = p.initial { rewriter.tensors[p.name] = (p.shape, values(p)) }
+    }
+    if let n = actor.normalizer {
+      let s = statistics
+      rewriter.tensors[n.center] = (n.shape, s.mean)
+      rewriter.tensors[n.scale] = (n.shape, n.isDivided ? s.deviation : s.deviation.map { 1 / $0 })
+    }
+    if case .residual(let bound) = actor.settings.part { rewriter.addition = try residual(actor, bound, values) }
+    return try rewriter.rewrite()
+  }
+
+  /// The correction as nodes behind the tensor that it is added to.
+  private func residual(_ actor: LoadedActor, _ bound: Double, _ values: (LearnedParameter) -> [Float]) throws(Failure) -> (tensor: String, renamed: String, fields: OnnxWriter) {
+    let s = pointee.settings
+    guard s.timeLimit == 0, s.filterBeta == 0, actor.observations.count == 1 else {
+      throw Failure(.unsupported, "a residual that sees the time, a moving average or several observations cannot be exported")
+    }
+    guard actor.settings.policy.opset >= 17 || !s.hidden.hasLayerNorm else {
+      throw Failure(.unsupported, "a residual with LayerNorm needs ONNX opset 17, but the policy has \(actor.settings.policy.opset); learn with no_layer_norm")
+    }
+    var file = NetworkWriter(hidden: s.hidden, prefix: "residual.")
+    var x = file.flatten(actor.observations[0], s.observationCount)
+    if s.normalizesObservations { x = normalize(x, &file) }
+    let parameters = actor.plan.parameters.filter { if case .data = $0.initial { false } else { $0.name.utf8.starts(with: "residual.".utf8) } }
+    for i in stride(from: 0, to: parameters.count, by: 2) {
+      let numbers = DenseNumbers(inputs: parameters[i].shape[1], weights: values(parameters[i]), bias: values(parameters[i + 1]))
+      x = file.layer(i + 2 < parameters.count ? "l\(i / 2 + 1)" : "out", x, numbers, isHidden: i + 2 < parameters.count)
+    }
+    file.bounded(x, by: Float(bound))
+    let renamed = actor.meanName + ".base"
+    file.graph.node("Add", [renamed, "residual.bounded"], actor.meanName)
+    return (actor.meanName, renamed, file.graph)
+  }
+}
