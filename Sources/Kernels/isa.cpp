@@ -1,4 +1,4 @@
-#include "kernels.h"
+#include "internal.h"
 
 static const char *const names[EFF_ISA_COUNT] = {"naive", "sse2", "avx2", "avx512", "neon"};
 
@@ -26,6 +26,16 @@ int32_t eff_isa_supported(int32_t level) {
     default: return 0;
   }
 }
+
+#if defined(__x86_64__)
+static int32_t has(int32_t level) {
+  __builtin_cpu_init();
+  return level == EFF_ISA_AVX2 ? __builtin_cpu_supports("avxvnni") != 0 : __builtin_cpu_supports("avx512vnni") != 0;
+}
+int32_t eff_byte_dots[EFF_ISA_COUNT] = {0, 0, has(EFF_ISA_AVX2), has(EFF_ISA_AVX512), 0};
+#else
+int32_t eff_byte_dots[EFF_ISA_COUNT];
+#endif
 
 int32_t eff_isa_best(void) {
   for (int32_t level = EFF_ISA_COUNT - 1; level > 0; level--)

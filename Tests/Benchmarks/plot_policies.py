@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-COLORS = {"efferent": "tab:blue", "efferent, prewarmed": "tab:cyan", "onnxruntime": "tab:orange", "eigen": "tab:green"}
+COLORS = {"efferent": "tab:blue", "efferent f16": "tab:purple", "efferent bf16": "tab:red", "efferent int8": "tab:pink", "onnxruntime int8": "tab:olive", "efferent, prewarmed": "tab:cyan", "onnxruntime": "tab:orange", "eigen": "tab:green"}
 
 
 def bars(axes, rows, value, label):
@@ -29,7 +29,7 @@ def bars(axes, rows, value, label):
 
 def main():
     rows = list(csv.DictReader(open(sys.argv[1])))
-    panels = [m for m in ("hot", "periodic", "batch", "load") if any(r["mode"] == m for r in rows)]
+    panels = [m for m in ("hot", "precision", "periodic", "batch", "load") if any(r["mode"] == m for r in rows)]
     figure, grid = plt.subplots(len(panels), 1, figsize=(10, 3.6 * len(panels)), squeeze=False)
     for axes, mode in zip(grid[:, 0], panels):
         part = [r for r in rows if r["mode"] == mode]

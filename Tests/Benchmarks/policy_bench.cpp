@@ -1,6 +1,6 @@
 // Times whole policies: Efferent, onnxruntime and fixed-size Eigen, in turn, in one process, through C and C++ APIs.
 //   policy_bench --efferent LIB [--onnxruntime LIB] [--csv FILE] [--rounds N] [--batch-nets FOLDER] MODE... FILE.onnx...
-// MODE: hot periodic batch threads load. policies.sh builds and runs all of it.
+// MODE: hot precision periodic batch threads load. policies.sh builds and runs all of it.
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -31,6 +31,14 @@ static void record(const char *mode, const std::string &net, const engine &e, do
 }
 
 static double p50(const engine &e) { return percentile(e.slices.size() ? e.slices : e.singles, 50); }
+
+// `rounds` rounds, fewer of long nets
+static void interleave_within(std::vector<engine> &all) {
+  double begin = cpu_us();
+  for (auto &x : all) x.step();
+  double once = cpu_us() - begin;
+  interleave(all, std::max(31, std::min(rounds, (int)(rounds * 600 / once))), 60, once > 2000 ? 3 : 24);
+}
 
 // ---- hot: everything in cache, one thread ----
 
@@ -70,11 +78,7 @@ static void hot(const std::string &path) {
     int64_t turns = (int64_t)(percentile(t, 50) / per_turn);
     all.push_back({"spin", [turns] { spin(turns); }, {}, {}, {}});
   }
-  // long nets need fewer rounds
-  double begin = cpu_us();
-  for (auto &x : all) x.step();
-  double once = cpu_us() - begin;
-  interleave(all, std::max(31, std::min(rounds, (int)(rounds * 600 / once))), 60, once > 2000 ? 3 : 24);
+  interleave_within(all);
   for (auto &x : all) {
     if (x.name != "efferent" && x.name != "onnxruntime") continue;
     count_allocations(x);
@@ -219,6 +223,8 @@ static void load(const std::string &path) {
   fflush(stdout);
 }
 
+#include "precision.h"
+
 int main(int argc, char **argv) {
   std::vector<std::string> modes, files, batch_files;
   const char *library = nullptr;
@@ -247,6 +253,7 @@ int main(int argc, char **argv) {
     printf("\n%s: %s\n", mode, title);
     for (auto &f : list) run(f);
   };
+  section("precision", files, precision, "weights in every precision: p50 (of onnxruntime f32), largest difference to the f32 action, allocations/system calls");
   section("periodic", files, periodic, "p50 of one step every 5 to 15 ms, a neighbour on the same core streams through 48 MiB");
   section("batch", batch_files, batch, "rows per call");
   section("threads", files, threads, "one and two threads with a session each");

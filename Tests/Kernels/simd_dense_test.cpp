@@ -1,22 +1,49 @@
+#include <vector>
 #include "simd_test.h"
 
-// what a stored weight is worth: the rounding of the packed format
-static double stored(int type, float w, float top) {
-  if (type == EFF_TYPE_I8) return top > 0 ? rint(w * (127 / top)) * (top / 127) : 0;
+static float from_bits(uint32_t b) {
+  float f;
+  memcpy(&f, &b, 4);
+  return f;
+}
+static uint32_t bf16_bits(float w) {
+  uint32_t b;
+  memcpy(&b, &w, 4);
+  return (b + 0x7fff + (b >> 16 & 1)) >> 16;
+}
+// what a stored weight is worth: the rounding of the packed format. i8: whole numbers. bf16: weights 2i and 2i + 1 share a word, the second
+// ends in the bits of the first; of the numbers that do, its bits are nearest to the weight's.
+static double stored(int type, const float *w, int64_t stride, int64_t i, float top) {
+  float v = w[i * stride];
+  if (type == EFF_TYPE_I8) return top > 0 ? rintf(v * (127 / top)) : 0;
   if (type == EFF_TYPE_BF16) {
-    uint32_t b;
-    memcpy(&b, &w, 4);
-    b = (b + 0x7fff + (b >> 16 & 1)) & 0xffff0000u;
-    memcpy(&w, &b, 4);
-    return w;
+    if (i % 2 == 0) return from_bits(bf16_bits(v) << 16);
+    uint32_t tail = bf16_bits(w[(i - 1) * stride]), high = bf16_bits(v) & 0x7fff, bits;
+    double best = 1e-20, size = fabs(v);
+    memcpy(&bits, &v, 4);
+    int64_t off = INT64_MAX;
+    for (uint32_t h = high ? high - 1 : 0; size > 1e-20 && h <= high + 1; h++)
+      if (int64_t d = llabs((int64_t)(h << 16 | tail) - (bits & 0x7fffffff)); d <= off) off = d, best = from_bits(h << 16 | tail);
+    check(fabs(best - size) <= size / 256 + 1e-20, "bf16 rounds to half a unit", best, size);
+    return v < 0 ? -best : best;
   }
   if (type == EFF_TYPE_F16) {
     int e;
-    frexp(w, &e);
+    frexp(v, &e);
     double step = ldexp(1, (e < -13 ? -13 : e) - 11);
-    return rint(w / step) * step;
+    return rint(v / step) * step;
   }
-  return w;
+  return v;
+}
+
+// row r of x, rounded as i8 layers do: to 16-bit integers per block of 512
+static void round_x(const float *x, int64_t k, double *rounded) {
+  for (int64_t first = 0; first < k; first += 512) {
+    int64_t end = first + 512 < k ? first + 512 : k;
+    float top = 0;
+    for (int64_t i = first; i < end; i++) top = fmaxf(top, fabsf(x[i]));
+    for (int64_t i = first; i < end; i++) rounded[i] = rintf(x[i] * (32512 / top)) * (double)(top / 32512);
+  }
 }
 
 static void one(int level, int64_t k, int64_t n, int64_t max_m, int type, int act) {
@@ -36,13 +63,19 @@ static void one(int level, int64_t k, int64_t n, int64_t max_m, int type, int ac
   void *p[] = {x.p, pk.p, all.p};
   run(f, &d, 1, 3, p, nullptr);
   check(all.intact(), "guard");
+  std::vector<double> column(k), rounded(max_m * k);
+  for (int64_t r = 0; r < max_m; r++)
+    if (type == EFF_TYPE_I8) round_x(x + r * ldx, k, &rounded[r * k]);
+    else for (int64_t i = 0; i < k; i++) rounded[r * k + i] = x[r * ldx + i];
   for (int64_t j = 0; j < n; j++) {
     float top = 0;
     for (int64_t i = 0; i < k; i++) top = fmaxf(top, fabsf(w[i * ks + j * ns]));
+    for (int64_t i = 0; i < k; i++) column[i] = stored(type, w + j * ns, ks, i, top);
+    if (type == EFF_TYPE_I8) for (double &v : column) v *= top / 127;
     for (int64_t r = 0; r < max_m; r++) {
       double sum = biased ? bias[j] : 0, size = fabs(sum);
       for (int64_t i = 0; i < k; i++) {
-        double t = x[r * ldx + i] * stored(type, w[i * ks + j * ns], top);
+        double t = rounded[r * k + i] * column[i];
         sum += t, size += fabs(t);
       }
       double slope = act == EFF_FN_SELU || act == EFF_FN_SWISH ? 1.7 : 1.3;
@@ -70,8 +103,35 @@ static void one(int level, int64_t k, int64_t n, int64_t max_m, int type, int ac
   }
 }
 
+// i8 adds integers, so that every way of doing it gives the bits of the naive twin but for the last roundings
+static void against_twin(int level, int64_t k, int64_t n) {
+  snprintf(what, sizeof what, "dense i8 %s k=%lld n=%lld", eff_isa_name(level), (long long)k, (long long)n);
+  floats w(k * n), bias(n), x(3 * k, 3), want(3 * n, 0), got(3 * n, 0);
+  eff_dense d = {3, k, n, k, n, EFF_FN_IDENTITY, EFF_TYPE_I8, 0, 0};
+  packed plain(eff_dense_packed_size(&d, EFF_ISA_NAIVE)), fast(eff_dense_packed_size_simd(&d, level));
+  eff_dense_pack(&d, EFF_ISA_NAIVE, w, n, 1, bias, plain.p);
+  eff_dense_pack_simd(&d, level, w, n, 1, bias, fast.p);
+  check(plain.intact() && fast.intact(), "the packed size holds the packed weights");
+  void *a[] = {x.p, plain.p, want.p}, *b[] = {x.p, fast.p, got.p};
+  run(eff_kernel_find(EFF_K_DENSE, EFF_TYPE_F32, EFF_ISA_NAIVE), &d, 1, 3, a, nullptr);
+  run(eff_kernel_find_simd(EFF_K_DENSE, EFF_TYPE_F32, level), &d, 1, 3, b, nullptr);
+  for (int64_t i = 0; i < 3 * n; i++) check(near(got[i], want[i], 8, sqrt((double)k)), "value", got[i], want[i]);
+  // a value that is not finite shows in its row and in no other
+  for (float bad : {(float)NAN, (float)INFINITY}) {
+    x[k + k / 2] = bad;
+    run(eff_kernel_find_simd(EFF_K_DENSE, EFF_TYPE_F32, level), &d, 1, 3, b, nullptr);
+    for (int64_t i = 0; i < n; i++) check(!isfinite(got[n + i]) && isfinite(got[i]) && isfinite(got[2 * n + i]), "not finite", got[n + i]);
+  }
+}
+
+static void test_i8(int level) {
+  for (int64_t n : {1, 2, 3, 5, 7, 8, 12, 16, 17, 31, 33, 64, 65, 96, 127, 128, 257})
+    for (int64_t k : {1, 3, 8, 17, 64, 100}) one(level, k, n, 7, EFF_TYPE_I8, EFF_FN_TANH);
+  for (int64_t k : {511, 512, 513, 1100, 4096, 4097, 9001}) against_twin(level, k, 75);
+}
+
 void test_dense(int level) {
-  const int types[] = {EFF_TYPE_F32, EFF_TYPE_F16, EFF_TYPE_BF16, EFF_TYPE_I8};
+  const int types[] = {EFF_TYPE_F32, EFF_TYPE_F16, EFF_TYPE_BF16};
   for (int64_t n = 1; n <= 130; n++) one(level, 1 + n * 7 % 41, n, 9, EFF_TYPE_F32, EFF_FN_IDENTITY);
   for (int64_t k = 1; k <= 130; k++) one(level, k, 1 + k * 11 % 83, 3, EFF_TYPE_F32, EFF_FN_RELU);
   for (int act = 0; act <= EFF_FN_AFFINE; act++) one(level, 33, 47, 7, EFF_TYPE_F32, act);
@@ -79,4 +139,7 @@ void test_dense(int level) {
     for (int64_t n : {1, 2, 3, 5, 7, 8, 12, 16, 17, 31, 33, 64, 65, 96, 127, 128, 257})
       for (int64_t k : {1, 3, 8, 17, 64, 100}) one(level, k, n, 7, type, EFF_FN_TANH);
   one(level, 300, 200, 101, EFF_TYPE_F32, EFF_FN_ELU);
+  int32_t dots = eff_byte_dots[level];
+  for (eff_byte_dots[level] = 0; eff_byte_dots[level] <= dots; eff_byte_dots[level]++) test_i8(level);
+  eff_byte_dots[level] = dots;
 }

@@ -41,13 +41,15 @@ static void reference(const eff_rnn &r, const float *x, const float *w, const fl
     }
 }
 
-static void one(int level, int cell, int64_t time, int64_t batch, int64_t input, int64_t hidden, int dirs, int reverse, int before, bool states, bool outputs) {
+static void one(int level, int cell, int64_t time, int64_t batch, int64_t input, int64_t hidden, int dirs, int reverse, int before, bool states, bool outputs,
+                int weights = 0) {
   eff_rnn r = {};
+  r.weights = weights;
   r.cell = cell, r.dirs = dirs, r.reverse = reverse, r.linear_before_reset = before, r.time = time, r.batch = batch, r.input = input, r.hidden = hidden;
   int acts = cell == EFF_RNN_LSTM ? 3 : cell == EFF_RNN_GRU ? 2 : 1;
   for (int i = 0; i < 6; i++) r.act[i] = acts > 1 && i % acts == 0 ? EFF_FN_SIGMOID : EFF_FN_TANH;
-  snprintf(what, sizeof what, "rnn %s cell=%d time=%d batch=%d input=%d hidden=%d dirs=%d reverse=%d before=%d", eff_isa_name(level), cell, (int)time, (int)batch,
-           (int)input, (int)hidden, dirs, reverse, before);
+  snprintf(what, sizeof what, "rnn %s cell=%d time=%d batch=%d input=%d hidden=%d dirs=%d reverse=%d before=%d weights=%d", eff_isa_name(level), cell, (int)time,
+           (int)batch, (int)input, (int)hidden, dirs, reverse, before, weights);
   int64_t g = cell == EFF_RNN_LSTM ? 4 : cell == EFF_RNN_GRU ? 3 : 1, bh = batch * hidden;
   floats x(time * batch * input, 2), w(dirs * g * hidden * input), u(dirs * g * hidden * hidden, 0.5f), b(dirs * 2 * g * hidden), h0(dirs * bh), c0(dirs * bh);
   packed pk(eff_rnn_packed_size_simd(&r, level)), scratch(eff_rnn_packed_scratch_size_simd(&r, level));
@@ -62,6 +64,9 @@ static void one(int level, int cell, int64_t time, int64_t batch, int64_t input,
   std::vector<double> ry, rh, rc;
   reference(r, x, w, u, states ? b.p : nullptr, states ? h0.p : nullptr, states && lstm ? c0.p : nullptr, ry, rh, rc);
   double size = 8 + 0.3 * (double)(input + hidden), scale = 2.0 * (double)time + 4;
+  // a step of weights up to 1 times x up to 2, in random directions
+  double step = weights == EFF_TYPE_F16 ? 0x1p-12 : weights == EFF_TYPE_BF16 ? 0x1p-9 : 0x1p-8;
+  if (weights) size += 0x1p24 * step * sqrt((double)(input + hidden)) / 2;
   for (int64_t i = 0; i < dirs * bh; i++) {
     if (!near(yh[i], rh[i], size, scale)) check(false, "y_h", yh[i], rh[i]);
     if (lstm && outputs && !near(yc[i], rc[i], size, scale)) check(false, "y_c", yc[i], rc[i]);
@@ -103,6 +108,7 @@ void test_rnn(int level) {
         for (int reverse : {0, 1})
           for (int before : {0, 1})
             for (int64_t time : {1, 5}) one(level, cell, time, 1 + hidden % 3, 1 + hidden * 5 % 23, hidden, dirs, reverse && dirs == 1, before, hidden % 2, (hidden + time) % 3 != 0);
+      for (int weights : {EFF_TYPE_F16, EFF_TYPE_BF16, EFF_TYPE_I8}) one(level, cell, 3, 2, 1 + hidden * 5 % 23, hidden, 2, 0, 1, true, true, weights);
       if (cell != EFF_RNN_PLAIN) rows(level, cell, hidden);
     }
 }

@@ -76,6 +76,35 @@ template <class T> struct matmul_integer {
   }
 };
 
+// x[0, n) as integers of at most 127 * 256 and their scale; n is at most dense_block, whose sums fit 32 bits
+constexpr int64_t dense_block = 512;
+float round_block(const float *x, int64_t n, int32_t *q) {
+  float top = 0, poison = 0;
+  for (int64_t i = 0; i < n; i++) top = fmaxf(top, fabsf(x[i])), poison += x[i] * 0;
+  const bool none = !(top > 1e-30f);
+  const float inverse = none ? 0 : 32512 / top;
+  for (int64_t i = 0; i < n; i++) q[i] = poison == 0 ? (int32_t)rintf(x[i] * inverse) : 0;
+  return poison == 0 ? none ? 0 : top / 32512 : poison;
+}
+// W as eff_dense_pack_generic leaves it: whole numbers, bias, then a scale per output
+void dense_i8(const eff_dense &p, const float *x, const float *w, float *y) {
+  const float *bias = w + p.k * p.n, *scale = bias + p.n;
+  int32_t q[dense_block];
+  for (int64_t i = 0; i < p.m; i++, x += p.ldx, y += p.ldy) {
+    for (int64_t j = 0; j < p.n; j++) y[j] = 0;
+    for (int64_t first = 0; first < p.k; first += dense_block) {
+      const int64_t n = min_of(dense_block, p.k - first);
+      const float step = round_block(x + first, n, q);
+      for (int64_t j = 0; j < p.n; j++) {
+        int32_t sum = 0;
+        for (int64_t e = 0; e < n; e++) sum += q[e] * (int32_t)w[(first + e) * p.n + j];
+        y[j] += (float)sum * step;
+      }
+    }
+    for (int64_t j = 0; j < p.n; j++) y[j] = activate(p.act, y[j] * scale[j] + bias[j], (float)p.alpha, (float)p.beta);
+  }
+}
+
 void dense(const eff_op *op, int64_t rows) {
   eff_dense p = *(const eff_dense *)op->params;
   if (rows > 1 && p.m == 1 && op->stride[1] == 0) {
@@ -86,11 +115,24 @@ void dense(const eff_op *op, int64_t rows) {
     row at{op, r};
     const float *x = at.at<const float>(0), *w = at.at<const float>(1), *bias = w + p.k * p.n;
     float *y = at.at<float>(2);
+    if (p.weights == EFF_TYPE_I8) {
+      dense_i8(p, x, w, y);
+      continue;
+    }
     multiply(p.m, p.n, p.k, x, p.ldx, 1, w, p.n, 1, [&](int64_t i, int64_t j, float sum) {
       sum += bias[j];
       y[i * p.ldy + j] = p.act == EFF_FN_IDENTITY ? sum : activate(p.act, sum, (float)p.alpha, (float)p.beta);
     });
   }
+}
+
+// of the floats that end in the bits of `first`, the one nearest to v; at least 1e-20
+float bf16_second(float v, bfloat first) {
+  uint32_t u = bits_as<uint32_t>(v), sign = u & 0x80000000u, size = u & 0x7fffffff;
+  if (v != v) return v;
+  uint32_t high = (size + 0x8000 - first.bits) >> 16;
+  if (size < 0x1e3c0000) high = 0x1e3c;
+  return bits_as<float>(sign | (high > 0x7f7f ? 0x7f7fu : high) << 16 | first.bits);
 }
 
 }  // namespace
@@ -110,25 +152,32 @@ eff_kernel find_matmul(int32_t id, int32_t type) {
 
 }  // namespace eff
 
-extern "C" int64_t eff_dense_packed_size_generic(const eff_dense *d) { return (d->k + 1) * d->n * (int64_t)sizeof(float); }
+extern "C" int64_t eff_dense_packed_size_generic(const eff_dense *d) {
+  return (d->k + 1 + (d->weights == EFF_TYPE_I8)) * d->n * (int64_t)sizeof(float);
+}
 
-// a reduced format is f32 rounded to it, so that this is the twin of every packed kernel
+// a reduced format is f32 rounded to it (i8: to whole numbers), so that this is the twin of every packed kernel
 extern "C" void eff_dense_pack_generic(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed) {
   float *to = (float *)packed;
   for (int64_t j = 0; j < d->n; j++) {
     float top = 0;
     for (int64_t e = 0; e < d->k; e++) top = fmaxf(top, fabsf(w[e * k_stride + j * n_stride]));
-    const float step = top / 127;
+    const float inverse = top > 0 ? 127 / top : 0;
+    eff::bfloat first = {};
     for (int64_t e = 0; e < d->k; e++) {
       float v = w[e * k_stride + j * n_stride];
       switch (d->weights) {
         case EFF_TYPE_F16: v = eff::widen(eff::half_of(v)); break;
-        case EFF_TYPE_BF16: v = eff::widen(eff::bfloat_of(v)); break;
-        case EFF_TYPE_I8: v = step > 0 ? rintf(v / step) * step : 0; break;
+        case EFF_TYPE_BF16:
+          if (e % 2) v = eff::bf16_second(v, first);
+          else v = eff::widen(first = eff::bfloat_of(v));
+          break;
+        case EFF_TYPE_I8: v = rintf(v * inverse); break;
         default: break;
       }
       to[e * d->n + j] = v;
     }
     to[d->k * d->n + j] = bias ? bias[j] : 0;
+    if (d->weights == EFF_TYPE_I8) to[(d->k + 1) * d->n + j] = top / 127;
   }
 }

@@ -162,6 +162,9 @@ typedef struct { int64_t outer, n, inner, k; int32_t largest, reserved; } eff_to
 
 // y[m, n] = act(x[m, k] W[k, n] + b[n]); rows of x are ldx, rows of y ldy elements apart; rows of a session multiply m.
 // `weights` is the packed format: EFF_TYPE_F32, F16, BF16 or I8. packed is made for one ISA level by eff_dense_pack.
+// F16, BF16: weights rounded to nearest (BF16: within half a unit; below 1e-20 they count as 1e-20), x and sums stay f32.
+// I8: one scale per output, weights within half a step of it; x is rounded to 16-bit integers, one scale per row and 512 inputs, and summed exactly.
+// A value of x that is not finite makes its row of an I8 layer NaN.
 typedef struct { int64_t m, k, n, ldx, ldy; int32_t act, weights; double alpha, beta; } eff_dense;
 int64_t eff_dense_packed_size(const eff_dense *d, int32_t level);
 // w[k_index * k_stride + n_index * n_stride], bias may be NULL.
@@ -209,6 +212,7 @@ enum { EFF_RNN_PLAIN = 0, EFF_RNN_GRU = 1, EFF_RNN_LSTM = 2 };
 typedef struct {
   int32_t cell, dirs, reverse /* the single direction runs backward */, linear_before_reset, input_forget, has_clip; double clip;
   int64_t time, batch, input, hidden; int32_t act[6]; double alpha[6], beta[6];
+  int32_t weights, reserved;  // RNN_PACKED: format as in eff_dense (0: f32)
 } eff_rnn;
 int64_t eff_rnn_scratch_size(const eff_rnn *r);
 int64_t eff_rnn_packed_size(const eff_rnn *r, int32_t level);  // 0: no packed kernel for these options

@@ -5,28 +5,12 @@
 // narrow heads stream no padding. Fewer than 8 accumulators would wait for each other, so narrow panels split k among
 // several. An output's order of accumulation depends on its panel only: a row gives the same bits whatever m is.
 //
-// panel = [bias][scale, i8 only][weights], each panel on a 64-byte boundary.
+// panel = [bias][weights], each panel on a 64-byte boundary. f32 and f16 are here; bf16 and i8 have files of their own.
 #include "level.h"
 #include "vec.h"
 #include "weights.h"
 
-enum { DOT = W < 8 ? W : 8, CHUNK = 54, REGISTERS = EFF_LEVEL >= 3 ? 24 : 12 };
-
-template <class T> EFF_INLINE int64_t header_bytes(int64_t n) { return n * 4 * (1 + T::scaled); }
-template <class T> EFF_INLINE int64_t lane_bytes(int64_t nv, int64_t k) { return lines(header_bytes<T>(nv * W) + k * nv * W * (int64_t)sizeof(typename T::element)); }
-template <class T> EFF_INLINE int64_t dot_bytes(int64_t outs, int64_t k) {
-  return lines(header_bytes<T>(W) + (k + W - 1) / W * outs * W * (int64_t)sizeof(typename T::element));
-}
-// the widest panel for what is left of n: > 0 lane vectors, < 0 dot outputs
-EFF_INLINE int next_panel(int64_t n, int64_t k) {
-  if (n >= 8 * W) return 8;
-  if (n >= 4 * W) return 4;
-  if (n >= 2 * W) return 2;
-  if (n >= W && k < 64) return 1;
-  int dot = DOT;
-  while (dot > n) dot /= 2;
-  return -dot;
-}
+enum { CHUNK = 54, REGISTERS = EFF_LEVEL >= 3 ? 24 : 12 };
 
 // adds KS groups of n accumulators into the first, in a fixed tree
 template <int KS> EFF_INLINE void join(vf *a, int n) {
@@ -40,7 +24,7 @@ EFF_INLINE void lanes(const float *x, int64_t ldx, int64_t k, const float *bias,
   vf acc[KS][R][NB];
   EFF_UNROLL for (int s = 0; s < KS; s++)
     EFF_UNROLL for (int r = 0; r < R; r++)
-      EFF_UNROLL for (int v = 0; v < NB; v++) acc[s][r][v] = s || T::scaled ? vsplat0() : vload(bias + v * W);
+      EFF_UNROLL for (int v = 0; v < NB; v++) acc[s][r][v] = s ? vsplat0() : vload(bias + v * W);
   int64_t i = 0;
   for (; i + KS <= k; i += KS, w += KS * NV * W) {
     EFF_UNROLL for (int s = 0; s < KS; s++) {
@@ -61,11 +45,7 @@ EFF_INLINE void lanes(const float *x, int64_t ldx, int64_t k, const float *bias,
   }
   join<KS>(&acc[0][0][0], R * NB);
   EFF_UNROLL for (int r = 0; r < R; r++)
-    EFF_UNROLL for (int v = 0; v < NB; v++) {
-      vf t = acc[0][r][v];
-      if (T::scaled) t = vfma(t, vload(bias + (NV + v) * W), vload(bias + v * W));
-      vstore(y + r * ldy + v * W, t);
-    }
+    EFF_UNROLL for (int v = 0; v < NB; v++) vstore(y + r * ldy + v * W, acc[0][r][v]);
 }
 
 // R rows against one lane panel, NB vectors at a time
@@ -110,30 +90,23 @@ static __attribute__((noinline)) void dot_panel(const float *x, int64_t ldx, int
       i += W, w += N * W;
     }
     join<KS>(acc[0], N < DOT ? (int)DOT : N);
-    vf t = vsums(acc[0]);
-    t = T::scaled ? vfma(t, vload(bias + W), vload(bias)) : (vf)(t + vload(bias));
+    vf t = vsums(acc[0]) + vload(bias);
     if (N == W) vstore(y, t); else vstore_tail(y, t, N);
   }
 }
 
-template <class T> EFF_INLINE void dense_rows(const eff_dense *d, const float *x, int64_t ldx, const char *panel, float *y, int64_t ldy, int64_t m) {
-  int64_t k = d->k;
-  for (int64_t n = 0; n < d->n;) {
-    int p = next_panel(d->n - n, k);
-    switch (p) {
-      case 8: lane_panel<T, 8>(x, ldx, m, k, panel, y + n, ldy); break;
-      case 4: lane_panel<T, 4>(x, ldx, m, k, panel, y + n, ldy); break;
-      case 2: lane_panel<T, 2>(x, ldx, m, k, panel, y + n, ldy); break;
-      case 1: lane_panel<T, 1>(x, ldx, m, k, panel, y + n, ldy); break;
-      case -1: dot_panel<T, 1>(x, ldx, m, k, panel, y + n, ldy); break;
-      case -2: dot_panel<T, 2>(x, ldx, m, k, panel, y + n, ldy); break;
-      case -4: dot_panel<T, 4>(x, ldx, m, k, panel, y + n, ldy); break;
-      default: dot_panel<T, DOT>(x, ldx, m, k, panel, y + n, ldy);
-    }
-    panel += p > 0 ? lane_bytes<T>(p, k) : dot_bytes<T>(-p, k);
-    n += p > 0 ? p * W : -p;
-  }
-}
+template <class T> struct float_panels {
+  typedef T format;
+  const float *x;
+  int64_t ldx, m, k;
+  float *y;
+  int64_t ldy;
+  template <int NV> EFF_INLINE_MEMBER void lane(const char *panel, int64_t n) const { lane_panel<T, NV>(x, ldx, m, k, panel, y + n, ldy); }
+  template <int N> EFF_INLINE_MEMBER void dot(const char *panel, int64_t n) const { dot_panel<T, N>(x, ldx, m, k, panel, y + n, ldy); }
+};
+
+#include "dense_bf16.h"
+#include "dense_i8.h"
 
 void dense_run(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy, int64_t m) {
   // every chunk of rows reads all weights: as many rows as leave a panel room in L2, in chunks of about equal size, whole tiles of 6
@@ -142,10 +115,10 @@ void dense_run(const eff_dense *d, const float *x, int64_t ldx, const char *pack
   for (int64_t i = 0; i < m; i += chunk, x += chunk * ldx, y += chunk * ldy) {
     int64_t rows = m - i < chunk ? m - i : chunk;
     switch (d->weights) {
-      case EFF_TYPE_F16: dense_rows<weights_f16>(d, x, ldx, packed, y, ldy, rows); break;
-      case EFF_TYPE_BF16: dense_rows<weights_bf16>(d, x, ldx, packed, y, ldy, rows); break;
-      case EFF_TYPE_I8: dense_rows<weights_i8>(d, x, ldx, packed, y, ldy, rows); break;
-      default: dense_rows<weights_f32>(d, x, ldx, packed, y, ldy, rows);
+      case EFF_TYPE_F16: each_panel(float_panels<weights_f16>{x, ldx, rows, d->k, y, ldy}, d->n, d->k, packed); break;
+      case EFF_TYPE_BF16: each_panel(bf16_panels{x, ldx, rows, d->k, y, ldy}, d->n, d->k, packed); break;
+      case EFF_TYPE_I8: i8_run(d, x, ldx, packed, y, ldy, rows); break;
+      default: each_panel(float_panels<weights_f32>{x, ldx, rows, d->k, y, ldy}, d->n, d->k, packed);
     }
     if (d->act == EFF_FN_IDENTITY) continue;
     if (ldy == d->n) activate(y, y, rows * ldy, d->act, (float)d->alpha, (float)d->beta);

@@ -3,7 +3,7 @@ template <class T> static int64_t packed_bytes(int64_t n, int64_t k) {
   int64_t bytes = 0;
   while (n > 0) {
     int p = next_panel(n, k);
-    bytes += p > 0 ? lane_bytes<T>(p, k) : dot_bytes<T>(-p, k);
+    bytes += panel_bytes<T>(p, k);
     n -= p > 0 ? p * W : -p;
   }
   return bytes ? bytes : 64;
@@ -26,7 +26,7 @@ template <class T> static void pack_panels(const eff_dense *d, const float *w, i
   int64_t k = d->k;
   for (int64_t n = 0; n < d->n;) {
     int p = next_panel(d->n - n, k);
-    int64_t outs = p > 0 ? p * W : -p, head = p > 0 ? p * W : W, bytes = p > 0 ? lane_bytes<T>(p, k) : dot_bytes<T>(-p, k);
+    int64_t outs = p > 0 ? p * W : -p, head = p > 0 ? p * W : W, bytes = panel_bytes<T>(p, k), side = p > 0 ? (int64_t)T::together : (int64_t)T::together * W;
     float *b = (float *)panel;
     if constexpr (sizeof(typename T::element) == 4)
       if (p > 0) {
@@ -49,7 +49,13 @@ template <class T> static void pack_panels(const eff_dense *d, const float *w, i
         b[head + o] = top / 127;
         inverse = top > 0 ? 127 / top : 0;
       }
-      for (int64_t i = 0; i < k; i++) e[p > 0 ? i * outs + o : (i / W * outs + o) * W + i % W] = T::store(c[i * ks] * inverse);
+      typename T::element first = 0;
+      for (int64_t i = 0; i < k; i++) {
+        typename T::element *to = e + (i / side * outs + o) * side + i % side;
+        float v = T::scaled ? c[i * ks] * inverse : c[i * ks];
+        if constexpr (T::together == 2) *to = first = i % 2 ? T::store_second(v, first) : T::store(v);
+        else *to = T::store(v);
+      }
     }
     panel += bytes;
   }

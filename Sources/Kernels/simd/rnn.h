@@ -23,7 +23,7 @@ static bool rnn_fits(const eff_rnn *r) {
 // the products of one direction: 0 = input, 1 = state, 2 = reset state (GRU, reset before)
 static eff_dense product(const eff_rnn *r, int which) {
   int64_t h = r->hidden, n = which == 2 ? h : which == 1 && reset_first(r) ? 2 * h : gates(r) * h, k = which ? h : r->input;
-  return eff_dense{1, k, n, k, n, EFF_FN_IDENTITY, EFF_TYPE_F32, 0, 0};
+  return eff_dense{1, k, n, k, n, EFF_FN_IDENTITY, r->weights ? r->weights : (int32_t)EFF_TYPE_F32, 0, 0};
 }
 static int64_t product_bytes(const eff_rnn *r, int which) {
   if (which == 2 && !reset_first(r)) return 0;

@@ -1,5 +1,6 @@
 // Vectors of EFF_W floats and the few operations that the language does not spell. Included inside a level's namespace.
-#define EFF_INLINE static inline __attribute__((always_inline, unused))
+#define EFF_INLINE_MEMBER inline __attribute__((always_inline, unused))
+#define EFF_INLINE static EFF_INLINE_MEMBER
 
 enum { W = EFF_W };
 typedef float vf __attribute__((vector_size(4 * EFF_W)));
@@ -131,4 +132,10 @@ EFF_INLINE float vsum(vf v) {  // a fixed tree, the same for every position
   vstore(t, v);
   for (int h = W / 2; h; h /= 2) for (int i = 0; i < h; i++) p[i] += p[i + h];
   return p[0];
+}
+EFF_INLINE float vmost(vf v) {  // the largest lane
+  float t[W];
+  vstore(t, v);
+  for (int h = W / 2; h; h /= 2) for (int i = 0; i < h; i++) t[i] = t[i] > t[i + h] ? t[i] : t[i + h];
+  return t[0];
 }

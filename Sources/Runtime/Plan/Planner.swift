@@ -49,12 +49,17 @@ public struct Planner {
     }
   }
 
-  /// Storage of dense weights: f32, or a narrower type that is widened in registers.
+  /// Storage of the weights of dense and recurrent layers: f32, or a narrower type.
   private mutating func setWeightFormat(_ format: ElementType) {
     for i in graph.ops.indices {
-      if case .dense(var d) = graph.ops[i].params {
+      switch graph.ops[i].params {
+      case .dense(var d):
         d.weights = format.rawValue
         graph.ops[i].params = .dense(d)
+      case .rnn(var r):
+        r.weights = format.rawValue
+        graph.ops[i].params = .rnn(r)
+      default: break
       }
     }
   }
