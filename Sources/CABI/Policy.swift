@@ -10,7 +10,6 @@ public func eff_policy_options_default(_ options: UnsafeMutablePointer<eff_polic
   guard let options, struct_size >= MemoryLayout<Int>.size else { return }
   var defaults = eff_policy_options()
   defaults.struct_size = struct_size
-  defaults.weights = Int32(EFF_F32)
   write(defaults, options, struct_size)
 }
 
@@ -18,11 +17,11 @@ public func eff_policy_options_default(_ options: UnsafeMutablePointer<eff_polic
 private func read(_ given: UnsafePointer<eff_policy_options>?) throws(Failure) -> PolicyOptions {
   let o = try readOptions(given, eff_policy_options(), "eff_policy_options")
   var out = PolicyOptions()
-  let code = o.weights == 0 ? Int32(EFF_F32) : o.weights
-  guard let format = ElementType(rawValue: code), [.f32, .f16, .bf16, .i8].contains(format) else {
-    throw Failure(.argument, "weights is \(o.weights), expected EFF_F32, EFF_F16, EFF_BF16 or EFF_I8")
+  out.weights.all = try storage(o.weights, "weights")
+  for i in 0..<o.layer_count {
+    guard let code = o.layer_weights?[i] else { throw Failure(.argument, "layer_weights is NULL, layer_count is \(o.layer_count)") }
+    out.weights.each.append(try storage(code, "layer_weights[\(i)]"))
   }
-  out.weights = format
   out.isLearnable = o.learnable != 0
   out.memory = try memory(o.allocator)
   if o.memory_limit > 0 { out.build.memoryLimit = min(o.memory_limit, 1 << 40) }
@@ -46,6 +45,15 @@ private func read(_ given: UnsafePointer<eff_policy_options>?) throws(Failure) -
     out.build.states = pairs
   }
   return out
+}
+
+/// A storage of weights; nil for 0.
+private func storage(_ code: Int32, _ what: String) throws(Failure) -> ElementType? {
+  if code == 0 { return nil }
+  guard let format = LayerWeights.formats.first(where: { $0.rawValue == code }) else {
+    throw Failure(.argument, "\(what) is \(code), expected EFF_F32, EFF_F16, EFF_BF16 or EFF_I8")
+  }
+  return format
 }
 
 private func constant(_ c: eff_constant_binding, _ what: String) throws(Failure) -> TensorData {
@@ -180,7 +188,21 @@ public func eff_policy_describe(_ policy: OpaquePointer?, _ out: UnsafeMutablePo
     info.multiply_adds = Int64(p.plan.work)
     info.isa = eff_isa_name(p.plan.isa)
     info.producer = UnsafePointer(p.producer.start)
+    info.layer_count = p.plan.layers.count
     write(info, out, size)
+  }
+}
+
+@c @implementation
+public func eff_policy_layer(_ policy: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_layer>?) -> eff_status {
+  report { () throws(Failure) in
+    let layers = try CABI.policy(policy).plan.layers
+    guard let out else { throw Failure(.argument, "out is NULL") }
+    let size = UnsafeRawPointer(out).load(as: Int.self)
+    guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else { throw Failure(.argument, "out.struct_size is \(size); set it to sizeof(eff_layer)") }
+    guard index >= 0, index < layers.count else { throw Failure(.argument, "layer \(index) does not exist; the policy has \(layers.count)") }
+    let l = layers[index]
+    write(eff_layer(struct_size: size, weights: l.weights, op: Int32(l.op), parameter_count: l.parameters, bytes: l.bytes), out, size)
   }
 }
 

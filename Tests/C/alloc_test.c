@@ -1,4 +1,4 @@
-// The [RT] functions of a session, and of a learner that starts from its policy, allocate and free nothing, from the very first call on, and make no system call.
+// The [RT] functions of a session, and of a learner that starts from its policy, allocate and free nothing, from the very first call on, and make no system call, with weights in any storage.
 //   alloc_test FILE_OR_FOLDER...      CALLS in the environment: calls of each function on each model (10000);
 //                                     REFUSED=skip: models that do not load are passed over (other tests say which must)
 #include "realtime.h"
@@ -11,6 +11,7 @@
 // ---- every model ----
 
 static int calls = 10000, models, skips_refused, learners;
+static const int32_t storages[] = {EFF_F32, EFF_F16, EFF_BF16, EFF_I8};
 
 typedef struct {
   eff_policy *policy;
@@ -32,12 +33,13 @@ static void learner_of(subject *s) {
   s->seen = calloc(observations, sizeof(double)), s->done = calloc(actions, sizeof(double));
 }
 
-static subject subject_of(const char *path) {
+static subject subject_of(const char *path, int32_t weights) {
   subject s = {0};
-  allocations = 0, armed = 1;
   eff_policy_options options;
   eff_policy_options_default(&options, sizeof options);
+  options.weights = weights;
   options.learnable = 1;
+  allocations = 0, armed = 1;
   (void)eff_policy_load_file(path, &options, &s.policy);
   armed = 0;
   CHECK(allocations > 0); // loading allocates: the library's calls do arrive here
@@ -106,26 +108,30 @@ static int tick(void *context, int i) {
   return bad + learn(s, i);
 }
 
-static void test_model(const char *path) {
-  subject s = subject_of(path);
+static void test_storage(const char *path, int32_t weights) {
+  subject s = subject_of(path, weights);
   if (!s.session && skips_refused) return;
-  models++;
+  models += weights == EFF_F32;
   CHECK(s.session);
   if (!s.session) return;
   int found = system_calls(tick, &s);
-  if (found > 0) printf("%s: a real-time function made a system call\n", path);
+  if (found > 0) printf("%s, weights %d: a real-time function made a system call\n", path, (int)weights);
   if (found >= 0) CHECK(found == 0);
   allocations = frees = 0;
   int bad = 0;
   armed = 1;
   for (int i = 0; i < calls; i++) bad += tick(&s, i);
   armed = 0;
-  if (allocations || frees || bad) printf("%s: %ld allocations, %ld frees, %d failed calls\n", path, allocations, frees, bad);
+  if (allocations || frees || bad) printf("%s, weights %d: %ld allocations, %ld frees, %d failed calls\n", path, (int)weights, allocations, frees, bad);
   CHECK(allocations == 0);
   CHECK(frees == 0);
   CHECK(bad == 0);
   learners += s.learner != NULL;
   drop(&s);
+}
+
+static void test_model(const char *path) {
+  for (size_t i = 0; i < sizeof storages / sizeof storages[0]; i++) test_storage(path, storages[i]);
 }
 
 int main(int count, char **arguments) {

@@ -40,7 +40,7 @@ import TestSupport
     options.isa = try Policy.isa()
     var graph = try Builder.build(try OnnxReader.read(bytes, memoryLimit: 1 << 30), options)
     Fusion.run(&graph, isa: options.isa)
-    let plan = try Planner.plan(graph, isa: options.isa, weights: .f32, memory: .system)
+    let plan = try Planner.plan(graph, isa: options.isa, weights: LayerWeights(), memory: .system)
     var counts = graph.ops.map { $0.inputCount + ($0.packing == nil ? 0 : 1) }
     while counts.count < plan.ops.count { counts.append(1) }  // copies into outputs
     return Planned(name: name, plan: plan, inputCounts: counts)

@@ -125,7 +125,8 @@ struct Constant {
 
 // How to load a policy; the fields are those of eff_policy_options.
 struct PolicyOptions {
-  std::int32_t weights = EFF_F32;
+  std::int32_t weights = 0;
+  std::vector<std::int32_t> layer_weights;
   bool no_state = false;
   std::vector<std::pair<std::string, std::int64_t>> dims;
   std::vector<Constant> constants;
@@ -178,6 +179,12 @@ class Policy {
     return info;
   }
   std::vector<std::string> ops() const { return texts(eff_policy_op); }
+  eff_layer layer(std::size_t index) const {
+    eff_layer layer{};
+    layer.struct_size = sizeof layer;
+    check(eff_policy_layer(handle_, index, &layer));
+    return layer;
+  }
 
  private:
   // options as C structs, pointing into PolicyOptions
@@ -185,6 +192,7 @@ class Policy {
     explicit Lent(const PolicyOptions &from) {
       eff_policy_options_default(&options, sizeof options);
       options.weights = from.weights;
+      options.layer_weights = from.layer_weights.data(), options.layer_count = from.layer_weights.size();
       options.no_state = from.no_state;
       options.allocator = from.allocator;
       options.memory_limit = from.memory_limit;

@@ -122,7 +122,8 @@ typedef struct eff_constant_binding {                                           
 
 typedef struct eff_policy_options {
   size_t struct_size;
-  int32_t weights;                         /* storage of dense weights: EFF_F32 (default), EFF_F16, EFF_BF16 or EFF_I8 (scale per output) */
+  int32_t weights;                         /* storage of layers: EFF_F32, EFF_F16, EFF_BF16 or EFF_I8 (scale per output); 0 (default): as the metadata
+                                              "efferent.weights" says ("i8,i8,f32", an entry per layer), EFF_F32 without it */
   int32_t no_state;                        /* 1: recognize no recurrent state; every input is an observation */
   const eff_dim_binding *dims;             size_t dim_count;      /* unbound leading (batch) dimensions are 1 */
   const eff_constant_binding *constants;   size_t constant_count;
@@ -131,6 +132,7 @@ typedef struct eff_policy_options {
   size_t memory_limit;                     /* bound in bytes on weights and tensors while loading; 0: 4 GiB */
   const char *folder;                      /* eff_policy_load_memory: folder of external data files, or NULL to refuse them */
   int32_t learnable, reserved;             /* 1: a copy of the file is kept, so that a learner can start from the policy; reserved: 0 */
+  const int32_t *layer_weights; size_t layer_count; /* storage layer by layer, in the order of eff_policy_layer; an entry of 0: as `weights` */
 } eff_policy_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_policy_options) of the caller. Any thread. */
@@ -171,8 +173,21 @@ typedef struct eff_policy_info {
   int64_t multiply_adds;            /* estimated multiply-add operations of one step of one row */
   const char *isa;                  /* instruction set of the kernels: "sse2", "avx2", "avx512", "neon" or "naive" */
   const char *producer;             /* as written by the exporter; "" if absent */
+  size_t layer_count;               /* dense and recurrent layers */
 } eff_policy_info;
 EFF_API eff_status eff_policy_describe(const eff_policy *policy, eff_policy_info *out);
+
+/* A dense or recurrent layer of the plan, in order of execution: what can be stored in fewer bits. */
+typedef struct eff_layer {
+  size_t struct_size;      /* set by the caller to sizeof(eff_layer) */
+  int32_t weights;         /* EFF_F32, EFF_F16, EFF_BF16 or EFF_I8 */
+  int32_t op;              /* index for eff_policy_op */
+  size_t parameter_count;  /* weights, without biases */
+  size_t bytes;            /* as stored, with biases and scales; 0 where the layer is f32 whatever is asked for */
+} eff_layer;
+
+/* Describes one layer. EFF_E_ARGUMENT: index out of range, struct_size not set. */
+EFF_API eff_status eff_policy_layer(const eff_policy *policy, size_t index, eff_layer *out);
 
 /* The ops of the plan in order, as text such as "dense [48 -> 512] elu"; NULL past the last. Owned by the policy. */
 EFF_API const char *eff_policy_op(const eff_policy *policy, size_t index);

@@ -7,12 +7,12 @@ enum Describe {
   static func op(_ op: GraphOp, _ g: Graph) -> String {
     let shapes = io(op, g)
     switch op.params {
-    case .dense(let d): return "dense [\(d.k) -> \(d.n)]" + (d.m > 1 ? " x \(d.m)" : "") + activation(d.act)
+    case .dense(let d): return "dense [\(d.k) -> \(d.n)]" + (d.m > 1 ? " x \(d.m)" : "") + activation(d.act) + storage(d.weights)
     case .conv(let c): return name(op.kernel) + " " + shapes + activation(c.act)
     case .norm(let n): return (n.rms != 0 ? "rms norm " : "norm ") + shapes + activation(n.act)
     case .rnn(let r):
       let cell = r.cell == EFF_RNN_LSTM ? "lstm" : r.cell == EFF_RNN_GRU ? "gru" : "rnn"
-      return "\(cell) [\(r.input) -> \(r.hidden)]" + (r.time > 1 ? " x \(r.time) steps" : "") + (r.dirs > 1 ? " bidirectional" : "")
+      return "\(cell) [\(r.input) -> \(r.hidden)]" + (r.time > 1 ? " x \(r.time) steps" : "") + (r.dirs > 1 ? " bidirectional" : "") + storage(op.packing == nil ? 0 : r.weights)
     case .unary(let u): return "unary" + activation(u.fn) + " " + shapes
     default: return name(op.kernel) + " " + shapes
     }
@@ -23,6 +23,12 @@ enum Describe {
     if let x = op.inputs.first(where: { $0 >= 0 }) { s += describe(g.values[x].shape) }
     if let y = op.outputs.first(where: { $0 >= 0 }) { s += " -> " + describe(g.values[y].shape) }
     return s
+  }
+
+  /// Storage of weights, where it is not f32.
+  private static func storage(_ code: Int32) -> String {
+    guard let format = ElementType(rawValue: code), format != .f32 else { return "" }
+    return " " + format.name
   }
 
   private static func activation(_ fn: Int32) -> String {

@@ -53,6 +53,7 @@ public final class Plan {
   public internal(set) var ops: [PlanOp] = []
   public internal(set) var operands: [Operand] = []
   public internal(set) var labels: [String] = []
+  public internal(set) var layers: [PlanLayer] = []
   public internal(set) var inputs: [PlanPort] = []
   public internal(set) var outputs: [PlanPort] = []
   public internal(set) var constants: [PlanConstant] = []

@@ -22,9 +22,9 @@ public struct Planner {
 
   /// - Complexity: linear in values, ops and operands.
   @export(interface)
-  public static func plan(_ graph: Graph, isa: Int32, weights format: ElementType, memory: MemorySource, limit: Int = .max) throws(Failure) -> Plan {
+  public static func plan(_ graph: Graph, isa: Int32, weights: LayerWeights, memory: MemorySource, limit: Int = .max) throws(Failure) -> Plan {
     var p = Planner(graph, isa, limit)
-    p.setWeightFormat(format)
+    try weights.set(&p.graph)
     try p.placeInputs()
     try p.placeOutputs()
     try p.givePorts()
@@ -46,21 +46,6 @@ public struct Planner {
   private func checkArena(_ what: String) throws(Failure) {
     guard layout.size <= limit else {
       throw Failure(.memory, "\(what): the arena needs \(layout.size) bytes so far, which exceeds the memory limit of \(limit) bytes")
-    }
-  }
-
-  /// Storage of the weights of dense and recurrent layers: f32, or a narrower type.
-  private mutating func setWeightFormat(_ format: ElementType) {
-    for i in graph.ops.indices {
-      switch graph.ops[i].params {
-      case .dense(var d):
-        d.weights = format.rawValue
-        graph.ops[i].params = .dense(d)
-      case .rnn(var r):
-        r.weights = format.rawValue
-        graph.ops[i].params = .rnn(r)
-      default: break
-      }
     }
   }
 
@@ -163,17 +148,23 @@ public struct Planner {
     var operands: [Operand] = []
     var labels: [String] = []
     var params: [UInt8] = []
+    var layers: [PlanLayer] = []
     var work = 0
     for (i, op) in graph.ops.enumerated() {
       guard let kernel = eff_kernel_find(op.kernel, op.type.rawValue, isa) else {
         throw Failure(.unsupported, "\(op.label): not supported for elements of type \(op.type.name)")
       }
       let first = operands.count
+      var packed = 0
       for (k, v) in op.inputs.enumerated() {
         let isGenerator = op.kernel == EFF_K_RANDOM && k == 0
         operands.append(isGenerator ? Operand(space: .random, place: 0, view: 0, stride: 0) : try operand(v))
         // packed kernels take their weights right after x
-        if k == 0, let packing = op.packing { operands.append(Operand(space: .weights, place: try packer.place(op, packing), view: 0, stride: 0)) }
+        if k == 0, let packing = op.packing {
+          let before = packer.size
+          operands.append(Operand(space: .weights, place: try packer.place(op, packing), view: 0, stride: 0))
+          packed = packer.size - before
+        }
       }
       for v in op.outputs { operands.append(try operand(v)) }
       if let place = scratch[i] { operands.append(Operand(space: .arena, place: place, view: 0, stride: op.scratch)) }
@@ -182,6 +173,7 @@ public struct Planner {
       ops.append(PlanOp(kernel: kernel, code: op.kernel, params: params.count, first: first, count: operands.count - first))
       op.params.withBytes { params.append(contentsOf: $0) }
       labels.append(Describe.op(op, graph))
+      if let layer = op.layer { layers.append(PlanLayer(op: i, weights: packed > 0 ? layer.weights : ElementType.f32.rawValue, parameters: layer.parameters, bytes: packed)) }
       let (sum, overflow) = work.addingReportingOverflow(op.work)
       work = overflow ? .max : sum
     }
@@ -195,6 +187,7 @@ public struct Planner {
     plan.ops = ops
     plan.operands = operands
     plan.labels = labels
+    plan.layers = layers
     plan.inputs = inputs
     plan.outputs = outputs
     plan.constants = constants

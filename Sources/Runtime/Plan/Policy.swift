@@ -6,7 +6,8 @@ import Safetensors
 
 public struct PolicyOptions {
   public var build = BuildOptions()
-  public var weights = ElementType.f32
+  /// Storage of the layers; as the file's metadata says where this says nothing.
+  public var weights = LayerWeights()
   public var memory = MemorySource.system
   /// Keeps a copy of the file, so that a learner can start from the policy.
   public var isLearnable = false
@@ -109,7 +110,11 @@ public final class Policy {
     let model = try source.model()
     var graph = try Builder.build(model, options.build)
     Fusion.run(&graph, isa: isa)
-    let plan = try Planner.plan(graph, isa: isa, weights: options.weights, memory: options.memory, limit: options.build.memoryLimit)
+    var weights = options.weights
+    if weights.all == nil, weights.each.isEmpty, let entry = model.metadata.first(where: { $0.key == LayerWeights.key }) {
+      weights = try LayerWeights(metadata: entry.value)
+    }
+    let plan = try Planner.plan(graph, isa: isa, weights: weights, memory: options.memory, limit: options.build.memoryLimit)
     return try Policy(model, graph, plan, options.isLearnable ? source.owned() : nil)
   }
 

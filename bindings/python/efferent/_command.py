@@ -19,7 +19,7 @@ console = Console(highlight=False)
 
 File = typer.Argument(..., exists=True, dir_okay=False, help="an ONNX or safetensors policy")
 Dims = typer.Option([], "--dim", metavar="NAME=SIZE", help="size of a symbolic dimension")
-Weights = typer.Option("f32", help="storage of dense weights: f32, f16, bf16 or i8")
+Weights = typer.Option(None, help="storage of layers: f32, f16, bf16 or i8; left out: as the file says")
 
 
 @app.callback(invoke_without_command=True)
@@ -29,13 +29,18 @@ def common(show_version: bool = typer.Option(False, "--version", help="version o
         raise typer.Exit()
 
 
-def load(file, dim, weights):
+def bound_dims(dim):
     dims = {}
     for text in dim:
         name, _, size = text.partition("=")
         if not name or not size.isdigit():
             fail(f"--dim {text}: expected NAME=SIZE")
         dims[name] = int(size)
+    return dims
+
+
+def load(file, dim, weights):
+    dims = bound_dims(dim)
     try:
         return Policy(file, dims=dims, weights=weights), dims
     except Error as e:
@@ -126,7 +131,7 @@ def check(file: Path = File, against: str = typer.Option("onnxruntime", help="th
         ok = relative <= tolerance
         good &= ok
         table.add_row(t.name, f"{difference:.3g}", f"{relative:.3g}", str(step), "[green]same" if ok else "[red]differs")
-    console.print(f"{samples} steps against onnxruntime {onnxruntime.__version__}, tolerance {tolerance:g} (1 + |y|), weights {weights}")
+    console.print(f"{samples} steps against onnxruntime {onnxruntime.__version__}, tolerance {tolerance:g} (1 + |y|), weights {weights or 'as the file says'}")
     console.print(table)
     raise typer.Exit(0 if good else 1)
 

@@ -52,6 +52,7 @@ class eff_policy_options(Options):
         ("states", POINTER(eff_state_pair)), ("state_count", c_size_t),
         ("allocator", POINTER(eff_allocator)), ("memory_limit", c_size_t), ("folder", c_char_p),
         ("learnable", c_int32), ("reserved", c_int32),
+        ("layer_weights", POINTER(c_int32)), ("layer_count", c_size_t),
     ]
 
 
@@ -59,8 +60,12 @@ class eff_policy_info(Options):
     _fields_ = [
         ("struct_size", c_size_t), ("opset", c_int64), ("ir_version", c_int64), ("parameter_count", c_size_t), ("weight_bytes", c_size_t),
         ("arena_bytes", c_size_t), ("node_count", c_size_t), ("op_count", c_size_t), ("state_count", c_size_t), ("multiply_adds", c_int64),
-        ("isa", c_char_p), ("producer", c_char_p),
+        ("isa", c_char_p), ("producer", c_char_p), ("layer_count", c_size_t),
     ]
+
+
+class eff_layer(Options):
+    _fields_ = [("struct_size", c_size_t), ("weights", c_int32), ("op", c_int32), ("parameter_count", c_size_t), ("bytes", c_size_t)]
 
 
 class eff_session_options(Options):
@@ -124,6 +129,7 @@ FUNCTIONS = {
     "eff_policy_metadata_key": (c_char_p, [handle, index]),
     "eff_policy_describe": (status, [handle, POINTER(eff_policy_info)]),
     "eff_policy_op": (c_char_p, [handle, index]),
+    "eff_policy_layer": (status, [handle, index, POINTER(eff_layer)]),
     "eff_policy_retain": (c_void_p, [handle]),
     "eff_policy_release": (None, [handle]),
     "eff_session_options_default": (None, [POINTER(eff_session_options), c_size_t]),

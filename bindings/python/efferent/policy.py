@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._library import Handle, Owner, check, lib
-from ._table import MAX_RANK, eff_constant_binding, eff_dim_binding, eff_policy_info, eff_policy_options, eff_state_pair, eff_tensor_spec
+from ._table import MAX_RANK, eff_constant_binding, eff_dim_binding, eff_layer, eff_policy_info, eff_policy_options, eff_state_pair, eff_tensor_spec
 from .errors import ArgumentError
 
 ROLES = ("observation", "action", "state", "aux")
@@ -39,6 +39,15 @@ class Tensor(NamedTuple):
         return f"{self.name} {self.type}{list(self.shape)} {self.role}"
 
 
+class Layer(NamedTuple):
+    """A dense or recurrent layer: `weights` is its storage, `parameters` their number without biases, `bytes` what they take (0: always f32)."""
+
+    op: str
+    weights: str
+    parameters: int
+    bytes: int
+
+
 class Tensors(tuple):
     """Inputs or outputs in graph order; [] takes an index or a name."""
 
@@ -62,19 +71,22 @@ class Policy(Owner):
     dims       {"batch": 1}: sizes of symbolic dimensions; unbound leading dimensions are 1
     constants  {"axes": array}: values of inputs that are fixed at load; these inputs disappear
     state      {"h_in": "h_out"}: recurrent state; recognized by name and shape where left out; {} for none
-    weights    storage of dense weights: "f32", "f16", "bf16" or "i8"
+    weights    storage of the weights of dense and recurrent layers: "f32", "f16", "bf16" or "i8"; left out: as the metadata
+               "efferent.weights" of the file says, "f32" without it
+    layer_weights  the same for each of `layers`; None entries are as `weights`
     folder     for bytes: the folder of external data files
     memory_limit  bound in bytes on weights and tensors while loading; 0 for 4 GiB
     learnable  keeps a copy of the file, so that a Learner can start from the policy
     """
 
-    def __init__(self, path, dims=None, constants=None, state=None, weights="f32", *, folder=None, memory_limit=0, learnable=False):
+    def __init__(self, path, dims=None, constants=None, state=None, weights=None, *, layer_weights=None, folder=None, memory_limit=0, learnable=False):
         options = eff_policy_options()
         lib.eff_policy_options_default(byref(options), ctypes.sizeof(options))
         kept = []  # what options points to, until the load is over
-        if weights not in WEIGHTS:
-            raise ArgumentError(f"weights is {weights!r}, expected one of {', '.join(WEIGHTS)}")
-        options.weights = TYPES[weights][0]
+        options.weights = _storage(weights, "weights")
+        if layer_weights:
+            options.layer_weights = (ctypes.c_int32 * len(layer_weights))(*[_storage(w, f"layer_weights[{i}]") for i, w in enumerate(layer_weights)])
+            options.layer_count = len(layer_weights)
         options.memory_limit = memory_limit
         options.learnable = int(learnable)
         if dims:
@@ -143,6 +155,16 @@ class Policy(Owner):
         return _texts(lib.eff_policy_op, self._handle.value)
 
     @property
+    def layers(self):
+        """The dense and recurrent layers in order of execution."""
+        found, ops = [], self.ops
+        for i in range(self.info.layer_count):
+            layer = eff_layer.sized()
+            check(lib.eff_policy_layer(self._handle.value, i, byref(layer)))
+            found.append(Layer(ops[layer.op], NAMES[layer.weights], layer.parameter_count, layer.bytes))
+        return found
+
+    @property
     def state(self):
         """Recurrent state that sessions carry, {input: output}."""
         return {t.name: self.outputs[t.pair].name for t in self.inputs if t.role == "state"}
@@ -162,6 +184,14 @@ def _texts(function, handle):
     while (text := function(handle, len(found))) is not None:
         found.append(text.decode("utf-8", "replace"))
     return found
+
+
+def _storage(name, what):
+    if name is None:
+        return 0
+    if name not in WEIGHTS:
+        raise ArgumentError(f"{what} is {name!r}, expected one of {', '.join(WEIGHTS)}")
+    return TYPES[name][0]
 
 
 def _constant(name, value, kept):
