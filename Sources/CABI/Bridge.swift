@@ -37,11 +37,11 @@ public func eff_bridge_options_default(_ options: UnsafeMutablePointer<eff_bridg
 
 /// The caller's names of the `count` elements of the only tensor of a role.
 private func names(
-  _ given: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int, of ports: [PlanPort], role: Int32, _ what: String
+  _ given: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int, of tensors: [Target.Tensor], role: Target.Role, _ what: String
 ) throws(Failure) -> [String] {
   if count == 0 { return [] }
   var sizes: [Int] = []
-  for port in ports where port.role == role { sizes.append(port.shape.reduce(1, &*)) }
+  for tensor in tensors where tensor.role.rawValue == role.rawValue { sizes.append(tensor.shape.reduce(1, &*)) }
   guard sizes.count == 1, sizes[0] == count else {
     throw Failure(.argument, "\(what)_count is \(count), expected \(sizes.count == 1 ? "\(sizes[0])" : "0: the policy has \(sizes.count) such tensors")")
   }
@@ -53,7 +53,7 @@ private func names(
   return names
 }
 
-private func read(_ given: UnsafePointer<eff_bridge_options>?, _ plan: Plan) throws(Failure) -> Bridge.Options {
+private func read(_ given: UnsafePointer<eff_bridge_options>?, _ target: Target) throws(Failure) -> Bridge.Options {
   let o = try readOptions(given, eff_bridge_options(), "eff_bridge_options")
   var out = Bridge.Options()
   if let endpoint = o.endpoint { out.endpoint = text(endpoint) }
@@ -63,8 +63,8 @@ private func read(_ given: UnsafePointer<eff_bridge_options>?, _ plan: Plan) thr
   if o.high_water > 0 { out.highWater = o.high_water }
   guard o.rate >= 0, o.rate < .infinity else { throw Failure(.argument, "rate is negative or not finite, expected steps per second, or 0") }
   out.labels = Labels(
-    observations: try names(o.observation_names, o.observation_count, of: plan.inputs, role: Int32(EFF_ROLE_OBSERVATION), "observation"),
-    joints: try names(o.joint_names, o.joint_count, of: plan.outputs, role: Int32(EFF_ROLE_ACTION), "joint"), rate: o.rate)
+    observations: try names(o.observation_names, o.observation_count, of: target.inputs, role: .observation, "observation"),
+    joints: try names(o.joint_names, o.joint_count, of: target.outputs, role: .action, "joint"), rate: o.rate)
   out.context = o.context
   out.library = Int(eff_version())
   if let call = o.on_event {
@@ -102,19 +102,39 @@ public func eff_bridge_create(
   _ session: OpaquePointer?, _ options_or_null: UnsafePointer<eff_bridge_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> eff_status {
   report { () throws(Failure) in
-    guard let out else { throw Failure(.argument, "out is NULL") }
-    out.pointee = nil
+    let out = try cleared(out)
     guard let s = CABI.session(session) else { throw Failure(.argument, "session is NULL or not a live eff_session") }
     let plan = s.pointee.owner.takeUnretainedValue().policy.plan
     let target = Target(
       inputs: tensors(plan.inputs), outputs: tensors(plan.outputs), maxRows: s.pointee.maxRows, policyHash: hash(plan),
       input: { sessionInput(s, $0) }, output: { UnsafeRawPointer(sessionOutput(s, $0)) },
       run: { sessionRun(s, $0) }, reset: { sessionReset(s, Int64($0)) })
-    let bridge = try Bridge(target, try read(options_or_null, plan))
-    let h = UnsafeMutablePointer<BridgeHandle>.allocate(capacity: 1)
-    h.initialize(to: BridgeHandle(magic: BridgeHandle.magic, bridge: Unmanaged.passRetained(bridge), endpoint: CText(bridge.endpoint)))
-    out.pointee = OpaquePointer(h)
+    out.pointee = try serve(target, options_or_null)
   }
+}
+
+@c @implementation
+public func eff_bridge_create_learner(
+  _ learner: OpaquePointer?, _ options_or_null: UnsafePointer<eff_bridge_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> eff_status {
+  report { () throws(Failure) in
+    let out = try cleared(out)
+    guard let l = CABI.learner(learner) else { throw Failure(.argument, "learner is NULL or not a live eff_learner") }
+    out.pointee = try serve(LearnerPort(l).target, options_or_null)
+  }
+}
+
+private func cleared(_ out: UnsafeMutablePointer<OpaquePointer?>?) throws(Failure) -> UnsafeMutablePointer<OpaquePointer?> {
+  guard let out else { throw Failure(.argument, "out is NULL") }
+  out.pointee = nil
+  return out
+}
+
+private func serve(_ target: Target, _ options_or_null: UnsafePointer<eff_bridge_options>?) throws(Failure) -> OpaquePointer {
+  let bridge = try Bridge(target, try read(options_or_null, target))
+  let h = UnsafeMutablePointer<BridgeHandle>.allocate(capacity: 1)
+  h.initialize(to: BridgeHandle(magic: BridgeHandle.magic, bridge: Unmanaged.passRetained(bridge), endpoint: CText(bridge.endpoint)))
+  return OpaquePointer(h)
 }
 
 @c @implementation

@@ -202,6 +202,19 @@ extension UnsafeMutablePointer where Pointee == Learner {
     eff_zero(pointee.filter, pointee.settings.observationCount * 8)
   }
 
+  /// Ends the episode without an outcome, where there is one: the next observation begins another.
+  @export(interface)
+  @_noLocks public func breakOff() {
+    let state = pointee.state
+    if !state.pointee.isInEpisode { return }
+    state.pointee.isCommitted = false
+    state.pointee.returnTrace = 0
+    state.pointee.watch.episodeReturn = 0
+    state.pointee.watch.length = 0
+    clearTraces()
+    finish()
+  }
+
   /// A transition that cannot be used: the chain of states is broken, so traces are cleared and an episode begins with the next observation.
   @_noLocks private func skip(ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) -> LearnerOutcome {
     let state = pointee.state

@@ -12,9 +12,10 @@ from .errors import (ArgumentError, Error, FileError, FormatError, MemoryError_,
 # loaded at first use: simulators need neither the library nor what the others import
 _LAZY = {
     "Policy": "policy", "Tensor": "policy", "Session": "session", "version": "_library", "Learner": "learner", "Plant": "plant", "Bridge": "bridge",
-    "Client": "client", "BridgeError": "wire", "BridgeTimeout": "wire", "BridgeMismatch": "wire", "BridgeLost": "wire", "convert": "_convert",
+    "Client": "client", "RemoteLearner": "remote", "BridgeError": "wire", "BridgeTimeout": "wire", "BridgeMismatch": "wire", "BridgeLost": "wire",
+    "convert": "_convert",
 }
-_MODULES = {"policy", "session", "learner", "training", "estimates", "plant", "wire", "client", "errors", "bridge"}
+_MODULES = {"policy", "session", "learner", "training", "estimates", "plant", "wire", "client", "remote", "errors", "bridge"}
 
 __all__ = [
     "ArgumentError", "Error", "FileError", "FormatError", "MemoryError_", "MismatchError", "NumericError", "ShapeError", "StateError", "TimeoutError_",

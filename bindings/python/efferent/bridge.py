@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ._library import Handle, Owner, check, lib
 from ._table_bridge import EVENT_FUNCTION, REASONS, eff_bridge_event, eff_bridge_options, eff_bridge_stats
+from .learner import Learner
 
 KINDS = ("none", "hello", "reset", "step", "bye", "drop", "idle")
 
@@ -50,10 +51,10 @@ class Latency(NamedTuple):
 
 
 class Bridge(Owner):
-    """Serves a session at an endpoint: "tcp://127.0.0.1:*" (any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy".
+    """Serves a session or a learner at an endpoint: "tcp://127.0.0.1:*" (any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy".
 
-    Call `poll` in a loop, or `start` for a thread of its own. The session is the bridge's until it is closed; closing the session closes it too. `close` says
-    goodbye to the plant.
+    Call `poll` in a loop, or `start` for a thread of its own. What is served is the bridge's until it is closed; closing that closes it too.
+    A learner learns from what the plant tells: see `efferent.RemoteLearner` for the other side. `close` says goodbye to the plant.
 
     idle_timeout        seconds of silence after which another plant may take over; None for never
     rate                steps per second that the policy was trained for, told to the plant
@@ -61,7 +62,7 @@ class Bridge(Owner):
     on_event            called with an `Event` after every one, on the thread that polls
     """
 
-    def __init__(self, session, endpoint="tcp://127.0.0.1:*", *, idle_timeout=2.0, high_water=0, rate=0.0, observation_names=(), joint_names=(), on_event=None):
+    def __init__(self, served, endpoint="tcp://127.0.0.1:*", *, idle_timeout=2.0, high_water=0, rate=0.0, observation_names=(), joint_names=(), on_event=None):
         options = eff_bridge_options()
         lib.eff_bridge_options_default(byref(options), ctypes.sizeof(options))
         options.endpoint = endpoint.encode()
@@ -72,9 +73,10 @@ class Bridge(Owner):
         if on_event is not None:
             options.on_event = EVENT_FUNCTION(lambda user, event: _guarded(on_event, _event(event.contents)))
         made = c_void_p()
-        check(lib.eff_bridge_create(session._handle.value, byref(options), byref(made)))
-        self._handle = Handle(made.value, lib.eff_bridge_destroy, "bridge", kept=options.on_event, after=session._handle)
-        self.session = session
+        create = lib.eff_bridge_create_learner if isinstance(served, Learner) else lib.eff_bridge_create
+        check(create(served._handle.value, byref(options), byref(made)))
+        self._handle = Handle(made.value, lib.eff_bridge_destroy, "bridge", kept=options.on_event, after=served._handle)
+        self.served = served
 
     @property
     def endpoint(self):

@@ -53,7 +53,7 @@ def _applied(space):
     """Function from what a learner chose to what the environment takes: clipped to its bounds and shaped, or counted from its first choice."""
     if hasattr(space, "n"):
         first = int(space.start)
-        return lambda action: action + first
+        return lambda action: first + (action if type(action) is int else int(action[0]))
     if not hasattr(space, "low"):
         raise UnsupportedError(f"the environment's actions are {space}, expected a Box or Discrete")
     low, high, shape, dtype = space.low.reshape(-1), space.high.reshape(-1), space.shape, space.dtype
