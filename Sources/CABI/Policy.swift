@@ -189,6 +189,9 @@ public func eff_policy_describe(_ policy: OpaquePointer?, _ out: UnsafeMutablePo
     info.isa = eff_isa_name(p.plan.isa)
     info.producer = UnsafePointer(p.producer.start)
     info.layer_count = p.plan.layers.count
+    info.unfused_op_count = p.unfusedCount
+    for i in p.plan.stateInputs { info.state_bytes += 2 * p.plan.inputs[i].size }
+    info.peak_bytes = p.plan.peakBytes
     write(info, out, size)
   }
 }

@@ -57,6 +57,7 @@ public struct Builder {
     try b.run(model.graph)
     try b.declareOutputs()
     b.graph.nodeCount = b.built
+    b.graph.unfusedCount = b.graph.ops.count
     try b.findStates()
     return b.graph
   }

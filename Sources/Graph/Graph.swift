@@ -110,6 +110,8 @@ public struct Graph {
   /// Values that `BuildOptions.parameters` named.
   public var parameters: [Parameter] = []
   public var nodeCount = 0
+  /// Ops before fusion.
+  public var unfusedCount = 0
   public var usesRandom = false
 
   /// The value that owns the memory of `v`.

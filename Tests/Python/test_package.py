@@ -45,6 +45,27 @@ def test_inspect_prints_inputs_outputs_and_plan(folder):
     facts = json.loads(command("inspect", folder / "lstm.onnx", "--json").stdout)
     assert facts["state"] == {"h_in": "h_out", "c_in": "c_out"} and facts["inputs"][0] == {"name": "obs", "shape": [1, 5], "dtype": "f32", "role": "observation"}
     assert facts["opset"] == 17 and facts["ops"]
+    assert facts["node_count"] >= facts["unfused_op_count"] >= facts["op_count"] == len(facts["ops"]) and facts["step_microseconds"] > 0
+    hidden = next(t for t in facts["inputs"] if t["name"] == "h_in")["shape"][-1]
+    assert facts["state_bytes"] == 2 * 2 * 4 * hidden and 0 < facts["peak_bytes"] <= facts["arena_bytes"] - facts["state_bytes"]
+    for words in ("nodes in the file", "after fusion", "arena", "at their peak", "cost of a step", "parameters"):
+        assert words in done.stdout
+
+
+def test_fusion_is_counted(folder):
+    facts = json.loads(command("inspect", folder / "mlp.onnx", "--json").stdout)
+    assert facts["unfused_op_count"] > facts["op_count"]
+
+
+def test_safetensors_are_inspected_and_not_compared(folder):
+    from efferent._convert.safetensors import dumps
+
+    file = folder / "scale.safetensors"
+    file.write_bytes(dumps({}, {"robot": "arm"}, {"efferent": 1, "inputs": [{"name": "obs", "shape": [3]}], "layers": [{"type": "scale", "scale": 2}]}))
+    done = command("inspect", file)
+    assert done.returncode == 0 and "safetensors" in done.stdout and "robot: arm" in done.stdout, done.stderr
+    done = command("check", file)
+    assert done.returncode == 1 and "which onnxruntime cannot run" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("name", ["mlp", "lstm", "several", "double", "constant_output", "external"])
@@ -56,6 +77,8 @@ def test_check_agrees_with_onnxruntime(folder, name):
 def test_check_sees_a_difference(folder):
     done = command("check", folder / "mlp.onnx", "--weights", "bf16", "--tolerance", "1e-7")
     assert done.returncode == 1 and "differs" in done.stdout, done.stdout + done.stderr
+    told = json.loads(command("check", folder / "mlp.onnx", "--weights", "bf16", "--tolerance", "1e-7", "--json").stdout)
+    assert told["same"] is False and told["outputs"][0]["difference"] > 0
 
 
 def test_the_command_line_explains_errors(folder):

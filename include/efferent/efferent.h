@@ -174,6 +174,9 @@ typedef struct eff_policy_info {
   const char *isa;                  /* instruction set of the kernels: "sse2", "avx2", "avx512", "neon" or "naive" */
   const char *producer;             /* as written by the exporter; "" if absent */
   size_t layer_count;               /* dense and recurrent layers */
+  size_t unfused_op_count;          /* ops after folding, before fusion */
+  size_t state_bytes;               /* recurrent state in the arena, both buffers */
+  size_t peak_bytes;                /* most bytes of intermediate tensors that live at the same time during a step of one row */
 } eff_policy_info;
 EFF_API eff_status eff_policy_describe(const eff_policy *policy, eff_policy_info *out);
 

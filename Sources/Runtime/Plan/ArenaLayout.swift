@@ -2,6 +2,9 @@
 /// - Complexity: O(buffers * free blocks), with at most `maximumBlocks` free blocks kept.
 struct ArenaLayout {
   private(set) var size = 0
+  /// Most bytes that were taken at the same time.
+  private(set) var peak = 0
+  private var live = 0
   private var free: [(offset: Int, size: Int)] = []
   private static let maximumBlocks = 128
 
@@ -17,6 +20,8 @@ struct ArenaLayout {
   /// The smallest free block that fits, or new memory.
   mutating func take(_ bytes: Int) -> Int {
     let want = rounded(bytes)
+    live += want
+    peak = max(peak, live)
     var best = -1
     for (i, b) in free.enumerated() where b.size >= want && (best < 0 || b.size < free[best].size) { best = i }
     guard best >= 0 else { return reserve(bytes) }
@@ -31,6 +36,7 @@ struct ArenaLayout {
 
   /// Gives a block back, joined with free neighbours.
   mutating func give(_ offset: Int, _ bytes: Int) {
+    live -= rounded(bytes)
     var start = offset
     var end = offset + rounded(bytes)
     var i = 0

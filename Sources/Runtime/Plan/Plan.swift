@@ -66,6 +66,8 @@ public final class Plan {
   public internal(set) var isa: Int32 = 0
   /// Bytes of packed weights and constants.
   public internal(set) var weightBytes = 0
+  /// Most bytes of intermediate tensors that live at the same time, of one row.
+  public internal(set) var peakBytes = 0
   /// Kernel parameters, one struct after another at 16-byte alignment.
   public let params: MemoryBlock
   /// Packed weights and constants in the order in which the ops read them.

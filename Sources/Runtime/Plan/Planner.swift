@@ -197,6 +197,7 @@ public struct Planner {
     plan.usesRandom = graph.usesRandom
     plan.isa = isa
     plan.weightBytes = packer.size
+    plan.peakBytes = layout.peak
     return plan
   }
 }

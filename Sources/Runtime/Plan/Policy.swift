@@ -43,6 +43,7 @@ public final class Policy {
   public let irVersion: Int
   public let producer: CText
   public let nodeCount: Int
+  public let unfusedCount: Int
   public let parameterCount: Int
   /// Metadata in file order.
   public let metadata: [(key: CText, value: CText)]
@@ -57,6 +58,7 @@ public final class Policy {
     irVersion = Int(model.irVersion)
     producer = CText(model.producer)
     nodeCount = graph.nodeCount
+    unfusedCount = graph.unfusedCount
     var parameters = 0
     for t in model.graph.initializers where ElementType(rawValue: t.type)?.isFloat ?? false {
       var n = 1

@@ -1,5 +1,6 @@
 """The commands, with typer and rich."""
 import json
+import math
 import signal
 import sys
 import threading
@@ -64,16 +65,19 @@ def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", hel
 
     facts = {
         "file": str(file), **info, "inputs": [described(t) for t in policy.inputs], "outputs": [described(t) for t in policy.outputs],
-        "state": policy.state, "metadata": policy.metadata, "ops": policy.ops,
+        "state": policy.state, "metadata": policy.metadata, "ops": policy.ops, "step_microseconds": _measured(policy),
     }
     if as_json:
         print(json.dumps(facts, indent=2))
         return
 
-    console.print(f"{file}: opset {info['opset']}, {info['producer'] or 'unknown producer'}", markup=False)
-    console.print(f"{info['parameter_count']:,} parameters, {info['multiply_adds']:,} multiply-adds per step, {info['node_count']} nodes -> "
-                  f"{info['op_count']} ops ({info['isa']})")
-    console.print(f"{info['weight_bytes']:,} bytes of weights, {info['arena_bytes']:,} bytes of arena per session")
+    kind = f"ONNX opset {info['opset']}" if info["opset"] else "safetensors"
+    console.print(f"{file}: {kind}, {info['producer'] or 'unknown producer'}", markup=False)
+    console.print(f"{info['node_count']} nodes in the file -> {info['unfused_op_count']} ops -> {info['op_count']} after fusion")
+    console.print(f"{info['parameter_count']:,} parameters; weights {info['weight_bytes']:,} bytes {'as ' + weights if weights else 'in the precision that the file says'}, read once per step")
+    console.print(f"arena {info['arena_bytes']:,} bytes per session of one row: recurrent state {info['state_bytes']:,}, intermediate tensors {info['peak_bytes']:,} at their peak",
+                  soft_wrap=True)
+    console.print(f"cost of a step: {info['multiply_adds']:,} multiply-adds; {facts['step_microseconds']:.1f} us here ({info['isa']}, one row, hot)\n")
     table = Table("", "name", "type", "shape of one row", "role", box=None, pad_edge=False, header_style="bold")
     for kind, tensors in (("input", policy.inputs), ("output", policy.outputs)):
         for t in tensors:
@@ -91,9 +95,25 @@ def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", hel
         console.print(f"  {i:3} {op}", markup=False)
 
 
+def _measured(policy, seconds=0.1):
+    """Microseconds of a step of one row: the smallest mean of some runs, since whatever else the machine does can only add to it."""
+    session, best, end = policy.session(), math.inf, time.monotonic() + seconds
+    count = 1
+    while True:
+        start = time.perf_counter()
+        for _ in range(count):
+            session._run(1)
+        took = time.perf_counter() - start
+        best = min(best, took / count)
+        count = max(1, min(100, int(1e-3 / best)))
+        if time.monotonic() > end:
+            return 1e6 * best
+
+
 @app.command()
 def check(file: Path = File, against: str = typer.Option("onnxruntime", help="the reference runtime"), samples: int = typer.Option(64, min=1),
-          seed: int = 0, tolerance: float = typer.Option(2e-5, help="largest allowed difference, times 1 + |y|"), dim: list[str] = Dims, weights: str = Weights):
+          seed: int = 0, tolerance: float = typer.Option(2e-5, help="largest allowed difference, times 1 + |y|"),
+          as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims, weights: str = Weights):
     """Compare a policy with onnxruntime on random and extreme inputs, one sequence of steps with the recurrent state carried."""
     if against != "onnxruntime":
         fail(f"--against {against}: expected onnxruntime")
@@ -101,17 +121,16 @@ def check(file: Path = File, against: str = typer.Option("onnxruntime", help="th
         import onnxruntime
     except ImportError:
         fail("onnxruntime is not installed: pip install 'efferent[check]'")
-    policy, dims = load(file, dim, weights)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    reference = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    policy, _ = load(file, dim, weights)
+    if policy.info.opset == 0:
+        fail(f"{file} loads, but it is safetensors, which onnxruntime cannot run: there is nothing to compare it with here; compare its actions with the trainer's")
+    reference = _reference(onnxruntime, file)
     session = policy.session()
     state = {t.name: np.zeros(t.shape, t.dtype) for t in policy.inputs if t.role == "state"}
     worst = {t.name: (0.0, 0.0, 0) for t in policy.outputs}
     try:
         for step, inputs in enumerate(_samples(policy, samples, seed)):
-            expected = dict(zip([o.name for o in reference.get_outputs()], reference.run(None, {**inputs, **state})))
+            expected = _expected(reference, {**inputs, **state})
             found = session.run(inputs)
             for name, y in found.items():
                 reference_y = np.asarray(expected[name])
@@ -124,16 +143,37 @@ def check(file: Path = File, against: str = typer.Option("onnxruntime", help="th
                 state[i] = expected[o]
     except Error as e:
         fail(e)
+    same = {name: relative <= tolerance for name, (_, relative, _) in worst.items()}
+    good = all(same.values())
+    if as_json:
+        finite = lambda x: x if math.isfinite(x) else None  # JSON has no infinity
+        outputs = [{"name": n, "difference": finite(d), "relative": finite(r), "step": at, "same": same[n]} for n, (d, r, at) in worst.items()]
+        print(json.dumps({"file": str(file), "against": f"onnxruntime {onnxruntime.__version__}", "steps": samples, "tolerance": tolerance, "weights": weights, "same": good,
+                          "outputs": outputs}, indent=2))
+        raise typer.Exit(0 if good else 1)
     table = Table("output", "largest difference", "over 1 + |y|", "at step", "", box=None, pad_edge=False, header_style="bold")
-    good = True
-    for t in policy.outputs:
-        difference, relative, step = worst[t.name]
-        ok = relative <= tolerance
-        good &= ok
-        table.add_row(t.name, f"{difference:.3g}", f"{relative:.3g}", str(step), "[green]same" if ok else "[red]differs")
+    for name, (difference, relative, step) in worst.items():
+        table.add_row(name, f"{difference:.3g}", f"{relative:.3g}", str(step), "[green]same" if same[name] else "[red]differs")
     console.print(f"{samples} steps against onnxruntime {onnxruntime.__version__}, tolerance {tolerance:g} (1 + |y|), weights {weights or 'as the file says'}")
     console.print(table)
     raise typer.Exit(0 if good else 1)
+
+
+def _reference(onnxruntime, file):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    except Exception as e:  # its exceptions have no base class of their own
+        fail(f"onnxruntime does not load {file}, so there is nothing to compare with: {e}")
+
+
+def _expected(reference, inputs):
+    try:
+        return dict(zip([o.name for o in reference.get_outputs()], reference.run(None, inputs)))
+    except Exception as e:
+        fail(f"onnxruntime does not run the policy, so there is nothing to compare with: {e}")
 
 
 @app.command()

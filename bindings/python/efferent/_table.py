@@ -60,7 +60,7 @@ class eff_policy_info(Options):
     _fields_ = [
         ("struct_size", c_size_t), ("opset", c_int64), ("ir_version", c_int64), ("parameter_count", c_size_t), ("weight_bytes", c_size_t),
         ("arena_bytes", c_size_t), ("node_count", c_size_t), ("op_count", c_size_t), ("state_count", c_size_t), ("multiply_adds", c_int64),
-        ("isa", c_char_p), ("producer", c_char_p), ("layer_count", c_size_t),
+        ("isa", c_char_p), ("producer", c_char_p), ("layer_count", c_size_t), ("unfused_op_count", c_size_t), ("state_bytes", c_size_t), ("peak_bytes", c_size_t),
     ]
 
 

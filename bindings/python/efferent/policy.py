@@ -143,7 +143,7 @@ class Policy(Owner):
     @property
     def info(self):
         """Facts about the model and its plan, as in eff_policy_info: opset, ir_version, parameter_count, weight_bytes, arena_bytes, node_count,
-        op_count, state_count, multiply_adds, isa, producer."""
+        op_count, state_count, multiply_adds, isa, producer, unfused_op_count, state_bytes, peak_bytes."""
         info = eff_policy_info.sized()
         check(lib.eff_policy_describe(self._handle.value, byref(info)))
         values = {name: getattr(info, name) for name, _ in info._fields_ if name != "struct_size"}
