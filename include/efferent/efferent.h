@@ -139,7 +139,8 @@ typedef struct eff_policy_options {
 EFF_API void eff_policy_options_default(eff_policy_options *options, size_t struct_size);
 
 /* Loads an ONNX file (opset 7 to 24; external data is read from its folder only), or a safetensors file with an architecture (in its metadata, or
- * in FILE.json beside FILE.safetensors; Sources/Safetensors/FORMAT.md). The content tells which. *out is NULL on failure; release it with eff_policy_release. Errors: EFF_E_IO, EFF_E_FORMAT, EFF_E_UNSUPPORTED, EFF_E_SHAPE, EFF_E_MEMORY, EFF_E_ARGUMENT. Any thread. */
+ * in FILE.json beside FILE.safetensors; Sources/Safetensors/FORMAT.md). The content tells which. *out is NULL on failure; release it with
+ * eff_policy_release. Errors: EFF_E_IO, EFF_E_FORMAT, EFF_E_UNSUPPORTED, EFF_E_SHAPE, EFF_E_MEMORY, EFF_E_ARGUMENT. Any thread. */
 EFF_API eff_status eff_policy_load_file(const char *path, const eff_policy_options *options_or_null, eff_policy **out);
 
 /* The same from a buffer, which is borrowed for the call. The architecture of safetensors must be in its metadata. */
