@@ -89,7 +89,7 @@ def test_ppo_with_vec_normalize(tmp_path):
 
 
 def test_a_large_mean_keeps_its_small_differences(tmp_path):
-    """Statistics are f64 and are used so: in f32 the difference below would be lost."""
+    """Statistics are f64 and are used so where it matters: in f32 the difference below would be lost."""
     state = {"action_net.weight": np.eye(1, dtype=np.float32), "action_net.bias": np.zeros(1, np.float32)}
     mean, var = np.array([1000.00001]), np.array([1e-8])
     (tmp_path / "stats.pkl").write_bytes(made.vec_normalize(mean, var, epsilon=0.0))

@@ -153,7 +153,9 @@ def _box(network, name, space, statistics, normalize_images):
     is_image = len(shape) == 3 and space.get("dtype") == np.uint8 and bool(np.all(low == 0) and np.all(high == 255))
     network.input(name, shape, "u8" if is_image and statistics is None else "f32")
     if statistics is not None:
-        network.normalize(f"{name}.normalizer", statistics["mean"], statistics["var"], eps=statistics["eps"], clip=statistics["clip"], wide=True)
+        # SB3 computes in f64; f32 does as well unless a mean is so large that its rounding is seen after the division
+        wide = bool(np.any(np.abs(statistics["mean"]) > 10 * np.sqrt(statistics["var"] + statistics["eps"])))
+        network.normalize(f"{name}.normalizer", statistics["mean"], statistics["var"], eps=statistics["eps"], clip=statistics["clip"], wide=wide)
     elif is_image and normalize_images:
         network.layer("scale", f"{name}.scale", scale=1 / 255)
 
