@@ -100,6 +100,9 @@ static inline EFF_RT eff_learn_sums eff_learn_backward(const eff_learn_kernels *
   return k->accumulate[rule](n, r);
 }
 
+// A kernel of kernels.h for weights that change at every step: eff_kernel_find, but for products, where rows that are packed elsewhere are not.
+eff_kernel eff_learn_kernel_find(int32_t id, int32_t type, int32_t level);
+
 // Derivative of a kernel of kernels.h for f32 or f64; NULL where it has none. p[0 ..< n] are the operands of the kernel, p[n ..< 2n] their
 // gradients, NULL where not wanted; n is eff_derivative_operands(id). It adds to the gradients of the inputs, for one row.
 eff_kernel eff_derivative_find(int32_t id, int32_t type, int32_t level);

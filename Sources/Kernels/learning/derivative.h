@@ -17,7 +17,6 @@ template <template <class> class K> eff_kernel pick_real(int32_t type) {
 eff_kernel find_derivative_elementwise(int32_t id, int32_t type);
 eff_kernel find_derivative_reduction(int32_t id, int32_t type);
 eff_kernel find_derivative_window(int32_t id, int32_t type);
-eff_kernel find_derivative_matmul(int32_t type, int32_t level);
 #pragma GCC visibility pop
 
 }  // namespace eff

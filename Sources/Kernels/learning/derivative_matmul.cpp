@@ -15,24 +15,36 @@ namespace eff_derivative_avx2 {
 
 namespace eff {
 
-eff_kernel find_derivative_matmul(int32_t type, int32_t level) {
+static bool is_wide(int32_t level) {
 #if defined(__x86_64__)
-  const bool wide = (level < 0 || level >= EFF_ISA_AVX2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  if (wide) return pick_real<eff_derivative_avx2::matmul>(type);
+  return level >= EFF_ISA_AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return false;
 #endif
-  (void)level;
-  return pick_real<eff_derivative_base::matmul>(type);
 }
+
+#if defined(__x86_64__)
+#define EFF_AT(level, kernel) (is_wide(level) ? pick_real<eff_derivative_avx2::kernel>(type) : pick_real<eff_derivative_base::kernel>(type))
+#else
+#define EFF_AT(level, kernel) pick_real<eff_derivative_base::kernel>(type)
+#endif
 
 }  // namespace eff
 
 extern "C" {
 
 eff_kernel eff_derivative_find(int32_t id, int32_t type, int32_t level) {
-  if (id == EFF_K_MATMUL) return eff::find_derivative_matmul(type, level);
+  using eff::is_wide, eff::pick_real;
+  if (id == EFF_K_MATMUL) return EFF_AT(level, matmul);
   eff_kernel k = eff::find_derivative_elementwise(id, type);
   if (!k) k = eff::find_derivative_reduction(id, type);
   return k ? k : eff::find_derivative_window(id, type);
+}
+
+eff_kernel eff_learn_kernel_find(int32_t id, int32_t type, int32_t level) {
+  using eff::is_wide, eff::pick_real;
+  const eff_kernel k = id == EFF_K_MATMUL && level != EFF_ISA_NAIVE ? EFF_AT(level, product) : nullptr;
+  return k ? k : eff_kernel_find(id, type, level);
 }
 
 int32_t eff_derivative_operands(int32_t id) {

@@ -95,7 +95,7 @@ extension DifferentiablePlan {
     let backward = (memory.base + layout.backward).bindMemory(to: eff_op.self, capacity: max(1, self.backward.count))
     for (i, op) in graph.ops.enumerated() {
       op.params.withBytes { eff_copy(memory.base + layout.params[i], $0.baseAddress!, $0.count) }
-      guard let kernel = eff_kernel_find(op.kernel, op.type.rawValue, isa) else {
+      guard let kernel = eff_learn_kernel_find(op.kernel, op.type.rawValue, isa) else {
         throw Failure(.unsupported, "\(op.label): not supported for elements of type \(op.type.name)")
       }
       var operands = op.operands.map(address)
