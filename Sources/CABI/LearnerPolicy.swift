@@ -42,6 +42,7 @@ public func eff_learner_options_adapt(_ options: UnsafeMutablePointer<eff_learne
     o.actor_delay = 10_000
     o.kappa_policy = 300
     o.entropy = 0
+    o.initial_std = 0.03
     write(o, options, struct_size)
   }
 }

@@ -130,7 +130,7 @@ def test_the_trace_of_one_update_is_the_gradient_of_autograd(make, options):
         for k in (0, 2):
             h = torch.relu(h @ stored[f"network.{k}.weight"].T + stored[f"network.{k}.bias"])
         mean = h @ stored["network.4.weight"].T + stored["network.4.bias"]
-        log_std = torch.full((6,), np.log(0.1), dtype=torch.float64)
+        log_std = torch.full((6,), np.log(0.03), dtype=torch.float64)
     if "std_source" in options:
         log_std = stored["log_std"] = torch.full(mean.shape, np.log(0.3), dtype=torch.float64, requires_grad=True)
     action = learner.act(first)

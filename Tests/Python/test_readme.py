@@ -49,6 +49,15 @@ def test_the_learner_balances_the_pendulum_as_written():
     assert returns[0] < 100 and max(returns) > 700, returns
 
 
+def test_a_policy_goes_on_learning_as_written(tmp_path):
+    (tmp_path / "examples").symlink_to(root / "examples")
+    code = block("python", 2) + "\nassert np.abs(session.step(np.ones(17)) - learner.infer(np.ones(17))).max() < 1e-5\n"
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))}  # written from another folder
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=env)
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "learned.onnx").stat().st_size > 100_000
+
+
 def test_every_path_that_the_readme_names_exists():
     text = (root / "README.md").read_text()
     for path in re.findall(r"`?((?:examples|Tests|Sources|bindings)/[\w./+-]*\w)", text):

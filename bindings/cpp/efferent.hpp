@@ -134,6 +134,7 @@ struct PolicyOptions {
   const eff_allocator *allocator = nullptr;
   std::size_t memory_limit = 0;
   std::string folder;  // for bytes: folder of external data
+  bool learnable = false;  // keeps a copy of the file, so that a learner can start from the policy
 };
 
 // What a trainer exported, ready to run. Immutable; copies share it.
@@ -197,6 +198,7 @@ class Policy {
       options.allocator = from.allocator;
       options.memory_limit = from.memory_limit;
       options.folder = from.folder.empty() ? nullptr : from.folder.c_str();
+      options.learnable = from.learnable;
       for (const auto &[name, size] : from.dims) dims.push_back({name.c_str(), size});
       for (const auto &[input, output] : from.states) states.push_back({input.c_str(), output.c_str()});
       for (const auto &c : from.constants) {

@@ -108,7 +108,8 @@ typedef struct eff_learner_options {
 EFF_API void eff_learner_options_default(eff_learner_options *options, size_t struct_size);
 
 /* Fills options with defaults for a policy that was trained elsewhere and is in use: the algorithm that the policy is for, the critic
- * warms up for 10000 updates, the actor takes small steps. What else the policy needs is in its comments above; these numbers were chosen by
+ * warms up for 10000 updates (actor_delay), the actor takes small steps (kappa_policy 300), a policy without a std explores little
+ * (initial_std 0.03), and nothing is paid for entropy. What else the policy needs is in its comments above; these numbers were chosen by
  * measurement (examples/learning/naive_switch.py).
  *
  * What is learned of it: matrices and kernels of MatMul, Gemm, Conv and ConvTranspose, what is added directly to their result, scale and bias
