@@ -48,6 +48,19 @@ struct World {
     return out
   }
 
+  /// Padding would put what memory happened to hold into a checkpoint.
+  @Test func nothingOfTheStateIsPadding() {
+    func used(_ x: Any) -> Int {
+      func size<T>(_: T) -> Int { MemoryLayout<T>.size }
+      let parts = Mirror(reflecting: x).children
+      return parts.isEmpty ? size(x) : parts.reduce(0) { $0 + used($1.value) }
+    }
+    #expect(used(LearnerState(seed: 1)) == MemoryLayout<LearnerState>.size)
+    let header = SnapshotHeader(score: 0, observationCount: 0, place: 0, before: 0)
+    #expect(used(header) == MemoryLayout<SnapshotHeader>.size)
+    #expect(MemoryLayout<SnapshotHeader>.size <= SnapshotHeader.bytes)
+  }
+
   /// Interrupted at any point, between act and update or after it, the restored learner does what the first one does.
   @Test func aRestoredLearnerContinuesBitForBit() throws {
     for kind in Self.kinds {

@@ -4,7 +4,7 @@ import Platform
 /// A checkpoint: header and a copy of the persistent part of a learner's arena, in the machine's (little-endian) byte order.
 struct CheckpointHeader {
   static let magic: UInt64 = 0x4E52_4145_4C46_4645  // "EFFLEARN"
-  static let version: UInt64 = 1
+  static let version: UInt64 = 2
 
   var magic = CheckpointHeader.magic
   var version = CheckpointHeader.version
@@ -57,7 +57,12 @@ extension UnsafeMutablePointer where Pointee == Learner {
     eff_copy(pointee.state, payload, pointee.stateSize)
     // activations are not saved; they follow from state and weights
     pointee.state.pointee.isForwarded = false
-    pointee.state.pointee.choice = max(0, min(pointee.state.pointee.choice, Int32(pointee.settings.actionCount) - 1))
+    // a checksum keeps out damage, not intent: what indexes memory is brought into range
+    func within(_ index: Int32, _ first: Int32, _ last: Int) -> Int32 { max(first, min(index, Int32(truncatingIfNeeded: last))) }
+    pointee.state.pointee.choice = within(pointee.state.pointee.choice, 0, pointee.settings.actionCount - 1)
+    let lastSlot = pointee.guards.snapshots == 0 ? -1 : pointee.guards.snapshots
+    pointee.state.pointee.watch.candidate = within(pointee.state.pointee.watch.candidate, -1, lastSlot)
+    pointee.state.pointee.watch.base = within(pointee.state.pointee.watch.base, -1, lastSlot)
   }
 
   /// Writes a checkpoint file that is either the old or the new one whenever the process or the machine stops.

@@ -3,6 +3,7 @@ import Platform
 
 /// Watches the return for a collapse. A return is that of an episode, or of a window of updates.
 struct ReturnWatch {
+  private var flags = Flags()
   var episodeReturn = 0.0
   /// Updates in this episode or window.
   var length: UInt64 = 0
@@ -21,7 +22,10 @@ struct ReturnWatch {
   /// Slot of the snapshot that was last returned to; -1: none, or it is gone.
   var base: Int32 = -1
   /// The next return is the first after a roll-back.
-  var isTrial = false
+  var isTrial: Bool {
+    @_noLocks get { flags[0] }
+    @_noLocks set { flags[0] = newValue }
+  }
   /// Factor of the step size of the network that acts.
   var stepScale = 1.0
 }

@@ -14,18 +14,41 @@ struct OptimizerState {
   @_noLocks init() {}
 }
 
-/// Everything about a learner that changes, except arrays. Trivial and without pointers, so that a checkpoint is a copy of bytes.
+/// Bools in one word. Beside a Bool of its own lies padding, and padding holds what memory happened to hold: with this, equal states are equal
+/// bytes, and a checkpoint tells nothing of the process that wrote it.
+struct Flags {
+  private var bits: UInt64 = 0
+
+  @_noLocks init() {}
+
+  subscript(_ bit: UInt64) -> Bool {
+    @_noLocks get { bits >> bit & 1 != 0 }
+    @_noLocks set { bits = newValue ? bits | 1 << bit : bits & ~(1 << bit) }
+  }
+}
+
+/// Everything about a learner that changes, except arrays. Trivial, without pointers and without padding, so that a checkpoint is a copy of bytes.
 struct LearnerState {
   var generator: Generator
+  private var flags = Flags()
   /// The current state is known; otherwise the next observation begins an episode.
-  var isInEpisode = false
+  var isInEpisode: Bool {
+    @_noLocks get { flags[0] }
+    @_noLocks set { flags[0] = newValue }
+  }
   /// Index of the chosen action (q, sarsa, acDiscrete), as last acted.
   var choice: Int32 = 0
-  /// SARSA: the next action is chosen already.
-  var isCommitted = false
-  /// The policy network's activations belong to the current state and weights.
-  var isForwarded = false
   var freeze = Freeze()
+  /// SARSA: the next action is chosen already.
+  var isCommitted: Bool {
+    @_noLocks get { flags[1] }
+    @_noLocks set { flags[1] = newValue }
+  }
+  /// The policy network's activations belong to the current state and weights.
+  var isForwarded: Bool {
+    @_noLocks get { flags[2] }
+    @_noLocks set { flags[2] = newValue }
+  }
 
   /// Samples in the observation and reward statistics.
   var observationCount: UInt64 = 0

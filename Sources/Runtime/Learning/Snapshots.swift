@@ -10,11 +10,25 @@ struct SnapshotHeader {
   var place: UInt64
   /// Good returns in a row before it was taken, and after.
   var before: UInt64
-  var after: UInt64
+  var after: UInt64 = 0
+  private var flags = Flags()
+
+  /// A candidate.
+  @_noLocks init(score: Double, observationCount: UInt64, place: UInt64, before: UInt64) {
+    (self.score, self.observationCount, self.place, self.before) = (score, observationCount, place, before)
+    isOpen = true
+  }
+
   /// No bad return has come since.
-  var isOpen: Bool
+  var isOpen: Bool {
+    @_noLocks get { flags[0] }
+    @_noLocks set { flags[0] = newValue }
+  }
   /// Accepted; otherwise the slot is free, or holds the candidate.
-  var isTaken: Bool
+  var isTaken: Bool {
+    @_noLocks get { flags[1] }
+    @_noLocks set { flags[1] = newValue }
+  }
 
   /// How far it lies from either end of a run of good returns. Weights near the end of one may be about to fail.
   var depth: UInt64 { @_noLocks get { min(before, after) } }
@@ -68,10 +82,10 @@ extension UnsafeMutablePointer where Pointee == Learner {
     settle()
     let state = pointee.state
     var free = 0
-    while slot(free).pointee.isTaken { free += 1 }
+    while free < slots - 1 && slot(free).pointee.isTaken { free += 1 }
     let w = state.pointee.watch
     slot(free).pointee = SnapshotHeader(
-      score: w.running, observationCount: state.pointee.observationCount, place: w.episodes, before: w.streak, after: 0, isOpen: true, isTaken: false)
+      score: w.running, observationCount: state.pointee.observationCount, place: w.episodes, before: w.streak)
     eff_copy(UnsafeMutableRawPointer(slot(free)) + SnapshotHeader.bytes, pointee.observations.mean, pointee.snapshotSize)
     state.pointee.watch.candidate = Int32(truncatingIfNeeded: free)
     state.pointee.watch.lastSnapshot = state.pointee.counters.updates
