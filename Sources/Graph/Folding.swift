@@ -30,11 +30,13 @@ enum Folding {
     }
     var call = eff_op()
     call.run = kernel
+    var constants: [TensorData?] = []
+    for v in op.operands { constants.append(v < 0 ? nil : try builder.graph.values[v].constant?.aligned()) }
     withUnsafeMutableBytes(of: &call.p) { raw in
       let p = raw.bindMemory(to: UnsafeMutableRawPointer?.self)
       for (i, v) in op.operands.enumerated() where v >= 0 {
         let value = builder.graph.values[v]
-        if let c = value.constant {
+        if let c = constants[i] {
           p[i] = UnsafeMutableRawPointer(mutating: c.start)
         } else if let bytes = memory[value.root] {
           p[i] = bytes.mutable + value.offset
@@ -49,7 +51,7 @@ enum Folding {
       call.params = bytes.baseAddress
       kernel(&call, 1)
     }
-    _ = scratch
+    _ = (scratch, constants)
   }
 }
 

@@ -124,7 +124,7 @@ extension Fusion {
   /// What an f32 constant of one element holds.
   static func number(_ v: Int, _ g: Graph) -> Double? {
     guard v >= 0, let c = g.values[v].constant, c.type == .f32, c.count == 1 else { return nil }
-    return Double(c.start.load(as: Float.self))
+    return Double(c.float(0))
   }
 
   /// softmax(scale q k' + mask) v -> one op that reads q, k and v where they are and writes the heads where they belong.

@@ -90,7 +90,7 @@ extension Fusion {
     }
 
     func value(_ index: Int) -> Float {
-      constant.start.load(fromByteOffset: 4 * (channels == 1 ? 0 : index / inner % channels), as: Float.self)
+      constant.float(channels == 1 ? 0 : index / inner % channels)
     }
   }
 
@@ -171,7 +171,7 @@ extension Fusion {
     let count = channels
     func old(_ v: Int, _ k: Int, _ missing: Float) -> Float {
       guard v >= 0, let c = g.values[v].constant else { return missing }
-      return c.start.load(fromByteOffset: 4 * (k * inner / oldInner % oldChannels), as: Float.self)
+      return c.float(k * inner / oldInner % oldChannels)
     }
     let pairs = (0..<count).map { k in apply(p.fn, old(s, k, 1), old(b, k, 0), p.value(k * inner)) }
     guard let scale = constant(count, { pairs[$0].0 }), let bias = constant(count, { pairs[$0].1 }) else { return false }
@@ -190,12 +190,11 @@ extension Fusion {
     let channels = Int(c.out_channels)
     guard let weights, b < 0 || g.values[b].constant != nil, p.channels == 1 || (p.channels == channels && p.inner == out), channels > 0 else { return false }
     let old = b >= 0 ? g.values[b].constant : nil
-    let pairs = (0..<channels).map { k in apply(p.fn, 1, old?.start.load(fromByteOffset: 4 * k, as: Float.self) ?? 0, p.value(k * out)) }
+    let pairs = (0..<channels).map { k in apply(p.fn, 1, old?.float(k) ?? 0, p.value(k * out)) }
     guard let bias = constant(channels, { pairs[$0].1 }) else { return false }
     if p.fn == EFF_FN2_MUL || p.fn == EFF_FN2_DIV {
       let size = weights.count / channels
-      let from = weights.start.assumingMemoryBound(to: Float.self)
-      guard let scaled = constant(weights.count, { from[$0] * pairs[$0 / size].0 }) else { return false }
+      guard let scaled = constant(weights.count, { weights.float($0) * pairs[$0 / size].0 }) else { return false }
       g.ops[w].operands[1] = place(scaled.reshaped(weights.shape), g.ops[w].operands[1], first, &g)
     }
     g.ops[w].operands[2] = place(bias, b, first, &g)
@@ -206,14 +205,13 @@ extension Fusion {
     let (n, k) = (Int(d.n), Int(d.k))
     guard let old = g.ops[w].packing, p.channels == 1 || (p.channels == n && p.inner == 1) else { return false }
     let pairs = (0..<n).map { o in
-      apply(p.fn, 1, old.bias.map { Float(old.biasScale) * $0.start.load(fromByteOffset: 4 * o * old.biasStride, as: Float.self) } ?? 0, p.value(o))
+      apply(p.fn, 1, old.bias.map { Float(old.biasScale) * $0.float(o * old.biasStride) } ?? 0, p.value(o))
     }
     guard let bias = constant(n, { pairs[$0].1 }) else { return false }
     var new = old
     (new.bias, new.biasStride, new.biasScale) = (bias, 1, 1)
     if p.fn == EFF_FN2_MUL || p.fn == EFF_FN2_DIV {
-      let from = old.weights.start.assumingMemoryBound(to: Float.self)
-      guard let scaled = constant(n * k, { Float(old.scale) * from[$0 / n * old.inputStride + $0 % n * old.outputStride] * pairs[$0 % n].0 }) else { return false }
+      guard let scaled = constant(n * k, { Float(old.scale) * old.weights.float($0 / n * old.inputStride + $0 % n * old.outputStride) * pairs[$0 % n].0 }) else { return false }
       (new.weights, new.inputStride, new.outputStride, new.scale) = (scaled, n, 1, 1)
     }
     g.ops[w].packing = new

@@ -34,9 +34,14 @@ public final class Bytes {
   /// These bytes in memory of their own, which no caller frees and no file changes.
   public func owned() throws(Failure) -> Bytes {
     if case .owned = source { return self }
-    let copy = try Bytes.zeroed(count)
-    eff_copy(copy.mutable, start, count)
-    return copy
+    return try Bytes.copy(start, count)
+  }
+
+  /// A copy, aligned to 64 bytes.
+  public static func copy(_ start: UnsafeRawPointer, _ count: Int) throws(Failure) -> Bytes {
+    guard let p = eff_alloc(count, 64) else { throw Failure(.memory, "cannot allocate \(count) bytes") }
+    eff_copy(p, start, count)
+    return Bytes(UnsafeRawPointer(p), count, .owned)
   }
 
   /// For filling memory made by `zeroed` before it is shared.

@@ -1,6 +1,6 @@
 import Platform
 
-/// The elements of a tensor: dense, C order, aligned to their size, somewhere in `bytes`.
+/// The elements of a tensor: dense, C order, somewhere in `bytes`. Aligned to their size, but for matrices of f32 that are read where a file has them.
 public struct TensorData {
   public let type: ElementType
   public let shape: [Int]
@@ -17,6 +17,16 @@ public struct TensorData {
   public var count: Int { shape.reduce(1, *) }
   public var byteCount: Int { count * type.size }
   public var start: UnsafeRawPointer { bytes.start + offset }
+
+  /// Element `i` of an f32 tensor.
+  @inline(__always)
+  public func float(_ i: Int) -> Float { start.loadUnaligned(fromByteOffset: 4 * i, as: Float.self) }
+
+  /// The same elements at an address that any kernel can read.
+  public func aligned() throws(Failure) -> TensorData {
+    if UInt(bitPattern: start) % UInt(type.size) == 0 { return self }
+    return TensorData(type: type, shape: shape, bytes: try Bytes.copy(start, byteCount))
+  }
 
   /// The same elements under another shape of equal count.
   public func reshaped(_ shape: [Int]) -> TensorData { TensorData(type: type, shape: shape, bytes: bytes, offset: offset) }
@@ -59,6 +69,9 @@ public struct TensorReader {
   public static let maximumCount = 1 << 40
   public static let maximumSize = Int(Int32.max)
 
+  /// Bytes from which a copy of a matrix, only to align it, takes a time that a person could notice.
+  static let packedFrom = 16 << 10
+
   /// Product of sizes, refusing negative and absurd ones.
   public static func count(_ shape: [Int], _ what: String) throws(Failure) -> Int {
     var n = 1
@@ -96,13 +109,11 @@ public struct TensorReader {
   }
 
   private func place(_ type: ElementType, _ shape: [Int], _ bytes: Bytes, _ offset: Int, _ size: Int, _ what: String) throws(Failure) -> TensorData {
-    if UInt(bitPattern: bytes.start + offset) % UInt(type.size) == 0 {
-      return TensorData(type: type, shape: shape, bytes: bytes, offset: offset)
-    }
-    try budget.take(size, for: what)
-    let copy = try Bytes.zeroed(size)
-    eff_copy(copy.mutable, bytes.start + offset, size)
-    return TensorData(type: type, shape: shape, bytes: copy)
+    let inPlace = TensorData(type: type, shape: shape, bytes: bytes, offset: offset)
+    // a matrix is packed from where it is
+    if type == .f32 && shape.count >= 2 && size >= Self.packedFrom { return inPlace }
+    if UInt(bitPattern: inPlace.start) % UInt(type.size) != 0 { try budget.take(size, for: what) }
+    return try inPlace.aligned()
   }
 
   private func typed(_ t: OnnxTensor, _ type: ElementType, _ shape: [Int], _ count: Int, _ what: String) throws(Failure) -> TensorData {

@@ -44,9 +44,13 @@ static inline int64_t eff_file_size(int fd) {
   return (int64_t)s.st_size;
 }
 
-// Maps SIZE bytes of a file, private and read-only. NULL on failure.
+// Maps SIZE bytes of a file, private and read-only. NULL on failure. A file as short as policies are is mapped at once, not page by page.
 static inline void *eff_map_read(int fd, size_t size) {
-  void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  int flags = MAP_PRIVATE;
+#ifdef MAP_POPULATE
+  if (size <= (size_t)64 << 20) flags |= MAP_POPULATE;
+#endif
+  void *p = mmap(NULL, size, PROT_READ, flags, fd, 0);
   return p == MAP_FAILED ? NULL : p;
 }
 
@@ -97,11 +101,17 @@ static inline void eff_free(void *p) { free(p); }
 // none. Free with eff_unmap. NULL on failure.
 static inline void *eff_map_zeroed(size_t size, size_t align) {
   if (size > SIZE_MAX - align) return NULL;
-  char *p = (char *)mmap(NULL, size + align, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (p == MAP_FAILED) return NULL;
-  char *start = (char *)(((uintptr_t)p + align - 1) & ~(uintptr_t)(align - 1));
-  if (start > p) munmap(p, (size_t)(start - p));
-  if (p + align > start) munmap(start + size, (size_t)(p + align - start));
+  const int access = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  char *start = (char *)mmap(NULL, size, access, flags, -1, 0);
+  if (start == MAP_FAILED) return NULL;
+  if ((uintptr_t)start & (align - 1)) {  // newer kernels align by themselves
+    munmap(start, size);
+    char *p = (char *)mmap(NULL, size + align, access, flags, -1, 0);
+    if (p == MAP_FAILED) return NULL;
+    start = (char *)(((uintptr_t)p + align - 1) & ~(uintptr_t)(align - 1));
+    if (start > p) munmap(p, (size_t)(start - p));
+    if (p + align > start) munmap(start + size, (size_t)(p + align - start));
+  }
 #ifdef MADV_HUGEPAGE
   madvise(start, size, MADV_HUGEPAGE);
 #endif

@@ -59,6 +59,12 @@ static void one(int level, int64_t k, int64_t n, int64_t max_m, int type, int ac
   packed pk(eff_dense_packed_size_simd(&d, level));
   eff_dense_pack_simd(&d, level, w, ks, ns, biased ? bias.p : nullptr, pk.p);
   check(pk.intact(), "the packed size holds the packed weights");
+  // a file has its weights at any address
+  std::vector<char> loose(k * n * 4 + 1);
+  memcpy(loose.data() + 1, w.p, k * n * 4);
+  packed again(pk.n);
+  eff_dense_pack_simd(&d, level, (const float *)(loose.data() + 1), ks, ns, biased ? bias.p : nullptr, again.p);
+  check(!memcmp(pk.p, again.p, pk.n), "packed from an odd address");
   floats all((max_m - 1) * ldy + n, 0);
   void *p[] = {x.p, pk.p, all.p};
   run(f, &d, 1, 3, p, nullptr);

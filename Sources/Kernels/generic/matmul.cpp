@@ -159,13 +159,14 @@ extern "C" int64_t eff_dense_packed_size_generic(const eff_dense *d) {
 // a reduced format is f32 rounded to it (i8: to whole numbers), so that this is the twin of every packed kernel
 extern "C" void eff_dense_pack_generic(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed) {
   float *to = (float *)packed;
+  const eff_loose_float *from = w;
   for (int64_t j = 0; j < d->n; j++) {
     float top = 0;
-    for (int64_t e = 0; e < d->k; e++) top = fmaxf(top, fabsf(w[e * k_stride + j * n_stride]));
+    for (int64_t e = 0; e < d->k; e++) top = fmaxf(top, fabsf(from[e * k_stride + j * n_stride]));
     const float inverse = top > 0 ? 127 / top : 0;
     eff::bfloat first = {};
     for (int64_t e = 0; e < d->k; e++) {
-      float v = w[e * k_stride + j * n_stride];
+      float v = from[e * k_stride + j * n_stride];
       switch (d->weights) {
         case EFF_TYPE_F16: v = eff::widen(eff::half_of(v)); break;
         case EFF_TYPE_BF16:

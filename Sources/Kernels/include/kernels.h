@@ -48,6 +48,10 @@ int32_t eff_isa_supported(int32_t level);  // 1 where this processor runs it (NA
 const char *eff_isa_name(int32_t level);   // "naive", "sse2", "avx2", "avx512", "neon"
 int32_t eff_isa_parse(const char *name);   // -1 where unknown
 
+// ---- weights as a file holds them: packing reads f32 from any address ----
+
+typedef float eff_loose_float __attribute__((aligned(1)));
+
 // ---- data types: ONNX TensorProto.DataType ----
 
 enum {
@@ -167,7 +171,7 @@ typedef struct { int64_t outer, n, inner, k; int32_t largest, reserved; } eff_to
 // A value of x that is not finite makes its row of an I8 layer NaN.
 typedef struct { int64_t m, k, n, ldx, ldy; int32_t act, weights; double alpha, beta; } eff_dense;
 int64_t eff_dense_packed_size(const eff_dense *d, int32_t level);
-// w[k_index * k_stride + n_index * n_stride], bias may be NULL.
+// w[k_index * k_stride + n_index * n_stride], both at any address; bias may be NULL.
 void eff_dense_pack(const eff_dense *d, int32_t level, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed);
 
 // y[batch.., m, n] = act(alpha * a[batch.., m, k] b[batch.., k, n] + beta * bias); all strides in elements, batch strides 0 where broadcast;

@@ -55,6 +55,7 @@ int64_t conv_scratch_size(const eff_conv *c) {
 
 void conv_pack(const eff_conv *c, const float *w, const float *bias, void *packed) {
   conv_shape s = shape_of(c);
+  const eff_loose_float *from = w, *start = bias;
   int32_t *offset = (int32_t *)packed;
   int64_t kernel[3] = {1, 1, 1}, step[3] = {0, 0, 0}, pitch = 1;
   for (int i = c->spatial - 1; i >= 0; i--) kernel[i] = c->kernel[i], step[i] = pitch * c->dilation[i], pitch *= s.padded[i];
@@ -69,8 +70,8 @@ void conv_pack(const eff_conv *c, const float *w, const float *bias, void *packe
       int64_t left = s.oc - o, lanes = s.depthwise ? 1 : panel_vectors(left) * W, take = left < lanes ? left : lanes;
       float *f = (float *)p;
       for (int64_t j = 0; j < take; j++) {
-        if (bias) f[j] = bias[first + o + j];
-        for (int64_t i = 0; i < s.k; i++) f[(1 + i) * lanes + j] = w[(first + o + j) * s.k + i];
+        if (start) f[j] = start[first + o + j];
+        for (int64_t i = 0; i < s.k; i++) f[(1 + i) * lanes + j] = from[(first + o + j) * s.k + i];
       }
       p += lines((1 + s.k) * lanes * 4);
       o += take;

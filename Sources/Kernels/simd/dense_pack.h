@@ -10,19 +10,22 @@ template <class T> static int64_t packed_bytes(int64_t n, int64_t k) {
 }
 
 // f32 lane panels without a multiply for every address: whole lines of w where inputs are contiguous, rows where outputs are
-EFF_INLINE void pack_lanes(const float *w, int64_t ks, int64_t ns, int64_t k, int64_t outs, float *e) {
+EFF_INLINE void pack_lanes(const eff_loose_float *w, int64_t ks, int64_t ns, int64_t k, int64_t outs, float *e) {
   int64_t i = 0;
   if (ks == 1)
     for (; i + 16 <= k; i += 16)
-      for (int64_t o = 0; o < outs; o += 4)
+      for (int64_t o = 0; o < outs; o += 4) {
+        // more streams than the processor follows by itself
+        for (int64_t j = 0; j < 4; j++) __builtin_prefetch(w + (o + j) * ns + i + 32);
         for (int64_t j = i; j < i + 16; j += 4) transpose4(w + o * ns + j, ns, e + j * outs + o, outs);
+      }
   for (; i < k; i++) {
     if (ns == 1) __builtin_memcpy(e + i * outs, w + i * ks, (size_t)outs * 4);
     else for (int64_t o = 0; o < outs; o++) e[i * outs + o] = w[i * ks + o * ns];
   }
 }
 
-template <class T> static void pack_panels(const eff_dense *d, const float *w, int64_t ks, int64_t ns, const float *bias, char *panel) {
+template <class T> static void pack_panels(const eff_dense *d, const eff_loose_float *w, int64_t ks, int64_t ns, const eff_loose_float *bias, char *panel) {
   int64_t k = d->k;
   for (int64_t n = 0; n < d->n;) {
     int p = next_panel(d->n - n, k);
@@ -40,7 +43,7 @@ template <class T> static void pack_panels(const eff_dense *d, const float *w, i
     __builtin_memset(panel, 0, (size_t)bytes);
     typename T::element *e = (typename T::element *)(panel + header_bytes<T>(head));
     for (int64_t o = 0; o < outs; o++, n++) {
-      const float *c = w + n * ns;
+      const eff_loose_float *c = w + n * ns;
       float inverse = 1;
       if (bias) b[o] = bias[n];
       if (T::scaled) {

@@ -10,11 +10,11 @@ typedef float vf_unaligned __attribute__((vector_size(4 * EFF_W), aligned(4), ma
 EFF_INLINE vf vload(const float *p) { return *(const vf_unaligned *)p; }
 EFF_INLINE void vstore(float *p, vf v) { *(vf_unaligned *)p = v; }
 typedef float v4 __attribute__((vector_size(16)));
-typedef float v4_unaligned __attribute__((vector_size(16), aligned(4), may_alias));
-EFF_INLINE v4 v4_load(const float *p) { return *(const v4_unaligned *)p; }
+typedef float v4_unaligned __attribute__((vector_size(16), aligned(1), may_alias));
+EFF_INLINE v4 v4_load(const eff_loose_float *p) { return *(const v4_unaligned *)p; }
 EFF_INLINE void v4_store(float *p, v4 v) { *(v4_unaligned *)p = v; }
 // y[j * to + i] = x[i * from + j] for 4 by 4
-EFF_INLINE void transpose4(const float *x, int64_t from, float *y, int64_t to) {
+EFF_INLINE void transpose4(const eff_loose_float *x, int64_t from, float *y, int64_t to) {
   v4 a = v4_load(x), b = v4_load(x + from), c = v4_load(x + 2 * from), d = v4_load(x + 3 * from);
   v4 ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
   v4 AB = __builtin_shufflevector(a, b, 2, 6, 3, 7), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);

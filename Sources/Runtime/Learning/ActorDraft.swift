@@ -164,7 +164,7 @@ struct ActorDraft {
     let n = graph.values[x].count
     func numbers(_ v: Int) -> [Double]? {
       guard let c = graph.values[v].constant, c.type == .f32, c.count == n || c.count == 1 else { return nil }
-      return (0..<n).map { Double(c.start.load(fromByteOffset: 4 * (c.count == 1 ? 0 : $0), as: Float.self)) }
+      return (0..<n).map { Double(c.float(c.count == 1 ? 0 : $0)) }
     }
     for op in graph.ops {
       guard case .binary(let p) = op.params, p.fn == EFF_FN2_SUB, graph.root(op.operands[0]) == x, graph.values[op.operands[0]].count == n, let c = numbers(op.operands[1]) else { continue }

@@ -153,8 +153,7 @@ extension DifferentiablePlan {
   /// The elements of a constant in the plan's precision.
   func copy(_ c: TensorData, to: UnsafeMutableRawPointer) {
     guard isDouble, c.type == .f32 else { return eff_copy(to, c.start, c.byteCount) }
-    let from = c.start.assumingMemoryBound(to: Float.self)
     let wide = to.assumingMemoryBound(to: Double.self)
-    for i in 0..<c.count { wide[i] = Double(from[i]) }
+    for i in 0..<c.count { wide[i] = Double(c.float(i)) }
   }
 }

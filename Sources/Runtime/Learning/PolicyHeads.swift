@@ -123,7 +123,7 @@ struct PolicyHeads {
     let x = op.operands[isLeft ? 1 : 0]
     guard let c = g.values[op.operands[isLeft ? 0 : 1]].constant, c.type == .f32, g.values[x].constant == nil, g.values[x].count == n else { return nil }
     guard c.count == n || c.count == 1 else { return nil }
-    return (x, (0..<n).map { Double(c.start.load(fromByteOffset: 4 * (c.count == 1 ? 0 : $0), as: Float.self)) }, isLeft)
+    return (x, (0..<n).map { Double(c.float(c.count == 1 ? 0 : $0)) }, isLeft)
   }
 
   /// From the index of a choice, or probabilities, back to logits.

@@ -88,8 +88,7 @@ struct Packer {
     if let b = p.bias {
       let full = try Bytes.zeroed(4 * n)
       let out = full.mutable.assumingMemoryBound(to: Float.self)
-      let from = floats(b)
-      for i in 0..<n { out[i] = Float(p.biasScale) * from[i * p.biasStride] }
+      for i in 0..<n { out[i] = Float(p.biasScale) * b.float(i * p.biasStride) }
       bias = full
     }
     let biasStart = bias?.start.assumingMemoryBound(to: Float.self)
@@ -99,8 +98,7 @@ struct Packer {
       let k = Int(d.k)
       let scaled = try Bytes.zeroed(4 * k * n)
       let out = scaled.mutable.assumingMemoryBound(to: Float.self)
-      let from = floats(p.weights)
-      for i in 0..<k { for o in 0..<n { out[i * n + o] = Float(p.scale) * from[i * p.inputStride + o * p.outputStride] } }
+      for i in 0..<k { for o in 0..<n { out[i * n + o] = Float(p.scale) * p.weights.float(i * p.inputStride + o * p.outputStride) } }
       eff_dense_pack(&d, isa, scaled.start.assumingMemoryBound(to: Float.self), Int64(n), 1, biasStart, to)
     }
     _ = bias
