@@ -154,6 +154,17 @@ import Testing
     #expect(w.counters.rollbacks == 1 && w.stepScale > 0.5)
   }
 
+  /// The running return stays above the limit here, so that the single return alone is judged.
+  @Test(arguments: [(count: 3, rollbacks: 0), (count: 8, rollbacks: 1)])
+  func aSingleBadReturnIsACollapseOnlyAfterARunOfGoodOnes(_ run: (count: Int, rollbacks: Int)) throws {
+    var w = try Watched()
+    w.episode(0)
+    w.episode(100, count: run.count)
+    #expect(w.counters.snapshots > 0)
+    w.episode(40)
+    #expect(w.counters.rollbacks == UInt64(run.rollbacks))
+  }
+
   @Test func aSnapshotIsKeptOnlyWhereAGoodReturnFollowsIt() throws {
     var w = try Watched { $0.returnDrop = 0 }
     w.episode(0)

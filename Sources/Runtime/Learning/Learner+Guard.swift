@@ -83,13 +83,15 @@ extension UnsafeMutablePointer where Pointee == Learner {
     pointee.state.pointee.watch = w
   }
 
-  /// Whether a return, or the running one, is below what the best snapshot allows. A single return counts where it also fell by far more than usual.
+  /// Whether a return, or the running one, is below what the best snapshot allows. A single return counts where it also fell by far more than usual
+  /// and all went well before: while much is still being learned, ups and downs are part of it.
   @_noLocks private func hasCollapsed(_ found: Double, before: ReturnWatch) -> Bool {
     let guards = pointee.guards
     let w = pointee.state.pointee.watch
     let gained = bestScore - w.worst
     let least = bestScore - guards.returnDrop * gained
-    return guards.returnDrop > 0 && gained > 0 && (w.running < least || found < least && found < before.running - guards.fallLimit * before.fall)
+    guard guards.returnDrop > 0, gained > 0 else { return false }
+    return w.running < least || before.streak >= 5 && found < least && found < before.running - guards.fallLimit * before.fall
   }
 
   /// Accepts the candidate that a good return confirms, and takes another one where it is time.
@@ -97,7 +99,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let state = pointee.state
     if isGood && state.pointee.watch.candidate >= 0 {
       acceptCandidate()
-      state.pointee.watch.stepScale = min(state.pointee.watch.stepScale * 1.05, 1)
+      state.pointee.watch.stepScale = min(state.pointee.watch.stepScale * 1.25, 1)
     }
     state.pointee.watch.candidate = -1
     if isGood && state.pointee.counters.updates &- state.pointee.watch.lastSnapshot >= pointee.guards.snapshotPeriod { takeCandidate() }
