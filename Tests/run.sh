@@ -127,6 +127,8 @@ c_suite() {
     cmake_build Tests/C "$build/c-$compiler" "$prefix" $compiler ${compiler/gcc/g}++ || { bad=1; continue; }
     "$build/c-$compiler/policy_test" "${models[@]}" || bad=1
   done
+  echo "locked memory"
+  "$build/c-gcc/lock_test" "${models[@]}" || bad=1
   echo "allocations and system calls of the real-time functions"
   "$build/c-gcc/alloc_test" "${models[@]}" || bad=1
   [[ -z $zoo ]] || CALLS=100 REFUSED=skip "$build/c-gcc/alloc_test" "$zoo" || bad=1

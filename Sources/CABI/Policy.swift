@@ -24,6 +24,7 @@ private func read(_ given: UnsafePointer<eff_policy_options>?) throws(Failure) -
   }
   out.isLearnable = o.learnable != 0
   out.memory = try memory(o.allocator)
+  out.memory.isLocked = o.locked != 0
   if o.memory_limit > 0 { out.build.memoryLimit = min(o.memory_limit, 1 << 40) }
   if let folder = o.folder { out.build.folder = Policy.realFolder(text(folder)) }
   for i in 0..<o.dim_count {

@@ -18,6 +18,7 @@ private func read(_ given: UnsafePointer<eff_session_options>?) throws(Failure) 
   out.maxRows = o.max_rows == 0 ? 1 : o.max_rows
   if let arena = o.arena { out.arena = (arena, o.arena_size) }
   out.memory = try memory(o.allocator)
+  out.memory.isLocked = o.locked != 0
   out.seed = o.seed
   return out
 }

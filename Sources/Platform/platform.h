@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -116,6 +117,15 @@ static inline void *eff_map_zeroed(size_t size, size_t align) {
   madvise(start, size, MADV_HUGEPAGE);
 #endif
   return start;
+}
+
+// Keeps SIZE bytes from being paged out, until they are unmapped. Returns 0 or -errno.
+static inline int eff_lock(const void *p, size_t size) { return mlock(p, size) == 0 ? 0 : -errno; }
+
+// Bytes that this process may lock, or -1 where there is no bound.
+static inline int64_t eff_lock_limit(void) {
+  struct rlimit r;
+  return getrlimit(RLIMIT_MEMLOCK, &r) != 0 || r.rlim_cur == RLIM_INFINITY ? -1 : (int64_t)r.rlim_cur;
 }
 
 // ---- time ----

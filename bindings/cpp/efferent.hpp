@@ -135,6 +135,7 @@ struct PolicyOptions {
   std::size_t memory_limit = 0;
   std::string folder;  // for bytes: folder of external data
   bool learnable = false;  // keeps a copy of the file, so that a learner can start from the policy
+  bool locked = false;     // locks weights and plan in memory
 };
 
 // What a trainer exported, ready to run. Immutable; copies share it.
@@ -199,6 +200,7 @@ class Policy {
       options.memory_limit = from.memory_limit;
       options.folder = from.folder.empty() ? nullptr : from.folder.c_str();
       options.learnable = from.learnable;
+      options.locked = from.locked;
       for (const auto &[name, size] : from.dims) dims.push_back({name.c_str(), size});
       for (const auto &[input, output] : from.states) states.push_back({input.c_str(), output.c_str()});
       for (const auto &c : from.constants) {
@@ -251,6 +253,7 @@ struct SessionOptions {
   std::size_t arena_size = 0;
   const eff_allocator *allocator = nullptr;
   std::uint64_t seed = 0;
+  bool locked = false;  // locks arena and tables in memory
 };
 
 // One running instance of a policy, for up to max_rows independent robots. One caller at a time; it keeps its policy alive.
@@ -270,7 +273,7 @@ class Session {
     const eff_session_options lent = lend(options);
     check(eff_session_create(policy.get(), &lent, &handle_));  // last: what throws after it would leak it
   }
-  Session(const Policy &policy, std::size_t max_rows, std::uint64_t seed = 0) : Session(policy, SessionOptions{max_rows, nullptr, 0, nullptr, seed}) {}
+  Session(const Policy &policy, std::size_t max_rows, std::uint64_t seed = 0) : Session(policy, SessionOptions{max_rows, nullptr, 0, nullptr, seed, false}) {}
   Session(Session &&other) noexcept
       : policy_(std::move(other.policy_)), handle_(std::exchange(other.handle_, nullptr)), max_rows_(other.max_rows_),
         observation_count_(other.observation_count_), action_count_(other.action_count_), inputs_(std::move(other.inputs_)), outputs_(std::move(other.outputs_)) {}
@@ -388,6 +391,7 @@ class Session {
     to.arena_size = from.arena_size;
     to.allocator = from.allocator;
     to.seed = from.seed;
+    to.locked = from.locked;
     return to;
   }
   template <class T>

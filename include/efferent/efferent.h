@@ -85,6 +85,11 @@ typedef struct eff_allocator {
   void *user;
 } eff_allocator;
 
+/* Huge pages  are asked for where a block takes 128 KiB or more; nothing depends on them.
+ * Locked memory  `locked` in options keeps what a step reads from being paged out (mlock). It counts against RLIMIT_MEMLOCK, huge pages whole:
+ * EFF_E_MEMORY where that is too low, saying what it is, and nothing is created. Memory that the caller brings is the caller's to lock; code and
+ * stack are the process's (mlockall). */
+
 /* ---- tensors ---- */
 
 enum { EFF_MAX_RANK = 8 };
@@ -131,7 +136,8 @@ typedef struct eff_policy_options {
   const eff_allocator *allocator;          /* or NULL */
   size_t memory_limit;                     /* bound in bytes on weights and tensors while loading; 0: 4 GiB */
   const char *folder;                      /* eff_policy_load_memory: folder of external data files, or NULL to refuse them */
-  int32_t learnable, reserved;             /* 1: a copy of the file is kept, so that a learner can start from the policy; reserved: 0 */
+  int32_t learnable;                       /* 1: a copy of the file is kept, so that a learner can start from the policy */
+  int32_t locked;                          /* 1: weights and plan are locked in memory (see "locked memory"), but for those of `allocator` */
   const int32_t *layer_weights; size_t layer_count; /* storage layer by layer, in the order of eff_policy_layer; an entry of 0: as `weights` */
 } eff_policy_options;
 
@@ -213,6 +219,7 @@ typedef struct eff_session_options {
   size_t arena_size;               /* bytes of arena; at least eff_session_arena_size() */
   const eff_allocator *allocator;  /* or NULL; used where arena is NULL */
   uint64_t seed;                   /* of the generator behind stochastic policies */
+  int32_t locked, reserved;        /* 1: arena and tables of ops are locked in memory, but for what `arena` or `allocator` gave; reserved: 0 */
 } eff_session_options;
 
 EFF_API void eff_session_options_default(eff_session_options *options, size_t struct_size);

@@ -8,8 +8,17 @@ public struct MemorySource: @unchecked Sendable {
   let allocate: Allocate?
   let release: Release?
   let user: UnsafeMutableRawPointer?
+  /// Locks what is not the caller's.
+  public var isLocked = false
 
   public static let system = MemorySource(allocate: nil, release: nil, user: nil)
+
+  /// Of this library, whatever the caller's allocator is.
+  static func tables(isLocked: Bool) -> MemorySource {
+    var source = MemorySource.system
+    source.isLocked = isLocked
+    return source
+  }
 
   public init(allocate: Allocate?, release: Release?, user: UnsafeMutableRawPointer?) {
     self.allocate = allocate
@@ -30,18 +39,30 @@ public final class MemoryBlock {
   static let mappedFrom = 128 << 10
 
   public init(_ size: Int, _ source: MemorySource, for what: String) throws(Failure) {
-    isMapped = size >= Self.mappedFrom && source.allocate == nil
-    let rounded = isMapped ? (size + Self.hugePage - 1) / Self.hugePage * Self.hugePage : max(size, 64)
-    let p = isMapped ? eff_map_zeroed(rounded, Self.hugePage) : source.allocate.map { $0(source.user, rounded, 64) } ?? eff_alloc(rounded, 64)
+    // a lock is on pages, which must not be shared with a block that is not locked
+    isMapped = (size >= Self.mappedFrom || source.isLocked) && source.allocate == nil
+    let page = size >= Self.mappedFrom ? Self.hugePage : 64
+    let rounded = isMapped ? (max(size, 1) + page - 1) / page * page : max(size, 64)
+    let p = isMapped ? eff_map_zeroed(rounded, page) : source.allocate.map { $0(source.user, rounded, 64) } ?? eff_alloc(rounded, 64)
     guard let p else { throw Failure(.memory, "\(what): cannot allocate \(rounded) bytes") }
     guard UInt(bitPattern: p) % 64 == 0 else {
       source.release?(source.user, p, rounded)
       throw Failure(.argument, "\(what): the allocator returned memory that is not aligned to 64 bytes")
     }
     if !isMapped { eff_zero(p, rounded) }
+    if isMapped && source.isLocked { try Self.lock(p, rounded, what) }
     start = p
     self.size = rounded
     self.source = source
+  }
+
+  private static func lock(_ p: UnsafeMutableRawPointer, _ size: Int, _ what: String) throws(Failure) {
+    let code = eff_lock(p, size)
+    if code == 0 { return }
+    let limit = eff_lock_limit()
+    eff_unmap(p, size)
+    throw Failure(.memory, "\(what): \(size) bytes cannot be locked in memory: \(String(cString: eff_error_text(-code))); the process may lock "
+      + (limit < 0 ? "any number of bytes" : "\(limit) bytes (RLIMIT_MEMLOCK): raise it with 'ulimit -l' or LimitMEMLOCK=, give the process CAP_IPC_LOCK, or set locked to 0"))
   }
 
   deinit {

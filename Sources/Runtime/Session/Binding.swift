@@ -8,12 +8,12 @@ final class Binding {
   let table: UnsafeMutablePointer<BoundOps>
   private let ops: MemoryBlock
 
-  /// `arena` holds `rows` rows; `random` is the generator of the session.
-  init(_ policy: Policy, arena: UnsafeMutableRawPointer, rows: Int) throws(Failure) {
+  /// `arena` holds `rows` rows; `random` is the generator of the session; the table comes from `memory`.
+  init(_ policy: Policy, arena: UnsafeMutableRawPointer, rows: Int, _ memory: MemorySource) throws(Failure) {
     let plan = policy.plan
     let directions = plan.stateCount > 0 ? 2 : 1
     let stride = MemoryLayout<eff_op>.stride
-    let block = try MemoryBlock(max(1, plan.ops.count * directions * stride), .system, for: "session")
+    let block = try MemoryBlock(max(1, plan.ops.count * directions * stride), memory, for: "session")
     let first = block.start.bindMemory(to: eff_op.self, capacity: max(1, plan.ops.count * directions))
     for direction in 0..<directions {
       for (i, op) in plan.ops.enumerated() {

@@ -19,6 +19,8 @@ public final class Session {
   private let arena: UnsafeMutableRawPointer
   private let block: MemoryBlock?
   private let kept: MemoryBlock
+  /// Where what a session keeps besides its arena comes from.
+  private let tables: MemorySource
   private let ports: UnsafeMutablePointer<SessionPort>
   private let states: UnsafeMutablePointer<SessionState>
 
@@ -53,9 +55,10 @@ public final class Session {
     for c in plan.constants {
       for r in 0..<rows { eff_copy(body + c.place * rows + r * c.size, plan.weights.start + c.weights, c.size) }
     }
-    let binding = try Binding(policy, arena: arena, rows: rows)
+    tables = MemorySource.tables(isLocked: options.memory.isLocked)
+    let binding = try Binding(policy, arena: arena, rows: rows, tables)
     let outputSize = plan.outputs.reduce(0) { $0 + ($1.state < 0 ? $1.size : 0) }
-    kept = try MemoryBlock(MemoryLayout<eff_random_state>.size + outputSize, .system, for: "session")
+    kept = try MemoryBlock(MemoryLayout<eff_random_state>.size + outputSize, tables, for: "session")
 
     let inputCount = plan.inputs.count
     ports = UnsafeMutablePointer<SessionPort>.allocate(capacity: max(1, inputCount + plan.outputs.count))
@@ -106,7 +109,7 @@ public final class Session {
     guard eff_atomic_load(&core.pointee.offered) == nil else {
       throw Failure(.state, "a swap is waiting for the next step already")
     }
-    let binding = try Binding(next, arena: arena, rows: core.pointee.maxRows)
+    let binding = try Binding(next, arena: arena, rows: core.pointee.maxRows, tables)
     _ = eff_atomic_exchange(&core.pointee.offered, UnsafeMutableRawPointer(Unmanaged.passRetained(binding).takeUnretainedValue().table))
   }
 

@@ -51,7 +51,7 @@ class eff_policy_options(Options):
         ("constants", POINTER(eff_constant_binding)), ("constant_count", c_size_t),
         ("states", POINTER(eff_state_pair)), ("state_count", c_size_t),
         ("allocator", POINTER(eff_allocator)), ("memory_limit", c_size_t), ("folder", c_char_p),
-        ("learnable", c_int32), ("reserved", c_int32),
+        ("learnable", c_int32), ("locked", c_int32),
         ("layer_weights", POINTER(c_int32)), ("layer_count", c_size_t),
     ]
 
@@ -71,7 +71,7 @@ class eff_layer(Options):
 class eff_session_options(Options):
     _fields_ = [
         ("struct_size", c_size_t), ("max_rows", c_size_t), ("arena", c_void_p), ("arena_size", c_size_t), ("allocator", POINTER(eff_allocator)),
-        ("seed", c_uint64),
+        ("seed", c_uint64), ("locked", c_int32), ("reserved", c_int32),
     ]
 
 
