@@ -37,6 +37,7 @@ func learnerDefaults() -> eff_learner_options {
   (o.std_floor, o.std_ceiling) = (s.stdFloor, s.stdCeiling)
   (o.snapshot_period, o.return_rate, o.return_drop, o.keep_margin) = (g.snapshotPeriod, g.returnRate, g.returnDrop, g.keepMargin)
   (o.fall_limit, o.rollback_step) = (g.fallLimit, g.rollbackStep)
+  (o.change_period, o.change_observations) = (g.changePeriod, g.changeObservations)
   return o
 }
 
@@ -104,6 +105,8 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   (g.snapshots, g.snapshotPeriod, g.returnWindow) = (o.snapshots, o.snapshot_period, o.return_window)
   (g.returnRate, g.returnDrop, g.keepMargin, g.driftBudget) = (o.return_rate, o.return_drop, o.keep_margin, o.drift_budget)
   (g.fallLimit, g.rollbackStep) = (o.fall_limit, o.rollback_step)
+  guard o.change_observations <= 1 << 16 else { throw Failure(.argument, "learner option 'change_observations' must be at most 65536") }
+  (g.changeLimit, g.changePeriod, g.changeObservations) = (o.change_limit, o.change_period, o.change_observations)
   out.guards = g
   if let policy = try policySettings(o) { try out.start(from: policy) }
   return out
@@ -181,4 +184,11 @@ public func eff_learner_snapshot(_ learner: OpaquePointer?) -> eff_status {
 public func eff_learner_roll_back(_ learner: OpaquePointer?) -> eff_status {
   guard let l = CABI.learner(learner) else { return -1 }
   return l.rollBack() ? 0 : -2
+}
+
+@c @implementation @_noLocks
+public func eff_learner_mark(_ learner: OpaquePointer?) -> eff_status {
+  guard let l = CABI.learner(learner) else { return -1 }
+  l.mark()
+  return 0
 }

@@ -1,4 +1,5 @@
 import CEfferent
+import Platform
 import Runtime
 
 @c @implementation @_noLocks
@@ -8,14 +9,18 @@ public func eff_learner_update(
   guard let l = CABI.learner(learner), let transition else { return -1 }
   let t = transition.pointee
   guard t.struct_size >= MemoryLayout<eff_transition>.size, let observation = t.observation else { return -1 }
+  let size = update_or_null?.pointee.struct_size ?? MemoryLayout<Int>.size
+  guard size >= MemoryLayout<Int>.size else { return -1 }
   var report = UpdateReport()
   let outcome = l.update(
     Transition(
       observation: observation, reward: t.reward, isTerminated: t.terminated != 0, isTruncated: t.truncated != 0, action: t.action,
       nextAction: t.next_action, duration: t.dt), &report)
   if let out = update_or_null {
-    guard out.pointee.struct_size >= MemoryLayout<eff_update>.size else { return -1 }
-    publish(report, l, out)
+    var told = eff_update()
+    told.struct_size = size
+    publish(report, l, &told)
+    eff_copy(out, &told, min(size, MemoryLayout<eff_update>.size))
   }
   return outcome.code
 }
@@ -38,6 +43,8 @@ public func eff_learner_update(
   out.pointee.snapshots = c.snapshots
   out.pointee.rollbacks = c.rollbacks
   out.pointee.running_return = l.pointee.runningReturn
+  out.pointee.change = l.pointee.meanChange
+  (out.pointee.actor_dormant, out.pointee.critic_dormant) = l.pointee.dormant
 }
 
 @_noLocks private func fill(_ out: UnsafeMutablePointer<eff_network_update>, _ r: NetworkReport, _ drift: Double) {

@@ -26,6 +26,7 @@ typedef struct {
 static void learner_of(subject *s) {
   eff_learner_options o;
   if (eff_learner_options_adapt(&o, sizeof o, s->policy) != EFF_OK) return;
+  o.change_limit = 1, o.change_period = 1, o.change_observations = 3;
   o.actor_delay = 3, o.snapshots = 2, o.snapshot_period = 10, o.std_source = EFF_STD_PARAMETER;
   if (eff_learner_create(&o, &s->learner) != EFF_OK) return;
   size_t observations = 0, actions = 0;
@@ -88,6 +89,7 @@ static int learn(subject *s, int i) {
   bad += eff_learner_update(s->learner, &t, &u) != (i % 97 == 96 ? EFF_E_NUMERIC : EFF_OK);
   bad += eff_learner_freeze(s->learner, i % 5 ? 0 : EFF_FREEZE_ACTOR) != EFF_OK;
   if (i % 50 == 0) bad += eff_learner_snapshot(s->learner) != EFF_OK || eff_learner_roll_back(s->learner) != EFF_OK;
+  if (i % 200 == 30) bad += eff_learner_mark(s->learner) != EFF_OK;
   return bad;
 }
 

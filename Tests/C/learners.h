@@ -22,6 +22,7 @@ static int learner_of(learning *l, int algorithm, int optimizer, int dtype) {
   o.observation_count = OBSERVATIONS, o.action_count = algorithm == EFF_LEARNER_TD ? 0 : ACTIONS;
   o.snapshots = 3, o.snapshot_period = 20, o.time_limit = 50, o.filter_beta = algorithm == EFF_LEARNER_TD ? 0.9 : 0;
   o.drift_budget = 1e6, o.std_floor = 0.01, o.std_ceiling = 3;
+  if (algorithm == EFF_LEARNER_AC_CONTINUOUS || algorithm == EFF_LEARNER_AC_DISCRETE) o.change_limit = 0.01, o.change_period = 2, o.change_observations = 5;
   l->state = 1;
   return eff_learner_create(&o, &l->learner) == EFF_OK;
 }
@@ -46,6 +47,7 @@ static int learning_tick(void *context, int i) {
   if (i % 50 == 9) bad += eff_learner_freeze(l->learner, 0) != EFF_OK;
   if (i % 100 == 40) bad += eff_learner_snapshot(l->learner) != EFF_OK;
   if (i % 100 == 80) bad += eff_learner_roll_back(l->learner) != EFF_OK;
+  if (i % 200 == 60) bad += eff_learner_mark(l->learner) != EFF_OK;
   if (i % 100 == 90) { // what is not finite is refused on the same path
     t.reward = 1e308 * 10;
     bad += eff_learner_act(l->learner, l->observation, l->action) != EFF_OK;

@@ -39,6 +39,7 @@ struct World {
     o.guards.snapshots = 2
     o.guards.snapshotPeriod = 20
     o.settings.timeLimit = 23
+    if kind.0.hasActor { (o.guards.changeLimit, o.guards.changePeriod, o.guards.changeObservations) = (0.05, 3, 4) }
     return o
   }
 
@@ -116,7 +117,7 @@ struct World {
     let good = bytes(owned.learner)
     let changes: [(inout LearnerOptions) -> Void] = [
       { $0.hiddenSizes = [33, 19] }, { $0.settings.optimizer = .intentional }, { $0.settings.isDouble = true }, { $0.settings.actionCount = 2 },
-      { $0.guards.snapshots = 1 }, { $0.settings.timeLimit = 0 }, { $0.settings.hidden.activation = 1 },
+      { $0.guards.snapshots = 1 }, { $0.guards.changeLimit = 0 }, { $0.guards.changeObservations = 5 }, { $0.settings.timeLimit = 0 }, { $0.settings.hidden.activation = 1 },
     ]
     for change in changes {
       var o = options((.acContinuous, .obgd))

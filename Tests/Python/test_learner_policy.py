@@ -209,7 +209,7 @@ def test_what_was_learned_can_be_learned_from_again():
 
 
 @pytest.mark.parametrize("make, options", [
-    (squashed, {}), (squashed, {"optimizer": "intentional"}), (squashed, {"learn": "residual", "snapshots": 2}), (recurrent, {}), (recurrent, {"std_source": "parameter"}),
+    (squashed, {}), (squashed, {"optimizer": "intentional"}), (squashed, {"learn": "residual", "snapshots": 2}), (recurrent, {}), (recurrent, {"std_source": "parameter", "change_limit": 0.1, "change_period": 1, "change_observations": 3}),
 ])
 def test_a_checkpoint_continues_bit_for_bit(make, options):
     first, second = (Learner(policy=make(), seed=s, critic_warmup_steps=5, kappa_policy=3.0, **options) for s in (1, 2))

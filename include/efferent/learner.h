@@ -102,6 +102,11 @@ typedef struct eff_learner_options {
   double initial_std;                  /* 0.1, in the same units */
   uint64_t normalizer_count;           /* 0: a normalizer in the policy stays as it is. Otherwise its statistics become the learner's, as of so many samples, and go on */
   const char *const *frozen; size_t frozen_count; /* beginnings of the names of parameters that stay as they are */
+  /* guard of what the policy does, for EFF_LEARNER_AC_... */
+  double change_limit;                 /* 0: none; otherwise the actor learns only while its mean KL divergence from the shipped actor, in nats, is at most this (eff_update.change); infinity: measured only */
+  uint64_t change_period;              /* 8: updates from one look to the next; each costs one pass over the actor. Of five looks one keeps the observation
+                                          at hand, with the shipped actor's output for it, and four compare the actor with what is kept, one after the other */
+  size_t change_observations;          /* 32: observations kept */
 } eff_learner_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
@@ -163,7 +168,8 @@ enum {
   EFF_LEARNED_BAD_INPUT = 2,   /* a number of the transition is not finite or beyond 1e100: ignored; the next observation begins an episode */
   EFF_LEARNED_BAD_UPDATE = 3,  /* a TD error, gradient or trace is not finite: no weight moved, traces start afresh; rolled back where snapshots are kept */
   EFF_LEARNED_DRIFT = 4,       /* the actor has used up its drift budget; the critic learned */
-  EFF_LEARNED_ROLLED_BACK = 5  /* the return collapsed: a snapshot was restored after this update */
+  EFF_LEARNED_ROLLED_BACK = 5, /* the return collapsed: a snapshot was restored after this update */
+  EFF_LEARNED_CHANGE = 6       /* the actor acts too differently from the shipped one (change_limit); the critic learned */
 };
 
 /* What one update did to one network. */
@@ -172,10 +178,10 @@ typedef struct eff_network_update {
   double bound;       /* ObGD: M; the step is step_size / M where M > 1 */
   double step_size;   /* as taken */
   double td_error;    /* as used: after the clipping and normalization of intentional */
-  double drift;       /* L1 distance that the weights have moved, summed over all updates */
+  double drift;       /* L1 distance that the weights have moved, summed over all updates since creation or eff_learner_mark() */
 } eff_network_update;
 
-/* Telemetry of one update. struct_size is set by the caller. */
+/* Telemetry of one update. struct_size is set by the caller; of a shorter struct the first bytes are written. */
 typedef struct eff_update {
   size_t struct_size;
   int32_t reason;                 /* EFF_LEARNED... */
@@ -188,6 +194,10 @@ typedef struct eff_update {
   uint64_t updates, episodes;     /* since creation */
   uint64_t bad_inputs, bad_updates, snapshots, rollbacks;
   double running_return;          /* running mean of the returns of finished episodes (or windows) */
+  double change;                  /* KL(actor || shipped actor) in nats, mean over the kept observations; 0 where change_limit is 0. The shipped actor sees them
+                                     by the statistics that were shipped. Squashed and clipped actions: of the Gaussian before */
+  double actor_dormant, critic_dormant; /* share of dormant units: hidden units whose magnitude, averaged over about 6400 updates, is at most 0.025 of
+                                     their layer's mean (arXiv 2302.12902). Of a loaded policy: of what layers that learn pass on to such layers */
 } eff_update;
 
 /* [RT] Learns from a transition. update may be NULL. EFF_E_STATE: no act since the episode began. EFF_E_NUMERIC: nothing was learned, because
@@ -201,6 +211,10 @@ EFF_API EFF_RT eff_status eff_learner_freeze(eff_learner *learner, int32_t parts
 /* [RT] Keeps a snapshot now, or goes back to the best one. EFF_E_STATE: options.snapshots is 0, or none has been kept. */
 EFF_API EFF_RT eff_status eff_learner_snapshot(eff_learner *learner);
 EFF_API EFF_RT eff_status eff_learner_roll_back(eff_learner *learner);
+
+/* [RT] Takes the actor, and the statistics of observations, as they are for the shipped ones: drift, change and their budgets begin anew. A learner
+ * begins with what it was created with. */
+EFF_API EFF_RT eff_status eff_learner_mark(eff_learner *learner);
 
 /* ---- checkpoints: everything (weights, traces, moments, statistics, generator, guards), to be continued bit for bit ---- */
 

@@ -39,6 +39,8 @@ struct DifferentiablePlan {
   private(set) var cells: [String] = []
   /// By parameter: layers of the graph that follow it.
   private(set) var layersAfter: [Int] = []
+  /// What layers with parameters read that other parameters have a part in: a channel of a convolution's input is a unit of several numbers.
+  private(set) var hidden: [(value: Int, units: Int, each: Int)] = []
 
   init(_ graph: Graph, head: Int, parameters: [LearnedParameter], isDouble: Bool) throws(Failure) {
     self.graph = graph
@@ -134,10 +136,18 @@ struct DifferentiablePlan {
       let holdsWeights = op.inputs.contains { $0 >= 0 && isWeight[graph.root($0)] }
       for v in op.inputs where v >= 0 {
         let step = isLayer && holdsWeights && !isWeight[graph.root(v)] ? 1 : 0
+        if step == 1 { addHidden(v, op) }
         after[graph.root(v)] = max(after[graph.root(v)], here + step)
       }
     }
     layersAfter = parameters.map { after[graph.root($0.value)] }
+  }
+
+  private mutating func addHidden(_ v: Int, _ op: GraphOp) {
+    let value = graph.values[v]
+    guard hasGradient[graph.root(v)], value.count > 0, !hidden.contains(where: { graph.root($0.value) == graph.root(v) }) else { return }
+    let channels = op.kernel != EFF_K_MATMUL && value.shape.count > 1 ? value.shape[1] : value.count
+    hidden.append((v, channels, value.count / max(channels, 1)))
   }
 
   func width(_ type: ElementType) -> Int { isDouble && type == .f32 ? 8 : type.size }

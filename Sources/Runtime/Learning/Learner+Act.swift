@@ -25,13 +25,11 @@ extension UnsafeMutablePointer where Pointee == Learner {
     @_noLocks get { pointee.actor.layers > 0 ? pointee.actor : pointee.critic }
   }
 
-  var gaussian: GaussianHead {
-    @_noLocks get {
-      let s = pointee.settings
-      return GaussianHead(
-        outputs: pointee.actor.output(row: 0, isDouble: s.isDouble), count: s.actionCount, floor: s.stdFloor, ceiling: s.stdCeiling, form: s.stdForm,
-        isSquashed: isSquashed)
-    }
+  var gaussian: GaussianHead { @_noLocks get { gaussian(pointee.actor.output(row: 0, isDouble: pointee.settings.isDouble)) } }
+
+  @_noLocks func gaussian(_ outputs: Numbers) -> GaussianHead {
+    let s = pointee.settings
+    return GaussianHead(outputs: outputs, count: s.actionCount, floor: s.stdFloor, ceiling: s.stdCeiling, form: s.stdForm, isSquashed: isSquashed)
   }
 
   var softmax: SoftmaxHead {
@@ -65,8 +63,12 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   @_noLocks private func forwardPolicy(raw: UnsafePointer<Double>, normalized: UnsafePointer<Double>) {
-    if pointee.loaded != nil { feedLoaded(raw, normalized) } else { feed(policyNet, normalized, row: 0) }
+    feedPolicy(raw: raw, normalized: normalized)
     if pointee.actor.layers > 0 { forward(actor: 1) } else { forward(critic: 1) }
+  }
+
+  @_noLocks func feedPolicy(raw: UnsafePointer<Double>, normalized: UnsafePointer<Double>) {
+    if pointee.loaded != nil { feedLoaded(raw, normalized) } else { feed(policyNet, normalized, row: 0) }
   }
 
   /// Chooses an action for `observation` [observationCount] under the present weights and writes it to `out` [actionSize].

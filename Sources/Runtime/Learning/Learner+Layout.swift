@@ -1,3 +1,4 @@
+import Graph
 import Kernels
 import Onnx
 import Platform
@@ -82,6 +83,10 @@ extension LearnerOptions {
     var loaded = self.actor.map { LoadedPlace($0, &cursor) }
     var actor = loaded?.net(live) ?? (s.algorithm.hasActor ? network(s.actorOutputs) : eff_learn_net())
     var critic = network(s.criticOutputs)
+    var change = guards.changeLimit > 0 ? ChangePlace(s, self.actor, &cursor) : nil
+    let described = widths.map { (units: $0, each: 1) }
+    let hiddenActor = HiddenPlace(self.actor?.plan.hidden.map { ($0.units, $0.each) } ?? (s.algorithm.hasActor ? described : []), &cursor)
+    let hiddenCritic = HiddenPlace(described, &cursor)
     let next = cursor.doubles(s.inputCount)
     let scratch = cursor.doubles(max(s.observationCount, s.actorOutputs, s.criticOutputs))
 
@@ -92,6 +97,8 @@ extension LearnerOptions {
     let action = cursor.doubles(max(1, s.actionCount))
     let filter = cursor.doubles(s.observationCount)
     loaded?.takeHidden(&cursor)
+    hiddenActor.takeKept(&cursor) { loaded?.units($0) ?? UnsafeRawPointer(actor.layer[$0 + 1].x) }
+    hiddenCritic.takeKept(&cursor) { UnsafeRawPointer(critic.layer[$0 + 1].x) }
     let returns = RunningStatistics(mean: cursor.doubles(1), m2: cursor.doubles(1), size: 1)
     let observations = RunningStatistics(mean: cursor.doubles(s.observationCount), m2: cursor.doubles(s.observationCount), size: s.observationCount)
     actor.w = cursor.take(Int(actor.count) * width)
@@ -103,12 +110,14 @@ extension LearnerOptions {
       actor.v = cursor.take(Int(actor.count) * width)
       critic.v = cursor.take(Int(critic.count) * width)
     }
+    change?.takeKept(guards.changeObservations, of: actor, &cursor)
     let stride = SnapshotHeader.bytes + ((snapshotSize + 63) & ~63)
     let snapshots = cursor.take(guards.snapshots == 0 ? 0 : (guards.snapshots + 1) * stride)
     let stateSize = cursor.used - start
     guard live else { return learner }
 
     try loaded?.bind(&actor, isa: level)
+    change?.bind(actor)
     state.initialize(to: LearnerState(seed: seed))
     learner.initialize(
       to: Learner(
@@ -116,7 +125,7 @@ extension LearnerOptions {
         kernels: eff_learn_kernels_find(s.isDouble ? Int32(EFF_TYPE_F64) : Int32(EFF_TYPE_F32), isa),
         actor: actor, critic: critic, loaded: loaded?.core, actorOwner: self.actor.map { Unmanaged.passUnretained($0) }, state: state, stateSize: stateSize, observations: observations, returns: returns,
         filter: filter, raw: raw, current: current, next: next, action: action, scratch: scratch,
-        snapshots: snapshots, snapshotSize: snapshotSize, snapshotStride: stride,
+        snapshots: snapshots, change: change?.core, hidden: (hiddenActor.core, hiddenCritic.core), snapshotSize: snapshotSize, snapshotStride: stride,
         layoutHash: layoutHash))
     return learner
   }
@@ -158,6 +167,7 @@ extension LearnerOptions {
     mix(Int(s.optimizer.rule))
     mix(s.isDouble ? 1 : 0)
     mix(guards.snapshots)
+    mix(guards.changeLimit > 0 ? guards.changeObservations : 0)
     mix(s.inputCount)
     mix(s.observationCount)
     mix(s.actionCount)
@@ -183,6 +193,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     initialize(pointee.critic)
     let s = pointee.settings
     pointee.state.pointee.decay = s.gamma * s.lambda
+    mark()
   }
 
   /// Every matrix: uniform(-1/sqrt(in), 1/sqrt(in)), then ceil(sparsity in) distinct entries of each row (unit) are set to 0; biases 0.

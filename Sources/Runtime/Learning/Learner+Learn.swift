@@ -47,6 +47,10 @@ extension UnsafeMutablePointer where Pointee == Learner {
       report.pointee.reason = .drift
       return false
     }
+    if pointee.guards.changeLimit > 0 && state.pointee.change.mean > pointee.guards.changeLimit {
+      report.pointee.reason = .change
+      return false
+    }
     return true
   }
 

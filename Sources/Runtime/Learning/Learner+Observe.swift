@@ -18,20 +18,14 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @_noLocks func observe(_ x: UnsafePointer<Double>, counts: Bool, into y: UnsafeMutablePointer<Double>) {
     let s = pointee.state
     let n = pointee.settings.observationCount
-    var sample = x
-    let beta = pointee.settings.filterBeta
-    if beta > 0 {
-      // ema = beta ema + (1 - beta) x, corrected for its start at 0
-      let scratch = pointee.scratch
+    if counts && pointee.settings.filterBeta > 0 {
+      // ema = beta ema + (1 - beta) x
+      let beta = pointee.settings.filterBeta
       let filter = pointee.filter
-      if counts {
-        s.pointee.filterCount &+= 1
-        for i in 0..<n { filter[i] = beta * filter[i] + (1 - beta) * x[i] }
-      }
-      let correction = 1 - eff_learn_pow(beta, Double(max(s.pointee.filterCount, 1)))
-      for i in 0..<n { scratch[i] = (s.pointee.filterCount == 0 ? x[i] * correction : filter[i]) / correction }
-      sample = UnsafePointer(scratch)
+      s.pointee.filterCount &+= 1
+      for i in 0..<n { filter[i] = beta * filter[i] + (1 - beta) * x[i] }
     }
+    let sample = filtered(x)
     if pointee.settings.normalizesObservations {
       if counts && !s.pointee.freeze.normalizers {
         s.pointee.observationCount &+= 1
@@ -42,6 +36,17 @@ extension UnsafeMutablePointer where Pointee == Learner {
       for i in 0..<n { y[i] = sample[i] }
     }
     if pointee.settings.timeLimit > 0 { y[n] = s.pointee.time }
+  }
+
+  /// The raw observation x, or where there is a filter its moving average, corrected for its start at 0. [observationCount], until the next call.
+  @_noLocks func filtered(_ x: UnsafePointer<Double>) -> UnsafePointer<Double> {
+    let beta = pointee.settings.filterBeta
+    let count = pointee.state.pointee.filterCount
+    guard beta > 0, count > 0 else { return x }
+    let scratch = pointee.scratch
+    let correction = 1 - eff_learn_pow(beta, Double(count))
+    for i in 0..<pointee.settings.observationCount { scratch[i] = pointee.filter[i] / correction }
+    return UnsafePointer(scratch)
   }
 
   /// Advances the time input to that of the observation that follows a step. The reference emits first and advances afterwards.

@@ -68,7 +68,7 @@ public struct UpdateReport {
 
 /// Why an update did what it did; `code` is that of the C header.
 public enum UpdateReason: Sendable {
-  case learned, frozen, badInput, badUpdate, drift, rolledBack
+  case learned, frozen, badInput, badUpdate, drift, rolledBack, change
 
   public var code: Int32 {
     @_noLocks get {
@@ -79,6 +79,7 @@ public enum UpdateReason: Sendable {
       case .badUpdate: 3
       case .drift: 4
       case .rolledBack: 5
+      case .change: 6
       }
     }
   }
@@ -156,7 +157,9 @@ extension UnsafeMutablePointer where Pointee == Learner {
       commit(nextChoice)
       state.pointee.isCommitted = !ends || s.isReference
     }
+    if report.pointee.isSound { countDormant() }
     advance(t, ends: ends, report)
+    measureChange()
     return delta.isFinite && report.pointee.isSound ? .ok : .numeric
   }
 

@@ -36,6 +36,10 @@ public struct Learner {
   /// Scratch [max(observationCount, actorOutputs, criticOutputs)].
   var scratch: UnsafeMutablePointer<Double>
   var snapshots: UnsafeMutableRawPointer
+  /// nil without a change budget.
+  var change: UnsafeMutablePointer<ChangeCore>?
+  /// Of no layers where there is no actor.
+  var hidden: (actor: HiddenLayersCore, critic: HiddenLayersCore)
   /// Bytes that a snapshot keeps, from the statistics of the observations to the end of the weights; and bytes from one to the next.
   var snapshotSize: Int
   var snapshotStride: Int
@@ -48,6 +52,10 @@ public struct Learner {
 
   public var counters: LearnerCounters { @_noLocks get { state.pointee.counters } }
   public var runningReturn: Double { @_noLocks get { state.pointee.watch.running } }
+  /// Mean KL divergence of the actor from the shipped one; 0 where it is not measured.
+  public var meanChange: Double { @_noLocks get { state.pointee.change.mean } }
+  /// Shares of dormant units.
+  public var dormant: (actor: Double, critic: Double) { @_noLocks get { (state.pointee.dormantActor.share, state.pointee.dormantCritic.share) } }
 }
 
 public typealias LearnerPointer = UnsafeMutablePointer<Learner>

@@ -140,7 +140,7 @@ public struct LearnerSettings {
 
   public var inputCount: Int { @_noLocks get { observationCount + (timeLimit > 0 ? 1 : 0) } }
   /// Outputs of the actor: mean and pre-softplus standard deviation of each dimension, or one preference per choice.
-  public var actorOutputs: Int { algorithm == .acContinuous ? 2 * actionCount : actionCount }
+  public var actorOutputs: Int { @_noLocks get { algorithm.isContinuous ? 2 * actionCount : actionCount } }
   /// Outputs of the critic: a value, or a value per choice.
   public var criticOutputs: Int { @_noLocks get { algorithm.isEpsilonGreedy ? actionCount : 1 } }
 }
@@ -240,5 +240,6 @@ public struct LearnerOptions {
     try require(inside(s.hidden.layerNormEpsilon, 1e-30, 1), "layer_norm_epsilon", "in (0, 1]")
     try require(s.hidden.alpha.isFinite, "activation_alpha", "finite")
     try guards.validate()
+    try require(s.algorithm.hasActor || guards.changeLimit == 0, "change_limit", "0 for an algorithm without an actor")
   }
 }

@@ -65,6 +65,9 @@ struct LearnerState {
   var critic = OptimizerState()
   var counters = LearnerCounters()
   var watch = ReturnWatch()
+  var change = ChangeState()
+  var dormantActor = DormantState()
+  var dormantCritic = DormantState()
 
   init(seed: UInt64) { generator = Generator(seed: seed) }
 }
@@ -90,7 +93,7 @@ public struct LearnerCounters {
   public var badUpdates: UInt64 = 0
   public var snapshots: UInt64 = 0
   public var rollbacks: UInt64 = 0
-  /// L1 distance that the actor's and the critic's weights have moved, summed over updates.
+  /// L1 distance that the actor's and the critic's weights have moved, summed over updates since creation or `mark`.
   public var actorDrift = 0.0
   public var criticDrift = 0.0
 }

@@ -55,6 +55,12 @@ struct LoadedPlace {
     net.graph = UnsafePointer(UnsafeMutableRawPointer(core).assumingMemoryBound(to: eff_learn_graph.self))
   }
 
+  /// Where hidden layer `i` of the plan lies.
+  func units(_ i: Int) -> UnsafeRawPointer {
+    let memory = PlanMemory(base: base, w: base, hidden: hidden, hiddenPlaces: actor.hiddenPlaces)
+    return UnsafeRawPointer(actor.plan.address(actor.plan.hidden[i].value, actor.layout, memory))
+  }
+
   private func map() -> ActionMap? {
     let h = actor.heads
     let n = actor.actionCount

@@ -54,6 +54,21 @@ struct GaussianHead {
   }
 }
 
+extension GaussianHead {
+  /// KL(self || other) = sum log(s0 / s) + (s^2 + (m - m0)^2) / (2 s0^2) - 1/2, where m0, s0 are the other's, in nats. It measures a shift of the mean
+  /// by the deviation of the other. A tanh behind both does not change it, a clip can only lessen it.
+  @_noLocks func divergence(from other: GaussianHead) -> Double {
+    var sum = 0.0
+    for i in 0..<count {
+      let s = std(i)
+      let s0 = other.std(i)
+      let d = mean(i) - other.mean(i)
+      sum += eff_learn_log(s0 / s) + (s * s + d * d) / (2 * s0 * s0) - 0.5
+    }
+    return sum
+  }
+}
+
 /// Softmax over preferences; log-probabilities are of probabilities clamped to [eps, 1 - eps], as in the reference.
 struct SoftmaxHead {
   let outputs: Numbers
@@ -74,6 +89,27 @@ struct SoftmaxHead {
       sum += p[i]
     }
     for i in 0..<count { p[i] /= sum }
+  }
+
+  /// log sum exp of the preferences.
+  @_noLocks private func logarithmicSum() -> Double {
+    var high = outputs[0]
+    for i in 1..<max(count, 1) { high = max(high, outputs[i]) }
+    var sum = 0.0
+    for i in 0..<count { sum += eff_learn_exp(outputs[i] - high) }
+    return high + eff_learn_log(sum)
+  }
+
+  /// KL(self || other) = sum p (log p - log p0), where p0 are the other's probabilities, in nats.
+  @_noLocks func divergence(from other: SoftmaxHead) -> Double {
+    let a = logarithmicSum()
+    let b = other.logarithmicSum()
+    var sum = 0.0
+    for i in 0..<count {
+      let log = outputs[i] - a
+      sum += eff_learn_exp(log) * (log - (other.outputs[i] - b))
+    }
+    return sum
   }
 
   /// The choice at `u` in [0, 1) of the cumulative distribution of `p` [count].

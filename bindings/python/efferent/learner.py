@@ -14,7 +14,7 @@ from .policy import Policy
 ALGORITHMS = {"stream-ac": 0, "stream-ac-discrete": 1, "stream-q": 2, "stream-sarsa": 3, "stream-td": 4}
 OPTIMIZERS = {"obgd": 0, "adaptive-obgd": 1, "intentional": 2}
 ACTIVATIONS = {"leaky_relu": 0, "relu": 1, "tanh": 2, "elu": 3, "swish": 4, "identity": 5}
-REASONS = ("learned", "frozen", "bad input", "bad update", "drift", "rolled back")
+REASONS = ("learned", "frozen", "bad input", "bad update", "drift", "rolled back", "change")
 PARTS = {"actor": 1, "critic": 2, "normalizers": 4}
 NUMERIC = -8
 LEARN = {"all": 0, "last": 1, "residual": 2}
@@ -161,6 +161,10 @@ class Learner:
     def roll_back(self):
         """Returns to the best snapshot."""
         check_rt(lib.eff_learner_roll_back(self._handle.value), "roll_back: there is no snapshot")
+
+    def mark(self):
+        """Takes the actor as it is for the shipped one: drift, change and their budgets begin anew."""
+        check_rt(lib.eff_learner_mark(self._handle.value), "mark")
 
     # ---- checkpoints ----
 

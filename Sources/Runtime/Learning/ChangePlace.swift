@@ -1,0 +1,58 @@
+import Graph
+import Kernels
+import Platform
+
+/// The pieces of a learner's arena that the change budget takes.
+struct ChangePlace {
+  private let settings: LearnerSettings
+  private let graph: UnsafeMutablePointer<eff_learn_graph>
+  private let ops: UnsafeMutablePointer<eff_op>
+  private let hidden: UnsafeMutableRawPointer
+  private let hiddenSize: Int
+  let core: UnsafeMutablePointer<ChangeCore>
+  private var shipped: UnsafeMutableRawPointer
+  private var ring: UnsafeMutableRawPointer
+  private var statistics: RunningStatistics
+
+  init(_ s: LearnerSettings, _ actor: LoadedActor?, _ cursor: inout ArenaCursor) {
+    settings = s
+    core = cursor.take(MemoryLayout<ChangeCore>.stride).assumingMemoryBound(to: ChangeCore.self)
+    graph = cursor.take(MemoryLayout<eff_learn_graph>.stride).assumingMemoryBound(to: eff_learn_graph.self)
+    ops = cursor.take((actor?.plan.graph.ops.count ?? 0) * MemoryLayout<eff_op>.stride).assumingMemoryBound(to: eff_op.self)
+    hiddenSize = actor?.hiddenSize ?? 0
+    hidden = cursor.take(hiddenSize)
+    (shipped, ring) = (hidden, hidden)
+    statistics = RunningStatistics(mean: cursor.doubles(0), m2: cursor.doubles(0), size: 0)
+  }
+
+  /// What is saved with the learner's state.
+  mutating func takeKept(_ observations: Int, of actor: eff_learn_net, _ cursor: inout ArenaCursor) {
+    let n = settings.observationCount
+    statistics = RunningStatistics(mean: cursor.doubles(n), m2: cursor.doubles(n), size: n)
+    shipped = cursor.take(Int(actor.count) * (settings.isDouble ? 8 : 4))
+    ring = cursor.take(observations * KeptObservation.size(settings, hidden: hiddenSize))
+  }
+
+  /// The shipped actor runs the ops of `actor` on weights of its own.
+  func bind(_ actor: eff_learn_net) {
+    var net = actor
+    net.w = shipped
+    if let own = actor.graph {
+      let size = Int(actor.count) * (settings.isDouble ? 8 : 4)
+      for i in 0..<Int(own.pointee.forward_count) {
+        ops[i] = own.pointee.forward[i]
+        withUnsafeMutableBytes(of: &ops[i].p) { raw in
+          let p = raw.bindMemory(to: UnsafeMutableRawPointer?.self)
+          for k in p.indices {
+            guard let at = p[k], at >= actor.w, at < actor.w + size else { continue }
+            p[k] = shipped + (at - actor.w)
+          }
+        }
+      }
+      graph.initialize(to: own.pointee)
+      graph.pointee.forward = UnsafePointer(ops)
+      net.graph = UnsafePointer(graph)
+    }
+    core.initialize(to: ChangeCore(shipped: net, observations: statistics, ring: ring, stride: KeptObservation.size(settings, hidden: hiddenSize), hidden: hidden))
+  }
+}
