@@ -208,7 +208,7 @@ def test_dormant_units_of_a_loaded_policy_are_counted():
         kept[:2] = 0  # elu(0) = 0
         learner[f"actor.w.{name}"] = kept
     learner.freeze("actor")
-    drive(learner, 64 * 130)
+    drive(learner, 64 * 220)
     assert learner._update.actor_dormant == 0.25
 
 
