@@ -1,4 +1,8 @@
-"""Every model of the zoo gives onnxruntime's outputs: stateless sets, other batch sizes, and sequences whose state the session carries."""
+"""Every model of the zoo gives onnxruntime's outputs: stateless sets, other batch sizes, and sequences whose state the session carries.
+Each loads fast."""
+import os
+import time
+
 import efferent
 import pytest
 import suites
@@ -19,3 +23,24 @@ def test_matches_onnxruntime(record):
 def test_recognizes_recurrent_state(record):
     expected = {s["input_name"]: s["output_name"] for s in record["state"]}
     assert efferent.Policy(suites.ZOO / record["file"]).state == expected
+
+
+# the ordinary Swift build checks every index and is for finding errors, not for speed
+@absent
+@pytest.mark.skipif("/debug/" in os.environ.get("EFFERENT_LIBRARY", ""), reason="a debug build")
+def test_loads_in_5_ms_and_1_ms_per_megabyte():
+    late = []
+    for record in ZOO:
+        file = suites.ZOO / record["file"]
+        bound = 5e-3 + 1e-9 * file.stat().st_size
+        best = float("inf")
+        # other processes only ever add time, so one fast try is proof
+        for _ in range(40):
+            began = time.perf_counter()
+            efferent.Policy(file).close()
+            best = min(best, time.perf_counter() - began)
+            if best <= bound:
+                break
+        if best > bound:
+            late.append(f"{record['file']}: {best * 1e3:.1f} ms, expected at most {bound * 1e3:.1f}")
+    assert not late, "\n".join(late)
