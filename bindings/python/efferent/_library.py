@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from . import _table, _table_bridge, _table_learner
+from ._closes import Closes
 from .errors import FileError, StateError, UnsupportedError, error
 
 NAME = "libefferent.so"
@@ -98,15 +99,9 @@ class Handle:
         self.close()
 
 
-class Owner:
-    """An object over one handle, `_handle`; it can stand in a `with`."""
+class Owner(Closes):
+    """An object over one handle, `_handle`."""
 
     def close(self):
         """Gives up what this holds now rather than when it is collected."""
         self._handle.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()

@@ -2,7 +2,7 @@
 
 A handle, a buffer or a pointer to a struct is a `c_void_p` or a `POINTER` here; both match any C pointer.
 """
-from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p, sizeof
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int32, c_int64, c_size_t, c_uint64, c_void_p, sizeof
 
 MAX_RANK = 8
 
@@ -75,38 +75,6 @@ class eff_session_options(Options):
     ]
 
 
-class eff_bridge_event(Options):
-    _fields_ = [
-        ("struct_size", c_size_t), ("kind", c_int32), ("reason", c_int32), ("session", c_uint32), ("episode", c_uint32),
-        ("seq", c_uint64), ("simulation_ns", c_uint64), ("rows", c_uint64), ("tick_ns", c_uint64), ("run_ns", c_uint64),
-    ]
-
-
-EVENT_FUNCTION = CFUNCTYPE(None, c_void_p, POINTER(eff_bridge_event))
-
-
-class eff_bridge_options(Options):
-    _fields_ = [
-        ("struct_size", c_size_t), ("endpoint", c_char_p), ("allow_remote", c_int32), ("idle_timeout_ms", c_int32), ("high_water", c_int32),
-        ("reserved", c_int32), ("rate", c_double), ("context", c_void_p),
-        ("observation_names", POINTER(c_char_p)), ("observation_count", c_size_t), ("joint_names", POINTER(c_char_p)), ("joint_count", c_size_t),
-        ("on_event", EVENT_FUNCTION), ("user", c_void_p),
-    ]
-
-
-class eff_bridge_latency(Structure):
-    _fields_ = [("count", c_uint64), ("sum", c_uint64), ("min", c_uint64), ("max", c_uint64), ("bins", c_uint64 * 32)]
-
-
-class eff_bridge_stats(Options):
-    _fields_ = [
-        ("struct_size", c_size_t), ("session", c_uint32), ("episode", c_uint32),
-        *((name, c_uint64) for name in ("connected", "hellos", "resets", "steps", "rows", "byes", "idles", "bytes_in", "bytes_out", "drops")),
-        ("dropped", c_uint64 * 16), ("unsent", c_uint64),
-        ("tick", eff_bridge_latency), ("run", eff_bridge_latency), ("age", eff_bridge_latency),
-    ]
-
-
 LOG_FUNCTION = CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
 
 status, handle, buffer, index, out = c_int32, c_void_p, c_void_p, c_size_t, POINTER(c_void_p)
@@ -144,13 +112,4 @@ FUNCTIONS = {
     "eff_session_swap": (status, [handle, handle]),
     "eff_session_reclaim": (status, [handle]),
     "eff_session_destroy": (None, [handle]),
-    "eff_bridge_options_default": (None, [POINTER(eff_bridge_options), c_size_t]),
-    "eff_bridge_create": (status, [handle, POINTER(eff_bridge_options), out]),
-    "eff_bridge_endpoint": (c_char_p, [handle]),
-    "eff_bridge_poll": (status, [handle, c_int32, POINTER(eff_bridge_event)]),
-    "eff_bridge_start": (status, [handle]),
-    "eff_bridge_stop": (status, [handle]),
-    "eff_bridge_read_stats": (status, [handle, POINTER(eff_bridge_stats)]),
-    "eff_bridge_reason_name": (c_char_p, [c_int32]),
-    "eff_bridge_destroy": (None, [handle]),
 }

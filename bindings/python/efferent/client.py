@@ -6,11 +6,12 @@ import numpy as np
 import zmq
 
 from . import wire
+from ._closes import Closes
 from .errors import FormatError, ShapeError
 from .wire import BridgeError, BridgeLost, BridgeTimeout
 
 
-class Client:
+class Client(Closes):
     """A connected plant of `rows` rows. It keeps asking for `connect_timeout` seconds while nobody listens or another plant is connected.
 
         with Client("tcp://127.0.0.1:5555") as client:
@@ -127,12 +128,6 @@ class Client:
                                              monotonic_ns=time.monotonic_ns()), zmq.DONTWAIT)
                 self._socket.linger = 100
         self._drop()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
     def __del__(self):
         if getattr(self, "_socket", None) is not None:

@@ -6,7 +6,7 @@ from ctypes import byref, c_char_p, c_size_t, c_void_p
 
 import numpy as np
 
-from ._library import Handle, check, check_rt, lib
+from ._library import Handle, Owner, check, check_rt, lib
 from ._table_learner import eff_learner_options, eff_learner_tensor, eff_transition, eff_update
 from .errors import ArgumentError, NumericError, ShapeError
 from .policy import Policy
@@ -33,7 +33,7 @@ def _code(option, value):
     return known[value]
 
 
-class Learner:
+class Learner(Owner):
     """Learns from each transition once, as it happens (stream-x, arXiv 2410.14606).
 
         learner = efferent.Learner(observations=4, actions=1)

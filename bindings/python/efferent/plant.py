@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._closes import Closes
 from ._rows import rows_of
 from ._spaces import actor, observer
 from .client import Client
@@ -84,7 +85,7 @@ class Result:
         return tuple(float(v) for v in np.percentile(self.latency, (50, 99, 100))) if self.latency.size else (0.0, 0.0, 0.0)
 
 
-class Plant:
+class Plant(Closes):
     """A Gymnasium environment, single or vectorized, stepped by the policy at `endpoint`.
 
     Observations are matched with the policy's inputs: the only one, or a dict's by name; they are flattened or one-hot encoded where that
@@ -137,12 +138,6 @@ class Plant:
     def close(self):
         """Says BYE. The environment stays open: it is the caller's."""
         self.client.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
 
 
 class _Run:

@@ -3,6 +3,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ._closes import Closes
 from .client import Client
 from .errors import MismatchError
 
@@ -14,7 +15,7 @@ class Told(NamedTuple):
     reason: int  # EFF_LEARNED_...
 
 
-class RemoteLearner:
+class RemoteLearner(Closes):
     """A learner behind a bridge, with the `act` and `update` of one that is here.
 
         with RemoteLearner("tcp://127.0.0.1:5555") as learner:
@@ -56,9 +57,3 @@ class RemoteLearner:
 
     def close(self):
         self.client.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
