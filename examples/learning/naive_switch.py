@@ -1,10 +1,10 @@
 """What a deployed policy loses when it is handed to a streaming learner, and how the defaults of Efferent avoid it.
 
-    python naive_switch.py                    # results/naive_switch.json, 3 seeds of 200,000 steps of HalfCheetah-v5 for each way
-    python naive_switch.py --only defaults    # prints, and keeps the other ways in the file
+    python naive_switch.py --jobs 2     # every way, 5 seeds of 60,000 steps of HalfCheetah-v5, into results/naive_switch
+    python naive_switch.py naive        # one of them; what is finished is kept in --work
 
-The policy is examples/policies/half_cheetah.onnx, trained with PPO. `before` and `after` are returns of the policy without exploration, from
-the same starts; `during` are the returns of the episodes in which it learned, exploration included.
+The policy is examples/policies/half_cheetah.onnx, trained with PPO. `before` and `after` are returns of the policy without exploration, from the same
+starts; `during` are the returns of the episodes in which it learned, exploration included.
 """
 import argparse
 import json
@@ -12,82 +12,97 @@ import time
 from pathlib import Path
 
 import efferent
-import gymnasium
 import numpy as np
+from deployed import ENV, POLICY, finished, record, returns
+from efferent.estimates import interval
+from efferent.training import Rollout, make
 
-HERE = Path(__file__).parent
-POLICY = HERE.parent / "policies" / "half_cheetah.onnx"
-ENV = "HalfCheetah-v5"
+# what stream-x uses from fresh weights on (arXiv 2410.14606)
 PAPER = dict(kappa_policy=3.0, critic_warmup_steps=0, entropy=0.01)
 
 # options beside the defaults of eff_learner_options_adapt
 WAYS = {
-    "frozen, explores": dict(critic_warmup_steps=1 << 40),
+    "explores only": dict(critic_warmup_steps=1 << 40),
     "naive": PAPER,
     "naive, warm critic": PAPER | dict(critic_warmup_steps=10_000),
     "defaults": {},
+    "as in adapt.py": dict(kappa_policy=10.0, initial_std=0.05),
     "last layer": dict(learn="last"),
     "residual": dict(learn="residual"),
 }
 
 
-def evaluate(policy, episodes, first_seed):
-    """Returns of a policy's own actions."""
-    env, session, returns = gymnasium.make(ENV), policy.session(), []
-    for k in range(episodes):
-        seen, over, total = env.reset(seed=first_seed + k)[0], False, 0.0
-        while not over:
-            seen, reward, terminated, truncated, _ = env.step(session.step(seen.astype(np.float32)))
-            total, over = total + reward, terminated or truncated
-        returns.append(total)
-    return returns
+def switch(way, seed, steps, episodes):
+    """What became of one seed."""
+    began, env, starts = time.perf_counter(), make(ENV), 1_000_000 + 1000 * seed
+    learner = efferent.Learner(policy=POLICY, seed=seed, **WAYS[way])
+    before = returns(efferent.Policy(POLICY), env, episodes, starts)
+    rollout = Rollout(make(ENV), learner, seed)
+    rollout.advance(steps)
+    return {"seed": seed, "before": before, "during": [[e.step, round(e.total, 2)] for e in rollout.episodes],
+            "after": returns(learner.policy(), env, episodes, starts), "seconds": round(time.perf_counter() - began, 1)}
 
 
-def learn(learner, steps, seed):
-    """Returns of the episodes that end within `steps`, with the step at which each ended."""
-    env = gymnasium.make(ENV)
-    seen, total, ended = env.reset(seed=seed)[0], 0.0, []
-    for step in range(1, steps + 1):
-        action = learner.act(seen)
-        seen, reward, terminated, truncated, _ = env.step(action)
-        learner.update(seen, reward, terminated, truncated)
-        total += reward
-        if terminated or truncated:
-            ended.append((step, total))
-            seen, total = env.reset()[0], 0.0
-    return ended
-
-
-def run(options, seed, steps, episodes):
-    start = time.perf_counter()
-    learner = efferent.Learner(policy=POLICY, seed=seed, **options)
-    before = evaluate(efferent.Policy(POLICY), episodes, 1000)
-    ended = learn(learner, steps, seed)
-    after = evaluate(learner.policy(), episodes, 1000)
-    block = max(steps // 5, 1)
-    during = [[r for at, r in ended if first < at <= first + block] for first in range(0, block * 5, block)]
-    return {
-        "seed": seed, "before": float(np.mean(before)), "during": [float(np.mean(r)) if r else None for r in during], "after": float(np.mean(after)),
-        "after_each": [round(r, 1) for r in after], "rollbacks": int(learner._update.rollbacks), "seconds": round(time.perf_counter() - start, 1),
+def summary(runs, steps):
+    """{what: interquartile mean over seeds with its 95 % interval}: before, after, what it gained, and while it learned from the warm-up on."""
+    late = [[total for step, total in run["during"] if step > 10_000] for run in runs]
+    means = {
+        "before": [np.mean(r["before"]) for r in runs], "after": [np.mean(r["after"]) for r in runs],
+        "gain": [np.mean(r["after"]) - np.mean(r["before"]) for r in runs], "during": [np.mean(totals) for totals in late if totals],
     }
+    return {name: dict(zip(("iqm", "low", "high"), interval(values))) for name, values in means.items() if values}
+
+
+def plot(path, found, steps):
+    """Return without exploration after learning, and returns on the way, of every way."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.6), width_ratios=(3, 2))
+    for i, (way, runs) in enumerate(found.items()):
+        edges = np.linspace(0, steps, 7)
+        blocks = [[np.mean([t for at, t in r["during"] if low < at <= high] or [np.nan]) for r in runs] for low, high in zip(edges, edges[1:])]
+        points = np.array([interval(block, samples=4000) for block in blocks])
+        left.plot(edges[1:], points[:, 0], color=f"C{i}", label=way)
+        left.fill_between(edges[1:], points[:, 1], points[:, 2], color=f"C{i}", alpha=0.15, linewidth=0)
+        after = interval([np.mean(r["after"]) for r in runs])
+        right.errorbar(after[0], -i, xerr=[[after[0] - after[1]], [after[2] - after[0]]], fmt="o", color=f"C{i}", capsize=3)
+    before = interval([np.mean(r["before"]) for runs in found.values() for r in runs])
+    right.axvline(before[0], color="tab:gray", linestyle=":", label="before")
+    right.set_yticks([-i for i in range(len(found))], list(found))
+    left.set(xlabel="steps", ylabel="return while it learns, exploration included")
+    right.set(xlabel="return afterwards, without exploration")
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=7)
+    figure.suptitle(f"{ENV}: a PPO policy is handed to a streaming learner, {len(runs)} seeds, interquartile mean and 95 % interval", fontsize=10)
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=WAYS)
-    parser.add_argument("--steps", type=int, default=200_000)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--episodes", type=int, default=10, help="of each evaluation")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "naive_switch.json")
+    parser.add_argument("ways", nargs="*", metavar="WAY", help=f"of {', '.join(map(repr, WAYS))} (all)")
+    parser.add_argument("--steps", type=int, default=60_000)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--episodes", type=int, default=10, help="of each measurement")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "naive_switch")
+    parser.add_argument("--work", type=Path, default=Path("out/learning/naive_switch"), help="folder for finished runs; those of other settings do not belong there")
     args = parser.parse_args()
-    kept = json.loads(args.out.read_text())["ways"] if args.out.exists() else {}
-    for name in [args.only] if args.only else WAYS:
-        runs = [run(WAYS[name], seed, args.steps, args.episodes) for seed in range(args.seeds)]
-        for r in runs:
-            print(f"{name}: seed {r['seed']}: before {r['before']:.0f}, during {[d and round(d) for d in r['during']]}, after {r['after']:.0f} ({r['seconds']} s)", flush=True)
-        kept[name] = {"options": WAYS[name], "runs": runs}
-        result = {"command": "python naive_switch.py", "env": ENV, "policy": POLICY.name, "steps": args.steps, "episodes": args.episodes, "ways": kept}
-        args.out.write_text(json.dumps(result, indent=1) + "\n")
+    if unknown := [way for way in args.ways if way not in WAYS]:
+        parser.error(f"there is no way {unknown[0]!r}; the ways are {', '.join(map(repr, WAYS))}")
+    ways = args.ways or list(WAYS)
+    found = {way: [] for way in ways}
+    for (way, *_), run in finished(switch, [(way, seed, args.steps, args.episodes) for seed in range(args.seeds) for way in ways], args.jobs, args.work):
+        found[way].append(run)
+        print(f"{way}: seed {run['seed']}: before {np.mean(run['before']):.0f}, after {np.mean(run['after']):.0f} ({run['seconds']} s)", flush=True)
+    record(args.out, "python naive_switch.py", {"steps": args.steps, "episodes": args.episodes}, {
+        way: {"options": WAYS[way], **summary(runs, args.steps), "runs": runs} for way, runs in found.items()}, ("before", "during", "after", "gain"))
+    plot(args.out / "naive_switch.png", found, args.steps)
 
 
 if __name__ == "__main__":

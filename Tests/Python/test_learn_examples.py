@@ -1,0 +1,61 @@
+"""The examples of learning: a deployed policy goes on learning, also behind a bridge."""
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("gymnasium")
+pytest.importorskip("mujoco")
+pytest.importorskip("zmq")
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples/learning"))
+import adapt  # noqa: E402
+import naive_switch  # noqa: E402
+import plants  # noqa: E402
+from efferent.training import make  # noqa: E402
+
+EARLY = adapt.SETTING | {"critic_warmup_steps": 300}
+
+
+def test_adapting_over_the_bridge_gives_what_it_gives_in_process():
+    here, there = (adapt.adapt("late", 3, 1200, 1, bridge, EARLY) for bridge in (False, True))
+    assert here["updates"]["learned"] > 1000
+    assert {**there, "seconds": 0} == {**here, "seconds": 0}
+    # nothing has changed while only the critic learns, and something afterwards
+    assert here["learned"][0] == here["frozen"] and here["learned"][-1] != here["frozen"]
+
+
+def test_the_example_writes_estimates_and_a_picture_and_goes_on_from_finished_runs(tmp_path, monkeypatch, capsys):
+    command = "adapt.py --bridge --plants weak unchanged --seeds 2 --steps 100 --episodes 1"
+    monkeypatch.setattr(sys, "argv", [*command.split(), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")])
+    adapt.main()
+    first = json.loads((tmp_path / "out/results.json").read_text())
+    assert list(first["cases"]) == ["weak", "unchanged"] and [r["seed"] for r in first["cases"]["weak"]["runs"]] == [0, 1]
+    weak, whole = (first["cases"][name]["frozen"]["iqm"] for name in ("weak", "unchanged"))
+    assert weak < 0.6 * whole
+    assert (tmp_path / "out/adapt.png").stat().st_size > 10_000
+    adapt.main()
+    assert json.loads((tmp_path / "out/results.json").read_text()) == first
+
+
+@pytest.mark.parametrize("frozen, learned, better", [([1, 2, 3], [4, 5, 6], "adapted"), ([4, 5, 6], [1, 2, 3], "frozen"), ([1, 2, 3], [2, 3, 4], "neither")])
+def test_a_policy_is_better_where_the_intervals_do_not_overlap(frozen, learned, better):
+    runs = [{"frozen": [a], "learned": [[0.0], [b]]} for a, b in zip(frozen, learned)]
+    assert adapt.summary(runs)["better"] == better
+
+
+def test_a_late_plant_does_what_it_was_told_a_step_before():
+    env, plain = plants.Latency(make("HalfCheetah-v5"), 1), make("HalfCheetah-v5")
+    env.reset(seed=1), plain.reset(seed=1)
+    told = [env.action_space.sample() for _ in range(3)]
+    late = [env.step(action)[0] for action in told]
+    prompt = [plain.step(action)[0] for action in [0 * told[0], *told]]
+    assert all((a == b).all() for a, b in zip(late, prompt))
+    assert (env.reset(seed=1)[0] == plain.reset(seed=1)[0]).all() and (env.step(told[0])[0] == late[0]).all()
+
+
+def test_every_way_to_switch_can_be_tried():
+    for way in naive_switch.WAYS:
+        run = naive_switch.switch(way, 0, 50, 1)
+        assert len(run["before"]) == len(run["after"]) == 1
+        assert (run["before"] == run["after"]) == (naive_switch.WAYS[way].get("critic_warmup_steps", 10_000) > 50), way
