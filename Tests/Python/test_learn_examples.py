@@ -30,7 +30,7 @@ def test_the_example_writes_estimates_and_a_picture_and_goes_on_from_finished_ru
     monkeypatch.setattr(sys, "argv", [*command.split(), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")])
     adapt.main()
     first = json.loads((tmp_path / "out/results.json").read_text())
-    assert list(first["cases"]) == ["weak", "unchanged"] and [r["seed"] for r in first["cases"]["weak"]["runs"]] == [0, 1]
+    assert list(first["cases"]) == ["weak", "unchanged"] and [r["seed"] for r in first["cases"]["weak"]["runs"]] == [1, 2]
     weak, whole = (first["cases"][name]["frozen"]["iqm"] for name in ("weak", "unchanged"))
     assert weak < 0.6 * whole
     assert (tmp_path / "out/adapt.png").stat().st_size > 10_000
