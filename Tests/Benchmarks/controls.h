@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <immintrin.h>
+#include <sys/mman.h>
 #define EIGEN_STACK_ALLOCATION_LIMIT 0
 #include <Eigen/Dense>
 
@@ -12,7 +13,10 @@ static volatile float sink;
 struct stream_control {
   size_t bytes;
   char *memory;
-  explicit stream_control(size_t n) : bytes((n + 255) & ~(size_t)255), memory((char *)aligned_alloc(4096, (bytes + 4095) & ~(size_t)4095)) { memset(memory, 0, bytes); }
+  explicit stream_control(size_t n) : bytes((n + 255) & ~(size_t)255), memory((char *)aligned_alloc(2 << 20, (bytes + (2 << 20) - 1) & ~(size_t)((2 << 20) - 1))) {
+    madvise(memory, (bytes + (2 << 20) - 1) & ~(size_t)((2 << 20) - 1), MADV_HUGEPAGE);  // as the weights are
+    memset(memory, 0, bytes);
+  }
   ~stream_control() { free(memory); }
   __attribute__((noinline)) void step() const {
     __m256 a[8];

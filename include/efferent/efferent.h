@@ -247,7 +247,7 @@ EFF_API EFF_RT const void *eff_session_output(const eff_session *session, size_t
 /* [RT] Clears the recurrent state of one row, or of all rows with -1. */
 EFF_API EFF_RT eff_status eff_session_reset(eff_session *session, int64_t row);
 
-/* [RT] Rehearses a step of one row, so that a step after a pause finds its weights, code and arena in the caches. Takes as long as a step;
+/* [RT] Rehearses a step of one row, so that a step after a pause finds its weights, code and arena in the caches. Takes as long as two steps;
  * outputs, recurrent state and random numbers are afterwards as before. */
 EFF_API EFF_RT eff_status eff_session_prewarm(eff_session *session);
 

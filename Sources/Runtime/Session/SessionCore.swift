@@ -150,12 +150,15 @@ public func sessionReset(_ s: SessionHandle, _ row: Int64) -> Int32 {
 }
 
 /// Runs one row of the next run and takes back what it wrote, so that the next finds its weights, code, addresses and branches known.
-/// Of recurrent state it writes the buffer that the next run writes anyway. - Complexity: one row over the plan.
+/// Of recurrent state it writes the buffer that the next run writes anyway. Twice, since what the first pass reads displaces some of
+/// what it has read already, as long as others' lines fill the cache. - Complexity: two rows over the plan.
 @_noLocks
 public func sessionPrewarm(_ s: SessionHandle) -> Int32 {
   let bound = s.pointee.tables
   keepOutputs(s, isBack: false)
-  eff_ops_run(s.pointee.parity == 0 ? bound.pointee.ops.0 : bound.pointee.ops.1, Int64(bound.pointee.count), 1)
+  let ops = s.pointee.parity == 0 ? bound.pointee.ops.0 : bound.pointee.ops.1
+  eff_ops_run(ops, Int64(bound.pointee.count), 1)
+  eff_ops_run(ops, Int64(bound.pointee.count), 1)
   keepOutputs(s, isBack: true)
   return 0
 }
