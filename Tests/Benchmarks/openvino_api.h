@@ -56,7 +56,10 @@ struct openvino_run {
       size_t size = 0;
       void *to = memory(api.input, i, &size);
       const void *from = like.api.eff_session_input(like.session, i);
-      if (!to || size != like.inputs[i].size * like.rows) return give_up();
+      if (!to || size != like.inputs[i].size * like.rows) {
+        give_up();
+        return;
+      }
       if (like.inputs[i].role == EFF_ROLE_STATE) memset(to, 0, size);
       else memcpy(to, from, size);
     }

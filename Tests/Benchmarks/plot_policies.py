@@ -10,7 +10,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-COLORS = {"efferent": "tab:blue", "efferent f16": "tab:purple", "efferent bf16": "tab:red", "efferent int8": "tab:pink", "onnxruntime int8": "tab:olive", "efferent, prewarmed": "tab:cyan", "onnxruntime": "tab:orange", "eigen": "tab:green"}
+COLORS = {"efferent": "tab:blue", "efferent f16": "tab:purple", "efferent bf16": "tab:red", "efferent int8": "tab:pink", "onnxruntime int8": "tab:olive", "efferent, prewarmed": "tab:cyan", "onnxruntime": "tab:orange", "openvino": "tab:brown", "eigen": "tab:green"}
 
 
 def bars(axes, rows, value, label):

@@ -2,6 +2,7 @@
 # Times whole policies against onnxruntime and fixed-size Eigen, one command from a fresh clone:
 #   bash Tests/Benchmarks/policies.sh [MODE...] [FILE.onnx...]      MODE: hot precision periodic batch threads load (default: all)
 # Writes .build/benchmarks/policies.txt, .csv and .png. EFFERENT_LIBRARY: measure this library instead of building one.
+# OpenVINO and onnxruntime int8 are measured where the Python environment (BENCH_PYTHON, default .venv) has openvino and onnxruntime.quantization.
 # BENCH_ROUNDS: rounds of the hot mode (default 301). BENCH_SMALL_ROUNDS: steps of the periodic mode (default 101).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -20,8 +21,11 @@ if ! "$python" -c 'import onnx, onnxruntime, matplotlib' 2>/dev/null; then
   "$python" -m pip install -q --disable-pip-version-check -r Tests/requirements.txt matplotlib==3.11.2
 fi
 onnxruntime=$("$python" -c 'import glob, onnxruntime, os; print(glob.glob(os.path.dirname(onnxruntime.__file__) + "/capi/libonnxruntime.so.*")[0])')
+peers=(--onnxruntime "$onnxruntime")
+openvino=$("$python" -c 'import glob, openvino, os; print(glob.glob(os.path.dirname(openvino.__file__) + "/libs/libopenvino_c.so*")[0])' 2>/dev/null) && peers+=(--openvino "$openvino")
 
 "$python" Tests/Benchmarks/make_nets.py "$out/nets"
+"$python" Tests/Benchmarks/make_int8.py "$out/nets" >/dev/null 2>&1 || echo "onnxruntime int8 is left out: onnxruntime.quantization does not run here"
 ${CXX:-clang++} -std=c++17 -O3 -march=native -Wall -Wextra -rdynamic -isystem /usr/include/eigen3 Tests/Benchmarks/policy_bench.cpp \
   Tests/Benchmarks/counters.cpp -o "$out/bin/policy_bench" -ldl -lpthread
 
@@ -33,7 +37,8 @@ few=("$out"/nets/{b_relu_256,c_elu_512,e_lstm_256}.onnx)
 {
   printf '%s, %s\n' "$(git describe --always --dirty 2>/dev/null || echo 'no git')" "$(date -u +%FT%TZ)"
   printf '%s, %s cores, load %s\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" "$(nproc)" "$(cut -d' ' -f1-3 /proc/loadavg)"
-  printf '%s bytes: %s\n' "$(stat -Lc %s "$library")" "$library"
+  printf '%s; kernel %s; kernels of Efferent: %s\n' "$(python3 --version)" "$(uname -r)" "${EFFERENT_ISA:-the best of the processor}"
+  printf 'bash Tests/Benchmarks/policies.sh %s\n' "$*"
 } >"$out/policies.txt"
 : >"$out/policies.csv"
 for mode in "${modes[@]}"; do
@@ -42,7 +47,7 @@ for mode in "${modes[@]}"; do
     batch) list=(--batch "$out/nets/batch/b_relu_256.onnx" --batch "$out/nets/batch/c_elu_512.onnx") rounds=1 ;;
     *) list=("${few[@]}" ${files[@]+"${files[@]}"}) rounds=${BENCH_SMALL_ROUNDS:-101} ;;
   esac
-  "$out/bin/policy_bench" --efferent "$library" --onnxruntime "$onnxruntime" --csv "$out/$mode.csv" --rounds "$rounds" "$mode" "${list[@]}" | tee -a "$out/policies.txt"
+  "$out/bin/policy_bench" --efferent "$library" "${peers[@]}" --csv "$out/$mode.csv" --rounds "$rounds" "$mode" "${list[@]}" | tee -a "$out/policies.txt"
   if [[ -s $out/policies.csv ]]; then tail -n +2 "$out/$mode.csv"; else cat "$out/$mode.csv"; fi >>"$out/policies.csv"
   rm "$out/$mode.csv"
 done

@@ -1,5 +1,5 @@
 // Times whole policies: Efferent, onnxruntime and fixed-size Eigen, in turn, in one process, through C and C++ APIs.
-//   policy_bench --efferent LIB [--onnxruntime LIB] [--csv FILE] [--rounds N] [--batch-nets FOLDER] MODE... FILE.onnx...
+//   policy_bench --efferent LIB [--onnxruntime LIB] [--openvino LIB] [--csv FILE] [--rounds N] [--batch-nets FOLDER] MODE... FILE.onnx...
 // MODE: hot precision periodic batch threads load. policies.sh builds and runs all of it.
 #include <cstdio>
 #include <cstring>
@@ -11,11 +11,13 @@
 
 #include "measure.h"
 #include "contenders.h"
+#include "openvino_api.h"
 #include "controls.h"
 #include "system_calls.h"
 
 static eff_api eff;
 static ort_api ort;
+static openvino_api vino;
 static FILE *csv = nullptr;
 static int rounds = 301;
 
@@ -53,6 +55,8 @@ static void hot(const std::string &path) {
   all.push_back({"fma", [&] { multiply_add(info.multiply_adds); }, {}, {}, {}});
   all.push_back({"efferent", [&] { e.step(); }, {}, {}, {}});
   if (o) all.push_back({"onnxruntime", [&] { o.step(); }, {}, {}, {}});
+  openvino_run v(vino, path.c_str(), e);
+  if (v) all.push_back({"openvino", [&] { v.step(); }, {}, {}, {}});
   std::vector<float> twin(64);
   if (auto step = eigen_step(path, e.observation.data(), twin.data())) all.push_back({"eigen", step, {}, {}, {}});
   double off = o ? difference(e, o) : -1, eigen_off = 0;
@@ -92,6 +96,8 @@ static void hot(const std::string &path) {
   printf("%-30s %9.3f %9.3f %5.2f %10.3f", stem(path).c_str(), floor, p50(f), p50(f) / floor, peer);
   printf(peer > 0 ? " %6.3f" : "      -", p50(f) / peer);
   if (by.count("eigen")) printf(" %9.3f %5.2f", p50(*by["eigen"]), p50(f) / p50(*by["eigen"]));
+  else printf(" %9s %5s", "-", "-");
+  if (v) printf(" %9.3f %5.2f", p50(*by["openvino"]), p50(f) / p50(*by["openvino"]));
   else printf(" %9s %5s", "-", "-");
   printf(" %9.3f %9.3f %6.2f", percentile(f.singles, 99), percentile(f.singles, 99.9), percentile(f.singles, 99.9) / percentile(by["spin"]->singles, 99.9));
   printf(" %3g/%-3g", f.allocations, o ? by["onnxruntime"]->allocations : -1);
@@ -235,6 +241,7 @@ int main(int argc, char **argv) {
     std::string a = argv[i];
     if (a == "--efferent" && i + 1 < argc) library = argv[++i];
     else if (a == "--onnxruntime" && i + 1 < argc) { if (!ort.open(argv[++i])) fprintf(stderr, "no onnxruntime at %s\n", argv[i]); }
+    else if (a == "--openvino" && i + 1 < argc) { if (!vino.open(argv[++i])) fprintf(stderr, "no OpenVINO at %s\n", argv[i]); }
     else if (a == "--csv" && i + 1 < argc) csv = fopen(argv[++i], "w");
     else if (a == "--rounds" && i + 1 < argc) rounds = atoi(argv[++i]);
     else if (a == "--batch" && i + 1 < argc) batch_files.push_back(argv[++i]);
@@ -247,7 +254,7 @@ int main(int argc, char **argv) {
   printf("onnxruntime %s, 1 thread; microseconds\n", ort.version);
   if (wanted("hot")) {
     printf("\nhot: floor = max(reading the weights once, multiply-adds alone); p99 and p99.9 of single calls, the last over a spin loop's of equal length\n");
-    printf("%-30s %9s %9s %5s %10s %6s %9s %5s %9s %9s %6s %7s %7s %9s %s\n", "net", "floor", "efferent", "/fl", "onnxrt", "/ort", "eigen", "/eig", "p99",
+    printf("%-30s %9s %9s %5s %10s %6s %9s %5s %9s %5s %9s %9s %6s %7s %7s %9s %s\n", "net", "floor", "efferent", "/fl", "onnxrt", "/ort", "eigen", "/eig", "openvino", "/vino", "p99",
            "p99.9", "/spin", "allocs", "syscall", "ops/nodes", "difference");
     for (auto &f : files) hot(f);
   }

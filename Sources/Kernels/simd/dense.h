@@ -110,8 +110,11 @@ template <class T> struct float_panels {
 
 void dense_run(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy, int64_t m) {
   // every chunk of rows reads all weights: as many rows as leave a panel room in L2, in chunks of about equal size, whole tiles of 6
-  int64_t most = 50000 / (d->k + 1) > CHUNK ? 50000 / (d->k + 1) : (int64_t)CHUNK, chunks = (m + most - 1) / most;
-  int64_t chunk = ((m + chunks - 1) / chunks + 5) / 6 * 6;
+  int64_t chunk = m;
+  if (m > CHUNK) {  // few rows are one chunk, without divisions that take as long as a small layer
+    int64_t most = 50000 / (d->k + 1) > CHUNK ? 50000 / (d->k + 1) : (int64_t)CHUNK, chunks = (m + most - 1) / most;
+    chunk = ((m + chunks - 1) / chunks + 5) / 6 * 6;
+  }
   for (int64_t i = 0; i < m; i += chunk, x += chunk * ldx, y += chunk * ldy) {
     int64_t rows = m - i < chunk ? m - i : chunk;
     switch (d->weights) {

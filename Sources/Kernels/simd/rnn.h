@@ -80,10 +80,10 @@ static void lstm_gates(const float *a, const float *b, int64_t h, const float *c
     vf gi = rnn_load(a + i, n) + rnn_load(b + i, n), go = rnn_load(a + h + i, n) + rnn_load(b + h + i, n);
     vf gf = rnn_load(a + 2 * h + i, n) + rnn_load(b + 2 * h + i, n), gc = rnn_load(a + 3 * h + i, n) + rnn_load(b + 3 * h + i, n);
     vf t = tanh_part(gc), two = vset(2), forget = gate_inverse(gf), input = gate_inverse(gi) * (t + two);
-    vf cell = vfma(rnn_load(c + i, n), input, vsigned(t, gc) * forget) / (forget * input);
+    vf cell = vfma(rnn_load(c + i, n), input, vsigned(t, gc) * forget) * vinverse(forget * input);
     vf u = tanh_part(cell);
     rnn_store(c_out + i, cell, n);
-    rnn_store(h_out + i, vsigned(u / (gate_inverse(go) * (u + two)), cell), n);
+    rnn_store(h_out + i, vsigned(u * vinverse(gate_inverse(go) * (u + two)), cell), n);
   }
 }
 
@@ -91,8 +91,8 @@ static void lstm_gates(const float *a, const float *b, int64_t h, const float *c
 static void gru_gates(const float *a, const float *b, int64_t h, const float *prior, float *h_out) {
   for (int64_t i = 0; i < h; i += W) {
     int64_t n = h - i;
-    vf z = gate_inverse(rnn_load(a + i, n) + rnn_load(b + i, n)), r = gate_inverse(rnn_load(a + h + i, n) + rnn_load(b + h + i, n)), both = vset(1) / (z * r);
-    vf c = vtanh(vfma(z * both, rnn_load(b + 2 * h + i, n), rnn_load(a + 2 * h + i, n)));
+    vf z = gate_inverse(rnn_load(a + i, n) + rnn_load(b + i, n)), r = gate_inverse(rnn_load(a + h + i, n) + rnn_load(b + h + i, n)), both = vinverse(z * r);
+    vf x = vfma(z * both, rnn_load(b + 2 * h + i, n), rnn_load(a + 2 * h + i, n)), t = tanh_part(x), c = vsigned(t * vinverse(t + vset(2)), x);
     z = r * both;
     rnn_store(h_out + i, vfma(z, rnn_load(prior + i, n) - c, c), n);
   }
@@ -121,7 +121,7 @@ static void rnn_run(const eff_rnn *r, const float *x, const char *packed, const 
     eff_dense input = product(r, 0), state = product(r, 1), reset = product(r, 2);
     dense_run(&input, x, r->input, packed, xp, g * h, r->time * b);
     packed += bytes[0];
-    if (!h0 || !c0) __builtin_memset(zero, 0, (size_t)bh * 4);
+    if (!h0 || (!c0 && r->cell == EFF_RNN_LSTM)) __builtin_memset(zero, 0, (size_t)bh * 4);
     const float *prior = h0 ? h0 + d * bh : zero, *c = c0 ? c0 + d * bh : zero;
     float *c_out = y_c ? y_c + d * bh : cell;
     for (int64_t i = 0; i < r->time; i++) {
