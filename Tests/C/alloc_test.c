@@ -10,7 +10,7 @@
 
 // ---- every model ----
 
-static int calls = 10000, models, skips_refused, learners;
+static int calls = 10000, models, skips_refused, learners, publishers;
 static const int32_t storages[] = {EFF_F32, EFF_F16, EFF_BF16, EFF_I8};
 
 typedef struct {
@@ -19,6 +19,7 @@ typedef struct {
   size_t inputs, outputs;
   float *observation, *action; // NULL where the policy does not step
   eff_learner *learner;        // NULL where the policy cannot learn
+  eff_publisher *publisher;    // from learner to session; NULL where the session has other weights than those that are learned
   double *seen, *done;
 } subject;
 
@@ -31,6 +32,7 @@ static void learner_of(subject *s) {
   if (eff_learner_create(&o, &s->learner) != EFF_OK) return;
   size_t observations = 0, actions = 0;
   CHECK(eff_learner_sizes(s->learner, &observations, &actions) == EFF_OK);
+  publishers += eff_publisher_create(s->learner, s->session, &s->publisher) == EFF_OK;
   s->seen = calloc(observations, sizeof(double)), s->done = calloc(actions, sizeof(double));
 }
 
@@ -68,6 +70,7 @@ static subject subject_of(const char *path, int32_t weights) {
 }
 
 static void drop(subject *s) {
+  eff_publisher_destroy(s->publisher);
   eff_session_destroy(s->session);
   eff_policy_release(s->policy);
   eff_learner_destroy(s->learner);
@@ -89,6 +92,7 @@ static int learn(subject *s, int i) {
   bad += eff_learner_update(s->learner, &t, &u) != (i % 97 == 96 ? EFF_E_NUMERIC : EFF_OK);
   bad += eff_learner_freeze(s->learner, i % 5 ? 0 : EFF_FREEZE_ACTOR) != EFF_OK;
   if (i % 50 == 0) bad += eff_learner_snapshot(s->learner) != EFF_OK || eff_learner_roll_back(s->learner) != EFF_OK;
+  if (s->publisher && i % 3) bad += eff_publisher_publish(s->publisher) != EFF_OK;
   if (i % 200 == 30) bad += eff_learner_mark(s->learner) != EFF_OK;
   return bad;
 }
@@ -143,6 +147,7 @@ int main(int count, char **arguments) {
   for (int i = 1; i < count; i++) each_file(arguments[i], 2, test_model);
   CHECK(count == 1 || models > 0);
   CHECK(count == 1 || learners > 0);
+  CHECK(count == 1 || publishers > 0);
   printf("%d models, of which %d learn, %d calls of each function\n", models, learners, calls);
   return check_report();
 }

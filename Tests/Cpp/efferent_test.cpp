@@ -4,6 +4,7 @@
 #endif
 #include <efferent/bridge.hpp>
 #include <efferent/efferent.hpp>
+#include <efferent/learner.hpp>
 
 #include <algorithm>
 #include <array>
@@ -141,6 +142,42 @@ static void test_eigen(const std::string &path) {
 #endif
 }
 
+static void test_learner(const std::string &path) {
+  efferent::PolicyOptions kept;
+  kept.learnable = true;
+  Policy policy(path, kept);
+  auto options = efferent::Learner::adapt(policy);
+  options.actor_delay = 0, options.kappa_policy = 3, options.drift_budget = 1, options.snapshots = 1;
+  efferent::Learner made(options), learner(std::move(made));
+  Session session(policy), before(policy);
+  efferent::Publisher publisher(learner, session);
+  std::vector<double> x(learner.observation_count(), 0.5), action(learner.action_count());
+  eff_update told{};
+  for (int i = 0; i < 50; i++) {
+    CHECK(learner.act(x, action) == EFF_OK);
+    x[0] = 0.1 * (i % 7);
+    told = learner.update(x, i % 3 - 1.0, i % 20 == 19);
+  }
+  CHECK(told.updates == 50 && told.episodes == 2 && told.actor.drift > 0);
+  learner.snapshot();
+  publisher.publish();
+  CHECK(learner.infer(x, action) == EFF_OK);
+  std::vector<float> seen(x.begin(), x.end());
+  auto found = session.step(seen);
+  for (std::size_t i = 0; i < found.size(); i++) CHECK(std::fabs(found[i] - action[i]) <= 1e-5 * (1 + std::fabs(action[i])));
+  CHECK(found != before.step(seen));
+  CHECK(thrown([&] { session.swap(policy); }) == EFF_E_STATE);
+  learner.mark();
+  learner.freeze(EFF_FREEZE_ALL);
+  learner.act(x, action);
+  told = learner.update(x, 0.0);
+  CHECK(told.reason == EFF_LEARNED_FROZEN && told.actor.drift == 0);
+  x[0] = NAN;
+  CHECK(learner.act(x, action) == EFF_E_NUMERIC);
+  CHECK(thrown([&] { learner.act(span<const double>(x.data(), 1), span<double>(action.data(), 0)); }) == EFF_E_SHAPE);
+  CHECK(thrown([] { efferent::Learner(efferent::Learner::defaults(0, 1)); }) == EFF_E_ARGUMENT);
+}
+
 static void test_bridge(const std::string &path) {
   Session session{Policy(path)};
   efferent::BridgeOptions options;
@@ -164,6 +201,7 @@ int main(int count, char **arguments) {
   test_errors(arguments[1]);
   test_session(arguments[1]);
   test_eigen(arguments[1]);
+  test_learner(arguments[1]);
   test_bridge(arguments[1]);
   return check_report();
 }

@@ -203,6 +203,18 @@ def test_infer_changes_nothing():
     assert np.array_equal(world(first, 50, 4), world(second, 50, 4)) and bytes(first) == bytes(second)
 
 
+def test_exploration_is_told_also_where_nothing_learns():
+    learner = Learner(5, 2, std_floor=0.3, std_ceiling=0.4)
+    learner.freeze("actor")
+    world(learner, 20)
+    assert 0.3 <= learner._update.exploration <= 0.4
+    q = Learner(5, 2, "stream-q", epsilon_start=0.5, epsilon_end=0.25, epsilon_steps=10)
+    world(q, 5)
+    assert q._update.exploration == pytest.approx(0.5 - 0.25 * 5 / 10)
+    world(q, 20)
+    assert q._update.exploration == 0.25
+
+
 def test_freezing_the_actor_lets_the_critic_learn():
     learner = Learner(5, 3)
     world(learner, 10)

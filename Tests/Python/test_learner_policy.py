@@ -84,6 +84,12 @@ def of_session(policy, observations):
     return np.array(actions)
 
 
+def session_actions(session, observations):
+    """First outputs, from a cleared state."""
+    session.reset()
+    return [np.ravel(next(iter(session.run({session.policy.inputs[0].name: x.reshape(1, -1)}).values()))).copy() for x in observations]
+
+
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize("source", [*OWN, squashed, recurrent, *OTHERS], ids=lambda s: s.__name__ if callable(s) else s.stem)
 def test_the_learner_acts_as_the_session_of_its_policy(source, dtype):
@@ -199,6 +205,37 @@ def test_a_session_swaps_to_what_was_learned():
     session.swap(learner.policy())
     after = session.step(x)
     assert np.abs(after - learner.infer(x)).max() < 1e-5 and np.abs(after - before).max() > 1e-4
+
+
+@pytest.mark.parametrize("make, options", [
+    (squashed, {}), (squashed, {"dtype": "f64"}), (squashed, {"learn": "last"}), (squashed, {"learn": "residual"}), (squashed, {"normalizer_count": 100}),
+    (recurrent, {}), (CHEETAH.read_bytes, {}), (CHEETAH.read_bytes, {"learn": "residual"}), (CHEETAH.read_bytes, {"normalizer_count": 100}), (None, {}), (None, {"algorithm": "stream-q"}),
+])
+def test_what_is_published_runs_in_the_session(make, options):
+    if make is None:
+        learner = Learner(5, 3, **options)
+    else:
+        learner = Learner(policy=make(), critic_warmup_steps=0, kappa_policy=3.0, **options)
+    session = learner.policy().session()
+    publisher = learner.publisher(session)
+    x = np.random.default_rng(1).standard_normal((20, learner.observations)).astype(np.float32)
+    for seed in range(3):
+        drive(learner, 50, seed=seed)
+        publisher.publish()
+        fresh = learner.policy().session()
+        for session_action, fresh_action in zip(session_actions(session, x), session_actions(fresh, x)):
+            assert np.array_equal(session_action, fresh_action)
+    with pytest.raises(efferent.StateError, match="learner publishes"):
+        session.swap(learner.policy())
+    publisher.close()
+    session.swap(learner.policy())
+
+
+def test_weights_of_less_precision_are_not_published_to():
+    policy = efferent.Policy(CHEETAH, learnable=True, weights="bf16")
+    learner = Learner(policy=policy)
+    with pytest.raises(efferent.UnsupportedError, match="less precision"):
+        learner.publisher(policy.session())
 
 
 def test_what_was_learned_can_be_learned_from_again():

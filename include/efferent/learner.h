@@ -189,7 +189,7 @@ typedef struct eff_update {
   double td_error;
   double value, next_value;       /* the critic's for s (and a) and for s' as bootstrapped, before the update */
   double scaled_reward;
-  double exploration;             /* mean standard deviation (continuous) */
+  double exploration;             /* mean standard deviation (continuous; 0 where nobody asked for an action), epsilon (Q, SARSA), whether or not they learn */
   eff_network_update actor, critic;
   uint64_t updates, episodes;     /* since creation */
   uint64_t bad_inputs, bad_updates, snapshots, rollbacks;
@@ -241,6 +241,25 @@ EFF_API eff_status eff_learner_policy(eff_learner *learner, eff_policy **out);
  * *size gets its bytes; with buffer_or_null NULL nothing is written. Weights are f32. Errors: as above, EFF_E_ARGUMENT: capacity is too small. */
 EFF_API eff_status eff_learner_export(eff_learner *learner, void *buffer_or_null, size_t capacity, size_t *size);
 EFF_API eff_status eff_learner_export_file(eff_learner *learner, const char *path);
+
+/* ---- giving what was learned to a session that another thread steps ---- */
+
+typedef struct eff_publisher eff_publisher;
+
+/* Prepares a session to be given the learner's policy again and again. The session was made of eff_learner_policy(), or where a loaded policy learns
+ * with all or its last layers, of that policy; f32 weights. It may be stepped meanwhile, by one thread; the learner must not be used. Until the
+ * publisher is destroyed eff_session_swap is refused and eff_session_reclaim does nothing. *out is NULL on failure. EFF_E_MISMATCH: the session
+ * runs another policy. EFF_E_UNSUPPORTED: of the session's weights some are made of several that are learned (or stored with less precision),
+ * or the policy cannot be written as a file. EFF_E_STATE: a swap waits for the session's next step, or another learner publishes to it. */
+EFF_API eff_status eff_publisher_create(eff_learner *learner, eff_session *session, eff_publisher **out);
+
+/* [RT] Copies weights and statistics of the policy as it is now and offers them to the session by one atomic exchange; the session takes them at its
+ * next step, an older offer that it has not taken is replaced. One pass over the weights of the network that acts. For the learner's thread:
+ * it counts as a call of the learner. */
+EFF_API EFF_RT eff_status eff_publisher_publish(eff_publisher *publisher);
+
+/* Frees the publisher; NULL is fine. The session keeps what it has. For the learner's thread, before learner and session are destroyed. */
+EFF_API void eff_publisher_destroy(eff_publisher *publisher);
 
 /* ---- arrays by name ---- */
 

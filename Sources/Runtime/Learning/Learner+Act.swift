@@ -170,6 +170,18 @@ extension UnsafeMutablePointer where Pointee == Learner {
     pointee.action[0] = Double(choice)
   }
 
+  /// How much the learner explores in the present state: mean standard deviation, or epsilon; 0 where the actor has not been asked.
+  var exploration: Double {
+    @_noLocks get {
+      if pointee.settings.algorithm.isEpsilonGreedy { return epsilon }
+      guard pointee.settings.algorithm.isContinuous, pointee.state.pointee.isForwarded else { return 0 }
+      let head = gaussian
+      var sum = 0.0
+      for i in 0..<head.count { sum += head.std(i) }
+      return sum / Double(head.count)
+    }
+  }
+
   /// epsilon = max(start + (end - start) selections / steps, end)
   var epsilon: Double {
     @_noLocks get {

@@ -74,8 +74,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     var out: (mean: [Float], deviation: [Float]) = ([], [])
     for i in 0..<pointee.settings.observationCount {
       out.mean.append(Float(pointee.observations.mean[i]))
-      let variance = pointee.observations.variance(i, count: pointee.state.pointee.observationCount)
-      out.deviation.append(Float(eff_learn_sqrt(variance + pointee.settings.observationEpsilon)))
+      out.deviation.append(deviation(i))
     }
     return out
   }

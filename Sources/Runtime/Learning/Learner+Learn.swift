@@ -13,7 +13,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     if learnsActor {
       // a learner that only watches has not run its actor yet
       forwardPolicy()
-      writeActorGradient(delta: delta, report)
+      writeActorGradient(delta: delta)
       actorRule = trace(&pointee.actor, &state.pointee.actor, delta, isActor: true, &report.pointee.actor)
     }
     if learnsCritic {
@@ -55,16 +55,12 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   /// Gradient of -(log pi(a|s) + beta sign(delta) H(s)) for the actor's outputs.
-  @_noLocks private func writeActorGradient(delta: Double, _ report: UnsafeMutablePointer<UpdateReport>) {
+  @_noLocks private func writeActorGradient(delta: Double) {
     let s = pointee.settings
     let g = pointee.actor.gradient(isDouble: s.isDouble)
     let bonus = delta > 0 ? s.entropy : delta < 0 ? -s.entropy : 0
     if s.algorithm.isContinuous {
-      let head = gaussian
-      head.gradient(action: pointee.action, bonus: bonus, into: g)
-      var sum = 0.0
-      for i in 0..<s.actionCount { sum += head.std(i) }
-      report.pointee.exploration = sum / Double(s.actionCount)
+      gaussian.gradient(action: pointee.action, bonus: bonus, into: g)
     } else {
       softmax.gradient(choice: Int(pointee.state.pointee.choice), bonus: bonus, scratch: pointee.scratch, into: g)
     }

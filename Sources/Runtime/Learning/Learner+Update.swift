@@ -54,7 +54,7 @@ public struct UpdateReport {
   public var nextValue = 0.0
   /// Reward after scaling.
   public var reward = 0.0
-  /// Mean standard deviation of the policy (acContinuous), or epsilon (q, sarsa).
+  /// Mean standard deviation of the policy (acContinuous), or epsilon (q, sarsa), whether or not it learns.
   public var exploration = 0.0
   public var actor = NetworkReport()
   public var critic = NetworkReport()
@@ -157,6 +157,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
       commit(nextChoice)
       state.pointee.isCommitted = !ends || s.isReference
     }
+    report.pointee.exploration = exploration
     if report.pointee.isSound { countDormant() }
     advance(t, ends: ends, report)
     measureChange()

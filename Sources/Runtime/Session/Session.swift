@@ -23,6 +23,8 @@ public final class Session {
   private let tables: MemorySource
   private let ports: UnsafeMutablePointer<SessionPort>
   private let states: UnsafeMutablePointer<SessionState>
+  /// A publisher owns what is offered and retired.
+  var isPublishedTo = false
 
   /// Bytes of arena for `rows` rows.
   @export(interface)
@@ -97,7 +99,7 @@ public final class Session {
     states.deallocate()
   }
 
-  private static func free(_ table: UnsafeMutableRawPointer?) {
+  static func free(_ table: UnsafeMutableRawPointer?) {
     table?.assumingMemoryBound(to: BoundOps.self).pointee.owner.release()
   }
 
@@ -105,16 +107,22 @@ public final class Session {
   @export(interface)
   public func swap(to next: Policy) throws(Failure) {
     if let difference = policy.plan.difference(next.plan) { throw Failure(.mismatch, "the new policy has another plan: \(difference)") }
+    guard !isPublishedTo else { throw Failure(.state, "a learner publishes to this session") }
     reclaim()
-    guard eff_atomic_load(&core.pointee.offered) == nil else {
-      throw Failure(.state, "a swap is waiting for the next step already")
-    }
-    let binding = try Binding(next, arena: arena, rows: core.pointee.maxRows, tables)
+    guard !hasOffer else { throw Failure(.state, "a swap is waiting for the next step already") }
+    let binding = try binding(of: next)
     _ = eff_atomic_exchange(&core.pointee.offered, UnsafeMutableRawPointer(Unmanaged.passRetained(binding).takeUnretainedValue().table))
   }
 
-  /// Frees the weights that a step has replaced.
-  public func reclaim() { Session.free(eff_atomic_exchange(&core.pointee.retired, nil)) }
+  var hasOffer: Bool { eff_atomic_load(&core.pointee.offered) != nil }
+
+  /// Ops of a policy with the same plan, on this session's arena.
+  func binding(of next: Policy) throws(Failure) -> Binding { try Binding(next, arena: arena, rows: core.pointee.maxRows, tables) }
+
+  /// Frees the weights that a step has replaced; a publisher takes those back itself.
+  public func reclaim() {
+    if !isPublishedTo { Session.free(eff_atomic_exchange(&core.pointee.retired, nil)) }
+  }
 }
 
 extension Plan {

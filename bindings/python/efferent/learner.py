@@ -199,6 +199,10 @@ class Learner(Owner):
         """Writes the policy as an ONNX file: of a loaded policy its own file with what was learned in it, otherwise a new one."""
         check(lib.eff_learner_export_file(self._handle.value, os.fsencode(path)))
 
+    def publisher(self, session):
+        """A Publisher that gives a session of this learner's policy what was learned, again and again."""
+        return Publisher(self, session)
+
     # ---- arrays ----
 
     @property
@@ -227,3 +231,20 @@ class Learner(Owner):
         if name not in self._shapes:
             raise ArgumentError(f"there is no array '{name}'; the arrays are {', '.join(self._shapes)}")
         return self._shapes[name]
+
+
+class Publisher:
+    """Gives a session that another thread may step what a learner has learned; made by Learner.publisher."""
+
+    def __init__(self, learner, session):
+        made = c_void_p()
+        check(lib.eff_publisher_create(learner._handle.value, session._handle.value, byref(made)))
+        self._handle = Handle(made.value, lib.eff_publisher_destroy, "publisher", kept=session, after=learner._handle)
+
+    def publish(self):
+        """Offers the policy as it is now; the session takes it at its next step."""
+        check_rt(lib.eff_publisher_publish(self._handle.value), "publish")
+
+    def close(self):
+        """Ends publishing; the session keeps what it has."""
+        self._handle.close()

@@ -1,0 +1,103 @@
+import Kernels
+import Platform
+
+/// A copy of the session's weights that the publisher may write while the session does not have it.
+struct SpareWeights {
+  var table: UnsafeMutablePointer<BoundOps>
+  var weights: UnsafeMutablePointer<Float>
+  var isFree = true
+}
+
+/// One number of the packed weights and the element of the learner's weights that it is.
+struct WeightMove {
+  var to: Int32
+  var from: Int32
+}
+
+/// One number of the packed weights that is made of the learner's statistics.
+struct StatisticMove {
+  enum Form { case mean, negatedMean, deviation, inverseDeviation }
+  var to: Int32
+  var from: Int32
+  var form: Form
+}
+
+/// What publishing touches: trivial, behind a pointer. `magic` is first, so that a handle can be checked.
+public struct PublisherCore {
+  static var magic: UInt64 { @_noLocks get { 0x6566_665f_7075_626c } }  // "eff_publ"
+
+  public var magic: UInt64
+  var learner: LearnerPointer
+  var session: SessionHandle
+  /// Three: of two the session may be in possession.
+  var spares: UnsafeMutablePointer<SpareWeights>
+  var weights: UnsafeMutableBufferPointer<WeightMove>
+  var statistics: UnsafeMutableBufferPointer<StatisticMove>
+  /// What the session ran before the first publication, once it has been replaced.
+  var first: UnsafeMutableRawPointer?
+  public var owner: Unmanaged<Publisher>
+
+  static var spareCount: Int { @_noLocks get { 3 } }
+}
+
+public typealias PublisherHandle = UnsafeMutablePointer<PublisherCore>
+
+extension UnsafeMutablePointer where Pointee == PublisherCore {
+  /// Whether this points to a publisher that has not been destroyed.
+  public var isAlive: Bool { @_noLocks get { pointee.magic == PublisherCore.magic } }
+
+  /// Offers the policy as it is now to the session, which takes it at its next step. An offer that it has not taken yet is replaced.
+  /// - Complexity: one pass over the weights of the policy that acts.
+  @export(interface)
+  @_noLocks public func publish() -> LearnerOutcome {
+    takeBack(eff_atomic_exchange(&pointee.session.pointee.retired, nil))
+    var free = 0
+    while free < PublisherCore.spareCount && !pointee.spares[free].isFree { free += 1 }
+    guard free < PublisherCore.spareCount else { return .state }
+    write(to: pointee.spares[free].weights)
+    pointee.spares[free].isFree = false
+    takeBack(eff_atomic_exchange(&pointee.session.pointee.offered, UnsafeMutableRawPointer(pointee.spares[free].table)))
+    return .ok
+  }
+
+  /// Makes a table that the session has put down, or not taken up, a spare one.
+  @_noLocks private func takeBack(_ table: UnsafeMutableRawPointer?) {
+    guard let table else { return }
+    for i in 0..<PublisherCore.spareCount where UnsafeMutableRawPointer(pointee.spares[i].table) == table {
+      pointee.spares[i].isFree = true
+      return
+    }
+    pointee.first = table
+  }
+
+  /// Writes the learner's weights and statistics as the session's ops read them.
+  @_noLocks func write(to out: UnsafeMutablePointer<Float>) {
+    let l = pointee.learner
+    l.settle()
+    let w = l.policyNet.w!
+    let isDouble = l.pointee.settings.isDouble
+    let single = w.assumingMemoryBound(to: Float.self)
+    let double = w.assumingMemoryBound(to: Double.self)
+    for i in 0..<pointee.weights.count {
+      let m = pointee.weights[i]
+      out[Int(m.to)] = isDouble ? Float(double[Int(m.from)]) : single[Int(m.from)]
+    }
+    for i in 0..<pointee.statistics.count {
+      let m = pointee.statistics[i]
+      let k = Int(m.from)
+      switch m.form {
+      case .mean: out[Int(m.to)] = Float(l.pointee.observations.mean[k])
+      case .negatedMean: out[Int(m.to)] = -Float(l.pointee.observations.mean[k])
+      case .deviation: out[Int(m.to)] = l.deviation(k)
+      case .inverseDeviation: out[Int(m.to)] = 1 / l.deviation(k)
+      }
+    }
+  }
+}
+
+extension UnsafeMutablePointer where Pointee == Learner {
+  /// Deviation of an observation, as the network is fed with it.
+  @_noLocks func deviation(_ i: Int) -> Float {
+    Float(eff_learn_sqrt(pointee.observations.variance(i, count: pointee.state.pointee.observationCount) + pointee.settings.observationEpsilon))
+  }
+}
