@@ -197,6 +197,15 @@ import Testing
     #expect(w.counters.rollbacks == 0)
   }
 
+  /// A policy that was good from the start gains little over its worst return, less than what its returns vary by.
+  @Test func noiseAroundASteadyLevelBringsNothingBack() throws {
+    var w = try Watched()
+    for k in 0..<60 { w.episode([100, 96, 103, 92, 101, 90][k % 6]) }
+    #expect(w.counters.snapshots > 0 && w.counters.rollbacks == 0)
+    w.episode(10, count: 10)
+    #expect(w.counters.rollbacks > 0)
+  }
+
   @Test func whatIsFrozenIsNotRolledBack() throws {
     var w = try Watched()
     w.episode(0)

@@ -88,7 +88,7 @@ typedef struct eff_learner_options {
   double return_rate;                  /* 0.1: weight of the last return in the running return */
   double return_drop;                  /* 0.5: roll back when the return has lost this share of what the best snapshot gained over the worst; 0: never */
   double keep_margin;                  /* 0.1: a snapshot is accepted when the return that follows it is within this share of the best snapshot's */
-  double fall_limit;                   /* 6: one return is enough for a roll-back where it is below the running return by so many times the usual fall */
+  double fall_limit;                   /* 6: and only where it is below by so many times the usual fall of returns; after five good returns one bad one is then enough */
   double rollback_step;                /* 0.5: a roll-back multiplies the step size of the network that acts by this; accepted snapshots bring it back */
   double drift_budget;                 /* 0: none; otherwise the actor stops when its weights have moved so far in L1, summed over updates */
   const eff_allocator *allocator;      /* or NULL; used where arena is NULL */

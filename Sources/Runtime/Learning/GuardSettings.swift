@@ -12,7 +12,7 @@ public struct GuardSettings {
   public var returnDrop = 0.5
   /// Share of that gain by which a return may be below the best snapshot's for a snapshot to be accepted.
   public var keepMargin = 0.1
-  /// A single return counts as a collapse where it is below the running return by more than so many times the usual fall from one return to the next.
+  /// What is lost must also be more than so many times the usual fall from one return to the next; then a single return after good ones is enough.
   public var fallLimit = 6.0
   /// Factor of the step size of what acts after every roll-back; it recovers by accepted snapshots.
   public var rollbackStep = 0.5

@@ -83,15 +83,17 @@ extension UnsafeMutablePointer where Pointee == Learner {
     pointee.state.pointee.watch = w
   }
 
-  /// Whether a return, or the running one, is below what the best snapshot allows. A single return counts where it also fell by far more than usual
-  /// and all went well before: while much is still being learned, ups and downs are part of it.
+  /// Whether a return, or the running one, is below what the best snapshot allows, and below it by far more than returns usually fall. A single
+  /// return counts only where all went well before: while much is still being learned, ups and downs are part of it.
   @_noLocks private func hasCollapsed(_ found: Double, before: ReturnWatch) -> Bool {
     let guards = pointee.guards
     let w = pointee.state.pointee.watch
-    let gained = bestScore - w.worst
-    let least = bestScore - guards.returnDrop * gained
+    let best = bestScore
+    let gained = best - w.worst
     guard guards.returnDrop > 0, gained > 0 else { return false }
-    return w.running < least || before.streak >= 5 && found < least && found < before.running - guards.fallLimit * before.fall
+    let least = best - guards.returnDrop * gained
+    let usual = guards.fallLimit * before.fall
+    return w.running < min(least, best - usual) || before.streak >= 5 && found < min(least, before.running - usual)
   }
 
   /// Accepts the candidate that a good return confirms, and takes another one where it is time.
