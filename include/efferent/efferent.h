@@ -251,7 +251,7 @@ EFF_API EFF_RT eff_status eff_session_reset(eff_session *session, int64_t row);
  * outputs, recurrent state and random numbers are afterwards as before. */
 EFF_API EFF_RT eff_status eff_session_prewarm(eff_session *session);
 
-/* Offers a policy with the same plan (other weights): adopted by one atomic exchange at the beginning of the next step or run, with
+/* Offers a policy with the same plan (other weights): adopted by one atomic exchange at the beginning of the next step, run or prewarm, with
  * recurrent state kept. One thread besides the stepping thread may call this and eff_session_reclaim. EFF_E_MISMATCH: another plan, naming the
  * first difference. EFF_E_STATE: two swaps are waiting already to be adopted and reclaimed. */
 EFF_API eff_status eff_session_swap(eff_session *session, eff_policy *next);

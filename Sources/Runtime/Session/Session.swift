@@ -60,7 +60,10 @@ public final class Session {
     tables = MemorySource.tables(isLocked: options.memory.isLocked)
     let binding = try Binding(policy, arena: arena, rows: rows, tables)
     let outputSize = plan.outputs.reduce(0) { $0 + ($1.state < 0 ? $1.size : 0) }
-    kept = try MemoryBlock(MemoryLayout<eff_random_state>.size + outputSize, tables, for: "session")
+    let (observation, action) = (Session.only(plan.inputs, role: 0), Session.only(plan.outputs, role: 1))
+    let keptSize = (MemoryLayout<eff_random_state>.size + outputSize + 63) / 64 * 64
+    let rehearsedSize = observation < 0 || action < 0 ? 0 : plan.inputs[observation].size + plan.outputs[action].size
+    kept = try MemoryBlock(keptSize + rehearsedSize, tables, for: "session")
 
     let inputCount = plan.inputs.count
     ports = UnsafeMutablePointer<SessionPort>.allocate(capacity: max(1, inputCount + plan.outputs.count))
@@ -76,8 +79,8 @@ public final class Session {
     core.initialize(to: SessionCore(
       magic: SessionCore.magic, maxRows: rows, tables: binding.table, parity: 0, offered: nil, retired: nil, inputs: ports, inputCount: inputCount,
       outputs: ports + inputCount, outputCount: plan.outputs.count, states: states, stateCount: plan.stateCount,
-      observation: Session.only(plan.inputs, role: 0), action: Session.only(plan.outputs, role: 1),
-      random: arena, kept: kept.start, owner: Unmanaged.passUnretained(self)))
+      observation: observation, action: action,
+      random: arena, kept: kept.start, rehearsed: kept.start + keptSize, owner: Unmanaged.passUnretained(self)))
     _ = Unmanaged.passRetained(binding)
   }
 

@@ -26,6 +26,8 @@ public struct SessionCore {
   /// The generator, at the start of the arena; and room for a copy of it and of one row of every output.
   var random: UnsafeMutableRawPointer
   var kept: UnsafeMutableRawPointer
+  /// Room for the observation and the action of a rehearsed step.
+  var rehearsed: UnsafeMutableRawPointer
   public var owner: Unmanaged<Session>
 }
 
@@ -154,13 +156,26 @@ public func sessionReset(_ s: SessionHandle, _ row: Int64) -> Int32 {
 /// what it has read already, as long as others' lines fill the cache. - Complexity: two rows over the plan.
 @_noLocks
 public func sessionPrewarm(_ s: SessionHandle) -> Int32 {
-  let bound = s.pointee.tables
   keepOutputs(s, isBack: false)
-  let ops = s.pointee.parity == 0 ? bound.pointee.ops.0 : bound.pointee.ops.1
-  eff_ops_run(ops, Int64(bound.pointee.count), 1)
-  eff_ops_run(ops, Int64(bound.pointee.count), 1)
+  rehearse(s)
+  rehearse(s)
   keepOutputs(s, isBack: true)
   return 0
+}
+
+/// A step from its first instruction on, with the observation that the session holds, where the policy can be stepped; else a run.
+@_noLocks
+private func rehearse(_ s: SessionHandle) {
+  let parity = s.pointee.parity
+  if s.pointee.observation >= 0 && s.pointee.action >= 0 {
+    let input = s.pointee.inputs + s.pointee.observation
+    eff_copy(s.pointee.rehearsed, input.pointee.memory, input.pointee.size)
+    let observation = s.pointee.rehearsed.assumingMemoryBound(to: Float.self)
+    _ = sessionStep(s, 1, observation, (s.pointee.rehearsed + input.pointee.size).assumingMemoryBound(to: Float.self))
+  } else {
+    _ = sessionRun(s, 1)
+  }
+  s.pointee.parity = parity
 }
 
 /// Copies the generator and the first row of all outputs away, or back.
