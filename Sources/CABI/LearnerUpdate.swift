@@ -44,6 +44,7 @@ public func eff_learner_update(
   out.pointee.rollbacks = c.rollbacks
   out.pointee.running_return = l.pointee.runningReturn
   out.pointee.change = l.pointee.meanChange
+  out.pointee.running_td_error = l.pointee.runningError
   (out.pointee.actor_dormant, out.pointee.critic_dormant) = l.pointee.dormant
 }
 

@@ -39,6 +39,7 @@ struct World {
     o.guards.snapshots = 2
     o.guards.snapshotPeriod = 20
     o.settings.timeLimit = 23
+    o.guards.errorRise = 1.5
     if kind.0.hasActor { (o.guards.changeLimit, o.guards.changePeriod, o.guards.changeObservations) = (0.05, 3, 4) }
     return o
   }

@@ -107,6 +107,8 @@ typedef struct eff_learner_options {
   uint64_t change_period;              /* 8: updates from one look to the next; each costs one pass over the actor. Of five looks one keeps the observation
                                           at hand, with the shipped actor's output for it, and four compare the actor with what is kept, one after the other */
   size_t change_observations;          /* 32: observations kept */
+  double td_error_rise;                /* 0: none; otherwise roll back where the mean |TD error| of about 100 updates is so many times that of about 2000,
+                                          known after 2000; that level is the measure from then on. For tasks whose returns come late or say little */
 } eff_learner_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
@@ -168,7 +170,7 @@ enum {
   EFF_LEARNED_BAD_INPUT = 2,   /* a number of the transition is not finite or beyond 1e100: ignored; the next observation begins an episode */
   EFF_LEARNED_BAD_UPDATE = 3,  /* a TD error, gradient or trace is not finite: no weight moved, traces start afresh; rolled back where snapshots are kept */
   EFF_LEARNED_DRIFT = 4,       /* the actor has used up its drift budget; the critic learned */
-  EFF_LEARNED_ROLLED_BACK = 5, /* the return collapsed: a snapshot was restored after this update */
+  EFF_LEARNED_ROLLED_BACK = 5, /* the return collapsed, or the TD error rose: a snapshot was restored after this update */
   EFF_LEARNED_CHANGE = 6       /* the actor acts too differently from the shipped one (change_limit); the critic learned */
 };
 
@@ -198,6 +200,7 @@ typedef struct eff_update {
                                      by the statistics that were shipped. Squashed and clipped actions: of the Gaussian before */
   double actor_dormant, critic_dormant; /* share of dormant units: hidden units whose magnitude, averaged over about 6400 updates, is at most 0.025 of
                                      their layer's mean (arXiv 2302.12902). Of a loaded policy: of what layers that learn pass on to such layers */
+  double running_td_error;        /* mean |TD error| of about the last 100 updates */
 } eff_update;
 
 /* [RT] Learns from a transition. update may be NULL. EFF_E_STATE: no act since the episode began. EFF_E_NUMERIC: nothing was learned, because

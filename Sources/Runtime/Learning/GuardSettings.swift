@@ -20,6 +20,8 @@ public struct GuardSettings {
   public var returnWindow: UInt64 = 0
   /// The actor stops learning when its weights have moved this far in total, in L1 over all updates; 0: no budget.
   public var driftBudget = 0.0
+  /// Roll back where the recent mean of |TD error| is so many times the usual one; 0: never.
+  public var errorRise = 0.0
   /// The actor stops learning while its mean KL divergence from the shipped one, in nats, is above this; 0: it is not measured.
   public var changeLimit = 0.0
   /// Updates from one look at the change to the next.
@@ -40,6 +42,7 @@ public struct GuardSettings {
     try require(fallLimit >= 0 && fallLimit.isFinite, "fall_limit", "not negative")
     try require(rollbackStep > 0 && rollbackStep <= 1, "rollback_step", "in (0, 1]")
     try require(driftBudget >= 0 && driftBudget.isFinite, "drift_budget", "not negative")
+    try require(errorRise == 0 || errorRise > 1 && errorRise.isFinite, "td_error_rise", "0 or above 1")
     try require(changeLimit >= 0, "change_limit", "not negative")
     try require(changePeriod >= 1, "change_period", "at least 1")
     try require(changeObservations >= 1 && changeObservations <= 1 << 16, "change_observations", "1 to 65536")

@@ -160,6 +160,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     report.pointee.exploration = exploration
     if report.pointee.isSound { countDormant() }
     advance(t, ends: ends, report)
+    if report.pointee.isSound { watchError(delta, report) }
     measureChange()
     return delta.isFinite && report.pointee.isSound ? .ok : .numeric
   }

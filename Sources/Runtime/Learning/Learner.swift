@@ -52,6 +52,8 @@ public struct Learner {
 
   public var counters: LearnerCounters { @_noLocks get { state.pointee.counters } }
   public var runningReturn: Double { @_noLocks get { state.pointee.watch.running } }
+  /// Running mean of |TD error| over about 100 updates.
+  public var runningError: Double { @_noLocks get { state.pointee.error.recent } }
   /// Mean KL divergence of the actor from the shipped one; 0 where it is not measured.
   public var meanChange: Double { @_noLocks get { state.pointee.change.mean } }
   /// Shares of dormant units.

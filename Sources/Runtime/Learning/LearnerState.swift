@@ -65,6 +65,7 @@ struct LearnerState {
   var critic = OptimizerState()
   var counters = LearnerCounters()
   var watch = ReturnWatch()
+  var error = ErrorWatch()
   var change = ChangeState()
   var dormantActor = DormantState()
   var dormantCritic = DormantState()

@@ -24,7 +24,7 @@ class eff_learner_options(Options):
         ("allocator", POINTER(eff_allocator)), ("arena", c_void_p), ("arena_size", c_size_t),
         ("policy", handle), *fields(c_char_p, "mean std"), *fields(c_int32, "learn std_source"), ("learn_layers", c_size_t),
         *fields(c_double, "residual_bound initial_std"), ("normalizer_count", c_uint64), ("frozen", POINTER(c_char_p)), ("frozen_count", c_size_t),
-        ("change_limit", c_double), ("change_period", c_uint64), ("change_observations", c_size_t),
+        ("change_limit", c_double), ("change_period", c_uint64), ("change_observations", c_size_t), ("td_error_rise", c_double),
     ]
 
 
@@ -44,7 +44,7 @@ class eff_update(Options):
         ("struct_size", c_size_t), ("reason", c_int32), ("trace_reset", c_int32),
         *fields(c_double, "td_error value next_value scaled_reward exploration"),
         ("actor", eff_network_update), ("critic", eff_network_update),
-        *fields(c_uint64, "updates episodes bad_inputs bad_updates snapshots rollbacks"), *fields(c_double, "running_return change actor_dormant critic_dormant"),
+        *fields(c_uint64, "updates episodes bad_inputs bad_updates snapshots rollbacks"), *fields(c_double, "running_return change actor_dormant critic_dormant running_td_error"),
     ]
 
 
