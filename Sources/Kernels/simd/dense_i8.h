@@ -129,8 +129,8 @@ template <class D> EFF_INLINE void i8_round(const float *x, int64_t n, i8_input 
     }
     float most = vmost(top);
     // below this the inverse is not finite: such a block counts as 0
-    bool none = !(most > 1e-30f);
-    in->scale[row][b] = vany(poison != poison) ? __builtin_nanf("") : none ? 0 : most / I8_TOP;
+    bool none = !(most > 1e-30f), poisoned = vany(poison != poison);
+    in->scale[row][b] = poisoned ? __builtin_nanf("") : none ? 0 : most / I8_TOP;
     vf inverse = vset(none ? 0 : I8_TOP / most);
     vi sum = {};
     for (i = first; i < padded; i += W) {
@@ -139,7 +139,7 @@ template <class D> EFF_INLINE void i8_round(const float *x, int64_t n, i8_input 
       sum += q;
       D::keep(in, row, i, q);
     }
-    in->start[row][b] = -128 * sum_lanes(sum);
+    in->start[row][b] = poisoned ? 0 : -128 * sum_lanes(sum);  // what is not finite rounds to any number
   }
 }
 
