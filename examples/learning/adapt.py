@@ -93,14 +93,14 @@ def plot(path, found, steps):
 
     figure, axes = pyplot.subplots(2, 4, figsize=(15, 6.4), squeeze=False)
     for axis, (plant, runs) in zip(axes.flat, found.items()):
-        at = np.arange(11) * steps / 10
+        at = np.arange(11) * steps / 10_000
         still = interval([np.mean(r["frozen"]) for r in runs])
         points = np.array([still] + [interval([np.mean(r["learned"][k]) for r in runs], samples=4000) for k in range(10)])
         axis.plot(at, [still[0]] * 11, color="tab:gray", label="frozen")
         axis.fill_between(at, still[1], still[2], color="tab:gray", alpha=0.3, linewidth=0)
         axis.plot(at, points[:, 0], color="tab:blue", label="keeps learning")
         axis.fill_between(at, points[:, 1], points[:, 2], color="tab:blue", alpha=0.2, linewidth=0)
-        axis.axvline(SETTING["critic_warmup_steps"], color="tab:gray", linestyle=":", linewidth=1)
+        axis.axvline(SETTING["critic_warmup_steps"] / 1000, color="tab:gray", linestyle=":", linewidth=1)
         axis.set_title(f"{plant}: {PLANTS[plant][0]}", fontsize=8)
         axis.set_ylim(bottom=min(0, points.min() * 1.1))
         axis.grid(alpha=0.3)
@@ -108,6 +108,7 @@ def plot(path, found, steps):
         axis.axis("off")
     axes[0, 0].legend(fontsize=8)
     axes[0, 0].set_ylabel("return without exploration")
+    axes[0, 0].set_xlabel("thousand steps")
     figure.suptitle(f"{ENV}, a PPO policy on changed plants, {len(next(iter(found.values())))} seeds; dotted: the actor begins to learn", fontsize=10)
     figure.tight_layout()
     figure.savefig(path, dpi=100)
