@@ -85,7 +85,9 @@ typedef struct eff_allocator {
   void *user;
 } eff_allocator;
 
-/* Huge pages  are asked for where a block takes 128 KiB or more; nothing depends on them.
+/* Blocks  a policy has one (weights in the order of their use), a session one (activations and state), because several sessions share a policy
+ * and swap to another one.
+ * Huge pages  are asked for where a block takes 128 KiB or more; nothing depends on them.
  * Locked memory  `locked` in options keeps what a step reads from being paged out (mlock). It counts against RLIMIT_MEMLOCK, huge pages whole:
  * EFF_E_MEMORY where that is too low, saying what it is, and nothing is created. Memory that the caller brings is the caller's to lock; code and
  * stack are the process's (mlockall). */
