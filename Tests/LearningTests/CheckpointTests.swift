@@ -63,6 +63,30 @@ struct World {
     #expect(MemoryLayout<SnapshotHeader>.size <= SnapshotHeader.bytes)
   }
 
+  /// A checkpoint that somebody wrote with care, checksum and all, indexes no memory but the learner's.
+  @Test func indicesAreBroughtIntoRange() throws {
+    var o = options((.acContinuous, .obgd))
+    o.guards.changeLimit = .infinity
+    o.guards.changePeriod = 1
+    let l = try OwnedLearner(o)
+    var world = World(seed: 5, size: 7)
+    for _ in 0..<30 { _ = world.step(l.learner) }
+    for index in [\LearnerState.change.kept, \.change.oldest, \.change.next] {
+      for value in [1 << 40, -(1 << 40)] {
+        var forged = bytes(l.learner)
+        let at = CheckpointHeader.bytes + MemoryLayout<LearnerState>.offset(of: index)!
+        forged.withUnsafeMutableBytes { raw in
+          raw.storeBytes(of: value, toByteOffset: at, as: Int.self)
+          let sum = CheckpointHeader.checksum(raw.baseAddress! + CheckpointHeader.bytes, raw.count - CheckpointHeader.bytes)
+          raw.storeBytes(of: sum, toByteOffset: MemoryLayout<CheckpointHeader>.offset(of: \.checksum)!, as: UInt64.self)
+        }
+        try l.learner.restore(from: forged, size: forged.count)
+        for _ in 0..<30 { _ = world.step(l.learner) }
+        #expect(bytes(l.learner).count == forged.count)
+      }
+    }
+  }
+
   /// Interrupted at any point, between act and update or after it, the restored learner does what the first one does.
   @Test func aRestoredLearnerContinuesBitForBit() throws {
     for kind in Self.kinds {

@@ -16,6 +16,12 @@ struct ChangeState {
   var mean = 0.0
 
   @_noLocks init() {}
+
+  /// Brings what indexes the ring into it.
+  mutating func bound(observations: Int) {
+    func within(_ i: Int, _ last: Int) -> Int { max(0, min(i, last)) }
+    (kept, oldest, next) = (within(kept, observations), within(oldest, observations - 1), within(next, observations - 1))
+  }
 }
 
 /// The shipped actor and a ring of recent observations with what it makes of them.

@@ -63,6 +63,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let lastSlot = pointee.guards.snapshots == 0 ? -1 : pointee.guards.snapshots
     pointee.state.pointee.watch.candidate = within(pointee.state.pointee.watch.candidate, -1, lastSlot)
     pointee.state.pointee.watch.base = within(pointee.state.pointee.watch.base, -1, lastSlot)
+    pointee.state.pointee.change.bound(observations: pointee.guards.changeObservations)
   }
 
   /// Writes a checkpoint file that is either the old or the new one whenever the process or the machine stops.
