@@ -124,12 +124,6 @@ public func eff_bridge_create_learner(
   }
 }
 
-private func cleared(_ out: UnsafeMutablePointer<OpaquePointer?>?) throws(Failure) -> UnsafeMutablePointer<OpaquePointer?> {
-  guard let out else { throw Failure(.argument, "out is NULL") }
-  out.pointee = nil
-  return out
-}
-
 private func serve(_ target: Target, _ options_or_null: UnsafePointer<eff_bridge_options>?) throws(Failure) -> OpaquePointer {
   let bridge = try Bridge(target, try read(options_or_null, target))
   let h = UnsafeMutablePointer<BridgeHandle>.allocate(capacity: 1)
@@ -168,9 +162,7 @@ public func eff_bridge_stop(_ bridge: OpaquePointer?) -> eff_status {
 public func eff_bridge_read_stats(_ bridge: OpaquePointer?, _ out: UnsafeMutablePointer<eff_bridge_stats>?) -> eff_status {
   report { () throws(Failure) in
     let bridge = try CABI.bridge(bridge)
-    guard let out else { throw Failure(.argument, "out is NULL") }
-    let size = UnsafeRawPointer(out).load(as: Int.self)
-    guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else { throw Failure(.argument, "out.struct_size is \(size); set it to sizeof(eff_bridge_stats)") }
+    let (out, size) = try sized(out, "eff_bridge_stats")
     var stats = eff_bridge_stats()
     stats.struct_size = size
     (stats.session, stats.episode) = bridge.stats.identity

@@ -45,6 +45,14 @@ func readOptions<T>(_ given: UnsafePointer<T>?, _ defaults: T, _ name: String) t
   return out
 }
 
+/// A struct that the caller wants filled, and how much of it the caller knows.
+func sized<T>(_ out: UnsafeMutablePointer<T>?, _ type: StaticString) throws(Failure) -> (UnsafeMutablePointer<T>, Int) {
+  guard let out else { throw Failure(.argument, "out is NULL") }
+  let size = UnsafeRawPointer(out).load(as: Int.self)
+  guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else { throw Failure(.argument, "out.struct_size is \(size); set it to sizeof(\(type))") }
+  return (out, size)
+}
+
 /// Writes a struct of which the caller knows the first `size` bytes.
 func write<T>(_ value: T, _ out: UnsafeMutableRawPointer, _ size: Int) {
   withUnsafeBytes(of: value) { eff_copy(out, $0.baseAddress!, min(size, $0.count)) }

@@ -124,8 +124,7 @@ public func eff_learner_arena_size(_ options: UnsafePointer<eff_learner_options>
 @c @implementation
 public func eff_learner_create(_ options: UnsafePointer<eff_learner_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?) -> eff_status {
   report { () throws(Failure) in
-    guard let out else { throw Failure(.argument, "out is NULL") }
-    out.pointee = nil
+    let out = try cleared(out)
     let (raw, options) = try read(options)
     tell(options)
     let size = try options.arenaSize()

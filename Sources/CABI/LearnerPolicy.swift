@@ -64,8 +64,7 @@ private func live(_ p: OpaquePointer?) throws(Failure) -> LearnerPointer {
 @c @implementation
 public func eff_learner_policy(_ learner: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?) -> eff_status {
   report { () throws(Failure) in
-    guard let out else { throw Failure(.argument, "out is NULL") }
-    out.pointee = nil
+    let out = try cleared(out)
     out.pointee = publish(try live(learner).policy())
   }
 }

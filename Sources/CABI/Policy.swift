@@ -80,8 +80,7 @@ public func eff_policy_load_file(
   _ path: UnsafePointer<CChar>?, _ options_or_null: UnsafePointer<eff_policy_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> eff_status {
   report { () throws(Failure) in
-    guard let out else { throw Failure(.argument, "out is NULL") }
-    out.pointee = nil
+    let out = try cleared(out)
     guard let path else { throw Failure(.argument, "path is NULL") }
     out.pointee = publish(try Policy.load(path: text(path), try read(options_or_null)))
   }
@@ -92,8 +91,7 @@ public func eff_policy_load_memory(
   _ bytes: UnsafeRawPointer?, _ size: Int, _ options_or_null: UnsafePointer<eff_policy_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> eff_status {
   report { () throws(Failure) in
-    guard let out else { throw Failure(.argument, "out is NULL") }
-    out.pointee = nil
+    let out = try cleared(out)
     guard let bytes, size >= 0 else { throw Failure(.argument, "bytes is NULL") }
     out.pointee = publish(try Policy.load(Bytes.borrowed(bytes, size), try read(options_or_null)))
   }
@@ -110,9 +108,7 @@ public func eff_policy_output_count(_ policy: OpaquePointer?) -> Int {
 }
 
 private func describe(_ ports: [PlanPort], _ names: [CText], _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?, _ what: String) throws(Failure) {
-  guard let out else { throw Failure(.argument, "out is NULL") }
-  let size = UnsafeRawPointer(out).load(as: Int.self)
-  guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else { throw Failure(.argument, "out.struct_size is \(size); set it to sizeof(eff_tensor_spec)") }
+  let (out, size) = try sized(out, "eff_tensor_spec")
   guard index >= 0, index < ports.count else { throw Failure(.argument, "\(what) \(index) does not exist; the policy has \(ports.count)") }
   let p = ports[index]
   var spec = eff_tensor_spec()
@@ -177,9 +173,7 @@ public func eff_policy_metadata_key(_ policy: OpaquePointer?, _ index: Int) -> U
 public func eff_policy_describe(_ policy: OpaquePointer?, _ out: UnsafeMutablePointer<eff_policy_info>?) -> eff_status {
   report { () throws(Failure) in
     let p = try CABI.policy(policy)
-    guard let out else { throw Failure(.argument, "out is NULL") }
-    let size = UnsafeRawPointer(out).load(as: Int.self)
-    guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else { throw Failure(.argument, "out.struct_size is \(size); set it to sizeof(eff_policy_info)") }
+    let (out, size) = try sized(out, "eff_policy_info")
     var info = eff_policy_info()
     info.struct_size = size
     (info.opset, info.ir_version) = (Int64(p.opset), Int64(p.irVersion))
@@ -201,9 +195,7 @@ public func eff_policy_describe(_ policy: OpaquePointer?, _ out: UnsafeMutablePo
 public func eff_policy_layer(_ policy: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_layer>?) -> eff_status {
   report { () throws(Failure) in
     let layers = try CABI.policy(policy).plan.layers
-    guard let out else { throw Failure(.argument, "out is NULL") }
-    let size = UnsafeRawPointer(out).load(as: Int.self)
-    guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else { throw Failure(.argument, "out.struct_size is \(size); set it to sizeof(eff_layer)") }
+    let (out, size) = try sized(out, "eff_layer")
     guard index >= 0, index < layers.count else { throw Failure(.argument, "layer \(index) does not exist; the policy has \(layers.count)") }
     let l = layers[index]
     write(eff_layer(struct_size: size, weights: l.weights, op: Int32(l.op), parameter_count: l.parameters, bytes: l.bytes), out, size)

@@ -13,8 +13,7 @@ private func publisher(_ p: OpaquePointer?) -> PublisherHandle? {
 @c @implementation
 public func eff_publisher_create(_ learner: OpaquePointer?, _ session: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?) -> eff_status {
   report { () throws(Failure) in
-    guard let out else { throw Failure(.argument, "out is NULL") }
-    out.pointee = nil
+    let out = try cleared(out)
     guard let l = CABI.learner(learner) else { throw Failure(.argument, "learner is NULL or not a live eff_learner") }
     guard let s = CABI.session(session) else { throw Failure(.argument, "session is NULL or not a live eff_session") }
     let made = try Publisher(l, to: s.pointee.owner.takeUnretainedValue())

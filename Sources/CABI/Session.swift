@@ -38,8 +38,7 @@ public func eff_session_create(
   _ policy: OpaquePointer?, _ options_or_null: UnsafePointer<eff_session_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> eff_status {
   report { () throws(Failure) in
-    guard let out else { throw Failure(.argument, "out is NULL") }
-    out.pointee = nil
+    let out = try cleared(out)
     let session = try Session(try CABI.policy(policy), try read(options_or_null))
     out.pointee = OpaquePointer(Unmanaged.passRetained(session).takeUnretainedValue().core)
   }

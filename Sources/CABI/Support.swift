@@ -35,5 +35,12 @@ func setMessage(_ text: String) {
   buffer[count] = 0
 }
 
+/// Where the handle of a new object goes: NULL until there is one.
+func cleared(_ out: UnsafeMutablePointer<OpaquePointer?>?) throws(Failure) -> UnsafeMutablePointer<OpaquePointer?> {
+  guard let out else { throw Failure(.argument, "out is NULL") }
+  out.pointee = nil
+  return out
+}
+
 /// The Swift string of a C string.
 func text(_ c: UnsafePointer<CChar>) -> String { String(cString: c) }

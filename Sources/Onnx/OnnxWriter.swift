@@ -67,21 +67,17 @@ public struct OnnxWriter {
     n.text(2, output)
     n.text(3, output)
     n.text(4, op)
-    for (name, value) in ints {
-      var a = OnnxWriter()
-      a.text(1, name)
-      a.int(3, value)
-      a.int(20, 2)
-      n.message(5, a)
-    }
-    for (name, value) in floats {
-      var a = OnnxWriter()
-      a.text(1, name)
-      a.float(2, value)
-      a.int(20, 1)
-      n.message(5, a)
-    }
+    for (name, value) in ints { n.attribute(name, type: 2) { $0.int(3, value) } }
+    for (name, value) in floats { n.attribute(name, type: 1) { $0.float(2, value) } }
     message(1, n)
+  }
+
+  private mutating func attribute(_ name: String, type: Int, _ value: (inout OnnxWriter) -> Void) {
+    var a = OnnxWriter()
+    a.text(1, name)
+    value(&a)
+    a.int(20, type)
+    message(5, a)
   }
 
   /// An input (field 11) or output (field 12) of shape ["batch", count].

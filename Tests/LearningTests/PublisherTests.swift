@@ -1,18 +1,11 @@
 import Onnx
-import Synchronization
+import TestSupport
 import Testing
 
 @testable import Runtime
 
 /// A learner's weights reach a session, also while another thread steps it (`swift test --sanitize=thread --filter PublisherTests`).
 @Suite struct PublisherTests {
-  /// What both threads use.
-  private final class Shared: @unchecked Sendable {
-    let session: Session
-    let isStopped = Atomic(false)
-    init(_ session: Session) { self.session = session }
-  }
-
   private static func step(_ s: Session, _ x: [Double]) -> [Float] {
     var action = [Float](repeating: 0, count: 3)
     #expect(sessionStep(s.core, 1, x.map { Float($0) }, &action) == 0)
@@ -93,7 +86,7 @@ import Testing
     let l = owned.learner
     equalize(l)
     let shared = Shared(try Session(try l.policy(), SessionOptions()))
-    let publisher = try Publisher(l, to: shared.session)
+    let publisher = try Publisher(l, to: shared.value)
     let found = await withTaskGroup(of: (mixed: Int, seen: Set<Float>).self) { group in
       group.addTask {
         var (mixed, seen, steps) = (0, Set<Float>(), 0)
@@ -101,7 +94,7 @@ import Testing
           steps += 1
           // other tests need a thread too
           if steps % 64 == 0 { await Task.yield() }
-          let y = Self.step(shared.session, [1, 2, 3, 4, 5, 6, 7])
+          let y = Self.step(shared.value, [1, 2, 3, 4, 5, 6, 7])
           if y != [Float](repeating: y[0], count: 3) { mixed += 1 }
           seen.insert(y[0])
         } while !shared.isStopped.load(ordering: .acquiring)
@@ -120,6 +113,6 @@ import Testing
     #expect(found.mixed == 0)
     #expect(found.seen.count > 10)
     #expect(publisher.core.publish() == .ok)
-    #expect(distance(shared.session, l, [1, 2, 3, 4, 5, 6, 7]) <= 1e-5)
+    #expect(distance(shared.value, l, [1, 2, 3, 4, 5, 6, 7]) <= 1e-5)
   }
 }

@@ -1,6 +1,5 @@
 import Kernels
 import Onnx
-import Synchronization
 import Testing
 import TestSupport
 
@@ -9,13 +8,6 @@ import TestSupport
 /// Swaps from one thread while another steps: no step sees a mixture, and the thread sanitizer sees no race
 /// (`swift test --sanitize=thread --filter SwapRace`).
 @Suite struct SwapRaceTests {
-  /// What both threads use.
-  private final class Shared: @unchecked Sendable {
-    let session: Session
-    let isStopped = Atomic(false)
-    init(_ session: Session) { self.session = session }
-  }
-
   /// An mlp whose action is `scale` times that of another.
   private func scaled(_ scale: Float) -> Model {
     var m = Model(inputs: [.init("x", [1, 4])], outputs: [.init("y", [1, 4])], nodes: [Node("MatMul", ["x", "a"], ["v"]), Node("MatMul", ["v", "b"], ["y"])])
@@ -33,7 +25,7 @@ import TestSupport
         repeat {
           steps += 1
           if steps % 1024 == 0 { await Task.yield() }  // other tests share these threads
-          let y = step(shared.session, [1, 1, 1, 1])
+          let y = step(shared.value, [1, 1, 1, 1])
           if y != [Float](repeating: y[0], count: 4) || ![1, 4].contains(y[0]) { mixed += 1 }
           seen.insert(y[0])
         } while !shared.isStopped.load(ordering: .acquiring)
@@ -44,7 +36,7 @@ import TestSupport
       var offers = 0
       while swaps < 2_000 && offers < 10_000_000 {
         offers += 1
-        if (try? shared.session.swap(to: policies[(swaps + 1) % 2])) != nil { swaps += 1 }
+        if (try? shared.value.swap(to: policies[(swaps + 1) % 2])) != nil { swaps += 1 }
         if offers % 64 == 0 { await Task.yield() }
       }
       shared.isStopped.store(true, ordering: .releasing)
