@@ -105,7 +105,6 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   (g.snapshots, g.snapshotPeriod, g.returnWindow) = (o.snapshots, o.snapshot_period, o.return_window)
   (g.returnRate, g.returnDrop, g.keepMargin, g.driftBudget) = (o.return_rate, o.return_drop, o.keep_margin, o.drift_budget)
   (g.fallLimit, g.rollbackStep) = (o.fall_limit, o.rollback_step)
-  guard o.change_observations <= 1 << 16 else { throw Failure(.argument, "learner option 'change_observations' must be at most 65536") }
   g.errorRise = o.td_error_rise
   (g.changeLimit, g.changePeriod, g.changeObservations) = (o.change_limit, o.change_period, o.change_observations)
   out.guards = g

@@ -8,18 +8,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 out=.build/benchmarks
 mkdir -p "$out/bin"
-
-library=${EFFERENT_LIBRARY:-}
-if [[ ! $library ]]; then
-  bash bindings/c/install.sh --prefix .build/prefix
-  library=.build/prefix/lib/libefferent.so
-fi
-python=${BENCH_PYTHON:-.venv/bin/python}
-if ! "$python" -c 'import onnx, onnxruntime, matplotlib' 2>/dev/null; then
-  python3 -m venv .venv
-  python=.venv/bin/python
-  "$python" -m pip install -q --disable-pip-version-check -r Tests/requirements.txt matplotlib==3.11.2
-fi
+source Tests/Benchmarks/common.sh
+find_library
+find_python "onnx, onnxruntime, matplotlib" matplotlib==3.11.2
 onnxruntime=$("$python" -c 'import glob, onnxruntime, os; print(glob.glob(os.path.dirname(onnxruntime.__file__) + "/capi/libonnxruntime.so.*")[0])')
 peers=(--onnxruntime "$onnxruntime")
 openvino=$("$python" -c 'import glob, openvino, os; print(glob.glob(os.path.dirname(openvino.__file__) + "/libs/libopenvino_c.so*")[0])' 2>/dev/null) && peers+=(--openvino "$openvino")

@@ -117,22 +117,21 @@ public func sessionStep(_ s: SessionHandle, _ rows: Int, _ observation: UnsafePo
   return status
 }
 
+@_noLocks
+private func portMemory(_ s: SessionHandle, _ port: UnsafePointer<SessionPort>) -> UnsafeMutableRawPointer? {
+  port.pointee.state < 0 ? port.pointee.memory : (s.pointee.states + port.pointee.state).pointee.buffer(s.pointee.parity)
+}
+
 /// Memory of an input: fixed, or for a recurrent state the buffer that the next run reads.
 @_noLocks
 public func sessionInput(_ s: SessionHandle, _ index: Int) -> UnsafeMutableRawPointer? {
-  if index < 0 || index >= s.pointee.inputCount { return nil }
-  let port = s.pointee.inputs + index
-  if port.pointee.state < 0 { return port.pointee.memory }
-  return (s.pointee.states + port.pointee.state).pointee.buffer(s.pointee.parity)
+  index < 0 || index >= s.pointee.inputCount ? nil : portMemory(s, s.pointee.inputs + index)
 }
 
 /// Memory of an output: fixed, or for a recurrent state the buffer that the last run wrote, which the next run reads.
 @_noLocks
 public func sessionOutput(_ s: SessionHandle, _ index: Int) -> UnsafeMutableRawPointer? {
-  if index < 0 || index >= s.pointee.outputCount { return nil }
-  let port = s.pointee.outputs + index
-  if port.pointee.state < 0 { return port.pointee.memory }
-  return (s.pointee.states + port.pointee.state).pointee.buffer(s.pointee.parity)
+  index < 0 || index >= s.pointee.outputCount ? nil : portMemory(s, s.pointee.outputs + index)
 }
 
 /// Zeroes the recurrent state of one row, or of all with -1.

@@ -6,17 +6,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
 out=.build/benchmarks/learner
 mkdir -p "$out"
-library=${EFFERENT_LIBRARY:-}
-if [[ ! $library ]]; then
-  bash bindings/c/install.sh --prefix .build/prefix
-  library=.build/prefix/lib/libefferent.so
-fi
-python=${BENCH_PYTHON:-.venv/bin/python}
-if ! "$python" -c 'import numpy, torch' 2>/dev/null; then
-  python3 -m venv .venv
-  python=.venv/bin/python
-  "$python" -m pip install -q --disable-pip-version-check -r Tests/requirements.txt torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu
-fi
+source Tests/Benchmarks/common.sh
+find_library
+find_python "numpy, torch" torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu
 cp -L "$library" "$out/libefferent.so.0"
 flags=(-std=c++17 -O2 -Wall -Wextra -I include "$out/libefferent.so.0" "-Wl,-rpath,$PWD/$out")
 ${CXX:-clang++} "${flags[@]}" -shared -fPIC Tests/Benchmarks/learner/loops.cpp -o "$out/loops.so"
