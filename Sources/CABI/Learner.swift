@@ -38,6 +38,7 @@ func learnerDefaults() -> eff_learner_options {
   (o.snapshot_period, o.return_rate, o.return_drop, o.keep_margin) = (g.snapshotPeriod, g.returnRate, g.returnDrop, g.keepMargin)
   (o.fall_limit, o.rollback_step) = (g.fallLimit, g.rollbackStep)
   (o.change_period, o.change_observations) = (g.changePeriod, g.changeObservations)
+  o.steady_updates = g.steadyUpdates
   return o
 }
 
@@ -104,7 +105,7 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   var g = GuardSettings()
   (g.snapshots, g.snapshotPeriod, g.returnWindow) = (o.snapshots, o.snapshot_period, o.return_window)
   (g.returnRate, g.returnDrop, g.keepMargin, g.driftBudget) = (o.return_rate, o.return_drop, o.keep_margin, o.drift_budget)
-  (g.fallLimit, g.rollbackStep) = (o.fall_limit, o.rollback_step)
+  (g.fallLimit, g.rollbackStep, g.steadyUpdates) = (o.fall_limit, o.rollback_step, o.steady_updates)
   g.errorRise = o.td_error_rise
   (g.changeLimit, g.changePeriod, g.changeObservations) = (o.change_limit, o.change_period, o.change_observations)
   out.guards = g

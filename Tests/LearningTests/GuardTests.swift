@@ -117,6 +117,7 @@ import Testing
       o.guards.snapshots = 5
       o.guards.snapshotPeriod = 10
       o.guards.returnRate = 0.5
+      o.guards.steadyUpdates = 50
       change(&o.guards)
       owned = try OwnedLearner(o)
     }
@@ -190,6 +191,16 @@ import Testing
     #expect(w.counters.rollbacks == rollbacks + 1, "guards hold the new level")
   }
 
+  /// What was not held for long may be ups and downs of learning; to return to it would stop what rises from there.
+  @Test(arguments: [(count: 14, rollbacks: 0), (count: 16, rollbacks: 1)])
+  func aLevelCountsOnceItWasHeld(_ run: (count: Int, rollbacks: Int)) throws {
+    var w = try Watched { $0.steadyUpdates = 150 }
+    w.episode(0)
+    w.episode(100, count: run.count)
+    w.episode(5)
+    #expect(w.counters.rollbacks == UInt64(run.rollbacks))
+  }
+
   @Test func theUsualUpsAndDownsBringNothingBack() throws {
     var w = try Watched()
     w.episode(0)
@@ -199,7 +210,7 @@ import Testing
 
   /// A policy that was good from the start gains little over its worst return, less than what its returns vary by.
   @Test func noiseAroundASteadyLevelBringsNothingBack() throws {
-    var w = try Watched()
+    var w = try Watched { $0.returnRate = 0.2 }
     for k in 0..<60 { w.episode([100, 96, 103, 92, 101, 90][k % 6]) }
     #expect(w.counters.snapshots > 0 && w.counters.rollbacks == 0)
     w.episode(10, count: 10)

@@ -109,6 +109,8 @@ typedef struct eff_learner_options {
   size_t change_observations;          /* 32: observations kept */
   double td_error_rise;                /* 0: none; otherwise roll back where the mean |TD error| of about 100 updates is so many times that of about 2000,
                                           known after 2000; that level is the measure from then on. For tasks whose returns come late or say little */
+  uint64_t steady_updates;             /* 5000: nothing is rolled back for its return before the best snapshot's level was held for so many updates, but for the usual
+                                          falls: what was reached and lost again while much is still being learned is not worth going back to */
 } eff_learner_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */

@@ -14,6 +14,8 @@ public struct GuardSettings {
   public var keepMargin = 0.1
   /// What is lost must also be more than so many times the usual fall from one return to the next; then a single return after good ones is enough.
   public var fallLimit = 6.0
+  /// Updates that a level has to be held for until its loss is a collapse; before, much is still being learned.
+  public var steadyUpdates: UInt64 = 5000
   /// Factor of the step size of what acts after every roll-back; it recovers by accepted snapshots.
   public var rollbackStep = 0.5
   /// Updates of one return, for tasks that never end; 0: an episode.

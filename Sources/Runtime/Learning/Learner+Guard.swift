@@ -16,6 +16,8 @@ struct ReturnWatch {
   var fall = 0.0
   /// Good returns in a row.
   var streak: UInt64 = 0
+  /// Updates since the best snapshot's level was last lost by more than returns usually fall.
+  var held: UInt64 = 0
   var lastSnapshot: UInt64 = 0
   /// Slot of the snapshot that the next return has to confirm; -1: none.
   var candidate: Int32 = -1
@@ -25,6 +27,11 @@ struct ReturnWatch {
   var isTrial: Bool {
     @_noLocks get { flags[0] }
     @_noLocks set { flags[0] = newValue }
+  }
+  /// The level was held for long enough to be worth a roll-back.
+  var isSteady: Bool {
+    @_noLocks get { flags[1] }
+    @_noLocks set { flags[1] = newValue }
   }
   /// Factor of the step size of the network that acts.
   var stepScale = 1.0
@@ -39,6 +46,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     state.pointee.watch.length &+= 1
     guard guards.returnWindow > 0 ? state.pointee.watch.length >= guards.returnWindow : ends else { return }
     let found = state.pointee.watch.episodeReturn
+    let length = state.pointee.watch.length
     state.pointee.watch.episodeReturn = 0
     state.pointee.watch.length = 0
     let before = state.pointee.watch
@@ -47,6 +55,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let isGood = found >= goodScore
     count(isGood: isGood)
     state.pointee.watch.streak = isGood ? before.streak &+ 1 : 0
+    hold(found, length: length, before: before)
     if hasCollapsed(found, before: before) {
       // what led here is not the usual ups and downs
       state.pointee.watch.fall = before.fall
@@ -77,10 +86,20 @@ extension UnsafeMutablePointer where Pointee == Learner {
         w.running = found
         w.worst = min(w.worst, found)
         w.stepScale = 1
+        w.isSteady = false
       }
     }
     w.isTrial = false
     pointee.state.pointee.watch = w
+  }
+
+  /// Counts how long the level has been held.
+  @_noLocks private func hold(_ found: Double, length: UInt64, before: ReturnWatch) {
+    let state = pointee.state
+    let best = bestScore
+    let isHeld = found >= goodScore || found >= best - 0.5 * pointee.guards.fallLimit * before.fall
+    state.pointee.watch.held = isHeld && best > -Double.infinity ? before.held &+ length : 0
+    if state.pointee.watch.held >= pointee.guards.steadyUpdates && before.episodes >= 5 { state.pointee.watch.isSteady = true }
   }
 
   /// Whether a return, or the running one, is below what the best snapshot allows, and below it by far more than returns usually fall. A single
@@ -90,7 +109,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let w = pointee.state.pointee.watch
     let best = bestScore
     let gained = best - w.worst
-    guard guards.returnDrop > 0, gained > 0 else { return false }
+    guard guards.returnDrop > 0, gained > 0, w.isSteady else { return false }
     let least = best - guards.returnDrop * gained
     let usual = guards.fallLimit * before.fall
     return w.running < min(least, best - usual) || before.streak >= 5 && found < min(least, before.running - usual)

@@ -24,7 +24,7 @@ class eff_learner_options(Options):
         ("allocator", POINTER(eff_allocator)), ("arena", c_void_p), ("arena_size", c_size_t),
         ("policy", handle), *fields(c_char_p, "mean std"), *fields(c_int32, "learn std_source"), ("learn_layers", c_size_t),
         *fields(c_double, "residual_bound initial_std"), ("normalizer_count", c_uint64), ("frozen", POINTER(c_char_p)), ("frozen_count", c_size_t),
-        ("change_limit", c_double), ("change_period", c_uint64), ("change_observations", c_size_t), ("td_error_rise", c_double),
+        ("change_limit", c_double), ("change_period", c_uint64), ("change_observations", c_size_t), ("td_error_rise", c_double), ("steady_updates", c_uint64),
     ]
 
 
