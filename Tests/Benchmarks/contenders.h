@@ -41,6 +41,11 @@ inline void fill(void *to, size_t count, int32_t type, std::mt19937 &random) {
     }
 }
 
+// the caller has just written these bytes
+inline void rewrite(void *p, size_t size) {
+  for (volatile char *c = (volatile char *)p; size--; c++) *c = *c;
+}
+
 // one Efferent session
 struct eff_run {
   const eff_api &api;
@@ -93,6 +98,17 @@ struct eff_run {
   void step() {
     if (is_simple) api.eff_session_step(session, rows, observation.data(), action.data());
     else api.eff_session_run(session, rows);
+  }
+  // what a caller has in its hands when it steps: the observation, the place of the action, the library's entry points
+  void observe() {
+    if (is_simple) rewrite(observation.data(), observation.size() * 4), rewrite(action.data(), action.size() * 4);
+    else for (size_t i = 0; i < inputs.size(); i++) if (inputs[i].role == EFF_ROLE_OBSERVATION) rewrite(api.eff_session_input(session, i), inputs[i].size * rows);
+    rewrite((void *)&api, sizeof api);
+  }
+  // a call that the library refuses: all but the step itself
+  void refused(const std::function<void()> &step) {
+    eff_session *mine = session;
+    session = nullptr, step(), session = mine;
   }
   eff_policy_info info() const {
     eff_policy_info i = {};
@@ -158,6 +174,10 @@ struct ort_run {
   void step() {
     api.check(ort_api::run, session, (const void *)nullptr, (const char *const *)input_names.data(), (const void *const *)inputs.data(), inputs.size(),
               (const char *const *)output_names.data(), output_names.size(), outputs.data());
+  }
+  void observe() {
+    for (auto &m : memory) rewrite(m.data(), m.size());
+    rewrite((void *)&api, sizeof api);
   }
   const void *output(size_t i) const { return memory[inputs.size() + i].data(); }
 };
