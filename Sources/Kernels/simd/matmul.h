@@ -106,7 +106,7 @@ void matmul(const eff_op *op, int64_t rows) {
 // the scores of a few queries at a time, on the stack
 static void attention_head(const eff_attention *p, const float *q, const float *k, const float *v, const float *mask, float *y) {
   float scores[SCORES] __attribute__((aligned(64)));
-  int64_t lk = p->lk, step = SCORES / lk < 24 ? SCORES / lk : 24;
+  int64_t lk = p->lk, step = SCORES / lk < 48 ? SCORES / lk : 48;
   for (int64_t first = 0; first < p->lq; first += step) {
     int64_t m = p->lq - first < step ? p->lq - first : step;
     gemm(m, lk, p->dk, q + first * p->q[2], p->q[2], p->q[3], k, p->k[3], p->k[2], scores, lk);
