@@ -15,6 +15,9 @@ int main() {
   compare("AC 18-128-128-(6,6)", a);
   std::vector<contender> b = {{"ObGD", [&] { large.both(); }, {}}, {"adaptive", [&] { adaptive.both(); }, {}}, {"intentional", [&] { intentional.both(); }, {}}, {"f64", [&] { wide.both(); }, {}}};
   compare("AC 18-128-128-(6,6)", b);
+  subject loaded(large, 6, {128, 128});
+  std::vector<contender> d = {{"described", [&] { large.both(); }, {}}, {"loaded", [&] { loaded.both(); }, {}}};
+  compare("AC 18-128-128-(6,6)", d);
   std::vector<contender> c = {{"AC 5-32-32-1", [&] { small.both(); }, {}}, {"Q 5-32-32-2", [&] { q.both(); }, {}}, {"AC act", [&] { small.act_anew(); }, {}}};
   compare("small", c);
 }

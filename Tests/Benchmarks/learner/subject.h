@@ -18,7 +18,31 @@ struct subject {
     eff_learner_options_default(&o, sizeof o);
     o.algorithm = algorithm, o.observation_count = observations, o.action_count = actions, o.optimizer = optimizer, o.dtype = dtype;
     o.hidden = hidden.data(), o.hidden_count = hidden.size();
-    if (eff_learner_create(&o, &learner) != EFF_OK) printf("%s\n", eff_last_error()), exit(1);
+    start(o, actions);
+  }
+  // the same network once more, loaded from the file that `like` exports; both networks learn from the first update on
+  explicit subject(subject &like, size_t actions, std::vector<size_t> hidden) : n(like.n) {
+    size_t size;
+    check(eff_learner_export(like.learner, nullptr, 0, &size));
+    std::vector<char> file(size);
+    check(eff_learner_export(like.learner, file.data(), size, &size));
+    eff_policy_options loading;
+    eff_policy_options_default(&loading, sizeof loading);
+    loading.learnable = 1;
+    eff_policy *policy;
+    check(eff_policy_load_memory(file.data(), size, &loading, &policy));
+    eff_learner_options o;
+    eff_learner_options_default(&o, sizeof o);
+    check(eff_learner_options_adapt(&o, sizeof o, policy));
+    o.hidden = hidden.data(), o.hidden_count = hidden.size(), o.actor_delay = 0;
+    start(o, actions);
+    eff_policy_release(policy);
+  }
+  static void check(eff_status status) {
+    if (status != EFF_OK) printf("%s\n", eff_last_error()), exit(1);
+  }
+  void start(const eff_learner_options &o, size_t actions) {
+    check(eff_learner_create(&o, &learner));
     action.resize(actions + 1);
     srand48(1);
     for (size_t i = 0; i < 257 * n; i++) stream.push_back(drand48() - 0.5);
