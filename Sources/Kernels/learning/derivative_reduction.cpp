@@ -71,27 +71,35 @@ template <class T> struct softmax {
 template <class T> struct norm {
   static void run(const eff_op *op, int64_t) {
     const eff_norm &p = *(const eff_norm *)op->params;
-    const T *x = (const T *)op->p[0], *scale = (const T *)op->p[1], *g = (const T *)op->p[7];
-    T *dx = (T *)op->p[4], *dscale = (T *)op->p[5], *dbias = (T *)op->p[6];
-    const double n = (double)p.n;
+    const T *x = (const T *)op->p[0], *g = (const T *)op->p[7];
+    T *dx = (T *)op->p[4];
+    const bool by_channel = p.affine == EFF_NORM_CHANNEL;
     for (int64_t o = 0; o < p.outer; o++, x += p.n, g += p.n, dx += dx ? p.n : 0) {
-      double mean = 0, square = 0, sum = 0, dot = 0;
-      for (int64_t i = 0; i < p.n && !p.rms; i++) mean += x[i] / n;
-      for (int64_t i = 0; i < p.n; i++) square += (x[i] - mean) * (x[i] - mean) / n;
-      const double inverse = 1 / sqrt(square + p.epsilon);
-      const auto channel = [&](int64_t i) { return p.affine == EFF_NORM_CHANNEL ? (o * p.n + i) / p.inner % p.channels : i; };
-      for (int64_t i = 0; i < p.n; i++) {
-        const int64_t c = channel(i);
-        const double h = (x[i] - mean) * inverse, d = scale ? g[i] * scale[c] : g[i];
-        if (dscale) dscale[c] += (T)(g[i] * h);
-        if (dbias) dbias[c] += g[i];
-        sum += d / n, dot += d * h / n;
-      }
-      if (p.rms) sum = 0;
-      for (int64_t i = 0; i < p.n && dx; i++) {
-        const double h = (x[i] - mean) * inverse, d = scale ? g[i] * scale[channel(i)] : g[i];
-        dx[i] += (T)((d - sum - h * dot) * inverse);
-      }
+      double mean = 0, square = 0;
+      for (int64_t i = 0; i < p.n && !p.rms; i++) mean += x[i];
+      mean /= (double)p.n;
+      for (int64_t i = 0; i < p.n; i++) square += (x[i] - mean) * (x[i] - mean);
+      const double inverse = 1 / sqrt(square / (double)p.n + p.epsilon);
+      if (by_channel) group(op, p, x, g, dx, mean, inverse, [&](int64_t i) { return (o * p.n + i) / p.inner % p.channels; });
+      else group(op, p, x, g, dx, mean, inverse, [](int64_t i) { return i; });
+    }
+  }
+
+  template <class Channel> static void group(const eff_op *op, const eff_norm &p, const T *x, const T *g, T *dx, double mean, double inverse, Channel channel) {
+    const T *scale = (const T *)op->p[1];
+    T *dscale = (T *)op->p[5], *dbias = (T *)op->p[6];
+    double sum = 0, dot = 0;
+    for (int64_t i = 0; i < p.n; i++) {
+      const int64_t c = channel(i);
+      const double h = (x[i] - mean) * inverse, d = scale ? g[i] * scale[c] : g[i];
+      if (dscale) dscale[c] += (T)(g[i] * h);
+      if (dbias) dbias[c] += g[i];
+      sum += d, dot += d * h;
+    }
+    sum = p.rms ? 0 : sum / (double)p.n, dot /= (double)p.n;
+    for (int64_t i = 0; i < p.n && dx; i++) {
+      const double h = (x[i] - mean) * inverse, d = scale ? g[i] * scale[channel(i)] : g[i];
+      dx[i] += (T)((d - sum - h * dot) * inverse);
     }
   }
 };
