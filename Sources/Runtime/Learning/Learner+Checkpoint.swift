@@ -4,7 +4,7 @@ import Platform
 /// A checkpoint: header and a copy of the persistent part of a learner's arena, in the machine's (little-endian) byte order.
 struct CheckpointHeader {
   static let magic: UInt64 = 0x4E52_4145_4C46_4645  // "EFFLEARN"
-  static let version: UInt64 = 2
+  static let version: UInt64 = 3
 
   var magic = CheckpointHeader.magic
   var version = CheckpointHeader.version
