@@ -1,6 +1,7 @@
 """The examples of learning: a deployed policy goes on learning, also behind a bridge."""
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples/learning"
 import adapt  # noqa: E402
 import naive_switch  # noqa: E402
 import plants  # noqa: E402
-from efferent.training import make  # noqa: E402
+import runs  # noqa: E402
+from efferent.training import make, train  # noqa: E402
 
 EARLY = adapt.SETTING | {"critic_warmup_steps": 300}
 
@@ -59,3 +61,11 @@ def test_every_way_to_switch_can_be_tried():
         run = naive_switch.switch(way, 0, 50, 1)
         assert len(run["before"]) == len(run["after"]) == 1
         assert (run["before"] == run["after"]) == (naive_switch.WAYS[way].get("critic_warmup_steps", 10_000) > 50), way
+
+
+@pytest.mark.parametrize("name", runs.RUNS)
+def test_a_run_on_record_starts_to_learn(name):
+    settings, _, _, (first, last, length) = runs.RUNS[name]
+    run = train(replace(settings, steps=300, block=100, evaluate=1), seed=0)
+    assert run.finished and run.steps == 300 and len(run.blocks) == 3 and run.blocks[-1].bad_updates == 0
+    assert settings.steps == last and (last - first) % length == 0
