@@ -55,7 +55,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let isGood = found >= goodScore
     count(isGood: isGood)
     state.pointee.watch.streak = isGood ? before.streak &+ 1 : 0
-    hold(found, length: length, before: before)
+    hold(found, isGood: isGood, length: length, before: before)
     if hasCollapsed(found, before: before) {
       // what led here is not the usual ups and downs
       state.pointee.watch.fall = before.fall
@@ -94,10 +94,10 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   /// Counts how long the level has been held.
-  @_noLocks private func hold(_ found: Double, length: UInt64, before: ReturnWatch) {
+  @_noLocks private func hold(_ found: Double, isGood: Bool, length: UInt64, before: ReturnWatch) {
     let state = pointee.state
     let best = bestScore
-    let isHeld = found >= goodScore || found >= best - 0.5 * pointee.guards.fallLimit * before.fall
+    let isHeld = isGood || found >= best - 0.5 * pointee.guards.fallLimit * before.fall
     state.pointee.watch.held = isHeld && best > -Double.infinity ? before.held &+ length : 0
     if state.pointee.watch.held >= pointee.guards.steadyUpdates && before.episodes >= 5 { state.pointee.watch.isSteady = true }
   }
