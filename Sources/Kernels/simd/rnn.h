@@ -74,28 +74,51 @@ EFF_INLINE vf gate_inverse(vf x) {
 // numerator and denominator of tanh(|x|); the product with a sigmoid then needs one division instead of two
 EFF_INLINE vf tanh_part(vf x) { return vexpm1_bounded(vmin(vset(20), vabs(x) + vabs(x))); }
 
-static void lstm_gates(const float *a, const float *b, int64_t h, const float *c, float *c_out, float *h_out) {
-  for (int64_t i = 0; i < h; i += W) {
-    int64_t n = h - i;
-    vf gi = rnn_load(a + i, n) + rnn_load(b + i, n), go = rnn_load(a + h + i, n) + rnn_load(b + h + i, n);
-    vf gf = rnn_load(a + 2 * h + i, n) + rnn_load(b + 2 * h + i, n), gc = rnn_load(a + 3 * h + i, n) + rnn_load(b + 3 * h + i, n);
-    vf t = tanh_part(gc), two = vset(2), forget = gate_inverse(gf), input = gate_inverse(gi) * (t + two);
-    vf cell = vfma(rnn_load(c + i, n), input, vsigned(t, gc) * forget) * vinverse(forget * input);
-    vf u = tanh_part(cell);
-    rnn_store(c_out + i, cell, n);
-    rnn_store(h_out + i, vsigned(u * vinverse(gate_inverse(go) * (u + two)), cell), n);
+// The gates of AT_ONCE vectors go stage by stage: the exponential functions of one vector alone would wait for each other.
+enum { AT_ONCE = EFF_LEVEL >= 3 ? 4 : 2 };
+
+template <int U> EFF_INLINE void lstm_units(const float *a, const float *b, int64_t h, const float *c, float *c_out, float *h_out, int64_t n) {
+  vf forget[U], input[U], t[U], u[U], cell[U], out[U], two = vset(2);
+  auto gate = [&](int64_t which, int j) { return rnn_load(a + which * h + j * W, n) + rnn_load(b + which * h + j * W, n); };
+  EFF_UNROLL for (int j = 0; j < U; j++) forget[j] = gate_inverse(gate(2, j));
+  EFF_UNROLL for (int j = 0; j < U; j++) input[j] = gate_inverse(gate(0, j));
+  EFF_UNROLL for (int j = 0; j < U; j++) u[j] = gate(3, j), t[j] = tanh_part(u[j]);
+  EFF_UNROLL for (int j = 0; j < U; j++) out[j] = gate_inverse(gate(1, j));
+  EFF_UNROLL for (int j = 0; j < U; j++) {
+    input[j] *= t[j] + two;
+    cell[j] = vfma(rnn_load(c + j * W, n), input[j], vsigned(t[j], u[j]) * forget[j]) * vinverse(forget[j] * input[j]);
+    rnn_store(c_out + j * W, cell[j], n);
   }
+  EFF_UNROLL for (int j = 0; j < U; j++) u[j] = tanh_part(cell[j]);
+  EFF_UNROLL for (int j = 0; j < U; j++) rnn_store(h_out + j * W, vsigned(u[j] * vinverse(out[j] * (u[j] + two)), cell[j]), n);
+}
+static void lstm_gates(const float *a, const float *b, int64_t h, const float *c, float *c_out, float *h_out) {
+  int64_t i = 0;
+  for (; i + AT_ONCE * W <= h; i += AT_ONCE * W) lstm_units<AT_ONCE>(a + i, b + i, h, c + i, c_out + i, h_out + i, W);
+  for (; i < h; i += W) lstm_units<1>(a + i, b + i, h, c + i, c_out + i, h_out + i, h - i);
 }
 
 // a: input part of z r h, b: state part of z r (and of h where linear_before_reset)
-static void gru_gates(const float *a, const float *b, int64_t h, const float *prior, float *h_out) {
-  for (int64_t i = 0; i < h; i += W) {
-    int64_t n = h - i;
-    vf z = gate_inverse(rnn_load(a + i, n) + rnn_load(b + i, n)), r = gate_inverse(rnn_load(a + h + i, n) + rnn_load(b + h + i, n)), both = vinverse(z * r);
-    vf x = vfma(z * both, rnn_load(b + 2 * h + i, n), rnn_load(a + 2 * h + i, n)), t = tanh_part(x), c = vsigned(t * vinverse(t + vset(2)), x);
-    z = r * both;
-    rnn_store(h_out + i, vfma(z, rnn_load(prior + i, n) - c, c), n);
+template <int U> EFF_INLINE void gru_units(const float *a, const float *b, int64_t h, const float *prior, float *h_out, int64_t n) {
+  vf z[U], r[U], x[U], t[U];
+  auto from = [&](const float *p, int64_t which, int j) { return rnn_load(p + which * h + j * W, n); };
+  EFF_UNROLL for (int j = 0; j < U; j++) r[j] = gate_inverse(from(a, 1, j) + from(b, 1, j));
+  EFF_UNROLL for (int j = 0; j < U; j++) z[j] = gate_inverse(from(a, 0, j) + from(b, 0, j));
+  EFF_UNROLL for (int j = 0; j < U; j++) {
+    vf both = vinverse(z[j] * r[j]);
+    x[j] = vfma(z[j] * both, from(b, 2, j), from(a, 2, j));
+    z[j] = r[j] * both;
   }
+  EFF_UNROLL for (int j = 0; j < U; j++) t[j] = tanh_part(x[j]);
+  EFF_UNROLL for (int j = 0; j < U; j++) {
+    vf c = vsigned(t[j] * vinverse(t[j] + vset(2)), x[j]);
+    rnn_store(h_out + j * W, vfma(z[j], rnn_load(prior + j * W, n) - c, c), n);
+  }
+}
+static void gru_gates(const float *a, const float *b, int64_t h, const float *prior, float *h_out) {
+  int64_t i = 0;
+  for (; i + AT_ONCE * W <= h; i += AT_ONCE * W) gru_units<AT_ONCE>(a + i, b + i, h, prior + i, h_out + i, W);
+  for (; i < h; i += W) gru_units<1>(a + i, b + i, h, prior + i, h_out + i, h - i);
 }
 static void gru_reset(const float *a, const float *b, int64_t h, const float *prior, float *out) {
   for (int64_t i = 0; i < h; i += W) {

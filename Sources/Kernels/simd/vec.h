@@ -1,6 +1,14 @@
 // Vectors of EFF_W floats and the few operations that the language does not spell. Included inside a level's namespace.
 #define EFF_INLINE_MEMBER inline __attribute__((always_inline, unused))
 #define EFF_INLINE static EFF_INLINE_MEMBER
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wpass-failed"  // a debug build does not unroll
+#define EFF_UNROLL _Pragma("clang loop unroll(full)")
+#define EFF_ROLL _Pragma("clang loop unroll(disable) vectorize(disable)")
+#else
+#define EFF_UNROLL _Pragma("GCC unroll 16")
+#define EFF_ROLL _Pragma("GCC unroll 1")
+#endif
 
 enum { W = EFF_W };
 typedef float vf __attribute__((vector_size(4 * EFF_W)));

@@ -1,13 +1,5 @@
 // Packed weight formats: how W weights of a storage type become W floats. Included inside a level's namespace.
 EFF_INLINE int64_t lines(int64_t bytes) { return (bytes + 63) & ~(int64_t)63; }
-#ifdef __clang__
-#pragma clang diagnostic ignored "-Wpass-failed"  // a debug build does not unroll
-#define EFF_UNROLL _Pragma("clang loop unroll(full)")
-#define EFF_ROLL _Pragma("clang loop unroll(disable) vectorize(disable)")
-#else
-#define EFF_UNROLL _Pragma("GCC unroll 16")
-#define EFF_ROLL _Pragma("GCC unroll 1")
-#endif
 
 typedef uint16_t vh_unaligned __attribute__((vector_size(2 * EFF_W), aligned(2), may_alias));
 typedef uint32_t vu __attribute__((vector_size(4 * EFF_W)));
