@@ -34,6 +34,7 @@ EFF_INLINE void bf16_lanes(const float *x, int64_t ldx, int64_t k, const float *
   EFF_ROLL for (; i + 2 <= k; i += 2, w += 2 * NV * W) {
     vi word[NB];
     EFF_UNROLL for (int v = 0; v < NB; v++) word[v] = bf16_load(w + v * 2 * W);
+    if (R == 1) EFF_UNROLL for (int v = 0; v < NB; v += 16 / W) __builtin_prefetch((const char *)(w + v * 2 * W) + AHEAD);
     EFF_UNROLL for (int r = 0; r < R; r++) {
       vf a = vset(x[r * ldx + i]), b = vset(x[r * ldx + i + 1]);
       EFF_UNROLL for (int v = 0; v < NB; v++) {
