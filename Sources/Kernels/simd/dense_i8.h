@@ -127,7 +127,7 @@ template <class D> EFF_INLINE void i8_round(const float *x, int64_t n, i8_input 
       top = vmax(vabs(v), top);
       poison = vfma(v, vsplat0(), poison);
     }
-    float most = vmost(top);
+    float most = vtop(top);
     // below this the inverse is not finite: such a block counts as 0
     bool none = !(most > 1e-30f), poisoned = vany(poison != poison);
     in->scale[row][b] = poisoned ? __builtin_nanf("") : none ? 0 : most / I8_TOP;

@@ -44,18 +44,7 @@ static float squares_of(const float *x, int64_t n, float mean) {  // the lanes a
   for (int j = 0; i < n; i += W, j++) a[j] = fold_square::of(a[j], n - i >= W ? vload(x + i) : vfirst(vload_tail(x + i, n - i), n - i, mean), m);
   return vsum((a[0] + a[1]) + (a[2] + a[3]));
 }
-template <int N> struct some_lanes { typedef float floats __attribute__((vector_size(4 * N))); };
-// the largest lane, or NaN where there is one; x is halved until one is left
-template <int N> EFF_INLINE float top_lane(typename some_lanes<N>::floats x) {
-  if constexpr (N == 1) return x[0];
-  else {
-    typename some_lanes<N / 2>::floats a, b;
-    __builtin_memcpy(&a, &x, sizeof a);
-    __builtin_memcpy(&b, (const char *)&x + sizeof a, sizeof b);
-    return top_lane<N / 2>((a == a) & ~(b <= a) ? b : a);
-  }
-}
-static float max_of(const float *x, int64_t n) { return top_lane<W>(fold<fold_max>(x, n, 0)); }
+static float max_of(const float *x, int64_t n) { return vtop(fold<fold_max>(x, n, 0)); }
 
 void norm(const eff_op *op, int64_t rows) {
   const eff_norm *p = (const eff_norm *)op->params;

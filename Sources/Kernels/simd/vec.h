@@ -144,15 +144,18 @@ EFF_INLINE vf vfloor(vf v) {
 }
 EFF_INLINE vf vceil(vf v) { return -vfloor(-v); }
 
-EFF_INLINE float vsum(vf v) {  // a fixed tree, the same for every position
-  float t[W], *p = t;
-  vstore(t, v);
-  for (int h = W / 2; h; h /= 2) for (int i = 0; i < h; i++) p[i] += p[i + h];
-  return p[0];
+template <int N> struct some_lanes { typedef float floats __attribute__((vector_size(4 * N))); };
+struct lane_sum { template <class V> EFF_INLINE V of(V a, V b) { return a + b; } };
+struct lane_top { template <class V> EFF_INLINE V of(V a, V b) { return (a == a) & ~(b <= a) ? b : a; } };  // NaN where there is one
+// all lanes in one: halves are combined until one is left, in an order that no position changes
+template <class F, int N = W> EFF_INLINE float fold_lanes(typename some_lanes<N>::floats x) {
+  if constexpr (N == 1) return x[0];
+  else {
+    typename some_lanes<N / 2>::floats a, b;
+    __builtin_memcpy(&a, &x, sizeof a);
+    __builtin_memcpy(&b, (const char *)&x + sizeof a, sizeof b);
+    return fold_lanes<F, N / 2>(F::of(a, b));
+  }
 }
-EFF_INLINE float vmost(vf v) {  // the largest lane
-  float t[W];
-  vstore(t, v);
-  for (int h = W / 2; h; h /= 2) for (int i = 0; i < h; i++) t[i] = t[i] > t[i + h] ? t[i] : t[i + h];
-  return t[0];
-}
+EFF_INLINE float vsum(vf v) { return fold_lanes<lane_sum>(v); }
+EFF_INLINE float vtop(vf v) { return fold_lanes<lane_top>(v); }
