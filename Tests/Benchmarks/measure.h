@@ -92,6 +92,8 @@ inline void interleave(std::vector<engine> &all, int rounds, double slice_us = 6
       t.push_back(cpu_us() - begin - cpu_us_empty());
     }
     calls.push_back(std::max(1, (int)(slice_us / std::max(0.02, percentile(t, 50)))));
+    e.singles.assign((size_t)rounds * (size_t)singles, 0);  // its pages exist before the first call is timed
+    e.singles.clear();
   }
   for (int r = 0; r < rounds; r++)
     for (size_t i = 0; i < all.size(); i++) {
@@ -100,6 +102,7 @@ inline void interleave(std::vector<engine> &all, int rounds, double slice_us = 6
       double from = cpu_us();
       for (int j = 0; j < calls[i]; j++) e.step();
       e.slices.push_back((cpu_us() - from - cpu_us_empty()) / calls[i]);
+      e.step();  // the clock of a thread is a system call, which empties predictors
       for (int j = 0; j < std::min(singles, calls[i] * 4); j++) {
         uint64_t begin = stamp::read();
         e.step();

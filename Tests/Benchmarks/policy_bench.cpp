@@ -225,16 +225,59 @@ static void threads(const std::string &path) {
   if (csv) fprintf(csv, "threads,%s,efferent,2,%.4f,0,0,0,%.3f,-1,-1\n", stem(path).c_str(), 1e6 / percentile(ones, 50), r);
 }
 
-// ---- load: file to first possible step ----
+// ---- load: from a file to a session that can step ----
+
+static const char *efferent_path = nullptr, *onnxruntime_path = nullptr;
+
+// microseconds until there is a session, which is then released
+static double create_us(bool is_ours, const char *path) {
+  double begin = cpu_us();
+  if (!is_ours) {
+    void *session = ort.session(path);
+    double spent = cpu_us() - begin;
+    ort.call(ort_api::release_session, session);
+    return spent;
+  }
+  eff_policy *policy = nullptr;
+  eff_session *session = nullptr;
+  bool made = !eff.eff_policy_load_file(path, nullptr, &policy) && !eff.eff_session_create(policy, nullptr, &session);
+  double spent = cpu_us() - begin;
+  if (!made) fprintf(stderr, "efferent: %s\n", eff.eff_last_error());
+  eff.eff_session_destroy(session);
+  eff.eff_policy_release(policy);
+  return spent;
+}
+
+// the same as the first of a fresh process, its libraries opened
+static double first_us(bool is_ours, const std::string &path) {
+  std::string command = "/proc/" + std::to_string(getpid()) + "/exe --efferent '" + efferent_path + "'";
+  if (!is_ours) command += std::string(" --onnxruntime '") + onnxruntime_path + "'";
+  FILE *child = popen((command + " --first '" + path + "'").c_str(), "r");
+  double spent = -1;
+  if (!child || fscanf(child, "%lf", &spent) != 1) fprintf(stderr, "no answer from %s\n", command.c_str());
+  if (child) pclose(child);
+  return spent;
+}
 
 static void load(const std::string &path) {
-  std::vector<engine> all;
-  all.push_back({"efferent", [&] { eff_run e(eff, path.c_str()); }, {}, {}, {}});
-  if (ort.table) all.push_back({"onnxruntime", [&] { ort.call(ort_api::release_session, ort.session(path.c_str())); }, {}, {}, {}});
-  interleave(all, 31, 0, 1);
-  double peer = all.size() > 1 ? p50(all[1]) : 0;
-  for (auto &x : all) record("load", stem(path), x, 0, peer);
-  printf("%-30s efferent %9.1f us  onnxruntime %9.1f us  ratio %.3f\n", stem(path).c_str(), p50(all[0]), peer, peer > 0 ? p50(all[0]) / peer : 0);
+  std::vector<engine> again = {{"efferent", {}, {}, {}, {}}, {"onnxruntime", {}, {}, {}, {}}};
+  std::vector<engine> first = {{"efferent, first", {}, {}, {}, {}}, {"onnxruntime, first", {}, {}, {}, {}}};
+  size_t engines = ort.table ? 2 : 1;
+  again.resize(engines), first.resize(engines);
+  for (int i = 0; i < 104; i++)
+    for (size_t j = 0; j < engines; j++) {
+      double spent = create_us(j == 0, path.c_str());
+      if (i >= 3) again[j].singles.push_back(spent);
+    }
+  for (int i = 0; i < 15; i++)
+    for (size_t j = 0; j < engines; j++) first[j].singles.push_back(first_us(j == 0, path));
+  printf("%-30s", stem(path).c_str());
+  for (auto *all : {&again, &first}) {
+    double peer = engines > 1 ? p50((*all)[1]) : 0;
+    for (auto &x : *all) record("load", stem(path), x, 0, peer);
+    printf("%s efferent %9.1f us  onnxruntime %9.1f us  ratio %.3f", all == &first ? "  | first of a process:" : "", p50((*all)[0]), peer, peer > 0 ? p50((*all)[0]) / peer : 0);
+  }
+  printf("\n");
   fflush(stdout);
 }
 
@@ -242,11 +285,12 @@ static void load(const std::string &path) {
 
 int main(int argc, char **argv) {
   std::vector<std::string> modes, files, batch_files;
-  const char *library = nullptr;
+  const char *first = nullptr;
   for (int i = 1; i < argc; i++) {
     std::string a = argv[i];
-    if (a == "--efferent" && i + 1 < argc) library = argv[++i];
-    else if (a == "--onnxruntime" && i + 1 < argc) { if (!ort.open(argv[++i])) fprintf(stderr, "no onnxruntime at %s\n", argv[i]); }
+    if (a == "--efferent" && i + 1 < argc) efferent_path = argv[++i];
+    else if (a == "--onnxruntime" && i + 1 < argc) { if (!ort.open(onnxruntime_path = argv[++i])) fprintf(stderr, "no onnxruntime at %s\n", argv[i]); }
+    else if (a == "--first" && i + 1 < argc) first = argv[++i];
     else if (a == "--openvino" && i + 1 < argc) { if (!vino.open(argv[++i])) fprintf(stderr, "no OpenVINO at %s\n", argv[i]); }
     else if (a == "--csv" && i + 1 < argc) csv = fopen(argv[++i], "w");
     else if (a == "--rounds" && i + 1 < argc) rounds = atoi(argv[++i]);
@@ -254,7 +298,8 @@ int main(int argc, char **argv) {
     else if (a.size() > 5 && a.substr(a.size() - 5) == ".onnx") files.push_back(a);
     else modes.push_back(a);
   }
-  if (!library || !eff.open(library) || (files.empty() && batch_files.empty())) return fprintf(stderr, "usage: see the top of policy_bench.cpp\n"), 1;
+  if (efferent_path && eff.open(efferent_path) && first) return printf("%f\n", create_us(!ort.table, first)), 0;
+  if (!eff.eff_session_create || (files.empty() && batch_files.empty())) return fprintf(stderr, "usage: see the top of policy_bench.cpp\n"), 1;
   if (csv) fprintf(csv, "mode,net,engine,rows,p50_us,p99_us,p999_us,ratio_floor,ratio_onnxruntime,allocations,system_calls\n");
   auto wanted = [&](const char *mode) { return modes.empty() || std::find(modes.begin(), modes.end(), mode) != modes.end(); };
   printf("onnxruntime %s, 1 thread; microseconds\n", ort.version);
@@ -273,6 +318,6 @@ int main(int argc, char **argv) {
   section("periodic", files, periodic, "p50 of one step every 5 to 15 ms, a neighbour on the same core streams through 48 MiB; stream reads as many bytes as the weights take");
   section("batch", batch_files, batch, "rows per call");
   section("threads", files, threads, "one and two threads with a session each");
-  section("load", files, load, "file to session");
+  section("load", files, load, "from a file to a session that can step, in a process that did so before and as its first");
   if (csv) fclose(csv);
 }
