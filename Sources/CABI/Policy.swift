@@ -26,7 +26,7 @@ private func read(_ given: UnsafePointer<eff_policy_options>?) throws(Failure) -
   out.memory = try memory(o.allocator)
   out.memory.isLocked = o.locked != 0
   if o.memory_limit > 0 { out.build.memoryLimit = min(o.memory_limit, 1 << 40) }
-  if let folder = o.folder { out.build.folder = Policy.realFolder(text(folder)) }
+  if let folder = o.folder { out.build.folder = realPath(text(folder)) }
   for i in 0..<o.dim_count {
     guard let d = o.dims?[i], let name = d.name else { throw Failure(.argument, "dims[\(i)] is NULL or has no name") }
     guard d.size >= 1, d.size < 1 << 31 else { throw Failure(.argument, "dims['\(text(name))'] is \(d.size), expected at least 1") }

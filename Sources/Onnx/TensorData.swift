@@ -51,10 +51,17 @@ public final class MemoryBudget {
   public func give(_ size: Int) { used -= size }
 }
 
+/// Real path of what `path` names, or nil where there is nothing.
+public func realPath(_ path: String) -> String? {
+  guard let real = path.withCString({ eff_real_path($0) }) else { return nil }
+  defer { eff_free(real) }
+  return String(cString: real)
+}
+
 /// Finds the elements of the tensors of one model: inline, in typed fields or in external files.
 public struct TensorReader {
   let model: Bytes
-  /// Real path of the folder that external data must stay in; nil refuses external data.
+  /// Folder that external data must stay in; nil refuses external data.
   let folder: String?
   let budget: MemoryBudget
   private var files: [String: Bytes] = [:]
@@ -188,14 +195,12 @@ public struct TensorReader {
     }
     let refused = Failure(.format, "\(what): external data '\(location)' is outside the model's folder; expected a relative path inside it")
     guard isInside else { throw refused }
-    let path = folder + "/" + location
-    guard let real = path.withCString({ eff_real_path($0) }) else {
-      throw Failure(.io, "\(what): its external data file '\(location)' is missing beside the model in '\(folder)'; copy it there, or save the model with its weights inline")
+    let root = realPath(folder) ?? folder
+    guard let resolved = realPath(root + "/" + location) else {
+      throw Failure(.io, "\(what): its external data file '\(location)' is missing beside the model in '\(root)'; copy it there, or save the model with its weights inline")
     }
-    defer { eff_free(real) }
-    let resolved = String(cString: real)
     // a link must not lead out of the folder either
-    let prefix = Array((folder + "/").utf8)
+    let prefix = Array((root == "/" ? root : root + "/").utf8)
     let bytes = Array(resolved.utf8)
     guard bytes.count > prefix.count, Array(bytes[0..<prefix.count]) == prefix else { throw refused }
     let file = try Bytes.file(resolved, name: "external data '\(location)'")

@@ -103,6 +103,16 @@ import TestSupport
     }
   }
 
+  @Test func theFolderMayBeTheRootOrALink() throws {
+    let inside = try folder()
+    let location = String(inside.dropFirst()) + "/model.bin"
+    _ = try read(external(location), folder: "/").get()
+    symlink(inside, inside + "-link")
+    defer { unlink(inside + "-link") }
+    _ = try read(external("model.bin"), folder: inside + "-link").get()
+    #expect(message(read(external("link.bin"), folder: inside + "-link")).contains("outside the model's folder"))
+  }
+
   @Test func missingFilesAndFoldersOfExternalDataAreExplained() throws {
     let inside = try folder()
     #expect(message(read(external("gone.bin"), folder: inside)) == """

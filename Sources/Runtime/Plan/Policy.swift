@@ -84,7 +84,9 @@ public final class Policy {
     let name = "'\(path)'"
     let bytes = try Bytes.file(path, name: name)
     var options = options
-    options.build.folder = Policy.folder(path)
+    let folder = Policy.folder(path)
+    // a learner may come back to it from another working directory
+    options.build.folder = options.isLearnable ? realPath(folder) : folder
     do {
       return try load(bytes, options, sidecar: SafetensorsFile.recognizes(bytes) ? sidecar(path) : nil)
     } catch {
@@ -97,9 +99,7 @@ public final class Policy {
     var stem = Array(path.utf8)
     if let dot = stem.lastIndex(of: UInt8(ascii: ".")), !stem[dot...].contains(UInt8(ascii: "/")) { stem.removeSubrange(dot...) }
     let beside = String(decoding: stem, as: UTF8.self) + ".json"
-    guard let real = beside.withCString({ eff_real_path($0) }) else { return nil }
-    eff_free(real)
-    return try Bytes.file(beside, name: "'\(beside)'")
+    return realPath(beside) == nil ? nil : try Bytes.file(beside, name: "'\(beside)'")
   }
 
   /// Loads an ONNX or safetensors policy from memory, which is not kept. `sidecar` is the architecture of tensors that do not bring their own.
@@ -130,20 +130,12 @@ public final class Policy {
     return level
   }
 
-  /// Real path of the folder of a file.
-  private static func folder(_ path: String) -> String? {
+  /// The folder of a file.
+  private static func folder(_ path: String) -> String {
     var end = 0
     let bytes = Array(path.utf8)
     for (i, b) in bytes.enumerated() where b == UInt8(ascii: "/") { end = i + 1 }
-    let folder = end == 0 ? "." : String(decoding: bytes[..<end], as: UTF8.self)
-    return realFolder(folder)
-  }
-
-  /// Real path of a folder, or nil where there is none.
-  public static func realFolder(_ path: String) -> String? {
-    guard let real = path.withCString({ eff_real_path($0) }) else { return nil }
-    defer { eff_free(real) }
-    return String(cString: real)
+    return end == 0 ? "." : String(decoding: bytes[..<end], as: UTF8.self)
   }
 }
 
