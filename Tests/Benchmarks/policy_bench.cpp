@@ -26,13 +26,24 @@ static std::string stem(const std::string &path) {
   return s.substr(0, s.rfind('.'));
 }
 
-static void record(const char *mode, const std::string &net, const engine &e, double floor, double peer, long rows = 1) {
-  double p50 = percentile(e.slices.size() ? e.slices : e.singles, 50);
-  if (csv) fprintf(csv, "%s,%s,%s,%ld,%.4f,%.4f,%.4f,%.3f,%.3f,%g,%g\n", mode, net.c_str(), e.name.c_str(), rows, p50, percentile(e.singles, 99),
-                   percentile(e.singles, 99.9), floor > 0 ? p50 / floor : 0, peer > 0 ? p50 / peer : 0, e.allocations, e.system_calls);
+static const std::vector<double> &times(const engine &e) { return e.slices.size() ? e.slices : e.singles; }
+static double p50(const engine &e) { return percentile(times(e), 50); }
+
+// Median over rounds of what `e` took to what `to` took in the same round, so that a machine that changes its speed between rounds
+// does not count; of their medians where they did not run in turn; 0: no `to`.
+static double ratio(const engine &e, const engine *to) {
+  if (!to) return 0;
+  const std::vector<double> &mine = times(e), &theirs = times(*to);
+  if (mine.size() != theirs.size()) return p50(e) / p50(*to);
+  std::vector<double> each;
+  for (size_t i = 0; i < mine.size(); i++) each.push_back(mine[i] / theirs[i]);
+  return percentile(each, 50);
 }
 
-static double p50(const engine &e) { return percentile(e.slices.size() ? e.slices : e.singles, 50); }
+static void record(const char *mode, const std::string &net, const engine &e, const engine *floor, const engine *peer, long rows = 1) {
+  if (csv) fprintf(csv, "%s,%s,%s,%ld,%.4f,%.4f,%.4f,%.3f,%.3f,%g,%g\n", mode, net.c_str(), e.name.c_str(), rows, p50(e), percentile(e.singles, 99),
+                   percentile(e.singles, 99.9), ratio(e, floor), ratio(e, peer), e.allocations, e.system_calls);
+}
 
 // `rounds` rounds, fewer of long nets
 static void interleave_within(std::vector<engine> &all) {
@@ -90,15 +101,16 @@ static void hot(const std::string &path) {
   }
   std::map<std::string, const engine *> by;
   for (auto &x : all) by[x.name] = &x;
-  double floor = std::max(p50(*by["stream"]), p50(*by["fma"])), peer = o ? p50(*by["onnxruntime"]) : 0;
-  for (auto &x : all) record("hot", stem(path), x, floor, peer);
+  engine floor = {"floor", {}, {}, {}, {}};
+  for (size_t i = 0; i < by["stream"]->slices.size(); i++) floor.slices.push_back(std::max(by["stream"]->slices[i], by["fma"]->slices[i]));
+  for (auto &x : all) record("hot", stem(path), x, &floor, o ? by["onnxruntime"] : nullptr);
   auto &f = *by["efferent"];
-  printf("%-30s %9.3f %9.3f %5.2f %10.3f", stem(path).c_str(), floor, p50(f), p50(f) / floor, peer);
-  printf(peer > 0 ? " %6.3f" : "      -", p50(f) / peer);
-  if (by.count("eigen")) printf(" %9.3f %5.2f", p50(*by["eigen"]), p50(f) / p50(*by["eigen"]));
-  else printf(" %9s %5s", "-", "-");
-  if (v) printf(" %9.3f %5.2f", p50(*by["openvino"]), p50(f) / p50(*by["openvino"]));
-  else printf(" %9s %5s", "-", "-");
+  printf("%-30s %9.3f %9.3f %5.2f", stem(path).c_str(), p50(floor), p50(f), ratio(f, &floor));
+  auto beside = [&](const char *name, int width, int ratio_width, int digits) {
+    if (by.count(name)) printf(" %*.3f %*.*f", width, p50(*by[name]), ratio_width, digits, ratio(f, by[name]));
+    else printf(" %*s %*s", width, "-", ratio_width, "-");
+  };
+  beside("onnxruntime", 10, 6, 3), beside("eigen", 9, 5, 2), beside("openvino", 9, 5, 2);
   printf(" %9.3f %9.3f %6.2f", percentile(f.singles, 99), percentile(f.singles, 99.9), percentile(f.singles, 99.9) / percentile(by["spin"]->singles, 99.9));
   printf(" %3g/%-3g", f.allocations, o ? by["onnxruntime"]->allocations : -1);
   printf(" %3g/%-3g", f.system_calls, o ? by["onnxruntime"]->system_calls : -1);
@@ -157,15 +169,14 @@ static void periodic(const std::string &path) {
   waitpid(child, nullptr, 0);
   sched_setaffinity(0, sizeof before, &before);
   // like with like: single calls, as all of this mode are
-  double peer = o ? p50(all[3]) : 0, hot_p50 = percentile(warm[0].singles, 50);
-  printf("%-30s hot %8.3f | ", stem(path).c_str(), hot_p50);
+  warm[0].slices.clear();
+  const engine *peer = o ? &all[3] : nullptr;
+  printf("%-30s hot %8.3f | ", stem(path).c_str(), p50(warm[0]));
   for (auto &x : all) {
-    record("periodic", stem(path), x, hot_p50, peer);
+    record("periodic", stem(path), x, &warm[0], peer);
     printf("%s %8.2f  ", x.name.c_str(), p50(x));
   }
-  printf("| of onnxruntime %.3f", peer > 0 ? p50(all[0]) / peer : 0);
-  if (peer > 0) printf(", bf16 %.3f, int8 %.3f", p50(all[narrow]) / peer, p50(all[narrow + 1]) / peer);
-  printf("; prewarmed / hot %.2f\n", p50(all[2]) / hot_p50);
+  printf("| of onnxruntime %.3f, bf16 %.3f, int8 %.3f; prewarmed / hot %.2f\n", ratio(all[0], peer), ratio(all[narrow], peer), ratio(all[narrow + 1], peer), ratio(all[2], &warm[0]));
   fflush(stdout);
 }
 
@@ -180,10 +191,11 @@ static void batch(const std::string &path) {
     all.push_back({"efferent", [&] { e.step(); }, {}, {}, {}});
     if (o) all.push_back({"onnxruntime", [&] { o.step(); }, {}, {}, {}});
     interleave(all, rows > 256 ? 41 : rows > 16 ? 81 : 151, 60, 1);
-    double macs = (double)e.info().multiply_adds * (double)rows, peer = o ? p50(all[1]) : 0;
-    for (auto &x : all) record("batch", stem(path), x, 0, peer, (long)rows);
+    double macs = (double)e.info().multiply_adds * (double)rows;
+    const engine *peer = o ? &all[1] : nullptr;
+    for (auto &x : all) record("batch", stem(path), x, nullptr, peer, (long)rows);
     printf("%-30s rows %5zu  efferent %10.2f us %7.1f GFLOP/s  onnxruntime %10.2f us  ratio %.3f\n", stem(path).c_str(), rows, p50(all[0]),
-           2 * macs / p50(all[0]) / 1e3, peer, peer > 0 ? p50(all[0]) / peer : 0);
+           2 * macs / p50(all[0]) / 1e3, peer ? p50(*peer) : 0, ratio(all[0], peer));
     fflush(stdout);
   }
 }
@@ -273,9 +285,9 @@ static void load(const std::string &path) {
     for (size_t j = 0; j < engines; j++) first[j].singles.push_back(first_us(j == 0, path));
   printf("%-30s", stem(path).c_str());
   for (auto *all : {&again, &first}) {
-    double peer = engines > 1 ? p50((*all)[1]) : 0;
-    for (auto &x : *all) record("load", stem(path), x, 0, peer);
-    printf("%s efferent %9.1f us  onnxruntime %9.1f us  ratio %.3f", all == &first ? "  | first of a process:" : "", p50((*all)[0]), peer, peer > 0 ? p50((*all)[0]) / peer : 0);
+    const engine *peer = engines > 1 ? &(*all)[1] : nullptr;
+    for (auto &x : *all) record("load", stem(path), x, nullptr, peer);
+    printf("%s efferent %9.1f us  onnxruntime %9.1f us  ratio %.3f", all == &first ? "  | first of a process:" : "", p50((*all)[0]), peer ? p50(*peer) : 0, ratio((*all)[0], peer));
   }
   printf("\n");
   fflush(stdout);
@@ -304,7 +316,7 @@ int main(int argc, char **argv) {
   auto wanted = [&](const char *mode) { return modes.empty() || std::find(modes.begin(), modes.end(), mode) != modes.end(); };
   printf("onnxruntime %s, 1 thread; microseconds\n", ort.version);
   if (wanted("hot")) {
-    printf("\nhot: floor = max(reading the weights once, multiply-adds alone); p99 and p99.9 of single calls, the last over a spin loop's of equal length\n");
+    printf("\nhot: floor = max(reading the weights once, multiply-adds alone); ratios are medians over rounds; p99 and p99.9 of single calls, the last over a spin loop's of equal length\n");
     printf("%-30s %9s %9s %5s %10s %6s %9s %5s %9s %5s %9s %9s %6s %7s %7s %9s %s\n", "net", "floor", "efferent", "/fl", "onnxrt", "/ort", "eigen", "/eig", "openvino", "/vino", "p99",
            "p99.9", "/spin", "allocs", "syscall", "ops/nodes", "difference");
     for (auto &f : files) hot(f);

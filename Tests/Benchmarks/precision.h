@@ -46,12 +46,12 @@ static void precision(const std::string &path) {
     count_allocations(all[i]);
     all[i].system_calls = count_system_calls(all[i].step);
   }
-  double peer = o ? p50(all[runs.size()]) : 0;
+  const engine *peer = o ? &all[runs.size()] : nullptr;
   printf("%-30s", stem(path).c_str());
   for (size_t i = 0; i < all.size(); i++) {
-    record("precision", stem(path), all[i], 0, peer);
+    record("precision", stem(path), all[i], nullptr, peer);
     printf(" | %s %.3f", all[i].name.c_str(), p50(all[i]));
-    if (peer > 0) printf(" (%.3f)", p50(all[i]) / peer);
+    if (peer) printf(" (%.3f)", ratio(all[i], peer));
     if (i > 0 && i < runs.size()) printf(" %.0e", errors[i]);
     if (i < runs.size()) printf(" %g/%g", all[i].allocations, all[i].system_calls);
   }
