@@ -152,13 +152,11 @@ EFF_INLINE void i8_lanes(const i8_input *in, int row, int64_t k, const float *bi
   for (int64_t i = 0, b = 0; i < k; b++) {
     int64_t end = i + I8_BLOCK < k ? i + I8_BLOCK : k;
     typename D::sum acc[R][NB] = {};
-    EFF_ROLL for (; i < end; i += 4, w += 4 * outs) {
-      if (R == 1) EFF_UNROLL for (int v = 0; v < NB; v += 16 / W) __builtin_prefetch(w + v * 4 * W + AHEAD);
+    EFF_ROLL for (; i < end; i += 4, w += 4 * outs)
       EFF_UNROLL for (int r = 0; r < R; r++) {
         typename D::factor x = D::broadcast(in, row + r, i);
         EFF_UNROLL for (int v = 0; v < NB; v++) D::add(acc[r][v], x, w + v * 4 * W);
       }
-    }
     EFF_UNROLL for (int r = 0; r < R; r++)
       EFF_UNROLL for (int v = 0; v < NB; v++) {
         vi exact = D::lanes_total(acc[r][v]) + vseti(in->start[row + r][b]);

@@ -67,8 +67,6 @@ struct weights_i8 {
 };
 
 enum { DOT = W < 8 ? W : 8 };
-// Narrow weights are asked for this many bytes ahead: where they are cold, their arithmetic leaves fewer loads in flight than f32's.
-enum { AHEAD = 4096 };
 // bytes in front of the weights of a panel: [bias][scale]
 template <class T> EFF_INLINE int64_t header_bytes(int64_t n) { return n * 4 * (1 + T::scaled); }
 EFF_INLINE int64_t whole(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
