@@ -1,6 +1,7 @@
 // Times whole policies: Efferent, onnxruntime and fixed-size Eigen, in turn, in one process, through C and C++ APIs.
 //   policy_bench --efferent LIB [--onnxruntime LIB] [--openvino LIB] [--csv FILE] [--rounds N] [--batch-nets FOLDER] MODE... FILE.onnx...
 // MODE: hot precision periodic batch threads load. policies.sh builds and runs all of it.
+//   policy_bench --efferent LIB [--onnxruntime LIB] --first FILE.onnx     prints the microseconds of this process's first session, of onnxruntime where it is given
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -50,7 +51,7 @@ static void interleave_within(std::vector<engine> &all) {
   double begin = cpu_us();
   for (auto &x : all) x.step();
   double once = cpu_us() - begin;
-  interleave(all, std::max(31, std::min(rounds, (int)(rounds * 600 / once))), 60, once > 2000 ? 3 : 24);
+  interleave(all, std::max(31, std::min(rounds, (int)(rounds * 600 / once))), once > 2000 ? 3 : 24);
 }
 
 // ---- hot: everything in cache, one thread ----
@@ -168,8 +169,7 @@ static void periodic(const std::string &path) {
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
   sched_setaffinity(0, sizeof before, &before);
-  // like with like: single calls, as all of this mode are
-  const engine *peer = o ? &all[3] : nullptr;
+  const engine *peer = o ? &all[3] : nullptr;  // single calls, as all of this mode are
   printf("%-30s ", stem(path).c_str());
   for (auto &x : all) {
     record("periodic", stem(path), x, &all[hot], peer);
@@ -189,7 +189,7 @@ static void batch(const std::string &path) {
     std::vector<engine> all;
     all.push_back({"efferent", [&] { e.step(); }, {}, {}, {}});
     if (o) all.push_back({"onnxruntime", [&] { o.step(); }, {}, {}, {}});
-    interleave(all, rows > 256 ? 41 : rows > 16 ? 81 : 151, 60, 1);
+    interleave(all, rows > 256 ? 41 : rows > 16 ? 81 : 151, 1);
     double macs = (double)e.info().multiply_adds * (double)rows;
     const engine *peer = o ? &all[1] : nullptr;
     for (auto &x : all) record("batch", stem(path), x, nullptr, peer, (long)rows);

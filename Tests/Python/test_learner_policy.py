@@ -349,3 +349,12 @@ def test_the_log_says_that_a_recurrent_policy_learns_without_its_past():
     finally:
         lib.eff_set_log(LOG_FUNCTION(), None, 0)
     assert any("recurrent" in line for line in lines) and any("LSTM" in line and "do not learn" in line for line in lines)
+
+
+def test_external_data_beside_a_relative_path_is_found_from_another_folder(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    learner = Learner(policy="external.onnx", learn="last")
+    observation = np.ones(7, np.float32)
+    monkeypatch.chdir(tmp_path)
+    learner.export("learned.onnx")
+    np.testing.assert_array_equal(efferent.Policy("learned.onnx").session().step(observation), learner.policy().session().step(observation))

@@ -30,8 +30,12 @@ public struct PolicySource {
     return try isOnnx ? OnnxReader.read(bytes, memoryLimit: limit) : ArchitectureReader.read(bytes, sidecar: sidecar, memoryLimit: limit)
   }
 
-  /// The same in memory of its own.
-  func owned() throws(Failure) -> PolicySource { PolicySource(bytes: try bytes.owned(), sidecar: try sidecar?.owned(), options: options) }
+  /// The same in memory of its own, readable from any working directory.
+  func owned() throws(Failure) -> PolicySource {
+    var options = options
+    options.build.folder = options.build.folder.flatMap { realPath($0) }
+    return PolicySource(bytes: try bytes.owned(), sidecar: try sidecar?.owned(), options: options)
+  }
 }
 
 /// What a trainer exported, ready to run. Immutable; shared by any number of sessions.
@@ -84,9 +88,7 @@ public final class Policy {
     let name = "'\(path)'"
     let bytes = try Bytes.file(path, name: name)
     var options = options
-    let folder = Policy.folder(path)
-    // a learner may come back to it from another working directory
-    options.build.folder = options.isLearnable ? realPath(folder) : folder
+    options.build.folder = Policy.folder(path)
     do {
       return try load(bytes, options, sidecar: SafetensorsFile.recognizes(bytes) ? sidecar(path) : nil)
     } catch {
