@@ -22,7 +22,7 @@ let package = Package(
   name: "efferent",
   products: [
     .library(name: "efferent", type: .dynamic, targets: ["CABI"]),  // what install.sh ships
-    .library(name: "EfferentSwift", targets: ["CABI", "Onnx", "Safetensors", "Graph", "Runtime"]),  // for other Swift packages
+    .library(name: "EfferentSwift", targets: ["CABI", "Base", "Onnx", "Safetensors", "Graph", "Runtime"]),  // for other Swift packages
   ],
   traits: [.default(enabledTraits: ["Bridge"]), .trait(name: "Bridge", description: "ZeroMQ endpoints; needs libzmq")],
   targets: [
@@ -30,25 +30,26 @@ let package = Package(
     .systemLibrary(name: "CZeroMQ", path: "Sources/Bridge/CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
     .systemLibrary(name: "Platform", path: "Sources/Platform"),
     .target(name: "Kernels", cxxSettings: native, linkerSettings: [.linkedLibrary("m")]),
-    .target(name: "Onnx", dependencies: ["Platform"], swiftSettings: cold),
-    .target(name: "Safetensors", dependencies: ["Onnx"], exclude: ["FORMAT.md"], swiftSettings: cold),
-    .target(name: "Graph", dependencies: ["Onnx", "Kernels", "Platform"], swiftSettings: cold),
-    .target(name: "Runtime", dependencies: ["Graph", "Safetensors", "Onnx", "Kernels", "Platform"], swiftSettings: swift),
+    .target(name: "Base", dependencies: ["Platform"], swiftSettings: cold),
+    .target(name: "Onnx", dependencies: ["Base", "Platform"], swiftSettings: cold),
+    .target(name: "Safetensors", dependencies: ["Base", "Onnx"], exclude: ["FORMAT.md"], swiftSettings: cold),
+    .target(name: "Graph", dependencies: ["Base", "Onnx", "Kernels", "Platform"], swiftSettings: cold),
+    .target(name: "Runtime", dependencies: ["Base", "Graph", "Safetensors", "Onnx", "Kernels", "Platform"], swiftSettings: swift),
     .target(
       name: "Bridge",
-      dependencies: ["Onnx", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))],
+      dependencies: ["Base", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))],
       exclude: ["CZeroMQ", "PROTOCOL.md"], swiftSettings: swift),
     .target(
       name: "CABI",
-      dependencies: ["CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform", .target(name: "Bridge", condition: .when(traits: ["Bridge"]))],
+      dependencies: ["CEfferent", "Base", "Runtime", "Graph", "Onnx", "Kernels", "Platform", .target(name: "Bridge", condition: .when(traits: ["Bridge"]))],
       exclude: ["exports.map"], swiftSettings: swift, linkerSettings: link),
   ] + (embedded ? [] : [
     .target(name: "TestSupport", path: "Tests/Support"),
-    .testTarget(name: "OnnxTests", dependencies: ["TestSupport", "Onnx", "Platform"]),
-    .testTarget(name: "SafetensorsTests", dependencies: ["TestSupport", "Runtime", "Safetensors", "Graph", "Onnx"]),
-    .testTarget(name: "GraphTests", dependencies: ["TestSupport", "Graph", "Onnx", "Kernels"]),
-    .testTarget(name: "RuntimeTests", dependencies: ["TestSupport", "CABI", "CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform"]),
-    .testTarget(name: "LearningTests", dependencies: ["TestSupport", "Runtime", "Graph", "Onnx", "Kernels"]),
-    .testTarget(name: "BridgeTests", dependencies: ["Bridge", "Onnx", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))]),
+    .testTarget(name: "OnnxTests", dependencies: ["TestSupport", "Base", "Onnx", "Platform"]),
+    .testTarget(name: "SafetensorsTests", dependencies: ["TestSupport", "Base", "Runtime", "Safetensors", "Graph", "Onnx"]),
+    .testTarget(name: "GraphTests", dependencies: ["TestSupport", "Base", "Graph", "Onnx", "Kernels"]),
+    .testTarget(name: "RuntimeTests", dependencies: ["TestSupport", "Base", "CABI", "CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform"]),
+    .testTarget(name: "LearningTests", dependencies: ["TestSupport", "Base", "Runtime", "Graph", "Onnx", "Kernels"]),
+    .testTarget(name: "BridgeTests", dependencies: ["Bridge", "Base", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))]),
   ]),
   cxxLanguageStandard: .cxx17)

@@ -1,5 +1,5 @@
 #if Bridge
-import Onnx
+import Base
 import Platform
 
 extension Bridge {

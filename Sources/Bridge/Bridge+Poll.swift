@@ -1,6 +1,6 @@
 #if Bridge
+import Base
 import CZeroMQ
-import Onnx
 import Platform
 
 extension Bridge {

@@ -1,5 +1,5 @@
 #if Bridge
-import Onnx
+import Base
 import Platform
 
 /// The bridge's own thread, and the pipe that ends its wait.

@@ -1,6 +1,6 @@
 #if Bridge
+import Base
 import CZeroMQ
-import Onnx
 import Platform
 
 /// Serves a target over ZeroMQ in lock-step: a ROUTER that one plant at a time steps, through frames laid out in the handshake.

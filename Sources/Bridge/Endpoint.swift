@@ -1,6 +1,6 @@
 #if Bridge
+import Base
 import CZeroMQ
-import Onnx
 import Platform
 
 /// Checks the address of an endpoint before anything is bound: its transport, and that only this machine can reach it.

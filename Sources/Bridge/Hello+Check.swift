@@ -1,5 +1,5 @@
 #if Bridge
-import Onnx
+import Base
 
 /// What the caller of the bridge says about the robot; empty where unknown.
 public struct Labels {

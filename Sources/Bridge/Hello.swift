@@ -1,5 +1,5 @@
 #if Bridge
-import Onnx
+import Base
 
 /// What a plant says of itself, and what it counts on. All but `version` may be left out.
 struct Hello {

@@ -1,5 +1,5 @@
 #if Bridge
-import Onnx
+import Base
 
 /// Where the arrays stand in the STEP and ACT frames of one bridge session: after the header, each at a multiple of 64 bytes, in graph order.
 struct Layout {

@@ -1,5 +1,5 @@
 #if Bridge
-import Onnx
+import Base
 
 /// Reads MessagePack in place, with every length checked against what is left. Nothing that arrives can trap it.
 struct MessagePackReader {

@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 // If, Loop and Scan whose course is known at load: they are unrolled

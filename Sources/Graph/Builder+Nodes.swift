@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 // walking nodes: scopes, operators, functions

@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 // inputs, outputs and recurrent state of the graph

@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 /// Axes, sizes and positions of a file, brought into a range in which sums and products of two cannot overflow.

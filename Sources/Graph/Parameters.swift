@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 /// Which constants of a model are weights, and which are facts about the robot.

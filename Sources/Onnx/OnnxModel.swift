@@ -1,3 +1,5 @@
+import Base
+
 /// An ONNX file as it was written, before any meaning is given to it. Field names are those of onnx.proto3.
 public struct OnnxModel {
   /// What the file was: ONNX itself, or another format that was written in its terms.

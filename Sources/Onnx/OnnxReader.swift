@@ -1,3 +1,5 @@
+import Base
+
 /// bytes -> OnnxModel. Reads protobuf in place; tensors stay where they are.
 public struct OnnxReader {
   /// Reads a model. `bytes` must stay unchanged while the model lives. What reading allocates is bounded by `memoryLimit` bytes, about.

@@ -1,3 +1,5 @@
+import Base
+
 /// Copies a model with some of its f32 tensors replaced; every other byte that has a meaning stays. External tensors become part of the file.
 public struct OnnxRewriter {
   /// Tensors by name: initializers, or the outputs of Constant nodes.

@@ -1,3 +1,5 @@
+import Base
+
 /// Protobuf wire format, written field by field, and the messages of onnx.proto3 that exported policies need.
 public struct OnnxWriter {
   public private(set) var bytes: [UInt8] = []

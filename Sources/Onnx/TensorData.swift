@@ -1,3 +1,4 @@
+import Base
 import Platform
 
 /// The elements of a tensor: dense, C order, somewhere in `bytes`. Aligned to their size, but for matrices of f32 that are read where a file has them.
@@ -30,32 +31,6 @@ public struct TensorData {
 
   /// The same elements under another shape of equal count.
   public func reshaped(_ shape: [Int]) -> TensorData { TensorData(type: type, shape: shape, bytes: bytes, offset: offset) }
-}
-
-/// Bound on what loading may allocate for tensors.
-public final class MemoryBudget {
-  public let limit: Int
-  public private(set) var used = 0
-
-  public init(limit: Int) { self.limit = limit }
-
-  /// Accounts for `size` more bytes, before they are allocated.
-  public func take(_ size: Int, for what: @autoclosure () -> String) throws(Failure) {
-    let (sum, overflow) = used.addingReportingOverflow(size)
-    guard !overflow, sum <= limit else {
-      throw Failure(.memory, "\(what()): needs \(size) bytes more, which exceeds the memory limit of \(limit) bytes")
-    }
-    used = sum
-  }
-
-  public func give(_ size: Int) { used -= size }
-}
-
-/// Real path of what `path` names, or nil where there is nothing.
-public func realPath(_ path: String) -> String? {
-  guard let real = path.withCString({ eff_real_path($0) }) else { return nil }
-  defer { eff_free(real) }
-  return String(cString: real)
 }
 
 /// Finds the elements of the tensors of one model: inline, in typed fields or in external files.

@@ -1,3 +1,5 @@
+import Base
+
 /// Reads protobuf wire format in place: every read is checked against the end of the message.
 struct WireReader {
   let base: UnsafeRawPointer

@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 // the vocabulary in which layers are written: nodes, weights and constants

@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 /// Architecture (JSON) + tensors (safetensors) -> OnnxModel: each layer becomes a few ONNX nodes over initializers that view the file's bytes,

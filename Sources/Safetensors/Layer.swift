@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 /// One object of the architecture, with checked access to its keys.

@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 // joining, combining, reshaping and choosing

@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 // normalizations, the observation normalizer, scale, clip, squash

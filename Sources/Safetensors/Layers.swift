@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 // which layers there are

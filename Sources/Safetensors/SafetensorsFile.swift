@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 /// The header of a safetensors file: 8 bytes of its length, JSON, then the elements, without holes and without overlaps.

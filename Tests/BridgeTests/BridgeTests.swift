@@ -1,10 +1,10 @@
 #if Bridge
+import Base
+@testable import Bridge
 import CZeroMQ
-import Onnx
 import Platform
 import Testing
 
-@testable import Bridge
 
 @Test func aPlantConnectsResetsStepsAndLeaves() throws {
   let rig = try Rig()

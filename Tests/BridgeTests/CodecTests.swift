@@ -1,9 +1,9 @@
 #if Bridge
-import Onnx
+import Base
+@testable import Bridge
 import Platform
 import Testing
 
-@testable import Bridge
 
 private func checksum(_ bytes: [UInt8], hardware: Bool) -> UInt32 {
   bytes.withUnsafeBytes { Crc32c(hardware: hardware).checksum($0) }

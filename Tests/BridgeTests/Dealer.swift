@@ -1,10 +1,10 @@
 #if Bridge
+import Base
+@testable import Bridge
 import CZeroMQ
-import Onnx
 import Platform
 import Testing
 
-@testable import Bridge
 
 /// A bridge on inproc or ipc that the test polls, and raw clients of it: all on the test's own thread.
 final class Rig {

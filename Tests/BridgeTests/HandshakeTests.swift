@@ -1,8 +1,8 @@
 #if Bridge
-import Onnx
+import Base
+@testable import Bridge
 import Testing
 
-@testable import Bridge
 
 /// A HELLO body of Python's `msgpack.packb`-like shape.
 func hello(

@@ -1,8 +1,9 @@
-import Onnx
-import Testing
-import TestSupport
-
+import Base
 @testable import Graph
+import Onnx
+import TestSupport
+import Testing
+
 
 /// Graphs that are well-formed, but ask for too much or lead outside their tensors.
 @Suite struct HostileGraphTests {

@@ -1,9 +1,10 @@
+import Base
 import Graph
 import Kernels
 import Onnx
+@testable import Runtime
 import TestSupport
 
-@testable import Runtime
 
 /// A differentiable plan in memory of its own, in double: every f32 initializer whose name begins with "p" is a parameter, and the only
 /// output is the head.

@@ -1,8 +1,9 @@
+import Base
 import Foundation
 import Onnx
+@testable import Runtime
 import Testing
 
-@testable import Runtime
 
 /// Drives a learner with a reproducible world in which the reward prefers small actions.
 struct World {

@@ -1,9 +1,10 @@
+import Base
 import Kernels
 import Onnx
+@testable import Runtime
 import TestSupport
 import Testing
 
-@testable import Runtime
 
 /// Whole updates of learners that start from a loaded policy, against central differences of the objective in double.
 @Suite struct LoadedGradientTests {

@@ -1,8 +1,9 @@
+import Base
 import Onnx
+@testable import Runtime
 import TestSupport
 import Testing
 
-@testable import Runtime
 
 /// A learner's weights reach a session, also while another thread steps it (`swift test --sanitize=thread --filter PublisherTests`).
 @Suite struct PublisherTests {

@@ -1,7 +1,8 @@
-import Testing
-import TestSupport
-
+import Base
 @testable import Onnx
+import TestSupport
+import Testing
+
 
 @Suite struct ReaderTests {
   private func read(_ bytes: [UInt8], limit: Int = 1 << 24) -> Result<OnnxModel, Failure> {

@@ -1,8 +1,9 @@
-import Platform
-import Testing
-import TestSupport
-
+import Base
 @testable import Onnx
+import Platform
+import TestSupport
+import Testing
+
 
 @Suite struct TensorDataTests {
   private func read(_ t: OnnxTensor, _ bytes: [UInt8] = [], limit: Int = 1 << 20, folder: String? = nil) -> Result<TensorData, Failure> {

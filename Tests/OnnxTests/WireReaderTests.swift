@@ -1,7 +1,8 @@
-import Testing
-import TestSupport
-
+import Base
 @testable import Onnx
+import TestSupport
+import Testing
+
 
 @Suite struct WireReaderTests {
   /// Runs `body` on a reader of `bytes`; gives its failure.

@@ -1,10 +1,11 @@
+import Base
+@testable import CABI
 import CEfferent
 import Onnx
-import Testing
-import TestSupport
-
-@testable import CABI
 @testable import Runtime
+import TestSupport
+import Testing
+
 
 /// What people read when a load or a session goes wrong: what, where, and what to do.
 @Suite struct ErrorTextTests {

@@ -1,10 +1,11 @@
+import Base
 import Foundation
 import Graph
 import Onnx
-import Testing
-import TestSupport
-
 @testable import Runtime
+import TestSupport
+import Testing
+
 
 /// The plans of samples and of the policies in examples/policies.
 @Suite struct PlannerTests {

@@ -1,8 +1,9 @@
+import Base
 import Onnx
-import Testing
-import TestSupport
-
 @testable import Runtime
+import TestSupport
+import Testing
+
 
 /// Loading takes time in proportion to the file: eight times as much of anything costs far less than the 64 times of a quadratic load.
 @Suite(.serialized) struct ScalingTests {

@@ -1,10 +1,11 @@
+import Base
 import Kernels
 import Onnx
 import Platform
-import Testing
-import TestSupport
-
 @testable import Runtime
+import TestSupport
+import Testing
+
 
 @Suite struct SessionTests {
   private func observation(_ row: Int, _ t: Int, _ count: Int = 3) -> [Float] { (0..<count).map { Float((row * 31 + t * 17 + $0 * 7) % 13) / 13 - 0.5 } }

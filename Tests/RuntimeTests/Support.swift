@@ -1,8 +1,9 @@
+import Base
 import Graph
 import Onnx
+@testable import Runtime
 import TestSupport
 
-@testable import Runtime
 
 /// A policy from a model of the tests.
 func load(_ m: Model, limit: Int = 256 << 20, _ change: (inout PolicyOptions) -> Void = { _ in }) throws(Failure) -> Policy {

@@ -1,9 +1,10 @@
+import Base
 import Kernels
 import Onnx
-import Testing
-import TestSupport
-
 @testable import Runtime
+import TestSupport
+import Testing
+
 
 /// Swaps from one thread while another steps: no step sees a mixture, and the thread sanitizer sees no race
 /// (`swift test --sanitize=thread --filter SwapRace`).

@@ -1,8 +1,9 @@
+import Base
 import Onnx
 import Runtime
+@testable import Safetensors
 import Testing
 
-@testable import Safetensors
 
 @Suite struct ArchitectureTests {
   private static let tensors = [("a.weight", [3, 2]), ("a.bias", [3]), ("b.weight", [1, 3]), ("m.weight_ih_l0", [16, 2]), ("m.weight_hh_l0", [16, 4]), ("k.weight", [4, 2, 3])]

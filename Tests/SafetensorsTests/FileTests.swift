@@ -1,7 +1,8 @@
+import Base
 import Onnx
+@testable import Safetensors
 import Testing
 
-@testable import Safetensors
 
 @Suite struct SafetensorsFileTests {
   private func read(_ file: File) -> Result<SafetensorsFile, Failure> {

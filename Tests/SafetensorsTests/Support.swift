@@ -1,3 +1,4 @@
+import Base
 import Onnx
 import Runtime
 import Safetensors

@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 /// Limits under which a learner may change a policy.

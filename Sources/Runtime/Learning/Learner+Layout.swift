@@ -1,3 +1,4 @@
+import Base
 import Graph
 import Kernels
 import Onnx

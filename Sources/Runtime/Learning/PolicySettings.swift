@@ -1,3 +1,4 @@
+import Base
 import Onnx
 
 /// Where a Gaussian's standard deviation comes from.

@@ -1,8 +1,6 @@
-import Onnx
-
 /// Reads one JSON text (RFC 8259). What it may allocate is bounded by the budget, its nesting by `maximumDepth`.
 /// - Complexity: O(bytes).
-struct JsonReader {
+public struct JsonReader {
   private let base: UnsafeRawPointer
   private var position: Int
   private let end: Int
@@ -15,7 +13,8 @@ struct JsonReader {
   static let valueSize = 64
 
   /// The value of the whole text at `range` of `base`.
-  static func read(_ base: UnsafeRawPointer, _ range: Range<Int>, what: String, budget: MemoryBudget) throws(Failure) -> Json {
+  @export(interface)
+  public static func read(_ base: UnsafeRawPointer, _ range: Range<Int>, what: String, budget: MemoryBudget) throws(Failure) -> Json {
     var r = JsonReader(base: base, position: range.lowerBound, end: range.upperBound, budget: budget, what: what)
     let value = try r.value(depth: 0)
     r.skipSpace()

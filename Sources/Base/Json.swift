@@ -8,7 +8,7 @@ public enum Json {
   case object([JsonMember])
 
   /// What messages call it.
-  var kind: String {
+  public var kind: String {
     switch self {
     case .null: "null"
     case .bool: "true or false"
@@ -20,13 +20,13 @@ public enum Json {
   }
 
   /// The number, where it is a whole one that a double holds exactly.
-  var integer: Int? {
+  public var integer: Int? {
     guard case .number(let d) = self, d >= -9e15, d <= 9e15, d == d.rounded(.towardZero) else { return nil }
     return Int(d)
   }
 
   /// The value of a key of an object.
-  subscript(key: String) -> Json? {
+  public subscript(key: String) -> Json? {
     guard case .object(let members) = self else { return nil }
     for m in members where m.key == key { return m.value }
     return nil

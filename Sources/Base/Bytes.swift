@@ -60,3 +60,10 @@ public final class Bytes {
     return Bytes(UnsafeRawPointer(p), Int(size), .mapped)
   }
 }
+
+/// Real path of what `path` names, or nil where there is nothing.
+public func realPath(_ path: String) -> String? {
+  guard let real = path.withCString({ eff_real_path($0) }) else { return nil }
+  defer { eff_free(real) }
+  return String(cString: real)
+}

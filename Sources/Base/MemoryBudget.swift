@@ -1,0 +1,18 @@
+/// Bound on what loading may allocate for tensors.
+public final class MemoryBudget {
+  public let limit: Int
+  public private(set) var used = 0
+
+  public init(limit: Int) { self.limit = limit }
+
+  /// Accounts for `size` more bytes, before they are allocated.
+  public func take(_ size: Int, for what: @autoclosure () -> String) throws(Failure) {
+    let (sum, overflow) = used.addingReportingOverflow(size)
+    guard !overflow, sum <= limit else {
+      throw Failure(.memory, "\(what()): needs \(size) bytes more, which exceeds the memory limit of \(limit) bytes")
+    }
+    used = sum
+  }
+
+  public func give(_ size: Int) { used -= size }
+}
