@@ -22,7 +22,7 @@ let package = Package(
   name: "efferent",
   products: [
     .library(name: "efferent", type: .dynamic, targets: ["CABI"]),  // what install.sh ships
-    .library(name: "EfferentSwift", targets: ["CABI", "Base", "Onnx", "Safetensors", "Graph", "Runtime"]),  // for other Swift packages
+    .library(name: "EfferentSwift", targets: ["CABI", "Base", "Onnx", "Card", "Safetensors", "Graph", "Runtime"]),  // for other Swift packages
   ],
   traits: [.default(enabledTraits: ["Bridge"]), .trait(name: "Bridge", description: "ZeroMQ endpoints; needs libzmq")],
   targets: [
@@ -32,6 +32,7 @@ let package = Package(
     .target(name: "Kernels", cxxSettings: native, linkerSettings: [.linkedLibrary("m")]),
     .target(name: "Base", dependencies: ["Platform"], swiftSettings: cold),
     .target(name: "Onnx", dependencies: ["Base", "Platform"], swiftSettings: cold),
+    .target(name: "Card", dependencies: ["Base", "Onnx", "Platform"], swiftSettings: cold),
     .target(name: "Safetensors", dependencies: ["Base", "Onnx"], exclude: ["FORMAT.md"], swiftSettings: cold),
     .target(name: "Graph", dependencies: ["Base", "Onnx", "Kernels", "Platform"], swiftSettings: cold),
     .target(name: "Runtime", dependencies: ["Base", "Graph", "Safetensors", "Onnx", "Kernels", "Platform"], swiftSettings: swift),

@@ -1,5 +1,5 @@
 /// A JSON value. Objects keep the order of the file; their keys are unique.
-public enum Json {
+public enum Json: Equatable, Sendable {
   case null
   case bool(Bool)
   case number(Double)
@@ -33,7 +33,9 @@ public enum Json {
   }
 }
 
-public struct JsonMember {
-  public let key: String
-  public let value: Json
+public struct JsonMember: Equatable, Sendable {
+  public var key: String
+  public var value: Json
+
+  public init(key: String, value: Json) { (self.key, self.value) = (key, value) }
 }
