@@ -10,6 +10,8 @@ let swift: [SwiftSetting] = embedded ? [.enableExperimentalFeature("Embedded"), 
 // code that only loading runs: repeated instruction sequences are shared
 let cold: [SwiftSetting] = swift + (embedded ? [.unsafeFlags(["-Xllvm", "-enable-machine-outliner=always"])] : [])
 let native: [CXXSetting] = embedded ? [.unsafeFlags(["-O2", "-fno-exceptions", "-fno-rtti", "-ffunction-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables"])] : []
+let plain: [CSetting] = embedded
+  ? [.unsafeFlags(["-O2", "-ffunction-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables"])] : []
 let link: [LinkerSetting] = embedded
   ? [.unsafeFlags([
       "-use-ld=lld", "-Xlinker", "--icf=safe",  // gold leaves local symbols in the dynamic table
@@ -29,6 +31,7 @@ let package = Package(
     .systemLibrary(name: "CEfferent", path: "include"),
     .systemLibrary(name: "CZeroMQ", path: "Sources/Bridge/CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
     .systemLibrary(name: "Platform", path: "Sources/Platform"),
+    .target(name: "Handles", cSettings: plain),
     .target(name: "Kernels", cxxSettings: native, linkerSettings: [.linkedLibrary("m")]),
     .target(name: "Base", dependencies: ["Platform"], swiftSettings: cold),
     .target(name: "Onnx", dependencies: ["Base", "Platform"], swiftSettings: cold),
@@ -42,7 +45,10 @@ let package = Package(
       exclude: ["CZeroMQ", "PROTOCOL.md"], swiftSettings: swift),
     .target(
       name: "CABI",
-      dependencies: ["CEfferent", "Base", "Runtime", "Graph", "Onnx", "Kernels", "Platform", .target(name: "Bridge", condition: .when(traits: ["Bridge"]))],
+      dependencies: [
+        "CEfferent", "Handles", "Base", "Runtime", "Graph", "Onnx", "Kernels", "Platform",
+        .target(name: "Bridge", condition: .when(traits: ["Bridge"])),
+      ],
       exclude: ["exports.map"], swiftSettings: swift, linkerSettings: link),
   ] + (embedded ? [] : [
     .target(name: "TestSupport", path: "Tests/Support"),

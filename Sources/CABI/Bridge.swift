@@ -2,27 +2,24 @@
 import Base
 import Bridge
 import CEfferent
+import Handles
 import Onnx
 import Platform
 import Runtime
 
-/// What an eff_bridge points to.
-private struct BridgeHandle {
-  static let magic: UInt64 = 0x6566_665f_6272_6964  // "eff_brid"
-  var magic: UInt64
+/// What the handle of a bridge names.
+private struct BridgePorts {
   let bridge: Unmanaged<Bridge>
   let endpoint: CText
 }
 
-/// The handle behind a C pointer, or nil where it is NULL, dead or foreign.
-private func bridgeHandle(_ p: OpaquePointer?) -> UnsafeMutablePointer<BridgeHandle>? {
-  guard let p else { return nil }
-  let h = UnsafeMutablePointer<BridgeHandle>(p)
-  return h.pointee.magic == BridgeHandle.magic ? h : nil
+/// What a handle names, or nil where it is NULL, dead or foreign.
+private func ports(_ p: OpaquePointer?) -> UnsafeMutablePointer<BridgePorts>? {
+  eff_handle_find(UInt(bitPattern: p), Int32(EFF_HANDLE_BRIDGE))?.assumingMemoryBound(to: BridgePorts.self)
 }
 
 private func bridge(_ p: OpaquePointer?) throws(Failure) -> Bridge {
-  guard let h = bridgeHandle(p) else { throw Failure(.argument, "bridge is NULL or not a live eff_bridge") }
+  guard let h = ports(p) else { throw refusal(p, "bridge", "eff_bridge") }
   return h.pointee.bridge.takeUnretainedValue()
 }
 
@@ -40,15 +37,16 @@ public func eff_bridge_options_default(_ options: UnsafeMutablePointer<eff_bridg
 private func names(
   _ given: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int, of tensors: [Target.Tensor], role: Target.Role, _ what: String
 ) throws(Failure) -> [String] {
-  if count == 0 { return [] }
+  let list = try list(given, count, "\(what)_names", "\(what)_count")
+  if list.isEmpty { return [] }
   var sizes: [Int] = []
   for tensor in tensors where tensor.role.rawValue == role.rawValue { sizes.append(tensor.shape.reduce(1, &*)) }
   guard sizes.count == 1, sizes[0] == count else {
     throw Failure(.argument, "\(what)_count is \(count), expected \(sizes.count == 1 ? "\(sizes[0])" : "0: the policy has \(sizes.count) such tensors")")
   }
   var names: [String] = []
-  for i in 0..<count {
-    guard let name = given?[i] else { throw Failure(.argument, "\(what)_names[\(i)] is NULL") }
+  for (i, name) in list.enumerated() {
+    guard let name else { throw Failure(.argument, "\(what)_names[\(i)] is NULL") }
     names.append(text(name))
   }
   return names
@@ -104,12 +102,15 @@ public func eff_bridge_create(
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
-    guard let s = CABI.session(session) else { throw Failure(.argument, "session is NULL or not a live eff_session") }
-    let plan = s.pointee.owner.takeUnretainedValue().policy.plan
+    let s = try liveSession(session)
+    let plan = s.policy.plan
+    // looked up at each call: where the session was destroyed too early, the plant is told so
     let target = Target(
-      inputs: tensors(plan.inputs), outputs: tensors(plan.outputs), maxRows: s.pointee.maxRows, policyHash: hash(plan),
-      input: { sessionInput(s, $0) }, output: { UnsafeRawPointer(sessionOutput(s, $0)) },
-      run: { sessionRun(s, $0) }, reset: { sessionReset(s, Int64($0)) })
+      inputs: tensors(plan.inputs), outputs: tensors(plan.outputs), maxRows: s.core.pointee.maxRows, policyHash: hash(plan),
+      input: { i in CABI.session(session).flatMap { sessionInput($0, i) } },
+      output: { i in CABI.session(session).flatMap { UnsafeRawPointer(sessionOutput($0, i)) } },
+      run: { rows in CABI.session(session).map { sessionRun($0, rows) } ?? -1 },
+      reset: { row in CABI.session(session).map { sessionReset($0, Int64(row)) } ?? -1 })
     out.pointee = try serve(target, options_or_null)
   }
 }
@@ -120,21 +121,20 @@ public func eff_bridge_create_learner(
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
-    guard let l = CABI.learner(learner) else { throw Failure(.argument, "learner is NULL or not a live eff_learner") }
-    out.pointee = try serve(LearnerPort(l).target, options_or_null)
+    out.pointee = try serve(LearnerPort(try liveLearner(learner), learner).target, options_or_null)
   }
 }
 
 private func serve(_ target: Target, _ options_or_null: UnsafePointer<eff_bridge_options>?) throws(Failure) -> OpaquePointer {
   let bridge = try Bridge(target, try read(options_or_null, target))
-  let h = UnsafeMutablePointer<BridgeHandle>.allocate(capacity: 1)
-  h.initialize(to: BridgeHandle(magic: BridgeHandle.magic, bridge: Unmanaged.passRetained(bridge), endpoint: CText(bridge.endpoint)))
-  return OpaquePointer(h)
+  let h = UnsafeMutablePointer<BridgePorts>.allocate(capacity: 1)
+  h.initialize(to: BridgePorts(bridge: Unmanaged.passRetained(bridge), endpoint: CText(bridge.endpoint)))
+  return try handle(h, EFF_HANDLE_BRIDGE, orFree: { free(h) })
 }
 
 @c @implementation
 public func eff_bridge_endpoint(_ bridge: OpaquePointer?) -> UnsafePointer<CChar>? {
-  bridgeHandle(bridge).map { UnsafePointer($0.pointee.endpoint.start) }
+  ports(bridge).map { UnsafePointer($0.pointee.endpoint.start) }
 }
 
 @c @implementation
@@ -142,7 +142,7 @@ public func eff_bridge_poll(_ bridge: OpaquePointer?, _ timeout_ms: Int32, _ eve
   report { () throws(Failure) in
     let size = event_or_null?.pointee.struct_size ?? MemoryLayout<eff_bridge_event>.size
     guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else {
-      throw Failure(.argument, "event.struct_size is \(size); set it to sizeof(eff_bridge_event)")
+      throw Failure(.argument, "event.struct_size is \(unsigned(size)); set it to sizeof(eff_bridge_event)")
     }
     let event = try CABI.bridge(bridge).poll(timeout: Int(timeout_ms))
     if let event_or_null { write(cEvent(event, size), event_or_null, size) }
@@ -184,8 +184,11 @@ public func eff_bridge_reason_name(_ reason: Int32) -> UnsafePointer<CChar>? {
 
 @c @implementation
 public func eff_bridge_destroy(_ bridge: OpaquePointer?) {
-  guard let h = bridgeHandle(bridge), h.pointee.bridge.takeUnretainedValue().close() else { return }
-  h.pointee.magic = 0
+  guard let h = ports(bridge), h.pointee.bridge.takeUnretainedValue().close() else { return }
+  if let object = released(bridge, EFF_HANDLE_BRIDGE) { free(object.assumingMemoryBound(to: BridgePorts.self)) }
+}
+
+private func free(_ h: UnsafeMutablePointer<BridgePorts>) {
   h.pointee.bridge.release()
   h.deinitialize(count: 1)
   h.deallocate()

@@ -6,7 +6,9 @@ import Runtime
 ///
 ///     in: observation f64 [n], reward f64 [1], terminated bool [1], truncated bool [1]     out: action f64 [m], aux: td_error f64 [1], reason i32 [1]
 final class LearnerPort {
-  private let learner: LearnerPointer
+  /// Looked up at each call: where the learner was destroyed too early, the plant is told so.
+  private let learner: OpaquePointer?
+  private let hash: UInt64
   private let observationCount: Int
   private let actionCount: Int
   /// observation, reward | action, td_error
@@ -16,8 +18,9 @@ final class LearnerPort {
   /// The next step begins an episode: its reward and flags say nothing.
   private var isFirst = true
 
-  init(_ learner: LearnerPointer) {
-    self.learner = learner
+  init(_ learner: LearnerPointer, _ handle: OpaquePointer?) {
+    self.learner = handle
+    hash = learner.hash
     (observationCount, actionCount) = learner.sizes
     numbers = .allocate(capacity: observationCount + actionCount + 2)
     numbers.initialize(repeating: 0, count: observationCount + actionCount + 2)
@@ -43,7 +46,7 @@ final class LearnerPort {
         tensor("terminated", .observation, 9, 1, 1), tensor("truncated", .observation, 9, 1, 1),
       ],
       outputs: [tensor("action", .action, 11, actionCount, 8), tensor("td_error", .aux, 11, 1, 8), tensor("reason", .aux, 6, 1, 4)],
-      maxRows: 1, policyHash: learner.hash,
+      maxRows: 1, policyHash: hash,
       input: { self.input($0) }, output: { self.output($0) }, run: { _ in self.run() }, reset: { _ in self.reset() })
   }
 
@@ -67,6 +70,7 @@ final class LearnerPort {
   /// Learns from the step before, unless this is the first of an episode, and acts unless that ended it. Numbers that are not finite are the
   /// learner's to deal with: the plant gets an action all the same.
   private func run() -> Int32 {
+    guard let learner = CABI.learner(learner) else { return -1 }
     var ends = false
     if !isFirst {
       ends = flags[0] != 0 || flags[1] != 0
@@ -83,6 +87,7 @@ final class LearnerPort {
   }
 
   private func reset() -> Int32 {
+    guard let learner = CABI.learner(learner) else { return -1 }
     learner.breakOff()
     isFirst = true
     return 0

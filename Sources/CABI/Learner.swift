@@ -1,16 +1,9 @@
 import Base
 import CEfferent
+import Handles
 import Kernels
 import Onnx
 import Runtime
-
-/// The learner behind a C pointer, or nil where it is NULL, dead or foreign.
-@_noLocks @inline(__always)
-func learner(_ p: OpaquePointer?) -> LearnerPointer? {
-  guard let p else { return nil }
-  let l = unsafeBitCast(p, to: LearnerPointer.self)
-  return l.isAlive ? l : nil
-}
 
 @c @implementation
 public func eff_learner_options_default(_ options: UnsafeMutablePointer<eff_learner_options>?, _ struct_size: Int) {
@@ -98,10 +91,13 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   out.settings = s
   out.seed = o.seed
   out.isa = try Policy.isa()
-  guard o.snapshots <= 64, o.hidden_count <= 16 else { throw Failure(.argument, "learner options 'snapshots' and 'hidden_count' must be at most 64 and 16") }
-  if o.hidden_count > 0 {
-    guard let hidden = o.hidden else { throw Failure(.argument, "learner option 'hidden' is NULL, but hidden_count is \(o.hidden_count)") }
-    for i in 0..<o.hidden_count { out.hiddenSizes.append(hidden[i]) }
+  try count(o.observation_count, atMost: 1 << 20, "learner option 'observation_count'")
+  try count(o.action_count, atMost: 1 << 16, "learner option 'action_count'")
+  try count(o.snapshots, atMost: 64, "learner option 'snapshots'")
+  try count(o.change_observations, atMost: 1 << 20, "learner option 'change_observations'")
+  try count(o.hidden_count, atMost: 16, "learner option 'hidden_count'")
+  for width in try list(o.hidden, o.hidden_count, "learner option 'hidden'", "hidden_count") {
+    out.hiddenSizes.append(try count(width, atMost: 1 << 16, "a width in learner option 'hidden'"))
   }
   var g = GuardSettings()
   (g.snapshots, g.snapshotPeriod, g.returnWindow) = (o.snapshots, o.snapshot_period, o.return_window)
@@ -129,16 +125,19 @@ public func eff_learner_create(_ options: UnsafePointer<eff_learner_options>?, _
     let (raw, options) = try read(options)
     tell(options)
     let size = try options.arenaSize()
+    let learner: LearnerPointer
     if let arena = raw.arena {
       guard UInt(bitPattern: arena) & 63 == 0 else { throw Failure(.argument, "arena is not aligned to 64 bytes") }
-      guard raw.arena_size >= size else { throw Failure(.argument, "arena_size is \(raw.arena_size), expected at least \(size)") }
-      out.pointee = OpaquePointer(try options.create(in: arena))
-      return
+      guard try count(raw.arena_size, atMost: .max, "arena_size") >= size else {
+        throw Failure(.argument, "arena_size is \(raw.arena_size), expected at least \(size)")
+      }
+      learner = try options.create(in: arena)
+    } else {
+      let block = try MemoryBlock(size, try memory(raw.allocator), for: "learner")
+      learner = try options.create(in: block.start)
+      learner.pointee.memory = Unmanaged.passRetained(block)
     }
-    let block = try MemoryBlock(size, try memory(raw.allocator), for: "learner")
-    let learner = try options.create(in: block.start)
-    learner.pointee.memory = Unmanaged.passRetained(block)
-    out.pointee = OpaquePointer(learner)
+    out.pointee = try handle(learner, EFF_HANDLE_LEARNER, orFree: { free(learner) })
   }
 }
 
@@ -149,10 +148,12 @@ private func tell(_ options: LearnerOptions) {
 
 @c @implementation
 public func eff_learner_destroy(_ learner: OpaquePointer?) {
-  guard let l = CABI.learner(learner) else { return }
-  l.pointee.magic = 0
-  let memory = l.pointee.memory
-  l.pointee.actorOwner?.release()
+  if let object = released(learner, EFF_HANDLE_LEARNER) { free(object.assumingMemoryBound(to: Learner.self)) }
+}
+
+private func free(_ learner: LearnerPointer) {
+  let memory = learner.pointee.memory
+  learner.pointee.actorOwner?.release()
   memory?.release()
 }
 

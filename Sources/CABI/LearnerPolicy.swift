@@ -6,6 +6,7 @@ import Runtime
 
 /// The part of the options that is about a loaded policy; nil where there is none.
 func policySettings(_ o: eff_learner_options) throws(Failure) -> PolicySettings? {
+  let frozen = try list(o.frozen, o.frozen_count, "learner option 'frozen'", "frozen_count")
   guard let pointer = o.policy else { return nil }
   var s = PolicySettings(try policy(pointer))
   s.mean = o.mean.map { text($0) }
@@ -18,14 +19,17 @@ func policySettings(_ o: eff_learner_options) throws(Failure) -> PolicySettings?
   }
   switch Int(o.learn) {
   case EFF_LEARN_ALL: s.part = .all
-  case EFF_LEARN_LAST: s.part = .last(min(o.learn_layers, 1 << 20))
+  case EFF_LEARN_LAST: s.part = .last(try count(o.learn_layers, atMost: 1 << 20, "learner option 'learn_layers'"))
   case EFF_LEARN_RESIDUAL: s.part = .residual(bound: o.residual_bound)
   default: throw Failure(.argument, "learner option 'learn' is \(o.learn), expected one of EFF_LEARN_...")
   }
   s.initialStd = o.initial_std
-  s.normalizer = o.normalizer_count > 0 ? .counted(min(o.normalizer_count, 1 << 60)) : .frozen
-  for i in 0..<o.frozen_count {
-    guard let name = o.frozen?[i] else { throw Failure(.argument, "learner option 'frozen' has no name \(i)") }
+  guard o.normalizer_count <= 1 << 60 else {
+    throw Failure(.argument, "learner option 'normalizer_count' is \(o.normalizer_count), expected at most 2^60")
+  }
+  s.normalizer = o.normalizer_count > 0 ? .counted(o.normalizer_count) : .frozen
+  for (i, name) in frozen.enumerated() {
+    guard let name else { throw Failure(.argument, "learner option 'frozen' has no name \(i)") }
     s.frozen.append(text(name))
   }
   return s
@@ -51,33 +55,28 @@ public func eff_learner_options_adapt(_ options: UnsafeMutablePointer<eff_learne
 @c @implementation
 public func eff_learner_sizes(_ learner: OpaquePointer?, _ observation_count: UnsafeMutablePointer<Int>?, _ action_count: UnsafeMutablePointer<Int>?) -> eff_status {
   report { () throws(Failure) in
-    let l = try live(learner)
+    let l = try liveLearner(learner)
     guard let observation_count, let action_count else { throw Failure(.argument, "observation_count or action_count is NULL") }
     (observation_count.pointee, action_count.pointee) = l.sizes
   }
-}
-
-private func live(_ p: OpaquePointer?) throws(Failure) -> LearnerPointer {
-  guard let l = learner(p) else { throw Failure(.argument, "learner is NULL or not a live eff_learner") }
-  return l
 }
 
 @c @implementation
 public func eff_learner_policy(_ learner: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
-    out.pointee = publish(try live(learner).policy())
+    out.pointee = try handle(try liveLearner(learner).policy())
   }
 }
 
 @c @implementation
 public func eff_learner_export(_ learner: OpaquePointer?, _ buffer_or_null: UnsafeMutableRawPointer?, _ capacity: Int, _ size: UnsafeMutablePointer<Int>?) -> eff_status {
   report { () throws(Failure) in
-    let file = try live(learner).export()
+    let file = try liveLearner(learner).export()
     guard let size else { throw Failure(.argument, "size is NULL") }
     size.pointee = file.count
     guard let buffer = buffer_or_null else { return }
-    guard capacity >= file.count else { throw Failure(.argument, "capacity is \(capacity), expected at least \(file.count)") }
+    guard unsigned(capacity) >= file.count else { throw Failure(.argument, "capacity is \(capacity), expected at least \(file.count)") }
     file.withUnsafeBytes { eff_copy(buffer, $0.baseAddress!, $0.count) }
   }
 }
@@ -86,7 +85,7 @@ public func eff_learner_export(_ learner: OpaquePointer?, _ buffer_or_null: Unsa
 public func eff_learner_export_file(_ learner: OpaquePointer?, _ path: UnsafePointer<CChar>?) -> eff_status {
   report { () throws(Failure) in
     guard let path else { throw Failure(.argument, "path is NULL") }
-    let file = try live(learner).export()
+    let file = try liveLearner(learner).export()
     let code = file.withUnsafeBytes { eff_write_atomically(path, $0.baseAddress!, $0.count) }
     if code != 0 { throw Failure(.io, "'" + text(path) + "': " + String(cString: eff_error_text(-code))) }
   }

@@ -4,21 +4,16 @@ import Onnx
 import Platform
 import Runtime
 
-private func live(_ p: OpaquePointer?) throws(Failure) -> LearnerPointer {
-  guard let l = learner(p) else { throw Failure(.argument, "learner is NULL or not a live eff_learner") }
-  return l
-}
-
 @c @implementation
 public func eff_learner_save(_ learner: OpaquePointer?, _ buffer_or_null: UnsafeMutableRawPointer?, _ capacity: Int, _ size: UnsafeMutablePointer<Int>?)
   -> eff_status
 {
   report { () throws(Failure) in
-    let l = try live(learner)
+    let l = try liveLearner(learner)
     guard let size else { throw Failure(.argument, "size is NULL") }
     size.pointee = l.checkpointSize
     guard let buffer = buffer_or_null else { return }
-    guard capacity >= l.checkpointSize else { throw Failure(.argument, "capacity is \(capacity), expected at least \(l.checkpointSize)") }
+    guard unsigned(capacity) >= l.checkpointSize else { throw Failure(.argument, "capacity is \(capacity), expected at least \(l.checkpointSize)") }
     l.save(to: buffer)
   }
 }
@@ -26,8 +21,9 @@ public func eff_learner_save(_ learner: OpaquePointer?, _ buffer_or_null: Unsafe
 @c @implementation
 public func eff_learner_restore(_ learner: OpaquePointer?, _ bytes: UnsafeRawPointer?, _ size: Int) -> eff_status {
   report { () throws(Failure) in
-    guard let bytes, size >= 0 else { throw Failure(.argument, "bytes is NULL") }
-    try live(learner).restore(from: bytes, size: size)
+    guard let bytes else { throw Failure(.argument, "bytes is NULL") }
+    try count(size, atMost: .max, "size")
+    try liveLearner(learner).restore(from: bytes, size: size)
   }
 }
 
@@ -35,7 +31,7 @@ public func eff_learner_restore(_ learner: OpaquePointer?, _ bytes: UnsafeRawPoi
 public func eff_learner_save_file(_ learner: OpaquePointer?, _ path: UnsafePointer<CChar>?) -> eff_status {
   report { () throws(Failure) in
     guard let path else { throw Failure(.argument, "path is NULL") }
-    try live(learner).save(path: path)
+    try liveLearner(learner).save(path: path)
   }
 }
 
@@ -43,18 +39,20 @@ public func eff_learner_save_file(_ learner: OpaquePointer?, _ path: UnsafePoint
 public func eff_learner_restore_file(_ learner: OpaquePointer?, _ path: UnsafePointer<CChar>?) -> eff_status {
   report { () throws(Failure) in
     guard let path else { throw Failure(.argument, "path is NULL") }
-    try live(learner).restore(path: path)
+    try liveLearner(learner).restore(path: path)
   }
 }
 
 @c @implementation
 public func eff_learner_describe(_ learner: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_learner_tensor>?) -> eff_status {
   report { () throws(Failure) in
-    let all = try live(learner).tensors()
+    let all = try liveLearner(learner).tensors()
     guard let out, out.pointee.struct_size >= MemoryLayout<eff_learner_tensor>.size else {
       throw Failure(.argument, "out is NULL or its struct_size is not sizeof(eff_learner_tensor)")
     }
-    guard index >= 0, index < all.count else { throw Failure(.argument, "array \(index) does not exist; the learner has \(all.count)") }
+    guard index >= 0, index < all.count else { 
+      throw Failure(.argument, "array \(unsigned(index)) does not exist; the learner has \(all.count)")
+     }
     let tensor = all[index]
     withUnsafeMutableBytes(of: &out.pointee.name) { p in
       for i in 0..<p.count { p[i] = i < tensor.name.count && i + 1 < p.count ? tensor.name[i] : 0 }
@@ -72,7 +70,7 @@ private func find(_ l: LearnerPointer, _ name: UnsafePointer<CChar>?, _ count: I
     var i = 0
     while i < tensor.name.count && UInt8(bitPattern: name[i]) == tensor.name[i] { i += 1 }
     guard i == tensor.name.count, name[i] == 0 else { continue }
-    guard tensor.count == count else { throw Failure(.argument, "'" + text(name) + "' has \(tensor.count) elements, not \(count)") }
+    guard tensor.count == count else { throw Failure(.argument, "'" + text(name) + "' has \(tensor.count) elements, not \(unsigned(count))") }
     return tensor
   }
   throw Failure(.argument, "the learner has no array '" + text(name) + "'")
@@ -81,7 +79,7 @@ private func find(_ l: LearnerPointer, _ name: UnsafePointer<CChar>?, _ count: I
 @c @implementation
 public func eff_learner_read(_ learner: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ values: UnsafeMutablePointer<Double>?, _ count: Int) -> eff_status {
   report { () throws(Failure) in
-    let l = try live(learner)
+    let l = try liveLearner(learner)
     guard let values else { throw Failure(.argument, "values is NULL") }
     l.visit(try find(l, name, count)) { values[$0] = $1 }
   }
@@ -90,7 +88,7 @@ public func eff_learner_read(_ learner: OpaquePointer?, _ name: UnsafePointer<CC
 @c @implementation
 public func eff_learner_write(_ learner: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ values: UnsafePointer<Double>?, _ count: Int) -> eff_status {
   report { () throws(Failure) in
-    let l = try live(learner)
+    let l = try liveLearner(learner)
     guard let values else { throw Failure(.argument, "values is NULL") }
     let tensor = try find(l, name, count)
     for i in 0..<count {

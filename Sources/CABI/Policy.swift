@@ -1,6 +1,7 @@
 import Base
 import CEfferent
 import Graph
+import Handles
 import Kernels
 import Onnx
 import Platform
@@ -19,33 +20,30 @@ private func read(_ given: UnsafePointer<eff_policy_options>?) throws(Failure) -
   let o = try readOptions(given, eff_policy_options(), "eff_policy_options")
   var out = PolicyOptions()
   out.weights.all = try storage(o.weights, "weights")
-  for i in 0..<o.layer_count {
-    guard let code = o.layer_weights?[i] else { throw Failure(.argument, "layer_weights is NULL, layer_count is \(o.layer_count)") }
+  for (i, code) in try list(o.layer_weights, o.layer_count, "layer_weights", "layer_count").enumerated() {
     out.weights.each.append(try storage(code, "layer_weights[\(i)]"))
   }
   out.isLearnable = o.learnable != 0
   out.memory = try memory(o.allocator)
   out.memory.isLocked = o.locked != 0
-  if o.memory_limit > 0 { out.build.memoryLimit = min(o.memory_limit, 1 << 40) }
+  if o.memory_limit != 0 { out.build.memoryLimit = Int(min(unsigned(o.memory_limit), 1 << 40)) }
   if let folder = o.folder { out.build.folder = realPath(text(folder)) }
-  for i in 0..<o.dim_count {
-    guard let d = o.dims?[i], let name = d.name else { throw Failure(.argument, "dims[\(i)] is NULL or has no name") }
+  for (i, d) in try list(o.dims, o.dim_count, "dims", "dim_count").enumerated() {
+    guard let name = d.name else { throw Failure(.argument, "dims[\(i)] has no name") }
     guard d.size >= 1, d.size < 1 << 31 else { throw Failure(.argument, "dims['\(text(name))'] is \(d.size), expected at least 1") }
     out.build.dims[text(name)] = Int(d.size)
   }
-  for i in 0..<o.constant_count {
-    guard let c = o.constants?[i], let name = c.input else { throw Failure(.argument, "constants[\(i)] is NULL or has no name") }
+  for (i, c) in try list(o.constants, o.constant_count, "constants", "constant_count").enumerated() {
+    guard let name = c.input else { throw Failure(.argument, "constants[\(i)] has no name") }
     out.build.constants[text(name)] = try constant(c, "constant '\(text(name))'")
   }
   if o.no_state != 0 { out.build.states = [] }
-  if o.state_count > 0 {
-    var pairs: [(input: String, output: String)] = []
-    for i in 0..<o.state_count {
-      guard let s = o.states?[i], let input = s.input, let output = s.output else { throw Failure(.argument, "states[\(i)] is NULL or has no names") }
-      pairs.append((text(input), text(output)))
-    }
-    out.build.states = pairs
+  var pairs: [(input: String, output: String)] = []
+  for (i, s) in try list(o.states, o.state_count, "states", "state_count").enumerated() {
+    guard let input = s.input, let output = s.output else { throw Failure(.argument, "states[\(i)] lacks a name") }
+    pairs.append((text(input), text(output)))
   }
+  if !pairs.isEmpty { out.build.states = pairs }
   return out
 }
 
@@ -70,10 +68,10 @@ private func constant(_ c: eff_constant_binding, _ what: String) throws(Failure)
   return TensorData(type: type, shape: shape, bytes: bytes)
 }
 
-func publish(_ policy: Policy) -> OpaquePointer {
-  let h = PolicyPointer.allocate(capacity: 1)
-  h.initialize(to: PolicyHandle(magic: PolicyHandle.magic, references: 1, policy: Unmanaged.passRetained(policy)))
-  return OpaquePointer(h)
+/// A handle that owns a policy.
+func handle(_ policy: Policy) throws(Failure) -> OpaquePointer {
+  let owned = Unmanaged.passRetained(policy)
+  return try handle(owned.toOpaque(), EFF_HANDLE_POLICY, orFree: { owned.release() })
 }
 
 @c @implementation
@@ -83,7 +81,7 @@ public func eff_policy_load_file(
   report { () throws(Failure) in
     let out = try cleared(out)
     guard let path else { throw Failure(.argument, "path is NULL") }
-    out.pointee = publish(try Policy.load(path: text(path), try read(options_or_null)))
+    out.pointee = try handle(try Policy.load(path: text(path), try read(options_or_null)))
   }
 }
 
@@ -93,24 +91,27 @@ public func eff_policy_load_memory(
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
-    guard let bytes, size >= 0 else { throw Failure(.argument, "bytes is NULL") }
-    out.pointee = publish(try Policy.load(Bytes.borrowed(bytes, size), try read(options_or_null)))
+    guard let bytes else { throw Failure(.argument, "bytes is NULL") }
+    try count(size, atMost: .max, "size")
+    out.pointee = try handle(try Policy.load(Bytes.borrowed(bytes, size), try read(options_or_null)))
   }
 }
 
 @c @implementation
 public func eff_policy_input_count(_ policy: OpaquePointer?) -> Int {
-  handle(policy)?.pointee.policy.takeUnretainedValue().plan.inputs.count ?? 0
+  livePolicy(policy)?.plan.inputs.count ?? 0
 }
 
 @c @implementation
 public func eff_policy_output_count(_ policy: OpaquePointer?) -> Int {
-  handle(policy)?.pointee.policy.takeUnretainedValue().plan.outputs.count ?? 0
+  livePolicy(policy)?.plan.outputs.count ?? 0
 }
 
 private func describe(_ ports: [PlanPort], _ names: [CText], _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?, _ what: String) throws(Failure) {
   let (out, size) = try sized(out, "eff_tensor_spec")
-  guard index >= 0, index < ports.count else { throw Failure(.argument, "\(what) \(index) does not exist; the policy has \(ports.count)") }
+  guard index >= 0, index < ports.count else { 
+    throw Failure(.argument, "\(what) \(unsigned(index)) does not exist; the policy has \(ports.count)")
+   }
   let p = ports[index]
   var spec = eff_tensor_spec()
   spec.struct_size = size
@@ -146,27 +147,24 @@ private func find(_ names: [CText], _ name: UnsafePointer<CChar>?) -> Int64 {
 
 @c @implementation
 public func eff_policy_find_input(_ policy: OpaquePointer?, _ name: UnsafePointer<CChar>?) -> Int64 {
-  guard let h = handle(policy) else { return -1 }
-  return find(h.pointee.policy.takeUnretainedValue().inputNames, name)
+  livePolicy(policy).map { find($0.inputNames, name) } ?? -1
 }
 
 @c @implementation
 public func eff_policy_find_output(_ policy: OpaquePointer?, _ name: UnsafePointer<CChar>?) -> Int64 {
-  guard let h = handle(policy) else { return -1 }
-  return find(h.pointee.policy.takeUnretainedValue().outputNames, name)
+  livePolicy(policy).map { find($0.outputNames, name) } ?? -1
 }
 
 @c @implementation
 public func eff_policy_metadata(_ policy: OpaquePointer?, _ key: UnsafePointer<CChar>?) -> UnsafePointer<CChar>? {
-  guard let h = handle(policy), let key else { return nil }
-  for entry in h.pointee.policy.takeUnretainedValue().metadata where strcmp(entry.key.start, key) == 0 { return UnsafePointer(entry.value.start) }
+  guard let p = livePolicy(policy), let key else { return nil }
+  for entry in p.metadata where strcmp(entry.key.start, key) == 0 { return UnsafePointer(entry.value.start) }
   return nil
 }
 
 @c @implementation
 public func eff_policy_metadata_key(_ policy: OpaquePointer?, _ index: Int) -> UnsafePointer<CChar>? {
-  guard let h = handle(policy) else { return nil }
-  let entries = h.pointee.policy.takeUnretainedValue().metadata
+  guard let entries = livePolicy(policy)?.metadata else { return nil }
   return index >= 0 && index < entries.count ? UnsafePointer(entries[index].key.start) : nil
 }
 
@@ -197,7 +195,9 @@ public func eff_policy_layer(_ policy: OpaquePointer?, _ index: Int, _ out: Unsa
   report { () throws(Failure) in
     let layers = try CABI.policy(policy).plan.layers
     let (out, size) = try sized(out, "eff_layer")
-    guard index >= 0, index < layers.count else { throw Failure(.argument, "layer \(index) does not exist; the policy has \(layers.count)") }
+    guard index >= 0, index < layers.count else { 
+      throw Failure(.argument, "layer \(unsigned(index)) does not exist; the policy has \(layers.count)")
+     }
     let l = layers[index]
     write(eff_layer(struct_size: size, weights: l.weights, op: Int32(l.op), parameter_count: l.parameters, bytes: l.bytes), out, size)
   }
@@ -205,21 +205,16 @@ public func eff_policy_layer(_ policy: OpaquePointer?, _ index: Int, _ out: Unsa
 
 @c @implementation
 public func eff_policy_op(_ policy: OpaquePointer?, _ index: Int) -> UnsafePointer<CChar>? {
-  guard let h = handle(policy) else { return nil }
-  let texts = h.pointee.policy.takeUnretainedValue().opTexts
+  guard let texts = livePolicy(policy)?.opTexts else { return nil }
   return index >= 0 && index < texts.count ? UnsafePointer(texts[index].start) : nil
 }
 
 @c @implementation
 public func eff_policy_retain(_ policy: OpaquePointer?) -> OpaquePointer? {
-  if let h = handle(policy) { _ = eff_atomic_add(&h.pointee.references, 1) }
-  return policy
+  eff_handle_retain(UInt(bitPattern: policy), Int32(EFF_HANDLE_POLICY)) != 0 ? policy : nil
 }
 
 @c @implementation
 public func eff_policy_release(_ policy: OpaquePointer?) {
-  guard let h = handle(policy), eff_atomic_add(&h.pointee.references, -1) == 0 else { return }
-  h.pointee.magic = 0
-  h.pointee.policy.release()
-  h.deallocate()
+  if let object = released(policy, EFF_HANDLE_POLICY) { Unmanaged<Policy>.fromOpaque(object).release() }
 }

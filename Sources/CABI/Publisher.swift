@@ -1,35 +1,44 @@
 import Base
 import CEfferent
+import Handles
 import Onnx
 import Runtime
 
-/// The publisher behind a C pointer, or nil where it is NULL, dead or foreign.
-@_noLocks @inline(__always)
-private func publisher(_ p: OpaquePointer?) -> PublisherHandle? {
-  guard let p else { return nil }
-  let h = unsafeBitCast(p, to: PublisherHandle.self)
-  return h.isAlive ? h : nil
+/// What the handle of a publisher names. Learner and session are looked up at each publication: the publisher may outlive both.
+private struct PublisherPorts {
+  let core: PublisherHandle
+  let learner: OpaquePointer?
+  let session: OpaquePointer?
 }
 
 @c @implementation
-public func eff_publisher_create(_ learner: OpaquePointer?, _ session: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?) -> eff_status {
+public func eff_publisher_create(
+  _ learner: OpaquePointer?, _ session: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
-    guard let l = CABI.learner(learner) else { throw Failure(.argument, "learner is NULL or not a live eff_learner") }
-    guard let s = CABI.session(session) else { throw Failure(.argument, "session is NULL or not a live eff_session") }
-    let made = try Publisher(l, to: s.pointee.owner.takeUnretainedValue())
-    out.pointee = OpaquePointer(Unmanaged.passRetained(made).takeUnretainedValue().core)
+    let publisher = Unmanaged.passRetained(try Publisher(try liveLearner(learner), to: try liveSession(session)))
+    let ports = UnsafeMutablePointer<PublisherPorts>.allocate(capacity: 1)
+    ports.initialize(to: PublisherPorts(core: publisher.takeUnretainedValue().core, learner: learner, session: session))
+    out.pointee = try handle(ports, EFF_HANDLE_PUBLISHER, orFree: { free(ports) })
   }
 }
 
 @c @implementation @_noLocks
 public func eff_publisher_publish(_ publisher: OpaquePointer?) -> eff_status {
-  guard let p = CABI.publisher(publisher) else { return -1 }
-  return p.publish().code
+  guard let object = eff_handle_find(UInt(bitPattern: publisher), Int32(EFF_HANDLE_PUBLISHER)) else { return -1 }
+  let ports = object.assumingMemoryBound(to: PublisherPorts.self)
+  if CABI.learner(ports.pointee.learner) == nil || CABI.session(ports.pointee.session) == nil { return -2 }
+  return ports.pointee.core.publish().code
 }
 
 @c @implementation
 public func eff_publisher_destroy(_ publisher: OpaquePointer?) {
-  guard let p = CABI.publisher(publisher) else { return }
-  p.pointee.owner.release()
+  guard let ports = released(publisher, EFF_HANDLE_PUBLISHER)?.assumingMemoryBound(to: PublisherPorts.self) else { return }
+  free(ports)
+}
+
+private func free(_ ports: UnsafeMutablePointer<PublisherPorts>) {
+  ports.pointee.core.pointee.owner.release()
+  ports.deallocate()
 }

@@ -1,5 +1,6 @@
 import Base
 import CEfferent
+import Handles
 import Onnx
 import Runtime
 
@@ -15,9 +16,8 @@ public func eff_session_options_default(_ options: UnsafeMutablePointer<eff_sess
 private func read(_ given: UnsafePointer<eff_session_options>?) throws(Failure) -> SessionOptions {
   let o = try readOptions(given, eff_session_options(), "eff_session_options")
   var out = SessionOptions()
-  guard o.max_rows >= 0 else { throw Failure(.argument, "max_rows is too large") }
-  out.maxRows = o.max_rows == 0 ? 1 : o.max_rows
-  if let arena = o.arena { out.arena = (arena, o.arena_size) }
+  out.maxRows = max(1, try count(o.max_rows, atMost: Session.maximumRows, "max_rows"))
+  if let arena = o.arena { out.arena = (arena, try count(o.arena_size, atMost: .max, "arena_size")) }
   out.memory = try memory(o.allocator)
   out.memory.isLocked = o.locked != 0
   out.seed = o.seed
@@ -40,8 +40,8 @@ public func eff_session_create(
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
-    let session = try Session(try CABI.policy(policy), try read(options_or_null))
-    out.pointee = OpaquePointer(Unmanaged.passRetained(session).takeUnretainedValue().core)
+    let owned = Unmanaged.passRetained(try Session(try CABI.policy(policy), try read(options_or_null)))
+    out.pointee = try handle(owned.takeUnretainedValue().core, EFF_HANDLE_SESSION, orFree: { owned.release() })
   }
 }
 
@@ -86,21 +86,18 @@ public func eff_session_prewarm(_ session: OpaquePointer?) -> eff_status {
 @c @implementation
 public func eff_session_swap(_ session: OpaquePointer?, _ next: OpaquePointer?) -> eff_status {
   report { () throws(Failure) in
-    guard let s = CABI.session(session) else { throw Failure(.argument, "session is NULL or not a live eff_session") }
-    try s.pointee.owner.takeUnretainedValue().swap(to: try CABI.policy(next))
+    try liveSession(session).swap(to: try CABI.policy(next, "next"))
   }
 }
 
 @c @implementation
 public func eff_session_reclaim(_ session: OpaquePointer?) -> eff_status {
   report { () throws(Failure) in
-    guard let s = CABI.session(session) else { throw Failure(.argument, "session is NULL or not a live eff_session") }
-    s.pointee.owner.takeUnretainedValue().reclaim()
+    try liveSession(session).reclaim()
   }
 }
 
 @c @implementation
 public func eff_session_destroy(_ session: OpaquePointer?) {
-  guard let s = CABI.session(session) else { return }
-  s.pointee.owner.release()
+  released(session, EFF_HANDLE_SESSION)?.assumingMemoryBound(to: SessionCore.self).pointee.owner.release()
 }

@@ -67,6 +67,39 @@ def structs(text):
     return found
 
 
+def parameters(text):
+    """{function: [(name, type)]} of every EFF_API function."""
+    found = {}
+    for declaration in re.findall(r"\bEFF_API\b(.*?);", text, flags=re.S):
+        declaration = " ".join(declaration.replace("EFF_RT", " ").split())
+        _, name, arguments = re.fullmatch(r"(.*?)\b(eff_\w+) ?\((.*)\)", declaration).groups()
+        found[name] = [] if arguments.strip() in ("void", "") else [(name_of(a), type_of(a)) for a in split(arguments)]
+    return found
+
+
+def name_of(declaration):
+    """The name in a declaration of one parameter or field."""
+    if pointer := re.search(r"\(\s*\*\s*(\w+)\s*\)", declaration):
+        return pointer.group(1)
+    return re.search(r"(\w+)\s*(\[.*\])?\s*$", declaration).group(1)
+
+
+def fields(text):
+    """{struct: [(name, type)]} of every struct that is defined; of an array the type is that of a pointer."""
+    found = {}
+    for struct, body in re.findall(r"typedef struct (eff_\w+)\s*\{(.*?)\}\s*\1\s*;", text, flags=re.S):
+        found[struct] = []
+        for declaration in filter(None, map(str.strip, body.split(";"))):
+            if re.search(r"\(\s*\*\s*\w+\s*\)", declaration):
+                found[struct].append((name_of(declaration), type_of(declaration)))
+                continue
+            first, *others = declaration.split(",")
+            base = re.match(r"((?:const\s+)?\w+)", first).group(1)
+            found[struct].append((name_of(first), type_of(first)))
+            found[struct] += [(name_of(other), type_of(f"{base} {other}")) for other in others]
+    return found
+
+
 def callbacks(text):
     """{name: type} of every function pointer typedef."""
     return {name: type_of(f"{result} (*)({arguments})") for result, name, arguments in re.findall(r"typedef\s+([^;{}]*?)\(\s*\*\s*(eff_\w+)\s*\)\s*\(([^;]*)\)\s*;", text)}

@@ -78,7 +78,8 @@ typedef struct eff_bridge_options {
 /* Fills options with defaults. `struct_size` is sizeof(eff_bridge_options) of the caller. Any thread. */
 EFF_API void eff_bridge_options_default(eff_bridge_options *options, size_t struct_size);
 
-/* Binds an endpoint for a session. Rows per step are agreed with each plant, 1 to the session's max_rows. `session` is kept and must outlive the bridge;
+/* Binds an endpoint for a session. Rows per step are agreed with each plant, 1 to the session's max_rows. `session` is kept and should outlive the bridge (a STEP is refused with
+ * EFF_BRIDGE_RUN after its end);
  * while the bridge polls or its thread runs, the only other calls allowed on it are eff_session_swap and eff_session_reclaim. Strings are copied.
  * *out is NULL on failure. Errors: EFF_E_ARGUMENT (endpoint, names), EFF_E_UNSUPPORTED (transport, remote), EFF_E_IO (bind), EFF_E_MEMORY. */
 EFF_API eff_status eff_bridge_create(eff_session *session, const eff_bridge_options *options_or_null, eff_bridge **out);

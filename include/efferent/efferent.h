@@ -6,7 +6,12 @@
  *           Functions without the mark may do all of these.
  * Threads   a const handle may be used by many threads at once; a non-const handle by one caller at a time.
  * Pointers  must not be NULL unless a name or a comment says "or_null". Arguments are borrowed for the call unless marked "kept".
- * Handles   NULL, destroyed or foreign handles give EFF_E_ARGUMENT where this can be told (a magic word is checked on entry).
+ * Handles   are numbers in the guise of pointers: never read through one. Each names an object by slot and generation, and is looked up on
+ *           entry, [RT] functions included. NULL, a destroyed handle, one of another kind or library and any other value give
+ *           EFF_E_ARGUMENT (0 or NULL where no status is returned), and no freed memory is read. Exception: a call that is still at work
+ *           on an object while another thread destroys it.
+ * Counts    a size_t is checked: what cannot be (above a stated limit, 2^63 and more) gives EFF_E_ARGUMENT. A list in options is a pointer
+ *           and a count: of 0 to 65536 items, NULL only with 0.
  * Errors    a negative eff_status; what failed, what was found and what was expected is in eff_last_error().
  * Structs   options start with struct_size, are filled by eff_..._default() and grow only at the end; zero means default.
  */
@@ -204,8 +209,8 @@ EFF_API eff_status eff_policy_layer(const eff_policy *policy, size_t index, eff_
 /* The ops of the plan in order, as text such as "dense [48 -> 512] elu"; NULL past the last. Owned by the policy. */
 EFF_API const char *eff_policy_op(const eff_policy *policy, size_t index);
 
-/* Adds a reference and returns the same handle; NULL gives NULL. Any thread. */
-EFF_API eff_policy *eff_policy_retain(eff_policy *policy);
+/* Adds a reference and returns the same handle; NULL for a dead one. Any thread. */
+EFF_API eff_policy *eff_policy_retain(const eff_policy *policy);
 
 /* Gives a reference back; the last one frees the policy. NULL is fine. Sessions keep their own reference. Any thread. */
 EFF_API void eff_policy_release(eff_policy *policy);
@@ -216,7 +221,7 @@ typedef struct eff_session eff_session;
 
 typedef struct eff_session_options {
   size_t struct_size;
-  size_t max_rows;                 /* rows that one step may take; 0: 1 */
+  size_t max_rows;                 /* rows that one step may take, at most 1048576; 0: 1 */
   void *arena;                     /* kept: memory owned by the caller, aligned to 64 bytes, or NULL to allocate */
   size_t arena_size;               /* bytes of arena; at least eff_session_arena_size() */
   const eff_allocator *allocator;  /* or NULL; used where arena is NULL */
@@ -229,8 +234,9 @@ EFF_API void eff_session_options_default(eff_session_options *options, size_t st
 /* Bytes that a session needs for its arena. */
 EFF_API eff_status eff_session_arena_size(const eff_policy *policy, const eff_session_options *options_or_null, size_t *out);
 
-/* Creates a session and retains the policy. Recurrent state starts at zero. *out is NULL on failure. */
-EFF_API eff_status eff_session_create(eff_policy *policy, const eff_session_options *options_or_null, eff_session **out);
+/* Creates a session and retains the policy. Recurrent state starts at zero. *out is NULL on failure. Any thread; many may make sessions of one
+ * policy at once. */
+EFF_API eff_status eff_session_create(const eff_policy *policy, const eff_session_options *options_or_null, eff_session **out);
 
 /* [RT] The common case: reads observation [rows, observation count], runs, writes action [rows, action count]; recurrent state is carried.
  * For policies with exactly one observation input and one action output, both f32 (EFF_E_STATE otherwise). 1 <= rows <= max_rows (EFF_E_ARGUMENT). */
@@ -256,7 +262,7 @@ EFF_API EFF_RT eff_status eff_session_prewarm(eff_session *session);
 /* Offers a policy with the same plan (other weights): adopted by one atomic exchange at the beginning of the next step, run or prewarm, with
  * recurrent state kept. One thread besides the stepping thread may call this and eff_session_reclaim. EFF_E_MISMATCH: another plan, naming the
  * first difference. EFF_E_STATE: two swaps are waiting already to be adopted and reclaimed. */
-EFF_API eff_status eff_session_swap(eff_session *session, eff_policy *next);
+EFF_API eff_status eff_session_swap(eff_session *session, const eff_policy *next);
 
 /* Frees what adopted swaps have retired. */
 EFF_API eff_status eff_session_reclaim(eff_session *session);

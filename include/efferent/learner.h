@@ -260,10 +260,10 @@ EFF_API eff_status eff_publisher_create(eff_learner *learner, eff_session *sessi
 
 /* [RT] Copies weights and statistics of the policy as it is now and offers them to the session by one atomic exchange; the session takes them at its
  * next step, an older offer that it has not taken is replaced. One pass over the weights of the network that acts. For the learner's thread:
- * it counts as a call of the learner. */
+ * it counts as a call of the learner. EFF_E_STATE: the learner or the session was destroyed. */
 EFF_API EFF_RT eff_status eff_publisher_publish(eff_publisher *publisher);
 
-/* Frees the publisher; NULL is fine. The session keeps what it has. For the learner's thread, before learner and session are destroyed. */
+/* Frees the publisher; NULL is fine. The session keeps what it has. For the learner's thread. */
 EFF_API void eff_publisher_destroy(eff_publisher *publisher);
 
 /* ---- arrays by name ---- */

@@ -6,8 +6,6 @@ import Kernels
 ///
 /// The part from `state` on is contiguous and without pointers; it is the checkpoint. Everything marked @_noLocks is [RT].
 public struct Learner {
-    /// Cleared when the learner is destroyed.
-  public var magic: UInt64 = 0x4546_464C_5242_5231
   let settings: LearnerSettings
   let guards: GuardSettings
   let kernels: UnsafePointer<eff_learn_kernels>
@@ -63,9 +61,6 @@ public struct Learner {
 public typealias LearnerPointer = UnsafeMutablePointer<Learner>
 
 extension UnsafeMutablePointer where Pointee == Learner {
-  /// Whether this points to a learner that has not been destroyed.
-  public var isAlive: Bool { @_noLocks get { pointee.magic == 0x4546_464C_5242_5231 } }
-
   @_noLocks func uniform() -> Double {
     guard let tape = pointee.tape else { return pointee.state.pointee.generator.uniform() }
     pointee.tape = tape + 1

@@ -37,7 +37,7 @@ public final class Publisher {
       (memory + i).initialize(to: SpareWeights(table: b.table, weights: b.policy.plan.weights.start.assumingMemoryBound(to: Float.self)))
     }
     core.initialize(to: PublisherCore(
-      magic: PublisherCore.magic, learner: learner, session: session.core, spares: memory, weights: Publisher.kept(trace.weights),
+      learner: learner, session: session.core, spares: memory, weights: Publisher.kept(trace.weights),
       statistics: Publisher.kept(trace.statistics), first: nil, owner: Unmanaged.passUnretained(self)))
     // the copies just loaded say what has to come out
     let size = policies[0].plan.weights.size
@@ -57,7 +57,6 @@ public final class Publisher {
   }
 
   deinit {
-    core.pointee.magic = 0
     for i in 0..<spares.count where core.pointee.spares[i].isFree { Session.free(core.pointee.spares[i].table) }
     Session.free(core.pointee.first)
     core.pointee.spares.deallocate()

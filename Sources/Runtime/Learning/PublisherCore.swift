@@ -22,11 +22,8 @@ struct StatisticMove {
   var form: Form
 }
 
-/// What publishing touches: trivial, behind a pointer. `magic` is first, so that a handle can be checked.
+/// What publishing touches: trivial, behind a pointer.
 public struct PublisherCore {
-  static var magic: UInt64 { @_noLocks get { 0x6566_665f_7075_626c } }  // "eff_publ"
-
-  public var magic: UInt64
   var learner: LearnerPointer
   var session: SessionHandle
   /// Three: of two the session may be in possession.
@@ -43,9 +40,6 @@ public struct PublisherCore {
 public typealias PublisherHandle = UnsafeMutablePointer<PublisherCore>
 
 extension UnsafeMutablePointer where Pointee == PublisherCore {
-  /// Whether this points to a publisher that has not been destroyed.
-  public var isAlive: Bool { @_noLocks get { pointee.magic == PublisherCore.magic } }
-
   /// Offers the policy as it is now to the session, which takes it at its next step. An offer that it has not taken yet is replaced.
   /// - Complexity: one pass over the weights of the policy that acts.
   @export(interface)

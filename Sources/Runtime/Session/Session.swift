@@ -27,10 +27,15 @@ public final class Session {
   /// A publisher owns what is offered and retired.
   var isPublishedTo = false
 
+  /// Most rows of a session: what is more is a mistake that would fill the memory.
+  public static let maximumRows = 1 << 20
+
   /// Bytes of arena for `rows` rows.
   @export(interface)
   public static func arenaSize(_ policy: Policy, rows: Int) throws(Failure) -> Int {
-    guard rows >= 1 else { throw Failure(.argument, "max_rows is \(rows), expected at least 1") }
+    guard rows >= 1, rows <= maximumRows else {
+      throw Failure(.argument, "max_rows is \(rows), expected 1 to \(maximumRows)")
+    }
     let (body, overflow) = policy.plan.arenaSize.multipliedReportingOverflow(by: rows)
     guard !overflow, body < 1 << 46 else { throw Failure(.memory, "an arena of \(rows) rows is too large; expected fewer max_rows") }
     return Plan.arenaHeader + body
@@ -78,7 +83,7 @@ public final class Session {
     }
     core = SessionHandle.allocate(capacity: 1)
     core.initialize(to: SessionCore(
-      magic: SessionCore.magic, maxRows: rows, tables: binding.table, parity: 0, offered: nil, retired: nil, inputs: ports, inputCount: inputCount,
+      maxRows: rows, tables: binding.table, parity: 0, offered: nil, retired: nil, inputs: ports, inputCount: inputCount,
       outputs: ports + inputCount, outputCount: plan.outputs.count, states: states, stateCount: plan.stateCount,
       observation: observation, action: action,
       random: arena, kept: kept.start, rehearsed: kept.start + keptSize, owner: Unmanaged.passUnretained(self)))
@@ -97,7 +102,6 @@ public final class Session {
 
   deinit {
     for table in [UnsafeMutableRawPointer(core.pointee.tables), core.pointee.offered, core.pointee.retired] { Session.free(table) }
-    core.pointee.magic = 0
     core.deallocate()
     ports.deallocate()
     states.deallocate()

@@ -1,11 +1,8 @@
 import Kernels
 import Platform
 
-/// What a step touches: trivial, behind a pointer, with no reference counting. `magic` is first, so that a handle can be checked.
+/// What a step touches: trivial, behind a pointer, with no reference counting.
 public struct SessionCore {
-  static var magic: UInt64 { @_noLocks get { 0x6566_665f_7365_7373 } }  // "eff_sess"
-
-  public var magic: UInt64
   public var maxRows: Int
   /// Ops with resolved addresses; with recurrent state one table for each of the two directions between its buffers.
   var tables: UnsafeMutablePointer<BoundOps>
@@ -60,10 +57,6 @@ struct SessionState {
 public typealias SessionHandle = UnsafeMutablePointer<SessionCore>
 
 // the functions below return codes of the C header: 0 EFF_OK, -1 EFF_E_ARGUMENT, -2 EFF_E_STATE
-
-/// Whether a handle points to a session that was not destroyed.
-@_noLocks
-public func sessionIsLive(_ s: SessionHandle) -> Bool { s.pointee.magic == SessionCore.magic }
 
 /// Runs `rows` rows. - Complexity: one pass over the plan.
 @_noLocks
