@@ -79,17 +79,22 @@ final class ThreadState {
 
 extension Bridge {
   /// Starts a thread of the bridge's own that polls, and holds a reference, until `stop`. Throws `.state` where it runs already, `.memory` where there is none.
-  public func start() throws(Failure) { try thread.start(Unmanaged.passUnretained(self).toOpaque()) }
+  public func start() throws(Failure) {
+    guard isOwnProcess else { throw Failure(.state, "the bridge is the parent process's: make one of your own after fork") }
+    try thread.start(Unmanaged.passUnretained(self).toOpaque())
+  }
 
   /// Ends that thread. Throws `.state` on that thread itself, or what had ended it before.
   public func stop() throws(Failure) {
+    guard isOwnProcess else { throw Failure(.state, "the bridge is the parent process's") }
     guard !thread.isCurrent else { throw Failure(.state, "stop is called in on_event, on the thread that it would wait for") }
     if let failure = thread.stop() { throw failure }
   }
 
-  /// Ends the thread for good, so that the last reference can go; false on that thread itself, where it cannot.
+  /// Ends the thread for good, so that the last reference can go; false where it cannot: on that thread itself, and in a child of the process
+  /// that made the bridge, which has no such thread.
   public func close() -> Bool {
-    if thread.isCurrent { return false }
+    if !isOwnProcess || thread.isCurrent { return false }
     thread.stop()
     return true
   }

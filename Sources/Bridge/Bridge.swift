@@ -3,7 +3,7 @@ import Base
 import CZeroMQ
 import Platform
 
-/// Serves a target over ZeroMQ in lock-step: a ROUTER that one plant at a time steps, through frames laid out in the handshake.
+/// Serves a target in lock-step: frames of one plant at a time, through a ROUTER (Transport), are answered by a `Service` that knows no transport.
 ///
 /// One thread polls, the caller's or the bridge's own. A tick neither allocates (ZeroMQ itself may) nor waits for the plant.
 public final class Bridge {
@@ -19,112 +19,165 @@ public final class Bridge {
     public var context: UnsafeMutableRawPointer?
     /// `EFF_VERSION` of the library, told to the plant.
     public var library = 0
+    /// Whether frames carry a checksum where the plant leaves it open; nil: on tcp.
+    public var seals: Bool?
+    /// Whether observations that are not finite are refused.
+    public var refusesNonFinite = false
     /// Called after every event but `.none`, on the thread that polls.
     public var onEvent: ((Event) -> Void)?
 
     public init() {}
   }
 
-  /// What became of one wait.
-  public struct Event: Sendable {
-    /// Equal to the `EFF_BRIDGE_...` codes of the C header.
-    public enum Kind: Int32, Sendable { case none = 0, hello = 1, reset = 2, step = 3, bye = 4, drop = 5, idle = 6 }
-
-    public var kind = Kind.none
-    public var reason = Reason.ok
-    public var session: UInt32 = 0
-    public var episode: UInt32 = 0
-    public var seq: UInt64 = 0
-    public var simulation: UInt64 = 0
-    public var rows = 0
-    public var tick: UInt64 = 0
-    public var run: UInt64 = 0
-  }
-
-  /// Room for a HELLO and its names.
-  static let helloLimit = 1 << 18
-  /// ZeroMQ's limit on identities.
-  static let identityLimit = 256
-
   public let options: Options
-  let target: Target
-  let socket: UnsafeMutableRawPointer
-  private let ownContext: UnsafeMutableRawPointer?
-  /// The address that was bound.
-  public let endpoint: String
-  public let stats = Stats()
-  let crc = Crc32c()
-
-  /// One block: the frame that arrived, ACT, ERR, and the identities of the plant that the frame is from and of the one that steps.
-  private let memory: UnsafeMutableRawPointer
-  let received, act, refusal, sender, owner: UnsafeMutableRawPointer
-  let capacity: Int
-  var senderCount = 0
-
-  var ownerCount = 0
-  var connected = false
-  var session: UInt32
-  var episode: UInt32 = 0
-  var lastSeq: UInt64 = 0
-  var seq: UInt64 = 0
-  /// When the plant was last heard, and whether its silence was reported.
-  var heard: UInt64 = 0
-  var idleTold = false
-  var layout: Layout
-  /// Arrays of STEP and ACT as plain (index, offset, size): what the tick reads.
-  let copies: UnsafeMutablePointer<Copy>
-  var inputCopies = 0
-  var outputCopies = 0
-
+  let service: Service
+  private let router: Router
   let thread = ThreadState()
+  /// The process that made the bridge: a fork's child must not touch it.
+  private let process = eff_process_id()
 
-  /// Bytes of reason and status in front of the text of an ERR frame.
-  static let errorHead = 8
+  /// Two buffers of frames, each with its sender: the frame at hand, and one that arrived behind it.
+  private let memory: UnsafeMutableRawPointer
+  private var received, behind: UnsafeMutableRawPointer
+  private var sender, other: Peer
+  /// Most messages that are looked at behind a STEP.
+  private static let lookAhead = 64
 
-  /// One array to copy between a frame and the target.
-  struct Copy { let index, offset, size: Int }
+  public var endpoint: String { router.address }
+  public var stats: Stats { service.stats }
 
   public init(_ target: Target, _ options: Options) throws(Failure) {
-    self.target = target
     self.options = options
-    try checkEndpoint(options)
-    layout = try Layout(target, rows: target.maxRows, aux: true)
-    capacity = max(layout.stepSize, Bridge.helloLimit)
-    let refusalSize = FrameHeader.size + Bridge.errorHead + ErrorText.limit
-    let actOffset = align(capacity)
-    let refusalOffset = actOffset + align(layout.actSize)
-    let senderOffset = refusalOffset + align(refusalSize)
-    let size = senderOffset + 2 * Bridge.identityLimit
+    let endpoint = try Endpoint(options.endpoint, allowRemote: options.allowRemote, hasContext: options.context != nil)
+    var offered = Service.Options()
+    offered.idleTimeout = options.idleTimeout
+    offered.labels = options.labels
+    offered.library = options.library
+    offered.seals = options.seals ?? (endpoint.transport == .tcp)
+    offered.refusesNonFinite = options.refusesNonFinite
+    offered.boot = Bridge.bootOfThisMachine()
+    service = try Service(target, offered)
+    let capacity = Service.align(service.capacity)
+    let size = 2 * capacity + 2 * Peer.limit
     guard let memory = eff_alloc(size, Layout.alignment) else { throw Failure(.memory, "no memory for \(size) bytes of frames") }
-    let context = options.context ?? zmq_ctx_new()
+    eff_zero(memory, size)
     do {
-      (socket, endpoint) = try openSocket(context, options, frameLimit: 4 * capacity)
+      router = try Router(endpoint, context: options.context, highWater: options.highWater, frameLimit: 2 * service.capacity)
     } catch {
-      if options.context == nil { zmq_ctx_term(context) }
       eff_free(memory)
       throw error
     }
-    ownContext = options.context == nil ? context : nil
-    eff_zero(memory, size)
     self.memory = memory
     received = memory
-    act = memory + actOffset
-    refusal = memory + refusalOffset
-    sender = memory + senderOffset
-    owner = sender + Bridge.identityLimit
-    copies = .allocate(capacity: target.inputs.count + target.outputs.count)
-    // ids of two runs of a program should differ, so that a plant notices a restart
-    session = UInt32(truncatingIfNeeded: eff_now_ns() >> 10)
+    behind = memory + capacity
+    sender = Peer(at: memory + 2 * capacity)
+    other = Peer(at: memory + 2 * capacity + Peer.limit)
+    service.isReachable = { [unowned self] peer in router.send(service.notice(.ping), to: peer) != EHOSTUNREACH }
+  }
+
+  /// Whether this is the process that made the bridge.
+  public var isOwnProcess: Bool { eff_process_id() == process }
+
+  private static func bootOfThisMachine() -> [UInt8] {
+    var text = [UInt8](repeating: 0, count: 64)
+    let count = "/proc/sys/kernel/random/boot_id".withCString { path in text.withUnsafeMutableBytes { eff_read_start(path, $0.baseAddress!, $0.count) } }
+    guard count > 0 else { return [] }
+    return text.withUnsafeBytes { bootIdentity(UnsafeRawBufferPointer(rebasing: $0[..<Int(count)])) }
   }
 
   deinit {
-    sendBye()
-    zmq_close(socket)
-    if let ownContext { zmq_ctx_term(ownContext) }
-    copies.deallocate()
+    close(service.isConnected)
     eff_free(memory)
   }
-}
 
-private func align(_ size: Int) -> Int { (size + Layout.alignment - 1) / Layout.alignment * Layout.alignment }
+  /// Says BYE to the plant, if there is one, and gives the endpoint back.
+  private func close(_ saysGoodbye: Bool) {
+    guard isOwnProcess else { return }
+    let isSaid = saysGoodbye && router.send(service.saidGoodbye(), to: service.owner) == 0
+    router.close(linger: isSaid ? 50 : 0)
+  }
+
+  // MARK: polling
+
+  /// Waits up to `timeout` milliseconds (negative: without limit) for one frame and handles it. `.none` where nothing arrived or a signal
+  /// interrupted. Throws `.state` while the bridge's own thread polls and in a child of the process that made it, `.io` where the socket failed.
+  public func poll(timeout: Int) throws(Failure) -> Event {
+    guard isOwnProcess else { throw Failure(.state, "the bridge is the parent process's: make one of your own after fork") }
+    guard !thread.isRunning else { throw Failure(.state, "the bridge's own thread polls; stop it first") }
+    return try wait(timeout, wake: -1)
+  }
+
+  /// `poll`, ended by a byte in the pipe `wake` too.
+  func wait(_ timeout: Int, wake: Int32) throws(Failure) -> Event {
+    let deadline = timeout < 0 ? UInt64.max : eff_now_ns() + UInt64(timeout) * 1_000_000
+    while true {
+      if let event = try receive() { return report(event) }
+      let now = eff_now_ns()
+      let idle = service.idleDeadline
+      if now >= idle { return report(service.reportIdle()) }
+      if now >= deadline { return Event() }
+      let until = min(deadline, idle)
+      let milliseconds = until == .max ? -1 : Int(min((until - now + 999_999) / 1_000_000, UInt64(Int32.max)))
+      if try !router.wait(milliseconds, wake: wake) { return Event() }
+    }
+  }
+
+  private func report(_ event: Event) -> Event {
+    if let onEvent = options.onEvent { onEvent(event) }
+    return event
+  }
+
+  /// Takes one frame, if there is one, and answers it. A STEP that waited is passed over where its plant has sent a newer frame.
+  private func receive() throws(Failure) -> Event? {
+    var size: Int
+    switch try router.receive(&sender, received, service.capacity) {
+    case .none: return nil
+    case .foreign: return foreign()
+    case .frame(let count): size = count
+    }
+    let arrived = eff_now_ns()
+    var looks = 0
+    while looks < Bridge.lookAhead, let seq = service.isSupersedable(frame(received, size), from: sender) {
+      looks += 1
+      var next = 0
+      switch try router.receive(&other, behind, service.capacity) {
+      case .none: looks = Bridge.lookAhead
+      case .foreign: _ = report(foreign())
+      case .frame(let count):
+        next = count
+        service.stats.add(.bytesIn, count)
+        if service.supersedes(frame(behind, next), from: other, seq) {
+          _ = report(service.supersede(seq))
+          (received, behind) = (behind, received)
+          (sender, other) = (other, sender)
+          size = next
+        } else {
+          _ = report(answer(service.handle(frame(behind, next), size: next, from: other, arrived: arrived), to: other))
+        }
+      }
+    }
+    service.stats.add(.bytesIn, size)
+    return answer(service.handle(frame(received, size), size: size, from: sender, arrived: arrived), to: sender)
+  }
+
+  private func frame(_ p: UnsafeMutableRawPointer, _ size: Int) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: p, count: min(size, service.capacity))
+  }
+
+  private func foreign() -> Event {
+    // not a frame of this protocol, so there is nothing to answer
+    service.stats.drop(.malformed)
+    return service.dropped(.malformed, seq: 0)
+  }
+
+  private func answer(_ outcome: Service.Outcome, to peer: Peer) -> Event {
+    if let farewell = outcome.farewell { send(farewell, to: service.replaced) }
+    if let answer = outcome.answer { send(answer, to: peer) }
+    return outcome.event
+  }
+
+  private func send(_ frame: UnsafeRawBufferPointer, to peer: Peer) {
+    if router.send(frame, to: peer) == 0 { stats.add(.bytesOut, frame.count) } else { stats.add(.unsent) }
+  }
+}
 #endif

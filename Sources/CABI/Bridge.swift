@@ -65,6 +65,10 @@ private func read(_ given: UnsafePointer<eff_bridge_options>?, _ target: Target)
     observations: try names(o.observation_names, o.observation_count, of: target.inputs, role: .observation, "observation"),
     joints: try names(o.joint_names, o.joint_count, of: target.outputs, role: .action, "joint"), rate: o.rate)
   out.context = o.context
+  guard (0...2).contains(o.checksum) else { throw Failure(.argument, "checksum is \(o.checksum), expected 0, 1 or 2") }
+  out.seals = o.checksum == 0 ? nil : o.checksum == 2
+  guard (0...1).contains(o.non_finite) else { throw Failure(.argument, "non_finite is \(o.non_finite), expected 0 or 1") }
+  out.refusesNonFinite = o.non_finite == 1
   out.library = Int(eff_version())
   if let call = o.on_event {
     let user = o.user
@@ -76,7 +80,7 @@ private func read(_ given: UnsafePointer<eff_bridge_options>?, _ target: Target)
   return out
 }
 
-private func cEvent(_ event: Bridge.Event, _ size: Int) -> eff_bridge_event {
+private func cEvent(_ event: Event, _ size: Int) -> eff_bridge_event {
   eff_bridge_event(
     struct_size: size, kind: event.kind.rawValue, reason: event.reason.rawValue, session: event.session, episode: event.episode, seq: event.seq,
     simulation_ns: event.simulation, rows: UInt64(event.rows), tick_ns: event.tick, run_ns: event.run)
@@ -180,6 +184,12 @@ public func eff_bridge_read_stats(_ bridge: OpaquePointer?, _ out: UnsafeMutable
 public func eff_bridge_reason_name(_ reason: Int32) -> UnsafePointer<CChar>? {
   let name: StaticString = Reason(rawValue: reason)?.name ?? "unknown"
   return UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self)
+}
+
+@c @implementation
+public func eff_bridge_crc32c(_ crc: UInt32, _ bytes: UnsafeRawPointer?, _ count: Int) -> UInt32 {
+  guard let bytes, count > 0 else { return crc }
+  return ~Crc32c().state(~crc, after: UnsafeRawBufferPointer(start: bytes, count: count))
 }
 
 @c @implementation

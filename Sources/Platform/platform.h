@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/file.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -218,7 +220,50 @@ static inline int eff_unix_listens(const char *path) {
   return found;
 }
 
+// 0 where PATH does not exist, 1 where it is a socket, 2 where it is anything else. Links are not followed.
+static inline int eff_socket_at(const char *path) {
+  struct stat s;
+  return lstat(path, &s) != 0 ? 0 : S_ISSOCK(s.st_mode) ? 1 : 2;
+}
+static inline int eff_remove(const char *path) { return unlink(path) == 0 ? 0 : -errno; }
+static inline int eff_private(const char *path) { return chmod(path, 0600) == 0 ? 0 : -errno; }
+
+// Locks PATH, which is created, for as long as the file that is returned is open; -errno, -EAGAIN where somebody else has it.
+// A holder that ends removes its file before it closes it, so that the file which is locked may be gone: then there is a new one.
+static inline int eff_lock_path(const char *path) {
+  for (int tries = 0; tries < 100; tries++) {
+    struct stat mine, there;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return -errno;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      int code = errno;
+      close(fd);
+      return code == EWOULDBLOCK ? -EAGAIN : -code;
+    }
+    if (fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev) return fd;
+    close(fd);
+  }
+  return -EAGAIN;
+}
+
+// ---- this machine and process ----
+
+static inline int eff_process_id(void) { return (int)getpid(); }
+// Fills SIZE bytes with unpredictable ones. 0 or an errno.
+static inline int eff_random_bytes(void *to, size_t size) { return getrandom(to, size, 0) == (ssize_t)size ? 0 : EIO; }
+// The first SIZE bytes of a file; how many there are, or -errno.
+static inline int64_t eff_read_start(const char *path, void *to, size_t size) {
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return -errno;
+  ssize_t count = read(fd, to, size);
+  int code = errno;
+  close(fd);
+  return count < 0 ? -code : count;
+}
+
 // ---- real-time copies ----
+
+static inline EFF_RT int eff_equal(const void *a, const void *b, size_t size) { return memcmp(a, b, size) == 0; }
 
 static inline EFF_RT void eff_copy(void *to, const void *from, size_t size) { memcpy(to, from, size); }
 static inline EFF_RT void eff_zero(void *to, size_t size) { memset(to, 0, size); }

@@ -16,7 +16,7 @@ import Testing
   for n in 1...3 {
     let step = try #require(plant.ask(rig, plant.frame(.step, observation(1, 2, 3))))
     #expect(step.header.type == FrameType.act.rawValue && step.header.refSeq == plant.seq && step.header.simulation == 1000 * plant.seq)
-    #expect(step.header.session == plant.session && step.header.episode == 1 && step.header.schema == plant.schema)
+    #expect(step.header.session == plant.session && step.header.episode == 1)
     #expect(floats(step.body, 3) == [2 + Float(n), 4 + Float(n), 6 + Float(n)])
     #expect(floats(Array(step.body[64...]), 1) == [1])
   }
@@ -52,13 +52,13 @@ import Testing
   let first = plant.frame(.step, body)
   #expect(plant.ask(rig, first)?.header.type == FrameType.act.rawValue)
 
-  #expect(plant.refusal(rig, first)?.text == "sequence: number 4, expected 5")
+  #expect(plant.refusal(rig, plant.frame(.step, body) { $0.seq = 4 })?.text == "sequence: number 4, expected 5")
   #expect(plant.refusal(rig, plant.frame(.step, body) { $0.episode = 0 })?.text == "episode: step of 0, expected 1")
   #expect(plant.refusal(rig, plant.frame(.step, body) { $0.episode = 2 })?.reason == .episode)
   #expect(plant.refusal(rig, plant.frame(.reset))?.text == "episode: reset to 1, expected 2")
-  #expect(plant.refusal(rig, plant.frame(.step, body) { $0.schema ^= 1 })?.reason == .schema)
+  #expect(plant.refusal(rig, plant.frame(.step, body) { $0.flags = 0x0200 })?.reason == .flags)
   #expect(plant.refusal(rig, plant.frame(.step, body) { $0.session &+= 1 })?.reason == .session)
-  #expect(plant.refusal(rig, plant.frame(.step, body) { $0.version = 2 })?.text == "version: protocol 2, expected 1")
+  #expect(plant.refusal(rig, plant.frame(.step, body) { $0.version = 1 })?.text == "version: protocol 1, expected 2")
   #expect(plant.refusal(rig, plant.frame(.step, Array(body.dropLast())))?.text == "malformed: bytes of STEP 129, expected 130")
   #expect(plant.refusal(rig, plant.frame(.act, body))?.reason == .malformed)
   #expect(plant.refusal(rig, plant.frame(.hello, [0xC1]))?.reason == .malformed)
@@ -79,7 +79,7 @@ import Testing
   #expect(plant.ask(rig, plant.frame(.step, body) { $0.ttl = 10_000_000 })?.header.type == FrameType.act.rawValue)
   let stats = rig.bridge!.stats
   let dropped = (0..<16).map { stats.load(Stats.Word.dropped.rawValue + $0) }
-  #expect(dropped == [0, 4, 1, 1, 2, 1, 3, 1, 1, 0, 1, 1, 0, 0, 0, 0] && stats.load(.drops) == dropped.reduce(0, +))
+  #expect(dropped == [0, 4, 1, 1, 2, 0, 3, 1, 1, 0, 1, 1, 0, 1, 0, 0] && stats.load(.drops) == dropped.reduce(0, +))
 }
 
 @Test func aSecondPlantIsBusyUntilTheFirstLeavesOrIsSilent() throws {
@@ -92,8 +92,9 @@ import Testing
   #expect(second.connect(rig))
   #expect(first.refusal(rig, first.frame(.hello, hello()))?.reason == .busy)
   #expect(rig.poll()?.kind == .idle)
-  #expect(rig.poll(20)?.kind == Bridge.Event.Kind.none)
+  #expect(rig.poll(20)?.kind == Event.Kind.none)
   #expect(first.connect(rig))
+  #expect(second.receive()?.header.type == FrameType.bye.rawValue)
   #expect(second.refusal(rig, second.frame(.step, observation(0, 0, 0)))?.reason == .session)
 }
 
@@ -128,6 +129,7 @@ func aPlantWhoseConnectionIsGoneIsReplacedAtOnce(endpoint: String) throws {
   let rig = try Rig()
   let plant = Dealer(rig)
   #expect(plant.connect(rig))
+  plant.isSealed = false  // a refusal is sealed as its frame claims to be
   var random = Random(3)
   var answered = 0
   for i in 0..<20_000 {
@@ -167,7 +169,7 @@ func aPlantWhoseConnectionIsGoneIsReplacedAtOnce(endpoint: String) throws {
   try rig.bridge!.start()
   plant.send(plant.frame(.hello, hello()))
   let welcome = try #require(plant.receive())
-  (plant.session, plant.schema) = (welcome.header.session, welcome.header.schema)
+  plant.session = welcome.header.session
   for _ in 0..<5000 {
     plant.send(plant.frame(.step, observation(1, 2, 3)))
     guard plant.receive()?.header.type == FrameType.act.rawValue else { break }

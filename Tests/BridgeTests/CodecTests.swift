@@ -30,9 +30,9 @@ private func checksum(_ bytes: [UInt8], hardware: Bool) -> UInt32 {
 @Test func headersRoundTripThroughTheBytesOfTheProtocol() throws {
   var header = FrameHeader(.step)
   header.flags = 0x0102
-  header.session = 0x0304_0506
+  header.stepTime = 0x0304_0506
   header.episode = 0x0708_090A
-  header.schema = 0x0B0C_0D0E_0F10_1112
+  header.session = 0x0B0C_0D0E_0F10_1112
   header.seq = 0x1314_1516_1718_191A
   header.refSeq = 0x1B1C_1D1E_1F20_2122
   header.monotonic = 0x2324_2526_2728_292A
@@ -42,7 +42,7 @@ private func checksum(_ bytes: [UInt8], hardware: Bool) -> UInt32 {
   var bytes = [UInt8](repeating: 0, count: 65)
   // an odd address: frames need no alignment
   bytes.withUnsafeMutableBytes { header.write(to: $0.baseAddress! + 1) }
-  #expect(bytes[1...8].elementsEqual([0x45, 0x46, 0x46, 0x42, 1, 5, 0x02, 0x01]))
+  #expect(bytes[1...8].elementsEqual([0x45, 0x46, 0x46, 0x42, 2, 5, 0x02, 0x01]))
   #expect(bytes[9...12].elementsEqual([6, 5, 4, 3]))
   #expect(bytes[61...64].elementsEqual([0x3A, 0x39, 0x38, 0x37]))
   let read = bytes.withUnsafeBytes { FrameHeader(UnsafeRawBufferPointer(rebasing: $0[1...])) }

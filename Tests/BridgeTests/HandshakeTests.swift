@@ -6,7 +6,7 @@ import Testing
 
 /// A HELLO body of Python's `msgpack.packb`-like shape.
 func hello(
-  versions: (Int, Int) = (1, 1), rows: Int = 1, aux: Bool = false, policy: UInt64 = 0, inputs: [(String, String, [Int])]? = nil,
+  versions: (Int, Int) = (2, 2), rows: Int = 1, aux: Bool = false, policy: UInt64 = 0, inputs: [(String, String, [Int])]? = nil,
   outputs: [(String, String, [Int])]? = nil, observations: [String]? = nil, joints: [String]? = nil
 ) -> [UInt8] {
   var writer = MessagePackWriter()
@@ -53,7 +53,10 @@ func hello(
 
 private func message(_ body: UnsafeRawBufferPointer, _ labels: Labels) -> String {
   do {
-    try Hello(body).check(against: Fake().target, labels)
+    let hello = try Hello(body)
+    let target = Fake().target
+    try hello.checkRange(target)
+    try hello.check(against: target, try Layout(target, rows: hello.rows, aux: hello.aux), labels)
     return "fits"
   } catch {
     return error.message
@@ -72,7 +75,7 @@ private func message(_ body: [UInt8], _ labels: Labels = Labels()) -> String { b
 }
 
 @Test func aMismatchNamesTheFieldWhatWasFoundAndWhatWasExpected() {
-  #expect(message(hello(versions: (2, 3))) == "version: plant speaks 2 to 3, expected 1")
+  #expect(message(hello(versions: (3, 4))) == "version: plant speaks 3 to 4, expected 2")
   #expect(message(hello(rows: 3)) == "rows: plant has 3, expected 1 to 2")
   #expect(message(hello(rows: 0)) == "rows: plant has 0, expected 1 to 2")
   #expect(message(hello(policy: 5)) == "policy: plant expects 5, found 77")

@@ -21,6 +21,7 @@ struct BridgeOptions {
   double rate = 0;
   void *context = nullptr;  // kept: zmq_ctx_new()
   std::vector<std::string> observation_names, joint_names;
+  std::int32_t checksum = 0, non_finite = 0;
   std::function<void(const eff_bridge_event &)> on_event;  // on the thread that polls; it must not throw
 };
 
@@ -38,6 +39,7 @@ class Bridge {
     if (options.high_water) lent.high_water = options.high_water;
     lent.rate = options.rate;
     lent.context = options.context;
+    lent.checksum = options.checksum, lent.non_finite = options.non_finite;
     lent.observation_names = observations.data(), lent.observation_count = observations.size();
     lent.joint_names = joints.data(), lent.joint_count = joints.size();
     if (*on_event_) {

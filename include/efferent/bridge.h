@@ -3,7 +3,9 @@
  *   plant (simulator or robot side, DEALER)  -- HELLO, RESET, STEP, BYE -->  bridge (ROUTER) -- input, run, output --> eff_session
  *                                            <-- WELCOME, ACK, ACT, ERR, BYE --
  *
- * One plant is connected at a time; each of its frames but BYE is answered. The layout of the frames is in Sources/Bridge/PROTOCOL.md; the conventions
+ * One plant is connected at a time; each of its frames but BYE is answered. A frame that comes again is answered again and does not run again.
+ * A bridge is its process's: after fork the child's calls fail (EFF_E_STATE) and destroy does nothing there.
+ * The layout of the frames is in Sources/Bridge/PROTOCOL.md; the conventions
  * ([RT], threads, pointers, handles, errors, structs) are those of efferent.h. No function here is [RT]: ZeroMQ calls the system. The tick itself
  * (STEP in, ACT out) allocates nothing in Efferent and never waits for the plant. */
 #ifndef EFFERENT_BRIDGE_H
@@ -25,7 +27,8 @@ enum {
   EFF_BRIDGE_STEP = 3,   /* the policy ran and the action was sent */
   EFF_BRIDGE_BYE = 4,    /* the plant said goodbye */
   EFF_BRIDGE_DROP = 5,   /* a frame was refused; see reason */
-  EFF_BRIDGE_IDLE = 6    /* the plant has been silent for idle_timeout_ms; said once per silence */
+  EFF_BRIDGE_IDLE = 6,   /* the plant has been silent for idle_timeout_ms; said once per silence */
+  EFF_BRIDGE_RETRY = 7   /* a frame that was answered before came again: it got the same answer, nothing ran */
 };
 
 /* Why a frame was refused. Also the index into eff_bridge_stats.dropped and the code in an ERR frame. Frozen, append only. */
@@ -41,13 +44,16 @@ enum {
   EFF_BRIDGE_EXPIRED = 8,    /* older than its time to live */
   EFF_BRIDGE_BUSY = 9,       /* HELLO while another plant is connected */
   EFF_BRIDGE_MISMATCH = 10,  /* HELLO that does not fit the policy; the text names the field, what was found and what was expected */
-  EFF_BRIDGE_RUN = 11        /* the session refused to run */
+  EFF_BRIDGE_RUN = 11,       /* the session refused to run */
+  EFF_BRIDGE_SUPERSEDED = 12, /* a STEP that its plant gave up before it was handled: a newer frame was behind it. Not run, not answered */
+  EFF_BRIDGE_FLAGS = 13,     /* a flag that must be understood is not known */
+  EFF_BRIDGE_NUMERIC = 14    /* an observation that is not finite, with non_finite = 1 */
 };
 
 typedef struct eff_bridge_event {
   size_t struct_size;       /* set by the caller to sizeof(eff_bridge_event) */
   int32_t kind, reason;     /* EFF_BRIDGE_NONE..., EFF_BRIDGE_OK... */
-  uint32_t session;         /* id of the bridge session; 0 before the first */
+  uint32_t session;         /* number of the bridge session, counted from 1; 0 before the first */
   uint32_t episode;         /* 0 until the first RESET of the session */
   uint64_t seq;             /* sequence number of the frame */
   uint64_t simulation_ns;   /* the plant's own clock, as it sent it */
@@ -59,7 +65,8 @@ typedef struct eff_bridge_event {
 typedef struct eff_bridge_options {
   size_t struct_size;
   const char *endpoint;                  /* "tcp://127.0.0.1:*" (the default, any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy", "inproc://name".
-                                          * ipc replaces a dead socket file, and is refused (EFF_E_IO) while somebody listens there. */
+                                          * Ports are 1 to 65535, or *. ipc: the socket has mode 0600; PATH.lock beside it says whose it is. A dead socket is
+                                          * replaced; any other file, and a path that somebody serves, is refused (EFF_E_IO). */
   int32_t allow_remote;                  /* 0: tcp on loopback addresses only (EFF_E_ARGUMENT otherwise).
                                           * 1: EFF_E_UNSUPPORTED until encryption and an allow-list (CURVE) exist */
   int32_t idle_timeout_ms;               /* silence after which another plant may take over, and EFF_BRIDGE_IDLE; 0: 2000; -1: never */
@@ -73,6 +80,8 @@ typedef struct eff_bridge_options {
   void (*on_event)(void *user, const eff_bridge_event *event);      /* or NULL: after every event but NONE, on the thread that polls. The session's inputs
                                                                      * and outputs are those of the event; the bridge must not be destroyed in it */
   void *user;                            /* kept, passed to on_event */
+  int32_t checksum;                      /* crc32c of frames where the plant leaves it open: 0: on tcp, none on one machine's other ways; 1: none; 2: always */
+  int32_t non_finite;                    /* observations with NaN or infinite numbers: 0: the policy sees them; 1: refused (EFF_BRIDGE_NUMERIC), nothing runs */
 } eff_bridge_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_bridge_options) of the caller. Any thread. */
@@ -117,7 +126,7 @@ typedef struct eff_bridge_latency {
 /* Counters since create. */
 typedef struct eff_bridge_stats {
   size_t struct_size;              /* set by the caller to sizeof(eff_bridge_stats) */
-  uint32_t session, episode;       /* of the last bridge session */
+  uint32_t session, episode;       /* number and episode of the last bridge session */
   uint64_t connected;              /* 1 between WELCOME and BYE, or takeover */
   uint64_t hellos;                 /* bridge sessions begun */
   uint64_t resets, steps, rows;    /* RESET frames; STEP frames answered by ACT; rows in these */
@@ -128,7 +137,9 @@ typedef struct eff_bridge_stats {
   uint64_t unsent;                 /* answers that ZeroMQ would not take (the plant is gone or does not read) */
   eff_bridge_latency tick;         /* STEP received to ACT handed to ZeroMQ */
   eff_bridge_latency run;          /* of this, inside the policy */
-  eff_bridge_latency age;          /* STEP stamped by the plant to received here (one clock: same machine) */
+  eff_bridge_latency age;          /* STEP stamped by the plant to received here. A plant on this machine, which shows it by its boot id, is compared by
+                                    * the clock; of others the fastest frame of the last seconds counts as 0, so the way is missing in it */
+  uint64_t retries;                /* frames that came again and got the answer that they had got */
 } eff_bridge_stats;
 
 /* Copies the counters. Any thread, while the bridge works too; each counter is whole, together they may be one step apart. */
@@ -136,6 +147,10 @@ EFF_API eff_status eff_bridge_read_stats(const eff_bridge *bridge, eff_bridge_st
 
 /* Name of a reason such as "episode", as it stands in messages; "unknown" for a code that is not listed. Any thread; static, never NULL. */
 EFF_API const char *eff_bridge_reason_name(int32_t reason);
+
+/* CRC-32C (Castagnoli) of `count` bytes, going on from `crc` (0 to begin), by the processor's instruction where it has one: what frames carry.
+ * Any thread. NULL gives `crc`. */
+EFF_API uint32_t eff_bridge_crc32c(uint32_t crc, const void *bytes, size_t count);
 
 /* Stops the thread, says BYE to the plant, closes the endpoint and frees the bridge within 100 ms beyond a running step; NULL is fine.
  * The session and a caller's context are left alone. */

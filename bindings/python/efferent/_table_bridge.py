@@ -21,7 +21,7 @@ class eff_bridge_options(Options):
         ("struct_size", c_size_t), ("endpoint", c_char_p), ("allow_remote", c_int32), ("idle_timeout_ms", c_int32), ("high_water", c_int32),
         ("reserved", c_int32), ("rate", c_double), ("context", c_void_p),
         ("observation_names", POINTER(c_char_p)), ("observation_count", c_size_t), ("joint_names", POINTER(c_char_p)), ("joint_count", c_size_t),
-        ("on_event", EVENT_FUNCTION), ("user", c_void_p),
+        ("on_event", EVENT_FUNCTION), ("user", c_void_p), ("checksum", c_int32), ("non_finite", c_int32),
     ]
 
 
@@ -34,6 +34,7 @@ class eff_bridge_stats(Options):
         ("struct_size", c_size_t), ("session", c_uint32), ("episode", c_uint32),
         *[(n, c_uint64) for n in ("connected", "hellos", "resets", "steps", "rows", "byes", "idles", "bytes_in", "bytes_out", "drops")],
         ("dropped", c_uint64 * REASONS), ("unsent", c_uint64), ("tick", eff_bridge_latency), ("run", eff_bridge_latency), ("age", eff_bridge_latency),
+        ("retries", c_uint64),
     ]
 
 
@@ -46,6 +47,7 @@ FUNCTIONS = {
     "eff_bridge_start": (status, [handle]),
     "eff_bridge_stop": (status, [handle]),
     "eff_bridge_read_stats": (status, [handle, POINTER(eff_bridge_stats)]),
+    "eff_bridge_crc32c": (c_uint32, [c_uint32, c_void_p, c_size_t]),
     "eff_bridge_reason_name": (c_char_p, [c_int32]),
     "eff_bridge_destroy": (None, [handle]),
 }

@@ -7,9 +7,12 @@ from typing import NamedTuple
 
 from ._library import Handle, Owner, check, lib
 from ._table_bridge import EVENT_FUNCTION, REASONS, eff_bridge_event, eff_bridge_options, eff_bridge_stats
+from .errors import ArgumentError
 from .learner import Learner
 
-KINDS = ("none", "hello", "reset", "step", "bye", "drop", "idle")
+KINDS = ("none", "hello", "reset", "step", "bye", "drop", "idle", "retry")
+CHECKSUMS = {None: 0, "none": 1, "crc32c": 2}
+NON_FINITE = {"pass": 0, "refuse": 1}
 
 
 class Event(NamedTuple):
@@ -59,15 +62,23 @@ class Bridge(Owner):
     idle_timeout        seconds of silence after which another plant may take over; None for never
     rate                steps per second that the policy was trained for, told to the plant
     observation_names, joint_names   names of the elements of observation and action, compared with those that the plant sends
+    checksum            crc32c of frames where the plant leaves it open: None (on tcp), "none" or "crc32c"
+    non_finite          observations with NaN or infinite numbers: "pass" to the policy, or "refuse"
     on_event            called with an `Event` after every one, on the thread that polls
     """
 
-    def __init__(self, served, endpoint="tcp://127.0.0.1:*", *, idle_timeout=2.0, high_water=0, rate=0.0, observation_names=(), joint_names=(), on_event=None):
+    def __init__(self, served, endpoint="tcp://127.0.0.1:*", *, idle_timeout=2.0, high_water=0, rate=0.0, observation_names=(), joint_names=(), checksum=None,
+                 non_finite="pass", on_event=None):
+        if checksum not in CHECKSUMS:
+            raise ArgumentError(f"checksum is {checksum!r}, expected None, 'none' or 'crc32c'")
+        if non_finite not in NON_FINITE:
+            raise ArgumentError(f"non_finite is {non_finite!r}, expected 'pass' or 'refuse'")
         options = eff_bridge_options()
         lib.eff_bridge_options_default(byref(options), ctypes.sizeof(options))
         options.endpoint = endpoint.encode()
         options.idle_timeout_ms = -1 if idle_timeout is None else max(1, round(1000 * idle_timeout))
         options.high_water, options.rate = high_water, rate
+        options.checksum, options.non_finite = CHECKSUMS[checksum], NON_FINITE[non_finite]
         options.observation_names, options.observation_count = _strings(observation_names)
         options.joint_names, options.joint_count = _strings(joint_names)
         if on_event is not None:

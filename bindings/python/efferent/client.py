@@ -1,5 +1,6 @@
 """The plant's end of a bridge: connects, resets and steps. Needs neither libefferent nor an environment."""
 import contextlib
+import os
 import time
 
 import numpy as np
@@ -7,12 +8,15 @@ import zmq
 
 from . import wire
 from ._closes import Closes
-from .errors import FormatError, ShapeError
+from .errors import ArgumentError, FormatError, ShapeError
 from .wire import BridgeError, BridgeLost, BridgeTimeout
 
 
 class Client(Closes):
     """A connected plant of `rows` rows. It keeps asking for `connect_timeout` seconds while nobody listens or another plant is connected.
+
+    A frame that is not answered is sent again every `retry` seconds until `timeout` (default: a quarter of it); the library answers the same
+    frame with the same bytes and runs it once. What was given up is never run: the next frame says so.
 
         with Client("tcp://127.0.0.1:5555") as client:
             client.reset()
@@ -22,9 +26,10 @@ class Client(Closes):
     as lists of names, policy as a hash. One thread at a time.
     """
 
-    def __init__(self, endpoint, rows=1, *, timeout=2.0, connect_timeout=10.0, aux=False, expect=None, context=None):
+    def __init__(self, endpoint, rows=1, *, timeout=2.0, connect_timeout=10.0, retry=None, aux=False, checksum=None, expect=None, context=None):
         self.endpoint, self.rows, self.timeout, self.connect_timeout = endpoint, rows, timeout, connect_timeout
-        self._hello = wire.hello(rows, aux, **(expect or {}))
+        self.retry = max(timeout / 4, 0.01) if retry is None else retry
+        self._hello = wire.hello(rows, aux, checksum=checksum, **(expect or {}))
         self._context = context or zmq.Context.instance()
         self._socket = None
         self.welcome = None
@@ -40,18 +45,20 @@ class Client(Closes):
             self._open()
             wait = max(min(self.timeout, deadline - time.monotonic()), 0.001)
             try:
-                data, header = self._ask(wire.frame(wire.HELLO, self._hello, seq=1, monotonic_ns=time.monotonic_ns()), wire.WELCOME, wait)
+                hello = wire.frame(wire.HELLO, self._hello, seq=1, monotonic_ns=time.monotonic_ns(), ttl_us=min(int(wait * 1e6), 0xFFFFFFFF))
+                data, header = self._ask(hello, wire.WELCOME, wait)
                 break
             except BridgeTimeout:
                 if time.monotonic() >= deadline:
                     self._drop()
                     raise BridgeTimeout(f"{self.endpoint}: nobody answered HELLO for {timeout:g} s") from None
             except BridgeError as e:
-                # lost: an answer to a plant that this socket was before
-                if e.reason not in ("busy", "session") or time.monotonic() + 0.05 >= deadline:
+                # lost: an answer to a plant that this socket was before; expired: it waited at a library that stood still
+                pause = e.retry_after or 0.05
+                if e.reason not in ("busy", "session", "expired") or time.monotonic() + pause >= deadline:
                     self._drop()
                     raise
-                time.sleep(0.05)
+                time.sleep(pause)
         self.welcome = welcome = wire.Welcome(data[wire.HEADER.size:])
         if welcome.rows != self.rows or header.session != welcome.session:
             raise FormatError(f"WELCOME: {welcome.rows} rows of session {welcome.session}, expected {self.rows} of {header.session}")
@@ -89,16 +96,23 @@ class Client(Closes):
                 raise ShapeError(f"rows: found a mask of shape {list(mask.shape)}, expected [{self.rows}]")
             body = mask.tobytes()
         self._seq += 1
-        frame = wire.frame(wire.RESET, body, session=self.session, episode=self._episode + 1, schema=self.welcome.schema, seq=self._seq,
+        frame = wire.frame(wire.RESET, body, self.welcome.sealed, session=self.session, episode=self._episode + 1, seq=self._seq,
                            monotonic_ns=time.monotonic_ns())
         self._ask(frame, wire.ACK, self.timeout)
         self._episode += 1
 
-    def step(self, arrays, *, simulation_time=0.0, ttl=0.0):
+    def step(self, arrays, *, simulation_time=0.0, ttl=0.0, step_time=0.0):
         """Sends every input, `{name: [rows, ...]}`, and returns the outputs as `{name: [rows, ...]}`.
 
-        `simulation_time` is the plant's own clock in seconds. `ttl` is the age in seconds at which the library refuses the frame; 0: never.
+        `simulation_time` is the plant's own clock in seconds, not negative. `ttl` is the age in seconds at which the library refuses the frame; 0:
+        never; at most 4294. `step_time` is the plant's time since the step before, in seconds; 0: unknown.
         """
+        if not 0 <= simulation_time < 1.8e10:
+            raise ArgumentError(f"simulation_time is {simulation_time} s, expected 0 to 1.8e10")
+        if not 0 <= ttl <= 4294:
+            raise ArgumentError(f"ttl is {ttl} s, expected 0 to 4294")
+        if not 0 <= step_time <= 4294:
+            raise ArgumentError(f"step_time is {step_time} s, expected 0 to 4294")
         if arrays.keys() != self._inputs.keys():
             for name in arrays.keys() - self._inputs.keys():
                 raise ShapeError(f"input '{name}': unknown, expected {', '.join(map(repr, self._inputs))}")
@@ -108,9 +122,9 @@ class Client(Closes):
             field, view = self._inputs[name]
             field.fill(view, value)
         self._seq += 1
-        wire.HEADER.pack_into(self._frame, 0, wire.MAGIC, wire.VERSION, wire.STEP, 0, self.session, self._episode, self.welcome.schema, self._seq, 0,
+        wire.HEADER.pack_into(self._frame, 0, wire.MAGIC, wire.VERSION, wire.STEP, 0, int(step_time * 1e6), self._episode, self.session, self._seq, 0,
                               time.monotonic_ns(), int(simulation_time * 1e9), int(ttl * 1e6), 0)
-        data, _ = self._ask(wire.seal(self._frame), wire.ACT, self.timeout)
+        data, _ = self._ask(wire.seal(self._frame) if self.welcome.sealed else self._frame, wire.ACT, self.timeout)
         if len(data) != self.welcome.act_size:
             raise FormatError(f"ACT of {len(data)} bytes, expected {self.welcome.act_size}")
         return {f.name: f.view(data, self.rows).copy() for f in self.outputs}
@@ -124,7 +138,7 @@ class Client(Closes):
         if self.welcome is not None:
             self._seq += 1
             with contextlib.suppress(zmq.ZMQError):
-                self._socket.send(wire.frame(wire.BYE, session=self.session, schema=self.welcome.schema, episode=self._episode, seq=self._seq,
+                self._socket.send(wire.frame(wire.BYE, b"", self.welcome.sealed, session=self.session, episode=self._episode, seq=self._seq,
                                              monotonic_ns=time.monotonic_ns()), zmq.DONTWAIT)
                 self._socket.linger = 100
         self._drop()
@@ -141,6 +155,8 @@ class Client(Closes):
         self.welcome = None
         self._socket = socket = self._context.socket(zmq.DEALER)
         socket.linger = 0
+        # a connection that breaks and comes back is the same plant; nobody can guess whose it is
+        socket.routing_id = b"\x01" + os.urandom(15)
         socket.sndhwm = socket.rcvhwm = 16
         socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 500
         socket.ipv6 = "[" in self.endpoint
@@ -162,22 +178,28 @@ class Client(Closes):
         socket = self._socket
         if socket is None:
             raise BridgeLost(f"{self.endpoint}: not connected")
+        # an answer to HELLO is not sealed unless HELLO was; later ones as agreed
+        sealed = self.welcome.sealed if self.welcome is not None else True
         deadline = time.monotonic() + timeout
-        remaining = timeout
         try:
             socket.send(frame, copy=True)
+            again = time.monotonic() + self.retry
             while True:
-                socket.rcvtimeo = max(int(remaining * 1000), 1)
+                now = time.monotonic()
+                if now >= deadline:
+                    raise zmq.Again
+                if now >= again:
+                    socket.send(frame, zmq.DONTWAIT, copy=True)
+                    again = now + self.retry
+                if not socket.poll(max(int((min(deadline, again) - now) * 1000), 1)):
+                    continue
                 data = socket.recv()
-                header = wire.read_header(data)
+                header = wire.read_header(data, sealed)
                 if header.type == wire.BYE and self.welcome is not None and header.session == self.session:
                     raise BridgeLost(f"{self.endpoint}: the library said goodbye")
                 # anything else is PING, or the late answer to a request that was given up
                 if header.ref_seq == self._seq and header.type in (wanted, wire.ERR):
                     break
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
-                    raise zmq.Again
         except zmq.Again:
             raise BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s") from None
         if header.type == wire.ERR:

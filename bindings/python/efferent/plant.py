@@ -15,7 +15,11 @@ from ._rows import rows_of
 from ._spaces import actor, observer
 from .client import Client
 from .errors import ArgumentError, MismatchError
-from .wire import BridgeLost, BridgeTimeout
+from .wire import BridgeError, BridgeLost, BridgeTimeout
+
+
+# frames that may be too old one after the other before a run gives up: the ttl is below the round trip then
+EXPIRED_LIMIT = 20
 
 
 class Episode(NamedTuple):
@@ -60,6 +64,7 @@ class Result:
     seconds: float = 0.0         # wall time of the loop
     steps: int = 0               # of all rows together
     reconnects: int = 0
+    expired: int = 0             # frames that were too old when they were looked at, and went again
     recording: Recording = None
 
     @property
@@ -150,6 +155,7 @@ class _Run:
         self.quota = np.array([episodes // n + (i < episodes % n) for i in range(n)])
         self.result, self.latency, self.log = Result(), [], [] if record else None
         self.going = True
+        self.expired_in_turn = 0
         began = time.perf_counter()
         self._restart()
         while self.going and self.quota.any():
@@ -195,7 +201,16 @@ class _Run:
         inputs = plant._observe(self.observation)
         simulated = result.steps / self.rows.rows * self.rows.period
         began = time.perf_counter()
-        action = self.client.step(inputs, simulation_time=simulated, ttl=plant.ttl)[plant.output]
+        try:
+            action = self.client.step(inputs, simulation_time=simulated, ttl=plant.ttl)[plant.output]
+        except BridgeError as e:
+            # too old when it was looked at: nothing ran, so the same observation goes again
+            if e.reason != "expired" or self.expired_in_turn >= EXPIRED_LIMIT:
+                raise
+            self.expired_in_turn += 1
+            result.expired += 1
+            return
+        self.expired_in_turn = 0
         latency = time.perf_counter() - began
         applied = plant._act(action)
         moved = self.rows.step(applied)

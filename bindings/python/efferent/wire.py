@@ -9,12 +9,13 @@ import numpy as np
 from .errors import Error, FormatError, MismatchError, ShapeError, TimeoutError_
 
 MAGIC = 0x42464645
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<IBBHIIQQQQQII")
 HELLO, WELCOME, RESET, ACK, STEP, ACT, ERR, BYE, PING = range(1, 10)
 FRAMES = ("", "HELLO", "WELCOME", "RESET", "ACK", "STEP", "ACT", "ERR", "BYE", "PING")
-REASONS = ("ok", "malformed", "version", "checksum", "session", "schema", "episode", "sequence", "expired", "busy", "mismatch", "run")
-ERROR_HEAD = struct.Struct("<Ii")
+REASONS = ("ok", "malformed", "version", "checksum", "session", "schema", "episode", "sequence", "expired", "busy", "mismatch", "run",
+           "superseded", "flags", "numeric")
+ERROR_HEAD = struct.Struct("<IiII")
 TYPES = {
     "f32": np.float32, "u8": np.uint8, "i8": np.int8, "u16": np.uint16, "i16": np.int16, "i32": np.int32, "i64": np.int64, "bool": np.bool_,
     "f16": np.float16, "f64": np.float64, "u32": np.uint32, "u64": np.uint64,
@@ -23,12 +24,14 @@ TYPES = {
 
 
 class BridgeError(Error):
-    """The bridge refused a frame; `reason` is one of `REASONS`."""
+    """The bridge refused a frame; `reason` is one of `REASONS`, `retry_after` the seconds after which to ask again, where it says so."""
 
     reason = "ok"
+    retry_after = 0.0
 
-    def __init__(self, message="", reason=None):
+    def __init__(self, message="", reason=None, retry_after=0.0):
         super().__init__(message)
+        self.retry_after = retry_after
         if reason is not None:
             self.reason = reason
 
@@ -56,9 +59,9 @@ class Header(NamedTuple):
     version: int = VERSION
     type: int = 0
     flags: int = 0
-    session: int = 0
+    step_time_us: int = 0
     episode: int = 0
-    schema: int = 0
+    session: int = 0
     seq: int = 0
     ref_seq: int = 0
     monotonic_ns: int = 0
@@ -82,7 +85,7 @@ def _tables():
     return np.concatenate(rows), 256 * np.arange(_CHUNK - 1, -1, -1, dtype=np.intp)
 
 
-def crc32c(data):
+def slow_crc32c(data):
     """CRC-32C (Castagnoli) of bytes.
 
     The checksum is linear over XOR, so that a chunk is one gather and one reduction instead of a loop in Python.
@@ -103,27 +106,63 @@ def crc32c(data):
     return state ^ 0xFFFFFFFF
 
 
+@functools.cache
+def fast_crc32c():
+    """A function (crc, bytes) -> crc that uses the processor's instruction, or None: from google-crc32c or from libefferent."""
+    try:
+        from google_crc32c import extend
+
+        return extend
+    except ImportError:
+        pass
+    try:
+        from ._library import lib
+
+        extend = lib.eff_bridge_crc32c
+    except (ImportError, OSError, AttributeError, Error):
+        return None
+
+    def by_library(crc, data):
+        view = np.frombuffer(data, np.uint8)
+        return extend(crc, view.ctypes.data, view.size)
+
+    return by_library
+
+
+def crc32c(data, crc=0):
+    """CRC-32C (Castagnoli) of bytes, going on from `crc`."""
+    fast = fast_crc32c()
+    if fast is not None:
+        return fast(crc, bytes(data) if isinstance(data, (bytearray, memoryview)) else data)
+    if crc:
+        raise NotImplementedError("without google-crc32c or libefferent a checksum cannot be continued")
+    return slow_crc32c(data)
+
+
 def checksum(frame):
     """Checksum of a frame: all of it but the last four bytes of the header."""
-    data = np.frombuffer(frame, np.uint8)
-    return crc32c(np.concatenate((data[:60], data[64:])))
+    view = memoryview(frame)
+    if fast_crc32c() is None:
+        return slow_crc32c(bytes(view[:60]) + bytes(view[64:]))
+    return crc32c(bytes(view[64:]), crc32c(bytes(view[:60])))
 
 
 def seal(frame):
     """Writes the checksum into the header of a writable frame."""
+    struct.pack_into("<I", frame, 60, 0)
     struct.pack_into("<I", frame, 60, checksum(frame))
     return frame
 
 
-def frame(type, body=b"", **fields):
-    """A whole frame as bytes."""
+def frame(type, body=b"", sealed=True, **fields):
+    """A whole frame as bytes, with its checksum unless `sealed` is false."""
     out = bytearray(HEADER.pack(*Header(type=type, **fields)))
     out += body
-    return bytes(seal(out))
+    return bytes(seal(out) if sealed else out)
 
 
-def read_header(data):
-    """The header of a frame whose magic, version and checksum are right."""
+def read_header(data, sealed=True):
+    """The header of a frame whose magic and version are right, and its checksum too where frames are `sealed`."""
     if len(data) < HEADER.size:
         raise FormatError(f"frame of {len(data)} bytes, expected at least {HEADER.size}")
     header = Header(*HEADER.unpack_from(data))
@@ -131,7 +170,7 @@ def read_header(data):
         raise FormatError(f"frame starts with {header.magic:#x}, expected {MAGIC:#x}")
     if header.version != VERSION:
         raise BridgeMismatch(f"protocol version {header.version}, expected {VERSION}", "version")
-    if header.crc32c != (wanted := checksum(data)):
+    if sealed and header.crc32c != (wanted := checksum(data)):
         raise FormatError(f"crc32c is {header.crc32c:#x}, expected {wanted:#x}")
     return header
 
@@ -140,14 +179,14 @@ def refusal(data):
     """The exception of an ERR frame."""
     if len(data) < HEADER.size + ERROR_HEAD.size:
         return FormatError(f"ERR frame of {len(data)} bytes")
-    code, _ = ERROR_HEAD.unpack_from(data, HEADER.size)
+    code, _, wait, _ = ERROR_HEAD.unpack_from(data, HEADER.size)
     reason = REASONS[code] if code < len(REASONS) else "unknown"
     text = bytes(data[HEADER.size + ERROR_HEAD.size:]).decode("utf-8", "replace")
     if reason in ("mismatch", "version"):
         return BridgeMismatch(text, reason)
     if reason in ("session", "schema"):
         return BridgeLost(text, reason)
-    return BridgeError(text, reason)
+    return BridgeError(text, reason, wait / 1000)
 
 
 def fnv1a(data):
@@ -206,6 +245,7 @@ class Welcome:
             self.session, self.schema, self.policy_hash, self.library = told["session"], told["schema"], told["policy"], told["library"]
             self.max_rows, self.rate, self.idle_timeout = told["max_rows"], told["rate"], told["idle_timeout_ms"] / 1000
             self.observations, self.joints = told["observations"], told["joints"]
+            self.sealed, self.clock = told["checksum"] == "crc32c", told["clock"]
             layout = told["layout"]
             self.rows, self.step_size, self.act_size = layout["rows"], layout["step_size"], layout["act_size"]
             self.inputs, self.outputs = ([Field(f["name"], f["role"], f["dtype"], tuple(f["shape"]), f["offset"]) for f in layout[k]]
@@ -223,9 +263,21 @@ class Welcome:
             raise FormatError("WELCOME: the schema hash is not that of its layout")
 
 
-def hello(rows=1, aux=False, policy=0, **names):
-    """The body of HELLO. `names`: inputs, outputs (lists of {name, dtype, shape}), observations, joints (lists of names)."""
-    told = {"version": [VERSION, VERSION], "rows": rows, "aux": aux, "policy": policy}
+@functools.cache
+def boot():
+    """Tells the boot of this machine, where its monotonic clock begins; "" where it cannot be told."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def hello(rows=1, aux=False, policy=0, checksum=None, **names):
+    """The body of HELLO. `names`: inputs, outputs (lists of {name, dtype, shape}), observations, joints (lists of names). `checksum`: "crc32c",
+    "none" or "any", which leaves it to the library; left out, "any" where this machine has a fast one."""
+    checksum = checksum or ("any" if fast_crc32c() else "none")
+    told = {"version": [VERSION, VERSION], "rows": rows, "aux": aux, "policy": policy, "checksum": checksum, "boot": boot()}
     for key, value in names.items():
         if key not in ("inputs", "outputs", "observations", "joints"):
             raise TypeError(f"HELLO has no '{key}'")

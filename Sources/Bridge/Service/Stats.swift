@@ -11,8 +11,9 @@ public final class Stats {
     case unsent = 26
     /// Durations: 36 words each.
     case tick = 27, run = 63, age = 99
+    case retries = 135
   }
-  public static let count = 135
+  public static let count = 136
   private static let bins = 32
 
   private let words: UnsafeMutablePointer<UInt64>
@@ -27,7 +28,7 @@ public final class Stats {
 
   func identify(session: UInt32, episode: UInt32) { eff_counter_store(ids, UInt64(session) | UInt64(episode) << 32) }
 
-  /// Id and episode of the last bridge session; 0 before the first.
+  /// Number and episode of the last bridge session; 0 before the first.
   public var identity: (session: UInt32, episode: UInt32) {
     let word = eff_counter_load(ids)
     return (UInt32(truncatingIfNeeded: word), UInt32(truncatingIfNeeded: word >> 32))

@@ -7,7 +7,8 @@ public enum FrameType: UInt8, Sendable {
 
 /// Why a frame was refused, equal to the `EFF_BRIDGE_...` codes of the C header.
 public enum Reason: Int32, Sendable {
-  case ok = 0, malformed = 1, version = 2, checksum = 3, session = 4, schema = 5, episode = 6, sequence = 7, expired = 8, busy = 9, mismatch = 10, run = 11
+  case ok = 0, malformed = 1, version = 2, checksum = 3, session = 4, schema = 5, episode = 6, sequence = 7, expired = 8, busy = 9, mismatch = 10
+  case run = 11, superseded = 12, flags = 13, numeric = 14
 
   /// The name that stands in messages and in the C header.
   public var name: StaticString {
@@ -24,8 +25,18 @@ public enum Reason: Int32, Sendable {
     case .busy: "busy"
     case .mismatch: "mismatch"
     case .run: "run"
+    case .superseded: "superseded"
+    case .flags: "flags"
+    case .numeric: "numeric"
     }
   }
+}
+
+/// Flags of a frame. A receiver may pass over those of the low byte, and must refuse those of the high byte that it does not know.
+enum FrameFlags {
+  /// HELLO and WELCOME: the body is the fixed one of 64 bytes, not MessagePack.
+  static let fixed: UInt16 = 0x0100
+  static let mustUnderstand: UInt16 = 0xFF00
 }
 
 /// The 64 bytes at the front of every frame, little-endian. PROTOCOL.md has the table.
@@ -33,14 +44,16 @@ public struct FrameHeader: Equatable, Sendable {
   public static let size = 64
   /// The bytes "EFFB".
   public static let magic: UInt32 = 0x4246_4645
-  public static let version: UInt8 = 1
+  public static let version: UInt8 = 2
 
   public var version: UInt8 = FrameHeader.version
   public var type: UInt8
   public var flags: UInt16 = 0
-  public var session: UInt32 = 0
+  /// Microseconds of plant time since the step before; 0: unknown.
+  public var stepTime: UInt32 = 0
   public var episode: UInt32 = 0
-  public var schema: UInt64 = 0
+  /// The secret of the bridge session, from WELCOME; 0 in HELLO.
+  public var session: UInt64 = 0
   /// Counts the frames of the sender within a bridge session.
   public var seq: UInt64 = 0
   /// The `seq` of the frame that this one answers.
@@ -51,6 +64,7 @@ public struct FrameHeader: Equatable, Sendable {
   public var simulation: UInt64 = 0
   /// Microseconds after `monotonic` in which the frame is worth acting on; 0 is for ever.
   public var ttl: UInt32 = 0
+  /// CRC-32C where one was agreed in the handshake; else 0.
   public var checksum: UInt32 = 0
 
   public init(_ type: FrameType) { self.type = type.rawValue }
@@ -62,9 +76,9 @@ public struct FrameHeader: Equatable, Sendable {
     version = p.load(fromByteOffset: 4, as: UInt8.self)
     type = p.load(fromByteOffset: 5, as: UInt8.self)
     flags = UInt16(littleEndian: p.loadUnaligned(fromByteOffset: 6, as: UInt16.self))
-    session = UInt32(littleEndian: p.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+    stepTime = UInt32(littleEndian: p.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
     episode = UInt32(littleEndian: p.loadUnaligned(fromByteOffset: 12, as: UInt32.self))
-    schema = UInt64(littleEndian: p.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
+    session = UInt64(littleEndian: p.loadUnaligned(fromByteOffset: 16, as: UInt64.self))
     seq = UInt64(littleEndian: p.loadUnaligned(fromByteOffset: 24, as: UInt64.self))
     refSeq = UInt64(littleEndian: p.loadUnaligned(fromByteOffset: 32, as: UInt64.self))
     monotonic = UInt64(littleEndian: p.loadUnaligned(fromByteOffset: 40, as: UInt64.self))
@@ -79,9 +93,9 @@ public struct FrameHeader: Equatable, Sendable {
     p.storeBytes(of: version, toByteOffset: 4, as: UInt8.self)
     p.storeBytes(of: type, toByteOffset: 5, as: UInt8.self)
     p.storeBytes(of: flags.littleEndian, toByteOffset: 6, as: UInt16.self)
-    p.storeBytes(of: session.littleEndian, toByteOffset: 8, as: UInt32.self)
+    p.storeBytes(of: stepTime.littleEndian, toByteOffset: 8, as: UInt32.self)
     p.storeBytes(of: episode.littleEndian, toByteOffset: 12, as: UInt32.self)
-    p.storeBytes(of: schema.littleEndian, toByteOffset: 16, as: UInt64.self)
+    p.storeBytes(of: session.littleEndian, toByteOffset: 16, as: UInt64.self)
     p.storeBytes(of: seq.littleEndian, toByteOffset: 24, as: UInt64.self)
     p.storeBytes(of: refSeq.littleEndian, toByteOffset: 32, as: UInt64.self)
     p.storeBytes(of: monotonic.littleEndian, toByteOffset: 40, as: UInt64.self)

@@ -16,8 +16,8 @@ public struct Labels {
 }
 
 extension Hello {
-  /// Throws `.mismatch`, naming the field, what the plant has and what the policy has.
-  func check(against target: Target, _ labels: Labels) throws(Failure) {
+  /// Throws `.mismatch` where the protocol or the rows are outside what there is: then there is no layout to compare.
+  func checkRange(_ target: Target) throws(Failure) {
     let version = Int(FrameHeader.version)
     guard versions.oldest <= version, version <= versions.newest else {
       throw Failure(.mismatch, "version: plant speaks \(versions.oldest) to \(versions.newest), expected \(version)")
@@ -25,6 +25,10 @@ extension Hello {
     guard rows >= 1, rows <= target.maxRows else {
       throw Failure(.mismatch, "rows: plant has \(rows), expected 1 to \(target.maxRows)")
     }
+  }
+
+  /// Throws `.mismatch`, naming the field, what the plant has and what the policy has.
+  func check(against target: Target, _ layout: Layout, _ labels: Labels) throws(Failure) {
     guard policy == 0 || policy == target.policyHash else {
       throw Failure(.mismatch, "policy: plant expects \(policy), found \(target.policyHash)")
     }
@@ -37,6 +41,15 @@ extension Hello {
     if let outputs {
       let aux = aux
       try Hello.check(outputs, against: target.outputs, "output") { $0 == .action || aux && $0 == .aux }
+    }
+    guard schema == 0 || schema == layout.schema else {
+      throw Failure(.mismatch, "schema: plant expects \(schema), found \(layout.schema)")
+    }
+    guard stepSize == 0 || stepSize == layout.stepSize else {
+      throw Failure(.mismatch, "step_size: plant expects \(stepSize), found \(layout.stepSize)")
+    }
+    guard actSize == 0 || actSize == layout.actSize else {
+      throw Failure(.mismatch, "act_size: plant expects \(actSize), found \(layout.actSize)")
     }
     if let observations { try Hello.check(observations, against: labels.observations, "observations") }
     if let joints { try Hello.check(joints, against: labels.joints, "joints") }
@@ -85,41 +98,5 @@ private func list(_ names: [String]) -> String {
   var text = ""
   for (i, name) in names.enumerated() { text += i == 0 ? "'\(name)'" : ", '\(name)'" }
   return text.isEmpty ? "none" : text
-}
-
-/// The body of a WELCOME frame.
-func welcome(_ target: Target, _ layout: Layout, _ labels: Labels, session: UInt32, idleTimeout: Int, library: Int) -> [UInt8] {
-  var writer = MessagePackWriter()
-  writer.map(11)
-  writer.word("version")
-  writer.array(2)
-  writer.size(Int(FrameHeader.version))
-  writer.size(Int(FrameHeader.version))
-  writer.word("library")
-  writer.size(library)
-  writer.word("session")
-  writer.unsigned(UInt64(session))
-  writer.word("schema")
-  writer.unsigned(layout.schema)
-  writer.word("policy")
-  writer.unsigned(target.policyHash)
-  writer.word("max_rows")
-  writer.size(target.maxRows)
-  writer.word("rate")
-  writer.double(labels.rate)
-  writer.word("idle_timeout_ms")
-  writer.size(max(idleTimeout, 0))
-  writer.word("observations")
-  names(labels.observations, to: &writer)
-  writer.word("joints")
-  names(labels.joints, to: &writer)
-  writer.word("layout")
-  writer.append(layout.encoded)
-  return writer.bytes
-}
-
-private func names(_ names: [String], to writer: inout MessagePackWriter) {
-  writer.array(names.count)
-  for name in names { writer.string(name) }
 }
 #endif

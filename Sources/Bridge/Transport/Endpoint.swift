@@ -1,0 +1,119 @@
+#if Bridge
+import Base
+import Platform
+
+/// Where plants connect: an address that only this machine can reach, checked before anything is bound.
+struct Endpoint {
+  enum Transport { case tcp, ipc, inproc }
+
+  let text: String
+  let transport: Transport
+  /// The socket file of an ipc address; nil for other transports and abstract names.
+  let path: String?
+
+  init(_ text: String, allowRemote: Bool, hasContext: Bool) throws(Failure) {
+    self.text = text
+    let bytes = Array(text.utf8)
+    if let name = Endpoint.rest(of: bytes, after: "inproc://"), !name.isEmpty {
+      guard hasContext else {
+        throw Failure(.argument, "endpoint '\(text)': inproc needs the ZeroMQ context that the plant uses, found none in options.context")
+      }
+      (transport, path) = (.inproc, nil)
+      return
+    }
+    if let rest = Endpoint.rest(of: bytes, after: "ipc://"), !rest.isEmpty {
+      (transport, path) = (.ipc, rest.first == UInt8(ascii: "@") ? nil : String(decoding: rest, as: UTF8.self))
+      return
+    }
+    guard let address = Endpoint.rest(of: bytes, after: "tcp://"), !address.isEmpty else {
+      throw Failure(.argument, "endpoint '\(text)': expected tcp://, ipc:// or inproc:// and an address")
+    }
+    (transport, path) = (.tcp, nil)
+    try Endpoint.checkPort(address, text)
+    if Endpoint.isLoopback(address) { return }
+    if allowRemote {
+      throw Failure(
+        .unsupported,
+        "endpoint '\(text)': remote plants need encryption and an allow-list, which this version lacks; expected 127.0.0.1 or [::1]")
+    }
+    throw Failure(.argument, "endpoint '\(text)': not a loopback address, expected 127.0.0.1 or [::1] in numbers")
+  }
+
+  /// Takes an ipc path for this process: a lock beside the socket says whose it is, and only a socket that nobody serves is replaced. Returns
+  /// the lock, or -1 where there is no path.
+  func take() throws(Failure) -> Int32 {
+    guard let path else { return -1 }
+    let lock = (path + ".lock").withCString { eff_lock_path($0) }
+    if lock == -EAGAIN { throw Failure(.io, "endpoint '\(text)': somebody listens there already") }
+    guard lock >= 0 else {
+      throw Failure(.io, "endpoint '\(text)': '\(path).lock' cannot be made: \(String(cString: eff_error_text(-lock)))")
+    }
+    let found = path.withCString { eff_socket_at($0) }
+    var problem: String? = nil
+    if found == 2 { problem = "'\(path)' is there and is no socket: it is not replaced" }
+    // a server that takes no lock
+    if found == 1, path.withCString({ eff_unix_listens($0) }) != 0 { problem = "somebody listens there already" }
+    if let problem {
+      give(lock)
+      throw Failure(.io, "endpoint '\(text)': \(problem)")
+    }
+    return lock
+  }
+
+  func give(_ lock: Int32) { if let path { Endpoint.give(lock, path) } }
+
+  /// Gives a path back.
+  static func give(_ lock: Int32, _ path: String) {
+    guard lock >= 0 else { return }
+    _ = (path + ".lock").withCString { eff_remove($0) }
+    eff_close(lock)
+  }
+
+  /// A port is 1 to 65535, or one that is free.
+  private static func checkPort(_ address: ArraySlice<UInt8>, _ text: String) throws(Failure) {
+    guard let colon = address.lastIndex(of: UInt8(ascii: ":")) else {
+      throw Failure(.argument, "endpoint '\(text)': has no port, expected 1 to 65535, or * for any that is free")
+    }
+    let digits = address[(colon + 1)...]
+    if digits.elementsEqual("*".utf8) || digits.elementsEqual("0".utf8) { return }
+    var port = 0
+    for digit in digits {
+      guard digit >= UInt8(ascii: "0"), digit <= UInt8(ascii: "9"), port <= 65_535 else {
+        port = -1
+        break
+      }
+      port = port * 10 + Int(digit - UInt8(ascii: "0"))
+    }
+    guard !digits.isEmpty, port >= 1, port <= 65_535 else {
+      throw Failure(
+        .argument, "endpoint '\(text)': port '\(String(decoding: digits, as: UTF8.self))', expected 1 to 65535, or * for any that is free")
+    }
+  }
+
+  /// Whether `host:port` is numeric and on the loopback interface: 127.0.0.0/8 or [::1].
+  private static func isLoopback(_ address: ArraySlice<UInt8>) -> Bool {
+    guard let colon = address.lastIndex(of: UInt8(ascii: ":")), colon + 1 < address.endIndex else { return false }
+    let host = address[..<colon]
+    if host.elementsEqual("[::1]".utf8) { return true }
+    var parts = 0
+    for part in host.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false) {
+      guard !part.isEmpty, part.count <= 3 else { return false }
+      var value = 0
+      for digit in part {
+        guard digit >= UInt8(ascii: "0"), digit <= UInt8(ascii: "9") else { return false }
+        value = value * 10 + Int(digit - UInt8(ascii: "0"))
+      }
+      guard value <= 255, parts > 0 || value == 127 else { return false }
+      parts += 1
+    }
+    return parts == 4
+  }
+
+  private static func rest(of bytes: [UInt8], after prefix: StaticString) -> ArraySlice<UInt8>? {
+    let count = prefix.utf8CodeUnitCount
+    guard bytes.count >= count, !bytes.contains(0) else { return nil }
+    for i in 0..<count where bytes[i] != prefix.utf8Start[i] { return nil }
+    return bytes[count...]
+  }
+}
+#endif
