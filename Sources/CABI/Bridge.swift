@@ -188,7 +188,7 @@ public func eff_bridge_reason_name(_ reason: Int32) -> UnsafePointer<CChar>? {
 
 @c @implementation
 public func eff_bridge_crc32c(_ crc: UInt32, _ bytes: UnsafeRawPointer?, _ count: Int) -> UInt32 {
-  guard let bytes, count > 0 else { return crc }
+  guard let bytes, count > 0, count <= 1 << 30 else { return crc }
   return ~Crc32c().state(~crc, after: UnsafeRawBufferPointer(start: bytes, count: count))
 }
 

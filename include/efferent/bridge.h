@@ -149,7 +149,7 @@ EFF_API eff_status eff_bridge_read_stats(const eff_bridge *bridge, eff_bridge_st
 EFF_API const char *eff_bridge_reason_name(int32_t reason);
 
 /* CRC-32C (Castagnoli) of `count` bytes, going on from `crc` (0 to begin), by the processor's instruction where it has one: what frames carry.
- * Any thread. NULL gives `crc`. */
+ * Any thread. `crc` comes back for NULL and for more than 2^30 bytes, which no frame has. */
 EFF_API uint32_t eff_bridge_crc32c(uint32_t crc, const void *bytes, size_t count);
 
 /* Stops the thread, says BYE to the plant, closes the endpoint and frees the bridge within 100 ms beyond a running step; NULL is fine.
