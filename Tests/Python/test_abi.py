@@ -173,7 +173,7 @@ def valid(world, function, name, kind):
             data = world.bytes_of("eff_learner_save" if "save" in function or "restore" in function else "eff_learner_export")
             ctypes.memmove(world.memory, data, len(data))
             return len(data)
-        sized = {"eff_learner_read": 32, "eff_learner_write": 32}
+        sized = {"eff_learner_read": 32, "eff_learner_write": 32, "eff_bridge_crc32c": 32}
         return {"rows": 1, "row": 0, "index": 0, "count": sized.get(function), "timeout_ms": 0, "min_level": 0, "parts": 0}.get(name, 0)
     if kind.startswith("f("):
         return TABLE[function][1][[n for n, _ in PARAMETERS[function]].index(name)]()
