@@ -48,27 +48,66 @@ extension Builder {
     return Heads(value: all, shape: shape(all), strides: denseStrides(shape(all)))
   }
 
+  /// Which keys a query sees by position: key j for query i where i + offset - left <= j <= i + offset + right.
+  private struct Visibility {
+    var left: Int? = nil
+    var right: Int? = nil
+    var isCausal: Bool
+
+    init(_ n: Node) throws(Failure) {
+      isCausal = try n.bool("is_causal", false)
+      func size(_ name: String) throws(Failure) -> Int? {
+        let v = try n.int(name, -1)
+        guard v >= -1 else { throw n.fail(.unsupported, "attribute '\(name)' is \(v), expected -1 (no bound) or more") }
+        return v < 0 ? nil : v
+      }
+      left = try size("left_window_size")
+      right = try size("right_window_size")
+    }
+  }
+
   private mutating func buildDotAttention(_ n: Node) throws(Failure) -> [Int] {
-    let q = try heads(try n.input(0), "q_num_heads", n)
-    let k = try joined(n.optional(4), try heads(try n.input(1), "kv_num_heads", n), n)
-    let v = try joined(n.optional(5), try heads(try n.input(2), "kv_num_heads", n), n)
+    let given = type(try n.input(0))
+    let precision = try n.int("softmax_precision", 1)
+    guard [1, 10, 11, 16].contains(precision) else {
+      throw n.fail(.unsupported, "attribute 'softmax_precision' is \(ElementType.unsupportedName(Int32(precision))), expected a floating-point type")
+    }
+    /// in f64 where the node asks for it; everything else is computed in f32, which is as precise as what it may ask for
+    func widened(_ b: inout Builder, _ i: Int) throws(Failure) -> Int? {
+      guard let x = n.optional(i), precision == 11, b.type(x) == given else { return n.optional(i) }
+      return try b.cast(x, to: .f64)
+    }
+    guard let q0 = try widened(&self, 0), let k0 = try widened(&self, 1), let v0 = try widened(&self, 2) else {
+      throw n.fail(.format, "input 0, 1 or 2 is missing; Q, K and V must be given")
+    }
+    let q = try heads(q0, "q_num_heads", n)
+    let k = try joined(try widened(&self, 4), try heads(k0, "kv_num_heads", n), n)
+    let v = try joined(try widened(&self, 5), try heads(v0, "kv_num_heads", n), n)
+    guard n.optional(6) == nil || n.optional(4) == nil && n.optional(5) == nil else {
+      throw n.fail(.format, "has both nonpad_kv_seqlen and a past; ONNX allows one of them")
+    }
+    let mode = try n.int("qk_matmul_output_mode", 0)
+    guard mode >= 0, mode <= 3 else { throw n.fail(.unsupported, "attribute 'qk_matmul_output_mode' is \(mode), expected 0 to 3") }
     let t = type(q.value)
     guard type(k.value) == t, type(v.value) == t, k.shape[0] == q.shape[0], v.shape[0] == q.shape[0], k.shape[1] == v.shape[1], k.shape[2] == v.shape[2],
           k.shape[3] == q.shape[3], k.shape[1] > 0, q.shape[1] % k.shape[1] == 0 else {
       throw n.fail(.shape, "Q, K and V are \(describe(q.shape)), \(describe(k.shape)) and \(describe(v.shape)) as [batch, heads, length, size]; they do not fit")
     }
-    let isCausal = try n.bool("is_causal", false)
+    let window = try Visibility(n)
     let past = n.optional(4).map { shape($0)[2] } ?? 0
     var p = eff_attention()
     (p.batch, p.heads, p.kv_heads) = (Int64(q.shape[0]), Int64(q.shape[1]), Int64(k.shape[1]))
     (p.lq, p.lk, p.dk, p.dv) = (Int64(q.shape[2]), Int64(k.shape[2]), Int64(q.shape[3]), Int64(v.shape[3]))
     p.past = Int64(past)
-    p.causal = isCausal ? 1 : 0
+    // the kernel knows one rule: query i sees keys up to i + past
+    let isPlain = n.optional(6) == nil && window.left == nil && window.right == nil
+    p.causal = window.isCausal && isPlain ? 1 : 0
     let scale = try n.float("scale", 0)
     p.scale = scale != 0 ? scale : 1 / Double(max(q.shape[3], 1)).squareRoot()
     p.softcap = try n.float("softcap", 0)
     let scores = [q.shape[0], q.shape[1], q.shape[2], k.shape[2]]
-    let mask = try attentionMask(n, scores)
+    var mask = try attentionMask(n, scores)
+    if !isPlain { mask = try windowMask(n, window, mask, scores, past: past) }
     let isPacked = shape(q.value).count == 3
     let full = [q.shape[0], q.shape[1], q.shape[2], v.shape[3]]
     let y = try newValue(t, isPacked ? [full[0], full[2], full[1] * full[3]] : full, n.label)
@@ -85,7 +124,8 @@ extension Builder {
     var out = [y, -1, -1, -1]
     if n.hasOutput(1) { out[1] = try dense(k, n) }
     if n.hasOutput(2) { out[2] = try dense(v, n) }
-    if n.hasOutput(3) { out[3] = try attentionScores(n, q, k, p, mask, scores) }
+    if n.hasOutput(3) { out[3] = try attentionScores(n, q, k, p, mask, scores, mode: mode) }
+    for i in 0..<4 where out[i] >= 0 && t != given { out[i] = try cast(out[i], to: given) }
     return out
   }
 
@@ -113,9 +153,32 @@ extension Builder {
     return mask
   }
 
+  /// The mask and the bounds by position. The first query stands `past` keys in, or at the end of the keys that are no padding.
+  private mutating func windowMask(_ n: Node, _ window: Visibility, _ mask: Int, _ scores: [Int], past: Int) throws(Failure) -> Int {
+    let (lq, lk) = (scores[2], scores[3])
+    var mask = mask
+    var i = try positions(lq, [1, 1, lq, 1])
+    if let lengths = n.optional(6) {
+      let offset = try binary(Int(EFF_FN2_SUB), view(try cast(lengths, to: .i64), [scores[0], 1, 1, 1]), try integers([lq], []), label: n.label)
+      i = try binary(Int(EFF_FN2_ADD), i, offset, label: n.label)
+    } else {
+      i = try binary(Int(EFF_FN2_ADD), i, try integers([past], []), label: n.label)
+    }
+    let j = try positions(lk, [1, 1, 1, lk])
+    /// minus infinity where key j is beyond the bound
+    func bound(_ b: inout Builder, _ fn: Int32, _ distance: Int) throws(Failure) {
+      let edge = try b.binary(Int(EFF_FN2_ADD), i, try b.integers([distance], []), label: n.label)
+      let isOutside = try b.binary(Int(fn), j, edge, label: n.label)
+      let hidden = try b.select(isOutside, try b.scalar(-.infinity, .f32), try b.scalar(0, .f32), label: n.label)
+      mask = mask < 0 ? hidden : try b.binary(Int(EFF_FN2_ADD), mask, hidden, label: n.label)
+    }
+    if let right = window.isCausal ? 0 : window.right { try bound(&self, Int32(EFF_FN2_GREATER), right) }
+    if let left = window.left { try bound(&self, Int32(EFF_FN2_LESS), -left) }
+    return mask
+  }
+
   /// The optional output of scores: 0 the product, 1 with softcap, 2 with the mask, 3 after softmax.
-  private mutating func attentionScores(_ n: Node, _ q: Heads, _ k: Heads, _ p: eff_attention, _ mask: Int, _ form: [Int]) throws(Failure) -> Int {
-    let mode = try n.int("qk_matmul_output_mode", 0)
+  private mutating func attentionScores(_ n: Node, _ q: Heads, _ k: Heads, _ p: eff_attention, _ mask: Int, _ form: [Int], mode: Int) throws(Failure) -> Int {
     let t = type(q.value)
     let share = q.shape[1] / k.shape[1]
     // keys as [batch, kv_heads, 1, size, length], queries as [batch, kv_heads, share, length, size]
@@ -136,7 +199,11 @@ extension Builder {
       let isLater = try binary(Int(EFF_FN2_GREATER), j, i, label: n.label)
       s = try select(isLater, try scalar(-.infinity, .f32), s, label: n.label)
     }
-    if mode == 3 { s = try softmax(s, label: n.label) }
+    if mode == 3 {  // a query that sees nothing has a row of zeros
+      let top = try reduce(s, Int(EFF_REDUCE_MAX), axes: [3], keepDims: true, label: n.label)
+      let isBlind = try binary(Int(EFF_FN2_EQUAL), top, try scalar(-.infinity, .f32), label: n.label)
+      s = try select(isBlind, try scalar(0, .f32), try softmax(s, label: n.label), label: n.label)
+    }
     return try cast(s, to: t)
   }
 

@@ -42,8 +42,9 @@ extension Builder {
       w.begin = Array(pads[..<rank])
       w.end = Array(pads[rank...])
       for p in pads where p < 0 || p > 1 << 24 { throw n.fail(.unsupported, "pads \(describe(pads)) are negative or too large") }
-    case "VALID": break
+    case "VALID": try passPads(n, mode)
     case "SAME_UPPER", "SAME_LOWER":
+      try passPads(n, mode)
       for d in 0..<rank {
         let out = (input[d] + w.strides[d] - 1) / w.strides[d]
         let total = max(0, (out - 1) * w.strides[d] + w.extent(d) - input[d])
@@ -53,6 +54,12 @@ extension Builder {
     default: throw n.fail(.unsupported, "auto_pad '\(mode)' is not known")
     }
     return w
+  }
+
+  /// With auto_pad, ONNX allows no pads; onnxruntime passes them over, and so does this, but not in silence.
+  private func passPads(_ n: Node, _ mode: String) throws(Failure) {
+    guard let pads = try n.ints("pads"), pads.contains(where: { $0 != 0 }) else { return }
+    Log.write(.warning, "\(n.label): pads \(describe(pads)) are passed over, because auto_pad is \(mode)")
   }
 
   func spatialRank(_ x: Int, _ n: Node) throws(Failure) -> Int {
@@ -122,6 +129,7 @@ extension Builder {
     guard groups > 0, ws.count == rank + 2, ws[0] == xs[1], xs[1] % groups == 0, type(w) == type(x) else {
       throw n.fail(.shape, "weights are \(describe(ws)), expected [\(xs[1]), out/groups, ...] for input \(describe(xs)) and \(groups) groups")
     }
+    if let k = try n.ints("kernel_shape"), k != Array(ws[2...]) { throw n.fail(.shape, "kernel_shape \(describe(k)) differs from weights \(describe(ws))") }
     let mode = try n.string("auto_pad", "NOTSET")
     let isSame = mode == "SAME_UPPER" || mode == "SAME_LOWER"
     var win = try window(n, kernel: Array(ws[2...]), input: Array(xs[2...]))

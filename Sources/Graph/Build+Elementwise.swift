@@ -10,7 +10,8 @@ extension Builder {
       return [try unary(x, fn, label: n.label)]
     }
     if let fn = plainBinary(n.op) {
-      return [try binary(fn, try n.input(0), try n.input(1), label: n.label)]
+      let (a, b) = try operands(n)
+      return [try binary(fn, a, b, label: n.label)]
     }
     switch n.op {
     case "Identity", "Dropout": return try buildIdentity(n)
@@ -23,17 +24,24 @@ extension Builder {
     case "ThresholdedRelu": return [try unary(try n.input(0), Int(EFF_FN_THRESHOLDED_RELU), alpha: try n.float("alpha", 1), label: n.label)]
     case "HardSigmoid":
       return [try unary(try n.input(0), Int(EFF_FN_HARD_SIGMOID), alpha: try n.float("alpha", 0.2), beta: try n.float("beta", 0.5), label: n.label)]
+    case "SwiGLU":
+      let (gate, value) = (try n.input(0), try n.input(1))
+      guard shape(gate) == shape(value), type(gate) == type(value) else {
+        throw n.fail(.shape, "B is \(type(value).name) \(describe(shape(value))), expected \(type(gate).name) \(describe(shape(gate))) as A")
+      }
+      let open = try unary(gate, Int(EFF_FN_SWISH), alpha: try n.float("alpha", 1), label: n.label)
+      return [try binary(Int(EFF_FN2_MUL), open, value, label: n.label)]
     case "Swish": return [try unary(try n.input(0), Int(EFF_FN_SWISH), alpha: try n.float("alpha", 1), label: n.label)]
     case "Gelu":
-      let isTanh = try n.string("approximate", "none") == "tanh"
+      let isTanh = try n.choice("approximate", "none", ["none", "tanh"]) == "tanh"
       return [try unary(try n.input(0), Int(isTanh ? EFF_FN_GELU_TANH : EFF_FN_GELU), label: n.label)]
     case "IsInf":
       let negative = try n.int("detect_negative", 1)
       return [try unary(try n.input(0), Int(EFF_FN_IS_INF), alpha: Double(negative), beta: Double(try n.int("detect_positive", 1)), label: n.label)]
     case "Clip": return try buildClip(n)
     case "Pow":
-      let a = try n.input(0)
-      let b = try cast(try n.input(1), to: type(a))
+      let (a, given) = try operands(n)
+      let b = try cast(given, to: type(a))
       if let c = constant(b), c.count == 1, type(a).isFloat, try number(b, n, "exponent") == 2 {
         guard let out = broadcast(shape(a), shape(b)) else { return nil }
         return [try unary(try expand(a, to: out), Int(EFF_FN_SQUARE), label: n.label)]
@@ -43,12 +51,13 @@ extension Builder {
       let fn = try n.bool("fmod", false) ? EFF_FN2_FMOD : EFF_FN2_MOD
       return [try binary(Int(fn), try n.input(0), try n.input(1), label: n.label)]
     case "BitShift":
-      let fn = try n.string("direction", "") == "LEFT" ? EFF_FN2_SHIFT_LEFT : EFF_FN2_SHIFT_RIGHT
+      let fn = try n.choice("direction", "", ["LEFT", "RIGHT"]) == "LEFT" ? EFF_FN2_SHIFT_LEFT : EFF_FN2_SHIFT_RIGHT
       return [try binary(Int(fn), try n.input(0), try n.input(1), label: n.label)]
     case "PRelu":
       let x = try n.input(0)
       var slope = try n.input(1)
-      if broadcast(shape(x), shape(slope)) != shape(x) && shape(slope).count == 1 && shape(x).count > 1 && shape(slope)[0] == shape(x)[1] {
+      // before opset 7 a slope is one for each channel
+      if (n.opset < 7 || broadcast(shape(x), shape(slope)) != shape(x)) && shape(slope).count == 1 && shape(x).count > 1 && shape(slope)[0] == shape(x)[1] {
         slope = try view(slope, [shape(slope)[0]] + [Int](repeating: 1, count: shape(x).count - 2))
       }
       return [try binary(Int(EFF_FN2_PRELU), x, slope, label: n.label)]
@@ -57,10 +66,30 @@ extension Builder {
     case "Cast":
       let code = try n.int("to", 0)
       return [try castTo(try n.input(0), code, n)]
-    case "CastLike": return [try cast(try n.input(0), to: type(try n.input(1)))]
+    case "CastLike":
+      n.pass("saturate", "round_mode")
+      return [try cast(try n.input(0), to: type(try n.input(1)))]
     case "Shrink": return try buildShrink(n)
     default: return nil
     }
+  }
+
+  /// The two operands; before opset 7, the second one is fitted to the first by the attributes of the node.
+  private mutating func operands(_ n: Node) throws(Failure) -> (Int, Int) {
+    let (a, b) = (try n.input(0), try n.input(1))
+    guard n.opset < 7 else { return (a, b) }
+    let (sa, sb) = (shape(a), shape(b))
+    let isBroadcast = try n.bool("broadcast", false)
+    let first = try n.int("axis", sa.count - sb.count)
+    let at = first < 0 ? first + sa.count : first
+    guard isBroadcast || sa == sb else {
+      throw n.fail(.shape, "inputs are \(describe(sa)) and \(describe(sb)); before opset 7 they have one shape, or the attribute 'broadcast' is 1")
+    }
+    if sa == sb || count(b) == 1 { return (a, count(b) == 1 ? try view(b, []) : b) }
+    guard at >= 0, at + sb.count <= sa.count, Array(sa[at..<(at + sb.count)]) == sb else {
+      throw n.fail(.shape, "B is \(describe(sb)), expected a part of \(describe(sa)) from axis \(first) on")
+    }
+    return (a, try view(b, sb + [Int](repeating: 1, count: sa.count - at - sb.count)))
   }
 
   private func plainUnary(_ op: String) -> Int? {
@@ -127,6 +156,8 @@ extension Builder {
   }
 
   private mutating func castTo(_ x: Int, _ code: Int, _ n: Node) throws(Failure) -> Int {
+    // these two say how 8-bit floats are rounded, which are no element types here
+    n.pass("saturate", "round_mode")
     guard let to = ElementType(rawValue: Int32(code)) else {
       throw n.fail(.unsupported, "casts to element type \(ElementType.unsupportedName(Int32(code))), which is not supported")
     }
@@ -136,13 +167,18 @@ extension Builder {
   /// Identity, and Dropout as it is at inference.
   private mutating func buildIdentity(_ n: Node) throws(Failure) -> [Int] {
     let x = try n.input(0)
+    // the share that training drops, and its generator
+    n.pass("ratio", "seed")
+    if n.op == "Dropout" && n.opset < 7 {
+      guard try n.bool("is_test", false) else { throw n.fail(.unsupported, "is in training mode (is_test is 0); export the policy in evaluation mode, after model.eval()") }
+    }
     if n.op == "Dropout", let training = n.optional(2), try number(cast(training, to: .f64), n, "training_mode") != 0 {
       if let ratio = n.optional(1), try number(ratio, n, "ratio") == 0 {} else {
         throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode, after model.eval()")
       }
     }
     var out = [try view(x, shape(x))]
-    if n.hasOutput(1) { out.append(try filled(1, .bool, shape(x))) }
+    if n.hasOutput(1) { out.append(try filled(1, n.opset < 10 ? type(x) : .bool, shape(x))) }
     return out
   }
 

@@ -210,7 +210,8 @@ extension Builder {
     guard pads.count == 2 * rank else { throw n.fail(.shape, "has \(pads.count) pads for a tensor of rank \(rank), expected \(2 * rank)") }
     let begin = Array(pads[..<rank])
     let end = Array(pads[rank...])
-    let mode = try n.string("mode", "constant")
+    let mode = try n.choice("mode", "constant", ["constant", "edge", "reflect"] + (n.opset >= 19 ? ["wrap"] : []))
+    n.pass("value")  // of the mode constant, below
     if mode != "constant" { return try padByIndex(x, begin, end, mode, n) }
     var fill = try scalar(n.opset < 11 ? try n.float("value", 0) : 0, type(x))
     if n.opset >= 11, let given = n.optional(2) { fill = given }

@@ -49,10 +49,14 @@ extension Builder {
     (p.a_m, p.a_k) = transA ? (1, Int64(m)) : (Int64(k), 1)
     (p.b_k, p.b_n) = transB ? (1, Int64(k)) : (Int64(size), 1)
     p.alpha = try n.float("alpha", 1)
-    p.beta = c == nil ? 0 : try n.float("beta", 1)
+    let beta = try n.float("beta", 1)
+    p.beta = c == nil ? 0 : beta
     p.batch_rank = 1
     store([1], &p.batch)
     if let c {
+      if n.opset < 7, try !n.bool("broadcast", false), shape(c) != [m, size] {
+        throw n.fail(.shape, "input C is \(describe(shape(c))), expected \(describe([m, size])); before opset 7 it fits others only where the attribute 'broadcast' is 1")
+      }
       guard broadcast(shape(c), [m, size]) == [m, size] else {
         throw n.fail(.shape, "input C is \(describe(shape(c))), expected a shape that broadcasts to \(describe([m, size]))")
       }

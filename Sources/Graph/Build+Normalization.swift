@@ -24,6 +24,10 @@ extension Builder {
     let s = shape(x)
     guard s.count >= 2 || n.opset < 14 else { throw n.fail(.shape, "input is \(describe(s)), expected [batch, channels, ...]") }
     let isTraining = try n.bool("training_mode", false)
+    if n.opset < 9 { try n.require("spatial", 1) }
+    if n.opset < 7 {
+      guard try n.bool("is_test", false) else { throw n.fail(.unsupported, "is in training mode (is_test is 0); export the policy in evaluation mode, after model.eval()") }
+    }
     guard n.opset >= 14 || !n.hasOutput(1) else { throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode, after model.eval()") }
     let channels = s.count > 1 ? s[1] : 1
     let t = type(x)
@@ -85,6 +89,7 @@ extension Builder {
       }
       return try b.expand(b.view(w, Array(vs[leading.count...])), to: inner)
     }
+    try checkStash(n, type(x))
     let scale = try full(&self, try n.input(1))
     let isRMS = n.op == "RMSNormalization"
     let bias = try n.optional(2).map { v throws(Failure) in try full(&self, v) } ?? -1
@@ -99,15 +104,22 @@ extension Builder {
     return [y] + extra
   }
 
+  /// Means and variances are computed in f32, those of f64 in f64.
+  private func checkStash(_ n: Node, _ t: ElementType) throws(Failure) {
+    if t == .f64, try n.int("stash_type", 1) == Int(t.rawValue) { return }
+    try n.require("stash_type", 1)
+  }
+
   /// Instance normalization is group normalization with a group for each channel.
   private mutating func buildGroupNorm(_ n: Node, groups: Int) throws(Failure) -> Int {
     let x = try n.input(0)
     let s = shape(x)
     guard s.count >= 2, groups > 0, s[1] % groups == 0 else { throw n.fail(.shape, "input \(describe(s)) does not divide into \(groups) groups") }
     let space = s[2...].reduce(1, *)
+    try checkStash(n, type(x))
     var scale = try cast(try n.input(1), to: type(x))
     var bias = try cast(try n.input(2), to: type(x))
-    if count(scale) == groups && groups != s[1] {  // opset 18: one scale for each group
+    if n.op == "GroupNormalization" && n.opset < 21 && count(scale) == groups && groups != s[1] {  // opset 18: one scale for each group
       let form = [groups, s[1] / groups]
       scale = try view(try expand(try view(scale, [groups, 1]), to: form), [s[1]])
       bias = try view(try expand(try view(bias, [groups, 1]), to: form), [s[1]])
@@ -132,7 +144,9 @@ extension Builder {
   private mutating func buildLpNorm(_ n: Node) throws(Failure) -> Int {
     let x = try n.input(0)
     let a = try axis(try n.int("axis", -1), rank: shape(x).count, n)
-    let fn = try n.int("p", 2) == 1 ? EFF_REDUCE_L1 : EFF_REDUCE_L2
+    let p = try n.int("p", 2)
+    guard p == 1 || p == 2 else { throw n.fail(.unsupported, "attribute 'p' is \(p), expected 1 or 2") }
+    let fn = p == 1 ? EFF_REDUCE_L1 : EFF_REDUCE_L2
     let length = try reduce(x, Int(fn), axes: [a], keepDims: true, label: n.label)
     // a vector of zeros stays zero
     let isZero = try binary(Int(EFF_FN2_EQUAL), length, try scalar(0, type(x)), label: n.label)

@@ -24,12 +24,13 @@ extension Builder {
     guard type(scale).isFloat, type(scale) != .f64 else { throw n.fail(.shape, "scale has type \(type(scale).name), expected f32, f16 or bf16") }
     p.real = type(scale).rawValue
     if let zero { guard count(zero) == count(scale) else { throw n.fail(.shape, "zero point is \(describe(shape(zero))), expected \(describe(shape(scale)))") } }
-    let block = try n.int("block_size", 0)
+    let (block, given) = (try n.int("block_size", 0), try n.int("axis", 1))
+    guard block >= 0 else { throw n.fail(.shape, "block_size is \(block), expected 0 or more") }
     if count(scale) == 1 && block == 0 {
       (p.outer, p.axis, p.inner) = (1, 1, Int64(count(x)))
       return p
     }
-    let a = try axis(try n.int("axis", 1), rank: s.count, n)
+    let a = try axis(given, rank: s.count, n)
     guard a < s.count else { throw n.fail(.shape, "scale is \(describe(shape(scale))), expected one number for a scalar") }
     (p.outer, p.axis, p.inner) = split(s, a)
     if block > 0 {

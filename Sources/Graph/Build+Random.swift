@@ -43,6 +43,7 @@ extension Builder {
 
   /// The state of the generator is the first operand; the session binds it.
   private mutating func draw(_ n: Node, _ form: [Int], _ t: ElementType, fn: Int32, low: Double, high: Double, input: Int, outer: Int, size: Int) throws(Failure) -> Int {
+    if n.has("seed") { Log.write(.info, "\(n.label): attribute 'seed' is passed over; the seed of the session decides") }
     let y = try newValue(t, form, n.label)
     var p = eff_random()
     p.count = Int64(fn == 3 ? form[1] : count(y))

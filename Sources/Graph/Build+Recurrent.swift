@@ -117,5 +117,9 @@ extension Builder {
         }
       }
     }
+    guard alphas.isEmpty, betas.isEmpty else {
+      let name = alphas.isEmpty ? "activation_beta" : "activation_alpha"
+      throw n.fail(.unsupported, "attribute '\(name)' has \(alphas.isEmpty ? betas.count : alphas.count) numbers more than its activations take")
+    }
   }
 }

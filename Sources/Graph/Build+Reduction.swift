@@ -26,7 +26,10 @@ extension Builder {
     case "TopK": return try buildTopK(n)
     case "GlobalAveragePool": return [try globalPool(n, Int(EFF_REDUCE_MEAN))]
     case "GlobalMaxPool": return [try globalPool(n, Int(EFF_REDUCE_MAX))]
-    case "GlobalLpPool" where (try n.int("p", 2)) == 2: return [try globalPool(n, Int(EFF_REDUCE_L2))]
+    case "GlobalLpPool":
+      let p = try n.int("p", 2)
+      guard p == 1 || p == 2 else { throw n.fail(.unsupported, "attribute 'p' is \(p), expected 1 or 2") }
+      return [try globalPool(n, Int(p == 1 ? EFF_REDUCE_L1 : EFF_REDUCE_L2))]
     default: return nil
     }
   }
@@ -57,8 +60,9 @@ extension Builder {
     let x = try n.input(0)
     let rank = shape(x).count
     var list = try axes(n, input: 1) ?? []
+    let (isIdentity, keepDims) = (try n.bool("noop_with_empty_axes", false), try n.bool("keepdims", true))
     if list.isEmpty {
-      if try n.bool("noop_with_empty_axes", false) {
+      if isIdentity {
         switch Int32(fn) {  // the elementwise part of the reduction remains
         case Int32(EFF_REDUCE_SUM_SQUARE): return try unary(x, Int(EFF_FN_SQUARE), label: n.label)
         case Int32(EFF_REDUCE_L1), Int32(EFF_REDUCE_L2): return try unary(x, Int(EFF_FN_ABS), label: n.label)
@@ -70,7 +74,7 @@ extension Builder {
     }
     var axes: [Int] = []
     for a in list { axes.append(try axis(a, rank: rank, n)) }
-    return try reduce(x, fn, axes: axes, keepDims: try n.bool("keepdims", true), label: n.label)
+    return try reduce(x, fn, axes: axes, keepDims: keepDims, label: n.label)
   }
 
   private mutating func globalPool(_ n: Node, _ fn: Int) throws(Failure) -> Int {
@@ -86,7 +90,8 @@ extension Builder {
     let (outer, size, inner) = split(s, a)
     guard size > 0 else { throw n.fail(.shape, "axis \(a) of \(describe(s)) is empty") }
     var out = s
-    if !s.isEmpty { if try n.bool("keepdims", true) { out[a] = 1 } else { out.remove(at: a) } }
+    let keepDims = try n.bool("keepdims", true)
+    if !s.isEmpty { if keepDims { out[a] = 1 } else { out.remove(at: a) } }
     let y = try newValue(.i64, out, n.label)
     var p = eff_arg()
     (p.outer, p.n, p.inner) = (outer, size, inner)
@@ -122,6 +127,7 @@ extension Builder {
     var p = eff_topk()
     (p.outer, p.n, p.inner) = split(s, a)
     p.k = Int64(k)
+    n.pass("sorted")  // what is in order fits one that asks for none
     p.largest = Int32(try n.bool("largest", true) ? 1 : 0)
     var out = s
     out[a] = k

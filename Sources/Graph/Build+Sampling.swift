@@ -34,13 +34,13 @@ extension Builder {
       guard v.count == 2 * axes.count else { throw n.fail(.shape, "roi has \(v.count) entries, expected \(2 * axes.count)") }
       for (i, a) in axes.enumerated() { (r.start[a], r.end[a]) = (v[i], v[axes.count + i]) }
     }
+    let policy = try n.choice("keep_aspect_ratio_policy", "stretch", ["stretch", "not_larger", "not_smaller"])
     if scalesAt == 2, let v = n.optional(3), count(v) > 0 {
       let sizes = try integers(v, n, "sizes")
       guard sizes.count == axes.count, sizes.allSatisfy({ $0 > 0 }), axes.allSatisfy({ s[$0] > 0 }) else {
         throw n.fail(.shape, "sizes \(describe(sizes)) do not fit \(axes.count) axes of \(describe(s))")
       }
       let ratios = axes.indices.map { Double(sizes[$0]) / Double(s[axes[$0]]) }
-      let policy = try n.string("keep_aspect_ratio_policy", "stretch")
       let least = ratios.reduce(.infinity, min)
       let most = ratios.reduce(0, max)
       for (i, a) in axes.enumerated() {
@@ -212,10 +212,10 @@ extension Builder {
     }
     try requireIndices(indices, n)
     var out = shape(x)
+    let win = try window(n, kernel: kernel, input: Array(shape(x)[2...]))
     if let v = n.optional(2) {
       out = try integers(v, n, "output_shape")
     } else {
-      let win = try window(n, kernel: kernel, input: Array(shape(x)[2...]))
       for d in 0..<rank { out[2 + d] = (shape(x)[2 + d] - 1) * win.strides[d] - win.begin[d] - win.end[d] + kernel[d] }
     }
     let total = try TensorReader.count(out, n.label)

@@ -136,7 +136,7 @@ extension Builder {
     let index = try view(target, [t[0], 1] + Array(t.dropFirst()))
     let picked = try view(try gatherElements(logs, index, axis: 1, n), t)
     let loss = try unary(try binary(Int(EFF_FN2_MUL), picked, weight, label: n.label), Int(EFF_FN_NEG), label: n.label)
-    let reduction = try n.string("reduction", "mean")
+    let reduction = try n.choice("reduction", "mean", ["none", "sum", "mean"])
     if reduction == "none" { return loss }
     let axes = Array(0..<t.count)
     let sum = try reduce(loss, Int(EFF_REDUCE_SUM), axes: axes, keepDims: false, label: n.label)

@@ -6,7 +6,9 @@ import Onnx
 extension Builder {
   mutating func buildSequence(_ n: Node) throws(Failure) -> [Int]? {
     switch n.op {
-    case "SequenceEmpty": return [try newSequence([])]
+    case "SequenceEmpty":
+      n.pass("dtype")
+      return [try newSequence([])]
     case "SequenceConstruct":
       var items: [Int] = []
       for i in 0..<n.inputs.count { items.append(try n.input(i)) }
@@ -61,8 +63,9 @@ extension Builder {
     let a = try axis(try n.int("axis", 0), rank: s.count, n)
     guard a < s.count else { throw n.fail(.shape, "cannot split a scalar") }
     var sizes: [Int] = []
-    var keepsAxis = true
+    var keepsAxis = try n.bool("keepdims", true)
     if let v = n.optional(1) {
+      keepsAxis = true  // ONNX: keepdims is for parts of one
       sizes = try integers(v, n, "split")
       if shape(v).isEmpty {
         guard let size = sizes.first, size > 0 else { throw n.fail(.shape, "splits into parts of \(sizes.first ?? 0)") }
@@ -70,7 +73,6 @@ extension Builder {
       }
     } else {
       sizes = [Int](repeating: 1, count: s[a])
-      keepsAxis = try n.bool("keepdims", true)
     }
     var items: [Int] = []
     var at = 0

@@ -58,7 +58,8 @@ extension Builder {
   func wrap(_ a: Int, _ n: Int) -> Int { a < 0 ? a + n : a }
 
   private mutating func buildConstant(_ n: Node) throws(Failure) -> Int {
-    for a in n.onnx.attributes {
+    if let a = n.onnx.attributes.first(where: { $0.name.utf8.starts(with: "value".utf8) }) {
+      n.pass(a.name)
       switch (a.name, a.kind) {
       case ("value", .tensor):
         guard let t = a.tensors.first else { break }
@@ -223,6 +224,9 @@ extension Builder {
       let parts = max(try n.int("num_outputs", n.outputCount), 1)
       let size = (s[axis] + parts - 1) / parts
       guard parts == n.outputCount else { throw n.fail(.shape, "num_outputs is \(parts), but the node has \(n.outputCount) outputs") }
+      guard n.opset >= 18 ? (parts - 1) * size <= s[axis] : s[axis] % parts == 0 else {
+        throw n.fail(.shape, "axis \(axis) of \(describe(s)) does not split into \(parts) \(n.opset >= 18 ? "parts of \(size)" : "equal parts")")
+      }
       sizes = []
       for i in 0..<parts { sizes.append(max(0, min(size, s[axis] - i * size))) }
     }
@@ -290,16 +294,16 @@ extension Builder {
     let x = try n.input(0)
     let s = shape(x)
     let b = try n.int("blocksize", 0)
+    let isCRD = try n.choice("mode", "DCR", ["DCR", "CRD"]) == "CRD"
     guard s.count == 4, b > 0, b < 1 << 20 else { throw n.fail(.shape, "needs a tensor of rank 4 and a positive blocksize; found \(describe(s)) and \(b)") }
     if n.op == "SpaceToDepth" {
       guard s[2] % b == 0, s[3] % b == 0 else { throw n.fail(.shape, "\(describe(s)) is not divisible by blocksize \(b)") }
       let channels = try TensorReader.count([s[1], b, b], n.label)
       let v = try view(x, [s[0], s[1], s[2] / b, b, s[3] / b, b])
-      return try view(try transpose(v, [0, 3, 5, 1, 2, 4], label: n.label), [s[0], channels, s[2] / b, s[3] / b])
+      return try view(try transpose(v, isCRD ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4], label: n.label), [s[0], channels, s[2] / b, s[3] / b])
     }
     guard s[1] % (b * b) == 0 else { throw n.fail(.shape, "\(describe(s)) is not divisible by blocksize \(b)") }
     let c = s[1] / (b * b)
-    let isCRD = try n.string("mode", "DCR") == "CRD"
     let v = try view(x, isCRD ? [s[0], c, b, b, s[2], s[3]] : [s[0], b, b, c, s[2], s[3]])
     let t = try transpose(v, isCRD ? [0, 1, 4, 2, 5, 3] : [0, 3, 4, 1, 5, 2], label: n.label)
     return try view(t, [s[0], c, s[2] * b, s[3] * b])
@@ -309,6 +313,7 @@ extension Builder {
     let start = try number(try n.input(0), n, "start")
     let limit = try number(try n.input(1), n, "limit")
     let delta = try number(try n.input(2), n, "delta")
+    n.pass("stash_type")  // sums are not accumulated here: each element is computed in f64
     let size = ((limit - start) / delta).rounded(.up)
     guard size.isFinite else { throw n.fail(.shape, "has no finite length") }
     let count = max(0, clampIndex(size))

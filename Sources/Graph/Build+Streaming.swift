@@ -80,7 +80,7 @@ extension Builder {
     var op = GraphOp(kernel: Int(EFF_K_CONV), type: type(x), params: .conv(p), inputs: [joined, w, b ?? -1], outputs: [y], label: n.label)
     op.work = work(s + [ws[2]])
     try emit(op)
-    let activation = try n.string("activation", "none")
+    let activation = try n.choice("activation", "none", ["none", "silu", "swish"])
     if activation == "silu" || activation == "swish" { y = try unary(y, Int(EFF_FN_SWISH), alpha: 1, label: n.label) }
     let state = try slice(joined, axis: 2, start: shape(joined)[2] - carried, count: carried, label: n.label)
     return [y, state]
@@ -95,11 +95,12 @@ extension Builder {
       throw n.fail(.shape, "update is \(describe(u)), which does not fit the cache \(describe(s)) along axis \(a)")
     }
     func along(_ d: Int, _ size: Int) -> [Int] { (0..<s.count).map { $0 == d ? size : 1 } }
+    let isCircular = try n.choice("mode", "linear", ["linear", "circular"]) == "circular"
     var places = try positions(u[a], along(a, u[a]))
     if let first = n.optional(2) {
       guard count(first) == s[0] else { throw n.fail(.shape, "write_indices is \(describe(shape(first))), expected [\(s[0])]") }
       places = try binary(Int(EFF_FN2_ADD), places, view(try cast(first, to: .i64), along(0, s[0])), label: n.label)
-      if try n.string("mode", "linear") == "circular" { places = try binary(Int(EFF_FN2_MOD), places, try scalar(Double(s[a]), .i64), label: n.label) }
+      if isCircular { places = try binary(Int(EFF_FN2_MOD), places, try scalar(Double(s[a]), .i64), label: n.label) }
     }
     let indices = try expand(places, to: u)
     let p = elements(n, axis: a, data: s, indices: indices, reduction: Int(EFF_SCATTER_SET))

@@ -84,7 +84,8 @@ extension Builder {
     }
     try account(n, inputs)
     if let f = function(n) { return try expandFunction(f, n, inputs, label) }
-    let isStandard = n.domain.utf8.isEmpty || n.domain == "ai.onnx"
+    let isStandard = Self.isStandard(n.domain)
+    let schema = try schema(n, label)
     let node = Node(onnx: n, inputs: inputs, opset: opset, label: label)
     var outputs: [Int]?
     do throws(Failure) {
@@ -98,6 +99,7 @@ extension Builder {
       }
       throw Failure(.unsupported, "\(label): operator '\(n.op)' belongs to the custom domain '\(n.domain)', which is not part of ONNX; export with standard operators only")
     }
+    try checkRead(node, schema)
     try bind(n, outputs, label)
   }
 
@@ -118,13 +120,15 @@ extension Builder {
   private mutating func expandFunction(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: String) throws(Failure) {
     functionDepth += 1
     guard functionDepth <= 16 else { throw Failure(.format, "\(label): functions call each other more than 16 deep") }
-    let (outerScopes, outerOpset, outerWay) = (scopes, opset, way)
+    try account(items: n.attributes.count * (f.attributes.count + f.defaults.count))
+    try checkCall(n, f, label)
+    let (outerScopes, outerOpsets, outerOpset, outerWay) = (scopes, opsets, opset, way)
     enter(label)
     try account(items: f.inputs.count + f.outputs.count + f.defaults.count)
     var scope: [String: Int] = [:]
     for (i, name) in f.inputs.enumerated() { scope[name] = i < inputs.count ? inputs[i] : -1 }
     scopes = [scope]
-    if !f.opsets.isEmpty { opset = try Builder.opset(f.opsets) }
+    if !f.opsets.isEmpty { (opsets, opset) = (f.opsets, try Builder.opset(f.opsets)) }
     var given: [String: OnnxAttribute] = [:]
     for a in f.defaults + n.attributes { given[a.name] = a }
     for (i, inner) in f.nodes.enumerated() { try build(try substitute(inner, given), i) }
@@ -133,7 +137,7 @@ extension Builder {
       guard let v = scopes[0][name] else { throw Failure(.format, "\(label): function '\(f.name)' does not produce its output '\(name)'") }
       outputs.append(v)
     }
-    (scopes, opset, way) = (outerScopes, outerOpset, outerWay)
+    (scopes, opsets, opset, way) = (outerScopes, outerOpsets, outerOpset, outerWay)
     functionDepth -= 1
     try bind(n, outputs, label)
   }

@@ -27,7 +27,9 @@ public struct Builder {
   var tensors: TensorReader
   /// Names visible at this point, innermost scope last.
   var scopes: [[String: Int]] = [[:]]
-  /// Opset of the default domain, changed while a function of the model is expanded.
+  /// The opsets in force, changed while a function of the model is expanded.
+  var opsets: [OnnxOpset]
+  /// That of the default domain; 0 where the model imports none.
   var opset: Int
   /// Nodes built so far, loops unrolled: bounded.
   var built = 0
@@ -68,18 +70,19 @@ public struct Builder {
     self.options = options
     budget = MemoryBudget(limit: options.memoryLimit)
     tensors = TensorReader(model: model.bytes, folder: options.folder, budget: budget)
+    opsets = model.opsets
     opset = try Builder.opset(model.opsets)
     for f in model.functions where functions[FunctionKey(f)] == nil { functions[FunctionKey(f)] = f }
   }
 
+  /// The declared opset of the default domain; 0 where there is none. Whether its definitions are known is asked node by node.
   @export(interface)
   public static func opset(_ list: [OnnxOpset]) throws(Failure) -> Int {
-    for o in list where o.domain.utf8.isEmpty || o.domain == "ai.onnx" {
-      guard o.version >= 1 && o.version <= 30 else { throw Failure(.unsupported, "the model needs ONNX opset \(o.version); expected 7 to 24: export it with opset_version=17, or update Efferent") }
+    for o in list where isStandard(o.domain) {
+      guard o.version >= 1, o.version <= Int64(Int32.max) else { throw Failure(.format, "the model declares ONNX opset \(o.version); expected 1 to \(Schema.newestOpset)") }
       return Int(o.version)
     }
-    if list.isEmpty { return 1 }  // ir_version 1 and 2 write no opset
-    return 24
+    return list.isEmpty ? 1 : 0  // ir_version 1 and 2 write no opset
   }
 
   // MARK: values

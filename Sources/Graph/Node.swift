@@ -8,6 +8,15 @@ func clampIndex(_ v: Int64) -> Int { Int(min(max(v, -Int64(Int32.max)), Int64(In
 /// The same for a number that was computed; 0 where it is none.
 func clampIndex(_ v: Double) -> Int { v.isNaN ? 0 : Int(min(max(v, -Double(Int32.max)), Double(Int32.max))) }
 
+/// The attributes of a node that its builder has looked at, by position. What is given and not looked at is refused.
+final class AttributeReads {
+  private var mask: UInt64 = 0
+
+  func insert(_ i: Int) { if i < 64 { mask |= 1 << UInt64(i) } }
+
+  func contains(_ i: Int) -> Bool { i >= 64 || mask >> UInt64(i) & 1 == 1 }
+}
+
 /// A node under construction: its inputs as values, its attributes with their defaults.
 struct Node {
   let onnx: OnnxNode
@@ -15,6 +24,8 @@ struct Node {
   let inputs: [Int]
   let opset: Int
   let label: String
+  /// Which attributes a builder has looked at.
+  let reads = AttributeReads()
 
   var op: String { onnx.op }
   var outputCount: Int { onnx.outputs.count }
@@ -34,7 +45,10 @@ struct Node {
   func hasOutput(_ i: Int) -> Bool { i < onnx.outputs.count && !onnx.outputs[i].utf8.isEmpty }
 
   func attribute(_ name: String) -> OnnxAttribute? {
-    for a in onnx.attributes where a.name == name { return a }
+    for (i, a) in onnx.attributes.enumerated() where a.name == name {
+      reads.insert(i)
+      return a
+    }
     return nil
   }
 
@@ -91,6 +105,29 @@ struct Node {
     guard let a = attribute(name), a.kind == .graph, let g = a.graphs.first else { throw fail(.format, "attribute '\(name)' (a graph) is missing") }
     return g
   }
+
+  /// An attribute of which one value is built; any other is refused.
+  func require(_ name: String, _ value: Int) throws(Failure) {
+    let found = try int(name, value)
+    guard found == value else { throw fail(.unsupported, "attribute '\(name)' is \(found); only \(value) is implemented for \(op)") }
+  }
+
+  func require(_ name: String, _ value: String) throws(Failure) {
+    let found = try string(name, value)
+    guard found == value else { throw fail(.unsupported, "attribute '\(name)' is '\(found)'; only '\(value)' is implemented for \(op)") }
+  }
+
+  /// A word out of a list.
+  func choice(_ name: String, _ fallback: String, _ words: [String]) throws(Failure) -> String {
+    let found = try string(name, fallback)
+    for w in words where w == found { return found }
+    var text = ""
+    for w in words { text += (text.utf8.isEmpty ? "'" : ", '") + w + "'" }
+    throw fail(.unsupported, "attribute '\(name)' is '\(found)', expected one of \(text)")
+  }
+
+  /// Looks at attributes that change nothing here.
+  func pass(_ names: String...) { for name in names { _ = attribute(name) } }
 
   /// A list of exactly `count` integers, or the fallback repeated.
   func ints(_ name: String, count: Int, fallback: Int) throws(Failure) -> [Int] {

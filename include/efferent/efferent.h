@@ -151,9 +151,15 @@ typedef struct eff_policy_options {
 /* Fills options with defaults. `struct_size` is sizeof(eff_policy_options) of the caller. Any thread. */
 EFF_API void eff_policy_options_default(eff_policy_options *options, size_t struct_size);
 
-/* Loads an ONNX file (opset 7 to 24; external data is read from its folder only), or a safetensors file with an architecture (in its metadata, or
+/* Loads an ONNX file (opset 7 to 28; external data is read from its folder only), or a safetensors file with an architecture (in its metadata, or
  * in FILE.json beside FILE.safetensors; Sources/Safetensors/FORMAT.md). The content tells which. *out is NULL on failure; release it with
- * eff_policy_release. Errors: EFF_E_IO, EFF_E_FORMAT, EFF_E_UNSUPPORTED, EFF_E_SHAPE, EFF_E_MEMORY, EFF_E_ARGUMENT. Any thread. */
+ * eff_policy_release.
+ * Definitions  each node is held against the definition of its operator in the declared opset. Refused by name are: an attribute, input or output
+ * that this definition does not have; an attribute, or a value of one, that is not implemented; an operator that came later or ended before.
+ * Attributes whose names begin with __ belong to tools and are passed over.
+ * Opsets  above 28 nothing is known of any definition, so the first node that uses one is refused; nodes inside a function of the model use the
+ * opset of the function. Below 7, operators run whose definition is that of opset 7, and Add, Sub, Mul, Div, Pow, And, Or, Xor, Equal, Less,
+ * Greater, Gemm (with their attributes broadcast and axis), Concat, Reshape, AveragePool, Dropout and BatchNormalization. Errors: EFF_E_IO, EFF_E_FORMAT, EFF_E_UNSUPPORTED, EFF_E_SHAPE, EFF_E_MEMORY, EFF_E_ARGUMENT. Any thread. */
 EFF_API eff_status eff_policy_load_file(const char *path, const eff_policy_options *options_or_null, eff_policy **out);
 
 /* The same from a buffer, which is borrowed for the call. The architecture of safetensors must be in its metadata. */
