@@ -1,3 +1,5 @@
+import Platform
+
 /// Reads one JSON text (RFC 8259). What it may allocate is bounded by the budget, its nesting by `maximumDepth`.
 /// - Complexity: O(bytes).
 public struct JsonReader {
@@ -7,6 +9,8 @@ public struct JsonReader {
   private let budget: MemoryBudget
   /// What messages call the text.
   private let what: String
+  /// Whether NaN, Infinity and -Infinity are numbers, so that who reads the value can say where they stand.
+  private let acceptsNonFinite: Bool
 
   static let maximumDepth = 32
   /// Bytes that a value takes in memory, about.
@@ -14,8 +18,8 @@ public struct JsonReader {
 
   /// The value of the whole text at `range` of `base`.
   @export(interface)
-  public static func read(_ base: UnsafeRawPointer, _ range: Range<Int>, what: String, budget: MemoryBudget) throws(Failure) -> Json {
-    var r = JsonReader(base: base, position: range.lowerBound, end: range.upperBound, budget: budget, what: what)
+  public static func read(_ base: UnsafeRawPointer, _ range: Range<Int>, what: String, budget: MemoryBudget, acceptsNonFinite: Bool = false) throws(Failure) -> Json {
+    var r = JsonReader(base: base, position: range.lowerBound, end: range.upperBound, budget: budget, what: what, acceptsNonFinite: acceptsNonFinite)
     let value = try r.value(depth: 0)
     r.skipSpace()
     guard r.position == r.end else { throw r.fail("text after the end of the value") }
@@ -48,6 +52,7 @@ public struct JsonReader {
     case UInt8(ascii: "t"): return try word("true", .bool(true))
     case UInt8(ascii: "f"): return try word("false", .bool(false))
     case UInt8(ascii: "n"): return try word("null", .null)
+    case UInt8(ascii: "N") where acceptsNonFinite, UInt8(ascii: "I") where acceptsNonFinite: return .number(try number())
     default: return .number(try number())
     }
   }
@@ -157,43 +162,66 @@ public struct JsonReader {
 
   // MARK: numbers
 
-  /// Within 3 parts in 10^15, exact for integers below 2^53 and decimals of up to 15 digits near 1; independent of the locale, as strtod is not.
+  /// Correctly rounded, whatever the locale: by the exact product or quotient of two doubles where there is one (Clinger 1990), otherwise by the C library.
   private mutating func number() throws(Failure) -> Double {
+    let from = position
     let isNegative = take("-")
-    var mantissa: UInt64 = 0
-    var exponent = 0
-    guard let first = peek(), first >= 0x30, first <= 0x39 else { throw fail("expected a value") }
+    guard let first = peek(), first >= 0x30, first <= 0x39 else {
+      if acceptsNonFinite, let value = nonFinite() { return isNegative ? -value : value }
+      throw fail("expected a value")
+    }
+    var decimal = Decimal()
     if take("0") {
       if let b = peek(), b >= 0x30, b <= 0x39 { throw fail("a number begins with 0") }
     } else {
-      digits { digit in
-        if mantissa < 100_000_000_000_000_000 { mantissa = mantissa * 10 + digit } else { exponent += 1 }
-      }
+      digits { decimal.append($0) }
     }
     if take(".") {
-      let from = position
-      digits { digit in
-        guard mantissa < 100_000_000_000_000_000 else { return }
-        mantissa = mantissa * 10 + digit
-        exponent -= 1
+      let point = position
+      digits {
+        decimal.append($0)
+        decimal.exponent -= 1
       }
-      guard position > from else { throw fail("no digits after the point of a number") }
+      guard position > point else { throw fail("no digits after the point of a number") }
     }
     if take("e") || take("E") {
       let isSmall = take("-")
       if !isSmall { _ = take("+") }
-      let from = position
+      let sign = position
       var e = 0
-      digits { e = min(e * 10 + Int($0), 10_000) }
-      guard position > from else { throw fail("no digits in the exponent of a number") }
-      exponent += isSmall ? -e : e
+      digits { e = min(e * 10 + Int($0), 1_000_000) }
+      guard position > sign else { throw fail("no digits in the exponent of a number") }
+      decimal.exponent += isSmall ? -e : e
     }
-    let size = Double(mantissa)
-    // in two steps, so that the power itself stays in range
-    let half = exponent / 2
-    let value = mantissa == 0 ? 0 : Self.scale(Self.scale(size, half), exponent - half)
+    if let value = decimal.exact { return isNegative ? -value : value }
+    let value = try rounded(from)
     guard value.isFinite else { throw fail("a number beyond the range of a double") }
-    return isNegative ? -value : value
+    return value
+  }
+
+  /// The text from `from` to here, by the C library.
+  private func rounded(_ from: Int) throws(Failure) -> Double {
+    let count = position - from
+    try budget.take(count + 1, for: "reading \(what), at byte \(position)")
+    defer { budget.give(count + 1) }
+    return withUnsafeTemporaryAllocation(byteCount: count + 1, alignment: 1) { text in
+      text.copyMemory(from: UnsafeRawBufferPointer(start: base + from, count: count))
+      text[count] = 0
+      return eff_text_to_double(text.baseAddress!)
+    }
+  }
+
+  /// What Python writes for numbers that JSON does not have.
+  private mutating func nonFinite() -> Double? {
+    if takeWord("NaN") { return .nan }
+    return takeWord("Infinity") ? .infinity : nil
+  }
+
+  private mutating func takeWord(_ word: StaticString) -> Bool {
+    guard end - position >= word.utf8CodeUnitCount else { return false }
+    for i in 0..<word.utf8CodeUnitCount where base.load(fromByteOffset: position + i, as: UInt8.self) != word.utf8Start[i] { return false }
+    position += word.utf8CodeUnitCount
+    return true
   }
 
   private mutating func digits(_ body: (UInt64) -> Void) {
@@ -202,16 +230,25 @@ public struct JsonReader {
       position += 1
     }
   }
+}
 
-  private static func scale(_ x: Double, _ exponent: Int) -> Double {
+/// The digits of a number as a whole and a power of ten.
+private struct Decimal {
+  private var whole: UInt64 = 0
+  private var isWhole = true
+  var exponent = 0
+
+  mutating func append(_ digit: UInt64) {
+    if whole <= (UInt64.max - 9) / 10 { whole = whole * 10 + digit } else { isWhole = false }
+  }
+
+  /// The double nearest to it, where both factors are doubles, so that one rounding makes it.
+  var exact: Double? {
+    guard isWhole else { return nil }
+    if whole == 0 { return 0 }
+    guard whole <= 1 << 53, exponent >= -22, exponent <= 22 else { return nil }
     var power = 1.0
-    var base = 10.0
-    var n = exponent.magnitude
-    while n > 0 {
-      if n & 1 == 1 { power *= base }
-      base *= base
-      n >>= 1
-    }
-    return exponent < 0 ? x / power : x * power
+    for _ in 0..<exponent.magnitude { power *= 10 }
+    return exponent < 0 ? Double(whole) / power : Double(whole) * power
   }
 }

@@ -27,6 +27,10 @@ public struct Message: ExpressibleByStringInterpolation, Sendable {
     @inline(never)
     public mutating func appendInterpolation(_ number: UInt64) { text += String(number) }
 
+    /// The shortest text that reads back as the number; "nan", "inf" for what is none.
+    @inline(never)
+    public mutating func appendInterpolation(_ number: Double) { text += number.isFinite ? JsonWriter.number(number) : number.description }
+
     public mutating func appendInterpolation<T: BinaryInteger>(_ number: T) { appendInterpolation(Int(truncatingIfNeeded: number)) }
 
     public mutating func appendInterpolation(_ piece: StaticString) { appendLiteral(piece) }

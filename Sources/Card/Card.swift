@@ -10,46 +10,64 @@ public struct Card: Equatable, Sendable {
   public static let version = 1
 
   /// Which importer made it, such as "csv_metadata"; nil for a card written by hand.
-  public var convention: String?
+  public internal(set) var convention: String?
   /// Free name of the robot, and where the card came from.
-  public var robot: String?
-  public var source: Json?
-  public var note: Json?
+  public internal(set) var robot: String?
+  public internal(set) var source: Json?
+  public internal(set) var note: Json?
   /// Time between two runs of the networks, and between two ticks of the controller, in s; nil: unknown. The first is a multiple of the second.
-  public var policyPeriod: Double?
-  public var controlPeriod: Double?
+  public internal(set) var policyPeriod: Double?
+  public internal(set) var controlPeriod: Double?
   /// Period of the drive loop behind the targets, in s. Informative.
-  public var drivePeriod: Double?
+  public internal(set) var drivePeriod: Double?
   /// Control ticks between two runs of the pipeline inside the network (exploy's `decimation`). Informative: the network counts by itself.
-  public var innerDecimation: Int?
+  public internal(set) var innerDecimation: Int?
   /// Names that the exporter gave to the terms inside the network. Informative.
-  public var observationNames: [String] = []
+  public internal(set) var observationNames: [String] = []
 
   /// Every joint that the policy reads or moves, in the policy's order.
-  public var jointOrder: [String] = []
+  public internal(set) var jointOrder: [String] = []
   /// One per name of `jointOrder`, in the order of the file.
-  public var joints: [Joint] = []
+  public internal(set) var joints: [Joint] = []
   /// Networks in the order in which one policy tick runs them.
-  public var models: [Model] = []
-  public var vectors: [Vector] = []
-  public var memories: [Memory] = []
-  public var counters: [Counter] = []
-  public var clocks: [Clock] = []
-  public var commands: [Command] = []
-  public var actions: [Action] = []
-  public var motion: Motion?
+  public internal(set) var models: [Model] = []
+  public internal(set) var vectors: [Vector] = []
+  public internal(set) var memories: [Memory] = []
+  public internal(set) var counters: [Counter] = []
+  public internal(set) var clocks: [Clock] = []
+  public internal(set) var commands: [Command] = []
+  public internal(set) var actions: [Action] = []
+  public internal(set) var motion: Motion?
   /// Networks that run once on zeros at reset (tracking); nil: none do.
-  public var primeModels: PrimeModels?
+  public internal(set) var primeModels: PrimeModels?
   /// Where the last target stands at reset, for actions that build on it; nil: at the measured position.
-  public var targetInit: Start?
-  public var startup: Startup?
-  public var safety: Safety?
+  public internal(set) var targetInit: Start?
+  public internal(set) var startup: Startup?
+  public internal(set) var safety: Safety?
   /// Range and camera sensors: name and what the file says about the pattern. Informative.
-  public var scans: [Scan] = []
+  public internal(set) var scans: [Scan] = []
   /// What the importer could not find in its files, as paths. `questions` adds what is null in the card.
-  public var asks: [String] = []
+  public internal(set) var asks: [String] = []
 
-  public init() {}
+  /// The text that it was read from, as JSON: every number, null and key of it.
+  public internal(set) var json = Json.null
+
+  init() {}
+
+  /// Reads a card. What can be told without the networks and the robot is checked; a failure names the key's path, what was found and what was expected.
+  @export(interface)
+  public static func read(_ json: Json) throws(Failure) -> Card { try CardReader.read(json) }
+
+  /// The same from the text of a file. `name` is what messages call it.
+  @export(interface)
+  public static func read(_ bytes: Bytes, name: String) throws(Failure) -> Card {
+    let json = try JsonReader.read(
+      bytes.start, 0..<bytes.count, what: name, budget: MemoryBudget(limit: memoryLimit), acceptsNonFinite: true)
+    do { return try CardReader.read(json) } catch { throw error.within(name) }
+  }
+
+  /// Bound in bytes on what reading a card may allocate, about.
+  static let memoryLimit = 1 << 28
 }
 
 extension Card {

@@ -2,6 +2,7 @@
 #pragma once
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -27,6 +28,16 @@
 #define EFF_RT
 #endif
 #endif
+
+// ---- numbers ----
+
+// The double nearest to the decimal TEXT, whose point is '.' whatever the process's locale is. The C locale takes no memory in glibc.
+static inline double eff_text_to_double(const void *text) {
+  locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+  double value = strtod_l((const char *)text, NULL, c);
+  freelocale(c);
+  return value;
+}
 
 // ---- files ----
 
