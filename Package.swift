@@ -46,7 +46,7 @@ let package = Package(
     .target(
       name: "CABI",
       dependencies: [
-        "CEfferent", "Handles", "Base", "Runtime", "Graph", "Onnx", "Kernels", "Platform",
+        "CEfferent", "Handles", "Base", "Card", "Runtime", "Graph", "Onnx", "Kernels", "Platform",
         .target(name: "Bridge", condition: .when(traits: ["Bridge"])),
       ],
       exclude: ["exports.map"], swiftSettings: swift, linkerSettings: link),

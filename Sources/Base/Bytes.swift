@@ -44,6 +44,14 @@ public final class Bytes {
     return Bytes(UnsafeRawPointer(p), count, .owned)
   }
 
+  /// The UTF-8 of a text.
+  public static func text(_ text: String) throws(Failure) -> Bytes {
+    let bytes = Array(text.utf8)
+    let out = try zeroed(bytes.count)
+    bytes.withUnsafeBytes { raw in if let start = raw.baseAddress { eff_copy(out.mutable, start, raw.count) } }
+    return out
+  }
+
   /// For filling memory made by `zeroed` before it is shared.
   public var mutable: UnsafeMutableRawPointer { UnsafeMutableRawPointer(mutating: start) }
 

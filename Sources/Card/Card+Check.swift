@@ -26,6 +26,11 @@ extension Card {
     for (i, name) in joints.enumerated() { try know(name, jointOrder, "joint", "\(path)[\(i)]") }
   }
 
+  /// Without any vector, `questions` asks for them.
+  private func knowVector(_ name: String, _ path: String) throws(Failure) {
+    if !vectors.isEmpty { try know(name, vectors.map { $0.name }, "vector", path) }
+  }
+
   private func unique(_ names: [String], _ path: String, _ noun: StaticString) throws(Failure) {
     var seen: Set<String> = []
     for name in names { guard seen.insert(name).inserted else { throw Failure(.format, "\(path): the \(noun) '\(name)' is there twice") } }
@@ -79,7 +84,7 @@ extension Card {
           if written.contains("reference:" + part.text) { throw Failure(.mismatch, "\(path): reference:\(part.text) comes from another output already") }
           written.append("reference:" + part.text)
         case .model(let name): try know(name, models[(i + 1)...].map { $0.name }, "later model", path)
-        case .vector(let name): try know(name, vectors.map { $0.name }, "vector", path)
+        case .vector(let name): try knowVector(name, path)
         case .action, .target:
           if actions.isEmpty || actions.contains(where: { $0.model == m.name && $0.output == output.tensor }) { break }
           throw Failure(.mismatch, "\(path): no entry of actions says what '\(output.tensor)' of '\(m.name)' moves")
@@ -100,7 +105,7 @@ extension Card {
 
   private func check(_ input: Input, _ path: String, _ ran: [Model]) throws(Failure) {
     switch input.source {
-    case .vector(let name): try know(name, vectors.map { $0.name }, "vector", path)
+    case .vector(let name): try knowVector(name, path)
     case .memory(let name): try know(name, memories.map { $0.name }, "memory", path)
     case .counter(let name): try know(name, counters.map { $0.name }, "counter", path)
     case .command(let name):

@@ -11,13 +11,16 @@ extension Card {
     if controlPeriod == nil { ask("control_period") }
     if jointOrder.isEmpty { ask("joint_order") }
     askSettings("default", { $0.defaultPosition }, ask)
-    askSettings("kp", { $0.kp }, ask)
-    askSettings("kd", { $0.kd }, ask)
+    // gains that the network gives are no question
+    askSettings("kp", { j in actions.contains { !$0.kpFrom.isEmpty && $0.joints.contains(j.name) } ? .absent : j.kp }, ask)
+    askSettings("kd", { j in actions.contains { !$0.kdFrom.isEmpty && $0.joints.contains(j.name) } ? .absent : j.kd }, ask)
     askSettings("lower", { $0.lower }, ask)
     askSettings("upper", { $0.upper }, ask)
     askSettings("velocity_limit", { $0.velocityLimit }, ask)
     askSettings("effort_limit", { $0.effortLimit }, ask)
     if models.isEmpty { ask("models") }
+    let readsVector = models.contains { $0.inputs.contains { if case .vector = $0.source { true } else { false } } }
+    if readsVector, vectors.isEmpty { ask("vectors") }
     if actions.isEmpty { ask("actions") }
     return out
   }

@@ -31,12 +31,25 @@
 
 // ---- numbers ----
 
+#if defined(__GLIBC__) && !defined(__USE_GNU)
+extern double strtod_l(const char *text, char **end, locale_t locale);  // glibc declares it for _GNU_SOURCE alone
+#endif
+
 // The double nearest to the decimal TEXT, whose point is '.' whatever the process's locale is. The C locale takes no memory in glibc.
 static inline double eff_text_to_double(const void *text) {
   locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
   double value = strtod_l((const char *)text, NULL, c);
   freelocale(c);
   return value;
+}
+
+// Whether TEXT is a number from its first to its last byte, and which.
+static inline int eff_is_double(const char *text, double *value) {
+  char *end = NULL;
+  locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+  *value = strtod_l(text, &end, c);
+  freelocale(c);
+  return end != text && *end == 0;
 }
 
 // ---- files ----

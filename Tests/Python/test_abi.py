@@ -11,13 +11,13 @@ from ctypes import byref, c_int32, c_int64, c_size_t, c_uint8, c_void_p, sizeof
 
 import headers
 import pytest
-from efferent import _table, _table_bridge, _table_learner
+from efferent import _table, _table_bridge, _table_card, _table_learner
 from efferent._library import FUNCTIONS as TABLE
 from efferent._library import lib
 
 TEXT = headers.source()
 FUNCTIONS, PARAMETERS, FIELDS = headers.functions(TEXT), headers.parameters(TEXT), headers.fields(TEXT)
-STRUCTS = {k: v for k, v in (vars(_table) | vars(_table_bridge) | vars(_table_learner)).items() if k in FIELDS}
+STRUCTS = {k: v for k, v in (vars(_table) | vars(_table_bridge) | vars(_table_learner) | vars(_table_card)).items() if k in FIELDS}
 NUMBERS = {"int32_t", "int64_t", "size_t", "uint32_t", "uint64_t", "eff_status"}
 HANDLES = {t.rstrip("*") for _, (_, ts) in FUNCTIONS.items() for t in ts if t.startswith("eff_") and t[-1] == "*"} - set(FIELDS)
 SIZES = {"0": 0, "1": 1, "SIZE_MAX": 2**64 - 1, "2^63": 2**63, "2^31": 2**31}
@@ -71,6 +71,10 @@ class World:
     def make_bridge(self):
         return self.create("eff_bridge_create", self.session, None)
 
+    def make_card(self):
+        text = b'{"efferent_card": 1}'
+        return self.create("eff_card_load_memory", text, len(text), None)
+
     def make_model(self):
         return self.file("model.onnx", self.bytes_of("eff_learner_export"))
 
@@ -101,7 +105,7 @@ class World:
         return path
 
     def destroy(self, kind, handle):
-        {"eff_policy": lib.eff_policy_release}.get(kind, getattr(lib, f"{kind}_destroy", None))(handle)
+        {"eff_policy": lib.eff_policy_release, "eff_card": lib.eff_card_release}.get(kind, getattr(lib, f"{kind}_destroy", None))(handle)
 
     def dead(self, kind):
         """A handle that was destroyed, and whose place a new object of its kind has taken."""
@@ -119,7 +123,7 @@ class World:
         return handle
 
     def close(self):
-        for name in ("bridge", "publisher", "session", "policy", "learner"):
+        for name in ("bridge", "publisher", "session", "policy", "learner", "card"):
             if name in self.made:
                 self.destroy("eff_" + name, self.made[name])
 

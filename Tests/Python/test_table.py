@@ -7,12 +7,12 @@ import subprocess
 
 import headers
 import pytest
-from efferent import _library, _table, _table_bridge, _table_learner, errors, policy
+from efferent import _library, _table, _table_bridge, _table_card, _table_learner, errors, policy
 
 TEXT = headers.source()
 FUNCTIONS, STRUCTS, CALLBACKS = headers.functions(TEXT), headers.structs(TEXT), headers.callbacks(TEXT)
 TABLE = _library.FUNCTIONS
-NAMES = vars(_table) | vars(_table_bridge) | vars(_table_learner)
+NAMES = vars(_table) | vars(_table_bridge) | vars(_table_learner) | vars(_table_card)
 PLAIN = {
     "int8_t": ctypes.c_int8, "uint8_t": ctypes.c_uint8, "int16_t": ctypes.c_int16, "uint16_t": ctypes.c_uint16, "int32_t": ctypes.c_int32,
     "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64, "uint64_t": ctypes.c_uint64, "size_t": ctypes.c_size_t, "float": ctypes.c_float,
@@ -81,7 +81,7 @@ def test_struct_layouts_are_those_of_a_c_compiler(tmp_path):
         lines.append(f'printf("{name} . %zu 0\\n", sizeof({name}));')
         lines += [f'printf("{name} {f} %zu %zu\\n", sizeof((({name} *)0)->{f}), offsetof({name}, {f}));' for f in fields]
     program = tmp_path / "layout.c"
-    program.write_text("#include <efferent/efferent.h>\n#include <efferent/bridge.h>\n#include <stdio.h>\nint main(void) {\n" + "\n".join(lines) + "\n}\n")
+    program.write_text("#include <efferent/efferent.h>\n#include <efferent/bridge.h>\n#include <efferent/card.h>\n#include <stdio.h>\nint main(void) {\n" + "\n".join(lines) + "\n}\n")
     subprocess.run([compiler, "-std=c11", f"-I{headers.INCLUDE}", str(program), "-o", str(tmp_path / "layout")], check=True)
     wanted = subprocess.run([str(tmp_path / "layout")], check=True, capture_output=True, text=True).stdout.split("\n")
     found = []
@@ -96,7 +96,7 @@ def test_struct_layouts_are_those_of_a_c_compiler(tmp_path):
 
 def test_every_constant_of_the_package_is_that_of_the_header():
     values = {name: int(value, 0) for name, value in re.findall(r"\b(EFF_\w+) = (-?\w+)", TEXT)}
-    assert {c.status: c.code for c in errors.CLASSES.values()} == {k: v for k, v in values.items() if k.startswith("EFF_E_")}
+    assert {c.name: c.code for c in errors.CLASSES.values()} == {k: v for k, v in values.items() if k.startswith("EFF_E_")}
     assert [values[f"EFF_ROLE_{r.upper()}"] for r in policy.ROLES] == list(range(len(policy.ROLES)))
     for name, (code, _) in policy.TYPES.items():
         assert values[f"EFF_{name.upper()}"] == code

@@ -49,7 +49,7 @@ def load(file, dim, weights):
 
 
 def fail(reason):
-    label = f"{reason.status}: " if isinstance(reason, Error) else ""
+    label = f"{reason.name}: " if isinstance(reason, Error) else ""
     Console(stderr=True, highlight=False).print(f"error: {label}{reason}", style="red", markup=False, soft_wrap=True)
     raise typer.Exit(1)
 
