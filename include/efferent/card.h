@@ -52,8 +52,8 @@ EFF_API const char *eff_card_question(const eff_card *card, size_t index);
 /* How to answer question `index`, one sentence for a person. Owned by the card; NULL as above. Any thread. */
 EFF_API const char *eff_card_answer(const eff_card *card, size_t index);
 
-/* One more reference; returns `card`. Any thread. */
-EFF_API eff_card *eff_card_retain(eff_card *card);
+/* One more reference; returns `card`, or NULL where it is not alive. Any thread. */
+EFF_API eff_card *eff_card_retain(const eff_card *card);
 
 /* Gives up one reference; the last one frees the card and its texts. NULL is ignored. Any thread. */
 EFF_API void eff_card_release(eff_card *card);
