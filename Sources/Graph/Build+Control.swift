@@ -1,7 +1,7 @@
 import Base
 import Onnx
 
-// If, Loop and Scan whose course is known at load: they are unrolled
+// If, Loop and Scan: unrolled where their course is known at load; Build+Conditional.swift has what is decided while running
 extension Builder {
   mutating func buildControl(_ n: Node) throws(Failure) -> [Int]? {
     switch n.op {
@@ -32,43 +32,49 @@ extension Builder {
     return out
   }
 
-  private func truth(_ v: Int, _ n: Node, _ what: String) throws(Failure) -> Bool {
-    guard let c = constant(v), c.count == 1 else {
-      throw n.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running; only conditions that are known at load are supported: bind the input that it depends on to a constant")
+  /// One bool: its value where it is known at load, else nil.
+  func truth(_ v: Int, _ n: Node) throws(Failure) -> Bool? {
+    guard type(v) == .bool, count(v) == 1 else {
+      throw n.fail(.shape, "its condition ('\(graph.values[v].name)') is \(type(v).name) \(describe(shape(v))), expected one bool")
     }
-    return c.start.load(as: UInt8.self) != 0
+    return constant(v).map { $0.start.load(as: UInt8.self) != 0 }
   }
 
   private mutating func buildIf(_ n: Node) throws(Failure) -> [Int] {
-    let branch = try truth(try n.input(0), n, "condition") ? "then_branch" : "else_branch"
-    return try inline(try n.graph(branch), [], n)
+    let condition = try n.input(0)
+    guard let isTrue = try truth(condition, n) else { return try buildRunningIf(n, condition) }
+    return try inline(try n.graph(isTrue ? "then_branch" : "else_branch"), [], n)
   }
 
   /// Loop(M, cond, v...) with body (i, cond, v...) -> (cond, v..., scan...)
   private mutating func buildLoop(_ n: Node) throws(Failure) -> [Int] {
     let body = try n.graph("body")
     var limit = Int.max
+    var trips = -1
     if let m = n.optional(0) {
-      guard let first = try integers(m, n, "trip count").first else { throw n.fail(.shape, "has an empty trip count") }
-      limit = first
+      guard count(m) == 1 else { throw n.fail(.shape, "its trip count is \(describe(shape(m))), expected one number") }
+      if isConstant(m) { limit = try integers(m, n, "trip count")[0] } else { (trips, limit) = (m, try tripBound(m, n)) }
     }
-    var goes = true
-    if let c = n.optional(1) { goes = try truth(c, n, "condition") }
     var carried: [Int] = []
     for i in 2..<max(n.inputs.count, 2) { carried.append(try n.input(i)) }
     let scans = body.outputs.count - 1 - carried.count
     guard scans >= 0, body.inputs.count >= 2 + carried.count else { throw n.fail(.format, "its body has \(body.inputs.count) inputs and \(body.outputs.count) outputs for \(carried.count) carried values") }
     var collected = [[Int]](repeating: [], count: scans)
     var i = 0
-    while i < limit && goes {
-      try account(nodes: 1)
-      let index = try integers([i], [])
-      let flag = try filled(1, .bool, [])
-      let out = try inline(body, [index, flag] + carried, n)
+    let isTrue = try filled(1, .bool, [])
+    var goes = try nextTrip(0, limit, n.optional(1) ?? isTrue, trips, n)
+    while let condition = goes {
+      if try truth(condition, n) == nil {
+        for s in 0..<scans where n.hasOutput(carried.count + s) {
+          throw n.fail(.unsupported, "output \(carried.count + s) ('\(n.onnx.outputs[carried.count + s])') has one entry for each trip, and how many there are is decided while running; shapes must be known at load: write into a carried tensor of fixed length instead")
+        }
+        return try finishLoop(n, body, from: i, limit, condition, trips, carried) + [Int](repeating: -1, count: scans)
+      }
+      let out = try trip(i, body, carried, n)
       carried = Array(out[1..<(1 + carried.count)])
       for s in 0..<scans { collected[s].append(out[1 + carried.count + s]) }
       i += 1
-      if i < limit { goes = try truth(out[0], n, "condition") }
+      goes = try nextTrip(i, limit, out[0], trips, n)
     }
     var result = carried
     for s in 0..<scans {

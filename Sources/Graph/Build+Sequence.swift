@@ -37,7 +37,7 @@ extension Builder {
   }
 
   /// A value that stands for a list; as a tensor it is empty.
-  private mutating func newSequence(_ items: [Int]) throws(Failure) -> Int {
+  mutating func newSequence(_ items: [Int]) throws(Failure) -> Int {
     try account(items: items.count)
     graph.values.append(Value(name: "", type: .u8, shape: [0], root: graph.values.count))
     sequences[graph.values.count - 1] = items

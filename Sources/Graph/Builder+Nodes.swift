@@ -170,6 +170,7 @@ extension Builder {
     for (i, v) in n.inputs.enumerated() where v >= 0 && sequences[v] != nil && n.op != "Loop" {
       throw n.fail(.unsupported, "input \(i) is a sequence, expected a tensor")
     }
+    if let y = try shortcut(n) { return [y] }
     if let out = try buildElementwise(n) { return out }
     if let out = try buildShape(n) { return out }
     if let out = try buildIndexing(n) { return out }

@@ -19,6 +19,7 @@ public enum Fusion {
     addActivations(&g)
     packRecurrent(&g, isa)
     packConvolutions(&g, isa)
+    writeJoints(&g)
     removeDead(&g)
   }
 
@@ -39,8 +40,10 @@ public enum Fusion {
     /// Last op that writes, and one that reads.
     var writer: [Int]
     var reader: [Int]
+    private let blocks: Blocks
 
     init(_ g: Graph) {
+      blocks = Blocks(g.ops)
       writers = [Int](repeating: 0, count: g.values.count)
       readers = writers
       writer = [Int](repeating: -1, count: g.values.count)
@@ -58,10 +61,10 @@ public enum Fusion {
       for o in g.outputs { readers[g.root(o.value)] += 1 }
     }
 
-    /// Whether the memory of `v` is written once and read once, by ops.
+    /// Whether the memory of `v` is written once and read once, by ops that run for the same rows.
     func isPrivate(_ v: Int, _ g: Graph) -> Bool {
       let r = g.root(v)
-      return writers[r] == 1 && readers[r] == 1 && reader[r] >= 0
+      return writers[r] == 1 && readers[r] == 1 && reader[r] >= 0 && blocks.of[writer[r]] == blocks.of[reader[r]]
     }
   }
 
@@ -77,14 +80,25 @@ public enum Fusion {
     g.ops = kept
   }
 
-  /// Drops ops whose results nobody reads.
+  /// Drops ops whose results nobody reads, and blocks that are left without ops.
   static func removeDead(_ g: inout Graph) {
     var isLive = [Bool](repeating: false, count: g.values.count)
     for o in g.outputs { isLive[g.root(o.value)] = true }
     var dead = [Bool](repeating: false, count: g.ops.count)
+    /// The end of each open block, and whether an op inside of it is needed.
+    var open: [(end: Int, isNeeded: Bool)] = []
     for i in stride(from: g.ops.count - 1, through: 0, by: -1) {
+      if case .end = g.ops[i].params {
+        open.append((i, false))
+        continue
+      }
       var isNeeded = false
+      if case .branch = g.ops[i].params, let block = open.popLast() {
+        isNeeded = block.isNeeded
+        dead[block.end] = !isNeeded
+      }
       for v in g.ops[i].outputs where v >= 0 && isLive[g.root(v)] { isNeeded = true }
+      if isNeeded && !open.isEmpty { open[open.count - 1].isNeeded = true }
       dead[i] = !isNeeded
       if isNeeded { for v in g.ops[i].inputs where v >= 0 { isLive[g.root(v)] = true } }
     }
@@ -157,6 +171,24 @@ public enum Fusion {
       }
       g.ops[w].operands[g.ops[w].inputCount] = g.ops[i].operands[1]
       dead[i] = true
+    }
+    compact(&g, dead)
+  }
+
+  /// What branches have in common is written by the op that makes it, without a copy.
+  static func writeJoints(_ g: inout Graph) {
+    let uses = Uses(g)
+    var dead = [Bool](repeating: false, count: g.ops.count)
+    for i in g.ops.indices {
+      guard case .strided(let p) = g.ops[i].params, p.rank == 1, load(p.x, 1) == [1], load(p.y, 1) == [1], p.x_offset == 0, p.y_offset == 0 else { continue }
+      let (x, y) = (g.ops[i].operands[0], g.ops[i].operands[1])
+      guard g.values[x].constant == nil, uses.isPrivate(x, g), uses.writers[g.root(y)] > 1, isWhole(x, g), isWhole(y, g) else { continue }
+      guard load(p.dims, 1)[0] == g.values[x].count, g.values[x].byteCount == g.values[y].byteCount else { continue }
+      let w = uses.writer[g.root(x)]
+      for k in g.ops[w].inputCount..<g.ops[w].operands.count where g.ops[w].operands[k] >= 0 && g.root(g.ops[w].operands[k]) == g.root(x) {
+        g.ops[w].operands[k] = y
+        dead[i] = true
+      }
     }
     compact(&g, dead)
   }

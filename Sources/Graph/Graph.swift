@@ -149,6 +149,10 @@ public enum Params {
   case gridSample(eff_grid_sample)
   case lrn(eff_lrn)
   case det(eff_det)
+  /// Opens a block: the ops up to its `end` run for the rows whose condition, the only operand, is `wanted`.
+  case branch(eff_branch)
+  /// Closes the innermost open block.
+  case end
 
   /// The bytes of the struct, as the kernel reads them.
   public func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) {
@@ -181,6 +185,8 @@ public enum Params {
     case .gridSample(let p): withUnsafeBytes(of: p, body)
     case .lrn(let p): withUnsafeBytes(of: p, body)
     case .det(let p): withUnsafeBytes(of: p, body)
+    case .branch(let p): withUnsafeBytes(of: p, body)
+    case .end: body(UnsafeRawBufferPointer(start: nil, count: 0))
     }
   }
 }

@@ -7,7 +7,7 @@ import Onnx
 /// of normalization layers; and arrays that act element by element between two such layers (the gain of a normalization that is spelled
 /// out, the slope of a PRelu). Not weights, and never learned: what acts on the observation before the first layer (the statistics of a
 /// normalizer), what acts after the last one (the scale of the action), single numbers, and the running statistics of a BatchNormalization.
-/// Only f32 tensors in the main graph are looked at: initializers, and Constant nodes.
+/// Only f32 tensors in the main graph are looked at: initializers, and Constant nodes. The branches of an If may be what uses them.
 public struct ParameterNames {
   /// In the order in which the nodes use them.
   public private(set) var names: [String] = []
@@ -55,6 +55,7 @@ public struct ParameterNames {
   }
 
   private mutating func visit(_ n: OnnxNode, _ index: Int) {
+    if n.op == "If" { return visitBranches(n, index) }
     if isConstant(n) { return }
     let data = n.inputs.first { !$0.utf8.isEmpty && !constants.contains($0) } ?? ""
     var isLayered = n.inputs.contains { layered.contains($0) }
@@ -84,6 +85,26 @@ public struct ParameterNames {
       if isLayered { layered.insert(name) }
       if isFresh { fresh.insert(name) }
     }
+  }
+
+  /// What the nodes of branches use; an output is layered where it is in one of them.
+  private mutating func visitBranches(_ n: OnnxNode, _ index: Int) {
+    for a in n.attributes {
+      for g in a.graphs {
+        for inner in g.nodes { visit(inner, index) }
+        for (o, name) in zip(g.outputs, n.outputs) {
+          if layered.contains(o.name) { layered.insert(name) }
+          if fresh.contains(o.name) { fresh.insert(name) }
+        }
+      }
+    }
+  }
+
+  /// Names that a node reads, those of its subgraphs included.
+  private func reads(_ n: OnnxNode) -> [String] {
+    var names = n.inputs
+    for a in n.attributes { for g in a.graphs { for inner in g.nodes { names += reads(inner) } } }
+    return names
   }
 
   /// Notes what a node gives that depends on no input.
@@ -117,7 +138,7 @@ public struct ParameterNames {
     for (i, n) in graph.nodes.enumerated().reversed() {
       isFollowed[i] = n.outputs.contains { leads.contains($0) }
       let isLayer = ["MatMul", "Gemm", "Conv", "ConvTranspose"].contains { $0 == n.op } && n.inputs.contains { constants.contains($0) }
-      if isFollowed[i] || isLayer { for name in n.inputs { leads.insert(name) } }
+      if isFollowed[i] || isLayer { for name in reads(n) { leads.insert(name) } }
     }
     for p in pending where isFollowed[p.node] { add(p.name) }
   }

@@ -290,6 +290,7 @@ eff_kernel find_quantize(int32_t id, int32_t type);
 eff_kernel find_attention(int32_t type);
 eff_kernel find_grid_sample(int32_t type);
 eff_kernel find_det(int32_t type);
+eff_kernel find_branch();
 #pragma GCC visibility pop
 
 }  // namespace eff

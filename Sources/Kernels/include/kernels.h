@@ -99,6 +99,7 @@ enum {
   EFF_K_LRN = 35,             // x -> y                                   eff_lrn
   EFF_K_DET = 36,             // x -> y (scratch: n*n)                    eff_det
   EFF_K_CONV_INTEGER = 37,    // x, w, x_zero?, w_zero? -> y (i32)        eff_conv
+  EFF_K_BRANCH = 60,          // condition (bool), body, first row, both? eff_branch    calls other ops, for the rows that want them
   EFF_K_COUNT = 64
 };
 
@@ -254,6 +255,12 @@ int64_t eff_attention_scratch_size(const eff_attention *a);
 typedef struct { int64_t batch, channels; int32_t spatial, mode, padding, align_corners; int64_t in[3], out[3]; int32_t grid_type /* 0: that of x */, reserved; } eff_grid_sample;
 typedef struct { int64_t batch, channels, inner, size; double alpha, beta, bias; } eff_lrn;
 typedef struct { int64_t count, n; } eff_det;
+
+// Calls the `count` ops at `body` for the rows whose condition is `wanted`, run by run of neighbours: what a row computes is what it
+// computes alone, and a row that does not want the body is not touched by it. `first row` is an address that counts rows: it starts at 0
+// and moves one byte a row, so that a branch inside of a branch knows where its rows are. `both` points to a byte; where it is not 0,
+// all rows want the body (to touch the memory of both branches ahead of time).
+typedef struct { int64_t count; int32_t wanted, reserved; } eff_branch;
 
 #ifdef __cplusplus
 }

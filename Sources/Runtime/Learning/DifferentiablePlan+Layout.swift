@@ -10,6 +10,8 @@ struct PlanLayout {
   var forward = 0
   var backward = 0
   var params: [Int] = []
+  /// Parameters of the branches of the backward pass.
+  private(set) var branches: [Int] = []
   /// By value; constants and what ops write.
   var values: [Int]
   /// By memory root, and -1 where there is none.
@@ -37,12 +39,13 @@ struct PlanLayout {
     gradients = values
     func bytes(_ v: Int) -> Int { g.values[v].count * p.width(g.values[v].type) }
     forward = take(g.ops.count * MemoryLayout<eff_op>.stride)
-    backward = take(p.backward.count * MemoryLayout<eff_op>.stride)
+    backward = take(p.backwardOps.count * MemoryLayout<eff_op>.stride)
     for op in g.ops {
       var length = 0
       op.params.withBytes { length = $0.count }
       params.append(take(length))
     }
+    for entry in p.backwardOps { if case .branch = entry.op.params { branches.append(take(MemoryLayout<eff_branch>.size)) } }
     raw = take(inputs.reduce(0) { $0 + bytes($1) })
     var at = raw
     for v in inputs {
@@ -93,18 +96,30 @@ extension DifferentiablePlan {
     func address(_ v: Int) -> UnsafeMutableRawPointer? { v < 0 ? nil : self.address(v, layout, memory) }
     fillConstants(layout, memory.base)
     let forward = (memory.base + layout.forward).bindMemory(to: eff_op.self, capacity: max(1, graph.ops.count))
-    let backward = (memory.base + layout.backward).bindMemory(to: eff_op.self, capacity: max(1, self.backward.count))
+    let backward = (memory.base + layout.backward).bindMemory(to: eff_op.self, capacity: max(1, backwardOps.count))
+    let blocks = Blocks(graph.ops)
     for (i, op) in graph.ops.enumerated() {
-      op.params.withBytes { eff_copy(memory.base + layout.params[i], $0.baseAddress!, $0.count) }
+      if case .end = op.params { continue }
+      blocks.params(i, op).withBytes { if let p = $0.baseAddress { eff_copy(memory.base + layout.params[i], p, $0.count) } }
       guard let kernel = eff_learn_kernel_find(op.kernel, op.type.rawValue, isa) else {
         throw Failure(.unsupported, "\(op.label): not supported for elements of type \(op.type.name)")
       }
       var operands = op.operands.map(address)
       if op.scratch > 0 { operands.append(memory.base + layout.scratch) }
-      forward[i] = DifferentiablePlan.call(kernel, memory.base + layout.params[i], operands)
+      if case .branch = op.params { operands.append(UnsafeMutableRawPointer(forward + blocks.positions[i + 1])) }
+      forward[blocks.positions[i]] = DifferentiablePlan.call(kernel, memory.base + layout.params[i], operands)
     }
-    for (k, i) in self.backward.reversed().enumerated() {
-      let op = graph.ops[i]
+    let ops = backwardOps.map { $0.op }
+    let backwardBlocks = Blocks(ops)
+    var branches = layout.branches[...]
+    for (k, op) in ops.enumerated() {
+      if case .end = op.params { continue }
+      if case .branch = op.params, let place = branches.popFirst(), let kernel = eff_learn_kernel_find(op.kernel, op.type.rawValue, isa) {
+        backwardBlocks.params(k, op).withBytes { if let p = $0.baseAddress { eff_copy(memory.base + place, p, $0.count) } }
+        let body = UnsafeMutableRawPointer(backward + backwardBlocks.positions[k + 1])
+        backward[backwardBlocks.positions[k]] = DifferentiablePlan.call(kernel, memory.base + place, [address(op.operands[0]), body])
+        continue
+      }
       let n = Int(eff_derivative_operands(op.kernel))
       guard n > 0, let kernel = eff_derivative_find(op.kernel, op.type.rawValue, isa) else {
         throw Failure(.unsupported, "\(op.label): has no derivative for elements of type \(op.type.name)")
@@ -113,10 +128,10 @@ extension DifferentiablePlan {
       let operands = (0..<n).map { $0 < op.operands.count ? op.operands[$0] : -1 }
       let slopes = DifferentiablePlan.slopes(op) ?? []
       let gradients = (0..<n).map { $0 >= op.inputCount || slopes.contains($0) ? gradient(operands[$0]) : nil }
-      backward[k] = DifferentiablePlan.call(kernel, memory.base + layout.params[i], operands.map(address) + gradients)
+      backward[backwardBlocks.positions[k]] = DifferentiablePlan.call(kernel, memory.base + layout.params[backwardOps[k].index], operands.map(address) + gradients)
     }
     return eff_learn_graph(
-      forward: forward, backward: backward, forward_count: Int64(graph.ops.count), backward_count: Int64(self.backward.count),
+      forward: forward, backward: backward, forward_count: Int64(blocks.mainCount), backward_count: Int64(backwardBlocks.mainCount),
       gradients: memory.base + layout.gradientStart, gradient_size: layout.gradientEnd - layout.gradientStart, g: memory.base + layout.g,
       raw: memory.base + layout.raw, normalized: layout.normalized > 0 ? memory.base + layout.normalized : nil)
   }

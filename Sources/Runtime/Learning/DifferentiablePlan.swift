@@ -34,6 +34,8 @@ struct DifferentiablePlan {
   let isDouble: Bool
   /// Ops to differentiate, in the order of execution.
   private(set) var backward: [Int] = []
+  /// The same in the order in which derivatives are taken, inside of the branches that the ops are in; `index` is a place in the graph.
+  private(set) var backwardOps: [(index: Int, op: GraphOp)] = []
   /// By value: its memory root has a gradient.
   private(set) var hasGradient: [Bool]
   /// Recurrent cells.
@@ -52,6 +54,7 @@ struct DifferentiablePlan {
     try differentiate()
     countLayers()
     try widen()
+    backwardOps = reversed()
     let lanes = isDouble ? 8 : 16
     var at = 0
     places = [Int](repeating: -1, count: graph.values.count)
@@ -118,6 +121,57 @@ struct DifferentiablePlan {
     }
     backward.reverse()
     hasGradient = isWanted
+    try checkWriters()
+  }
+
+  /// What begins a block ends it backward, and the other way round. Blocks without derivatives are left away.
+  private func reversed() -> [(index: Int, op: GraphOp)] {
+    var isTaken = [Bool](repeating: false, count: graph.ops.count)
+    for i in backward { isTaken[i] = true }
+    var out: [(index: Int, op: GraphOp)] = []
+    var open: [Int] = []
+    for (i, op) in graph.ops.enumerated().reversed() {
+      switch op.params {
+      case .end:
+        open.append(out.count)
+        out.append((i, op))
+      case .branch:
+        guard let at = open.popLast() else { continue }
+        if out.count == at + 1 {
+          out.removeLast()
+        } else {
+          let end = out[at]
+          out[at] = (i, op)
+          out.append(end)
+        }
+      default: if isTaken[i] { out.append((i, op)) }
+      }
+    }
+    return out
+  }
+
+  /// Refuses values that several ops write one after another, as loops do whose trips are decided while running: each would pass on the
+  /// gradient of what only the last one wrote. The two branches of an If exclude each other.
+  private func checkWriters() throws(Failure) {
+    let blocks = Blocks(graph.ops)
+    var writers = [[Int]](repeating: [], count: graph.values.count)
+    for i in backward {
+      for v in graph.ops[i].outputs where v >= 0 && hasGradient[graph.root(v)] && writers[graph.root(v)].last != blocks.of[i] {
+        writers[graph.root(v)].append(blocks.of[i])
+      }
+    }
+    func condition(_ block: Int) -> (value: Int, isWanted: Bool)? {
+      guard block > 0, case .branch(let p) = graph.ops[blocks.ranges[block].first].params else { return nil }
+      return (graph.ops[blocks.ranges[block].first].operands[0], p.wanted != 0)
+    }
+    for i in backward {
+      for v in graph.ops[i].outputs where v >= 0 {
+        let w = writers[graph.root(v)]
+        if w.count < 2 { continue }
+        if w.count == 2, let a = condition(w[0]), let b = condition(w[1]), a.value == b.value, a.isWanted != b.isWanted { continue }
+        throw Failure(.unsupported, "\(graph.ops[i].label): has no derivative, as its number of trips is decided while running; learn the last layers, a residual, or freeze what is before it")
+      }
+    }
   }
 
   /// Layers (products and convolutions with parameters) between each parameter and the head.

@@ -5,15 +5,16 @@ import Onnx
 
 /// One line of text for an op of a plan, for `eff_policy_op` and people.
 enum Describe {
-  static func op(_ op: GraphOp, _ g: Graph) -> String {
+  static func op(_ op: GraphOp, _ params: Params, _ g: Graph) -> String {
     let shapes = io(op, g)
-    switch op.params {
+    switch params {
     case .dense(let d): return "dense [\(d.k) -> \(d.n)]" + (d.m > 1 ? " x \(d.m)" : "") + activation(d.act) + storage(d.weights)
     case .conv(let c): return name(op.kernel) + " " + shapes + activation(c.act)
     case .norm(let n): return (n.rms != 0 ? "rms norm " : "norm ") + shapes + activation(n.act)
     case .rnn(let r):
       let cell = r.cell == EFF_RNN_LSTM ? "lstm" : r.cell == EFF_RNN_GRU ? "gru" : "rnn"
       return "\(cell) [\(r.input) -> \(r.hidden)]" + (r.time > 1 ? " x \(r.time) steps" : "") + (r.dirs > 1 ? " bidirectional" : "") + storage(op.packing == nil ? 0 : r.weights)
+    case .branch(let b): return "branch where \(b.wanted != 0 ? "true" : "false"), \(b.count) ops"
     case .unary(let u): return "unary" + activation(u.fn) + " " + shapes
     default: return name(op.kernel) + " " + shapes
     }

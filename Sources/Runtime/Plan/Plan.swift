@@ -5,9 +5,9 @@ import Onnx
 
 /// Where an operand of a plan is. Arena offsets are those of a session with one row; a session with n rows multiplies them by n.
 public struct Operand: Equatable, Sendable {
-  public enum Space: Int32, Sendable { case none = 0, weights, arena, stateIn, stateOut, random }
+  public enum Space: Int32, Sendable { case none = 0, weights, arena, stateIn, stateOut, random, table, row, rehearsal }
   public var space: Space
-  /// Offset of the root in its space (arena: per row), or index of the recurrent state.
+  /// Offset of the root in its space (arena: per row), index of the recurrent state, or position in the table of ops.
   public var place: Int
   /// Bytes from the start of the root to the operand.
   public var view: Int
@@ -24,6 +24,8 @@ public struct PlanOp {
   public var params: Int
   public var first: Int
   public var count: Int
+  /// Place in the table of a session: the ops that always run come first, then the bodies of branches.
+  public var position: Int
 }
 
 /// A tensor at the border of a plan.
@@ -51,7 +53,10 @@ public struct PlanConstant {
 
 /// Everything a session needs to run: ops in order, their parameters, the packed weights and the layout of the arena. Immutable.
 public final class Plan {
+  /// In order of execution; the ops of a branch follow it.
   public internal(set) var ops: [PlanOp] = []
+  /// Ops that always run.
+  public internal(set) var mainCount = 0
   public internal(set) var operands: [Operand] = []
   public internal(set) var labels: [String] = []
   public internal(set) var layers: [PlanLayer] = []

@@ -107,15 +107,11 @@ public struct Planner {
 
   /// Operands and arena places of all ops, with memory reused as soon as its last reader has run.
   private mutating func givePorts() throws(Failure) {
-    var last = [Int](repeating: -1, count: graph.values.count)
-    for (i, op) in graph.ops.enumerated() { for v in op.operands where v >= 0 { last[graph.root(v)] = i } }
+    let lifetimes = Lifetimes(graph)
     for (i, op) in graph.ops.enumerated() {
-      for v in op.outputs where v >= 0 {
-        let r = graph.root(v)
-        if places[r] == nil {
-          places[r] = Operand(space: .arena, place: layout.take(graph.values[r].byteCount), view: 0, stride: graph.values[r].byteCount)
-          temporary.insert(r)
-        }
+      for r in lifetimes.begin[i] where places[r] == nil {
+        places[r] = Operand(space: .arena, place: layout.take(graph.values[r].byteCount), view: 0, stride: graph.values[r].byteCount)
+        temporary.insert(r)
       }
       if op.scratch > 0 {
         let place = layout.take(op.scratch)
@@ -123,12 +119,10 @@ public struct Planner {
         layout.give(place, op.scratch)
       }
       try checkArena(op.label)
-      for v in op.operands where v >= 0 {
-        let r = graph.root(v)
-        if last[r] == i, temporary.contains(r), let place = places[r] {
-          layout.give(place.place, graph.values[r].byteCount)
-          temporary.remove(r)
-        }
+      for r in lifetimes.end[i] {
+        guard temporary.contains(r), let place = places[r] else { continue }
+        layout.give(place.place, graph.values[r].byteCount)
+        temporary.remove(r)
       }
     }
   }
@@ -151,7 +145,9 @@ public struct Planner {
     var params: [UInt8] = []
     var layers: [PlanLayer] = []
     var work = 0
+    let blocks = Blocks(graph.ops)
     for (i, op) in graph.ops.enumerated() {
+      if case .end = op.params { continue }
       guard let kernel = eff_kernel_find(op.kernel, op.type.rawValue, isa) else {
         throw Failure(.unsupported, "\(op.label): not supported for elements of type \(op.type.name)")
       }
@@ -167,14 +163,19 @@ public struct Planner {
           packed = packer.size - before
         }
       }
+      if case .branch = op.params {
+        operands.append(Operand(space: .table, place: blocks.positions[i + 1], view: 0, stride: 0))
+        operands.append(Operand(space: .row, place: 0, view: 0, stride: 1))
+        operands.append(Operand(space: .rehearsal, place: 0, view: 0, stride: 0))
+      }
       for v in op.outputs { operands.append(try operand(v)) }
       if let place = scratch[i] { operands.append(Operand(space: .arena, place: place, view: 0, stride: op.scratch)) }
       guard operands.count - first <= Int(EFF_OP_OPERANDS) else { throw Failure(.unsupported, "\(op.label): has too many operands") }
       while params.count % 16 != 0 { params.append(0) }
-      ops.append(PlanOp(kernel: kernel, code: op.kernel, params: params.count, first: first, count: operands.count - first))
-      op.params.withBytes { params.append(contentsOf: $0) }
-      labels.append(Describe.op(op, graph))
-      if let layer = op.layer { layers.append(PlanLayer(op: i, weights: packed > 0 ? layer.weights : ElementType.f32.rawValue, parameters: layer.parameters, bytes: packed)) }
+      if let layer = op.layer { layers.append(PlanLayer(op: ops.count, weights: packed > 0 ? layer.weights : ElementType.f32.rawValue, parameters: layer.parameters, bytes: packed)) }
+      ops.append(PlanOp(kernel: kernel, code: op.kernel, params: params.count, first: first, count: operands.count - first, position: blocks.positions[i]))
+      blocks.params(i, op).withBytes { params.append(contentsOf: $0) }
+      labels.append(Describe.op(op, blocks.params(i, op), graph))
       let (sum, overflow) = work.addingReportingOverflow(op.work)
       work = overflow ? .max : sum
     }
@@ -186,6 +187,7 @@ public struct Planner {
     params.withUnsafeBytes { if let p = $0.baseAddress { eff_copy(block.start, p, $0.count) } }
     let plan = Plan(params: block, weights: weights)
     plan.ops = ops
+    plan.mainCount = blocks.mainCount
     plan.operands = operands
     plan.labels = labels
     plan.layers = layers

@@ -17,7 +17,8 @@ final class Binding {
     let block = try MemoryBlock(max(1, plan.ops.count * directions * stride), memory, for: "session")
     let first = block.start.bindMemory(to: eff_op.self, capacity: max(1, plan.ops.count * directions))
     for direction in 0..<directions {
-      for (i, op) in plan.ops.enumerated() {
+      let table = first + direction * plan.ops.count
+      for op in plan.ops {
         var bound = eff_op()
         bound.run = op.kernel
         bound.params = UnsafeRawPointer(plan.params.start + op.params)
@@ -27,19 +28,19 @@ final class Binding {
             let strides = s.bindMemory(to: Int64.self)
             for k in 0..<op.count {
               let o = plan.operands[op.first + k]
-              pointers[k] = Binding.address(o, plan, arena, rows, direction)
+              pointers[k] = o.space == .table ? UnsafeMutableRawPointer(table + o.place) : Binding.address(o, plan, arena, rows, direction)
               strides[k] = Int64(o.stride)
             }
           }
         }
-        first[direction * plan.ops.count + i] = bound
+        table[op.position] = bound
       }
     }
     self.policy = policy
     ops = block
     table = UnsafeMutablePointer<BoundOps>.allocate(capacity: 1)
     table.initialize(to: BoundOps(
-      ops: (first, first + (directions - 1) * plan.ops.count), count: plan.ops.count,
+      ops: (first, first + (directions - 1) * plan.ops.count), count: plan.mainCount,
       weights: UnsafeRawPointer(plan.weights.start), weightBytes: plan.weights.size, owner: Unmanaged.passUnretained(self)))
   }
 
@@ -48,7 +49,8 @@ final class Binding {
   private static func address(_ o: Operand, _ plan: Plan, _ arena: UnsafeMutableRawPointer, _ rows: Int, _ direction: Int) -> UnsafeMutableRawPointer? {
     let body = arena + Plan.arenaHeader
     switch o.space {
-    case .none: return nil
+    case .none, .row, .table: return nil
+    case .rehearsal: return arena + SessionCore.rehearsal
     case .weights: return plan.weights.start + o.place + o.view
     case .random: return arena
     case .arena: return body + o.place * rows + o.view

@@ -3,6 +3,9 @@ import Platform
 
 /// What a step touches: trivial, behind a pointer, with no reference counting.
 public struct SessionCore {
+  /// Byte of the arena's header that makes branches run for all rows.
+  static var rehearsal: Int { @_noLocks get { 63 } }
+
   public var maxRows: Int
   /// Ops with resolved addresses; with recurrent state one table for each of the two directions between its buffers.
   var tables: UnsafeMutablePointer<BoundOps>
@@ -145,11 +148,14 @@ public func sessionReset(_ s: SessionHandle, _ row: Int64) -> Int32 {
 
 /// Runs one row of the next run and takes back what it wrote, so that the next finds its weights, code, addresses and branches known.
 /// Of recurrent state it writes the buffer that the next run writes anyway. Twice, since what the first pass reads displaces some of
-/// what it has read already, as long as others' lines fill the cache. - Complexity: two rows over the plan.
+/// what it has read already, as long as others' lines fill the cache. The first pass takes both sides of every branch. - Complexity: two rows over the plan.
 @_noLocks
 public func sessionPrewarm(_ s: SessionHandle) -> Int32 {
   keepOutputs(s, isBack: false)
+  let both = (s.pointee.random + SessionCore.rehearsal).assumingMemoryBound(to: UInt8.self)
+  both.pointee = 1
   rehearse(s)
+  both.pointee = 0
   rehearse(s)
   keepOutputs(s, isBack: true)
   return 0
