@@ -1,6 +1,6 @@
 import Platform
 
-/// Immutable bytes that are borrowed from a caller, mapped from a file or owned. Everything that points into them keeps a reference.
+/// Immutable bytes that are borrowed from a caller or owned. Everything that points into them keeps a reference.
 public final class Bytes {
   public let start: UnsafeRawPointer
   public let count: Int
@@ -16,7 +16,7 @@ public final class Bytes {
   deinit {
     switch source {
     case .borrowed: break
-    case .mapped: eff_unmap(UnsafeMutableRawPointer(mutating: start), count)
+    case .mapped: eff_unmap(UnsafeMutableRawPointer(mutating: start), (count + (2 << 20) - 1) / (2 << 20) * (2 << 20))
     case .owned: eff_free(UnsafeMutableRawPointer(mutating: start))
     }
   }
@@ -26,20 +26,20 @@ public final class Bytes {
 
   /// Zeroed memory, aligned to 64 bytes.
   public static func zeroed(_ count: Int) throws(Failure) -> Bytes {
-    guard count >= 0, let p = eff_alloc(count, 64) else { throw Failure(.memory, "cannot allocate \(count) bytes") }
+    guard count >= 0, let p = eff_alloc(count, 64) else { throw Failure.noMemory(count, for: "a tensor") }
     eff_zero(p, count)
     return Bytes(UnsafeRawPointer(p), count, .owned)
   }
 
   /// These bytes in memory of their own, which no caller frees and no file changes.
   public func owned() throws(Failure) -> Bytes {
-    if case .owned = source { return self }
-    return try Bytes.copy(start, count)
+    if case .borrowed = source { return try Bytes.copy(start, count) }
+    return self
   }
 
   /// A copy, aligned to 64 bytes.
   public static func copy(_ start: UnsafeRawPointer, _ count: Int) throws(Failure) -> Bytes {
-    guard let p = eff_alloc(count, 64) else { throw Failure(.memory, "cannot allocate \(count) bytes") }
+    guard let p = eff_alloc(count, 64) else { throw Failure.noMemory(count, for: "a copy") }
     eff_copy(p, start, count)
     return Bytes(UnsafeRawPointer(p), count, .owned)
   }
@@ -55,17 +55,53 @@ public final class Bytes {
   /// For filling memory made by `zeroed` before it is shared.
   public var mutable: UnsafeMutableRawPointer { UnsafeMutableRawPointer(mutating: start) }
 
-  /// Maps a file for reading. `name` is what messages call it.
+  /// The content of a file, in memory of its own: what happens to the file afterwards changes nothing. `name` is what messages call it.
+  /// Throws `.io` where it is written to meanwhile, `.memory` where it has more than `limit` bytes or there is no memory for it.
   @export(interface)
-  public static func file(_ path: String, name: String) throws(Failure) -> Bytes {
+  public static func file(_ path: String, name: String, limit: Int = 1 << 40) throws(Failure) -> Bytes {
     let fd = path.withCString { eff_open_read($0) }
     guard fd >= 0 else { throw Failure(.io, "\(name): cannot be opened: \(String(cString: eff_error_text(-fd)))") }
     defer { eff_close(fd) }
-    let size = eff_file_size(fd)
-    guard size >= 0 else { throw Failure(.io, "\(name): not a regular file: \(String(cString: eff_error_text(Int32(-size))))") }
-    if size == 0 { return try zeroed(0) }
-    guard let p = eff_map_read(fd, Int(size)) else { throw Failure(.io, "\(name): cannot be mapped (\(size) bytes)") }
-    return Bytes(UnsafeRawPointer(p), Int(size), .mapped)
+    let before = try settled(fd, name)
+    let size = Int(before.size)
+    guard size <= limit else { throw Failure(.memory, "\(name): has \(size) bytes, which exceeds the memory limit of \(limit) bytes") }
+    let bytes = try large(size, "\(name): its \(size) bytes")
+    var count = 0
+    while count < size {
+      let n = Int(eff_read(fd, bytes.mutable + count, size - count))
+      if n < 0 { throw Failure(.io, "\(name): cannot be read: \(String(cString: eff_error_text(Int32(-n))))") }
+      if n == 0 { break }
+      count += n
+    }
+    var after = eff_file_state()
+    guard eff_file_look(fd, &after) == 0, count == size, eff_file_is_same(before, after) != 0 else {
+      throw Failure(.io, "\(name): was changed while it was read; write the new one beside it and rename it")
+    }
+    return bytes
+  }
+
+  /// What a file is once its last change is older than the clock of file times is coarse: a change from now on will show in its times.
+  private static func settled(_ fd: Int32, _ name: String) throws(Failure) -> eff_file_state {
+    let coarse: Int64 = 10_000_000
+    var state = eff_file_state()
+    for _ in 0..<50 {
+      let code = eff_file_look(fd, &state)
+      guard code == 0 else { throw Failure(.io, "\(name): not a regular file: \(String(cString: eff_error_text(-code)))") }
+      let age = eff_wall_ns() - state.changed_ns
+      if age < 0 || age >= coarse { return state }
+      eff_sleep_ns(coarse - age)
+    }
+    throw Failure(.io, "\(name): is being written; write it beside and rename it")
+  }
+
+  /// Memory for a file. That of large ones is a mapping of its own, with huge pages where there are some, which is filled in less time.
+  private static func large(_ count: Int, _ what: String) throws(Failure) -> Bytes {
+    let page = 2 << 20
+    if count >= page, let p = eff_map_zeroed((count + page - 1) / page * page, page) {
+      return Bytes(UnsafeRawPointer(p), count, .mapped)
+    }
+    guard let p = eff_alloc(count, 64) else { throw Failure.noMemory(count, for: what) }
+    return Bytes(UnsafeRawPointer(p), count, .owned)
   }
 }
 

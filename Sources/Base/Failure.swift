@@ -1,3 +1,5 @@
+import Platform
+
 /// What went wrong, for a person: the thing, what was found and what was expected.
 public struct Failure: Error {
   /// The reasons, equal to the `EFF_E_...` codes of the C header.
@@ -18,4 +20,11 @@ public struct Failure: Error {
 
   /// The same failure with `context` in front, such as the file it happened in.
   public func within(_ context: String) -> Failure { Failure(reason, context + ": " + message) }
+
+  /// Memory was refused: says what for, and the bound of the process where it has one.
+  public static func noMemory(_ size: Int, for what: String) -> Failure {
+    let limit = eff_address_limit()
+    let bound = limit < 0 ? "" : "; the process may have \(limit) bytes of memory in all (RLIMIT_AS): raise it with 'ulimit -v'"
+    return Failure(.memory, what + ": cannot allocate \(size) bytes" + bound)
+  }
 }

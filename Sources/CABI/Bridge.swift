@@ -90,16 +90,6 @@ private func tensors(_ ports: [PlanPort]) -> [Target.Tensor] {
   ports.map { Target.Tensor(name: $0.name, role: Target.Role(rawValue: $0.role) ?? .aux, dtype: $0.type.rawValue, shape: $0.shape, size: $0.size) }
 }
 
-/// Tells policies apart: their ops, and the weights as they are packed for this processor. - Complexity: O(bytes of weights)
-private func hash(_ plan: Plan) -> UInt64 {
-  var state = fnv1a([])
-  for label in plan.labels { state = fnv1a(Array(label.utf8), from: state) }
-  for at in stride(from: 0, to: plan.weights.size & ~7, by: 8) {
-    state = (state ^ plan.weights.start.load(fromByteOffset: at, as: UInt64.self)) &* 0x0000_0100_0000_01B3
-  }
-  return state == 0 ? 1 : state
-}
-
 @c @implementation
 public func eff_bridge_create(
   _ session: OpaquePointer?, _ options_or_null: UnsafePointer<eff_bridge_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
@@ -110,7 +100,8 @@ public func eff_bridge_create(
     let plan = s.policy.plan
     // looked up at each call: where the session was destroyed too early, the plant is told so
     let target = Target(
-      inputs: tensors(plan.inputs), outputs: tensors(plan.outputs), maxRows: s.core.pointee.maxRows, policyHash: hash(plan),
+      inputs: tensors(plan.inputs), outputs: tensors(plan.outputs), maxRows: s.core.pointee.maxRows, 
+      policyHash: CABI.session(session).map { sessionHash($0) } ?? 0,
       input: { i in CABI.session(session).flatMap { sessionInput($0, i) } },
       output: { i in CABI.session(session).flatMap { UnsafeRawPointer(sessionOutput($0, i)) } },
       run: { rows in CABI.session(session).map { sessionRun($0, rows) } ?? -1 },

@@ -8,7 +8,6 @@ import Runtime
 final class LearnerPort {
   /// Looked up at each call: where the learner was destroyed too early, the plant is told so.
   private let learner: OpaquePointer?
-  private let hash: UInt64
   private let observationCount: Int
   private let actionCount: Int
   /// observation, reward | action, td_error
@@ -20,7 +19,6 @@ final class LearnerPort {
 
   init(_ learner: LearnerPointer, _ handle: OpaquePointer?) {
     self.learner = handle
-    hash = learner.hash
     (observationCount, actionCount) = learner.sizes
     numbers = .allocate(capacity: observationCount + actionCount + 2)
     numbers.initialize(repeating: 0, count: observationCount + actionCount + 2)
@@ -46,7 +44,7 @@ final class LearnerPort {
         tensor("terminated", .observation, 9, 1, 1), tensor("truncated", .observation, 9, 1, 1),
       ],
       outputs: [tensor("action", .action, 11, actionCount, 8), tensor("td_error", .aux, 11, 1, 8), tensor("reason", .aux, 6, 1, 4)],
-      maxRows: 1, policyHash: hash,
+      maxRows: 1, policyHash: CABI.learner(self.learner)?.policyHash() ?? 0,
       input: { self.input($0) }, output: { self.output($0) }, run: { _ in self.run() }, reset: { _ in self.reset() })
   }
 

@@ -27,7 +27,7 @@ private func read(_ given: UnsafePointer<eff_policy_options>?) throws(Failure) -
   out.memory = try memory(o.allocator)
   out.memory.isLocked = o.locked != 0
   if o.memory_limit != 0 { out.build.memoryLimit = Int(min(unsigned(o.memory_limit), 1 << 40)) }
-  if let folder = o.folder { out.build.folder = realPath(text(folder)) }
+  if let folder = o.folder { out.build.files = ExternalFiles(folders: [text(folder)], limit: out.build.memoryLimit) }
   for (i, d) in try list(o.dims, o.dim_count, "dims", "dim_count").enumerated() {
     guard let name = d.name else { throw Failure(.argument, "dims[\(i)] has no name") }
     guard d.size >= 1, d.size < 1 << 31 else { throw Failure(.argument, "dims['\(text(name))'] is \(d.size), expected at least 1") }
@@ -186,6 +186,7 @@ public func eff_policy_describe(_ policy: OpaquePointer?, _ out: UnsafeMutablePo
     info.unfused_op_count = p.unfusedCount
     for i in p.plan.stateInputs { info.state_bytes += 2 * p.plan.inputs[i].size }
     info.peak_bytes = p.plan.peakBytes
+    info.hash = p.hash
     write(info, out, size)
   }
 }

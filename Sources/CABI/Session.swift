@@ -91,6 +91,24 @@ public func eff_session_swap(_ session: OpaquePointer?, _ next: OpaquePointer?) 
 }
 
 @c @implementation
+public func eff_session_swap_options_default(_ options: UnsafeMutablePointer<eff_session_swap_options>?, _ struct_size: Int) {
+  guard let options, struct_size >= MemoryLayout<Int>.size else { return }
+  var defaults = eff_session_swap_options()
+  defaults.struct_size = struct_size
+  write(defaults, options, struct_size)
+}
+
+@c @implementation
+public func eff_session_swap_with(
+  _ session: OpaquePointer?, _ next: OpaquePointer?, _ options_or_null: UnsafePointer<eff_session_swap_options>?
+) -> eff_status {
+  report { () throws(Failure) in
+    let o = try readOptions(options_or_null, eff_session_swap_options(), "eff_session_swap_options")
+    try liveSession(session).swap(to: try CABI.policy(next, "next"), resetsState: o.reset_state != 0)
+  }
+}
+
+@c @implementation
 public func eff_session_reclaim(_ session: OpaquePointer?) -> eff_status {
   report { () throws(Failure) in
     try liveSession(session).reclaim()

@@ -8,7 +8,8 @@ public struct BuildOptions {
   public var constants: [String: TensorData] = [:]
   /// nil: recognize recurrent state by name and shape; otherwise exactly these pairs of names.
   public var states: [(input: String, output: String)]? = nil
-  public var folder: String? = nil
+  /// Where tensors that the file does not hold are found; nil refuses them.
+  public var files: ExternalFiles? = nil
   public var memoryLimit = 4 << 30
   /// Constants of the main graph that become values of their own, which nothing folds.
   public var parameters: Set<String> = []
@@ -69,7 +70,7 @@ public struct Builder {
     self.model = model
     self.options = options
     budget = MemoryBudget(limit: options.memoryLimit)
-    tensors = TensorReader(model: model.bytes, folder: options.folder, budget: budget)
+    tensors = TensorReader(model: model.bytes, files: options.files, budget: budget)
     opsets = model.opsets
     opset = try Builder.opset(model.opsets)
     for f in model.functions where functions[FunctionKey(f)] == nil { functions[FunctionKey(f)] = f }

@@ -67,6 +67,9 @@ public struct OnnxReader {
     if p.count > 7 && p[4] == 0x54 && p[5] == 0x46 && p[6] == 0x4C && p[7] == 0x33 {
       throw Failure(.format, "this is a TensorFlow Lite file, not ONNX; convert it with tf2onnx --tflite")
     }
+    if p.count > 7 && p[4] == 0x4F && p[5] == 0x52 && p[6] == 0x54 && p[7] == 0x4D {
+      throw Failure(.format, "this is an ONNX Runtime file (.ort), not ONNX; give the .onnx file that it was converted from")
+    }
     // spaces before the first character of a page
     var first = 0
     while first < p.count, first < 64, p[first] == 0x0A || p[first] == 0x0D || p[first] == 0x20 { first += 1 }

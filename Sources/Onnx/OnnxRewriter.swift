@@ -13,10 +13,10 @@ public struct OnnxRewriter {
   private var found: Set<String> = []
 
   @export(interface)
-  public init(_ source: Bytes, folder: String?, memoryLimit: Int) {
+  public init(_ source: Bytes, files: ExternalFiles?, memoryLimit: Int) {
     self.source = source
     budget = MemoryBudget(limit: memoryLimit)
-    reader = TensorReader(model: source, folder: folder, budget: budget)
+    reader = TensorReader(model: source, files: files, budget: budget)
   }
 
   @export(interface)

@@ -36,14 +36,13 @@ public struct TensorData {
 /// Finds the elements of the tensors of one model: inline, in typed fields or in external files.
 public struct TensorReader {
   let model: Bytes
-  /// Folder that external data must stay in; nil refuses external data.
-  let folder: String?
+  /// nil refuses external data.
+  let files: ExternalFiles?
   let budget: MemoryBudget
-  private var files: [String: Bytes] = [:]
 
-  public init(model: Bytes, folder: String?, budget: MemoryBudget) {
+  public init(model: Bytes, files: ExternalFiles?, budget: MemoryBudget) {
     self.model = model
-    self.folder = folder
+    self.files = files
     self.budget = budget
   }
 
@@ -138,7 +137,10 @@ public struct TensorReader {
       if e.key == "length" { length = try number(e.value, "length", what) }
     }
     if let length, length != size { throw mismatch(what, length, size, type, shape) }
-    let file = try open(location, what)
+    guard let files else {
+      throw Failure(.io, "\(what): its data is in the external file '\(location)', but the model was loaded from memory; give the folder in the options or load the file by its path")
+    }
+    let file = try files.open(location, what)
     guard offset <= file.count, size <= file.count - offset else {
       throw Failure(.format, "\(what): external data '\(location)' has \(file.count) bytes, expected \(size) at offset \(offset)")
     }
@@ -148,38 +150,5 @@ public struct TensorReader {
   private func number(_ text: String, _ key: String, _ what: String) throws(Failure) -> Int {
     guard let v = Int(text), v >= 0 else { throw Failure(.format, "\(what): external data \(key) is '\(text)', expected a number") }
     return v
-  }
-
-  private mutating func open(_ location: String, _ what: String) throws(Failure) -> Bytes {
-    if let known = files[location] { return known }
-    guard let folder else {
-      throw Failure(.io, "\(what): its data is in the external file '\(location)', but the model was loaded from memory; give the folder in the options or load the file by its path")
-    }
-    var parts = 0
-    var part: [UInt8] = []
-    var isInside = !location.utf8.isEmpty && location.utf8.first != UInt8(ascii: "/")
-    for byte in Array(location.utf8) + [UInt8(ascii: "/")] {
-      if byte == UInt8(ascii: "/") {
-        if part == [UInt8(ascii: "."), UInt8(ascii: ".")] { isInside = false }
-        part.removeAll()
-        parts += 1
-      } else {
-        if byte == 0 { isInside = false }
-        part.append(byte)
-      }
-    }
-    let refused = Failure(.format, "\(what): external data '\(location)' is outside the model's folder; expected a relative path inside it")
-    guard isInside else { throw refused }
-    let root = realPath(folder) ?? folder
-    guard let resolved = realPath(root + "/" + location) else {
-      throw Failure(.io, "\(what): its external data file '\(location)' is missing beside the model in '\(root)'; copy it there, or save the model with its weights inline")
-    }
-    // a link must not lead out of the folder either
-    let prefix = Array((root == "/" ? root : root + "/").utf8)
-    let bytes = Array(resolved.utf8)
-    guard bytes.count > prefix.count, Array(bytes[0..<prefix.count]) == prefix else { throw refused }
-    let file = try Bytes.file(resolved, name: "external data '\(location)'")
-    files[location] = file
-    return file
   }
 }

@@ -62,23 +62,39 @@ static inline int eff_open_read(const char *path) {
   return fd < 0 ? -errno : fd;
 }
 
-// Size of a regular file in bytes, or -errno (-EISDIR for a folder, -EINVAL for anything else that is not a file).
-static inline int64_t eff_file_size(int fd) {
+// What tells whether a regular file was changed: its size, and when its content and its status were changed last.
+typedef struct eff_file_state {
+  int64_t size, modified_ns, changed_ns, links;
+} eff_file_state;
+
+// Looks at a regular file. 0 or -errno (-EISDIR for a folder, -EINVAL for anything else that is not a file).
+static inline int eff_file_look(int fd, eff_file_state *out) {
   struct stat s;
   if (fstat(fd, &s) != 0) return -errno;
   if (S_ISDIR(s.st_mode)) return -EISDIR;
   if (!S_ISREG(s.st_mode)) return -EINVAL;
-  return (int64_t)s.st_size;
+#if defined(__APPLE__)
+  const struct timespec modified = s.st_mtimespec, changed = s.st_ctimespec;
+#else
+  const struct timespec modified = s.st_mtim, changed = s.st_ctim;
+#endif
+  out->size = (int64_t)s.st_size, out->links = (int64_t)s.st_nlink;
+  out->modified_ns = (int64_t)modified.tv_sec * 1000000000 + modified.tv_nsec;
+  out->changed_ns = (int64_t)changed.tv_sec * 1000000000 + changed.tv_nsec;
+  return 0;
 }
 
-// Maps SIZE bytes of a file, private and read-only. NULL on failure. A file as short as policies are is mapped at once, not page by page.
-static inline void *eff_map_read(int fd, size_t size) {
-  int flags = MAP_PRIVATE;
-#ifdef MAP_POPULATE
-  if (size <= (size_t)64 << 20) flags |= MAP_POPULATE;
-#endif
-  void *p = mmap(NULL, size, PROT_READ, flags, fd, 0);
-  return p == MAP_FAILED ? NULL : p;
+// Whether a file has the content that it had. That its name was removed, or given to another file, changes its status alone.
+static inline int eff_file_is_same(eff_file_state a, eff_file_state b) {
+  return a.size == b.size && a.modified_ns == b.modified_ns && (a.changed_ns == b.changed_ns || a.links != b.links);
+}
+
+// Reads up to SIZE bytes. Their number (0 at the end) or -errno.
+static inline int64_t eff_read(int fd, void *to, size_t size) {
+  ssize_t n;
+  do n = read(fd, to, size < ((size_t)1 << 30) ? size : (size_t)1 << 30);
+  while (n < 0 && errno == EINTR);
+  return n < 0 ? -errno : (int64_t)n;
 }
 
 // Replaces the file PATH by SIZE bytes so that at any time either the old or the new content is there: PATH.tmp beside it, fsync,
@@ -154,7 +170,24 @@ static inline int64_t eff_lock_limit(void) {
   return getrlimit(RLIMIT_MEMLOCK, &r) != 0 || r.rlim_cur == RLIM_INFINITY ? -1 : (int64_t)r.rlim_cur;
 }
 
+// Bytes of memory that this process may have, or -1 where there is no bound.
+static inline int64_t eff_address_limit(void) {
+  struct rlimit r;
+  return getrlimit(RLIMIT_AS, &r) != 0 || r.rlim_cur == RLIM_INFINITY ? -1 : (int64_t)r.rlim_cur;
+}
+
 // ---- time ----
+
+// Nanoseconds of the clock that files are stamped with.
+static inline int64_t eff_wall_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+static inline void eff_sleep_ns(int64_t ns) {
+  struct timespec t = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+  nanosleep(&t, NULL);
+}
 
 // Nanoseconds of the monotonic clock.
 static inline uint64_t eff_now_ns(void) {
@@ -167,6 +200,10 @@ static inline uint64_t eff_now_ns(void) {
 
 static inline EFF_RT void *eff_atomic_load(void *const *slot) { return __atomic_load_n(slot, __ATOMIC_ACQUIRE); }
 static inline EFF_RT void *eff_atomic_exchange(void **slot, void *value) { return __atomic_exchange_n(slot, value, __ATOMIC_ACQ_REL); }
+// Puts VALUE where EXPECTED is; 0 where something else was.
+static inline EFF_RT int eff_atomic_replace(void **slot, void *expected, void *value) {
+  return __atomic_compare_exchange_n(slot, &expected, value, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
 static inline EFF_RT int64_t eff_atomic_add(int64_t *slot, int64_t delta) { return __atomic_add_fetch(slot, delta, __ATOMIC_ACQ_REL); }
 
 // Counters that one thread writes and any thread reads.
@@ -193,13 +230,17 @@ static inline EFF_RT uint32_t eff_crc32c_1(uint32_t crc, uint8_t v) { return (vo
 // ---- threads ----
 
 typedef struct eff_thread {
-  pthread_t id;
+  pthread_t handle;  // for who started it
+  pthread_t id;      // written by the thread itself, before its body
+  int has_id;
   void (*body)(void *);
   void *argument;
 } eff_thread;
 
 static inline void *eff_thread_enter(void *p) {
   eff_thread *t = (eff_thread *)p;
+  __atomic_store_n(&t->id, pthread_self(), __ATOMIC_RELAXED);
+  __atomic_store_n(&t->has_id, 1, __ATOMIC_RELEASE);
   t->body(t->argument);
   return NULL;
 }
@@ -208,14 +249,18 @@ static inline void *eff_thread_enter(void *p) {
 static inline int eff_thread_start(eff_thread *thread, void (*body)(void *), void *argument) {
   sigset_t all, old;
   thread->body = body, thread->argument = argument;
+  __atomic_store_n(&thread->has_id, 0, __ATOMIC_RELAXED);
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);
-  int code = pthread_create(&thread->id, NULL, eff_thread_enter, thread);
+  int code = pthread_create(&thread->handle, NULL, eff_thread_enter, thread);
   pthread_sigmask(SIG_SETMASK, &old, NULL);
   return code;
 }
-static inline void eff_thread_join(eff_thread *thread) { pthread_join(thread->id, NULL); }
-static inline int eff_thread_is_current(const eff_thread *thread) { return pthread_equal(thread->id, pthread_self()) != 0; }
+static inline void eff_thread_join(eff_thread *thread) { pthread_join(thread->handle, NULL); }
+static inline int eff_thread_is_current(const eff_thread *thread) {
+  return __atomic_load_n(&thread->has_id, __ATOMIC_ACQUIRE) &&
+         pthread_equal(__atomic_load_n(&thread->id, __ATOMIC_RELAXED), pthread_self());
+}
 
 // ---- waking a thread that polls ----
 

@@ -64,6 +64,67 @@ struct World {
     #expect(MemoryLayout<SnapshotHeader>.size <= SnapshotHeader.bytes)
   }
 
+  /// The stored numbers of a value by name, type and size, in order, as reflection finds them.
+  private func reflected(_ x: Any, _ name: String = "") -> [String] {
+    let parts = Mirror(reflecting: x).children
+    if parts.isEmpty {
+      switch x {
+      case is UInt64: return [name + " u64"]
+      case is Double: return [name + " f64"]
+      case is Int32: return [name + " i32"]
+      case is Int: return [name + " int"]
+      default: return [name + " \(type(of: x))"]
+      }
+    }
+    return parts.flatMap { part in
+      let label = part.label!.first == "." ? String(part.label!.dropFirst()) : part.label!
+      return reflected(part.value, name.isEmpty ? label : name + "." + label)
+    }
+  }
+
+  /// A checkpoint of a learner whose fields have other names, types or places is refused: the hash in its header is of every field.
+  @Test func everyFieldOfTheStateIsInTheHash() throws {
+    var state = LearnerState(seed: 1)
+    let fields = withUnsafeMutablePointer(to: &state) { $0.fields() }
+    let inMemory = fields.sorted { $0.offset < $1.offset }
+    #expect(inMemory.map { "\($0.name) \($0.type)" } == reflected(state))
+    var end = 0
+    for f in inMemory {
+      #expect(f.offset == end, "\(f.name)")
+      end += f.size
+    }
+    #expect(end == MemoryLayout<LearnerState>.size)
+    var head = SnapshotHeader(score: 0, observationCount: 0, place: 0, before: 0)
+    #expect(head.fields().sorted { $0.offset < $1.offset }.map { "\($0.name) \($0.type)" } == reflected(head))
+
+    let hash = layoutHash(fields)
+    let (a, b) = (fields[5], fields[6])
+    var swapped = fields
+    swapped[5] = CheckpointField(name: a.name, type: a.type, offset: b.offset, size: a.size)
+    swapped[6] = CheckpointField(name: b.name, type: b.type, offset: a.offset, size: b.size)
+    #expect(layoutHash(swapped) != hash)
+    var renamed = fields
+    renamed[5] = CheckpointField(name: "other", type: a.type, offset: a.offset, size: a.size)
+    #expect(layoutHash(renamed) != hash)
+    var retyped = fields
+    retyped[5] = CheckpointField(name: a.name, type: "i64", offset: a.offset, size: a.size)
+    #expect(layoutHash(retyped) != hash)
+  }
+
+  @Test func aCheckpointOfAnotherVersionSaysWhatToDo() throws {
+    let owned = try OwnedLearner(options((.acContinuous, .obgd)))
+    for (version, text) in [(3, "version 3, which does not say its fields, expected 4: restore it with the version"), (5, "version 5, expected 4")] {
+      var old = bytes(owned.learner)
+      old.withUnsafeMutableBytes { $0.storeBytes(of: UInt64(version), toByteOffset: 8, as: UInt64.self) }
+      do throws(Failure) {
+        try owned.learner.restore(from: old, size: old.count)
+        Issue.record("version \(version) was restored")
+      } catch {
+        #expect(error.reason == .unsupported && error.message.contains(text), "\(error.message)")
+      }
+    }
+  }
+
   /// A checkpoint that somebody wrote with care, checksum and all, indexes no memory but the learner's.
   @Test func indicesAreBroughtIntoRange() throws {
     var o = options((.acContinuous, .obgd))

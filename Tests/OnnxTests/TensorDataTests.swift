@@ -9,7 +9,8 @@ import Testing
   private func read(_ t: OnnxTensor, _ bytes: [UInt8] = [], limit: Int = 1 << 20, folder: String? = nil) -> Result<TensorData, Failure> {
     bytes.withUnsafeBytes { raw in
       let model = Bytes.borrowed(raw.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!, raw.count)
-      var reader = TensorReader(model: model, folder: folder, budget: MemoryBudget(limit: limit))
+      var reader = TensorReader(
+        model: model, files: folder.map { ExternalFiles(folders: [$0], limit: 1 << 20) }, budget: MemoryBudget(limit: limit))
       return Result { () throws(Failure) in try reader.read(t, "initializer 'w'") }
     }
   }
@@ -100,7 +101,8 @@ import Testing
     let inside = try folder()
     for good in ["model.bin", "./model.bin", "sub/model.bin", "same.bin"] { _ = try read(external(good), folder: inside).get() }
     for bad in ["../secret.bin", "sub/../../secret.bin", "/etc/passwd", inside + "/model.bin", "link.bin", "up/secret.bin", "", "..", "sub/../model.bin"] {
-      #expect(message(read(external(bad), folder: inside)) == "initializer 'w': external data '\(bad)' is outside the model's folder; expected a relative path inside it")
+      let text = message(read(external(bad), folder: inside))
+      #expect(text.hasPrefix("initializer 'w': external data '\(bad)' is outside the model's folder"), "\(text)")
     }
   }
 

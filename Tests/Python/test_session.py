@@ -131,6 +131,53 @@ def test_swap_takes_the_weights_of_another_policy(folder):
         s.swap(efferent.Policy(folder / "lstm.onnx"))
 
 
+def halved(name, factor):
+    made = models.MODELS[name]()
+    for w in made.graph.initializer:
+        array = onnx.numpy_helper.to_array(w)
+        w.CopyFrom(onnx.numpy_helper.from_array((array * np.array(factor, array.dtype)), w.name))
+    return policy_of(made)
+
+
+def test_the_newest_offer_replaces_one_that_waits():
+    policies = [halved("mlp", f) for f in (1, 0.5, 0.25, 0.75)]
+    x = models.normal(8, 1, 7, scale=1)
+    s = policies[0].session()
+    s.step(x)
+    for k in range(20):  # nobody reclaims, nobody steps in between
+        s.swap(policies[k % 4])
+    assert np.array_equal(s.step(x), policies[3].session().step(x))
+    for k in range(5):
+        for other in policies:
+            s.swap(other)
+        s.swap(policies[k % 4])
+        assert np.array_equal(s.step(x), policies[k % 4].session().step(x))
+        if k % 2:
+            s.reclaim()
+
+
+@pytest.mark.parametrize("through", ["step", "prewarm"])
+def test_a_swap_keeps_or_resets_the_recurrent_state(through):
+    one, other = halved("lstm", 1), halved("lstm", 0.5)
+    xs = models.normal(9, 4, 1, 5, scale=1)
+
+    def after(swap):
+        s = one.session()
+        for x in xs[:3]:
+            s.step(x)
+        swap(s)
+        if through == "prewarm":
+            s.prewarm()
+        return s.step(xs[3])
+
+    fresh = other.session().step(xs[3])
+    assert np.array_equal(after(lambda s: s.swap(other, reset_state=True)), fresh)
+    assert not np.allclose(after(lambda s: s.swap(other)), fresh)
+    # of a replaced offer nothing is left, its reset neither
+    assert np.array_equal(after(lambda s: (s.swap(other, reset_state=True), s.swap(other))), after(lambda s: s.swap(other)))
+    assert np.array_equal(after(lambda s: (s.swap(other), s.swap(other, reset_state=True))), fresh)
+
+
 def test_sessions_of_one_policy_run_in_threads(folder):
     p = efferent.Policy(folder / "lstm.onnx")
     xs = models.normal(9, 50, 1, 5, scale=1)

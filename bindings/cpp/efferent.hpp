@@ -180,6 +180,8 @@ class Policy {
     check(eff_policy_describe(handle_, &info));
     return info;
   }
+  // Which policy this is, the same on every processor; see eff_policy_info.hash.
+  std::uint64_t hash() const { return info().hash; }
   std::vector<std::string> ops() const { return texts(eff_policy_op); }
   eff_layer layer(std::size_t index) const {
     eff_layer layer{};
@@ -341,7 +343,13 @@ class Session {
   void run(std::size_t rows = 1) { check_rt(eff_session_run(handle_, rows), "run"); }           // [RT]
   void reset(std::int64_t row = -1) { check_rt(eff_session_reset(handle_, row), "reset"); }     // [RT] one row, or all
   void prewarm() { check_rt(eff_session_prewarm(handle_), "prewarm"); }                         // [RT]
-  void swap(const Policy &next) { check(eff_session_swap(handle_, next.get())); }               // adopted at the next step
+  // Adopted at the next step, which clears the recurrent state of all rows where reset_state says so; a newer offer replaces one that waits.
+  void swap(const Policy &next, bool reset_state = false) {
+    eff_session_swap_options options;
+    eff_session_swap_options_default(&options, sizeof options);
+    options.reset_state = reset_state;
+    check(eff_session_swap_with(handle_, next.get(), &options));
+  }
   void reclaim() { check(eff_session_reclaim(handle_)); }
 
 #ifdef EIGEN_CORE_H

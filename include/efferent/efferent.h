@@ -141,7 +141,7 @@ typedef struct eff_policy_options {
   const eff_constant_binding *constants;   size_t constant_count;
   const eff_state_pair *states;            size_t state_count;    /* none: pairs are recognized by name and shape */
   const eff_allocator *allocator;          /* or NULL */
-  size_t memory_limit;                     /* bound in bytes on weights and tensors while loading; 0: 4 GiB */
+  size_t memory_limit;                     /* bound in bytes on weights and tensors while loading, and on each file; 0: 4 GiB */
   const char *folder;                      /* eff_policy_load_memory: folder of external data files, or NULL to refuse them */
   int32_t learnable;                       /* 1: a copy of the file is kept, so that a learner can start from the policy */
   int32_t locked;                          /* 1: weights and plan are locked in memory (see "locked memory"), but for those of `allocator` */
@@ -151,15 +151,18 @@ typedef struct eff_policy_options {
 /* Fills options with defaults. `struct_size` is sizeof(eff_policy_options) of the caller. Any thread. */
 EFF_API void eff_policy_options_default(eff_policy_options *options, size_t struct_size);
 
-/* Loads an ONNX file (opset 7 to 28; external data is read from its folder only), or a safetensors file with an architecture (in its metadata, or
- * in FILE.json beside FILE.safetensors; Sources/Safetensors/FORMAT.md). The content tells which. *out is NULL on failure; release it with
- * eff_policy_release.
+/* Loads an ONNX file (opset 7 to 28), or a safetensors file with an architecture (in its metadata, or in FILE.json beside FILE.safetensors;
+ * Sources/Safetensors/FORMAT.md). The content tells which. *out is NULL on failure; release it with eff_policy_release.
+ * Files  are read into memory first: nothing depends on them afterwards. One that is written to meanwhile gives EFF_E_IO; one that was written
+ * less than 10 ms ago is waited for that long. External data lies in the folder of the path and, where the path is a link, in that of the real
+ * file; links in them must not lead out of both.
  * Definitions  each node is held against the definition of its operator in the declared opset. Refused by name are: an attribute, input or output
  * that this definition does not have; an attribute, or a value of one, that is not implemented; an operator that came later or ended before.
  * Attributes whose names begin with __ belong to tools and are passed over.
  * Opsets  above 28 nothing is known of any definition, so the first node that uses one is refused; nodes inside a function of the model use the
  * opset of the function. Below 7, operators run whose definition is that of opset 7, and Add, Sub, Mul, Div, Pow, And, Or, Xor, Equal, Less,
- * Greater, Gemm (with their attributes broadcast and axis), Concat, Reshape, AveragePool, Dropout and BatchNormalization. Errors: EFF_E_IO, EFF_E_FORMAT, EFF_E_UNSUPPORTED, EFF_E_SHAPE, EFF_E_MEMORY, EFF_E_ARGUMENT. Any thread. */
+ * Greater, Gemm (with their attributes broadcast and axis), Concat, Reshape, AveragePool, Dropout and BatchNormalization.
+ * Errors: EFF_E_IO, EFF_E_FORMAT, EFF_E_UNSUPPORTED, EFF_E_SHAPE, EFF_E_MEMORY, EFF_E_ARGUMENT. Any thread. */
 EFF_API eff_status eff_policy_load_file(const char *path, const eff_policy_options *options_or_null, eff_policy **out);
 
 /* The same from a buffer, which is borrowed for the call. The architecture of safetensors must be in its metadata. */
@@ -197,6 +200,9 @@ typedef struct eff_policy_info {
   size_t unfused_op_count;          /* ops after folding, before fusion */
   size_t state_bytes;               /* recurrent state in the arena, both buffers */
   size_t peak_bytes;                /* most bytes of intermediate tensors that live at the same time during a step of one row */
+  uint64_t hash;                    /* XXH64 of the file's bytes, its external data, and the options that change what the policy does (dims, constants,
+                                       states, storage of weights, ...); with default options and no external data that of the file, as `xxhsum -H64`
+                                       prints. Never 0; the same on every processor */
 } eff_policy_info;
 EFF_API eff_status eff_policy_describe(const eff_policy *policy, eff_policy_info *out);
 
@@ -266,11 +272,23 @@ EFF_API EFF_RT eff_status eff_session_reset(eff_session *session, int64_t row);
 EFF_API EFF_RT eff_status eff_session_prewarm(eff_session *session);
 
 /* Offers a policy with the same plan (other weights): adopted by one atomic exchange at the beginning of the next step, run or prewarm, with
- * recurrent state kept. One thread besides the stepping thread may call this and eff_session_reclaim. EFF_E_MISMATCH: another plan, naming the
- * first difference. EFF_E_STATE: two swaps are waiting already to be adopted and reclaimed. */
+ * recurrent state kept. An offer that waits is replaced by a newer one, as if it had never been made; what a step replaced is freed here or by
+ * eff_session_reclaim. One thread besides the stepping thread may call this and eff_session_reclaim. EFF_E_MISMATCH: another plan, naming the
+ * first difference. EFF_E_STATE: a learner publishes to the session, or yet another thread swaps it. */
 EFF_API eff_status eff_session_swap(eff_session *session, const eff_policy *next);
 
-/* Frees what adopted swaps have retired. */
+typedef struct eff_session_swap_options {
+  size_t struct_size;
+  int32_t reset_state;             /* 1: at adoption, all rows are reset as by eff_session_reset(session, -1) */
+  int32_t reserved;                /* 0 */
+} eff_session_swap_options;
+
+EFF_API void eff_session_swap_options_default(eff_session_swap_options *options, size_t struct_size);
+
+/* The same with options. */
+EFF_API eff_status eff_session_swap_with(eff_session *session, const eff_policy *next, const eff_session_swap_options *options_or_null);
+
+/* Frees what the last adopted swap has replaced. */
 EFF_API eff_status eff_session_reclaim(eff_session *session);
 
 /* Frees the session; NULL is fine. A caller's arena is no longer used. */

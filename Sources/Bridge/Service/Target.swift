@@ -42,8 +42,9 @@ public struct Target {
   public let inputs: [Tensor]
   public let outputs: [Tensor]
   public let maxRows: Int
-  /// Tells one policy from another.
-  public let policyHash: UInt64
+  /// Tells one policy from another; that of the policy that runs next. Called on the thread that polls.
+  public let hash: () -> UInt64
+  var policyHash: UInt64 { hash() }
   /// Memory of input `index`, `[maxRows, count]`.
   public let input: (_ index: Int) -> UnsafeMutableRawPointer?
   /// Memory of output `index`, `[maxRows, count]`, valid until the next run.
@@ -54,14 +55,14 @@ public struct Target {
   public let reset: (_ row: Int) -> Int32
 
   public init(
-    inputs: [Tensor], outputs: [Tensor], maxRows: Int, policyHash: UInt64,
+    inputs: [Tensor], outputs: [Tensor], maxRows: Int, policyHash: @escaping @autoclosure () -> UInt64,
     input: @escaping (Int) -> UnsafeMutableRawPointer?, output: @escaping (Int) -> UnsafeRawPointer?,
     run: @escaping (Int) -> Int32, reset: @escaping (Int) -> Int32
   ) {
     self.inputs = inputs
     self.outputs = outputs
     self.maxRows = maxRows
-    self.policyHash = policyHash
+    hash = policyHash
     self.input = input
     self.output = output
     self.run = run

@@ -16,6 +16,13 @@ struct Generator {
     s = (next(), next(), next(), next())
   }
 
+  mutating func list(_ list: inout FieldList, _ prefix: String) {
+    list.add(prefix + "s.0", &s.0)
+    list.add(prefix + "s.1", &s.1)
+    list.add(prefix + "s.2", &s.2)
+    list.add(prefix + "s.3", &s.3)
+  }
+
   @_noLocks mutating func bits() -> UInt64 {
     let sum = s.0 &+ s.3
     let result = ((sum << 23) | (sum >> 41)) &+ s.0

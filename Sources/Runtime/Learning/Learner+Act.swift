@@ -121,9 +121,6 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// Numbers of an observation, and of an action as `act` writes it.
   public var sizes: (observation: Int, action: Int) { (pointee.settings.observationCount, actionSize) }
 
-  /// Tells learners of other shapes apart.
-  public var hash: UInt64 { pointee.layoutHash }
-
   var actionSize: Int { @_noLocks get { pointee.settings.algorithm.isContinuous ? pointee.settings.actionCount : 1 } }
 
   @_noLocks private func hold(_ out: UnsafeMutablePointer<Double>) -> LearnerOutcome {

@@ -5,24 +5,20 @@ import Platform
 /// A checkpoint: header and a copy of the persistent part of a learner's arena, in the machine's (little-endian) byte order.
 struct CheckpointHeader {
   static let magic: UInt64 = 0x4E52_4145_4C46_4645  // "EFFLEARN"
-  static let version: UInt64 = 3
+  static let version: UInt64 = 4
 
   var magic = CheckpointHeader.magic
   var version = CheckpointHeader.version
-  /// Of the options that decide the layout.
+  /// Hash of the fields: names, types, places, and the options that decide them.
   var layout: UInt64
   /// Bytes after the header.
   var size: UInt64
-  /// FNV-1a of the bytes after the header.
+  /// XXH64 of the bytes after the header.
   var checksum: UInt64
 
   static let bytes = 40
 
-  static func checksum(_ p: UnsafeRawPointer, _ count: Int) -> UInt64 {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    for i in 0..<count { hash = (hash ^ UInt64(p.load(fromByteOffset: i, as: UInt8.self))) &* 0x100_0000_01b3 }
-    return hash
-  }
+  static func checksum(_ p: UnsafeRawPointer, _ count: Int) -> UInt64 { XxHash64.of(p, count) }
 }
 
 extension UnsafeMutablePointer where Pointee == Learner {
@@ -34,7 +30,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   public func save(to out: UnsafeMutableRawPointer) {
     let payload = UnsafeRawPointer(pointee.state)
     let header = CheckpointHeader(
-      layout: pointee.layoutHash, size: UInt64(pointee.stateSize), checksum: CheckpointHeader.checksum(payload, pointee.stateSize))
+      layout: fieldHash(), size: UInt64(pointee.stateSize), checksum: CheckpointHeader.checksum(payload, pointee.stateSize))
     withUnsafeBytes(of: header) { eff_copy(out, $0.baseAddress!, CheckpointHeader.bytes) }
     eff_copy(out + CheckpointHeader.bytes, payload, pointee.stateSize)
   }
@@ -46,11 +42,16 @@ extension UnsafeMutablePointer where Pointee == Learner {
     guard size >= CheckpointHeader.bytes else { throw Failure(.format, "checkpoint has \(size) bytes, expected at least \(CheckpointHeader.bytes)") }
     func field(_ i: Int) -> UInt64 { bytes.loadUnaligned(fromByteOffset: 8 * i, as: UInt64.self) }
     guard field(0) == CheckpointHeader.magic else { throw Failure(.format, "these bytes are not a learner's checkpoint") }
+    if field(1) < CheckpointHeader.version {
+      throw Failure(.unsupported, "checkpoint has version \(field(1)), which does not say its fields, expected \(CheckpointHeader.version): restore it with the "
+        + "version of Efferent that wrote it, export its policy there (eff_learner_export) and learn from that")
+    }
     guard field(1) == CheckpointHeader.version else {
       throw Failure(.unsupported, "checkpoint has version \(field(1)), expected \(CheckpointHeader.version)")
     }
-    guard field(2) == pointee.layoutHash, field(3) == UInt64(pointee.stateSize) else {
-      throw Failure(.mismatch, "checkpoint belongs to a learner with another algorithm, optimizer, type, size or number of snapshots")
+    guard field(2) == fieldHash(), field(3) == UInt64(pointee.stateSize) else {
+      throw Failure(.mismatch, "checkpoint belongs to a learner with another algorithm, optimizer, type, size or number of snapshots, or to a version of "
+        + "Efferent whose learners have other fields")
     }
     guard size == checkpointSize else { throw Failure(.format, "checkpoint has \(size) bytes, expected \(checkpointSize)") }
     let payload = bytes + CheckpointHeader.bytes
@@ -80,17 +81,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// Restores from a file written by `save(path:)`.
   @export(interface)
   public func restore(path: UnsafePointer<CChar>) throws(Failure) {
-    func fail(_ code: Int) -> Failure { Failure(.io, String(cString: path) + ": " + String(cString: eff_error_text(Int32(-code)))) }
-    let fd = eff_open_read(path)
-    if fd < 0 { throw fail(Int(fd)) }
-    defer { eff_close(fd) }
-    let size = Int(eff_file_size(fd))
-    if size < 0 { throw fail(size) }
-    guard size == checkpointSize else {
-      throw Failure(.format, String(cString: path) + ": checkpoint has \(size) bytes, expected \(checkpointSize)")
-    }
-    guard let bytes = eff_map_read(fd, size) else { throw Failure(.io, String(cString: path) + ": cannot be mapped") }
-    defer { eff_unmap(bytes, size) }
-    do { try restore(from: bytes, size: size) } catch { throw error.within(String(cString: path)) }
+    let name = String(cString: path)
+    let bytes = try Bytes.file(name, name: name, limit: max(checkpointSize, 1 << 20))
+    do { try restore(from: bytes.start, size: bytes.count) } catch { throw error.within(name) }
   }
 }

@@ -58,6 +58,25 @@ extension UnsafeMutablePointer where Pointee == Learner {
     return try Policy.load(bytes, options)
   }
 
+  /// The hash of the policy that acts, as it is now: weights, statistics, and what they are the weights of. Alike on every processor for equal
+  /// numbers.
+  /// - Complexity: one pass over the weights of the policy that acts.
+  @export(interface)
+  @_noLocks public func policyHash() -> UInt64 {
+    settle()
+    var hash = XxHash64()
+    hash.add(pointee.layoutHash)
+    hash.add(pointee.sourceHash)
+    hash.add(pointee.settings.stdFloor.bitPattern)
+    hash.add(pointee.settings.stdCeiling.bitPattern)
+    hash.add(policyNet.w, Int(policyNet.count) * (pointee.settings.isDouble ? 8 : 4))
+    let n = pointee.settings.observationCount * MemoryLayout<Double>.size
+    hash.add(pointee.observations.mean, n)
+    hash.add(pointee.observations.m2, n)
+    hash.add(pointee.state.pointee.observationCount)
+    return hash.value
+  }
+
   /// Rows `rows` of a described layer.
   private func exported(_ net: eff_learn_net, _ i: Int, _ rows: Range<Int>) -> DenseNumbers {
     let l = net.layer[i]
@@ -93,7 +112,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     }
     let w = Numbers(base: pointee.actor.w, isDouble: pointee.settings.isDouble)
     func values(_ p: LearnedParameter) -> [Float] { (0..<p.count).map { Float(w[p.offset + $0]) } }
-    var rewriter = OnnxRewriter(source.bytes, folder: source.options.build.folder, memoryLimit: source.options.build.memoryLimit)
+    var rewriter = OnnxRewriter(source.bytes, files: source.options.build.files, memoryLimit: source.options.build.memoryLimit)
     for p in actor.plan.parameters {
       if case .data = p.initial { rewriter.tensors[p.name] = (p.shape, values(p)) }
     }

@@ -35,6 +35,23 @@ struct ReturnWatch {
   }
   /// Factor of the step size of the network that acts.
   var stepScale = 1.0
+
+  mutating func list(_ list: inout FieldList) {
+    flags.list(&list, "flags")
+    list.add("episodeReturn", &episodeReturn)
+    list.add("length", &length)
+    list.add("episodes", &episodes)
+    list.add("running", &running)
+    list.add("worst", &worst)
+    list.add("last", &last)
+    list.add("fall", &fall)
+    list.add("streak", &streak)
+    list.add("held", &held)
+    list.add("lastSnapshot", &lastSnapshot)
+    list.add("candidate", &candidate)
+    list.add("base", &base)
+    list.add("stepScale", &stepScale)
+  }
 }
 
 extension UnsafeMutablePointer where Pointee == Learner {

@@ -127,7 +127,7 @@ extension LearnerOptions {
         actor: actor, critic: critic, loaded: loaded?.core, actorOwner: self.actor.map { Unmanaged.passUnretained($0) }, state: state, stateSize: stateSize, observations: observations, returns: returns,
         filter: filter, raw: raw, current: current, next: next, action: action, scratch: scratch,
         snapshots: snapshots, change: change?.core, hidden: (hiddenActor.core, hiddenCritic.core), snapshotSize: snapshotSize, snapshotStride: stride,
-        layoutHash: layoutHash))
+        layoutHash: layoutHash, sourceHash: self.actor?.settings.policy.hash ?? 0))
     return learner
   }
 

@@ -43,6 +43,8 @@ public struct Learner {
   var snapshotStride: Int
 
   var layoutHash: UInt64
+  /// Of the policy that the learner started from, or 0.
+  var sourceHash: UInt64
   /// What `arena` lies in; nil where it is the caller's own memory.
   public var memory: Unmanaged<MemoryBlock>?
   /// Conformance: numbers to use instead of the generator's, in order; nil in normal use.

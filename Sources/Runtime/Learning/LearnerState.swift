@@ -21,6 +21,8 @@ struct Flags {
 
   @_noLocks init() {}
 
+  mutating func list(_ list: inout FieldList, _ name: String) { list.add(name + ".bits", &bits) }
+
   subscript(_ bit: UInt64) -> Bool {
     @_noLocks get { bits >> bit & 1 != 0 }
     @_noLocks set { bits = newValue ? bits | 1 << bit : bits & ~(1 << bit) }
@@ -71,6 +73,20 @@ struct LearnerState {
   var dormantCritic = DormantState()
 
   init(seed: UInt64) { generator = Generator(seed: seed) }
+
+  /// The fields that are no structs.
+  mutating func list(_ list: inout FieldList) {
+    flags.list(&list, "flags")
+    list.add("choice", &choice)
+    list.add("freeze.bits", &freeze.bits)
+    list.add("observationCount", &observationCount)
+    list.add("rewardCount", &rewardCount)
+    list.add("filterCount", &filterCount)
+    list.add("returnTrace", &returnTrace)
+    list.add("time", &time)
+    list.add("selections", &selections)
+    list.add("decay", &decay)
+  }
 }
 
 /// What is kept from learning. Raw bits as in the C header.

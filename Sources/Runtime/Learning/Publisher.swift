@@ -18,7 +18,6 @@ public final class Publisher {
   /// but made of them, `.state` where something else swaps its weights.
   @export(interface)
   public init(_ learner: LearnerPointer, to session: Session) throws(Failure) {
-    guard !session.isPublishedTo else { throw Failure(.state, "another learner publishes to this session") }
     session.reclaim()
     guard !session.hasOffer else { throw Failure(.state, "a swap is waiting for the session's next step") }
     var policies: [Policy] = []
@@ -30,6 +29,8 @@ public final class Publisher {
     for policy in policies { spares.append(try session.binding(of: policy)) }
     self.spares = spares
 
+    // from here on the session is given back by deinit, also where this throws
+    try session.claim()
     core = PublisherHandle.allocate(capacity: 1)
     let memory = UnsafeMutablePointer<SpareWeights>.allocate(capacity: spares.count)
     for (i, b) in spares.enumerated() {
@@ -39,6 +40,7 @@ public final class Publisher {
     core.initialize(to: PublisherCore(
       learner: learner, session: session.core, spares: memory, weights: Publisher.kept(trace.weights),
       statistics: Publisher.kept(trace.statistics), first: nil, owner: Unmanaged.passUnretained(self)))
+    guard !session.hasOffer else { throw Failure(.state, "a swap is waiting for the session's next step") }
     // the copies just loaded say what has to come out
     let size = policies[0].plan.weights.size
     for m in trace.weights { memory[0].weights[Int(m.to)] = .nan }
@@ -47,7 +49,6 @@ public final class Publisher {
     guard memcmp(memory[0].weights, memory[1].weights, size) == 0 else {
       throw Failure(.unsupported, "the session's weights are not those that are learned, but made of them; use eff_learner_policy() and eff_session_swap()")
     }
-    session.isPublishedTo = true
   }
 
   private static func kept<T>(_ list: [T]) -> UnsafeMutableBufferPointer<T> {
@@ -63,6 +64,6 @@ public final class Publisher {
     core.pointee.weights.deallocate()
     core.pointee.statistics.deallocate()
     core.deallocate()
-    session.isPublishedTo = false
+    session.unclaim()
   }
 }

@@ -31,7 +31,7 @@ public struct PublisherCore {
   var weights: UnsafeMutableBufferPointer<WeightMove>
   var statistics: UnsafeMutableBufferPointer<StatisticMove>
   /// What the session ran before the first publication, once it has been replaced.
-  var first: UnsafeMutableRawPointer?
+  var first: UnsafeMutablePointer<BoundOps>?
   public var owner: Unmanaged<Publisher>
 
   static var spareCount: Int { @_noLocks get { 3 } }
@@ -44,20 +44,22 @@ extension UnsafeMutablePointer where Pointee == PublisherCore {
   /// - Complexity: one pass over the weights of the policy that acts.
   @export(interface)
   @_noLocks public func publish() -> LearnerOutcome {
-    takeBack(eff_atomic_exchange(&pointee.session.pointee.retired, nil))
+    let content = eff_atomic_load(&pointee.session.pointee.mailbox)
+    if Mailbox.isRetired(content), eff_atomic_replace(&pointee.session.pointee.mailbox, content, nil) != 0 { takeBack(content) }
     var free = 0
     while free < PublisherCore.spareCount && !pointee.spares[free].isFree { free += 1 }
     guard free < PublisherCore.spareCount else { return .state }
     write(to: pointee.spares[free].weights)
     pointee.spares[free].isFree = false
-    takeBack(eff_atomic_exchange(&pointee.session.pointee.offered, UnsafeMutableRawPointer(pointee.spares[free].table)))
+    pointee.spares[free].table.pointee.hash = pointee.learner.policyHash()
+    takeBack(eff_atomic_exchange(&pointee.session.pointee.mailbox, UnsafeMutableRawPointer(pointee.spares[free].table)))
     return .ok
   }
 
   /// Makes a table that the session has put down, or not taken up, a spare one.
-  @_noLocks private func takeBack(_ table: UnsafeMutableRawPointer?) {
-    guard let table else { return }
-    for i in 0..<PublisherCore.spareCount where UnsafeMutableRawPointer(pointee.spares[i].table) == table {
+  @_noLocks private func takeBack(_ content: UnsafeMutableRawPointer?) {
+    guard let table = Mailbox.tables(content) else { return }
+    for i in 0..<PublisherCore.spareCount where pointee.spares[i].table == table {
       pointee.spares[i].isFree = true
       return
     }

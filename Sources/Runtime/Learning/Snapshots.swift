@@ -19,6 +19,19 @@ struct SnapshotHeader {
     isOpen = true
   }
 
+  mutating func fields() -> [CheckpointField] {
+    withUnsafeMutablePointer(to: &self) { p in
+      var list = FieldList(base: UnsafeRawPointer(p))
+      list.add("score", &p.pointee.score)
+      list.add("observationCount", &p.pointee.observationCount)
+      list.add("place", &p.pointee.place)
+      list.add("before", &p.pointee.before)
+      list.add("after", &p.pointee.after)
+      p.pointee.flags.list(&list, "flags")
+      return list.fields
+    }
+  }
+
   /// No bad return has come since.
   var isOpen: Bool {
     @_noLocks get { flags[0] }

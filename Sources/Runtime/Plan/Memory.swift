@@ -45,7 +45,7 @@ public final class MemoryBlock {
     let page = size >= Self.mappedFrom ? Self.hugePage : 64
     let rounded = isMapped ? (max(size, 1) + page - 1) / page * page : max(size, 64)
     let p = isMapped ? eff_map_zeroed(rounded, page) : source.allocate.map { $0(source.user, rounded, 64) } ?? eff_alloc(rounded, 64)
-    guard let p else { throw Failure(.memory, "\(what): cannot allocate \(rounded) bytes") }
+    guard let p else { throw Failure.noMemory(rounded, for: what) }
     guard UInt(bitPattern: p) % 64 == 0 else {
       source.release?(source.user, p, rounded)
       throw Failure(.argument, "\(what): the allocator returned memory that is not aligned to 64 bytes")

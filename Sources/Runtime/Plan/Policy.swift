@@ -16,6 +16,42 @@ public struct PolicyOptions {
   public init() {}
 }
 
+extension PolicyOptions {
+  /// Adds what changes the numbers that a policy gives: not where memory comes from, nor what is kept. Adds nothing for the defaults.
+  /// A new option is to be added here, or to the list of those that mean nothing in Tests/Python/test_hash.py.
+  func addMeaning(to hash: inout XxHash64) {
+    if let all = weights.all {
+      hash.add("weights")
+      hash.add(UInt64(all.rawValue))
+    }
+    if !weights.each.isEmpty {
+      hash.add("layers")
+      for type in weights.each { hash.add(UInt64(type?.rawValue ?? 0)) }
+    }
+    for name in build.dims.keys.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
+      hash.add("dim")
+      hash.add(name)
+      hash.add(UInt64(build.dims[name] ?? 0))
+    }
+    for name in build.constants.keys.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
+      guard let value = build.constants[name] else { continue }
+      hash.add("constant")
+      hash.add(name)
+      hash.add(UInt64(value.type.rawValue))
+      hash.add(UInt64(value.shape.count))
+      for size in value.shape { hash.add(UInt64(size)) }
+      hash.add(value.start, value.byteCount)
+    }
+    if let states = build.states {
+      hash.add("states")
+      for pair in states {
+        hash.add(pair.input)
+        hash.add(pair.output)
+      }
+    }
+  }
+}
+
 /// What a policy was loaded from.
 public struct PolicySource {
   public let bytes: Bytes
@@ -31,17 +67,36 @@ public struct PolicySource {
     return try isOnnx ? OnnxReader.read(bytes, memoryLimit: limit) : ArchitectureReader.read(bytes, sidecar: sidecar, memoryLimit: limit)
   }
 
-  /// The same in memory of its own, readable from any working directory.
+  /// The same in memory of its own. External data stays with `options.build.files`.
   func owned() throws(Failure) -> PolicySource {
-    var options = options
-    options.build.folder = options.build.folder.flatMap { realPath($0) }
-    return PolicySource(bytes: try bytes.owned(), sidecar: try sidecar?.owned(), options: options)
+    PolicySource(bytes: try bytes.owned(), sidecar: try sidecar?.owned(), options: options)
+  }
+
+  /// XXH64 of all bytes that were read and of the options that change what the policy does. Of a file that stands alone and was loaded with
+  /// default options it is the hash of the file.
+  func hash() -> UInt64 {
+    var hash = XxHash64()
+    hash.add(bytes.start, bytes.count)
+    if let sidecar {
+      hash.add("sidecar")
+      hash.add(sidecar.start, sidecar.count)
+    }
+    for file in options.build.files?.found ?? [] {
+      hash.add("external")
+      hash.add(file.location)
+      hash.add(UInt64(file.bytes.count))
+      hash.add(file.bytes.start, file.bytes.count)
+    }
+    options.addMeaning(to: &hash)
+    return hash.value
   }
 }
 
 /// What a trainer exported, ready to run. Immutable; shared by any number of sessions.
 public final class Policy {
   public let plan: Plan
+  /// Of the bytes that it was read from and of the options that change what it does; never 0. The same on every processor.
+  public let hash: UInt64
   /// nil where the caller did not ask to keep it.
   public let source: PolicySource?
   public let opset: Int
@@ -56,8 +111,9 @@ public final class Policy {
   public let outputNames: [CText]
   public let opTexts: [CText]
 
-  init(_ model: OnnxModel, _ graph: Graph, _ plan: Plan, _ source: PolicySource? = nil) throws(Failure) {
+  init(_ model: OnnxModel, _ graph: Graph, _ plan: Plan, _ source: PolicySource? = nil, hash: UInt64 = 1) throws(Failure) {
     self.plan = plan
+    self.hash = hash == 0 ? 1 : hash
     self.source = source
     opset = model.format == .onnx ? try Builder.opset(model.opsets) : 0
     irVersion = Int(model.irVersion)
@@ -87,22 +143,23 @@ public final class Policy {
   @export(interface)
   public static func load(path: String, _ options: PolicyOptions) throws(Failure) -> Policy {
     let name = "'\(path)'"
-    let bytes = try Bytes.file(path, name: name)
+    let limit = options.build.memoryLimit
+    let bytes = try Bytes.file(path, name: name, limit: limit)
     var options = options
-    options.build.folder = Policy.folder(path)
+    options.build.files = ExternalFiles(besides: path, limit: limit)
     do {
-      return try load(bytes, options, sidecar: SafetensorsFile.recognizes(bytes) ? sidecar(path) : nil)
+      return try load(bytes, options, sidecar: SafetensorsFile.recognizes(bytes) ? sidecar(path, limit) : nil)
     } catch {
       throw error.within(name)
     }
   }
 
   /// `policy.json` beside `policy.safetensors`; nil where there is none.
-  private static func sidecar(_ path: String) throws(Failure) -> Bytes? {
+  private static func sidecar(_ path: String, _ limit: Int) throws(Failure) -> Bytes? {
     var stem = Array(path.utf8)
     if let dot = stem.lastIndex(of: UInt8(ascii: ".")), !stem[dot...].contains(UInt8(ascii: "/")) { stem.removeSubrange(dot...) }
     let beside = String(decoding: stem, as: UTF8.self) + ".json"
-    return realPath(beside) == nil ? nil : try Bytes.file(beside, name: "'\(beside)'")
+    return realPath(beside) == nil ? nil : try Bytes.file(beside, name: "'\(beside)'", limit: limit)
   }
 
   /// Loads an ONNX or safetensors policy from memory, which is not kept. `sidecar` is the architecture of tensors that do not bring their own.
@@ -120,7 +177,10 @@ public final class Policy {
       weights = try LayerWeights(metadata: entry.value)
     }
     let plan = try Planner.plan(graph, isa: isa, weights: weights, memory: options.memory, limit: options.build.memoryLimit)
-    return try Policy(model, graph, plan, options.isLearnable ? source.owned() : nil)
+    let hash = source.hash()
+    // a learner reads the model again, at a time when its files may be gone
+    if options.isLearnable { options.build.files?.readAll(of: model) }
+    return try Policy(model, graph, plan, options.isLearnable ? source.owned() : nil, hash: hash)
   }
 
   /// Instruction set of the kernels: the best of this processor, or what EFFERENT_ISA says.
@@ -131,14 +191,6 @@ public final class Policy {
       throw Failure(.unsupported, "EFFERENT_ISA is '\(String(cString: forced))', which this processor or library does not have; it has up to '\(String(cString: eff_isa_name(eff_isa_best())))'")
     }
     return level
-  }
-
-  /// The folder of a file.
-  private static func folder(_ path: String) -> String {
-    var end = 0
-    let bytes = Array(path.utf8)
-    for (i, b) in bytes.enumerated() where b == UInt8(ascii: "/") { end = i + 1 }
-    return end == 0 ? "." : String(decoding: bytes[..<end], as: UTF8.self)
   }
 }
 

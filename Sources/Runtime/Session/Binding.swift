@@ -41,7 +41,7 @@ final class Binding {
     table = UnsafeMutablePointer<BoundOps>.allocate(capacity: 1)
     table.initialize(to: BoundOps(
       ops: (first, first + (directions - 1) * plan.ops.count), count: plan.mainCount,
-      weights: UnsafeRawPointer(plan.weights.start), weightBytes: plan.weights.size, owner: Unmanaged.passUnretained(self)))
+      weights: UnsafeRawPointer(plan.weights.start), weightBytes: plan.weights.size, owner: Unmanaged.passUnretained(self), hash: policy.hash))
   }
 
   deinit { table.deallocate() }

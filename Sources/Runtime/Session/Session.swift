@@ -24,8 +24,6 @@ public final class Session {
   private let tables: MemorySource
   private let ports: UnsafeMutablePointer<SessionPort>
   private let states: UnsafeMutablePointer<SessionState>
-  /// A publisher owns what is offered and retired.
-  var isPublishedTo = false
 
   /// Most rows of a session: what is more is a mistake that would fill the memory.
   public static let maximumRows = 1 << 20
@@ -83,7 +81,7 @@ public final class Session {
     }
     core = SessionHandle.allocate(capacity: 1)
     core.initialize(to: SessionCore(
-      maxRows: rows, tables: binding.table, parity: 0, offered: nil, retired: nil, inputs: ports, inputCount: inputCount,
+      maxRows: rows, tables: binding.table, parity: 0, mailbox: nil, offerer: nil, isRehearsing: false, inputs: ports, inputCount: inputCount,
       outputs: ports + inputCount, outputCount: plan.outputs.count, states: states, stateCount: plan.stateCount,
       observation: observation, action: action,
       random: arena, kept: kept.start, rehearsed: kept.start + keptSize, owner: Unmanaged.passUnretained(self)))
@@ -101,35 +99,48 @@ public final class Session {
   }
 
   deinit {
-    for table in [UnsafeMutableRawPointer(core.pointee.tables), core.pointee.offered, core.pointee.retired] { Session.free(table) }
+    Session.free(core.pointee.tables)
+    Session.free(Mailbox.tables(core.pointee.mailbox))
     core.deallocate()
     ports.deallocate()
     states.deallocate()
   }
 
-  static func free(_ table: UnsafeMutableRawPointer?) {
-    table?.assumingMemoryBound(to: BoundOps.self).pointee.owner.release()
-  }
+  static func free(_ table: UnsafeMutablePointer<BoundOps>?) { table?.pointee.owner.release() }
 
-  /// Offers the weights of `next` to the stepping thread.
+  /// Offers the weights of `next` to the stepping thread, in the place of an offer that it has not adopted. With `resetsState` recurrent state is
+  /// cleared at adoption. Throws `.mismatch` for another plan, `.state` where a learner publishes to this session.
   @export(interface)
-  public func swap(to next: Policy) throws(Failure) {
+  public func swap(to next: Policy, resetsState: Bool = false) throws(Failure) {
     if let difference = policy.plan.difference(next.plan) { throw Failure(.mismatch, "the new policy has another plan: \(difference)") }
-    guard !isPublishedTo else { throw Failure(.state, "a learner publishes to this session") }
-    reclaim()
-    guard !hasOffer else { throw Failure(.state, "a swap is waiting for the next step already") }
+    try claim()
+    defer { unclaim() }
     let binding = try binding(of: next)
-    _ = eff_atomic_exchange(&core.pointee.offered, UnsafeMutableRawPointer(Unmanaged.passRetained(binding).takeUnretainedValue().table))
+    binding.table.pointee.resetsState = resetsState
+    let table = Unmanaged.passRetained(binding).takeUnretainedValue().table
+    Session.free(Mailbox.tables(eff_atomic_exchange(&core.pointee.mailbox, UnsafeMutableRawPointer(table))))
   }
 
-  var hasOffer: Bool { eff_atomic_load(&core.pointee.offered) != nil }
+  /// Becomes the only one who writes offers. Throws `.state` where somebody is.
+  func claim() throws(Failure) {
+    guard eff_atomic_replace(&core.pointee.offerer, nil, UnsafeMutableRawPointer(core)) != 0 else {
+      throw Failure(.state, "a learner publishes to this session, or another thread swaps its policy")
+    }
+  }
+
+  func unclaim() { _ = eff_atomic_exchange(&core.pointee.offerer, nil) }
+
+  var hasOffer: Bool { Mailbox.isOffer(eff_atomic_load(&core.pointee.mailbox)) }
 
   /// Ops of a policy with the same plan, on this session's arena.
   func binding(of next: Policy) throws(Failure) -> Binding { try Binding(next, arena: arena, rows: core.pointee.maxRows, tables) }
 
   /// Frees the weights that a step has replaced; a publisher takes those back itself.
   public func reclaim() {
-    if !isPublishedTo { Session.free(eff_atomic_exchange(&core.pointee.retired, nil)) }
+    guard eff_atomic_replace(&core.pointee.offerer, nil, UnsafeMutableRawPointer(core)) != 0 else { return }
+    defer { unclaim() }
+    let content = eff_atomic_load(&core.pointee.mailbox)
+    if Mailbox.isRetired(content), eff_atomic_replace(&core.pointee.mailbox, content, nil) != 0 { Session.free(Mailbox.tables(content)) }
   }
 }
 

@@ -11,9 +11,12 @@ public struct SessionCore {
   var tables: UnsafeMutablePointer<BoundOps>
   /// Which table runs next: 0 or 1.
   var parity: Int
-  /// Tables offered by another thread, adopted at the next run; and those that were replaced.
-  var offered: UnsafeMutableRawPointer?
-  var retired: UnsafeMutableRawPointer?
+  /// One word between the stepping thread and the one that swaps: nothing, tables on offer, or tables that were replaced (`Mailbox`).
+  var mailbox: UnsafeMutableRawPointer?
+  /// Who may write offers at present: a publisher, or a call of swap or reclaim; nil: nobody.
+  var offerer: UnsafeMutableRawPointer?
+  /// Nothing is adopted: what a rehearsal writes is taken back.
+  var isRehearsing: Bool
   public var inputs: UnsafeMutablePointer<SessionPort>
   public var inputCount: Int
   public var outputs: UnsafeMutablePointer<SessionPort>
@@ -38,6 +41,32 @@ struct BoundOps {
   var weights: UnsafeRawPointer
   var weightBytes: Int
   var owner: Unmanaged<Binding>
+  /// Of the policy whose weights these are.
+  var hash: UInt64
+  /// Recurrent state is cleared where these are adopted.
+  var resetsState = false
+}
+
+/// What the mailbox of a session holds. Tables are aligned, so the lowest bit of their address says which of the two they are.
+///
+///     swap: exchanges for an offer, frees what was there     step: exchanges an offer for the tables it ran     reclaim: removes what was replaced
+///
+/// Only the stepping thread takes an offer, and only the thread that swaps takes what was replaced, so whoever exchanges owns what comes out.
+enum Mailbox {
+  @_noLocks @inline(__always)
+  static func isOffer(_ content: UnsafeMutableRawPointer?) -> Bool { content != nil && UInt(bitPattern: content) & 1 == 0 }
+
+  @_noLocks @inline(__always)
+  static func isRetired(_ content: UnsafeMutableRawPointer?) -> Bool { UInt(bitPattern: content) & 1 != 0 }
+
+  @_noLocks @inline(__always)
+  static func retired(_ tables: UnsafeMutablePointer<BoundOps>) -> UnsafeMutableRawPointer { UnsafeMutableRawPointer(tables) + 1 }
+
+  /// The tables in the mailbox, whichever they are.
+  @_noLocks @inline(__always)
+  static func tables(_ content: UnsafeMutableRawPointer?) -> UnsafeMutablePointer<BoundOps>? {
+    UnsafeMutablePointer(bitPattern: UInt(bitPattern: content) & ~1)
+  }
 }
 
 /// Memory of an input or output; `state` is the index of a recurrent state or -1.
@@ -65,7 +94,7 @@ public typealias SessionHandle = UnsafeMutablePointer<SessionCore>
 @_noLocks
 public func sessionRun(_ s: SessionHandle, _ rows: Int) -> Int32 {
   if rows < 1 || rows > s.pointee.maxRows { return -1 }
-  if eff_atomic_load(&s.pointee.offered) != nil { adopt(s) }
+  if Mailbox.isOffer(eff_atomic_load(&s.pointee.mailbox)) { adopt(s) }
   let parity = s.pointee.parity
   let bound = s.pointee.tables
   eff_ops_run(parity == 0 ? bound.pointee.ops.0 : bound.pointee.ops.1, Int64(bound.pointee.count), Int64(rows))
@@ -90,14 +119,23 @@ private func keepIdleRows(_ s: SessionHandle, _ rows: Int) {
   }
 }
 
-/// Takes the tables that another thread offered, if the place for retired ones is free.
+/// Takes the newest tables that another thread offered, and leaves the present ones in their place.
 @_noLocks
 private func adopt(_ s: SessionHandle) {
-  if eff_atomic_load(&s.pointee.retired) != nil { return }
-  guard let next = eff_atomic_exchange(&s.pointee.offered, nil) else { return }
-  let old = s.pointee.tables
-  s.pointee.tables = next.assumingMemoryBound(to: BoundOps.self)
-  _ = eff_atomic_exchange(&s.pointee.retired, UnsafeMutableRawPointer(old))
+  if s.pointee.isRehearsing { return }
+  guard let next = Mailbox.tables(eff_atomic_exchange(&s.pointee.mailbox, Mailbox.retired(s.pointee.tables))) else { return }
+  s.pointee.tables = next
+  if next.pointee.resetsState {
+    next.pointee.resetsState = false
+    _ = sessionReset(s, -1)
+  }
+}
+
+/// Adopts what is on offer and tells which policy runs next. For the stepping thread.
+@_noLocks
+public func sessionHash(_ s: SessionHandle) -> UInt64 {
+  if Mailbox.isOffer(eff_atomic_load(&s.pointee.mailbox)) { adopt(s) }
+  return s.pointee.tables.pointee.hash
 }
 
 /// One observation in, one action out.
@@ -151,6 +189,8 @@ public func sessionReset(_ s: SessionHandle, _ row: Int64) -> Int32 {
 /// what it has read already, as long as others' lines fill the cache. The first pass takes both sides of every branch. - Complexity: two rows over the plan.
 @_noLocks
 public func sessionPrewarm(_ s: SessionHandle) -> Int32 {
+  if Mailbox.isOffer(eff_atomic_load(&s.pointee.mailbox)) { adopt(s) }
+  s.pointee.isRehearsing = true
   keepOutputs(s, isBack: false)
   let both = (s.pointee.random + SessionCore.rehearsal).assumingMemoryBound(to: UInt8.self)
   both.pointee = 1
@@ -158,6 +198,7 @@ public func sessionPrewarm(_ s: SessionHandle) -> Int32 {
   both.pointee = 0
   rehearse(s)
   keepOutputs(s, isBack: true)
+  s.pointee.isRehearsing = false
   return 0
 }
 

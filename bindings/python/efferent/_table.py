@@ -61,11 +61,16 @@ class eff_policy_info(Options):
         ("struct_size", c_size_t), ("opset", c_int64), ("ir_version", c_int64), ("parameter_count", c_size_t), ("weight_bytes", c_size_t),
         ("arena_bytes", c_size_t), ("node_count", c_size_t), ("op_count", c_size_t), ("state_count", c_size_t), ("multiply_adds", c_int64),
         ("isa", c_char_p), ("producer", c_char_p), ("layer_count", c_size_t), ("unfused_op_count", c_size_t), ("state_bytes", c_size_t), ("peak_bytes", c_size_t),
+        ("hash", c_uint64),
     ]
 
 
 class eff_layer(Options):
     _fields_ = [("struct_size", c_size_t), ("weights", c_int32), ("op", c_int32), ("parameter_count", c_size_t), ("bytes", c_size_t)]
+
+
+class eff_session_swap_options(Options):
+    _fields_ = [("struct_size", c_size_t), ("reset_state", c_int32), ("reserved", c_int32)]
 
 
 class eff_session_options(Options):
@@ -110,6 +115,8 @@ FUNCTIONS = {
     "eff_session_reset": (status, [handle, c_int64]),
     "eff_session_prewarm": (status, [handle]),
     "eff_session_swap": (status, [handle, handle]),
+    "eff_session_swap_options_default": (None, [POINTER(eff_session_swap_options), c_size_t]),
+    "eff_session_swap_with": (status, [handle, handle, POINTER(eff_session_swap_options)]),
     "eff_session_reclaim": (status, [handle]),
     "eff_session_destroy": (None, [handle]),
 }

@@ -143,11 +143,17 @@ class Policy(Owner):
     @property
     def info(self):
         """Facts about the model and its plan, as in eff_policy_info: opset, ir_version, parameter_count, weight_bytes, arena_bytes, node_count,
-        op_count, state_count, multiply_adds, isa, producer, unfused_op_count, state_bytes, peak_bytes."""
+        op_count, state_count, multiply_adds, isa, producer, unfused_op_count, state_bytes, peak_bytes, hash."""
         info = eff_policy_info.sized()
         check(lib.eff_policy_describe(self._handle.value, byref(info)))
         values = {name: getattr(info, name) for name, _ in info._fields_ if name != "struct_size"}
         return SimpleNamespace(**{k: (v or b"").decode() if k in ("isa", "producer") else v for k, v in values.items()})
+
+    @property
+    def hash(self):
+        """Which policy this is: XXH64 of the file's bytes, its external data, and the options that change what the policy does. The same on every
+        processor; with default options and no external data that of the file, as `xxhsum -H64` prints it with `f"{policy.hash:016x}"`."""
+        return self.info.hash
 
     @property
     def ops(self):

@@ -5,7 +5,7 @@ from ctypes import byref, c_size_t, c_void_p
 import numpy as np
 
 from ._library import Handle, Owner, check, check_rt, lib
-from ._table import eff_session_options
+from ._table import eff_session_options, eff_session_swap_options
 from .errors import ArgumentError, ShapeError, StateError
 
 # Forms of an array for a tensor of row shape `shape`:
@@ -116,12 +116,15 @@ class Session(Owner):
 
     # ---- other weights ----
 
-    def swap(self, policy):
-        """Offers a policy with the same plan and other weights; the next step or run adopts it."""
-        check(lib.eff_session_swap(self._handle.value, policy._handle.value))
+    def swap(self, policy, reset_state=False):
+        """Offers a policy with the same plan and other weights; the next step or run adopts it, and with `reset_state` clears the recurrent
+        state of all rows then. An offer that waits is replaced by a newer one."""
+        options = eff_session_swap_options.sized()
+        options.reset_state = int(reset_state)
+        check(lib.eff_session_swap_with(self._handle.value, policy._handle.value, byref(options)))
 
     def reclaim(self):
-        """Frees what adopted swaps have retired."""
+        """Frees what the last adopted swap has replaced."""
         check(lib.eff_session_reclaim(self._handle.value))
 
     def __repr__(self):
