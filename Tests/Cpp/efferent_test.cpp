@@ -106,7 +106,9 @@ static void test_session(const std::string &path) {
   Session own(moved.policy(), options);
   own = Session(moved.policy());
   CHECK(own.step(span<const float>(x.data(), n)).size() == m);
-  moved.swap(Policy(path));
+  for (int i = 0; i < 3; i++) moved.swap(Policy(path));  // a newer offer replaces one that waits
+  moved.swap(Policy(path), true);
+  CHECK(moved.policy().hash() == Policy(path).hash() && moved.policy().hash() != 0);
   moved.reset();
   CHECK(moved.step(x) == all);
   moved.reclaim();

@@ -58,7 +58,6 @@ import Testing
     #expect(publisher!.core.publish() == .ok)
     publisher = nil
     // the last offer still stands
-    #expect(refusal { () throws(Failure) in try session.swap(to: policy) } == .state)
     #expect(distance(session, owned.learner, [1, 2, 3, 4, 5, 6, 7]) <= 1e-5)
     #expect(refusal { () throws(Failure) in try session.swap(to: policy) } == nil)
     var other = smallOptions(.acContinuous, isDouble: false)
