@@ -126,6 +126,7 @@ extension Builder {
       guard let v = scopes[0][output.name], v >= 0 else {
         throw Failure(.format, "output '\(output.name)' is produced by no node; the model may be cut short")
       }
+      try requireTensor(v, "output '\(output.name)'")
       guard sequences[v] == nil else { throw Failure(.unsupported, "output '\(output.name)' is a sequence, expected tensors only") }
       graph.outputs.append(Port(name: output.name, value: v))
     }
