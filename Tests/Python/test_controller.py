@@ -587,6 +587,32 @@ def test_models_that_run_less_often_keep_their_outputs(tmp_path):
         np.testing.assert_allclose(of(c.targets["position"]), default() + 0.5 * last, rtol=1e-5)
 
 
+# ---- preflight ----
+
+
+def test_preflight_names_the_first_term_that_is_not_as_recorded(tmp_path):
+    terms = [term("base_angular_velocity", 3, ages=[1, 0]), term("joint_position", 3, joints=JOINTS, minus_default=True), term("last_action", 3, of="raw")]
+    content = card(terms)
+    c = controller(tmp_path, content)
+    recording = {}
+    for _ in range(6):
+        s = signals()
+        c.tick(s)
+        for kind, arrays in (("in", s), ("obs", c.observations), ("act", c.actions), ("out", c.targets)):
+            for k, v in arrays.items():
+                recording.setdefault(f"{kind}.{k}", []).append(np.array(v))
+    recording = {k: np.stack(v) for k, v in recording.items()}
+    np.savez(tmp_path / "run.npz", **recording)
+    controller(tmp_path, content).preflight(tmp_path / "run.npz")
+    content["vectors"]["obs"]["terms"][1]["scale"] = 0.9
+    with pytest.raises(efferent.MismatchError, match="joint_position.*value 0"):
+        controller(tmp_path, content).preflight(recording)
+    content["vectors"]["obs"]["terms"][1]["scale"] = 1.0
+    content["actions"][0]["scale"] = 0.25
+    with pytest.raises(efferent.MismatchError, match="target 'position' of joint"):
+        controller(tmp_path, content).preflight(recording)
+
+
 # ---- bindings ----
 
 

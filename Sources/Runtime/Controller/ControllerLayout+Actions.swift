@@ -18,7 +18,7 @@ extension ControllerLayout {
     let o = try outputIndex(m, a.output, what)
     let port = policies[m].plan.outputs[o]
     let chunk = max(a.chunk, 0)
-    let width = port.shape.reduce(1, *) / max(chunk, 1)
+    let width = try stepWidth(m, o, what)
     for e in a.index {
       guard e >= 0, e < width else { throw Failure(.shape, "\(what): it takes element \(e) of output '\(a.output)', which has \(width)") }
     }

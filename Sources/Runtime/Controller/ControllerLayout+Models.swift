@@ -26,13 +26,18 @@ extension ControllerLayout {
   }
 
   /// Values of one step of an output: all, or one step of a chunk.
-  private func stepWidth(_ model: Int, _ output: Int, _ what: String) throws(Failure) -> Int {
+  func stepWidth(_ model: Int, _ output: Int, _ what: String) throws(Failure) -> Int {
     let port = policies[model].plan.outputs[output]
     let count = port.shape.reduce(1, *)
-    var chunk = 1
+    var chunk = 0
     for a in card.actions where a.model == card.models[model].name && a.output == port.name { chunk = max(chunk, a.chunk) }
-    guard count % chunk == 0 else { throw Failure(.shape, "\(what): output '\(port.name)' has \(count) values, which are no \(chunk) equal steps") }
-    return count / chunk
+    if chunk == 0 { return count }
+    // [..., steps, actions]: the network may give more steps than are played
+    let width = port.shape.count > 1 && port.shape[port.shape.count - 2] >= chunk ? port.shape[port.shape.count - 1] : count / chunk
+    guard width > 0, count % width == 0, count / width >= chunk else {
+      throw Failure(.shape, "\(what): output '\(port.name)' has \(count) values, which are no \(chunk) equal steps")
+    }
+    return width
   }
 
   /// Every value of an output that moves the robot must be taken by an action: a joint too few in the card is no matter of taste.

@@ -11,6 +11,7 @@ enum Unit {
     case "time": return "s"
     default: break
     }
+    // the unit of a command is what the card says
     if hasPrefix(signal, "command.") { return "" }
     if hasSuffix(signal, ".orientation") { return "quaternion w,x,y,z" }
     if hasSuffix(signal, ".angular_velocity") { return "rad/s" }
@@ -23,11 +24,10 @@ enum Unit {
 
   /// Elements of a signal whose name tells; 0 where it does not.
   static func width(_ signal: String) -> Int {
-    if hasSuffix(signal, ".orientation") { return 4 }
+    if hasSuffix(signal, ".orientation") && !hasPrefix(signal, "command.") { return 4 }
     if signal == "time" { return 1 }
-    for end in [".angular_velocity", ".linear_velocity", ".linear_acceleration", ".position"] where hasSuffix(signal, end) && !hasPrefix(signal, "joint.") {
-      return hasPrefix(signal, "command.") ? 0 : 3
-    }
+    guard hasPrefix(signal, "base.") || hasPrefix(signal, "body.") || hasPrefix(signal, "imu.") else { return 0 }
+    for end in [".angular_velocity", ".linear_velocity", ".linear_acceleration", ".position"] where hasSuffix(signal, end) { return 3 }
     return 0
   }
 

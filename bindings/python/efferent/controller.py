@@ -169,6 +169,14 @@ class Controller(Owner):
             self._look()
         return self.report
 
+    def preflight(self, recording, tolerance=(1e-4, 1e-4)):
+        """Runs stored raw signals and raises MismatchError by the name of the first term, action or target that is not as recorded.
+        `recording` is as in `first_difference`. The controller is reset before and afterwards."""
+        different = first_difference(self, recording, tolerance)
+        self.reset()
+        if different is not None:
+            raise MismatchError(f"preflight: {different.what}")
+
     @property
     def report(self):
         """The last tick."""
@@ -239,3 +247,80 @@ def _period(card):
 
 def _model_names(card):
     return [m["name"] for m in _content(card)["models"]]
+
+
+class Difference(NamedTuple):
+    """The first thing in which a controller and a recording differ: `what` names it, with tick, element, what was found and what was expected."""
+
+    tick: int
+    what: str
+    found: float
+    expected: float
+
+
+def first_difference(controller, recording, tolerance=(1e-4, 1e-4)):
+    """Runs the raw signals of a recording and compares. None where everything agrees, else the first Difference, with the name of its term.
+
+    recording  {name: array}, or the path of an npz: in.SIGNAL [ticks, ...], and any of obs.MODEL.TENSOR and act.MODEL.TENSOR [runs, ...] and
+               out.TARGET [ticks, joints], NaN where nothing is commanded; resets [k]: ticks before which the controller is reset
+    tolerance  absolute and relative
+    """
+    if isinstance(recording, (str, os.PathLike)):
+        with np.load(recording) as z:
+            recording = {k: z[k] for k in z.files}
+    given = {k[3:]: v for k, v in recording.items() if k.startswith("in.")}
+    if not given:
+        raise ArgumentError("the recording has no raw signals ('in.NAME')")
+    resets = {int(k) for k in np.ravel(recording.get("resets", []))}
+    content, run = _content(controller.card), 0
+    controller.reset()
+    for tick in range(min(len(v) for v in given.values())):
+        if tick in resets:
+            controller.reset()
+        ran = controller.tick({k: v[tick] for k, v in given.items()}).ran
+        found = {"out." + k: (tick, v) for k, v in controller.targets.items()}
+        if ran:
+            found |= {"obs." + k: (run, v) for k, v in controller.observations.items()} | {"act." + k: (run, v) for k, v in controller.actions.items()}
+            run += 1
+        for key in sorted(found, key=lambda k: ("obs", "act", "out").index(k[:3])):
+            if key not in recording or found[key][0] >= len(recording[key]):
+                continue
+            x, y = np.ravel(found[key][1]).astype(float), np.ravel(recording[key][found[key][0]]).astype(float)
+            if x.size != y.size:
+                return Difference(tick, f"{key} has {x.size} values, the recording has {y.size}", x.size, y.size)
+            bad = (np.isnan(x) != np.isnan(y)) | (np.abs(x - y) > tolerance[0] + tolerance[1] * np.abs(y))
+            if bad.any():
+                i = int(np.argmax(bad))
+                return Difference(tick, f"{_element(content, controller, key, i)} at tick {tick} is {x[i]:.6g}, the recording has {y[i]:.6g}", x[i], y[i])
+    return None
+
+
+def _element(content, controller, key, index):
+    """Words for element `index` of obs.MODEL.TENSOR, act.MODEL.TENSOR or out.TARGET: the term or the joint that it belongs to."""
+    kind, _, name = key.partition(".")
+    if kind == "out":
+        return f"target '{name}' of joint '{controller.joints[index]}'"
+    for model in content["models"]:
+        tensor = name[len(model["name"]) + 1 :]
+        if not name.startswith(model["name"] + "."):
+            continue
+        source = model["inputs"].get(tensor, {}).get("from", "") if kind == "obs" else ""
+        if source.startswith("vector:"):
+            return _term(content["vectors"][source[7:]], source[7:], index)
+        for action in content["actions"] if kind == "act" else ():
+            if (action["model"], action["output"]) == (model["name"], tensor) and index in action["index"]:
+                return f"output '{name}' for joint '{action['joints'][action['index'].index(index)]}'"
+    return f"{'input' if kind == 'obs' else 'output'} '{name}', element {index},"
+
+
+def _term(vector, name, index):
+    terms, at = vector["terms"], 0
+    ages = [t.get("ages") or [0] for t in terms]
+    order = [(t, a) for t, all_ages in zip(terms, ages) for a in all_ages]
+    if vector.get("layout") == "time_major":
+        order = [(t, own[p]) for p in range(len(ages[0])) for t, own in zip(terms, ages)]
+    for term, age in order:
+        if index < at + term["size"]:
+            return f"vector '{name}', term '{term['name']}', value {index - at}, age {age},"
+        at += term["size"]
+    return f"vector '{name}', value {index},"
