@@ -38,7 +38,7 @@ let package = Package(
     .target(name: "Card", dependencies: ["Base", "Onnx", "Platform"], swiftSettings: cold),
     .target(name: "Safetensors", dependencies: ["Base", "Onnx"], exclude: ["FORMAT.md"], swiftSettings: cold),
     .target(name: "Graph", dependencies: ["Base", "Onnx", "Kernels", "Platform"], swiftSettings: cold),
-    .target(name: "Runtime", dependencies: ["Base", "Graph", "Safetensors", "Onnx", "Kernels", "Platform"], swiftSettings: swift),
+    .target(name: "Runtime", dependencies: ["Base", "Card", "Graph", "Safetensors", "Onnx", "Kernels", "Platform"], swiftSettings: swift),
     .target(
       name: "Bridge",
       dependencies: ["Base", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))],

@@ -16,6 +16,7 @@ func refusal(_ p: OpaquePointer?, _ name: StaticString, _ type: StaticString) ->
     case EFF_HANDLE_PUBLISHER: "eff_publisher"
     case EFF_HANDLE_BRIDGE: "eff_bridge"
     case EFF_HANDLE_CARD: "eff_card"
+    case EFF_HANDLE_CONTROLLER: "eff_controller"
     default: nil
     }
   if let other { return Failure(.argument, "\(name) is an \(other), expected a live \(type)") }

@@ -330,6 +330,15 @@ static inline int64_t eff_read_start(const char *path, void *to, size_t size) {
   return count < 0 ? -code : count;
 }
 
+// ---- real-time math ----
+
+static inline EFF_RT double eff_sin(double x) { return sin(x); }
+static inline EFF_RT double eff_cos(double x) { return cos(x); }
+static inline EFF_RT double eff_asin(double x) { return asin(x); }
+static inline EFF_RT double eff_atan2(double y, double x) { return atan2(y, x); }
+static inline EFF_RT double eff_sqrt(double x) { return sqrt(x); }
+static inline EFF_RT double eff_floor(double x) { return floor(x); }
+
 // ---- real-time copies ----
 
 static inline EFF_RT int eff_equal(const void *a, const void *b, size_t size) { return memcmp(a, b, size) == 0; }

@@ -1,6 +1,7 @@
 """Every function of the headers is called with every wrong number, handle and NULL, one at a time, in a child process: a status or NULL,
 never a signal, never a hang. The cases are made from the headers, so a new function or field is tried as soon as it is declared."""
 import ctypes
+import json
 import mmap
 import os
 import signal
@@ -11,13 +12,13 @@ from ctypes import byref, c_int32, c_int64, c_size_t, c_uint8, c_void_p, sizeof
 
 import headers
 import pytest
-from efferent import _table, _table_bridge, _table_card, _table_learner
+from efferent import _table, _table_bridge, _table_card, _table_controller, _table_learner
 from efferent._library import FUNCTIONS as TABLE
 from efferent._library import lib
 
 TEXT = headers.source()
 FUNCTIONS, PARAMETERS, FIELDS = headers.functions(TEXT), headers.parameters(TEXT), headers.fields(TEXT)
-STRUCTS = {k: v for k, v in (vars(_table) | vars(_table_bridge) | vars(_table_learner) | vars(_table_card)).items() if k in FIELDS}
+STRUCTS = {k: v for k, v in (vars(_table) | vars(_table_bridge) | vars(_table_learner) | vars(_table_card) | vars(_table_controller)).items() if k in FIELDS}
 NUMBERS = {"int32_t", "int64_t", "size_t", "uint32_t", "uint64_t", "eff_status"}
 HANDLES = {t.rstrip("*") for _, (_, ts) in FUNCTIONS.items() for t in ts if t.startswith("eff_") and t[-1] == "*"} - set(FIELDS)
 SIZES = {"0": 0, "1": 1, "SIZE_MAX": 2**64 - 1, "2^63": 2**63, "2^31": 2**31}
@@ -75,6 +76,26 @@ class World:
         text = b'{"efferent_card": 1}'
         return self.create("eff_card_load_memory", text, len(text), None)
 
+    def make_controller(self):
+        text = json.dumps({
+            "efferent_card": 1, "policy_period": 0.02, "control_period": 0.02, "joint_order": ["a", "b"],
+            "joints": {j: {"default": 0.0, "kp": 1.0, "kd": 0.1} for j in "ab"},
+            "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}}, "outputs": {"actions": {"to": "action"}}}],
+            "vectors": {"obs": {"layout": "term_major", "terms": [
+                {"name": "w", "op": "base_angular_velocity", "size": 3, "ages": [0], "fill": "first"},
+                {"name": "one", "op": "constant", "size": 1, "value": [1.0], "ages": [0], "fill": "first"}]}},
+            "actions": [{"name": "p", "type": "position", "model": "policy", "output": "actions", "index": [0, 1], "joints": ["a", "b"], "scale": 1.0,
+                         "offset": "default"}],
+        }).encode()
+        card = self.create("eff_card_load_memory", text, len(text), None)
+        return self.create("eff_controller_create", card, byref(self.controller_options()))
+
+    def controller_options(self):
+        options = self.default("eff_controller_options")
+        options.joints, options.joint_count = self.keep((ctypes.c_char_p * 2)(b"a", b"b")), 2
+        options.models, options.model_count = self.keep((_table_controller.eff_controller_model * 1)((b"policy", self.policy))), 1
+        return options
+
     def make_model(self):
         return self.file("model.onnx", self.bytes_of("eff_learner_export"))
 
@@ -123,7 +144,7 @@ class World:
         return handle
 
     def close(self):
-        for name in ("bridge", "publisher", "session", "policy", "learner", "card"):
+        for name in ("controller", "bridge", "publisher", "session", "policy", "learner", "card"):
             if name in self.made:
                 self.destroy("eff_" + name, self.made[name])
 
@@ -157,11 +178,17 @@ def struct(world, function, name, kind):
     """A struct of the caller, filled so that the call succeeds."""
     if kind == "eff_learner_options" and not name.startswith("out"):
         return world.learner_options()
+    if kind == "eff_controller_options" and not name.startswith("out") and not function.endswith("_default"):
+        return world.controller_options()
     if kind.endswith("_options"):
         return world.default(kind)
     made = STRUCTS[kind]()
     if FIELDS[kind][0][0] == "struct_size":
         made.struct_size = sizeof(made)
+    if kind == "eff_signal_binding":
+        made.name, made.data, made.count, made.dtype = b"goal", world.memory, 1, 1
+    if kind == "eff_target_binding":
+        made.data, made.count, made.dtype = world.memory, 2, 1
     if kind == "eff_transition":
         made.observation = ctypes.addressof(world.keep((ctypes.c_double * 4)()))
     return made
@@ -187,6 +214,8 @@ def valid(world, function, name, kind):
         return byref(c_void_p())
     if base in STRUCTS:
         return byref(world.keep(struct(world, function, name, base)))
+    if base == "char" and name == "text":
+        return ctypes.c_char_p(world.memory)
     if base == "char":
         if name == "path":
             if "load_file" in function:

@@ -7,16 +7,16 @@ import subprocess
 
 import headers
 import pytest
-from efferent import _library, _table, _table_bridge, _table_card, _table_learner, errors, policy
+from efferent import _library, _table, _table_bridge, _table_card, _table_controller, _table_learner, errors, policy
 
 TEXT = headers.source()
 FUNCTIONS, STRUCTS, CALLBACKS = headers.functions(TEXT), headers.structs(TEXT), headers.callbacks(TEXT)
 TABLE = _library.FUNCTIONS
-NAMES = vars(_table) | vars(_table_bridge) | vars(_table_learner) | vars(_table_card)
+NAMES = vars(_table) | vars(_table_bridge) | vars(_table_learner) | vars(_table_card) | vars(_table_controller)
 PLAIN = {
     "int8_t": ctypes.c_int8, "uint8_t": ctypes.c_uint8, "int16_t": ctypes.c_int16, "uint16_t": ctypes.c_uint16, "int32_t": ctypes.c_int32,
     "uint32_t": ctypes.c_uint32, "int64_t": ctypes.c_int64, "uint64_t": ctypes.c_uint64, "size_t": ctypes.c_size_t, "float": ctypes.c_float,
-    "double": ctypes.c_double, "eff_status": ctypes.c_int32, "void": None,
+    "double": ctypes.c_double, "ptrdiff_t": ctypes.c_ssize_t, "eff_status": ctypes.c_int32, "void": None,
 }
 
 
@@ -81,7 +81,7 @@ def test_struct_layouts_are_those_of_a_c_compiler(tmp_path):
         lines.append(f'printf("{name} . %zu 0\\n", sizeof({name}));')
         lines += [f'printf("{name} {f} %zu %zu\\n", sizeof((({name} *)0)->{f}), offsetof({name}, {f}));' for f in fields]
     program = tmp_path / "layout.c"
-    program.write_text("#include <efferent/efferent.h>\n#include <efferent/bridge.h>\n#include <efferent/card.h>\n#include <stdio.h>\nint main(void) {\n" + "\n".join(lines) + "\n}\n")
+    program.write_text("#include <efferent/efferent.h>\n#include <efferent/bridge.h>\n#include <efferent/card.h>\n#include <efferent/controller.h>\n#include <stdio.h>\nint main(void) {\n" + "\n".join(lines) + "\n}\n")
     subprocess.run([compiler, "-std=c11", f"-I{headers.INCLUDE}", str(program), "-o", str(tmp_path / "layout")], check=True)
     wanted = subprocess.run([str(tmp_path / "layout")], check=True, capture_output=True, text=True).stdout.split("\n")
     found = []

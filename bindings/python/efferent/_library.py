@@ -3,12 +3,12 @@ import ctypes
 import os
 from pathlib import Path
 
-from . import _table, _table_bridge, _table_card, _table_learner
+from . import _table, _table_bridge, _table_card, _table_controller, _table_learner
 from ._closes import Closes
 from .errors import FileError, StateError, UnsupportedError, error
 
 NAME = "libefferent.so"
-FUNCTIONS = _table.FUNCTIONS | _table_bridge.FUNCTIONS | _table_learner.FUNCTIONS | _table_card.FUNCTIONS
+FUNCTIONS = _table.FUNCTIONS | _table_bridge.FUNCTIONS | _table_learner.FUNCTIONS | _table_card.FUNCTIONS | _table_controller.FUNCTIONS
 
 
 def candidates():

@@ -1,0 +1,171 @@
+import Platform
+
+public typealias ControllerHandle = UnsafeMutablePointer<ControllerCore>
+
+/// What a tick touches: trivial, behind a pointer, with no reference counting.
+public struct ControllerCore {
+  public var owner: Unmanaged<Controller>?
+  public var isStarted = false
+
+  var signals: UnsafeMutablePointer<SignalSlot>
+  var signalCount: Int
+  var commands: UnsafeMutablePointer<CommandSlot>
+  var commandCount: Int
+  var clocks: UnsafeMutablePointer<ClockSlot>
+  var clockCount: Int
+  var vectors: UnsafeMutablePointer<VectorSlot>
+  var vectorCount: Int
+  var memories: UnsafeMutablePointer<MemorySlot>
+  var memoryCount: Int
+  var counters: UnsafeMutablePointer<CounterSlot>
+  var counterCount: Int
+  var models: UnsafeMutablePointer<ModelSlot>
+  var modelCount: Int
+  var actions: UnsafeMutablePointer<ActionSlot>
+  var actionCount: Int
+  var lastActions: LastActions
+  var motion: MotionSlot
+  var targets: UnsafeMutablePointer<TargetSlot>
+  /// Joints of the card, and the robot's index of each.
+  var jointCount: Int
+  var robotIndex: UnsafeMutablePointer<Int32>
+  var robotJoints: Int
+  /// Measured positions and velocities `[jointCount]`, where the card needs them.
+  var position: UnsafeMutablePointer<Double>?
+  var velocity: UnsafeMutablePointer<Double>?
+  /// Position targets before `post`, `[jointCount]`; and where they start: 0 measured, 1 `targetInit`.
+  var lastTargets: UnsafeMutablePointer<Double>
+  var targetInit: UnsafeMutablePointer<Double>?
+  /// Room for one term.
+  var scratch: UnsafeMutablePointer<Double>
+  /// The signal "time", where it is bound; else the clock of the ticks.
+  var timeSignal: Int
+
+  /// Control ticks between two runs.
+  var ratio: UInt64
+  /// ns.
+  var controlPeriod: Int64
+  var policyPeriod: Double
+  var primes = false
+  var primeAdvances = false
+  var primeKeepsAction = false
+  var protection: GuardSlot
+  var fallback: FallbackSlot
+
+  // state of an episode
+  /// A reset waits for the next tick.
+  var isFresh = true
+  var isFirstRun = true
+  var isPriming = false
+  /// A run was refused: the next clean tick makes it.
+  var owesRun = false
+  /// Control ticks and runs since the reset.
+  var tick: UInt64 = 0
+  var policyTick: UInt64 = 0
+  /// Counts builds of observations; never 0 while one is built.
+  var run: UInt64 = 0
+  /// Control ticks since the last run.
+  var step = 0
+
+  // state since create
+  var hasTicked = false
+  var lastNow: Int64 = 0
+  public var report = ControllerReport()
+  var clamps: UnsafeMutablePointer<UInt64>
+}
+
+/// The fields of eff_controller_report.
+public struct ControllerReport {
+  public var status: Int32 = 0
+  public var mode: Int32 = 0
+  public var fault: Int32 = 0
+  public var signal: Int32 = -1
+  public var joint: Int32 = -1
+  public var model: Int32 = -1
+  public var action: Int32 = -1
+  public var ran: Int32 = 0
+  public var value = 0.0
+  public var limit = 0.0
+  public var ticks: UInt64 = 0
+  public var runs: UInt64 = 0
+  public var late: UInt64 = 0
+  public var refused: UInt64 = 0
+  public var clamped: UInt64 = 0
+  public var age: Int64 = 0
+  public var period: Int64 = 0
+
+  @_noLocks public init() {}
+}
+
+/// Targets of one kind.
+struct TargetSlot {
+  var data: UnsafeMutableRawPointer?
+  var stride = 0
+  var offsets: UnsafeMutablePointer<Int>
+  var hasOffsets = false
+  var type: Int32 = 1
+  /// `[joints of the card]`.
+  var values: UnsafeMutablePointer<Double>
+  var isCommanded: UnsafeMutablePointer<Bool>
+  var isUsed = false
+
+  @_noLocks
+  func write(_ c: ControllerHandle) {
+    guard let data, isUsed else { return }
+    var j = 0
+    while j < c.pointee.jointCount {
+      if isCommanded[j] && values[j].isFinite {
+        let e = Int(c.pointee.robotIndex[j])
+        storeElement(data + (hasOffsets ? offsets[e] : e * stride), type, values[j])
+      }
+      j += 1
+    }
+  }
+}
+
+/// Values that the guard has clamped of joint `joint` of the robot; -1 where it has no such joint.
+@_noLocks
+public func controllerClamps(_ c: ControllerHandle, _ joint: Int) -> Int64 {
+  if joint < 0 || joint >= c.pointee.robotJoints { return -1 }
+  var j = 0
+  while j < c.pointee.jointCount {
+    if Int(c.pointee.robotIndex[j]) == joint { return Int64(truncatingIfNeeded: c.pointee.clamps[j]) }
+    j += 1
+  }
+  return 0
+}
+
+/// An observation as the last run saw it.
+@_noLocks
+public func controllerVector(_ c: ControllerHandle, _ name: UnsafePointer<CChar>, _ count: UnsafeMutablePointer<Int>) -> UnsafePointer<Float>? {
+  var v = 0
+  while v < c.pointee.vectorCount {
+    if let own = c.pointee.vectors[v].name {
+      var i = 0
+      while own[i] != 0 && own[i] == name[i] { i += 1 }
+      if own[i] == name[i] {
+        count.pointee = c.pointee.vectors[v].count
+        return UnsafePointer(c.pointee.vectors[v].values)
+      }
+    }
+    v += 1
+  }
+  return nil
+}
+
+/// What the last run read.
+@_noLocks
+public func controllerInput(_ c: ControllerHandle, _ model: Int, _ input: Int) -> UnsafeRawPointer? {
+  if model < 0 || model >= c.pointee.modelCount { return nil }
+  let m = c.pointee.models + model
+  if input < 0 || input >= m.pointee.inputCount { return nil }
+  if let mirror = m.pointee.inputs[input].mirror { return UnsafeRawPointer(mirror) }
+  return sessionInput(m.pointee.session, input).map { UnsafeRawPointer($0) }
+}
+
+/// What the last run wrote.
+@_noLocks
+public func controllerOutput(_ c: ControllerHandle, _ model: Int, _ output: Int) -> UnsafeRawPointer? {
+  if model < 0 || model >= c.pointee.modelCount { return nil }
+  return sessionOutput(c.pointee.models[model].session, output).map { UnsafeRawPointer($0) }
+}

@@ -1,0 +1,141 @@
+import Platform
+
+/// Where an input of a network comes from.
+struct InputSlot {
+  enum Source: UInt8 { case vector, memory, numbers, counter, output }
+
+  var source = Source.numbers
+  /// Index of the tensor in the policy.
+  var port: Int
+  var type: Int32
+  var elementSize: Int
+  var count: Int
+  /// Vector, memory, counter, or model.
+  var place = 0
+  var output = 0
+  /// Signals, commands and constants.
+  var values: UnsafeMutablePointer<Double>?
+  var index: UnsafeMutablePointer<Int32>?
+  /// A copy of what the last run read, where the session's own memory does not keep it.
+  var mirror: UnsafeMutableRawPointer?
+
+  @_noLocks
+  func fill(_ c: ControllerHandle, _ session: SessionHandle) {
+    if source == .vector { (c.pointee.vectors + place).pointee.build(c) }
+    guard let to = sessionInput(session, port) else { return }
+    if c.pointee.isPriming && source != .counter && source != .memory {
+      eff_zero(to, count * elementSize)
+    } else {
+      switch source {
+      case .vector:
+        let from = (c.pointee.vectors + place).pointee.values
+        if type == 1 {
+          eff_copy(to, from, count * 4)
+        } else {
+          var i = 0
+          while i < count {
+            storeElement(to + i * elementSize, type, Double(from[i]))
+            i += 1
+          }
+        }
+      case .memory: eff_copy(to, (c.pointee.memories + place).pointee.bytes, count * elementSize)
+      case .counter: storeElement(to, type, (c.pointee.counters + place).pointee.value)
+      case .output:
+        let m = c.pointee.models + place
+        if let from = sessionOutput(m.pointee.session, output) {
+          let from0 = m.pointee.outputs + output
+          var i = 0
+          while i < count {
+            storeElement(to + i * elementSize, type, loadElement(from + i * from0.pointee.elementSize, from0.pointee.type))
+            i += 1
+          }
+        }
+      case .numbers:
+        guard let values else { return }
+        var i = 0
+        while i < count {
+          storeElement(to + i * elementSize, type, values[index == nil ? i : Int(index![i])])
+          i += 1
+        }
+      }
+    }
+    if let mirror { eff_copy(mirror, to, count * elementSize) }
+  }
+}
+
+/// Where an output of a network goes besides the actions that take it apart.
+struct OutputSlot {
+  var type: Int32
+  var elementSize: Int
+  var count: Int
+  /// Index of a memory, or -1.
+  var memory = -1
+  /// A part of the motion, or nil.
+  var reference: UnsafeMutablePointer<Double>?
+}
+
+struct ModelSlot {
+  var session: SessionHandle
+  var inputs: UnsafeMutablePointer<InputSlot>
+  var inputCount: Int
+  var outputs: UnsafeMutablePointer<OutputSlot>
+  var outputCount: Int
+  /// Runs at every `every`-th policy tick.
+  var every: UInt64
+  var hasRun = false
+
+  @_noLocks
+  mutating func execute(_ c: ControllerHandle) {
+    var i = 0
+    while i < inputCount {
+      inputs[i].fill(c, session)
+      i += 1
+    }
+    _ = sessionRun(session, 1)
+    hasRun = true
+  }
+
+  /// Hands outputs to memories and to the motion.
+  @_noLocks
+  func deliver(_ c: ControllerHandle) {
+    var o = 0
+    while o < outputCount {
+      let out = outputs[o]
+      if let from = sessionOutput(session, o) {
+        if out.memory >= 0 { eff_copy((c.pointee.memories + out.memory).pointee.bytes, from, out.count * out.elementSize) }
+        if let reference = out.reference {
+          var i = 0
+          while i < out.count {
+            reference[i] = loadElement(from + i * out.elementSize, out.type)
+            i += 1
+          }
+        }
+      }
+      o += 1
+    }
+  }
+}
+
+/// A tensor that one run hands to the next.
+struct MemorySlot {
+  var bytes: UnsafeMutableRawPointer
+  var initial: UnsafeMutableRawPointer
+  var size: Int
+
+  @_noLocks
+  func reset() { eff_copy(bytes, initial, size) }
+}
+
+struct CounterSlot {
+  var start: Double
+  var step: Double
+  /// Bound of the value in the direction of `step`.
+  var last: Double
+  var value: Double
+
+  @_noLocks
+  mutating func advance() {
+    value += step
+    if step < 0 ? value < last : value > last { value = last }
+  }
+}

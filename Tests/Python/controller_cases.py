@@ -1,0 +1,33 @@
+"""Lists for Tests/C/controller_test: a small card of the tests, and every card of a corpus whose networks load.
+
+    python Tests/Python/controller_cases.py FOLDER [CORPUS]     writes FOLDER/controllers.txt
+"""
+import json
+import sys
+from pathlib import Path
+
+
+def small(folder):
+    import test_controller as t
+
+    terms = [t.term("base_angular_velocity", 3, ages=[4, 3, 2, 1, 0]), t.term("projected_gravity", 3), t.term("joint_position", 3, joints=t.JOINTS),
+             t.term("clock", 2, clock="gait", fn=["sin", "cos"]), t.term("last_action", 3, of="applied"), t.term("command", 3, command="velocity")]
+    content = t.card(terms, control_period=0.002, clocks={"gait": {"period": 0.8, "phases": [0.0], "advance": "before_use", "wrap": "modulo"}},
+                     action={"post": [{"op": "torque_band", "limit": 2.0}, {"op": "first_order", "alpha": 0.3, "init": "measured"}], "last_of": "applied"})
+    (folder / "card.json").write_text(json.dumps(content))
+    network = t.network(folder / "controller.onnx", t.width(content))
+    return [folder / "card.json", ",".join(t.ROBOT), f"policy={network}"]
+
+
+def main():
+    folder = Path(sys.argv[1]).resolve()
+    lines = [small(folder)]
+    if len(sys.argv) > 2:
+        root = Path(sys.argv[2]).resolve()
+        for case in json.loads((root / "manifest.json").read_text())["cases"]:
+            lines.append([root / case["card"], ",".join(case["robot_joints"]), *[f"{n}={(root / m).resolve()}" for n, m in case["models"].items()]])
+    (folder / "controllers.txt").write_text("".join("\t".join(map(str, line)) + "\n" for line in lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""Controllers against the corpus of cards: observation, action and targets of every case over its resets, and the refusals at open and tick.
+
+The corpus is the folder EFFERENT_CARDS, or ../shared/cards beside the project; without it these tests are skipped. Its numbers were computed by code
+per convention that this project has not written.
+"""
+import json
+import os
+from pathlib import Path
+
+import efferent
+import numpy as np
+import pytest
+
+ROOT = Path(os.environ.get("EFFERENT_CARDS", Path(__file__).resolve().parents[3] / "shared/cards"))
+MANIFEST = json.loads((ROOT / "manifest.json").read_text()) if (ROOT / "manifest.json").exists() else {"cases": [], "negatives": []}
+CASES = {c["id"]: c for c in MANIFEST["cases"]}
+NEGATIVES = {n["id"]: n for n in MANIFEST["negatives"] if n["stage"] in ("open", "tick")}
+
+pytestmark = pytest.mark.skipif(not CASES, reason=f"no corpus of cards at {ROOT}: set EFFERENT_CARDS")
+
+
+def opened(case, card):
+    units = {name: s.get("unit") for name, s in case["signals"].items()} | (case.get("bind_units") or {})
+    for name in case.get("unbound") or []:
+        units.pop(name, None)
+    return efferent.Controller(
+        efferent.Card.from_json(json.dumps(card)), models={n: ROOT / m for n, m in case["models"].items()}, joints=case["robot_joints"],
+        control_period=case.get("control_period"), units=units, stale_limit=case.get("stale_limit"))
+
+
+def signals(path):
+    with np.load(ROOT / path) as z:
+        return {k[3:]: z[k] for k in z.files if k.startswith("in.")}
+
+
+def assert_close(name, found, expected, tolerance):
+    found, expected = np.concatenate([np.ravel(f) for f in found]).astype(float), expected.ravel().astype(float)
+    assert found.size == expected.size, f"{name}: {found.size} values, expected {expected.size}"
+    commanded = ~np.isnan(expected)
+    assert (np.isnan(found) == ~commanded).all(), f"{name}: another set of joints is commanded"
+    np.testing.assert_allclose(found[commanded], expected[commanded], rtol=tolerance[1], atol=tolerance[0], err_msg=name)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_observations_actions_and_targets_are_those_of_the_convention(name):
+    case = CASES[name]
+    controller = opened(case, json.loads((ROOT / case["card"]).read_text()))
+    given, found = signals(case["npz"]), {}
+    for k in range(case["control_ticks"]):
+        if k and k in case["resets"]:
+            controller.reset()
+        controller.tick({s: v[k] for s, v in given.items()})
+        for kind, arrays in (("obs", controller.observations), ("act", controller.actions), ("out", controller.targets)):
+            for tensor, values in arrays.items():
+                found.setdefault(f"{kind}.{tensor}", []).append(np.array(values))
+    with np.load(ROOT / case["npz"]) as z:
+        for key in z.files:
+            kind = {"obs": "observation", "act": "action", "out": "target"}.get(key.partition(".")[0])
+            if kind:
+                assert_close(f"{name}: {key}", found[key], z[key], case["tolerance"][kind])
+
+
+@pytest.mark.parametrize("name", NEGATIVES)
+def test_what_cannot_be_right_is_refused_by_name(name):
+    negative = NEGATIVES[name]
+    case = {**CASES[negative["base_case"]], **negative}
+    source = negative["card"] or CASES[negative["base_case"]]["card"]
+    ticks = 0
+    controller = None
+    with pytest.raises(efferent.Error) as refused:
+        if negative["convention"] != "card" and negative.get("files"):
+            supplied = case.get("supplied")
+            supplied = json.loads((ROOT / supplied).read_text()) if isinstance(supplied, str) else supplied
+            card = json.loads(efferent.Card.load([ROOT / f for f in negative["files"]], supplied=supplied).to_json())
+        else:
+            card = json.loads((ROOT / source).read_text())
+        controller = opened(case, card)
+        given = signals(negative.get("npz") or CASES[negative["base_case"]]["npz"])
+        for ticks in range(case["control_ticks"]):
+            controller.tick({s: v[ticks] for s, v in given.items()})
+    text = str(refused.value).lower()
+    for word in negative["must_name"]:
+        assert word.lower() in text, text
+    for words in negative["any_of"]:
+        assert any(w.lower() in text for w in words), text
+    assert refused.value.status == negative["status"], text
+    if negative["stage"] == "open":
+        assert controller is None
+    else:
+        assert ticks == negative["fails_at"]
+        # what is handed out is the fallback: the targets of the tick before
+        for values in controller.targets.values():
+            assert np.isfinite(values).any()

@@ -1,0 +1,326 @@
+"""Controller: a policy, its card and its robot, from raw signals to joint targets."""
+import ctypes
+import os
+from ctypes import byref, c_double, c_size_t, c_void_p
+from typing import NamedTuple
+
+import numpy as np
+
+from ._library import Handle, Owner, check, check_rt, lib
+from ._table_controller import (eff_controller_model, eff_controller_options, eff_controller_report, eff_fallback_step, eff_motion_track,
+                                eff_signal_binding, eff_signal_spec, eff_target_binding)
+from .errors import ArgumentError, MismatchError, ShapeError, error
+from .policy import Policy
+
+F64 = 11
+MODES = ("run", "hold", "ramp", "damp", "zero")
+TARGETS = ("position", "velocity", "effort", "kp", "kd")
+CLAMPS = {"position": 1, "velocity": 2, "effort": 4, "command": 8}
+FAULTS = ("", "finite", "age", "unit", "roll", "pitch", "action", "target", "deadline", "clock")
+
+
+class Signal(NamedTuple):
+    """A raw signal that the card needs: `count` values in `unit` ("" where any will do); joint signals come in the robot's order."""
+
+    name: str
+    unit: str
+    count: int
+    is_joint: bool
+
+
+class Report(NamedTuple):
+    """One tick. `mode` says who moved the robot, `ran` whether networks ran; times are in seconds, counts are since the controller was made."""
+
+    mode: str
+    fault: str
+    ran: bool
+    ticks: int
+    runs: int
+    late: int
+    refused: int
+    clamped: int
+    age: float
+    period: float
+
+
+class Controller(Owner):
+    """Runs the card's networks on a robot.
+
+    card            an efferent.Card
+    models          {name in the card: path of an ONNX file, or a Policy loaded with state={}}
+    joints          the robot's joints, in the order of its arrays; the policy's are found by name
+    control_period  seconds between two ticks; None: the card's
+    units           {signal: unit} of what the robot gives; a needed signal that is missing here is refused. None: all signals come in the card's units
+    stale_limit     seconds: the oldest signal that a tick accepts; None: the card's, or any age
+    guard           clamps that are on: any of "position", "velocity", "effort", "command"
+    roll_limit, pitch_limit, slew_limit, deadline   rad, rad, rad/s, s; 0: the card's, or none
+    blend, ramp     seconds from a fallback to the policy, and of the mode "ramp"; None: the defaults of eff_controller_options
+    fallback        ladder after a refused tick: [(mode, seconds)] or [(mode, seconds, kp, kd)]; (): the card's, or hold 0.05 s, then damp
+    motion          {part: array [frames, width]} of a motion that the card keeps in a file
+    """
+
+    def __init__(self, card, models, joints, control_period=None, units=None, stale_limit=None, *, guard=(), roll_limit=0.0, pitch_limit=0.0,
+                 slew_limit=0.0, deadline=0.0, blend=None, ramp=None, fallback=(), seed=0, motion=None):
+        self.joints = tuple(joints)
+        self.policies = {name: made if isinstance(made, Policy) else Policy(os.fspath(made), state={}) for name, made in models.items()}
+        options = eff_controller_options()
+        lib.eff_controller_options_default(byref(options), ctypes.sizeof(options))
+        names = (ctypes.c_char_p * max(1, len(self.joints)))(*[str(j).encode() for j in self.joints])
+        options.joints, options.joint_count = names, len(self.joints)
+        given = (eff_controller_model * max(1, len(models)))(*[(n.encode(), p._handle.value) for n, p in self.policies.items()])
+        options.models, options.model_count = given, len(models)
+        if control_period is not None:
+            if not control_period > 0:
+                raise ArgumentError(f"control_period is {control_period} s, expected a time above 0")
+            options.control_period = control_period
+        options.stale_limit = stale_limit or 0.0
+        options.roll_limit, options.pitch_limit, options.slew_limit, options.deadline = roll_limit, pitch_limit, slew_limit, deadline
+        if blend is not None:
+            options.blend_seconds = blend if blend > 0 else -1.0
+        options.ramp_seconds = ramp or 0.0
+        for word in [guard] if isinstance(guard, str) else guard:
+            if word not in CLAMPS:
+                raise ArgumentError(f"guard: '{word}' is not known, expected any of {', '.join(CLAMPS)}")
+            options.guard |= CLAMPS[word]
+        steps = [(_mode(s[0]), 0, s[1], *(s[2:] or (-1.0, -1.0))) for s in fallback]
+        options.fallback, options.fallback_count = (eff_fallback_step * max(1, len(steps)))(*steps), len(steps)
+        options.seed = int(seed) & (2**64 - 1)
+        kept = {part: np.ascontiguousarray(np.asarray(v, np.float64).reshape(len(v), -1)) for part, v in (motion or {}).items()}
+        tracks = [(p.encode(), v.ctypes.data_as(ctypes.POINTER(c_double)), *v.shape) for p, v in kept.items()]
+        options.motion, options.motion_count = (eff_motion_track * max(1, len(tracks)))(*tracks), len(tracks)
+        made = c_void_p()
+        check(lib.eff_controller_create(card._handle.value, byref(options), byref(made)))
+        self._handle = Handle(made.value, lib.eff_controller_destroy, "controller")
+
+        self.card = card
+        self.control_period = control_period if control_period is not None else _period(card)
+        self.signals = tuple(self._signals())
+        self._values = {}
+        for s in self.signals:
+            self._bind(s, units)
+        # kinds of targets that the card commands: {name: array in the robot's order}, NaN where a joint is not commanded
+        self.targets = {}
+        for what, name in enumerate(TARGETS):
+            if lib.eff_controller_commands(self._handle.value, what):
+                self.targets[name] = np.full(len(self.joints), np.nan)
+                b = eff_target_binding.sized()
+                b.what, b.dtype, b.data, b.count = what, F64, self.targets[name].ctypes.data, len(self.joints)
+                check(lib.eff_controller_bind_target(self._handle.value, byref(b)))
+        check(lib.eff_controller_start(self._handle.value))
+        self._report = eff_controller_report.sized()
+        self._ticks = 0
+        # {"model.tensor": array} of the last tick; empty where no network ran
+        self.observations, self.actions = {}, {}
+        self._order = _model_names(card)
+
+    def _signals(self):
+        spec = eff_signal_spec.sized()
+        i = 0
+        while lib.eff_controller_signal(self._handle.value, i, byref(spec)) == 0:
+            yield Signal(spec.name.decode(), spec.unit.decode(), spec.count, bool(spec.is_joint))
+            i += 1
+
+    def _bind(self, signal, units):
+        if signal.name == "time" and units is None:
+            return
+        if units is not None and signal.name not in units:
+            return
+        unit = signal.unit if units is None else units[signal.name]
+        values = np.zeros(signal.count)
+        b = eff_signal_binding.sized()
+        b.name, b.data, b.count, b.dtype = signal.name.encode(), values.ctypes.data, signal.count, F64
+        b.unit = str(unit).encode() if unit else None
+        check(lib.eff_controller_bind(self._handle.value, byref(b)))
+        self._values[signal.name] = values
+
+    def reset(self):
+        """The next tick begins a new episode."""
+        check_rt(lib.eff_controller_reset(self._handle.value), "reset")
+
+    def mode(self, mode):
+        """Who moves the robot from the next tick on: "run" (the policy), "hold", "ramp", "damp" or "zero"."""
+        check_rt(lib.eff_controller_mode(self._handle.value, _mode(mode)), "mode")
+
+    def tick(self, signals, now=None):
+        """One control period. `signals` is {name: array}; joints come in the robot's order. `stamp` in it is the time in seconds at which they were
+        sampled. `now` is the time in seconds; without it tick k is at k control periods. Returns a Report; targets, observations and actions are in
+        the attributes of those names. A refused tick raises, and `targets` then hold the fallback.
+        """
+        now = self._ticks * self.control_period if now is None else float(now)
+        self._ticks += 1
+        for name, values in self._values.items():
+            if name not in signals:
+                raise MismatchError(f"signal '{name}' is missing: found {', '.join(signals) or 'none'}")
+            given = np.asarray(signals[name], np.float64).reshape(-1)
+            if given.size != values.size:
+                raise ShapeError(f"signal '{name}' has {given.size} values, expected {values.size}")
+            values[...] = given
+        ns = round(now * 1e9)
+        stamp = signals.get("stamp")
+        check_rt(lib.eff_controller_stamp(self._handle.value, -1, ns if stamp is None else round(float(stamp) * 1e9)), "stamp")
+        status = lib.eff_controller_tick(self._handle.value, ns, byref(self._report))
+        r = self._report
+        self.observations, self.actions = {}, {}
+        if status < 0:
+            text = ctypes.create_string_buffer(512)
+            check(lib.eff_controller_explain(self._handle.value, byref(r), text, len(text)))
+            raise error(status, text.value.decode("utf-8", "replace"))
+        if r.ran:
+            self._look()
+        return self.report
+
+    def preflight(self, recording, tolerance=(1e-4, 1e-4)):
+        """Runs stored raw signals and raises MismatchError by the name of the first term, action or target that is not as recorded.
+        `recording` is as in `first_difference`. The controller is reset before and afterwards."""
+        different = first_difference(self, recording, tolerance)
+        self.reset()
+        if different is not None:
+            raise MismatchError(f"preflight: {different.what}")
+
+    @property
+    def report(self):
+        """The last tick."""
+        r = self._report
+        return Report(MODES[r.mode], FAULTS[r.fault], bool(r.ran), r.ticks, r.runs, r.late, r.refused, r.clamped, r.age_ns * 1e-9, r.period_ns * 1e-9)
+
+    @property
+    def clamps(self):
+        """How often the guard has clamped each joint of the robot."""
+        return np.array([lib.eff_controller_clamps(self._handle.value, i) for i in range(len(self.joints))])
+
+    def vector(self, name):
+        """A copy of an observation as the last run saw it."""
+        count = c_size_t()
+        values = lib.eff_controller_vector(self._handle.value, name.encode(), byref(count))
+        if not values:
+            raise ArgumentError(f"vector '{name}' does not exist")
+        return np.frombuffer(ctypes.string_at(values, 4 * count.value), np.float32).copy()
+
+    def swap(self, model, policy):
+        """Offers other weights for a network; its next run adopts them, with recurrent state kept."""
+        session = self._session(model)
+        check(lib.eff_session_swap(session, policy._handle.value))
+        self.policies[model] = policy
+
+    def reclaim(self, model):
+        """Frees what adopted swaps have retired."""
+        check(lib.eff_session_reclaim(self._session(model)))
+
+    def __repr__(self):
+        return f"Controller({len(self.joints)} joints, {', '.join(self.policies)}, every {self.control_period} s)"
+
+    # ---- inside ----
+
+    def _session(self, model):
+        session = lib.eff_controller_session(self._handle.value, model.encode())
+        if not session:
+            raise ArgumentError(f"model '{model}' does not exist, expected one of {', '.join(self._order)}")
+        return session
+
+    def _look(self):
+        for m, model in enumerate(self._order):
+            policy = self.policies[model]
+            for tensors, find, into in ((policy.inputs, lib.eff_controller_input, self.observations), (policy.outputs, lib.eff_controller_output, self.actions)):
+                for t in tensors:
+                    size = int(np.prod(t.shape, dtype=np.int64)) * t.dtype.itemsize
+                    address = find(self._handle.value, m, t.index)
+                    if address and size:
+                        into[f"{model}.{t.name}"] = np.frombuffer(ctypes.string_at(address, size), t.dtype).reshape(t.shape)
+
+
+def _mode(mode):
+    if mode not in MODES:
+        raise ArgumentError(f"mode is '{mode}', expected one of {', '.join(MODES)}")
+    return MODES.index(mode)
+
+
+def _content(card):
+    import json
+
+    return json.loads(card.to_json())
+
+
+def _period(card):
+    content = _content(card)
+    return content.get("control_period") or content["policy_period"]
+
+
+def _model_names(card):
+    return [m["name"] for m in _content(card)["models"]]
+
+
+class Difference(NamedTuple):
+    """The first thing in which a controller and a recording differ: `what` names it, with tick, element, what was found and what was expected."""
+
+    tick: int
+    what: str
+    found: float
+    expected: float
+
+
+def first_difference(controller, recording, tolerance=(1e-4, 1e-4)):
+    """Runs the raw signals of a recording and compares. None where everything agrees, else the first Difference, with the name of its term.
+
+    recording  {name: array}, or the path of an npz: in.SIGNAL [ticks, ...], and any of obs.MODEL.TENSOR and act.MODEL.TENSOR [runs, ...] and
+               out.TARGET [ticks, joints], NaN where nothing is commanded; resets [k]: ticks before which the controller is reset
+    tolerance  absolute and relative
+    """
+    if isinstance(recording, (str, os.PathLike)):
+        with np.load(recording) as z:
+            recording = {k: z[k] for k in z.files}
+    given = {k[3:]: v for k, v in recording.items() if k.startswith("in.")}
+    if not given:
+        raise ArgumentError("the recording has no raw signals ('in.NAME')")
+    resets = {int(k) for k in np.ravel(recording.get("resets", []))}
+    content, run = _content(controller.card), 0
+    controller.reset()
+    for tick in range(min(len(v) for v in given.values())):
+        if tick in resets:
+            controller.reset()
+        ran = controller.tick({k: v[tick] for k, v in given.items()}).ran
+        found = {"out." + k: (tick, v) for k, v in controller.targets.items()}
+        if ran:
+            found |= {"obs." + k: (run, v) for k, v in controller.observations.items()} | {"act." + k: (run, v) for k, v in controller.actions.items()}
+            run += 1
+        for key in sorted(found, key=lambda k: ("obs", "act", "out").index(k[:3])):
+            if key not in recording or found[key][0] >= len(recording[key]):
+                continue
+            x, y = np.ravel(found[key][1]).astype(float), np.ravel(recording[key][found[key][0]]).astype(float)
+            if x.size != y.size:
+                return Difference(tick, f"{key} has {x.size} values, the recording has {y.size}", x.size, y.size)
+            bad = (np.isnan(x) != np.isnan(y)) | (np.abs(x - y) > tolerance[0] + tolerance[1] * np.abs(y))
+            if bad.any():
+                i = int(np.argmax(bad))
+                return Difference(tick, f"{_element(content, controller, key, i)} at tick {tick} is {x[i]:.6g}, the recording has {y[i]:.6g}", x[i], y[i])
+    return None
+
+
+def _element(content, controller, key, index):
+    """Words for element `index` of obs.MODEL.TENSOR, act.MODEL.TENSOR or out.TARGET: the term or the joint that it belongs to."""
+    kind, _, name = key.partition(".")
+    if kind == "out":
+        return f"target '{name}' of joint '{controller.joints[index]}'"
+    for model in content["models"]:
+        tensor = name[len(model["name"]) + 1 :]
+        if not name.startswith(model["name"] + "."):
+            continue
+        source = model["inputs"].get(tensor, {}).get("from", "") if kind == "obs" else ""
+        if source.startswith("vector:"):
+            return _term(content["vectors"][source[7:]], source[7:], index)
+        for action in content["actions"] if kind == "act" else ():
+            if (action["model"], action["output"]) == (model["name"], tensor) and index in action["index"]:
+                return f"output '{name}' for joint '{action['joints'][action['index'].index(index)]}'"
+    return f"{'input' if kind == 'obs' else 'output'} '{name}', element {index},"
+
+
+def _term(vector, name, index):
+    terms, at = vector["terms"], 0
+    ages = [t.get("ages") or [0] for t in terms]
+    order = [(t, a) for t, all_ages in zip(terms, ages) for a in all_ages]
+    if vector.get("layout") == "time_major":
+        order = [(t, own[p]) for p in range(len(ages[0])) for t, own in zip(terms, ages)]
+    for term, age in order:
+        if index < at + term["size"]:
+            return f"vector '{name}', term '{term['name']}', value {index - at}, age {age},"
+        at += term["size"]
+    return f"vector '{name}', value {index},"

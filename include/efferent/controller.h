@@ -1,0 +1,218 @@
+/* Efferent controller: a policy, its card and its robot.
+ *
+ *   eff_card + eff_policy per network -> eff_controller: bind signals and targets, start, tick
+ *
+ * One tick is one control period: read the bound signals once, guard them, build the observation and run the networks if they are due, turn
+ * actions into targets, guard those, write them. Everything is resolved by name at create and start; a tick allocates nothing and reads no clock.
+ * Joints are matched by name and never by position. Values are in the card's units: rad, rad/s, N m, N m/rad, N m s/rad, m, m/s, s.
+ *
+ * A refused tick returns EFF_E_NUMERIC, EFF_E_TIMEOUT or EFF_E_STATE, names signal and joint in its report, and writes the targets of the
+ * fallback ladder, never those computed from bad input. The ladder is left by a clean tick, with a blend.
+ * The card's joint limits clamp targets only where `guard` asks for it. What the guard clamps is not what the policy remembers as its last action.
+ * See efferent.h for the rules that hold everywhere.
+ */
+#ifndef EFFERENT_CONTROLLER_H
+#define EFFERENT_CONTROLLER_H
+
+#include "efferent.h"
+#include "card.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct eff_controller eff_controller;
+
+/* What targets are: per joint of the robot. Only the kinds that the card commands are written. */
+enum { EFF_TARGET_POSITION = 0, EFF_TARGET_VELOCITY = 1, EFF_TARGET_EFFORT = 2, EFF_TARGET_KP = 3, EFF_TARGET_KD = 4 };
+
+/* Who moves the robot. A controller starts in EFF_MODE_RUN.
+ * RUN   the policy. Entering it resets the policy and blends from the present targets.
+ * HOLD  the targets as they are; before any target, the measured positions.
+ * RAMP  a straight line from the present targets to the card's startup pose (its default pose where it names none).
+ * DAMP  kp 0, the joints' kd (or the ladder's), velocity and effort 0: the robot sinks.
+ * ZERO  kp, kd, velocity and effort 0. */
+enum { EFF_MODE_RUN = 0, EFF_MODE_HOLD = 1, EFF_MODE_RAMP = 2, EFF_MODE_DAMP = 3, EFF_MODE_ZERO = 4 };
+
+/* What a tick was refused for. */
+enum {
+  EFF_FAULT_NONE = 0,
+  EFF_FAULT_FINITE = 1,    /* a signal is not finite: signal, joint */
+  EFF_FAULT_AGE = 2,       /* a signal is older than its limit: signal, value and limit in s */
+  EFF_FAULT_UNIT = 3,      /* a quaternion is not of unit length: signal, value is its norm */
+  EFF_FAULT_ROLL = 4,      /* the base is rolled or pitched beyond its limit: signal, value and limit in rad */
+  EFF_FAULT_PITCH = 5,
+  EFF_FAULT_ACTION = 6,    /* a network's action is not finite: model, action, joint */
+  EFF_FAULT_TARGET = 7,    /* a target is not finite: target kind in `signal`, joint */
+  EFF_FAULT_DEADLINE = 8,  /* the time since the last tick is above `deadline`: value and limit in s */
+  EFF_FAULT_CLOCK = 9      /* now_ns is before that of the last tick */
+};
+
+/* Clamps of the guard, all off by default; each is counted per joint. They need the limit in the card (or in the options). */
+enum {
+  EFF_GUARD_POSITION = 1,  /* position targets within the joint's lower and upper */
+  EFF_GUARD_VELOCITY = 2,  /* velocity targets within velocity_limit; position targets change by at most velocity_limit per s */
+  EFF_GUARD_EFFORT = 4,    /* effort targets within effort_limit; position targets where |kp (target - q) - kd qd| stays within it */
+  EFF_GUARD_COMMAND = 8    /* commands within the card's range, also where the card does not clamp them */
+};
+
+/* One step of the fallback ladder. */
+typedef struct eff_fallback_step {
+  int32_t mode, reserved;  /* EFF_MODE_HOLD, RAMP, DAMP or ZERO */
+  double seconds;          /* time before the next step (RAMP: also its length); the last step lasts */
+  double kp, kd;           /* RAMP and DAMP: gains of all joints; negative: those of the joints */
+} eff_fallback_step;
+
+/* A network of the card. The controller retains the policy and runs a session of it with one row. */
+typedef struct eff_controller_model { const char *name; eff_policy *policy; } eff_controller_model;
+
+/* Frames of a motion that the card keeps in a file: values [frames, width], borrowed for the call. `part` is the card's word: joint_position,
+ * joint_velocity, body_position, body_orientation, anchor_position, anchor_orientation. */
+typedef struct eff_motion_track { const char *part; const double *values; size_t frames, width; } eff_motion_track;
+
+typedef struct eff_controller_options {
+  size_t struct_size;
+  const char *const *joints;               size_t joint_count;     /* the robot's joints, in the order of its arrays; must hold every joint of the card */
+  const eff_controller_model *models;      size_t model_count;     /* one per network of the card, in any order */
+  double control_period;                   /* s between two ticks; 0: the card's. policy_period must be a multiple of it */
+  double stale_limit;                      /* s: oldest signal that a tick accepts; 0: the card's safety, none without it */
+  double roll_limit, pitch_limit;          /* rad; 0: the card's safety, none without it */
+  double slew_limit;                       /* rad/s: largest change of a position target; 0: the card's safety, none without it */
+  double deadline;                         /* s: longest time between two ticks; 0: none */
+  double blend_seconds;                    /* from the fallback or another mode to the policy; negative: none. Default 0.2 */
+  double ramp_seconds;                     /* length of EFF_MODE_RAMP; 0: the card's startup, 2 s without it */
+  int32_t guard;                           /* EFF_GUARD_... flags */
+  int32_t locked;                          /* 1: block and sessions are locked in memory, but for what `arena` or `allocator` gave */
+  const eff_fallback_step *fallback;       size_t fallback_count;  /* none: the card's safety; without it hold 0.05 s, then damp */
+  uint64_t seed;                           /* of stochastic policies */
+  void *arena;                             size_t arena_size;      /* kept: memory of the caller, aligned to 64 bytes, or NULL */
+  const eff_allocator *allocator;          /* or NULL; used where arena is NULL */
+  const eff_motion_track *motion;          size_t motion_count;    /* of a motion in a file; all parts have the same number of frames */
+} eff_controller_options;
+
+/* Fills options with defaults. `struct_size` is sizeof(eff_controller_options) of the caller. Any thread. */
+EFF_API void eff_controller_options_default(eff_controller_options *options, size_t struct_size);
+
+/* Bytes that a controller and its sessions need. Errors as eff_controller_create. Any thread. */
+EFF_API eff_status eff_controller_arena_size(const eff_card *card, const eff_controller_options *options, size_t *out);
+
+/* Creates a controller. The card is copied; names of the options are borrowed for the call. *out is NULL on failure.
+ * EFF_E_MISMATCH: a joint that the robot lacks or has twice, periods that are no multiples, gains or poses that the card leaves open.
+ * EFF_E_SHAPE: a network's inputs or outputs are not as wide as the card says. EFF_E_UNSUPPORTED, EFF_E_ARGUMENT, EFF_E_MEMORY. */
+EFF_API eff_status eff_controller_create(const eff_card *card, const eff_controller_options *options, eff_controller **out);
+
+/* ---- binding: once, before start ---- */
+
+/* How a raw signal is read at every tick. Element i is at data + i * stride, or at data + offsets[i]. */
+typedef struct eff_signal_binding {
+  size_t struct_size;
+  const char *name;          /* "joint.position", "base.orientation", "command.velocity", "body.torso_link.position", ... */
+  const void *data;          /* kept: read at every tick until the controller is destroyed or the signal is bound anew */
+  ptrdiff_t stride;          /* bytes; 0: dense */
+  const ptrdiff_t *offsets;  /* bytes, one per element, copied; or NULL */
+  size_t count;              /* joints of the robot, or width of the signal */
+  int32_t dtype, reserved;   /* EFF_F32, EFF_F64, EFF_I32, EFF_I64, EFF_U8 or EFF_BOOL */
+  const char *unit;          /* "rad", "rad/s", "N m", "m", "m/s", "s", "m/s, m/s, rad/s", "quaternion w,x,y,z"; must be the card's. NULL: not told,
+                                allowed only for signals that have no unit */
+  const char *layout;        /* quaternions: "wxyz" or "xyzw"; NULL: as `unit` says, "wxyz" without it */
+  double stale_limit;        /* s; 0: that of the options; negative: none */
+} eff_signal_binding;
+
+/* How targets of one kind are written: joint i of the robot at data + i * stride, or at data + offsets[i]. A joint that the card does not command
+ * is not touched. */
+typedef struct eff_target_binding {
+  size_t struct_size;
+  int32_t what, dtype;       /* EFF_TARGET_..., EFF_F32 or EFF_F64 */
+  void *data;                /* kept */
+  ptrdiff_t stride;          /* bytes; 0: dense */
+  const ptrdiff_t *offsets;  /* bytes, one per joint, copied; or NULL */
+  size_t count;              /* joints of the robot */
+} eff_target_binding;
+
+/* A raw signal that the card needs. */
+typedef struct eff_signal_spec {
+  size_t struct_size;
+  const char *name, *unit;   /* owned by the controller; unit is "" where any will do */
+  size_t count;              /* elements that a binding must have */
+  int32_t is_joint, is_bound;
+  int32_t is_optional;       /* 1: "time": the clock of the tick where it is not bound */
+  int32_t reserved;
+} eff_signal_spec;
+
+/* Describes one needed signal; EFF_E_ARGUMENT past the last. Signals are numbered in this order in reports and in eff_controller_stamp. */
+EFF_API eff_status eff_controller_signal(const eff_controller *controller, size_t index, eff_signal_spec *out);
+
+/* Index of a needed signal, or -1. */
+EFF_API int64_t eff_controller_find_signal(const eff_controller *controller, const char *name);
+
+/* 1 where the card commands targets of a kind for at least one joint. */
+EFF_API int32_t eff_controller_commands(const eff_controller *controller, int32_t what);
+
+/* Binds a signal. One that the card does not need is checked and left unread. EFF_E_MISMATCH: another unit than the card's, or another width. */
+EFF_API eff_status eff_controller_bind(eff_controller *controller, const eff_signal_binding *binding);
+
+/* Binds targets. Kinds that the card does not command stay untouched. */
+EFF_API eff_status eff_controller_bind_target(eff_controller *controller, const eff_target_binding *binding);
+
+/* Ends binding: EFF_E_MISMATCH names the first needed signal that is not bound. Ticks are refused before it. */
+EFF_API eff_status eff_controller_start(eff_controller *controller);
+
+/* ---- running ---- */
+
+typedef struct eff_controller_report {
+  size_t struct_size;
+  eff_status status;                         /* of this tick */
+  int32_t mode;                              /* EFF_MODE_...: who moved the robot in this tick; a fallback's step where the tick was refused */
+  int32_t fault, signal, joint;              /* EFF_FAULT_...; index of the needed signal, or -1; joint of the robot (elements of others), or -1 */
+  int32_t model, action;                     /* index in the card, or -1 */
+  int32_t ran;                               /* 1 where networks ran in this tick */
+  double value, limit;                       /* what the fault is about */
+  uint64_t ticks, runs, late, refused, clamped; /* since create: ticks; runs of the networks; ticks later than 1.5 periods; refused; values clamped */
+  int64_t age_ns;                            /* of the oldest stamped signal */
+  int64_t period_ns;                         /* since the tick before; 0 at the first */
+} eff_controller_report;
+
+/* [RT] One control period. now_ns is the caller's monotonic clock. Writes the bound targets and the report.
+ * Errors as in the report; EFF_E_STATE: not started. */
+EFF_API EFF_RT eff_status eff_controller_tick(eff_controller *controller, int64_t now_ns, eff_controller_report *report_or_null);
+
+/* [RT] The next tick begins a new episode: histories, clocks, memories, recurrent state and the phase of the policy. */
+EFF_API EFF_RT eff_status eff_controller_reset(eff_controller *controller);
+
+/* [RT] Changes who moves the robot, from the next tick on. */
+EFF_API EFF_RT eff_status eff_controller_mode(eff_controller *controller, int32_t mode);
+
+/* [RT] The time at which a signal was sampled, on the clock of the ticks; -1: all signals. A signal with a limit that is never stamped is as old
+ * as the first tick. */
+EFF_API EFF_RT eff_status eff_controller_stamp(eff_controller *controller, int64_t signal, int64_t ns);
+
+/* [RT] The report of the last tick. */
+EFF_API EFF_RT eff_status eff_controller_last(const eff_controller *controller, eff_controller_report *out);
+
+/* [RT] How many values of joint `joint` of the robot the guard has clamped since create; -1 for a bad joint. */
+EFF_API EFF_RT int64_t eff_controller_clamps(const eff_controller *controller, size_t joint);
+
+/* Writes the words of a report, cut to `size` bytes with the closing 0: what is refused, signal, joint, what was found and what is expected. */
+EFF_API eff_status eff_controller_explain(const eff_controller *controller, const eff_controller_report *report, char *text, size_t size);
+
+/* ---- looking in ---- */
+
+/* [RT] An observation as the last run saw it: `*count` values, or NULL where the card has no vector of that name. */
+EFF_API EFF_RT const float *eff_controller_vector(const eff_controller *controller, const char *name, size_t *count);
+
+/* [RT] Memory of a tensor as the last run read or wrote it, one row in the type of the policy's spec; NULL for a bad index. Models in card order,
+ * tensors in the order of their policy. */
+EFF_API EFF_RT const void *eff_controller_input(const eff_controller *controller, size_t model, size_t input);
+EFF_API EFF_RT const void *eff_controller_output(const eff_controller *controller, size_t model, size_t output);
+
+/* The session of the network `name`, for swap, reclaim and prewarm; NULL for a bad name. It dies with the controller. Do not step it. */
+EFF_API eff_session *eff_controller_session(const eff_controller *controller, const char *name);
+
+/* Frees the controller and its sessions; NULL is fine. Bound memory is no longer touched. */
+EFF_API void eff_controller_destroy(eff_controller *controller);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
