@@ -131,37 +131,4 @@ extension Builder {
     }
     guard !graph.outputs.isEmpty else { throw Failure(.format, "the graph has no outputs") }
   }
-
-  // MARK: recurrent state
-
-  /// Pairs given by the caller, or recognized by name and shape.
-  mutating func findStates() throws(Failure) {
-    if let named = options.states ?? model.states {
-      for pair in named {
-        guard let i = graph.inputs.firstIndex(where: { $0.name == pair.input }) else {
-          throw Failure(.argument, "state '\(pair.input)' names no input; the inputs are \(names(model.graph.inputs))")
-        }
-        guard let o = graph.outputs.firstIndex(where: { $0.name == pair.output }) else {
-          throw Failure(.argument, "state '\(pair.output)' names no output; the outputs are \(names(model.graph.outputs))")
-        }
-        guard fits(i, o) else {
-          throw Failure(.shape, "state '\(pair.input)' is \(describePort(graph.inputs[i])), but '\(pair.output)' is \(describePort(graph.outputs[o])); expected the same")
-        }
-        guard !graph.states.contains(where: { $0.input == i || $0.output == o }) else {
-          throw Failure(.argument, "state '\(pair.input)' -> '\(pair.output)' is given twice")
-        }
-        graph.states.append(StatePair(input: i, output: o))
-      }
-      return
-    }
-    graph.states = StateName.pairs(inputs: graph.inputs.map { ($0.name, describePort($0)) }, outputs: graph.outputs.map { ($0.name, describePort($0)) })
-  }
-
-  private func describePort(_ p: Port) -> String { type(p.value).name + " " + describe(shape(p.value)) }
-
-  private func fits(_ i: Int, _ o: Int) -> Bool {
-    let a = graph.inputs[i].value
-    let b = graph.outputs[o].value
-    return type(a) == type(b) && shape(a) == shape(b)
-  }
 }

@@ -6,8 +6,11 @@ import Onnx
 public struct BuildOptions {
   public var dims: [String: Int] = [:]
   public var constants: [String: TensorData] = [:]
-  /// nil: recognize recurrent state by name and shape; otherwise exactly these pairs of names.
+  /// nil: as the metadata says, or recognized by name and shape; otherwise exactly these pairs of names.
   public var states: [(input: String, output: String)]? = nil
+  /// Names of the action and of the observation; nil: as the metadata says, or decided by name.
+  public var action: String? = nil
+  public var observation: String? = nil
   public var folder: String? = nil
   public var memoryLimit = 4 << 30
   /// Constants of the main graph that become values of their own, which nothing folds.
@@ -61,7 +64,7 @@ public struct Builder {
     try b.declareOutputs()
     b.graph.nodeCount = b.built
     b.graph.unfusedCount = b.graph.ops.count
-    try b.findStates()
+    try b.decideRoles()
     return b.graph
   }
 
