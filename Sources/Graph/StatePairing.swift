@@ -114,10 +114,13 @@ struct StatePairing {
 
   /// k without v, or z without h, is no state.
   private mutating func requirePartners() {
-    var keys: Set<String> = []
-    for i in inputs.indices where match[i] >= 0 { if let r = readings[i] { keys.insert(r.key) } }
-    for i in inputs.indices where match[i] >= 0 && !meanings[i].partner.utf8.isEmpty && !keys.contains(meanings[i].partner) { match[i] = -1 }
+    for i in inputs.indices where match[i] >= 0 { if let r = readings[i] { matched.insert(r.key) } }
+    for i in inputs.indices where match[i] >= 0 && !isWhole(meanings[i]) { match[i] = -1 }
   }
+  private var matched: Set<String> = []
+
+  /// Whether the other half of a part is there, where it needs one.
+  private func isWhole(_ m: StateMeaning) -> Bool { m.partner.utf8.isEmpty || matched.contains(m.partner) }
 
   /// All of a group or none of it.
   private mutating func requireGroups() {
@@ -164,8 +167,9 @@ struct StatePairing {
     if !couple.utf8.isEmpty { tags.append(couple) }
     // two names with the same marker that say state and nothing else
     if !marker.utf8.isEmpty && !meaning.isWeak && meaning.partner.utf8.isEmpty { tags.append("|" + marker) }
+    if inputs[i].name.utf8.suffix(2).elementsEqual(".1".utf8) { tags.append("|.1") }
     let isExpected = !marker.utf8.isEmpty || isNumbered || !couple.utf8.isEmpty
-    return (tags, meaning.isState && meaning.partner.utf8.isEmpty && isExpected)
+    return (tags, meaning.isState && isWhole(meaning) && isExpected)
   }
 
   private mutating func note(_ i: Int, _ reason: String) {
