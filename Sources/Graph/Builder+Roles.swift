@@ -162,7 +162,7 @@ extension Builder {
   }
 
   private func choose(_ all: [ActionCandidate], _ flow: RandomFlow) -> (Int?, RoleReason) {
-    let best = all.map(\.name.rawValue).max() ?? 0
+    let best = all.map { $0.name.rawValue }.max() ?? 0
     if best == ActionName.unknown.rawValue { return all.count == 1 ? (all[0].output, .onlyCandidate) : (nil, .none) }
     var clear = all.filter { $0.name.rawValue == best }
     if clear.contains(where: { !$0.isSampled }) { clear = clear.filter { !$0.isSampled } }

@@ -35,14 +35,8 @@ struct RoleHints {
   static func json(_ model: OnnxModel, _ key: String) throws(Failure) -> Json? {
     guard let text = text(model, key) else { return nil }
     let bytes = Array(text.utf8)
-    var result: Result<Json, Failure> = .success(.null)
-    bytes.withUnsafeBytes { raw in
-      do throws(Failure) {
-        result = .success(try JsonReader.read(raw.baseAddress!, 0..<bytes.count, what: "metadata '\(key)'", budget: MemoryBudget(limit: 1 << 24)))
-      } catch {
-        result = .failure(error)
-      }
+    return try bytes.withUnsafeBytes { raw throws(Failure) in
+      try JsonReader.read(raw.baseAddress!, 0..<bytes.count, what: "metadata '\(key)'", budget: MemoryBudget(limit: 1 << 24))
     }
-    return try result.get()
   }
 }
