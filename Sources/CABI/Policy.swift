@@ -39,6 +39,11 @@ private func read(_ given: UnsafePointer<eff_policy_options>?) throws(Failure) -
   }
   out.build.action = o.action.map { text($0) }
   out.build.observation = o.observation.map { text($0) }
+  for (i, name) in try list(o.outputs, o.output_count, "outputs", "output_count").enumerated() {
+    guard let name else { throw Failure(.argument, "outputs[\(i)] is NULL") }
+    if i == 0 { out.build.outputs = [] }
+    out.build.outputs?.append(text(name))
+  }
   if o.no_state != 0 { out.build.states = [] }
   var pairs: [(input: String, output: String)] = []
   for (i, s) in try list(o.states, o.state_count, "states", "state_count").enumerated() {
@@ -215,8 +220,7 @@ public func eff_policy_op(_ policy: OpaquePointer?, _ index: Int) -> UnsafePoint
 
 @c @implementation
 public func eff_policy_note(_ policy: OpaquePointer?, _ index: Int) -> UnsafePointer<CChar>? {
-  guard let h = handle(policy) else { return nil }
-  let notes = h.pointee.policy.takeUnretainedValue().notes
+  guard let notes = livePolicy(policy)?.notes else { return nil }
   return index >= 0 && index < notes.count ? UnsafePointer(notes[index].start) : nil
 }
 

@@ -5,10 +5,10 @@ import Onnx
 // what every input and output is for: decided by the caller, by metadata, by one clear name, by being the only candidate; never guessed
 extension Builder {
   mutating func decideRoles() throws(Failure) {
-    let hints = try RoleHints(model)
     try setStates(hints)
     try setObservation(hints)
     try setAction(hints)
+    noteBatch()
     graph.refusal = refusal()
     if !graph.refusal.utf8.isEmpty { graph.notes.append(GraphNote(graph.refusal)) }
   }
@@ -127,6 +127,8 @@ extension Builder {
   private mutating func setAction(_ hints: RoleHints) throws(Failure) {
     if let name = options.action ?? hints.action {
       guard let o = graph.outputs.firstIndex(where: { $0.name == name }) else {
+        // the metadata may name an output that was not chosen
+        if options.action == nil, model.graph.outputs.contains(where: { $0.name == name }) { return }
         throw Failure(.argument, "action '\(name)' names no output; the outputs are \(names(graph.outputs))")
       }
       guard graph.outputs[o].role != .state else {
@@ -201,6 +203,17 @@ extension Builder {
     }
     if type(action.value) != .f32 { return "step writes f32, and the action '\(action.name)' is \(type(action.value).name): use run" }
     return ""
+  }
+
+  /// A batch that the exporter left in the file looks like one large observation.
+  private mutating func noteBatch() {
+    let seen = graph.inputs.filter { $0.role == .observation }
+    guard let action = graph.outputs.first(where: { $0.role == .action }), let first = seen.first else { return }
+    let n = shape(first.value).first ?? 1
+    guard n > 1, ([action] + seen).allSatisfy({ shape($0.value).count >= 2 && shape($0.value)[0] == n }) else { return }
+    var text = ""
+    for (i, p) in seen.enumerated() { text += (i > 0 ? ", " : "") + "\"\(p.name)[0]\": 1" }
+    graph.notes.append(GraphNote("one row is \(n) observations and \(n) actions; if that is the batch of the export, dims {\(text)} gives a policy of one"))
   }
 
   private func list(_ ports: [Port]) -> String {

@@ -139,6 +139,7 @@ struct PolicyOptions {
   bool locked = false;     // locks weights and plan in memory
   std::string action;       // output that moves the robot; empty: metadata, one clear name, the only candidate
   std::string observation;  // input that step writes; the others keep what was written to them
+  std::vector<std::string> outputs;  // those that are wanted, in order; empty: all
 };
 
 // What a trainer exported, ready to run. Immutable; copies share it.
@@ -210,6 +211,8 @@ class Policy {
       options.locked = from.locked;
       options.action = from.action.empty() ? nullptr : from.action.c_str();
       options.observation = from.observation.empty() ? nullptr : from.observation.c_str();
+      for (const auto &name : from.outputs) outputs.push_back(name.c_str());
+      options.outputs = outputs.data(), options.output_count = outputs.size();
       for (const auto &[name, size] : from.dims) dims.push_back({name.c_str(), size});
       for (const auto &[input, output] : from.states) states.push_back({input.c_str(), output.c_str()});
       for (const auto &c : from.constants) {
@@ -223,6 +226,7 @@ class Policy {
       options.constants = constants.data(), options.constant_count = constants.size();
     }
     eff_policy_options options;
+    std::vector<const char *> outputs;
     std::vector<eff_dim_binding> dims;
     std::vector<eff_state_pair> states;
     std::vector<eff_constant_binding> constants;

@@ -136,7 +136,9 @@ typedef struct eff_tensor_spec {
 
 typedef struct eff_policy eff_policy;
 
-typedef struct eff_dim_binding { const char *name; int64_t size; } eff_dim_binding;          /* symbolic dimension -> size, at least 1 */
+/* Size, at least 1, of a dimension: by its name ("seq"), as "batch" for leading ones that are not bound, or by position, INPUT[AXIS]. The last also
+ * gives an unnamed dimension its size ("obs[1]"), an input without a shape its axes, and changes a batch that the file has fixed ("obs[0]", 1). */
+typedef struct eff_dim_binding { const char *name; int64_t size; } eff_dim_binding;
 typedef struct eff_state_pair { const char *input, *output; } eff_state_pair;                /* recurrent state: output feeds input at the next step */
 typedef struct eff_constant_binding {                                                        /* input -> value fixed at load; the input disappears */
   const char *input; int32_t dtype, rank; int64_t shape[EFF_MAX_RANK]; const void *data;     /* data is copied */
@@ -146,7 +148,7 @@ typedef struct eff_policy_options {
   size_t struct_size;
   int32_t weights;                         /* storage of layers: EFF_F32, EFF_F16, EFF_BF16 or EFF_I8 (scale per output); 0 (default): as the metadata
                                               "efferent.weights" says ("i8,i8,f32", an entry per layer), EFF_F32 without it */
-  int32_t no_state;                        /* 1: recognize no recurrent state; every input is an observation */
+  int32_t no_state;                        /* 1: recognize no recurrent state */
   const eff_dim_binding *dims;             size_t dim_count;      /* unbound leading (batch) dimensions are 1 */
   const eff_constant_binding *constants;   size_t constant_count;
   const eff_state_pair *states;            size_t state_count;    /* none: pairs are recognized by name and shape */
@@ -158,6 +160,7 @@ typedef struct eff_policy_options {
   const int32_t *layer_weights; size_t layer_count; /* storage layer by layer, in the order of eff_policy_layer; an entry of 0: as `weights` */
   const char *action;                      /* name of the output that moves the robot, or NULL: see "roles" */
   const char *observation;                 /* name of the input that eff_session_step writes, or NULL; other inputs keep what was written to them */
+  const char *const *outputs; size_t output_count; /* names of the outputs that are wanted, in order; none: all. What none of them needs is left out */
 } eff_policy_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_policy_options) of the caller. Any thread. */
@@ -228,7 +231,7 @@ EFF_API eff_status eff_policy_layer(const eff_policy *policy, size_t index, eff_
 /* The ops of the plan in order, as text such as "dense [48 -> 512] elu"; NULL past the last. Owned by the policy. */
 EFF_API const char *eff_policy_op(const eff_policy *policy, size_t index);
 
-/* What was decided at load and the file does not say: pairs of state, inputs that nothing reads, why a step is refused. The lines of the log, by
+/* What was decided at load and the file does not say: pairs of state, what no output needs, why a step is refused. The lines of the log, by
  * index; NULL past the last. Owned by the policy. */
 EFF_API const char *eff_policy_note(const eff_policy *policy, size_t index);
 

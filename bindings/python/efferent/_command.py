@@ -26,6 +26,7 @@ Action = typer.Option(None, metavar="NAME", help="the output that moves the robo
 Observation = typer.Option(None, metavar="NAME", help="the input that a step takes; the others keep what was written to them")
 State = typer.Option([], metavar="INPUT=OUTPUT", help="a pair of recurrent state; left out: recognized by name")
 NoState = typer.Option(False, "--no-state", help="recognize no recurrent state")
+Outputs = typer.Option([], "--output", metavar="NAME", help="an output that is wanted; left out: all")
 Constants = typer.Option([], "--constant", metavar="INPUT=JSON", help="value of an input that is fixed at load, such as axes=[1]")
 
 
@@ -46,7 +47,7 @@ def bound_dims(dim):
     return dims
 
 
-def chosen(dim=(), action=None, observation=None, state=(), no_state=False, constant=()):
+def chosen(dim=(), action=None, observation=None, state=(), no_state=False, output=(), constant=()):
     """The options of the command line as those of Policy."""
     if no_state and state:
         fail("--no-state and --state contradict each other")
@@ -58,7 +59,8 @@ def chosen(dim=(), action=None, observation=None, state=(), no_state=False, cons
             constants[name] = np.asarray(json.loads(value))
         except ValueError as e:
             fail(f"--constant {text}: expected a number or lists of numbers after '=': {e}")
-    return {"dims": bound_dims(dim), "action": action, "observation": observation, "state": {} if no_state else pairs or None, "constants": constants}
+    return {"dims": bound_dims(dim), "action": action, "observation": observation, "state": {} if no_state else pairs or None,
+            "outputs": list(output) or None, "constants": constants}
 
 
 def parted(text, option, expected):
@@ -85,9 +87,11 @@ def fail(reason):
 
 @app.command()
 def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims, weights: str = Weights,
-            action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState, constant: list[str] = Constants):
+            action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
+            output: list[str] = Outputs, constant: list[str] = Constants):
     """Show the inputs, outputs, roles, metadata and plan of a policy."""
-    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, constant=constant)
+    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, output=output,
+                  constant=constant)
     info = vars(policy.info)
 
     def described(t):
@@ -149,7 +153,8 @@ def _measured(policy, seconds=0.1):
 def check(file: Path = File, against: str = typer.Option("onnxruntime", help="the reference runtime"), samples: int = typer.Option(64, min=1),
           seed: int = 0, tolerance: float = typer.Option(2e-5, help="largest allowed difference, times 1 + |y|"),
           as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims, weights: str = Weights,
-          action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState, constant: list[str] = Constants):
+          action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
+            output: list[str] = Outputs, constant: list[str] = Constants):
     """Compare a policy with onnxruntime on random and extreme inputs, one sequence of steps with the recurrent state carried."""
     if against != "onnxruntime":
         fail(f"--against {against}: expected onnxruntime")
@@ -157,7 +162,8 @@ def check(file: Path = File, against: str = typer.Option("onnxruntime", help="th
         import onnxruntime
     except ImportError:
         fail("onnxruntime is not installed: pip install 'efferent[check]'")
-    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, constant=constant)
+    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, output=output,
+                  constant=constant)
     fixed = chosen(constant=constant)["constants"]
     if policy.info.opset == 0:
         fail(f"{file} loads, but it is safetensors, which onnxruntime cannot run: there is nothing to compare it with here; compare its actions with the trainer's")
@@ -257,11 +263,13 @@ def serve(file: Path = File, endpoint: str = typer.Option("tcp://127.0.0.1:5555"
           rows: int = typer.Option(1, min=1, help="most robots that one plant may have"), rate: float = typer.Option(0.0, help="steps per second, told to the plant"),
           once: bool = typer.Option(False, "--once", help="end when the first plant says goodbye"), seed: int = 0,
           stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"), dim: list[str] = Dims, weights: str = Weights,
-          action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState, constant: list[str] = Constants):
+          action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
+            output: list[str] = Outputs, constant: list[str] = Constants):
     """Serve a policy over ZeroMQ until interrupted."""
     from .bridge import Bridge
 
-    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, constant=constant)
+    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, output=output,
+                  constant=constant)
     if policy.info.step_refusal:
         print(f"serving without a step: {policy.info.step_refusal}", file=sys.stderr, flush=True)
     ended = threading.Event()

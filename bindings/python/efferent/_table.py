@@ -54,6 +54,7 @@ class eff_policy_options(Options):
         ("learnable", c_int32), ("locked", c_int32),
         ("layer_weights", POINTER(c_int32)), ("layer_count", c_size_t),
         ("action", c_char_p), ("observation", c_char_p),
+        ("outputs", POINTER(c_char_p)), ("output_count", c_size_t),
     ]
 
 

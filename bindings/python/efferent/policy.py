@@ -69,11 +69,12 @@ class Tensors(tuple):
 class Policy(Owner):
     """An immutable policy, loaded from an ONNX file (a path) or from its bytes. Sessions keep it alive after `close`.
 
-    dims       {"batch": 1}: sizes of symbolic dimensions; unbound leading dimensions are 1
+    dims       {"seq": 16, "obs[1]": 17, "batch": 1}: sizes of dimensions by name, by position, of the batch; unbound leading ones are 1
     constants  {"axes": array}: values of inputs that are fixed at load; these inputs disappear
     state      {"h_in": "h_out"}: recurrent state; recognized by name and shape where left out; {} for none
     action     name of the output that moves the robot; left out: as the metadata "efferent.action" says, one clear name, the only candidate
     observation  name of the input that `step` takes; the other inputs then keep what was written to them
+    outputs    names of the outputs that are wanted, in order; left out: all. What none of them needs is left out
     weights    storage of the weights of dense and recurrent layers: "f32", "f16", "bf16" or "i8"; left out: as the metadata
                "efferent.weights" of the file says, "f32" without it
     layer_weights  the same for each of `layers`; None entries are as `weights`
@@ -83,7 +84,7 @@ class Policy(Owner):
     """
 
     def __init__(self, path, dims=None, constants=None, state=None, weights=None, *, layer_weights=None, folder=None, memory_limit=0, learnable=False,
-                 action=None, observation=None):
+                 action=None, observation=None, outputs=None):
         options = eff_policy_options()
         lib.eff_policy_options_default(byref(options), ctypes.sizeof(options))
         kept = []  # what options points to, until the load is over
@@ -103,6 +104,11 @@ class Policy(Owner):
             options.states = (eff_state_pair * len(state))(*[(str(k).encode(), str(v).encode()) for k, v in state.items()])
             options.state_count = len(state)
         options.no_state = int(state is not None and not state)
+        if outputs is not None:
+            if isinstance(outputs, str) or not outputs:
+                raise ArgumentError(f"outputs is {outputs!r}, expected a list of names")
+            options.outputs = (ctypes.c_char_p * len(outputs))(*[str(name).encode() for name in outputs])
+            options.output_count = len(outputs)
         options.action = None if action is None else str(action).encode()
         options.observation = None if observation is None else str(observation).encode()
         if folder is not None:

@@ -178,7 +178,10 @@ class Session(Owner):
             rows, form = 1, DROPPED
         else:
             wanted = f"{list(shape)}" + (f" or {list(shape[1:])}" if one else "")
-            raise ShapeError(f"input '{tensor.name}' is {list(given)}, expected {wanted}, with or without a leading axis of at most {self.rows} rows")
+            hint = ""
+            if len(shape) > 1 and shape[0] > 1 and given in (shape[1:], (1, *shape[1:])):
+                hint = f"; if {shape[0]} is the batch of the export, load with dims={{'{tensor.name}[0]': 1}} for one row"
+            raise ShapeError(f"input '{tensor.name}' is {list(given)}, expected {wanted}, with or without a leading axis of at most {self.rows} rows{hint}")
         if not 1 <= rows <= self.rows:
             raise ShapeError(f"input '{tensor.name}' has {rows} rows, expected 1 to {self.rows}, as the session was created")
         return self._typed(tensor, found), rows, form
