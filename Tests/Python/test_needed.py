@@ -253,7 +253,7 @@ def test_dimensions_are_bound_by_position(shape):
     assert p.inputs[0].shape == (1, 4)
     steps(p, np.maximum(X, 0))
     with pytest.raises(efferent.ArgumentError, match="no input has a dimension of that name"):
-        policy_of(made, dims={"obs[1]": 4, "seq": 3})
+        policy_of(made, dims={"obs[0]": 1, "obs[1]": 4, "seq": 3})
 
 
 def baked(rows=64):
