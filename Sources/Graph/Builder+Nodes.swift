@@ -78,6 +78,8 @@ extension Builder {
         inputs.append(-1)
       } else if let v = lookup(name) {
         inputs.append(v)
+      } else if let failure = dynamic[name] {
+        throw failure
       } else {
         throw Failure(.format, "\(label): input '\(name)' is no input, no initializer and no output of a node")
       }

@@ -88,12 +88,14 @@ extension Builder {
 
   /// Which inputs some output depends on.
   private func readInputs() -> [Bool] {
-    var isLive = [Bool](repeating: false, count: graph.values.count)
-    for o in graph.outputs { isLive[graph.root(o.value)] = true }
-    for op in graph.ops.reversed() where op.outputs.contains(where: { $0 >= 0 && isLive[graph.root($0)] }) {
-      for v in op.inputs where v >= 0 { isLive[graph.root(v)] = true }
-    }
-    return graph.inputs.map { isLive[graph.root($0.value)] }
+    // one input is what the policy sees, whatever it does with it
+    if graph.inputs.count < 2 { return graph.inputs.map { _ in true } }
+    var live = graph
+    Fusion.removeDead(&live)
+    var isRead = [Bool](repeating: false, count: graph.values.count)
+    for o in graph.outputs { isRead[graph.root(o.value)] = true }
+    for op in live.ops { for v in op.inputs where v >= 0 { isRead[graph.root(v)] = true } }
+    return graph.inputs.map { isRead[graph.root($0.value)] }
   }
 
   private mutating func setObservation(_ hints: RoleHints) throws(Failure) {
@@ -242,19 +244,29 @@ private struct ActionCandidate {
 private struct RandomFlow {
   private let graph: Graph
   private var isRandom: [Bool] = []
-  /// The op that wrote each root last.
+  /// The op that writes each root; -1 for none or several.
   private var writer: [Int] = []
 
   init(_ graph: Graph) {
     self.graph = graph
     guard graph.usesRandom else { return }
     isRandom = [Bool](repeating: false, count: graph.values.count)
-    writer = [Int](repeating: -1, count: graph.values.count)
+    writer = isRandom.map { _ in -1 }
+    var writers = isRandom.map { _ in 0 }
+    // whether the conditions of the branches around an op are drawn
+    var open = [false]
     for (i, op) in graph.ops.enumerated() {
-      let draws = op.kernel == EFF_K_RANDOM || op.inputs.contains { $0 >= 0 && isRandom[graph.root($0)] }
+      let draws = op.kernel == EFF_K_RANDOM || open[open.count - 1] || op.inputs.contains { $0 >= 0 && isRandom[graph.root($0)] }
+      switch op.params {
+      case .branch: open.append(draws)
+      case .end: if open.count > 1 { open.removeLast() }
+      default: break
+      }
       for v in op.outputs where v >= 0 {
-        writer[graph.root(v)] = i
-        if draws { isRandom[graph.root(v)] = true }
+        let r = graph.root(v)
+        writers[r] += 1
+        writer[r] = writers[r] == 1 ? i : -1
+        if draws { isRandom[r] = true }
       }
     }
   }

@@ -37,6 +37,8 @@ public struct Builder {
   var read: Set<String> = []
   /// Initializers that nothing reads.
   var unread: Set<String> = []
+  /// Nodes of the main graph that no output needs.
+  var deadCount = 0
   /// Names that are known while running alone, and why.
   var dynamic: [String: Failure] = [:]
   let options: BuildOptions
@@ -77,7 +79,7 @@ public struct Builder {
     try b.declareInputs()
     try b.runNeeded()
     try b.declareOutputs()
-    b.graph.nodeCount = b.built
+    b.graph.nodeCount = b.built + b.deadCount
     b.graph.unfusedCount = b.graph.ops.count
     try b.decideRoles()
     return b.graph

@@ -3,7 +3,6 @@ import json
 
 import efferent
 import numpy as np
-import onnx
 import pytest
 from models import model, normal
 from onnx import TensorProto as T
@@ -130,6 +129,35 @@ def test_outputs_are_chosen_in_order(chosen):
             assert p.inputs["priv"].role == "aux" and p.inputs["priv"].reason == "nothing reads it"
             steps(p, np.maximum(X, 0))
     assert policy_of(three(**{"efferent.outputs": '["value"]'}), outputs=["mu"]).outputs.names == ["mu"]  # the caller comes first
+
+
+def test_recurrent_state_is_carried_whatever_outputs_are_chosen():
+    nodes = [N("Add", ["obs", "h_in"], ["h_out"]), N("Neg", ["h_out"], ["action"]), N("Tanh", ["h_out"], ["value"])]
+    made = model(nodes, [*OBS, ("h_in", F, [1, 4])], [(n, F, [1, 4]) for n in ("value", "action", "h_out")])
+    p = policy_of(made, outputs=["action"])
+    assert p.outputs.names == ["action", "h_out"] and p.state == {"h_in": "h_out"}
+    s = p.session()
+    assert [float(s.step(np.ones(4))[0]) for _ in range(3)] == [-1, -2, -3]
+    p = policy_of(made, outputs=["action"], state={})
+    assert p.outputs.names == ["action"] and [t.role for t in p.inputs] == ["observation"] * 2
+
+
+def test_what_cannot_run_names_the_outputs_that_do_without_it():
+    made = raw([N("Relu", ["obs"], ["action"]), N("Thing", ["obs"], ["t"], domain="com.example"), N("Neg", ["t"], ["value"])], OBS,
+               [("action", F, [1, 4]), ("value", F, [1, 4])])
+    with pytest.raises(efferent.UnsupportedError, match="com.example.*'action': choose among them with outputs") as caught:
+        policy_of(made)
+    assert "'value'" not in str(caught.value)
+    steps(policy_of(made, outputs=["action"]), np.maximum(X, 0))
+
+
+def test_a_sequence_that_nobody_needs_is_left_out(log):
+    made = raw([RELU, N("SequenceConstruct", ["obs", "z"], ["list"])], OBS, [Z])
+    made.graph.output.append(helper.make_value_info("list", helper.make_sequence_type_proto(helper.make_tensor_type_proto(F, [1, 4]))))
+    p = policy_of(made)
+    assert p.outputs.names == ["z"] and [t for level, t in log if level == 2 and "'list' is left out" in t]
+    with pytest.raises(efferent.UnsupportedError, match="sequence"):
+        policy_of(made, outputs=["list"])
 
 
 def test_outputs_that_do_not_exist_are_refused_with_those_that_do():
@@ -285,4 +313,11 @@ def test_thousands_of_unsorted_nodes_load_in_linear_time():
 
     forward = min(seconds(nodes) for _ in range(3))
     assert min(seconds(nodes[::-1]) for _ in range(3)) < 4 * forward + 0.5
-    assert onnx is not None
+
+
+def test_an_input_that_only_a_condition_reads_is_needed():
+    then = helper.make_graph([N("Relu", ["obs"], ["t"])], "then", [], [helper.make_tensor_value_info("t", F, [1, 4])])
+    other = helper.make_graph([N("Neg", ["obs"], ["e"])], "else", [], [helper.make_tensor_value_info("e", F, [1, 4])])
+    p = policy_of(raw([N("If", ["mode"], ["z"], then_branch=then, else_branch=other)], [*OBS, ("mode", T.BOOL, [])], [Z]))
+    assert [t.role for t in p.inputs] == ["observation"] * 2
+    close(p.session().run({"obs": X, "mode": np.array(False)})["z"], -X)

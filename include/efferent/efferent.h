@@ -160,7 +160,8 @@ typedef struct eff_policy_options {
   const int32_t *layer_weights; size_t layer_count; /* storage layer by layer, in the order of eff_policy_layer; an entry of 0: as `weights` */
   const char *action;                      /* name of the output that moves the robot, or NULL: see "roles" */
   const char *observation;                 /* name of the input that eff_session_step writes, or NULL; other inputs keep what was written to them */
-  const char *const *outputs; size_t output_count; /* names of the outputs that are wanted, in order; none: all. What none of them needs is left out */
+  const char *const *outputs; size_t output_count; /* names of the outputs that are wanted, in order; none: all. Those of
+                                              recurrent state follow them; what none of them needs is left out */
 } eff_policy_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_policy_options) of the caller. Any thread. */
