@@ -9,6 +9,8 @@ public struct Failure: Error {
 
   public let reason: Reason
   public let message: String
+  /// Something is computed while running that must be known at load: what does not depend on it can run.
+  public private(set) var isDynamic = false
 
   public init(_ reason: Reason, _ message: Message) { self.init(reason, message.text) }
 
@@ -19,7 +21,18 @@ public struct Failure: Error {
   }
 
   /// The same failure with `context` in front, such as the file it happened in.
-  public func within(_ context: String) -> Failure { Failure(reason, context + ": " + message) }
+  public func within(_ context: String) -> Failure {
+    var f = Failure(reason, context + ": " + message)
+    f.isDynamic = isDynamic
+    return f
+  }
+
+  /// The same failure, marked as one of what is known while running alone.
+  public var dynamic: Failure {
+    var f = self
+    f.isDynamic = true
+    return f
+  }
 
   /// Memory was refused: says what for, and the bound of the process where it has one.
   public static func noMemory(_ size: Int, for what: String) -> Failure {

@@ -87,7 +87,7 @@ private func cEvent(_ event: Event, _ size: Int) -> eff_bridge_event {
 }
 
 private func tensors(_ ports: [PlanPort]) -> [Target.Tensor] {
-  ports.map { Target.Tensor(name: $0.name, role: Target.Role(rawValue: $0.role) ?? .aux, dtype: $0.type.rawValue, shape: $0.shape, size: $0.size) }
+  ports.map { Target.Tensor(name: $0.name, role: Target.Role(rawValue: $0.role.rawValue) ?? .aux, dtype: $0.type.rawValue, shape: $0.shape, size: $0.size) }
 }
 
 @c @implementation

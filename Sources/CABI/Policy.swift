@@ -37,6 +37,13 @@ private func read(_ given: UnsafePointer<eff_policy_options>?) throws(Failure) -
     guard let name = c.input else { throw Failure(.argument, "constants[\(i)] has no name") }
     out.build.constants[text(name)] = try constant(c, "constant '\(text(name))'")
   }
+  out.build.action = o.action.map { text($0) }
+  out.build.observation = o.observation.map { text($0) }
+  for (i, name) in try list(o.outputs, o.output_count, "outputs", "output_count").enumerated() {
+    guard let name else { throw Failure(.argument, "outputs[\(i)] is NULL") }
+    if i == 0 { out.build.outputs = [] }
+    out.build.outputs?.append(text(name))
+  }
   if o.no_state != 0 { out.build.states = [] }
   var pairs: [(input: String, output: String)] = []
   for (i, s) in try list(o.states, o.state_count, "states", "state_count").enumerated() {
@@ -116,10 +123,11 @@ private func describe(_ ports: [PlanPort], _ names: [CText], _ index: Int, _ out
   var spec = eff_tensor_spec()
   spec.struct_size = size
   spec.name = UnsafePointer(names[index].start)
-  (spec.role, spec.dtype, spec.rank, spec.pair) = (p.role, p.type.rawValue, Int32(p.shape.count), Int32(p.pair))
+  (spec.role, spec.dtype, spec.rank, spec.pair) = (p.role.rawValue, p.type.rawValue, Int32(p.shape.count), Int32(p.pair))
   store(p.shape, &spec.shape)
   spec.count = p.shape.reduce(1, *)
   spec.size = p.size
+  spec.reason = UnsafeRawPointer(p.reason.text.utf8Start).assumingMemoryBound(to: CChar.self)
   write(spec, out, size)
 }
 
@@ -187,6 +195,7 @@ public func eff_policy_describe(_ policy: OpaquePointer?, _ out: UnsafeMutablePo
     for i in p.plan.stateInputs { info.state_bytes += 2 * p.plan.inputs[i].size }
     info.peak_bytes = p.plan.peakBytes
     info.hash = p.hash
+    info.step_refusal = UnsafePointer(p.refusal.start)
     write(info, out, size)
   }
 }
@@ -208,6 +217,12 @@ public func eff_policy_layer(_ policy: OpaquePointer?, _ index: Int, _ out: Unsa
 public func eff_policy_op(_ policy: OpaquePointer?, _ index: Int) -> UnsafePointer<CChar>? {
   guard let texts = livePolicy(policy)?.opTexts else { return nil }
   return index >= 0 && index < texts.count ? UnsafePointer(texts[index].start) : nil
+}
+
+@c @implementation
+public func eff_policy_note(_ policy: OpaquePointer?, _ index: Int) -> UnsafePointer<CChar>? {
+  guard let notes = livePolicy(policy)?.notes else { return nil }
+  return index >= 0 && index < notes.count ? UnsafePointer(notes[index].start) : nil
 }
 
 @c @implementation

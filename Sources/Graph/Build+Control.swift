@@ -21,7 +21,7 @@ extension Builder {
     for (i, v) in inputs.enumerated() where i < g.inputs.count { scopes[scopes.count - 1][g.inputs[i].name] = v }
     let outerWay = way
     enter(n.label)
-    try run(g.nodes)
+    try run(g)
     way = outerWay
     var out: [Int] = []
     for o in g.outputs {

@@ -27,11 +27,11 @@ extension Builder {
 
   /// Builds the nodes of a graph (or subgraph) in the innermost scope.
   mutating func run(_ g: OnnxGraph) throws(Failure) {
-    try run(g.nodes)
+    try run(g.nodes, g.order)
   }
 
-  mutating func run(_ nodes: [OnnxNode]) throws(Failure) {
-    for (i, n) in nodes.enumerated() { try build(n, i) }
+  mutating func run(_ nodes: [OnnxNode], _ order: [Int]?) throws(Failure) {
+    for i in order ?? Array(nodes.indices) { try build(nodes[i], i) }
   }
 
   /// Bounds the work that a small file can ask for by unrolling: nodes, and with a lower weight what is read for each.
@@ -70,7 +70,7 @@ extension Builder {
     if label.utf8.count <= 160 { way = label + ": " }
   }
 
-  private mutating func build(_ n: OnnxNode, _ index: Int) throws(Failure) {
+  mutating func build(_ n: OnnxNode, _ index: Int) throws(Failure) {
     let label = label(n, index)
     var inputs: [Int] = []
     for name in n.inputs {
@@ -78,8 +78,10 @@ extension Builder {
         inputs.append(-1)
       } else if let v = lookup(name) {
         inputs.append(v)
+      } else if let failure = dynamic[name] {
+        throw failure
       } else {
-        throw Failure(.format, "\(label): input '\(name)' is produced by no node before it; the nodes must be in order of execution")
+        throw Failure(.format, "\(label): input '\(name)' is no input, no initializer and no output of a node")
       }
     }
     try account(n, inputs)
@@ -123,6 +125,21 @@ extension Builder {
     try account(items: n.attributes.count * (f.attributes.count + f.defaults.count))
     try checkCall(n, f, label)
     let (outerScopes, outerOpsets, outerOpset, outerWay) = (scopes, opsets, opset, way)
+    let outputs: [Int]
+    do throws(Failure) {
+      outputs = try expand(f, n, inputs, label)
+    } catch {
+      (scopes, opsets, opset, way) = (outerScopes, outerOpsets, outerOpset, outerWay)
+      functionDepth -= 1
+      throw error
+    }
+    (scopes, opsets, opset, way) = (outerScopes, outerOpsets, outerOpset, outerWay)
+    functionDepth -= 1
+    try bind(n, outputs, label)
+  }
+
+  /// Builds the nodes of a function in a scope of their own; gives its outputs.
+  private mutating func expand(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: String) throws(Failure) -> [Int] {
     enter(label)
     try account(items: f.inputs.count + f.outputs.count + f.defaults.count)
     var scope: [String: Int] = [:]
@@ -131,15 +148,13 @@ extension Builder {
     if !f.opsets.isEmpty { (opsets, opset) = (f.opsets, try Builder.opset(f.opsets)) }
     var given: [String: OnnxAttribute] = [:]
     for a in f.defaults + n.attributes { given[a.name] = a }
-    for (i, inner) in f.nodes.enumerated() { try build(try substitute(inner, given), i) }
+    for i in f.order ?? Array(f.nodes.indices) { try build(try substitute(f.nodes[i], given), i) }
     var outputs: [Int] = []
     for name in f.outputs {
       guard let v = scopes[0][name] else { throw Failure(.format, "\(label): function '\(f.name)' does not produce its output '\(name)'") }
       outputs.append(v)
     }
-    (scopes, opsets, opset, way) = (outerScopes, outerOpsets, outerOpset, outerWay)
-    functionDepth -= 1
-    try bind(n, outputs, label)
+    return outputs
   }
 
   /// A node of a function body with references to the caller's attributes resolved.

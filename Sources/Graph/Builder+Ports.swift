@@ -9,10 +9,16 @@ extension Builder {
     for input in model.graph.inputs {
       if let first = input.dims?.first, case .symbol(let s) = first { batchSymbols.insert(s) }
     }
-    for input in model.graph.inputs where scopes[0][input.name] == nil {
+    for input in model.graph.inputs where scopes[0][input.name] == nil && !unread.contains(input.name) {
       let what = "input '\(input.name)'"
-      if let bound = options.constants[input.name] {
+      var bound = options.constants[input.name]
+      if bound == nil { bound = try hints.constant(input.name) }
+      if let bound {
         scopes[0][input.name] = try boundInput(input, bound)
+        continue
+      }
+      if !read.contains(input.name) && !isPlain(input) {
+        graph.notes.append(GraphNote("\(what) is left out: no output depends on it"))
         continue
       }
       guard input.isTensor else { throw Failure(.unsupported, "\(what) is not a tensor (a sequence, map or optional); expected tensors only") }
@@ -23,12 +29,12 @@ extension Builder {
       scopes[0][input.name] = v
       graph.inputs.append(Port(name: input.name, value: v))
     }
-    for name in options.constants.keys where scopes[0][name] == nil {
+    for name in Array(options.constants.keys) + hints.constantNames where scopes[0][name] == nil && !unread.contains(name) {
       throw Failure(.argument, "constant '\(name)' names no input of the model; it has \(names(model.graph.inputs))")
     }
     let known = options.dims.isEmpty ? [] : knownDims()
     for name in options.dims.keys where !known.contains(name) {
-      throw Failure(.argument, "dims names '\(name)', but no input has a symbolic dimension of that name; it has \(symbols())")
+      throw Failure(.argument, "dims names '\(name)', but no input has a dimension of that name; it has \(symbols()); by position: {\"\(model.graph.inputs.first?.name ?? "input")[0]\": 1}")
     }
   }
 
@@ -74,7 +80,7 @@ extension Builder {
   private func knownDims() -> Set<String> {
     var known: Set<String> = ["batch"]
     for input in model.graph.inputs {
-      for (i, d) in (input.dims ?? []).prefix(8).enumerated() {
+      for (i, d) in (input.dims ?? [OnnxValue.Dim](repeating: .unknown, count: 8)).prefix(8).enumerated() {
         if case .symbol(let s) = d { known.insert(s) }
         known.insert("\(input.name)[\(i)]")
       }
@@ -85,7 +91,16 @@ extension Builder {
   /// Every dimension as a size: stated, bound by name or by `input[axis]`, or 1 for a batch dimension.
   private func inputShape(_ input: OnnxValue) throws(Failure) -> [Int] {
     guard let dims = input.dims else {
-      throw Failure(.unsupported, "input '\(input.name)' states no shape; export the model with a shape for each input")
+      // as many axes as the caller gives sizes
+      var shape: [Int] = []
+      while shape.count < 8, let size = options.dims["\(input.name)[\(shape.count)]"] { shape.append(size) }
+      guard !shape.isEmpty else {
+        throw Failure(
+          .unsupported,
+          "input '\(input.name)' states no shape; export the model with one, or give the size of each axis in dims, such as {\"\(input.name)[0]\": 1, \"\(input.name)[1]\": 16}"
+        )
+      }
+      return shape
     }
     guard dims.count <= 8 else { throw Failure(.unsupported, "input '\(input.name)' has rank \(dims.count), expected at most 8") }
     var shape: [Int] = []
@@ -102,7 +117,7 @@ extension Builder {
         } else if axis == 0 || isBatch(name) {
           shape.append(options.dims["batch"] ?? 1)
         } else {
-          throw Failure(.shape, "input '\(input.name)': dimension \(axis) is symbolic ('\(name)') and not bound; give its size in dims, such as {\"\(name)\": 16}")
+          throw Failure(.shape, "input '\(input.name)': dimension \(axis) is symbolic ('\(name)') and not bound; give its size in dims, such as {\"\(name)\": 16} or {\"\(input.name)[\(axis)]\": 16}")
         }
       default:
         guard axis == 0 else {
@@ -114,55 +129,23 @@ extension Builder {
     return shape
   }
 
+  /// Whether an input can be declared as it is: a tensor of a known type and with known sizes.
+  private func isPlain(_ input: OnnxValue) -> Bool {
+    guard input.isTensor, ElementType(rawValue: input.type) != nil, let dims = input.dims, dims.count <= 8 else { return false }
+    for (axis, d) in dims.enumerated() where axis > 0 {
+      switch d {
+      case .size(let n) where n >= 0: continue
+      case .symbol(let name) where options.dims[name] != nil || isBatch(name): continue
+      default: if options.dims["\(input.name)[\(axis)]"] == nil { return false }
+      }
+    }
+    return true
+  }
+
   /// Whether a symbol stands for the batch: it has the name of one, or leads some input.
   private func isBatch(_ name: String) -> Bool {
     let lower = name.lowercasedASCII
     if lower == "batch" || lower == "batch_size" || lower == "n" || lower == "b" || lower == "num_envs" || lower == "batchsize" { return true }
     return batchSymbols.contains(name)
-  }
-
-  mutating func declareOutputs() throws(Failure) {
-    for output in model.graph.outputs {
-      guard let v = scopes[0][output.name], v >= 0 else {
-        throw Failure(.format, "output '\(output.name)' is produced by no node; the model may be cut short")
-      }
-      try requireTensor(v, "output '\(output.name)'")
-      guard sequences[v] == nil else { throw Failure(.unsupported, "output '\(output.name)' is a sequence, expected tensors only") }
-      graph.outputs.append(Port(name: output.name, value: v))
-    }
-    guard !graph.outputs.isEmpty else { throw Failure(.format, "the graph has no outputs") }
-  }
-
-  // MARK: recurrent state
-
-  /// Pairs given by the caller, or recognized by name and shape.
-  mutating func findStates() throws(Failure) {
-    if let named = options.states ?? model.states {
-      for pair in named {
-        guard let i = graph.inputs.firstIndex(where: { $0.name == pair.input }) else {
-          throw Failure(.argument, "state '\(pair.input)' names no input; the inputs are \(names(model.graph.inputs))")
-        }
-        guard let o = graph.outputs.firstIndex(where: { $0.name == pair.output }) else {
-          throw Failure(.argument, "state '\(pair.output)' names no output; the outputs are \(names(model.graph.outputs))")
-        }
-        guard fits(i, o) else {
-          throw Failure(.shape, "state '\(pair.input)' is \(describePort(graph.inputs[i])), but '\(pair.output)' is \(describePort(graph.outputs[o])); expected the same")
-        }
-        guard !graph.states.contains(where: { $0.input == i || $0.output == o }) else {
-          throw Failure(.argument, "state '\(pair.input)' -> '\(pair.output)' is given twice")
-        }
-        graph.states.append(StatePair(input: i, output: o))
-      }
-      return
-    }
-    graph.states = StateName.pairs(inputs: graph.inputs.map { ($0.name, describePort($0)) }, outputs: graph.outputs.map { ($0.name, describePort($0)) })
-  }
-
-  private func describePort(_ p: Port) -> String { type(p.value).name + " " + describe(shape(p.value)) }
-
-  private func fits(_ i: Int, _ o: Int) -> Bool {
-    let a = graph.inputs[i].value
-    let b = graph.outputs[o].value
-    return type(a) == type(b) && shape(a) == shape(b)
   }
 }

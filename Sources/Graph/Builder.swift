@@ -6,10 +6,17 @@ import Onnx
 public struct BuildOptions {
   public var dims: [String: Int] = [:]
   public var constants: [String: TensorData] = [:]
-  /// nil: recognize recurrent state by name and shape; otherwise exactly these pairs of names.
+  /// nil: as the metadata says, or recognized by name and shape; otherwise exactly these pairs of names.
   public var states: [(input: String, output: String)]? = nil
   /// Where tensors that the file does not hold are found; nil refuses them.
   public var files: ExternalFiles? = nil
+  /// Names of the action and of the observation; nil: as the metadata says, or decided by name.
+  public var action: String? = nil
+  public var observation: String? = nil
+  /// Names of the outputs that are wanted, in order; nil: as the metadata says, or all.
+  public var outputs: [String]? = nil
+  /// Tensors inside the graph that are kept although no output needs them.
+  public var kept: [String] = []
   public var memoryLimit = 4 << 30
   /// Constants of the main graph that become values of their own, which nothing folds.
   public var parameters: Set<String> = []
@@ -22,7 +29,19 @@ public struct BuildOptions {
 /// OnnxModel -> Graph. Walks the nodes in order; each becomes kernel calls over static shapes, or constants where all its inputs are.
 public struct Builder {
   var graph = Graph()
-  let model: OnnxModel
+  /// The model with its nodes in order of execution, without what no output needs.
+  var model: OnnxModel
+  let hints: RoleHints
+  /// Names of the outputs, in the order asked for.
+  var wanted: [String] = []
+  /// Names that nodes read, of the main graph.
+  var read: Set<String> = []
+  /// Initializers that nothing reads.
+  var unread: Set<String> = []
+  /// Nodes of the main graph that no output needs.
+  var deadCount = 0
+  /// Names that are known while running alone, and why.
+  var dynamic: [String: Failure] = [:]
   let options: BuildOptions
   let budget: MemoryBudget
   var tensors: TensorReader
@@ -63,23 +82,28 @@ public struct Builder {
   @export(interface)
   public static func build(_ model: OnnxModel, _ options: BuildOptions) throws(Failure) -> Graph {
     var b = try Builder(model, options)
+    try b.prune()
     try b.declareInputs()
-    try b.run(model.graph)
+    try b.runNeeded()
     try b.declareOutputs()
-    b.graph.nodeCount = b.built
+    b.graph.nodeCount = b.built + b.deadCount
     b.graph.unfusedCount = b.graph.ops.count
-    try b.findStates()
+    try b.decideRoles()
     return b.graph
   }
 
   init(_ model: OnnxModel, _ options: BuildOptions) throws(Failure) {
     self.model = model
     self.options = options
+    hints = try RoleHints(model)
     budget = MemoryBudget(limit: options.memoryLimit)
     tensors = TensorReader(model: model.bytes, files: options.files, budget: budget)
     opsets = model.opsets
     opset = try Builder.opset(model.opsets)
-    for f in model.functions where functions[FunctionKey(f)] == nil { functions[FunctionKey(f)] = f }
+    for var f in model.functions where functions[FunctionKey(f)] == nil {
+      _ = try Schedule(&f)
+      functions[FunctionKey(f)] = f
+    }
   }
 
   /// The declared opset of the default domain; 0 where there is none. Whether its definitions are known is asked node by node.
@@ -172,7 +196,7 @@ public struct Builder {
   /// Integers that must be known at load, such as a shape or axes.
   func integers(_ v: Int, _ node: Node, _ what: String) throws(Failure) -> [Int] {
     guard let c = constant(v) else {
-      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running; shapes must be known at load: bind the input that it depends on to a constant")
+      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running; shapes must be known at load: bind the input that it depends on to a constant").dynamic
     }
     var out: [Int] = []
     for i in 0..<c.count {
@@ -190,7 +214,7 @@ public struct Builder {
   /// One number that must be known at load.
   mutating func number(_ v: Int, _ node: Node, _ what: String) throws(Failure) -> Double {
     guard constant(v) != nil else {
-      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running, but is needed at load; bind the input that it depends on to a constant")
+      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running, but is needed at load; bind the input that it depends on to a constant").dynamic
     }
     let wide = try cast(v, to: .f64)
     guard let c = constant(wide), c.count == 1 else { throw node.fail(.shape, "its \(what) has \(count(v)) elements, expected 1") }
@@ -200,7 +224,7 @@ public struct Builder {
   /// All numbers of a constant, as doubles.
   mutating func numbers(_ v: Int, _ node: Node, _ what: String) throws(Failure) -> [Double] {
     guard constant(v) != nil else {
-      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running, but is needed at load; bind the input that it depends on to a constant")
+      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running, but is needed at load; bind the input that it depends on to a constant").dynamic
     }
     let wide = try cast(v, to: .f64)
     var out: [Double] = []

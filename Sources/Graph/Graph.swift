@@ -75,6 +75,8 @@ public struct Packing {
 public struct Port {
   public var name: String
   public var value: Int
+  public var role = Role.auxiliary
+  public var reason = RoleReason.none
 
   public init(name: String, value: Int) {
     self.name = name
@@ -100,6 +102,14 @@ public struct StatePair {
   }
 }
 
+/// A line for the log and for `inspect`.
+public struct GraphNote {
+  public var text: String
+  public var isWarning: Bool
+
+  public init(_ text: String, isWarning: Bool = false) { (self.text, self.isWarning) = (text, isWarning) }
+}
+
 /// A policy as kernel calls over static shapes, in order of execution.
 public struct Graph {
   public var values: [Value] = []
@@ -108,6 +118,10 @@ public struct Graph {
   public var outputs: [Port] = []
   /// By position in `inputs` and `outputs`.
   public var states: [StatePair] = []
+  /// Why `eff_session_step` is refused and what to do about it; empty where it runs.
+  public var refusal = ""
+  /// What was decided about this file that it does not say itself, a line each.
+  public var notes: [GraphNote] = []
   /// Values that `BuildOptions.parameters` named.
   public var parameters: [Parameter] = []
   public var nodeCount = 0

@@ -41,6 +41,8 @@ public struct OnnxGraph {
   public var initializers: [OnnxTensor] = []
   public var inputs: [OnnxValue] = []
   public var outputs: [OnnxValue] = []
+  /// Positions of the nodes in the order in which they are built; nil: all, as they are.
+  public var order: [Int]? = nil
 }
 
 public struct OnnxFunction {
@@ -53,6 +55,8 @@ public struct OnnxFunction {
   public var defaults: [OnnxAttribute] = []
   public var nodes: [OnnxNode] = []
   public var opsets: [OnnxOpset] = []
+  /// As that of a graph.
+  public var order: [Int]? = nil
 }
 
 public struct OnnxNode {

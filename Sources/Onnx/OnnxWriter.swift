@@ -103,7 +103,7 @@ public struct OnnxWriter {
   }
 
   /// ModelProto around a graph.
-  public static func model(_ graph: OnnxWriter, opset: Int, producer: String) -> OnnxWriter {
+  public static func model(_ graph: OnnxWriter, opset: Int, producer: String, metadata: [OnnxEntry] = []) -> OnnxWriter {
     var m = OnnxWriter()
     m.int(1, 8)
     m.text(2, producer)
@@ -111,6 +111,12 @@ public struct OnnxWriter {
     o.int(2, opset)
     m.message(8, o)
     m.message(7, graph)
+    for e in metadata {
+      var entry = OnnxWriter()
+      entry.text(1, e.key)
+      entry.text(2, e.value)
+      m.message(14, entry)
+    }
     return m
   }
 }

@@ -73,6 +73,7 @@ static void test_shapes(const eff_policy *policy) {
         CHECK((side ? eff_policy_input(policy, (size_t)spec.pair, &other) : eff_policy_output(policy, (size_t)spec.pair, &other)) == EFF_OK);
         CHECK(other.pair == (int32_t)i && other.count == spec.count && other.dtype == spec.dtype);
       }
+      CHECK(spec.reason && (spec.role != EFF_ROLE_ACTION || spec.reason[0]));
       actions += side && spec.role == EFF_ROLE_ACTION;
     }
     eff_tensor_spec none = {.struct_size = sizeof none};
@@ -80,7 +81,7 @@ static void test_shapes(const eff_policy *policy) {
     none.struct_size = 0;
     CHECK((side ? eff_policy_output(policy, 0, &none) : eff_policy_input(policy, 0, &none)) == EFF_E_ARGUMENT);
   }
-  CHECK(actions == 1);
+  CHECK(actions <= 1);
   CHECK(eff_policy_find_input(policy, "no such name") == -1 && eff_policy_find_output(policy, "no such name") == -1);
   CHECK(eff_policy_metadata(policy, "no such key") == NULL);
   for (size_t i = 0; eff_policy_metadata_key(policy, i); i++) CHECK(eff_policy_metadata(policy, eff_policy_metadata_key(policy, i)));
@@ -90,6 +91,10 @@ static void test_shapes(const eff_policy *policy) {
   size_t ops = 0;
   while (eff_policy_op(policy, ops)) ops++;
   CHECK(info.op_count == ops && info.opset >= 7 && info.isa && info.isa[0] && info.producer);
+  CHECK(info.step_refusal && (actions == 1 || info.step_refusal[0]));
+  size_t notes = 0;
+  while (eff_policy_note(policy, notes)) CHECK(eff_policy_note(policy, notes++)[0]);
+  CHECK(!info.step_refusal[0] || notes > 0);
 }
 
 static void test_runs(eff_policy *policy) {

@@ -114,6 +114,20 @@ static void test_session(const std::string &path) {
   moved.reclaim();
 }
 
+static void test_roles(const std::string &path) {
+  const Policy policy(path);
+  const auto name = policy.outputs()[0].name;
+  CHECK(policy.step_refusal().empty() && policy.outputs()[0].role == Role::action && policy.outputs()[0].reason == "only candidate");
+  efferent::PolicyOptions options;
+  options.action = name, options.observation = policy.inputs()[0].name, options.outputs = {name};
+  const Policy told(path, options);
+  CHECK(told.outputs()[0].reason == "told" && told.inputs()[0].reason == "told" && told.notes().empty());
+  options.action = "nothing";
+  CHECK(thrown([&] { Policy(path, options); }) == EFF_E_ARGUMENT);
+  options.action.clear(), options.outputs = {"nothing"};
+  CHECK(thrown([&] { Policy(path, options); }) == EFF_E_ARGUMENT);
+}
+
 static void test_eigen(const std::string &path) {
 #ifdef WITH_EIGEN
   Session session(Policy(path), 4);
@@ -202,6 +216,7 @@ int main(int count, char **arguments) {
   test_policy(arguments[1]);
   test_errors(arguments[1]);
   test_session(arguments[1]);
+  test_roles(arguments[1]);
   test_eigen(arguments[1]);
   test_learner(arguments[1]);
   test_bridge(arguments[1]);

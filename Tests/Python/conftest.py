@@ -1,3 +1,4 @@
+import ctypes
 import sys
 from pathlib import Path
 
@@ -18,3 +19,15 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("models")
     models.write(made)
     return made
+
+
+@pytest.fixture
+def log():
+    """The lines that the library logs during a test: (level, text)."""
+    from efferent import _library, _table
+
+    lines = []
+    function = _table.LOG_FUNCTION(lambda user, level, text: lines.append((level, text.decode())))
+    _library.lib.eff_set_log(function, None, 0)
+    yield lines
+    _library.lib.eff_set_log(ctypes.cast(None, _table.LOG_FUNCTION), None, 0)

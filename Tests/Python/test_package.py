@@ -43,7 +43,7 @@ def test_inspect_prints_inputs_outputs_and_plan(folder):
     done = command("inspect", folder / "lstm.onnx")
     assert done.returncode == 0 and "h_in" in done.stdout and "h_out" in done.stdout and "plan" in done.stdout, done.stderr
     facts = json.loads(command("inspect", folder / "lstm.onnx", "--json").stdout)
-    assert facts["state"] == {"h_in": "h_out", "c_in": "c_out"} and facts["inputs"][0] == {"name": "obs", "shape": [1, 5], "dtype": "f32", "role": "observation"}
+    assert facts["state"] == {"h_in": "h_out", "c_in": "c_out"} and facts["inputs"][0] == {"name": "obs", "shape": [1, 5], "dtype": "f32", "role": "observation", "reason": "only candidate"}
     assert facts["opset"] == 17 and facts["ops"]
     assert facts["node_count"] >= facts["unfused_op_count"] >= facts["op_count"] == len(facts["ops"]) and facts["step_microseconds"] > 0
     hidden = next(t for t in facts["inputs"] if t["name"] == "h_in")["shape"][-1]

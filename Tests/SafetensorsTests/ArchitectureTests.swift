@@ -23,7 +23,7 @@ import Testing
     #expect(policy.opset == 0)
     #expect(policy.parameterCount == 12)
     #expect(policy.plan.inputs.map(\.name) == ["obs"] && policy.plan.inputs[0].shape == [1, 2])
-    #expect(policy.plan.outputs.map(\.name) == ["action"] && policy.plan.outputs[0].role == 1)
+    #expect(policy.plan.outputs.map(\.name) == ["action"] && policy.plan.outputs[0].role == .action)
     // a = relu([[0, .25], [.5, .75], [1, 1.25]] [1, 2] + [0, .25, .5]), b = [0, .25, .5] a
     let session = try Session(policy, SessionOptions())
     var action: Float = .nan
@@ -35,12 +35,12 @@ import Testing
     // an input that looks like state stays an observation
     let inputs = "{\"name\": \"obs\", \"shape\": [2]}, {\"name\": \"h_in\", \"shape\": [2]}"
     let policy = try load(file("{\"type\": \"lstm\", \"name\": \"m\"}", inputs: inputs, more: ", \"outputs\": [{\"name\": \"action\"}, {\"name\": \"h_out\", \"from\": \"h_in\"}]")).get()
-    #expect(policy.plan.inputs.map(\.role) == [0, 0, 2, 2])
+    #expect(policy.plan.inputs.map(\.role) == [.observation, .observation, .state, .state])
     #expect(policy.plan.outputs.map(\.name) == ["action", "h_out", "m.h_out", "m.c_out"])
     var options = PolicyOptions()
     options.build.states = []
     let plain = try Policy.load(copied(file("{\"type\": \"lstm\", \"name\": \"m\"}").bytes), options)
-    #expect(plain.plan.inputs.map(\.role) == [0, 0, 0])
+    #expect(plain.plan.inputs.map(\.role) == [.observation, .observation, .observation])
   }
 
   @Test func everyPrefixOfAFileIsRefused() {

@@ -93,6 +93,7 @@ struct Tensor {
   std::size_t count, size;  // elements, bytes
   std::size_t index;
   std::int32_t pair;  // Role::state: index of the output (input) that belongs to this input (output); otherwise -1
+  std::string reason;  // why it has its role: "told", "by metadata", "by name", "only candidate", ...
 };
 
 namespace detail {
@@ -136,6 +137,9 @@ struct PolicyOptions {
   std::string folder;  // for bytes: folder of external data
   bool learnable = false;  // keeps a copy of the file, so that a learner can start from the policy
   bool locked = false;     // locks weights and plan in memory
+  std::string action;       // output that moves the robot; empty: metadata, one clear name, the only candidate
+  std::string observation;  // input that step writes; the others keep what was written to them
+  std::vector<std::string> outputs;  // those that are wanted, in order; empty: all
 };
 
 // What a trainer exported, ready to run. Immutable; copies share it.
@@ -183,6 +187,10 @@ class Policy {
   // Which policy this is, the same on every processor; see eff_policy_info.hash.
   std::uint64_t hash() const { return info().hash; }
   std::vector<std::string> ops() const { return texts(eff_policy_op); }
+  // What was decided at load: pairs of state, inputs that nothing reads, why a step is refused.
+  std::vector<std::string> notes() const { return texts(eff_policy_note); }
+  // Why step is refused, with the candidates and how to choose; empty where it runs.
+  std::string step_refusal() const { return info().step_refusal; }
   eff_layer layer(std::size_t index) const {
     eff_layer layer{};
     layer.struct_size = sizeof layer;
@@ -203,6 +211,10 @@ class Policy {
       options.folder = from.folder.empty() ? nullptr : from.folder.c_str();
       options.learnable = from.learnable;
       options.locked = from.locked;
+      options.action = from.action.empty() ? nullptr : from.action.c_str();
+      options.observation = from.observation.empty() ? nullptr : from.observation.c_str();
+      for (const auto &name : from.outputs) outputs.push_back(name.c_str());
+      options.outputs = outputs.data(), options.output_count = outputs.size();
       for (const auto &[name, size] : from.dims) dims.push_back({name.c_str(), size});
       for (const auto &[input, output] : from.states) states.push_back({input.c_str(), output.c_str()});
       for (const auto &c : from.constants) {
@@ -216,6 +228,7 @@ class Policy {
       options.constants = constants.data(), options.constant_count = constants.size();
     }
     eff_policy_options options;
+    std::vector<const char *> outputs;
     std::vector<eff_dim_binding> dims;
     std::vector<eff_state_pair> states;
     std::vector<eff_constant_binding> constants;
@@ -226,7 +239,7 @@ class Policy {
     eff_tensor_spec s{};
     s.struct_size = sizeof s;
     check(function(handle_, index, &s));
-    return {s.name, static_cast<Role>(s.role), s.dtype, {s.shape, s.shape + s.rank}, s.count, s.size, index, s.pair};
+    return {s.name, static_cast<Role>(s.role), s.dtype, {s.shape, s.shape + s.rank}, s.count, s.size, index, s.pair, s.reason};
   }
   std::vector<Tensor> describe_all(Describe function, std::size_t count) const {
     std::vector<Tensor> all;
@@ -312,7 +325,9 @@ class Session {
     if (observation_count_ && (rows * observation_count_ != observation.size() || rows * action_count_ != action.size()))
       throw Error(EFF_E_SHAPE, "step: observation has " + std::to_string(observation.size()) + " elements and action " + std::to_string(action.size()) +
                                    ", expected " + std::to_string(observation_count_) + " and " + std::to_string(action_count_) + " per row");
-    check_rt(step(rows, observation.data(), action.data()), "step");
+    const eff_status status = step(rows, observation.data(), action.data());
+    if (status == EFF_E_STATE) throw Error(status, "step: " + policy_.step_refusal());
+    check_rt(status, "step");
   }
 
   // The same, returning a new vector.

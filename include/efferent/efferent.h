@@ -107,9 +107,18 @@ enum {
   EFF_BOOL = 9, EFF_F16 = 10, EFF_F64 = 11, EFF_U32 = 12, EFF_U64 = 13, EFF_BF16 = 16
 };
 
-/* What an input or output is for.
- * Input:  EFF_ROLE_OBSERVATION, or EFF_ROLE_STATE where the session carries it.
- * Output: EFF_ROLE_ACTION (one), EFF_ROLE_STATE, or EFF_ROLE_AUX for all others (values, log-probabilities, constants). */
+/* Roles: what an input or output is for.
+ * Input:  EFF_ROLE_OBSERVATION, EFF_ROLE_STATE where the session carries it, or EFF_ROLE_AUX where no output depends on it or another was named.
+ * Output: EFF_ROLE_ACTION (at most one), EFF_ROLE_STATE, or EFF_ROLE_AUX for all others (values, log-probabilities, constants).
+ * The action is decided, never guessed. In this order: `action` of the options; the metadata key "efferent.action"; one clear name (action, actions,
+ * continuous_actions, mu, mean, joint_targets, ...); the only output left without state and names that are never an action (value, log_prob, std,
+ * features, contact, ...). Of a sampled action and the same one without noise it is the latter. q values that are the only candidate are the action;
+ * so are action indices (i64), which eff_session_step does not write. Otherwise the policy loads without an action: eff_session_step gives
+ * EFF_E_STATE, and eff_policy_info.step_refusal has the candidates and how to choose.
+ * State is recognized by name where two names are equal but for a marker (h_in and h_out, hx and hy, prev_deter and deter, carry_0 and new_carry_0),
+ * have a word for state (h, c, hidden, cell, memory, state, ...), type and shape are equal, all parts of a group have their pair, and an observation
+ * is left; otherwise by `states` of the options or the metadata key "efferent.state", a JSON object such as {"a": "b"}, or {} for none.
+ * What was decided by name is told once to the log and by eff_policy_note. */
 enum { EFF_ROLE_OBSERVATION = 0, EFF_ROLE_ACTION = 1, EFF_ROLE_STATE = 2, EFF_ROLE_AUX = 3 };
 
 typedef struct eff_tensor_spec {
@@ -120,13 +129,16 @@ typedef struct eff_tensor_spec {
   int64_t shape[EFF_MAX_RANK]; /* shape of one row; entries from rank on are 0 */
   size_t count;                /* elements of one row: product of shape */
   size_t size;                 /* bytes of one row */
+  const char *reason;          /* why it has its role: "told", "by metadata", "by name", "only candidate", ...; "" where that needs no word */
 } eff_tensor_spec;
 
 /* ---- policy: what a trainer exported, ready to run. Immutable, reference counted. ---- */
 
 typedef struct eff_policy eff_policy;
 
-typedef struct eff_dim_binding { const char *name; int64_t size; } eff_dim_binding;          /* symbolic dimension -> size, at least 1 */
+/* Size, at least 1, of a dimension: by its name ("seq"), as "batch" for leading ones that are not bound, or by position, INPUT[AXIS]. The last also
+ * gives an unnamed dimension its size ("obs[1]"), an input without a shape its axes, and changes a batch that the file has fixed ("obs[0]", 1). */
+typedef struct eff_dim_binding { const char *name; int64_t size; } eff_dim_binding;
 typedef struct eff_state_pair { const char *input, *output; } eff_state_pair;                /* recurrent state: output feeds input at the next step */
 typedef struct eff_constant_binding {                                                        /* input -> value fixed at load; the input disappears */
   const char *input; int32_t dtype, rank; int64_t shape[EFF_MAX_RANK]; const void *data;     /* data is copied */
@@ -136,7 +148,7 @@ typedef struct eff_policy_options {
   size_t struct_size;
   int32_t weights;                         /* storage of layers: EFF_F32, EFF_F16, EFF_BF16 or EFF_I8 (scale per output); 0 (default): as the metadata
                                               "efferent.weights" says ("i8,i8,f32", an entry per layer), EFF_F32 without it */
-  int32_t no_state;                        /* 1: recognize no recurrent state; every input is an observation */
+  int32_t no_state;                        /* 1: recognize no recurrent state */
   const eff_dim_binding *dims;             size_t dim_count;      /* unbound leading (batch) dimensions are 1 */
   const eff_constant_binding *constants;   size_t constant_count;
   const eff_state_pair *states;            size_t state_count;    /* none: pairs are recognized by name and shape */
@@ -146,6 +158,10 @@ typedef struct eff_policy_options {
   int32_t learnable;                       /* 1: a copy of the file is kept, so that a learner can start from the policy */
   int32_t locked;                          /* 1: weights and plan are locked in memory (see "locked memory"), but for those of `allocator` */
   const int32_t *layer_weights; size_t layer_count; /* storage layer by layer, in the order of eff_policy_layer; an entry of 0: as `weights` */
+  const char *action;                      /* name of the output that moves the robot, or NULL: see "roles" */
+  const char *observation;                 /* name of the input that eff_session_step writes, or NULL; other inputs keep what was written to them */
+  const char *const *outputs; size_t output_count; /* names of the outputs that are wanted, in order; none: all. Those of
+                                              recurrent state follow them; what none of them needs is left out */
 } eff_policy_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_policy_options) of the caller. Any thread. */
@@ -203,6 +219,7 @@ typedef struct eff_policy_info {
   uint64_t hash;                    /* XXH64 of the file's bytes, its external data, and the options that change what the policy does (dims, constants,
                                        states, storage of weights, ...); with default options and no external data that of the file, as `xxhsum -H64`
                                        prints. Never 0; the same on every processor */
+  const char *step_refusal;         /* why eff_session_step gives EFF_E_STATE, with the candidates and how to choose; "" where it runs */
 } eff_policy_info;
 EFF_API eff_status eff_policy_describe(const eff_policy *policy, eff_policy_info *out);
 
@@ -220,6 +237,10 @@ EFF_API eff_status eff_policy_layer(const eff_policy *policy, size_t index, eff_
 
 /* The ops of the plan in order, as text such as "dense [48 -> 512] elu"; NULL past the last. Owned by the policy. */
 EFF_API const char *eff_policy_op(const eff_policy *policy, size_t index);
+
+/* What was decided at load and the file does not say: pairs of state, what no output needs, why a step is refused. The lines of the log, by
+ * index; NULL past the last. Owned by the policy. */
+EFF_API const char *eff_policy_note(const eff_policy *policy, size_t index);
 
 /* Adds a reference and returns the same handle; NULL for a dead one. Any thread. */
 EFF_API eff_policy *eff_policy_retain(const eff_policy *policy);
@@ -251,7 +272,8 @@ EFF_API eff_status eff_session_arena_size(const eff_policy *policy, const eff_se
 EFF_API eff_status eff_session_create(const eff_policy *policy, const eff_session_options *options_or_null, eff_session **out);
 
 /* [RT] The common case: reads observation [rows, observation count], runs, writes action [rows, action count]; recurrent state is carried.
- * For policies with exactly one observation input and one action output, both f32 (EFF_E_STATE otherwise). 1 <= rows <= max_rows (EFF_E_ARGUMENT). */
+ * For policies with exactly one observation input and one action output, both f32 (EFF_E_STATE otherwise: eff_policy_info.step_refusal says why).
+ * 1 <= rows <= max_rows (EFF_E_ARGUMENT). */
 EFF_API EFF_RT eff_status eff_session_step(eff_session *session, size_t rows, const float *observation, float *action);
 
 /* [RT] Memory of input `index`, [max_rows, count], aligned to 64 bytes, to be written before eff_session_run; NULL for a bad index.

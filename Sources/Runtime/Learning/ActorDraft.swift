@@ -72,6 +72,7 @@ struct ActorDraft {
   private static func build(_ model: OnnxModel, _ options: BuildOptions, _ names: [String], _ settings: PolicySettings, _ isContinuous: Bool) throws(Failure) -> (Graph, PolicyHeads) {
     var options = options
     options.parameters = Set(names)
+    for name in [settings.mean, settings.std] { if let name { options.kept.append(name) } }
     let g = try Builder.build(model, options)
     return (g, try PolicyHeads(g, settings, isContinuous: isContinuous))
   }

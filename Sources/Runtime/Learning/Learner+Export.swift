@@ -20,6 +20,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     var file = NetworkWriter(hidden: s.hidden)
     file.graph.text(2, "policy")
     file.graph.port(11, "obs", s.observationCount)
+    var metadata: [OnnxEntry] = []
     var x = "obs"
     if s.normalizesObservations { x = normalize(x, &file) }
     let net = policyNet
@@ -43,8 +44,10 @@ extension UnsafeMutablePointer where Pointee == Learner {
     case .td:
       head("value", 0..<1)
       file.graph.port(12, "value", 1)
+      // a prediction moves nothing, but it is what this file is stepped for
+      metadata.append(OnnxEntry(key: "efferent.action", value: "value"))
     }
-    return OnnxWriter.model(file.graph, opset: 17, producer: "efferent").bytes
+    return OnnxWriter.model(file.graph, opset: 17, producer: "efferent", metadata: metadata).bytes
   }
 
   /// The same as a policy that sessions run.

@@ -16,8 +16,13 @@ struct PolicyHeads {
 
   /// Finds mean and std (or logits) in `g`, whose outputs are those of the file.
   init(_ g: Graph, _ s: PolicySettings, isContinuous: Bool) throws(Failure) {
-    let action = s.policy.plan.outputs.firstIndex { $0.role == 1 } ?? 0
-    mean = try s.mean.map { name throws(Failure) in try PolicyHeads.find(name, "mean", g) } ?? g.outputs[action].value
+    if let name = s.mean {
+      mean = try PolicyHeads.find(name, "mean", g)
+    } else if let action = s.policy.plan.outputs.firstIndex(where: { $0.role == .action }) {
+      mean = g.outputs[action].value
+    } else {
+      throw Failure(.state, g.refusal + "; or name the learner's 'mean'")
+    }
     if isContinuous {
       peelAction(g)
       try findStd(g, s)
@@ -44,7 +49,7 @@ struct PolicyHeads {
     let n = g.values[mean].count
     var name = s.std
     if name == nil {
-      for (i, o) in g.outputs.enumerated() where s.policy.plan.outputs[i].role == 3 && g.values[o.value].type == .f32 {
+      for (i, o) in g.outputs.enumerated() where s.policy.plan.outputs[i].role == .auxiliary && g.values[o.value].type == .f32 {
         let count = g.values[o.value].count
         if contains(o.name, "std") && (count == n || count == 1) { name = o.name }
       }

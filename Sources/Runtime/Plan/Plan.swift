@@ -39,7 +39,8 @@ public struct PlanPort {
   public var place: Int
   /// Index of the recurrent state, or -1.
   public var state: Int
-  public var role: Int32
+  public var role: Role
+  public var reason: RoleReason
   /// Index of the paired output (input), or -1.
   public var pair: Int
 }

@@ -59,7 +59,9 @@ public struct Planner {
       if state >= 0 { _ = layout.reserve(v.byteCount) }
       try checkArena("input '\(port.name)'")
       places[port.value] = Operand(space: state >= 0 ? .stateIn : .arena, place: state >= 0 ? state : place, view: 0, stride: v.byteCount)
-      inputs.append(PlanPort(name: port.name, type: v.type, shape: v.shape, size: v.byteCount, place: place, state: state, role: state >= 0 ? 2 : 0, pair: state >= 0 ? graph.states[state].output : -1))
+      inputs.append(PlanPort(
+        name: port.name, type: v.type, shape: v.shape, size: v.byteCount, place: place, state: state, role: port.role, reason: port.reason,
+        pair: state >= 0 ? graph.states[state].output : -1))
     }
   }
 
@@ -71,7 +73,9 @@ public struct Planner {
       let place = state >= 0 ? inputs[graph.states[state].input].place : layout.reserve(v.byteCount)
       try checkArena("output '\(port.name)'")
       let home = Operand(space: state >= 0 ? .stateOut : .arena, place: state >= 0 ? state : place, view: 0, stride: v.byteCount)
-      outputs.append(PlanPort(name: port.name, type: v.type, shape: v.shape, size: v.byteCount, place: place, state: state, role: state >= 0 ? 2 : 3, pair: state >= 0 ? graph.states[state].input : -1))
+      outputs.append(PlanPort(
+        name: port.name, type: v.type, shape: v.shape, size: v.byteCount, place: place, state: state, role: port.role, reason: port.reason,
+        pair: state >= 0 ? graph.states[state].input : -1))
       if let c = v.constant, state < 0 {
         constantOutputs.append((place, c))
       } else if v.constant == nil && places[v.root] == nil && Fusion.isWhole(port.value, graph) {
@@ -88,21 +92,6 @@ public struct Planner {
         graph.ops.append(GraphOp(kernel: Int(EFF_K_COPY), type: v.type, params: .strided(s), inputs: [port.value], outputs: [copy], label: "output '\(port.name)'"))
       }
     }
-    setAction()
-  }
-
-  /// The action: an f32 output that is named so, otherwise the first that is computed.
-  private mutating func setAction() {
-    var best = -1
-    var bestScore = -1
-    for (i, o) in outputs.enumerated() where o.state < 0 {
-      var score = 0
-      if graph.values[graph.outputs[i].value].constant == nil { score += 4 }
-      if o.type == .f32 { score += 1 }
-      if isActionName(o.name) { score += 2 }
-      if score > bestScore { (best, bestScore) = (i, score) }
-    }
-    if best >= 0 { outputs[best].role = 1 }
   }
 
   /// Operands and arena places of all ops, with memory reused as soon as its last reader has run.
@@ -204,9 +193,6 @@ public struct Planner {
     return plan
   }
 }
-
-/// Whether an output is called an action, and is not the size of one.
-func isActionName(_ name: String) -> Bool { contains(name, "act") && !contains(name, "shape") && !contains(name, "log") }
 
 /// Whether `name` has the lower-case `word` in it, in any case.
 func contains(_ name: String, _ word: StaticString) -> Bool {

@@ -110,6 +110,10 @@ public final class Policy {
   public let inputNames: [CText]
   public let outputNames: [CText]
   public let opTexts: [CText]
+  /// Why a step is refused and what to do about it; empty where it runs.
+  public let refusal: CText
+  /// What was decided at load, a line each.
+  public let notes: [CText]
 
   init(_ model: OnnxModel, _ graph: Graph, _ plan: Plan, _ source: PolicySource? = nil, hash: UInt64 = 1) throws(Failure) {
     self.plan = plan
@@ -131,11 +135,13 @@ public final class Policy {
     inputNames = plan.inputs.map { CText($0.name) }
     outputNames = plan.outputs.map { CText($0.name) }
     opTexts = plan.labels.map { CText($0) }
+    refusal = CText(graph.refusal)
+    notes = graph.notes.map { CText($0.text) }
   }
 
   /// The action is an index.
   public var isDiscrete: Bool {
-    guard let action = plan.outputs.first(where: { $0.role == 1 }) else { return false }
+    guard let action = plan.outputs.first(where: { $0.role == .action }) else { return false }
     return !action.type.isFloat
   }
 
@@ -171,6 +177,7 @@ public final class Policy {
     let source = PolicySource(bytes: bytes, sidecar: sidecar, options: options)
     let model = try source.model()
     var graph = try Builder.build(model, options.build)
+    for note in graph.notes { Log.write(note.isWarning ? .warning : .info, note.text) }
     Fusion.run(&graph, isa: isa)
     var weights = options.weights
     if weights.all == nil, weights.each.isEmpty, let entry = model.metadata.first(where: { $0.key == LayerWeights.key }) {

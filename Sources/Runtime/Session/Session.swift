@@ -1,4 +1,5 @@
 import Base
+import Graph
 import Kernels
 import Onnx
 import Platform
@@ -64,7 +65,7 @@ public final class Session {
     tables = MemorySource.tables(isLocked: options.memory.isLocked)
     let binding = try Binding(policy, arena: arena, rows: rows, tables)
     let outputSize = plan.outputs.reduce(0) { $0 + ($1.state < 0 ? $1.size : 0) }
-    let (observation, action) = (Session.only(plan.inputs, role: 0), Session.only(plan.outputs, role: 1))
+    let (observation, action) = (Session.only(plan.inputs, .observation), Session.only(plan.outputs, .action))
     let keptSize = (MemoryLayout<eff_random_state>.size + outputSize + 63) / 64 * 64
     let rehearsedSize = observation < 0 || action < 0 ? 0 : plan.inputs[observation].size + plan.outputs[action].size
     kept = try MemoryBlock(keptSize + rehearsedSize, tables, for: "session")
@@ -89,7 +90,7 @@ public final class Session {
   }
 
   /// Index of the only f32 port with a role, or -1.
-  private static func only(_ ports: [PlanPort], role: Int32) -> Int {
+  private static func only(_ ports: [PlanPort], _ role: Role) -> Int {
     var found = -1
     for (i, p) in ports.enumerated() where p.role == role {
       if found >= 0 || p.type != .f32 { return -1 }

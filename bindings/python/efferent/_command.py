@@ -11,6 +11,7 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from . import Error, Policy, version
@@ -21,6 +22,12 @@ console = Console(highlight=False)
 File = typer.Argument(..., exists=True, dir_okay=False, help="an ONNX or safetensors policy")
 Dims = typer.Option([], "--dim", metavar="NAME=SIZE", help="size of a symbolic dimension")
 Weights = typer.Option(None, help="storage of layers: f32, f16, bf16 or i8; left out: as the file says")
+Action = typer.Option(None, metavar="NAME", help="the output that moves the robot; left out: metadata, one clear name, the only candidate")
+Observation = typer.Option(None, metavar="NAME", help="the input that a step takes; the others keep what was written to them")
+State = typer.Option([], metavar="INPUT=OUTPUT", help="a pair of recurrent state; left out: recognized by name")
+NoState = typer.Option(False, "--no-state", help="recognize no recurrent state")
+Outputs = typer.Option([], "--output", metavar="NAME", help="an output that is wanted; left out: all")
+Constants = typer.Option([], "--constant", metavar="INPUT=JSON", help="value of an input that is fixed at load, such as axes=[1]")
 
 
 @app.callback(invoke_without_command=True)
@@ -40,10 +47,34 @@ def bound_dims(dim):
     return dims
 
 
-def load(file, dim, weights):
-    dims = bound_dims(dim)
+def chosen(dim=(), action=None, observation=None, state=(), no_state=False, output=(), constant=()):
+    """The options of the command line as those of Policy."""
+    if no_state and state:
+        fail("--no-state and --state contradict each other")
+    pairs = dict(parted(s, "--state", "INPUT=OUTPUT") for s in state)
+    constants = {}
+    for text in constant:
+        name, value = parted(text, "--constant", "INPUT=JSON")
+        try:
+            constants[name] = np.asarray(json.loads(value))
+        except ValueError as e:
+            fail(f"--constant {text}: expected a number or lists of numbers after '=': {e}")
+    return {"dims": bound_dims(dim), "action": action, "observation": observation, "state": {} if no_state else pairs or None,
+            "outputs": list(output) or None, "constants": constants}
+
+
+def parted(text, option, expected):
+    """The two sides of the last '=' that leaves something on both."""
+    name, sign, value = text.partition("=")
+    if not name or not value:
+        fail(f"{option} {text}: expected {expected}")
+    return name, value
+
+
+def load(file, weights, **choices):
+    options = chosen(**choices)
     try:
-        return Policy(file, dims=dims, weights=weights), dims
+        return Policy(file, weights=weights, **options)
     except Error as e:
         fail(e)
 
@@ -55,17 +86,20 @@ def fail(reason):
 
 
 @app.command()
-def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims, weights: str = Weights):
-    """Show the inputs, outputs, metadata and plan of a policy."""
-    policy, _ = load(file, dim, weights)
+def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims, weights: str = Weights,
+            action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
+            output: list[str] = Outputs, constant: list[str] = Constants):
+    """Show the inputs, outputs, roles, metadata and plan of a policy."""
+    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, output=output,
+                  constant=constant)
     info = vars(policy.info)
 
     def described(t):
-        return {"name": t.name, "shape": list(t.shape), "dtype": t.type, "role": t.role}
+        return {"name": t.name, "shape": list(t.shape), "dtype": t.type, "role": t.role, "reason": t.reason}
 
     facts = {
         "file": str(file), **info, "inputs": [described(t) for t in policy.inputs], "outputs": [described(t) for t in policy.outputs],
-        "state": policy.state, "metadata": policy.metadata, "ops": policy.ops, "step_microseconds": _measured(policy),
+        "state": policy.state, "notes": policy.notes, "metadata": policy.metadata, "ops": policy.ops, "step_microseconds": _measured(policy),
     }
     if as_json:
         print(json.dumps(facts, indent=2))
@@ -78,14 +112,19 @@ def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", hel
     console.print(f"arena {info['arena_bytes']:,} bytes per session of one row: recurrent state {info['state_bytes']:,}, intermediate tensors {info['peak_bytes']:,} at their peak",
                   soft_wrap=True)
     console.print(f"cost of a step: {info['multiply_adds']:,} multiply-adds; {facts['step_microseconds']:.1f} us here ({info['isa']}, one row, hot)\n")
-    table = Table("", "name", "type", "shape of one row", "role", box=None, pad_edge=False, header_style="bold")
+    table = Table("", "name", "type", "shape of one row", "role", "decided", box=None, pad_edge=False, header_style="bold")
     for kind, tensors in (("input", policy.inputs), ("output", policy.outputs)):
         for t in tensors:
             role = t.role
             if t.role == "state":
                 role += f" {'->' if kind == 'input' else '<-'} {(policy.outputs if kind == 'input' else policy.inputs)[t.pair].name}"
-            table.add_row(kind, t.name, t.type, str(list(t.shape)), role)
+            table.add_row(kind, escape(t.name), t.type, escape(str(list(t.shape))), escape(role), t.reason)
     console.print(table)
+    step = policy.info.step_refusal or f"{', '.join(t.name for t in policy.inputs if t.role == 'observation')} -> {policy.action.name}"
+    console.print(f"\nstep: {step}", markup=False, soft_wrap=True)
+    for note in policy.notes:
+        if note != step:
+            console.print(f"note: {note}", markup=False, soft_wrap=True)
     if policy.metadata:
         console.print("\nmetadata", style="bold")
         for key, value in policy.metadata.items():
@@ -113,7 +152,9 @@ def _measured(policy, seconds=0.1):
 @app.command()
 def check(file: Path = File, against: str = typer.Option("onnxruntime", help="the reference runtime"), samples: int = typer.Option(64, min=1),
           seed: int = 0, tolerance: float = typer.Option(2e-5, help="largest allowed difference, times 1 + |y|"),
-          as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims, weights: str = Weights):
+          as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims, weights: str = Weights,
+          action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
+            output: list[str] = Outputs, constant: list[str] = Constants):
     """Compare a policy with onnxruntime on random and extreme inputs, one sequence of steps with the recurrent state carried."""
     if against != "onnxruntime":
         fail(f"--against {against}: expected onnxruntime")
@@ -121,7 +162,9 @@ def check(file: Path = File, against: str = typer.Option("onnxruntime", help="th
         import onnxruntime
     except ImportError:
         fail("onnxruntime is not installed: pip install 'efferent[check]'")
-    policy, _ = load(file, dim, weights)
+    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, output=output,
+                  constant=constant)
+    fixed = chosen(constant=constant)["constants"]
     if policy.info.opset == 0:
         fail(f"{file} loads, but it is safetensors, which onnxruntime cannot run: there is nothing to compare it with here; compare its actions with the trainer's")
     reference = _reference(onnxruntime, file)
@@ -130,7 +173,7 @@ def check(file: Path = File, against: str = typer.Option("onnxruntime", help="th
     worst = {t.name: (0.0, 0.0, 0) for t in policy.outputs}
     try:
         for step, inputs in enumerate(_samples(policy, samples, seed)):
-            expected = _expected(reference, {**inputs, **state})
+            expected = _expected(reference, {**inputs, **state, **_as_declared(reference, fixed)})
             found = session.run(inputs)
             for name, y in found.items():
                 reference_y = np.asarray(expected[name])
@@ -167,6 +210,17 @@ def _reference(onnxruntime, file):
         return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as e:  # its exceptions have no base class of their own
         fail(f"onnxruntime does not load {file}, so there is nothing to compare with: {e}")
+
+
+def _as_declared(reference, constants):
+    """Constants in the types of the inputs that they are for."""
+    kinds = {i.name: i.type for i in reference.get_inputs()}
+    names = {"float": "float32", "double": "float64"}
+    found = {}
+    for name, value in constants.items():
+        kind = kinds.get(name, "").removeprefix("tensor(").removesuffix(")")
+        found[name] = value.astype(names.get(kind, kind)) if kind else value
+    return found
 
 
 def _expected(reference, inputs):
@@ -208,11 +262,16 @@ def convert(checkpoint: Path = typer.Argument(..., dir_okay=False, help="Stable-
 def serve(file: Path = File, endpoint: str = typer.Option("tcp://127.0.0.1:5555", help="where to listen; port * takes any free one"),
           rows: int = typer.Option(1, min=1, help="most robots that one plant may have"), rate: float = typer.Option(0.0, help="steps per second, told to the plant"),
           once: bool = typer.Option(False, "--once", help="end when the first plant says goodbye"), seed: int = 0,
-          stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"), dim: list[str] = Dims, weights: str = Weights):
+          stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"), dim: list[str] = Dims, weights: str = Weights,
+          action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
+            output: list[str] = Outputs, constant: list[str] = Constants):
     """Serve a policy over ZeroMQ until interrupted."""
     from .bridge import Bridge
 
-    policy, _ = load(file, dim, weights)
+    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, output=output,
+                  constant=constant)
+    if policy.info.step_refusal:
+        print(f"serving without a step: {policy.info.step_refusal}", file=sys.stderr, flush=True)
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())

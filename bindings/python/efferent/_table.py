@@ -28,7 +28,7 @@ class eff_allocator(Structure):
 class eff_tensor_spec(Options):
     _fields_ = [
         ("struct_size", c_size_t), ("name", c_char_p), ("role", c_int32), ("dtype", c_int32), ("rank", c_int32), ("pair", c_int32),
-        ("shape", c_int64 * MAX_RANK), ("count", c_size_t), ("size", c_size_t),
+        ("shape", c_int64 * MAX_RANK), ("count", c_size_t), ("size", c_size_t), ("reason", c_char_p),
     ]
 
 
@@ -53,6 +53,8 @@ class eff_policy_options(Options):
         ("allocator", POINTER(eff_allocator)), ("memory_limit", c_size_t), ("folder", c_char_p),
         ("learnable", c_int32), ("locked", c_int32),
         ("layer_weights", POINTER(c_int32)), ("layer_count", c_size_t),
+        ("action", c_char_p), ("observation", c_char_p),
+        ("outputs", POINTER(c_char_p)), ("output_count", c_size_t),
     ]
 
 
@@ -62,6 +64,7 @@ class eff_policy_info(Options):
         ("arena_bytes", c_size_t), ("node_count", c_size_t), ("op_count", c_size_t), ("state_count", c_size_t), ("multiply_adds", c_int64),
         ("isa", c_char_p), ("producer", c_char_p), ("layer_count", c_size_t), ("unfused_op_count", c_size_t), ("state_bytes", c_size_t), ("peak_bytes", c_size_t),
         ("hash", c_uint64),
+        ("step_refusal", c_char_p),
     ]
 
 
@@ -102,6 +105,7 @@ FUNCTIONS = {
     "eff_policy_metadata_key": (c_char_p, [handle, index]),
     "eff_policy_describe": (status, [handle, POINTER(eff_policy_info)]),
     "eff_policy_op": (c_char_p, [handle, index]),
+    "eff_policy_note": (c_char_p, [handle, index]),
     "eff_policy_layer": (status, [handle, index, POINTER(eff_layer)]),
     "eff_policy_retain": (c_void_p, [handle]),
     "eff_policy_release": (None, [handle]),

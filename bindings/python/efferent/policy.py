@@ -9,7 +9,7 @@ import numpy as np
 
 from ._library import Handle, Owner, check, lib
 from ._table import MAX_RANK, eff_constant_binding, eff_dim_binding, eff_layer, eff_policy_info, eff_policy_options, eff_state_pair, eff_tensor_spec
-from .errors import ArgumentError
+from .errors import ArgumentError, StateError
 
 ROLES = ("observation", "action", "state", "aux")
 
@@ -34,6 +34,7 @@ class Tensor(NamedTuple):
     type: str
     index: int
     pair: int  # role "state": index of the output (input) that belongs to this input (output); otherwise -1
+    reason: str = ""  # why it has its role: "told", "by metadata", "by name", "only candidate", ...
 
     def __repr__(self):
         return f"{self.name} {self.type}{list(self.shape)} {self.role}"
@@ -68,9 +69,12 @@ class Tensors(tuple):
 class Policy(Owner):
     """An immutable policy, loaded from an ONNX file (a path) or from its bytes. Sessions keep it alive after `close`.
 
-    dims       {"batch": 1}: sizes of symbolic dimensions; unbound leading dimensions are 1
+    dims       {"seq": 16, "obs[1]": 17, "batch": 1}: sizes of dimensions by name, by position, of the batch; unbound leading ones are 1
     constants  {"axes": array}: values of inputs that are fixed at load; these inputs disappear
     state      {"h_in": "h_out"}: recurrent state; recognized by name and shape where left out; {} for none
+    action     name of the output that moves the robot; left out: as the metadata "efferent.action" says, one clear name, the only candidate
+    observation  name of the input that `step` takes; the other inputs then keep what was written to them
+    outputs    names of the outputs that are wanted, in order; left out: all. What none of them needs is left out
     weights    storage of the weights of dense and recurrent layers: "f32", "f16", "bf16" or "i8"; left out: as the metadata
                "efferent.weights" of the file says, "f32" without it
     layer_weights  the same for each of `layers`; None entries are as `weights`
@@ -79,7 +83,8 @@ class Policy(Owner):
     learnable  keeps a copy of the file, so that a Learner can start from the policy
     """
 
-    def __init__(self, path, dims=None, constants=None, state=None, weights=None, *, layer_weights=None, folder=None, memory_limit=0, learnable=False):
+    def __init__(self, path, dims=None, constants=None, state=None, weights=None, *, layer_weights=None, folder=None, memory_limit=0, learnable=False,
+                 action=None, observation=None, outputs=None):
         options = eff_policy_options()
         lib.eff_policy_options_default(byref(options), ctypes.sizeof(options))
         kept = []  # what options points to, until the load is over
@@ -99,6 +104,13 @@ class Policy(Owner):
             options.states = (eff_state_pair * len(state))(*[(str(k).encode(), str(v).encode()) for k, v in state.items()])
             options.state_count = len(state)
         options.no_state = int(state is not None and not state)
+        if outputs is not None:
+            if isinstance(outputs, str) or not outputs:
+                raise ArgumentError(f"outputs is {outputs!r}, expected a list of names")
+            options.outputs = (ctypes.c_char_p * len(outputs))(*[str(name).encode() for name in outputs])
+            options.output_count = len(outputs)
+        options.action = None if action is None else str(action).encode()
+        options.observation = None if observation is None else str(observation).encode()
         if folder is not None:
             options.folder = os.fsencode(folder)
 
@@ -133,7 +145,7 @@ class Policy(Owner):
         check(describe(self._handle.value, index, byref(spec)))
         kind = NAMES[spec.dtype]
         shape = tuple(spec.shape[: spec.rank])
-        return Tensor(spec.name.decode(), shape, np.dtype(TYPES[kind][1]), ROLES[spec.role], kind, index, spec.pair)
+        return Tensor(spec.name.decode(), shape, np.dtype(TYPES[kind][1]), ROLES[spec.role], kind, index, spec.pair, spec.reason.decode())
 
     @property
     def metadata(self):
@@ -143,11 +155,11 @@ class Policy(Owner):
     @property
     def info(self):
         """Facts about the model and its plan, as in eff_policy_info: opset, ir_version, parameter_count, weight_bytes, arena_bytes, node_count,
-        op_count, state_count, multiply_adds, isa, producer, unfused_op_count, state_bytes, peak_bytes, hash."""
+        op_count, state_count, multiply_adds, isa, producer, unfused_op_count, state_bytes, peak_bytes, hash, step_refusal."""
         info = eff_policy_info.sized()
         check(lib.eff_policy_describe(self._handle.value, byref(info)))
         values = {name: getattr(info, name) for name, _ in info._fields_ if name != "struct_size"}
-        return SimpleNamespace(**{k: (v or b"").decode() if k in ("isa", "producer") else v for k, v in values.items()})
+        return SimpleNamespace(**{k: (v or b"").decode() if k in ("isa", "producer", "step_refusal") else v for k, v in values.items()})
 
     @property
     def hash(self):
@@ -159,6 +171,21 @@ class Policy(Owner):
     def ops(self):
         """The ops of the plan in order, as text such as "dense [48 -> 512] elu"."""
         return _texts(lib.eff_policy_op, self._handle.value)
+
+    @property
+    def notes(self):
+        """What was decided at load and the file does not say: pairs of state, inputs that nothing reads, why a step is refused."""
+        return _texts(lib.eff_policy_note, self._handle.value)
+
+    @property
+    def action(self):
+        """The output that moves the robot; None where that is not decided (`info.step_refusal` says how to choose)."""
+        return next((t for t in self.outputs if t.role == "action"), None)
+
+    def _decided_action(self):
+        if self.action is None:
+            raise StateError(self.info.step_refusal)
+        return self.action
 
     @property
     def layers(self):

@@ -42,7 +42,7 @@ class Recording(NamedTuple):
 
 def actions(policy, recording):
     """The actions [steps, ...] of a policy over a recording; recurrent state is cleared where an episode begins."""
-    name = next(t.name for t in policy.outputs if t.role == "action")
+    name = policy._decided_action().name
     session = policy.session()
     found = []
     for i, start in enumerate(recording.starts):
@@ -152,7 +152,7 @@ def record(policy, env, steps, seed=0):
     from ._spaces import actor, observer
 
     seen = [_Field.of(t) for t in policy.inputs if t.role == "observation"]
-    done = next(t for t in policy.outputs if t.role == "action")
+    done = policy._decided_action()
     observe, act = observer(env.observation_space, seen, {}), actor(env.action_space, _Field.of(done), clip=True)
     session, kept, starts, over, episode = policy.session(), {f.name: [] for f in seen}, [], True, 0
     for _ in range(steps):

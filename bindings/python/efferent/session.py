@@ -41,8 +41,8 @@ class Session(Owner):
         self._handle = Handle(made.value, lib.eff_session_destroy, "session")
 
         seen = [t for t in policy.inputs if t.role == "observation"]
-        done = [t for t in policy.outputs if t.role == "action"]
-        self._observation, self._action = (seen[0], done[0]) if len(seen) == len(done) == 1 else (None, None)
+        done = policy.action
+        self._observation, self._action = (seen[0], done) if len(seen) == 1 and done is not None else (None, None)
         self._direct = self._observation is not None and self._observation.type == self._action.type == "f32"
 
     # ---- the common case ----
@@ -54,8 +54,7 @@ class Session(Owner):
         (at most `self.rows`); the action comes back in the same form.
         """
         if self._observation is None:
-            raise StateError(f"step needs one observation and one action; this policy has the inputs {self.policy.inputs} and the outputs "
-                             f"{self.policy.outputs}: use run")
+            raise StateError(f"step: {self.policy.info.step_refusal}")
         array, rows, form = self._fit(self._observation, observation)
         if not self._direct:
             self._memory(self._observation, rows)[...] = array.reshape(rows, *self._observation.shape)
@@ -182,7 +181,10 @@ class Session(Owner):
             rows, form = 1, DROPPED
         else:
             wanted = f"{list(shape)}" + (f" or {list(shape[1:])}" if one else "")
-            raise ShapeError(f"input '{tensor.name}' is {list(given)}, expected {wanted}, with or without a leading axis of at most {self.rows} rows")
+            hint = ""
+            if len(shape) > 1 and shape[0] > 1 and given in (shape[1:], (1, *shape[1:])):
+                hint = f"; if {shape[0]} is the batch of the export, load with dims={{'{tensor.name}[0]': 1}} for one row"
+            raise ShapeError(f"input '{tensor.name}' is {list(given)}, expected {wanted}, with or without a leading axis of at most {self.rows} rows{hint}")
         if not 1 <= rows <= self.rows:
             raise ShapeError(f"input '{tensor.name}' has {rows} rows, expected 1 to {self.rows}, as the session was created")
         return self._typed(tensor, found), rows, form

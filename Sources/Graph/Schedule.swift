@@ -1,0 +1,119 @@
+import Base
+import Onnx
+
+/// Which nodes of a graph are built, and in which order: those that an output needs, each after the nodes that it reads, otherwise as in the file.
+struct Schedule {
+  /// Names that the graph reads from outside.
+  private(set) var free: Set<String> = []
+  /// The same with its own inputs and initializers.
+  private(set) var read: Set<String> = []
+  /// Nodes that no output needs.
+  private(set) var dead: [Int] = []
+
+  /// Sets the order of `g` and of the graphs inside its nodes, and removes the initializers that nothing reads.
+  /// - Parameters:
+  ///   - roots: names that are needed besides the outputs
+  ///   - outputs: nil for those of the graph
+  /// - Complexity: linear in nodes and names.
+  init(_ g: inout OnnxGraph, outputs: [String]? = nil, roots: [String] = []) throws(Failure) {
+    let wanted = (outputs ?? g.outputs.map { $0.name }) + roots
+    g.order = try schedule(&g.nodes, wanted)
+    var made: Set<String> = []
+    for n in g.nodes { for o in n.outputs { made.insert(o) } }
+    free = free.filter { !made.contains($0) }
+    read = free
+    let needed = read
+    g.initializers.removeAll { !needed.contains($0.name) }
+    for t in g.initializers { free.remove(t.name) }
+    for i in g.inputs { free.remove(i.name) }
+  }
+
+  init(_ f: inout OnnxFunction) throws(Failure) {
+    f.order = try schedule(&f.nodes, f.outputs)
+  }
+
+  /// Collects in `free` every name that is read. nil: all nodes, as in the file.
+  private mutating func schedule(_ nodes: inout [OnnxNode], _ wanted: [String]) throws(Failure) -> [Int]? {
+    for name in wanted { free.insert(name) }
+    var writers: [String: Int] = [:]
+    var isUnique = true
+    for (i, n) in nodes.enumerated() {
+      for o in n.outputs where !o.utf8.isEmpty { if writers.updateValue(i, forKey: o) != nil { isUnique = false } }
+    }
+    var captured = [Int: [String]]()
+    for i in nodes.indices where nodes[i].attributes.contains(where: { !$0.graphs.isEmpty }) {
+      captured[i] = try inner(&nodes[i])
+    }
+    func reads(_ i: Int) -> [String] { captured[i].map { nodes[i].inputs + $0 } ?? nodes[i].inputs }
+    // a name that is written twice means what was written last: the order of the file is all there is
+    guard isUnique else {
+      for i in nodes.indices { for name in reads(i) { free.insert(name) } }
+      return nil
+    }
+    // depth first from the outputs, to know what is needed
+    var isNeeded = [Bool](repeating: false, count: nodes.count)
+    var open: [Int] = []
+    func need(_ name: String, _ isNeeded: inout [Bool], _ open: inout [Int]) {
+      guard let w = writers[name], !isNeeded[w] else { return }
+      isNeeded[w] = true
+      open.append(w)
+    }
+    for name in wanted { need(name, &isNeeded, &open) }
+    while let i = open.popLast() {
+      for name in reads(i) {
+        free.insert(name)
+        need(name, &isNeeded, &open)
+      }
+    }
+    dead = nodes.indices.filter { !isNeeded[$0] }
+    var isSorted = true
+    for i in nodes.indices where isNeeded[i] { for name in reads(i) { if let w = writers[name], w >= i { isSorted = false } } }
+    if isSorted { return dead.isEmpty ? nil : nodes.indices.filter { isNeeded[$0] } }
+    return try sorted(nodes, isNeeded) { i in reads(i).compactMap { writers[$0] } }
+  }
+
+  /// The needed nodes, each after those that it reads; in the order of the file where that leaves a choice.
+  private func sorted(_ nodes: [OnnxNode], _ isNeeded: [Bool], _ before: (Int) -> [Int]) throws(Failure) -> [Int] {
+    enum Mark { case fresh, open, done }
+    var marks = [Mark](repeating: .fresh, count: nodes.count)
+    var order: [Int] = []
+    for first in nodes.indices where isNeeded[first] && marks[first] == .fresh {
+      var path: [(node: Int, rest: [Int])] = [(first, before(first).reversed())]
+      marks[first] = .open
+      while let last = path.last {
+        guard let next = last.rest.last else {
+          marks[last.node] = .done
+          order.append(last.node)
+          path.removeLast()
+          continue
+        }
+        path[path.count - 1].rest.removeLast()
+        switch marks[next] {
+        case .done: continue
+        case .fresh:
+          marks[next] = .open
+          path.append((next, before(next).reversed()))
+        case .open:
+          let cycle = path.map { $0.node }.drop { $0 != next }
+          var text = ""
+          for i in cycle.prefix(8) { text += Schedule.label(nodes[i], i) + " -> " }
+          throw Failure(.format, "the nodes form a cycle, each reads what the one before it makes: \(text)\(Schedule.label(nodes[next], next))")
+        }
+      }
+    }
+    return order
+  }
+
+  /// Orders the graphs inside a node; gives the names that they read from outside.
+  private func inner(_ n: inout OnnxNode) throws(Failure) -> [String] {
+    var names: Set<String> = []
+    for a in n.attributes.indices {
+      for g in n.attributes[a].graphs.indices { names.formUnion(try Schedule(&n.attributes[a].graphs[g]).free) }
+    }
+    return Array(names)
+  }
+
+  static func label(_ n: OnnxNode, _ index: Int) -> String {
+    "'" + (n.name.utf8.isEmpty ? "#\(index)" : n.name) + "' (" + n.op + ")"
+  }
+}
