@@ -59,6 +59,7 @@ public struct Builder {
     try b.declareInputs()
     try b.run(model.graph)
     try b.declareOutputs()
+    try b.settleEmpty()
     b.graph.nodeCount = b.built
     b.graph.unfusedCount = b.graph.ops.count
     try b.findStates()

@@ -7,11 +7,14 @@ import Platform
 enum Folding {
   /// Runs the calls of `builder` from `first` on, removes them and makes `outputs` constants.
   static func run(_ builder: inout Builder, from first: Int, _ outputs: [Int]) throws(Failure) {
-    let ops = Array(builder.graph.ops[first...])
+    var ops = Array(builder.graph.ops[first...])
     for op in ops { try builder.accountFolding(op) }
     builder.graph.ops.removeSubrange(first...)
+    // values without elements are kept; only the ops change
+    let written = ops
+    ops = try builder.settled(ops)
     var memory: [Int: Bytes] = [:]
-    for op in ops {
+    for op in written {
       for v in op.outputs where v >= 0 {
         let root = builder.graph.values[v].root
         if memory[root] == nil { memory[root] = try builder.allocate(root, op.label) }
@@ -44,6 +47,8 @@ enum Folding {
         }
       }
     }
+    if op.scratch > 0 { try builder.budget.take(op.scratch, for: op.label) }
+    defer { if op.scratch > 0 { builder.budget.give(op.scratch) } }
     let scratch = op.scratch > 0 ? try Bytes.zeroed(op.scratch) : nil
     if let scratch {
       withUnsafeMutableBytes(of: &call.p) { $0.bindMemory(to: UnsafeMutableRawPointer?.self)[op.operands.count] = scratch.mutable }

@@ -113,7 +113,6 @@ public struct Graph {
   public var nodeCount = 0
   /// Ops before fusion.
   public var unfusedCount = 0
-  public var usesRandom = false
 
   /// The value that owns the memory of `v`.
   public func root(_ v: Int) -> Int { values[v].root }
