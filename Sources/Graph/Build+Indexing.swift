@@ -182,8 +182,7 @@ extension Builder {
     let k = try n.optional(1).map { v throws(Failure) in try integers(v, n, "k").first ?? 0 } ?? 0
     let isUpper = try n.bool("upper", true)
     let (rows, columns) = (s[s.count - 2], s[s.count - 1])
-    try budget.take(rows * columns, for: n.label)
-    let bytes = try Bytes.zeroed(max(rows * columns, 1))
+    let bytes = try budget.zeroed(max(rows * columns, 1), for: n.label)
     for i in 0..<rows {
       for j in 0..<columns where isUpper ? j - i >= k : j - i <= k { bytes.mutable.storeBytes(of: 1, toByteOffset: i * columns + j, as: UInt8.self) }
     }

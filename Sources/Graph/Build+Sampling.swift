@@ -183,8 +183,7 @@ extension Builder {
     let space = Array(size[2...])
     let isAligned = try n.bool("align_corners", false)
     let points = try TensorReader.count(space, n.label)
-    try budget.take(8 * points * (rank + 1), for: n.label)
-    let bytes = try Bytes.zeroed(max(8 * points * (rank + 1), 8))
+    let bytes = try budget.zeroed(max(8 * points * (rank + 1), 8), for: n.label)
     for i in 0..<points {
       var rest = i
       // the last spatial axis is x, the first coordinate

@@ -110,6 +110,8 @@ public struct Graph {
   public var states: [StatePair] = []
   /// Values that `BuildOptions.parameters` named.
   public var parameters: [Parameter] = []
+  /// Bounds what constants that rewrites make may take.
+  public var budget = MemoryBudget(limit: .max)
   public var nodeCount = 0
   /// Ops before fusion.
   public var unfusedCount = 0

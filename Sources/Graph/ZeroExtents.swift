@@ -29,7 +29,7 @@ extension Builder {
   /// An op with an input without elements and an output with some.
   private mutating func outOfNothing(_ op: GraphOp) throws(Failure) -> [GraphOp] {
     switch op.params {
-    case .reduce(let p): return [try fill(op, op.operands[1], emptyReduction(p.fn))]
+    case .reduce(let p): return [try fill(op, op.operands[1], emptyReduction(p.fn, type(op.operands[1])))]
     case .matmul where op.kernel == EFF_K_MATMUL_INTEGER: return [try fill(op, op.operands[4], 0)]
     case .matmul(var p) where op.kernel == EFF_K_MATMUL && p.k == 0:
       // a sum of no products is a sum of one product of zeros: bias, beta and activation stay the kernel's
@@ -89,10 +89,11 @@ extension Builder {
   }
 
   /// The neutral element of a reduction (ONNX 20); of a mean 0, as onnxruntime has it.
-  private func emptyReduction(_ fn: Int32) -> Double {
+  private func emptyReduction(_ fn: Int32, _ type: ElementType) -> Double {
     switch Int(fn) {
     case Int(EFF_REDUCE_PROD): return 1
     case Int(EFF_REDUCE_MIN): return .infinity
+    case Int(EFF_REDUCE_MAX) where type == .bool: return 0
     case Int(EFF_REDUCE_MAX), Int(EFF_REDUCE_LOG_SUM), Int(EFF_REDUCE_LOG_SUM_EXP): return -.infinity
     default: return 0
     }
