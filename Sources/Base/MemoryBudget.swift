@@ -14,5 +14,11 @@ public final class MemoryBudget {
     used = sum
   }
 
+  /// Zeroed memory for tensors that is accounted for: the one way in which building a graph allocates it.
+  public func zeroed(_ count: Int, for what: @autoclosure () -> String) throws(Failure) -> Bytes {
+    try take(count, for: what())
+    return try Bytes.zeroed(count)
+  }
+
   public func give(_ size: Int) { used -= size }
 }

@@ -35,7 +35,7 @@ private func read(_ given: UnsafePointer<eff_policy_options>?) throws(Failure) -
   }
   for (i, c) in try list(o.constants, o.constant_count, "constants", "constant_count").enumerated() {
     guard let name = c.input else { throw Failure(.argument, "constants[\(i)] has no name") }
-    out.build.constants[text(name)] = try constant(c, "constant '\(text(name))'")
+    out.build.constants[text(name)] = try constant(c, "constant '\(text(name))'", limit: out.build.memoryLimit)
   }
   out.build.action = o.action.map { text($0) }
   out.build.observation = o.observation.map { text($0) }
@@ -63,13 +63,14 @@ private func storage(_ code: Int32, _ what: String) throws(Failure) -> ElementTy
   return format
 }
 
-private func constant(_ c: eff_constant_binding, _ what: String) throws(Failure) -> TensorData {
+private func constant(_ c: eff_constant_binding, _ what: String, limit: Int) throws(Failure) -> TensorData {
   guard let type = ElementType(rawValue: c.dtype) else { throw Failure(.argument, "\(what): dtype \(c.dtype) is not known") }
   guard c.rank >= 0, c.rank <= 8 else { throw Failure(.argument, "\(what): rank is \(c.rank), expected 0 to 8") }
   var shape: [Int] = []
   withUnsafeBytes(of: c.shape) { raw in for i in 0..<Int(c.rank) { shape.append(Int(raw.load(fromByteOffset: 8 * i, as: Int64.self))) } }
   let size = try TensorReader.count(shape, what) * type.size
   guard size == 0 || c.data != nil else { throw Failure(.argument, "\(what): data is NULL") }
+  guard size <= limit else { throw Failure(.memory, "\(what): \(size) bytes exceed the memory limit of \(limit) bytes") }
   let bytes = try Bytes.zeroed(max(size, 8))
   if size > 0, let data = c.data { eff_copy(bytes.mutable, data, size) }
   return TensorData(type: type, shape: shape, bytes: bytes)

@@ -21,6 +21,7 @@ private func read(_ given: UnsafePointer<eff_session_options>?) throws(Failure) 
   out.memory = try memory(o.allocator)
   out.memory.isLocked = o.locked != 0
   out.seed = o.seed
+  out.firstRow = o.first_row
   return out
 }
 

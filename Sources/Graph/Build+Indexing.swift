@@ -95,7 +95,9 @@ extension Builder {
     p.tuples = Int64(t[b..<(t.count - 1)].reduce(1, *))
     p.inner = Int64(data[(b + depth)...].reduce(1, *))
     store(Array(data[b..<(b + depth)]), &p.data)
-    guard !data[b..<(b + depth)].contains(0) else { throw n.fail(.shape, "indexes an empty dimension of \(describe(data))") }
+    guard !data[b..<(b + depth)].contains(0) || p.batch * p.tuples * p.inner == 0 else {
+      throw n.fail(.shape, "indexes an empty dimension of \(describe(data))")
+    }
     return p
   }
 
@@ -103,6 +105,10 @@ extension Builder {
   mutating func gatherTuples(_ x: Int, _ i: Int, batch b: Int, _ n: Node) throws(Failure) -> Int {
     let p = try tuples(shape(x), i, batch: b, n)
     let out = Array(shape(i).dropLast()) + Array(shape(x)[(b + Int(p.depth))...])
+    if p.depth == 0 {  // an empty tuple names all
+      let all = try gatherStrided(x, dims: [Int(p.batch), Int(p.tuples), Int(p.inner)], strides: [Int(p.inner), 0, 1], offset: 0, label: n.label)
+      return try view(all, out)
+    }
     let y = try newValue(type(x), out, n.label)
     try emit(GraphOp(kernel: Int(EFF_K_GATHER_ND), type: type(x), params: .tuples(p), inputs: [x, i], outputs: [y], label: n.label))
     return y
@@ -176,8 +182,7 @@ extension Builder {
     let k = try n.optional(1).map { v throws(Failure) in try integers(v, n, "k").first ?? 0 } ?? 0
     let isUpper = try n.bool("upper", true)
     let (rows, columns) = (s[s.count - 2], s[s.count - 1])
-    try budget.take(rows * columns, for: n.label)
-    let bytes = try Bytes.zeroed(max(rows * columns, 1))
+    let bytes = try budget.zeroed(max(rows * columns, 1), for: n.label)
     for i in 0..<rows {
       for j in 0..<columns where isUpper ? j - i >= k : j - i <= k { bytes.mutable.storeBytes(of: 1, toByteOffset: i * columns + j, as: UInt8.self) }
     }

@@ -114,6 +114,7 @@ extension Builder {
   private mutating func buildGroupNorm(_ n: Node, groups: Int) throws(Failure) -> Int {
     let x = try n.input(0)
     let s = shape(x)
+    if groups == 0 && count(x) == 0 { return try view(x, s) }
     guard s.count >= 2, groups > 0, s[1] % groups == 0 else { throw n.fail(.shape, "input \(describe(s)) does not divide into \(groups) groups") }
     let space = s[2...].reduce(1, *)
     try checkStash(n, type(x))

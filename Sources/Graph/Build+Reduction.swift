@@ -88,7 +88,7 @@ extension Builder {
     let s = shape(x)
     let a = try axis(try n.int("axis", 0), rank: s.count, n)
     let (outer, size, inner) = split(s, a)
-    guard size > 0 else { throw n.fail(.shape, "axis \(a) of \(describe(s)) is empty") }
+    guard size > 0 || outer * inner == 0 else { throw n.fail(.shape, "axis \(a) of \(describe(s)) is empty") }
     var out = s
     let keepDims = try n.bool("keepdims", true)
     if !s.isEmpty { if keepDims { out[a] = 1 } else { out.remove(at: a) } }

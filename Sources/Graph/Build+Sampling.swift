@@ -183,8 +183,7 @@ extension Builder {
     let space = Array(size[2...])
     let isAligned = try n.bool("align_corners", false)
     let points = try TensorReader.count(space, n.label)
-    try budget.take(8 * points * (rank + 1), for: n.label)
-    let bytes = try Bytes.zeroed(max(8 * points * (rank + 1), 8))
+    let bytes = try budget.zeroed(max(8 * points * (rank + 1), 8), for: n.label)
     for i in 0..<points {
       var rest = i
       // the last spatial axis is x, the first coordinate
@@ -219,7 +218,7 @@ extension Builder {
       for d in 0..<rank { out[2 + d] = (shape(x)[2 + d] - 1) * win.strides[d] - win.begin[d] - win.end[d] + kernel[d] }
     }
     let total = try TensorReader.count(out, n.label)
-    guard total > 0 else { throw n.fail(.shape, "unpools to \(describe(out))") }
+    if total == 0 { return try filled(0, type(x), out) }
     let flat = try view(indices, [count(x)])
     let p = elements(n, axis: 0, data: [total], indices: flat, reduction: Int(EFF_SCATTER_SET))
     let zeros = try filled(0, type(x), [total])

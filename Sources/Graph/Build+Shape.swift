@@ -75,14 +75,14 @@ extension Builder {
   }
 
   private mutating func longs(_ v: [Int64], _ shape: [Int]) throws(Failure) -> Int {
-    let bytes = try Bytes.zeroed(8 * max(v.count, 1))
+    let bytes = try budget.zeroed(8 * max(v.count, 1), for: "a constant")
     for (i, x) in v.enumerated() { bytes.mutable.storeBytes(of: x, toByteOffset: 8 * i, as: Int64.self) }
     return newConstant(TensorData(type: .i64, shape: shape, bytes: bytes))
   }
 
   /// A constant of 32-bit floats.
   mutating func floats(_ v: [Double], _ shape: [Int]) throws(Failure) -> Int {
-    let bytes = try Bytes.zeroed(4 * max(v.count, 1))
+    let bytes = try budget.zeroed(4 * max(v.count, 1), for: "a constant")
     for (i, x) in v.enumerated() { bytes.mutable.storeBytes(of: Float(x), toByteOffset: 4 * i, as: Float.self) }
     return newConstant(TensorData(type: .f32, shape: shape, bytes: bytes))
   }
@@ -317,8 +317,7 @@ extension Builder {
     let size = ((limit - start) / delta).rounded(.up)
     guard size.isFinite else { throw n.fail(.shape, "has no finite length") }
     let count = max(0, clampIndex(size))
-    try budget.take(8 * count, for: n.label)
-    let bytes = try Bytes.zeroed(8 * max(count, 1))
+    let bytes = try budget.zeroed(8 * max(count, 1), for: n.label)
     for i in 0..<count { bytes.mutable.storeBytes(of: start + Double(i) * delta, toByteOffset: 8 * i, as: Double.self) }
     return try cast(newConstant(TensorData(type: .f64, shape: [count], bytes: bytes)), to: type(try n.input(0)))
   }
@@ -328,8 +327,7 @@ extension Builder {
     let s = shape(x)
     guard s.count == 2 else { throw n.fail(.shape, "needs a matrix; found \(describe(s))") }
     let k = try n.int("k", 0)
-    try budget.take(count(x), for: n.label)
-    let bytes = try Bytes.zeroed(max(count(x), 1))
+    let bytes = try budget.zeroed(max(count(x), 1), for: n.label)
     for i in 0..<s[0] where i + k >= 0 && i + k < s[1] { bytes.mutable.storeBytes(of: 1, toByteOffset: i * s[1] + i + k, as: UInt8.self) }
     let eye = newConstant(TensorData(type: .u8, shape: s, bytes: bytes))
     guard let to = ElementType(rawValue: Int32(try n.int("dtype", Int(type(x).rawValue)))) else { throw n.fail(.unsupported, "has an unsupported dtype") }

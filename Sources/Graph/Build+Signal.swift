@@ -25,9 +25,13 @@ extension Builder {
   }
 
   /// A constant of doubles.
-  private mutating func doubles(_ v: [Double], _ shape: [Int]) throws(Failure) -> Int {
-    let bytes = try Bytes.zeroed(8 * max(v.count, 1))
-    for (i, x) in v.enumerated() { bytes.mutable.storeBytes(of: x, toByteOffset: 8 * i, as: Double.self) }
+  private mutating func doubles(_ v: [Double], _ shape: [Int]) throws(Failure) -> Int { try doubles(shape) { v[$0] } }
+
+  /// A constant of doubles, by position.
+  private mutating func doubles(_ shape: [Int], _ value: (Int) -> Double) throws(Failure) -> Int {
+    let count = try TensorReader.count(shape, "a constant")
+    let bytes = try budget.zeroed(8 * max(count, 1), for: "a constant")
+    for i in 0..<count { bytes.mutable.storeBytes(of: value(i), toByteOffset: 8 * i, as: Double.self) }
     return newConstant(TensorData(type: .f64, shape: shape, bytes: bytes))
   }
 
@@ -49,7 +53,7 @@ extension Builder {
   private mutating func fourier(_ type: ElementType, from: Int, parts: Int, to: Int, period: Int, isInverse: Bool, _ n: Node) throws(Failure) -> Int {
     guard from > 0, to > 0, from * to < 1 << 24 else { throw n.fail(.unsupported, "transforms \(from) values to \(to), expected less than \(1 << 24) in their product") }
     try budget.take(32 * from * to, for: n.label)
-    let angles = try doubles((0..<from * to).map { 2 * Self.pi * Double($0 / to * ($0 % to) % period) / Double(period) }, [from, 1, to, 1])
+    let angles = try doubles([from, 1, to, 1]) { 2 * Self.pi * Double($0 / to * ($0 % to) % period) / Double(period) }
     var cos = try unary(angles, Int(EFF_FN_COS), label: n.label)
     var sin = try unary(angles, Int(EFF_FN_SIN), label: n.label)
     if isInverse {
@@ -128,8 +132,8 @@ extension Builder {
     let points = try unary(try doubles((0..<bins + 2).map { logs[0] + Double($0) * step }, [bins + 2]), Int(EFF_FN_EXP), label: n.label)
     let place = try numbers(points, n, "edges").map { Int(max(0, min(1e9, (Double(length + 1) * 700 * ($0 - 1) / Double(rate)).rounded(.down)))) }
     let spectrum = length / 2 + 1
-    try budget.take(8 * spectrum * bins, for: n.label)
-    var m = [Double](repeating: 0, count: spectrum * bins)
+    let bytes = try budget.zeroed(8 * spectrum * bins, for: n.label)
+    let m = bytes.mutable.bindMemory(to: Double.self, capacity: spectrum * bins)
     for i in 0..<bins {
       let (low, center, high) = (place[i], place[i + 1], place[i + 2])
       if low == center {
@@ -139,6 +143,6 @@ extension Builder {
       }
       if high > center { for j in center..<max(center, min(high, spectrum)) { m[j * bins + i] = Double(high - j) / Double(high - center) } }
     }
-    return try cast(try doubles(m, [spectrum, bins]), to: try outputType(n))
+    return try cast(newConstant(TensorData(type: .f64, shape: [spectrum, bins], bytes: bytes)), to: try outputType(n))
   }
 }

@@ -86,6 +86,7 @@ public struct Builder {
     try b.declareInputs()
     try b.runNeeded()
     try b.declareOutputs()
+    try b.settleEmpty()
     b.graph.nodeCount = b.built + b.deadCount
     b.graph.unfusedCount = b.graph.ops.count
     try b.decideRoles()
@@ -97,6 +98,8 @@ public struct Builder {
     self.options = options
     hints = try RoleHints(model)
     budget = MemoryBudget(limit: options.memoryLimit)
+    graph.budget = budget
+    for (name, data) in options.constants { try budget.take(data.byteCount, for: "the constant for input '\(name)'") }
     tensors = TensorReader(model: model.bytes, files: options.files, budget: budget)
     opsets = model.opsets
     opset = try Builder.opset(model.opsets)
@@ -170,7 +173,7 @@ public struct Builder {
 
   /// A constant with the same number everywhere.
   mutating func filled(_ value: Double, _ type: ElementType, _ shape: [Int]) throws(Failure) -> Int {
-    let bytes = try Bytes.zeroed(8)
+    let bytes = try budget.zeroed(8, for: "a constant")
     bytes.mutable.storeBytes(of: value, as: Double.self)
     let source = newConstant(TensorData(type: .f64, shape: [], bytes: bytes))
     let cast = try cast(source, to: type)
@@ -179,16 +182,14 @@ public struct Builder {
 
   /// A constant of 64-bit integers.
   mutating func integers(_ values: [Int], _ shape: [Int]) throws(Failure) -> Int {
-    try budget.take(values.count * 8, for: "a constant")
-    let bytes = try Bytes.zeroed(max(values.count, 1) * 8)
+    let bytes = try budget.zeroed(max(values.count, 1) * 8, for: "a constant")
     for (i, v) in values.enumerated() { bytes.mutable.storeBytes(of: Int64(v), toByteOffset: 8 * i, as: Int64.self) }
     return newConstant(TensorData(type: .i64, shape: shape, bytes: bytes))
   }
 
   /// The constant 0, 1, ... count - 1.
   mutating func positions(_ count: Int, _ shape: [Int]) throws(Failure) -> Int {
-    try budget.take(count * 8, for: "a constant")
-    let bytes = try Bytes.zeroed(max(count, 1) * 8)
+    let bytes = try budget.zeroed(max(count, 1) * 8, for: "a constant")
     for i in 0..<count { bytes.mutable.storeBytes(of: Int64(i), toByteOffset: 8 * i, as: Int64.self) }
     return newConstant(TensorData(type: .i64, shape: shape, bytes: bytes))
   }

@@ -7,11 +7,14 @@ import Platform
 enum Folding {
   /// Runs the calls of `builder` from `first` on, removes them and makes `outputs` constants.
   static func run(_ builder: inout Builder, from first: Int, _ outputs: [Int]) throws(Failure) {
-    let ops = Array(builder.graph.ops[first...])
+    var ops = Array(builder.graph.ops[first...])
     for op in ops { try builder.accountFolding(op) }
     builder.graph.ops.removeSubrange(first...)
+    // values without elements are kept; only the ops change
+    let written = ops
+    ops = try builder.settled(ops)
     var memory: [Int: Bytes] = [:]
-    for op in ops {
+    for op in written {
       for v in op.outputs where v >= 0 {
         let root = builder.graph.values[v].root
         if memory[root] == nil { memory[root] = try builder.allocate(root, op.label) }
@@ -32,7 +35,16 @@ enum Folding {
     var call = eff_op()
     call.run = kernel
     var constants: [TensorData?] = []
-    for v in op.operands { constants.append(v < 0 ? nil : try builder.graph.values[v].constant?.aligned()) }
+    var copied = 0
+    defer { builder.budget.give(copied) }
+    for v in op.operands {
+      let c = v < 0 ? nil : builder.graph.values[v].constant
+      if let c, !c.isAligned {
+        try builder.budget.take(c.byteCount, for: op.label)
+        copied += c.byteCount
+      }
+      constants.append(try c?.aligned())
+    }
     withUnsafeMutableBytes(of: &call.p) { raw in
       let p = raw.bindMemory(to: UnsafeMutableRawPointer?.self)
       for (i, v) in op.operands.enumerated() where v >= 0 {
@@ -44,7 +56,8 @@ enum Folding {
         }
       }
     }
-    let scratch = op.scratch > 0 ? try Bytes.zeroed(op.scratch) : nil
+    let scratch = op.scratch > 0 ? try builder.budget.zeroed(op.scratch, for: op.label) : nil
+    defer { builder.budget.give(op.scratch) }
     if let scratch {
       withUnsafeMutableBytes(of: &call.p) { $0.bindMemory(to: UnsafeMutableRawPointer?.self)[op.operands.count] = scratch.mutable }
     }
@@ -69,8 +82,6 @@ extension Builder {
   }
 
   fileprivate mutating func allocate(_ root: Int, _ label: String) throws(Failure) -> Bytes {
-    let size = graph.values[root].byteCount
-    try budget.take(size, for: label)
-    return try Bytes.zeroed(size)
+    try budget.zeroed(graph.values[root].byteCount, for: label)
   }
 }

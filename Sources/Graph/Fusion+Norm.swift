@@ -95,9 +95,9 @@ extension Fusion {
     }
   }
 
-  /// A new f32 constant; nil where there is no memory for it.
-  static func constant(_ count: Int, _ fill: (Int) -> Float) -> TensorData? {
-    guard let bytes = try? Bytes.zeroed(4 * count) else { return nil }
+  /// A new f32 constant; nil where the budget of the graph has no memory for it, and the rewrite is left out.
+  static func constant(_ count: Int, _ g: Graph, _ fill: (Int) -> Float) -> TensorData? {
+    guard let bytes = try? g.budget.zeroed(4 * count, for: "a folded constant") else { return nil }
     let out = bytes.mutable.assumingMemoryBound(to: Float.self)
     for i in 0..<count { out[i] = fill(i) }
     return TensorData(type: .f32, shape: [count], bytes: bytes)
@@ -106,6 +106,7 @@ extension Fusion {
   /// A value for a constant: `old` itself, where a fold made it before.
   private static func place(_ c: TensorData, _ old: Int, _ first: Int, _ g: inout Graph) -> Int {
     let v = old >= first ? old : g.values.count
+    if old >= first, let replaced = g.values[old].constant { g.budget.give(replaced.byteCount) }
     let value = Value(name: "", type: .f32, shape: c.shape, constant: c, root: v)
     if v < g.values.count { g.values[v] = value } else { g.values.append(value) }
     return v
@@ -175,7 +176,7 @@ extension Fusion {
       return c.float(k * inner / oldInner % oldChannels)
     }
     let pairs = (0..<count).map { k in apply(p.fn, old(s, k, 1), old(b, k, 0), p.value(k * inner)) }
-    guard let scale = constant(count, { pairs[$0].0 }), let bias = constant(count, { pairs[$0].1 }) else { return false }
+    guard let scale = constant(count, g, { pairs[$0].0 }), let bias = constant(count, g, { pairs[$0].1 }) else { return false }
     var n = n
     n.affine = Int32(byElement ? EFF_NORM_ELEMENT : EFF_NORM_CHANNEL)
     (n.channels, n.inner) = byElement ? (1, 1) : (Int64(channels), Int64(inner))
@@ -192,10 +193,10 @@ extension Fusion {
     guard let weights, b < 0 || g.values[b].constant != nil, p.channels == 1 || (p.channels == channels && p.inner == out), channels > 0 else { return false }
     let old = b >= 0 ? g.values[b].constant : nil
     let pairs = (0..<channels).map { k in apply(p.fn, 1, old?.float(k) ?? 0, p.value(k * out)) }
-    guard let bias = constant(channels, { pairs[$0].1 }) else { return false }
+    guard let bias = constant(channels, g, { pairs[$0].1 }) else { return false }
     if p.fn == EFF_FN2_MUL || p.fn == EFF_FN2_DIV {
       let size = weights.count / channels
-      guard let scaled = constant(weights.count, { weights.float($0) * pairs[$0 / size].0 }) else { return false }
+      guard let scaled = constant(weights.count, g, { weights.float($0) * pairs[$0 / size].0 }) else { return false }
       g.ops[w].operands[1] = place(scaled.reshaped(weights.shape), g.ops[w].operands[1], first, &g)
     }
     g.ops[w].operands[2] = place(bias, b, first, &g)
@@ -208,11 +209,11 @@ extension Fusion {
     let pairs = (0..<n).map { o in
       apply(p.fn, 1, old.bias.map { Float(old.biasScale) * $0.float(o * old.biasStride) } ?? 0, p.value(o))
     }
-    guard let bias = constant(n, { pairs[$0].1 }) else { return false }
+    guard let bias = constant(n, g, { pairs[$0].1 }) else { return false }
     var new = old
     (new.bias, new.biasStride, new.biasScale) = (bias, 1, 1)
     if p.fn == EFF_FN2_MUL || p.fn == EFF_FN2_DIV {
-      guard let scaled = constant(n * k, { Float(old.scale) * old.weights.float($0 / n * old.inputStride + $0 % n * old.outputStride) * pairs[$0 % n].0 }) else { return false }
+      guard let scaled = constant(n * k, g, { Float(old.scale) * old.weights.float($0 / n * old.inputStride + $0 % n * old.outputStride) * pairs[$0 % n].0 }) else { return false }
       (new.weights, new.inputStride, new.outputStride, new.scale) = (scaled, n, 1, 1)
     }
     g.ops[w].packing = new

@@ -124,10 +124,11 @@ public struct Graph {
   public var notes: [GraphNote] = []
   /// Values that `BuildOptions.parameters` named.
   public var parameters: [Parameter] = []
+  /// Bounds what constants that rewrites make may take.
+  public var budget = MemoryBudget(limit: .max)
   public var nodeCount = 0
   /// Ops before fusion.
   public var unfusedCount = 0
-  public var usesRandom = false
 
   /// The value that owns the memory of `v`.
   public func root(_ v: Int) -> Int { values[v].root }

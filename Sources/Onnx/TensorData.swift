@@ -23,9 +23,12 @@ public struct TensorData {
   @inline(__always)
   public func float(_ i: Int) -> Float { start.loadUnaligned(fromByteOffset: 4 * i, as: Float.self) }
 
+  /// Whether any kernel can read the elements where they are.
+  public var isAligned: Bool { UInt(bitPattern: start) % UInt(type.size) == 0 }
+
   /// The same elements at an address that any kernel can read.
   public func aligned() throws(Failure) -> TensorData {
-    if UInt(bitPattern: start) % UInt(type.size) == 0 { return self }
+    if isAligned { return self }
     return TensorData(type: type, shape: shape, bytes: try Bytes.copy(start, byteCount))
   }
 
@@ -107,8 +110,7 @@ public struct TensorReader {
     guard found == count else {
       throw Failure(.format, "\(what): has \(found) elements, expected \(count) for \(type.name) \(describe(shape))")
     }
-    try budget.take(count * type.size, for: what)
-    let bytes = try Bytes.zeroed(count * type.size)
+    let bytes = try budget.zeroed(count * type.size, for: what)
     let p = bytes.mutable
     for i in 0..<count {
       switch type {

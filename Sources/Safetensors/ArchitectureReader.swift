@@ -33,7 +33,7 @@ public struct ArchitectureReader {
     for e in file.metadata where e.key == key { inline = e.value }
     let root: Json
     if let inline {
-      let text = try Bytes.zeroed(inline.utf8.count)
+      let text = try budget.zeroed(inline.utf8.count, for: what)
       var n = 0
       for b in inline.utf8 {
         text.mutable.storeBytes(of: b, toByteOffset: n, as: UInt8.self)

@@ -45,7 +45,7 @@ def compare(name, found, expected, atol, rtol, where=""):
     with np.errstate(invalid="ignore"):
         d = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
     bound = 0.0 if expected.dtype.kind in "iub" else atol + rtol * np.abs(b)
-    bad = ~(d <= bound)
+    bad = ~((d == 0) | (d <= bound))
     if bad.any():
         at = tuple(int(i) for i in np.argwhere(bad)[0])
         raise Wrong(f"{where}output '{name}' differs at {bad.sum()} of {bad.size} places, first {list(at)}: {a[at]:.9g}, expected {b[at]:.9g}")

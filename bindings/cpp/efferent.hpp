@@ -269,6 +269,7 @@ struct SessionOptions {
   const eff_allocator *allocator = nullptr;
   std::uint64_t seed = 0;
   bool locked = false;  // locks arena and tables in memory
+  std::uint64_t first_row = 0;  // row r draws random numbers from the stream of (seed, first_row + r)
 };
 
 // One running instance of a policy, for up to max_rows independent robots. One caller at a time; it keeps its policy alive.
@@ -288,7 +289,7 @@ class Session {
     const eff_session_options lent = lend(options);
     check(eff_session_create(policy.get(), &lent, &handle_));  // last: what throws after it would leak it
   }
-  Session(const Policy &policy, std::size_t max_rows, std::uint64_t seed = 0) : Session(policy, SessionOptions{max_rows, nullptr, 0, nullptr, seed, false}) {}
+  Session(const Policy &policy, std::size_t max_rows, std::uint64_t seed = 0) : Session(policy, SessionOptions{max_rows, nullptr, 0, nullptr, seed, false, 0}) {}
   Session(Session &&other) noexcept
       : policy_(std::move(other.policy_)), handle_(std::exchange(other.handle_, nullptr)), max_rows_(other.max_rows_),
         observation_count_(other.observation_count_), action_count_(other.action_count_), inputs_(std::move(other.inputs_)), outputs_(std::move(other.outputs_)) {}
@@ -415,6 +416,7 @@ class Session {
     to.allocator = from.allocator;
     to.seed = from.seed;
     to.locked = from.locked;
+    to.first_row = from.first_row;
     return to;
   }
   template <class T>

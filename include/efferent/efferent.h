@@ -258,8 +258,10 @@ typedef struct eff_session_options {
   void *arena;                     /* kept: memory owned by the caller, aligned to 64 bytes, or NULL to allocate */
   size_t arena_size;               /* bytes of arena; at least eff_session_arena_size() */
   const eff_allocator *allocator;  /* or NULL; used where arena is NULL */
-  uint64_t seed;                   /* of the generator behind stochastic policies */
+  uint64_t seed;                   /* of the random numbers of stochastic policies; each row has a stream of its own, see first_row */
   int32_t locked, reserved;        /* 1: arena and tables of ops are locked in memory, but for what `arena` or `allocator` gave; reserved: 0 */
+  uint64_t first_row;              /* row r draws from the stream of (seed, first_row + r): a session of one row with the same seed and
+                                      first_row = r draws what row r of a session draws, whatever the other rows do */
 } eff_session_options;
 
 EFF_API void eff_session_options_default(eff_session_options *options, size_t struct_size);
@@ -286,7 +288,8 @@ EFF_API EFF_RT eff_status eff_session_run(eff_session *session, size_t rows);
 /* [RT] Memory of output `index`, [max_rows, count], valid until the next run; NULL for a bad index. */
 EFF_API EFF_RT const void *eff_session_output(const eff_session *session, size_t index);
 
-/* [RT] Clears the recurrent state of one row, or of all rows with -1. */
+/* [RT] Clears the recurrent state of one row, or of all rows with -1, and begins its stream of random numbers anew: after a reset a row repeats
+ * what it did after the last, given the same observations. Rows that a step does not take draw nothing. EFF_E_ARGUMENT: no such row. */
 EFF_API EFF_RT eff_status eff_session_reset(eff_session *session, int64_t row);
 
 /* [RT] Rehearses a step of one row, so that a step after a pause finds its weights, code and arena in the caches. Takes as long as two steps;

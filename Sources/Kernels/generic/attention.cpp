@@ -37,7 +37,7 @@ template <class T> struct attention {
 
   static void run(const eff_op *op, int64_t rows) {
     const eff_attention &p = *(const eff_attention *)op->params;
-    const int64_t share = p.heads / p.kv_heads;
+    const int64_t share = p.kv_heads > 0 ? max_of(p.heads / p.kv_heads, 1) : 1;
     for (int64_t r = 0; r < rows; r++) {
       row at{op, r};
       const T *q = at.at<const T>(0), *k = at.at<const T>(1), *v = at.at<const T>(2);

@@ -93,7 +93,7 @@ void dynamic_quantize(const eff_op *op, int64_t rows) {
     uint8_t *y = at.at<uint8_t>(1);
     float low = 0, high = 0;
     for (int64_t i = 0; i < n; i++) low = x[i] < low ? x[i] : low, high = x[i] > high ? x[i] : high;
-    const float scale = high == low ? 1.f / 255 : (high - low) / 255;
+    const float scale = high == low ? 1.f : (high - low) / 255;  // zeros alone: 1, as in onnxruntime
     const float zero = (float)saturate<uint8_t>(rintf(-low / scale));
     for (int64_t i = 0; i < n; i++) y[i] = saturate<uint8_t>(rintf(x[i] / scale) + zero);
     if (float *to = at.at<float>(2)) *to = scale;

@@ -1,4 +1,4 @@
-// EFF_K_RANDOM: xoshiro256++ (Blackman and Vigna, 2019), seeded by splitmix64; normal by Box and Muller.
+// EFF_K_RANDOM: xoshiro256++ (Blackman and Vigna, 2019), seeded by splitmix64, a stream per row; normal by Box and Muller.
 #include "generic.h"
 
 EFF_SMALL_BEGIN
@@ -62,11 +62,13 @@ template <class T> struct random {
   }
   static void run(const eff_op *op, int64_t rows) {
     const eff_random &p = *(const eff_random *)op->params;
-    eff_random_state *s = (eff_random_state *)op->p[0];
     for (int64_t r = 0; r < rows; r++) {
       row at{op, r};
+      const uint8_t *active = at.at<const uint8_t>(2);
+      if (active && !*active) continue;
+      eff_random_state *s = at.at<eff_random_state>(0);
       const T *input = at.at<const T>(1);
-      void *y = at.at<void>(2);
+      void *y = at.at<void>(3);
       switch (p.fn) {
         case 0: for (int64_t i = 0; i < p.count; i++) put(y, p.out_type, i, uniform(p, unit(s))); break;
         case 1: for (int64_t i = 0; i < p.count; i++) put(y, p.out_type, i, p.low + p.high * normal(s)); break;
@@ -87,12 +89,16 @@ eff_kernel find_random(int32_t type) {
 
 }  // namespace eff
 
-extern "C" void eff_random_seed(eff_random_state *state, uint64_t seed) {
-  for (int i = 0; i < 4; i++) {
-    uint64_t z = seed += 0x9e3779b97f4a7c15ull;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
-    state->s[i] = z ^ z >> 31;
-  }
+// the output function of splitmix64, a bijection
+static uint64_t mixed(uint64_t z) {
+  z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+  z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+  return z ^ z >> 31;
+}
+
+// row 0 has the stream of the plain seed; the others start where a hash of both numbers says, so that near seeds and rows share nothing
+extern "C" void eff_random_seed(eff_random_state *state, uint64_t seed, uint64_t row) {
+  if (row) seed = mixed(seed ^ mixed(row + 0x9e3779b97f4a7c15ull));
+  for (int i = 0; i < 4; i++) state->s[i] = mixed(seed += 0x9e3779b97f4a7c15ull);
 }
 EFF_SMALL_END

@@ -1,6 +1,12 @@
 // Derivative of EFF_K_MATMUL, once per instruction set, and the table of all derivatives.
 #include "derivative.h"
 
+#if defined(__x86_64__)
+#define EFF_BASE_LEVEL EFF_ISA_SSE2
+#else
+#define EFF_BASE_LEVEL EFF_ISA_NEON
+#endif
+
 namespace eff_derivative_base {
 #include "derivative_matmul.inl"
 }
@@ -42,8 +48,15 @@ eff_kernel eff_derivative_find(int32_t id, int32_t type, int32_t level) {
 }
 
 eff_kernel eff_learn_kernel_find(int32_t id, int32_t type, int32_t level) {
-  using eff::is_wide, eff::pick_real;
-  const eff_kernel k = id == EFF_K_MATMUL && level != EFF_ISA_NAIVE ? EFF_AT(level, product) : nullptr;
+  using eff::pick_real;
+  eff_kernel k = nullptr;
+  if (id == EFF_K_MATMUL && level != EFF_ISA_NAIVE) {
+    k = pick_real<eff_derivative_base::product_128>(type);
+#if defined(__x86_64__)
+    if (eff::is_wide(level))
+      k = level >= EFF_ISA_AVX512 ? pick_real<eff_derivative_avx2::product_512>(type) : pick_real<eff_derivative_avx2::product_256>(type);
+#endif
+  }
   return k ? k : eff_kernel_find(id, type, level);
 }
 

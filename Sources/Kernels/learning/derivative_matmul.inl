@@ -13,16 +13,20 @@ template <class T> static inline void add_scaled(T *y, T c, const T *x, int64_t 
 }
 
 // one row of a against matrices that change too often to be packed; anything else goes to the ordinary kernel
-template <class T> struct product {
+template <class T, int32_t level> struct product {
   static void run(const eff_op *op, int64_t rows) {
     const eff_matmul &p = *(const eff_matmul *)op->params;
     const T *a = (const T *)op->p[0], *b = (const T *)op->p[1], *c = (const T *)op->p[2];
     T *y = (T *)op->p[3];
     if (p.m != 1 || p.a_k != 1 || p.b_k != 1 || p.act || eff::product(p.batch, p.batch_rank) != 1)
-      return eff_kernel_find(EFF_K_MATMUL, sizeof(T) == 4 ? EFF_TYPE_F32 : EFF_TYPE_F64, eff_isa_best())(op, rows);
+      return eff_kernel_find(EFF_K_MATMUL, sizeof(T) == 4 ? EFF_TYPE_F32 : EFF_TYPE_F64, level)(op, rows);
     for (int64_t j = 0; j < p.n; j++) y[j] = (T)p.alpha * dot(a, b + j * p.b_n, p.k) + (c ? (T)p.beta * c[j * p.bias_n] : 0);
   }
 };
+
+template <class T> using product_128 = product<T, EFF_BASE_LEVEL>;
+template <class T> using product_256 = product<T, EFF_ISA_AVX2>;
+template <class T> using product_512 = product<T, EFF_ISA_AVX512>;
 
 template <class T> struct matmul {
   static void one(const eff_matmul &p, const T *a, const T *b, const T *g, T *da, T *db) {

@@ -148,7 +148,7 @@ static void attention_head(const eff_attention *p, const float *q, const float *
 
 void attention(const eff_op *op, int64_t rows) {
   const eff_attention *p = (const eff_attention *)op->params;
-  if (p->lk <= 0 || p->lk > SCORES) return eff_kernel_find_generic(EFF_K_ATTENTION, EFF_TYPE_F32)(op, rows);
+  if (p->lk <= 0 || p->lk > SCORES || p->kv_heads <= 0 || p->heads < p->kv_heads) return eff_kernel_find_generic(EFF_K_ATTENTION, EFF_TYPE_F32)(op, rows);
   for (int64_t r = 0; r < rows; r++) {
     const float *in[4];
     for (int i = 0; i < 4; i++) in[i] = op->p[i] ? (const float *)((const char *)op->p[i] + r * op->stride[i]) : nullptr;

@@ -72,7 +72,7 @@ struct Packer {
       let to = block + offset
       switch job {
       case .copy(let c): eff_copy(to, c.start, bytes)
-      case .dense(var d, let p): try pack(&d, p, to)
+      case .dense(var d, let p): try pack(&d, p, to, "dense layer [\(d.k) -> \(d.n)]")
       case .conv(var c, let p):
         eff_conv_pack(&c, isa, floats(p.weights), p.bias.map { floats($0) }, to)
       case .rnn(var r, let p):
@@ -83,7 +83,7 @@ struct Packer {
 
   private func floats(_ c: TensorData) -> UnsafePointer<Float> { c.start.assumingMemoryBound(to: Float.self) }
 
-  private func pack(_ d: inout eff_dense, _ p: Packing, _ to: UnsafeMutableRawPointer) throws(Failure) {
+  private func pack(_ d: inout eff_dense, _ p: Packing, _ to: UnsafeMutableRawPointer, _ what: String) throws(Failure) {
     let n = Int(d.n)
     var bias: Bytes? = nil
     if let b = p.bias {
@@ -97,6 +97,10 @@ struct Packer {
       eff_dense_pack(&d, isa, floats(p.weights), Int64(p.inputStride), Int64(p.outputStride), biasStart, to)
     } else {
       let k = Int(d.k)
+      // a copy for the time of packing, beside the packed weights
+      guard 4 * k * n <= limit - size else {
+        throw Failure(.memory, "\(what): scaling the weights needs \(4 * k * n) bytes more, which exceeds the memory limit of \(limit) bytes")
+      }
       let scaled = try Bytes.zeroed(4 * k * n)
       let out = scaled.mutable.assumingMemoryBound(to: Float.self)
       for i in 0..<k { for o in 0..<n { out[i * n + o] = Float(p.scale) * p.weights.float(i * p.inputStride + o * p.outputStride) } }

@@ -87,6 +87,8 @@ public final class Plan {
     self.weights = weights
   }
 
-  /// Bytes at the start of every arena that do not grow with rows.
-  public static let arenaHeader = 64
+  /// Bytes at the start of an arena of `rows` rows: of a policy that draws random numbers, a generator for each row.
+  func arenaHeader(_ rows: Int) -> Int {
+    usesRandom ? (rows * MemoryLayout<eff_random_state>.stride + 63) / 64 * 64 : 64
+  }
 }

@@ -80,7 +80,7 @@ public struct Planner {
         constantOutputs.append((place, c))
       } else if v.constant == nil && places[v.root] == nil && Fusion.isWhole(port.value, graph) {
         places[v.root] = home
-      } else {
+      } else if v.count > 0 {
         let copy = graph.values.count
         graph.values.append(Value(name: port.name, type: v.type, shape: v.shape, root: copy))
         places.append(home)
@@ -121,6 +121,8 @@ public struct Planner {
   private mutating func operand(_ v: Int) throws(Failure) -> Operand {
     if v < 0 { return .absent }
     let value = graph.values[v]
+    // nothing is read there, but an operand that is given has an address
+    if value.count == 0 { return Operand(space: .arena, place: 0, view: 0, stride: 0) }
     if let c = value.constant { return Operand(space: .weights, place: try packer.place(c, graph.values[v].name), view: 0, stride: 0) }
     guard var place = places[value.root] else { return .absent }
     place.view = value.offset
@@ -144,7 +146,8 @@ public struct Planner {
       var packed = 0
       for (k, v) in op.inputs.enumerated() {
         let isGenerator = op.kernel == EFF_K_RANDOM && k == 0
-        operands.append(isGenerator ? Operand(space: .random, place: 0, view: 0, stride: 0) : try operand(v))
+        let stride = MemoryLayout<eff_random_state>.stride
+        operands.append(isGenerator ? Operand(space: .random, place: 0, view: 0, stride: stride) : try operand(v))
         // packed kernels take their weights right after x
         if k == 0, let packing = op.packing {
           let before = packer.size
@@ -186,7 +189,7 @@ public struct Planner {
     plan.stateInputs = graph.states.map { $0.input }
     plan.arenaSize = layout.size
     plan.work = work
-    plan.usesRandom = graph.usesRandom
+    plan.usesRandom = graph.ops.contains { $0.kernel == EFF_K_RANDOM }
     plan.isa = isa
     plan.weightBytes = packer.size
     plan.peakBytes = layout.peak

@@ -9,7 +9,7 @@ final class Binding {
   let table: UnsafeMutablePointer<BoundOps>
   private let ops: MemoryBlock
 
-  /// `arena` holds `rows` rows; `random` is the generator of the session; the table comes from `memory`.
+  /// `arena` holds `rows` rows; the table comes from `memory`.
   init(_ policy: Policy, arena: UnsafeMutableRawPointer, rows: Int, _ memory: MemorySource) throws(Failure) {
     let plan = policy.plan
     let directions = plan.stateCount > 0 ? 2 : 1
@@ -47,7 +47,7 @@ final class Binding {
   deinit { table.deallocate() }
 
   private static func address(_ o: Operand, _ plan: Plan, _ arena: UnsafeMutableRawPointer, _ rows: Int, _ direction: Int) -> UnsafeMutableRawPointer? {
-    let body = arena + Plan.arenaHeader
+    let body = arena + plan.arenaHeader(rows)
     switch o.space {
     case .none, .row, .table: return nil
     case .rehearsal: return arena + SessionCore.rehearsal

@@ -10,6 +10,8 @@ public struct SessionOptions {
   public var arena: (start: UnsafeMutableRawPointer, size: Int)? = nil
   public var memory = MemorySource.system
   public var seed: UInt64 = 0
+  /// Row r draws from the stream of (seed, firstRow + r).
+  public var firstRow: UInt64 = 0
 
   public init() {}
 }
@@ -37,7 +39,7 @@ public final class Session {
     }
     let (body, overflow) = policy.plan.arenaSize.multipliedReportingOverflow(by: rows)
     guard !overflow, body < 1 << 46 else { throw Failure(.memory, "an arena of \(rows) rows is too large; expected fewer max_rows") }
-    return Plan.arenaHeader + body
+    return policy.plan.arenaHeader(rows) + body
   }
 
   @export(interface)
@@ -57,8 +59,7 @@ public final class Session {
       block = own
     }
     self.policy = policy
-    eff_random_seed(arena.bindMemory(to: eff_random_state.self, capacity: 1), options.seed)
-    let body = arena + Plan.arenaHeader
+    let body = arena + plan.arenaHeader(rows)
     for c in plan.constants {
       for r in 0..<rows { eff_copy(body + c.place * rows + r * c.size, plan.weights.start + c.weights, c.size) }
     }
@@ -85,8 +86,10 @@ public final class Session {
       maxRows: rows, tables: binding.table, parity: 0, mailbox: nil, offerer: nil, isRehearsing: false, inputs: ports, inputCount: inputCount,
       outputs: ports + inputCount, outputCount: plan.outputs.count, states: states, stateCount: plan.stateCount,
       observation: observation, action: action,
-      random: arena, kept: kept.start, rehearsed: kept.start + keptSize, owner: Unmanaged.passUnretained(self)))
+      random: plan.usesRandom ? arena.bindMemory(to: eff_random_state.self, capacity: rows) : nil, seed: options.seed, firstRow: options.firstRow,
+      kept: kept.start, rehearsed: kept.start + keptSize, owner: Unmanaged.passUnretained(self)))
     _ = Unmanaged.passRetained(binding)
+    _ = sessionReset(core, -1)
   }
 
   /// Index of the only f32 port with a role, or -1.

@@ -26,8 +26,11 @@ public struct SessionCore {
   /// The observation and action of `eff_session_step`, or -1 where the policy has not exactly one of each in f32.
   public var observation: Int
   public var action: Int
-  /// The generator, at the start of the arena; and room for a copy of it and of one row of every output.
-  var random: UnsafeMutableRawPointer
+  /// A generator per row, at the start of the arena; nil where the policy draws nothing. Row r draws from the stream of (seed, firstRow + r).
+  var random: UnsafeMutablePointer<eff_random_state>?
+  var seed: UInt64
+  var firstRow: UInt64
+  /// Room for a copy of the first generator and of one row of every output.
   var kept: UnsafeMutableRawPointer
   /// Room for the observation and the action of a rehearsed step.
   var rehearsed: UnsafeMutableRawPointer
@@ -168,7 +171,7 @@ public func sessionOutput(_ s: SessionHandle, _ index: Int) -> UnsafeMutableRawP
   index < 0 || index >= s.pointee.outputCount ? nil : portMemory(s, s.pointee.outputs + index)
 }
 
-/// Zeroes the recurrent state of one row, or of all with -1.
+/// Zeroes the recurrent state of one row, or of all with -1, and begins its random numbers anew.
 @_noLocks
 public func sessionReset(_ s: SessionHandle, _ row: Int64) -> Int32 {
   if row < -1 || row >= Int64(s.pointee.maxRows) { return -1 }
@@ -180,6 +183,13 @@ public func sessionReset(_ s: SessionHandle, _ row: Int64) -> Int32 {
     let count = row < 0 ? s.pointee.maxRows * size : size
     eff_zero(state.pointee.buffer(s.pointee.parity) + from, count)
     i += 1
+  }
+  guard let random = s.pointee.random else { return 0 }
+  var r = row < 0 ? 0 : Int(row)
+  let end = row < 0 ? s.pointee.maxRows : r + 1
+  while r < end {
+    eff_random_seed(random + r, s.pointee.seed, s.pointee.firstRow &+ UInt64(r))
+    r += 1
   }
   return 0
 }
@@ -217,12 +227,15 @@ private func rehearse(_ s: SessionHandle) {
   s.pointee.parity = parity
 }
 
-/// Copies the generator and the first row of all outputs away, or back.
+/// Copies the generator of the first row and the first row of all outputs away, or back.
 @_noLocks
 private func keepOutputs(_ s: SessionHandle, isBack: Bool) {
   var at = s.pointee.kept
   let size = MemoryLayout<eff_random_state>.size
-  eff_copy(isBack ? s.pointee.random : at, isBack ? at : s.pointee.random, size)
+  if let random = s.pointee.random {
+    let first = UnsafeMutableRawPointer(random)
+    eff_copy(isBack ? first : at, isBack ? at : first, size)
+  }
   at += size
   var i = 0
   while i < s.pointee.outputCount {

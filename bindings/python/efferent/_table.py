@@ -79,7 +79,7 @@ class eff_session_swap_options(Options):
 class eff_session_options(Options):
     _fields_ = [
         ("struct_size", c_size_t), ("max_rows", c_size_t), ("arena", c_void_p), ("arena_size", c_size_t), ("allocator", POINTER(eff_allocator)),
-        ("seed", c_uint64), ("locked", c_int32), ("reserved", c_int32),
+        ("seed", c_uint64), ("locked", c_int32), ("reserved", c_int32), ("first_row", c_uint64),
     ]
 
 

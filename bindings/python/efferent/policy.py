@@ -202,11 +202,14 @@ class Policy(Owner):
         """Recurrent state that sessions carry, {input: output}."""
         return {t.name: self.outputs[t.pair].name for t in self.inputs if t.role == "state"}
 
-    def session(self, rows=1, seed=0):
-        """A running instance for up to `rows` independent robots."""
+    def session(self, rows=1, seed=0, first_row=0):
+        """A running instance for up to `rows` independent robots.
+
+        A stochastic policy draws for row r from the stream of (seed, first_row + r), which depends on no other row and begins anew at a reset.
+        """
         from .session import Session
 
-        return Session(self, rows, seed)
+        return Session(self, rows, seed, first_row)
 
     def __repr__(self):
         return f"Policy({self.path or 'bytes'}: {', '.join(map(repr, self.inputs))} -> {', '.join(map(repr, self.outputs))})"

@@ -21,13 +21,13 @@ class Session(Owner):
     Views stay readable after `close`.
     """
 
-    def __init__(self, policy, rows=1, seed=0):
+    def __init__(self, policy, rows=1, seed=0, first_row=0):
         if rows < 1:
             raise ArgumentError(f"rows is {rows}, expected at least 1")
         self.policy, self.rows = policy, int(rows)
         options = eff_session_options()
         lib.eff_session_options_default(byref(options), ctypes.sizeof(options))
-        options.max_rows, options.seed = self.rows, int(seed) & (2**64 - 1)
+        options.max_rows, options.seed, options.first_row = self.rows, int(seed) & (2**64 - 1), int(first_row) & (2**64 - 1)
         size = c_size_t()
         check(lib.eff_session_arena_size(policy._handle.value, byref(options), byref(size)))
         # the arena belongs to numpy, so that views of it outlive the session
