@@ -16,7 +16,7 @@ extension Builder {
         continue
       }
       guard input.isTensor else { throw Failure(.unsupported, "\(what) is not a tensor (a sequence, map or optional); expected tensors only") }
-      guard let type = ElementType(rawValue: input.type) else {
+      guard let type = ElementType(rawValue: input.type), !type.isNibble else {
         throw Failure(.unsupported, "\(what): element type \(ElementType.unsupportedName(input.type)) is not supported")
       }
       let v = try newValue(type, try inputShape(input), input.name)
@@ -127,6 +127,9 @@ extension Builder {
         throw Failure(.format, "output '\(output.name)' is produced by no node; the model may be cut short")
       }
       guard sequences[v] == nil else { throw Failure(.unsupported, "output '\(output.name)' is a sequence, expected tensors only") }
+      guard !type(v).isNibble else {
+        throw Failure(.unsupported, "output '\(output.name)': element type \(ElementType.unsupportedName(type(v).rawValue)) is not supported")
+      }
       graph.outputs.append(Port(name: output.name, value: v))
     }
     guard !graph.outputs.isEmpty else { throw Failure(.format, "the graph has no outputs") }

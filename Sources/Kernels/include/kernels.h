@@ -56,7 +56,8 @@ typedef float eff_loose_float __attribute__((aligned(1)));
 
 enum {
   EFF_TYPE_F32 = 1, EFF_TYPE_U8 = 2, EFF_TYPE_I8 = 3, EFF_TYPE_U16 = 4, EFF_TYPE_I16 = 5, EFF_TYPE_I32 = 6, EFF_TYPE_I64 = 7,
-  EFF_TYPE_BOOL = 9, EFF_TYPE_F16 = 10, EFF_TYPE_F64 = 11, EFF_TYPE_U32 = 12, EFF_TYPE_U64 = 13, EFF_TYPE_BF16 = 16
+  EFF_TYPE_BOOL = 9, EFF_TYPE_F16 = 10, EFF_TYPE_F64 = 11, EFF_TYPE_U32 = 12, EFF_TYPE_U64 = 13, EFF_TYPE_BF16 = 16,
+  EFF_TYPE_U4 = 21, EFF_TYPE_I4 = 22  // one byte each; they are moved, nothing else
 };
 
 // ---- kernels ----
@@ -217,7 +218,8 @@ enum { EFF_RNN_PLAIN = 0, EFF_RNN_GRU = 1, EFF_RNN_LSTM = 2 };
 typedef struct {
   int32_t cell, dirs, reverse /* the single direction runs backward */, linear_before_reset, input_forget, has_clip; double clip;
   int64_t time, batch, input, hidden; int32_t act[6]; double alpha[6], beta[6];
-  int32_t weights, reserved;  // RNN_PACKED: format as in eff_dense (0: f32)
+  int32_t weights;  // RNN_PACKED: format as in eff_dense (0: f32)
+  int32_t dynamic;  // RNN, LSTM: each step rounds the state h to 8 bits, as DYNAMIC_QUANTIZE does, before it meets r
 } eff_rnn;
 int64_t eff_rnn_scratch_size(const eff_rnn *r);
 int64_t eff_rnn_packed_size(const eff_rnn *r, int32_t level);  // 0: no packed kernel for these options
