@@ -62,8 +62,8 @@ def ways():
         yield f"dynamic {weights.name} EXTENDED", dynamic(weights, LEVELS.ORT_ENABLE_EXTENDED), STEPS
     yield "fused bert", tools.fused, FLOAT
     yield "fused gpt2", lambda m, f: tools.fused(m, f, "gpt2"), FLOAT
-    yield "fused bert dynamic", lambda m, f: tools.quantized_dynamic(tools.fused(m, f), f, reduce_range=True), STEPS
-    yield "fused bert static", lambda m, f: tools.quantized_static(tools.fused(m, f), f, reduce_range=True, quant_format=QuantFormat.QOperator), STEPS
+    more = dict(reduce_range=True, extra_options={"DefaultTensorType": 1})  # shape inference stops at fused operators
+    yield "fused bert dynamic", lambda m, f: tools.quantized_dynamic(tools.fused(m, f), f, **more), STEPS
     for bits in (4, 8):
         for symmetric in (False, True):
             for fmt in (QuantFormat.QOperator, QuantFormat.QDQ):
@@ -90,10 +90,7 @@ CASES = [(p, w) for p in tools.POLICIES for w in WAYS if not (p.startswith("wind
 def test_gives_what_onnxruntime_gives(policy, way, tmp_path, written):
     write, bound = WAYS[way]
     model = tools.POLICIES[policy]()
-    try:
-        made = write(copy.deepcopy(model), tmp_path)
-    except Exception as e:  # the tool does not take this policy
-        pytest.skip(f"{type(e).__name__}: {str(e)[:100]}")
+    made = write(copy.deepcopy(model), tmp_path)
     written |= set(tools.operators(made))
     options = ort.SessionOptions()
     options.graph_optimization_level = LEVELS.ORT_DISABLE_ALL

@@ -116,7 +116,11 @@ def transformer(opset=OPSET, embedded=True, gelu=_gelu, layers=2):
         ports = {"ids": (TensorProto.INT64, [1, length]), "kinds": (TensorProto.INT64, [1, length]), "mask": (TensorProto.INT64, [1, length])}
         words = n.add("Gather", n.weight(20, size, scale=1), "ids", axis=0)
         kinds = n.add("Gather", n.weight(2, size, scale=1), "kinds", axis=0)
-        places = n.add("Gather", n.weight(16, size, scale=1), n.constant(np.arange(length)[None]), axis=0)
+        # positions up to the length of ids, cut as PyTorch cuts them
+        end = n.add("Unsqueeze", n.add("Gather", n.add("Shape", "ids"), n.constant(np.array(1)), axis=0), n.constant(np.array([0])))
+        one = [n.constant(np.array([v])) for v in (0, 1, 1)]
+        at = n.add("Slice", n.constant(np.arange(16)[None]), one[0], end, one[1], one[2])
+        places = n.add("Gather", n.weight(16, size, scale=1), at, axis=0)
         x = _layer_norm(n, n.add("Add", n.add("Add", words, kinds), places), size)
         shown = n.add("Cast", n.add("Unsqueeze", n.add("Unsqueeze", "mask", n.constant(np.array([1]))), n.constant(np.array([2]))), to=1)
         added = n.add("Mul", n.add("Sub", n.constant(np.float32(1)), shown), n.constant(np.float32(-10000)))

@@ -291,6 +291,7 @@ eff_kernel find_attention(int32_t type);
 eff_kernel find_grid_sample(int32_t type);
 eff_kernel find_det(int32_t type);
 eff_kernel find_branch();
+eff_kernel find_trees(int32_t type);
 #pragma GCC visibility pop
 
 }  // namespace eff

@@ -101,6 +101,7 @@ enum {
   EFF_K_DET = 36,             // x -> y (scratch: n*n)                    eff_det
   EFF_K_CONV_INTEGER = 37,    // x, w, x_zero?, w_zero? -> y (i32)        eff_conv
   EFF_K_BRANCH = 60,          // condition (bool), body, first row, both? eff_branch    calls other ops, for the rows that want them
+  EFF_K_TREES = 38,           // x, nodes, roots, leaves, targets, weights -> y, has (bool)   eff_trees   f32, f64
   EFF_K_COUNT = 64
 };
 
@@ -263,6 +264,17 @@ typedef struct { int64_t count, n; } eff_det;
 // and moves one byte a row, so that a branch inside of a branch knows where its rows are. `both` points to a byte; where it is not 0,
 // all rows want the body (to touch the memory of both branches ahead of time).
 typedef struct { int64_t count; int32_t wanted, reserved; } eff_branch;
+
+// A forest over x [batch, features]. roots (i32) and the branches of nodes: a node where not negative, else the complement of a leaf.
+// leaves (i32): first weight and number of weights of each; targets (i32) and weights (type of x): one entry per weight.
+// y[b, t]: sum, least or largest weight of the leaves that are reached; has[b, t]: whether there was one, else y is 0.
+// No path visits a node twice (checked at load), so a walk takes as many steps as the tree is deep. A NaN goes the way of its comparison, but
+// to `yes` where the mode has EFF_TREE_MISSING. The value of a node has the type of x.
+enum { EFF_TREE_LEQ = 0, EFF_TREE_LT = 1, EFF_TREE_GTE = 2, EFF_TREE_GT = 3, EFF_TREE_EQ = 4, EFF_TREE_NEQ = 5, EFF_TREE_MISSING = 8 };
+enum { EFF_TREES_SUM = 0, EFF_TREES_MIN = 1, EFF_TREES_MAX = 2 };
+typedef struct { float value; int32_t feature_mode /* feature * 16 + mode */, yes, no; } eff_tree_node_f32;
+typedef struct { double value; int32_t feature_mode, yes, no, reserved; } eff_tree_node_f64;
+typedef struct { int64_t batch, features, trees, targets; int32_t aggregate, only_leq /* every mode is LEQ */; } eff_trees;
 
 #ifdef __cplusplus
 }
