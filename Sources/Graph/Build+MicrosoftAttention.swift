@@ -128,6 +128,7 @@ extension Builder {
   }
 
   private func requireNoSharing(_ n: Node) throws(Failure) {
+    n.passOver(["rotary_embedding_dim"])  // belongs to do_rotary
     guard try !n.bool("past_present_share_buffer", false), try !n.bool("do_rotary", false) else {
       throw n.fail(.unsupported, "past_present_share_buffer and do_rotary are not supported; expected 0")
     }
@@ -167,8 +168,6 @@ extension Builder {
   }
 
   private mutating func buildFusedAttention(_ n: Node) throws(Failure) -> [Int] {
-    try n.allow(["num_heads", "unidirectional", "scale", "mask_filter_value", "qkv_hidden_sizes", "do_rotary", "rotary_embedding_dim",
-                 "past_present_share_buffer"])
     try requireNoSharing(n)
     let x = try n.input(0)
     let w = try n.input(1)
@@ -193,7 +192,6 @@ extension Builder {
 
   /// Attention whose projection multiplies 8-bit integers; what follows is float.
   private mutating func buildQuantizedAttention(_ n: Node) throws(Failure) -> [Int] {
-    try n.allow(["num_heads", "unidirectional", "scale", "mask_filter_value", "do_rotary", "past_present_share_buffer"])
     try requireNoSharing(n)
     let w = try n.input(1)
     guard shape(try n.input(0)).count == 3, shape(w).count == 2 else { throw n.fail(.shape, "expected [batch, length, size] and a matrix") }
@@ -209,7 +207,6 @@ extension Builder {
   }
 
   private mutating func buildMultiHead(_ n: Node) throws(Failure) -> [Int] {
-    try n.allow(["num_heads", "unidirectional", "scale", "mask_filter_value"])
     let heads = try n.int("num_heads", 0)
     guard n.optional(8) == nil, n.optional(9) == nil else {
       throw n.fail(.unsupported, "past_sequence_length and cache_indirection belong to a shared buffer, which is not supported")
@@ -243,7 +240,6 @@ extension Builder {
 
   /// The rotation of the standard's RotaryEmbedding, with positions as second input: one number counts up from there.
   private mutating func buildMicrosoftRotary(_ n: Node) throws(Failure) -> Int {
-    try n.allow(["num_heads", "rotary_embedding_dim", "interleaved", "is_packed_batching", "scale"])
     guard try !n.bool("is_packed_batching", false), try n.float("scale", 1) == 1 else {
       throw n.fail(.unsupported, "is_packed_batching and a scale are not supported; expected 0 and 1")
     }

@@ -20,7 +20,7 @@ extension Builder {
 
   /// Y = A W + bias with W [K, N] from B [N, blocks, bytes]: element k of column n is in block k / block_size, low bits first.
   private mutating func buildMatMulNBits(_ n: Node) throws(Failure) -> Int {
-    try n.allow(["K", "N", "bits", "block_size", "accuracy_level", "weight_prepacked"])
+    n.passOver(["accuracy_level"])  // the least accuracy that is asked for: this one is the greatest
     let (k, columns) = (try n.int("K", 0), try n.int("N", 0))
     let (bits, size) = (try n.int("bits", 4), try n.int("block_size", 0))
     guard bits == 2 || bits == 4 || bits == 8, k > 0, columns > 0, size >= 16, size <= 1 << 20, size & (size - 1) == 0 else {
@@ -89,7 +89,6 @@ extension Builder {
 
   /// Gather from a table in blocks along quantize_axis. The table becomes numbers at load.
   private mutating func buildGatherBlocks(_ n: Node) throws(Failure) -> Int {
-    try n.allow(["bits", "block_size", "gather_axis", "quantize_axis"])
     let table = try n.input(0)
     let s = shape(table)
     let bits = try n.int("bits", 4)
@@ -106,8 +105,8 @@ extension Builder {
     var plain = n.onnx
     plain.attributes = [axisOnly, block]
     var zero = n.optional(3)
+    // onnxruntime's defaults: the middle for u8, 0 for i4 and u4
     if zero == nil && type(table) == .u8 { zero = try filled(128, .u8, shape(try n.input(2))) }
-    if zero == nil && type(table) == .u4 { zero = try view(try filled(8, .u8, shape(try n.input(2))), shape(try n.input(2)), type: .u4) }
     let inner = Node(onnx: plain, inputs: n.inputs, opset: n.opset, label: n.label)
     return try gather(try dequantize(table, try n.input(2), zero, inner), try n.input(1), axis: to, n)
   }

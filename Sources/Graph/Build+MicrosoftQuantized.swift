@@ -7,18 +7,15 @@ extension Builder {
   mutating func buildMicrosoftQuantized(_ n: Node) throws(Failure) -> [Int]? {
     switch n.op {
     case "QuantizeLinear", "DequantizeLinear":
-      try n.allow(["axis"])
       let scale = try n.input(1)
       guard n.has("axis") || count(scale) == 1 else { throw n.fail(.shape, "has several scales and no attribute 'axis'") }
       return [n.op == "QuantizeLinear" ? try buildQuantize(n) : try buildDequantize(n)]
     case "QGemm": return [try buildQGemm(n)]
     case "MatMulIntegerToFloat":
-      try n.allow([])
       let y = try integerProduct(try n.input(0), try n.input(1), n.optional(4), n.optional(5), scale: try n.input(2),
                                  columns: try n.input(3), n)
       return [try biased(y, n.optional(6), n)]
     case "DynamicQuantizeMatMul":
-      try n.allow([])
       let q = try dynamicQuantize(try n.input(0), n)
       let y = try integerProduct(q.value, try n.input(1), q.zero, n.optional(3), scale: q.scale, columns: try n.input(2), n)
       return [try biased(y, n.optional(4), n)]
@@ -26,18 +23,15 @@ extension Builder {
     case "QLinearAdd": return [try buildQLinearAdd(n)]
     case "QLinearMul": return [try buildQLinearMul(n)]
     case "QLinearSigmoid":
-      try n.allow([])
       let x = try dequantized(try n.input(0), try n.input(1), n.optional(2), n)
       return [try quantized(try unary(x, Int(EFF_FN_SIGMOID), label: n.label), like: try n.input(0), 3, n)]
     case "QLinearLeakyRelu":
-      try n.allow(["alpha"])
       let x = try dequantized(try n.input(0), try n.input(1), n.optional(2), n)
       let y = try unary(x, Int(EFF_FN_LEAKY_RELU), alpha: try n.float("alpha", 0.01), label: n.label)
       return [try quantized(y, like: try n.input(0), 3, n)]
     case "QLinearSoftmax": return [try buildQLinearSoftmax(n)]
     case "QLinearConcat": return [try buildQLinearConcat(n)]
     case "QLinearWhere":
-      try n.allow([])
       let x = try dequantized(try n.input(1), try n.input(2), n.optional(3), n)
       let y = try dequantized(try n.input(4), try n.input(5), n.optional(6), n)
       // onnxruntime rounds each side and then chooses, which is the same
@@ -46,15 +40,13 @@ extension Builder {
     case "QLinearGlobalAveragePool": return [try buildQLinearGlobalPool(n)]
     case "QLinearAveragePool": return [try buildQLinearPool(n)]
     case "NhwcMaxPool":
-      try n.allow(["kernel_shape", "pads", "strides", "dilations", "auto_pad", "ceil_mode"])
       return [try channelsLast(try n.input(0), n) { (b, x) throws(Failure) in
-        try b.buildPool(Node(onnx: n.onnx, inputs: [x], opset: n.opset, label: n.label), Int(EFF_POOL_MAX))[0]
+        try b.buildPool(n.with(inputs: [x]), Int(EFF_POOL_MAX))[0]
       }]
     case "QLinearConv":
-      try n.allow(["channels_last", "group", "pads", "strides", "dilations", "kernel_shape", "auto_pad"])
       guard try n.bool("channels_last", false) else { return [try buildQLinearConv(n)] }
       return [try channelsLast(try n.input(0), n) { (b, x) throws(Failure) in
-        try b.buildQLinearConv(Node(onnx: n.onnx, inputs: [x] + n.inputs.dropFirst(), opset: n.opset, label: n.label))
+        try b.buildQLinearConv(n.with(inputs: [x] + n.inputs.dropFirst()))
       }]
     case "QEmbedLayerNormalization": return try buildQEmbedNorm(n)
     default: return nil
@@ -119,7 +111,6 @@ extension Builder {
 
   /// alpha a_scale b_scale ((A - a_zero)' (B - b_zero)' + C), as number or rounded to y_scale.
   private mutating func buildQGemm(_ n: Node) throws(Failure) -> Int {
-    try n.allow(["alpha", "transA", "transB"])
     var (a, b) = (try n.input(0), try n.input(3))
     guard shape(a).count == 2, shape(b).count == 2 else {
       throw n.fail(.shape, "inputs are \(describe(shape(a))) and \(describe(shape(b))), expected matrices")
@@ -148,7 +139,6 @@ extension Builder {
 
   /// An LSTM with 8-bit weights [dirs, input, 4 hidden] whose inputs and states are rounded to 8 bits before each product.
   private mutating func buildDynamicLSTM(_ n: Node) throws(Failure) -> [Int] {
-    try n.allow(["activations", "activation_alpha", "activation_beta", "clip", "direction", "hidden_size", "input_forget"])
     func weights(_ b: inout Builder, _ i: Int, _ scale: Int) throws(Failure) -> Int {
       let w = try n.input(i)
       let s = b.shape(w)
@@ -167,7 +157,7 @@ extension Builder {
     }
     let q = try dynamicQuantize(x, n)
     let inputs = [try dequantize(q.value, q.scale, q.zero, n), try weights(&self, 1, 8), try weights(&self, 2, 10)]
-    let cell = Node(onnx: n.onnx, inputs: inputs + n.inputs[3..<8], opset: n.opset, label: n.label)
+    let cell = n.with(inputs: inputs + n.inputs[3..<8])
     return try buildCell(cell, Int32(EFF_RNN_LSTM), gates: 4, activations: ["Sigmoid", "Tanh", "Tanh"], isDynamic: true)
   }
 
@@ -183,7 +173,6 @@ extension Builder {
   // MARK: elementwise
 
   private mutating func buildQLinearAdd(_ n: Node) throws(Failure) -> Int {
-    try n.allow([])
     let (a, b, scale) = (try n.input(0), try n.input(3), try one(6, n))
     _ = (try zeroPoint(n.optional(2), like: a, n), try zeroPoint(n.optional(5), like: b, n), try zeroPoint(n.optional(7), like: a, n))
     let aRatio = try over(try one(1, n), scale, n)
@@ -195,7 +184,6 @@ extension Builder {
   }
 
   private mutating func buildQLinearMul(_ n: Node) throws(Failure) -> Int {
-    try n.allow([])
     let (a, b) = (try n.input(0), try n.input(3))
     _ = (try zeroPoint(n.optional(2), like: a, n), try zeroPoint(n.optional(5), like: b, n), try zeroPoint(n.optional(7), like: a, n))
     let ratio = try over(try times(try one(1, n), try one(4, n), n), try one(6, n), n)
@@ -205,7 +193,6 @@ extension Builder {
   }
 
   private mutating func buildQLinearSoftmax(_ n: Node) throws(Failure) -> Int {
-    try n.allow(["axis", "opset"])
     let x = try n.input(0)
     let opset = try n.int("opset", 13)
     let s = shape(x)
@@ -223,7 +210,6 @@ extension Builder {
   }
 
   private mutating func buildQLinearConcat(_ n: Node) throws(Failure) -> Int {
-    try n.allow(["axis"])
     guard n.inputs.count >= 5, (n.inputs.count - 2) % 3 == 0 else {
       throw n.fail(.format, "has \(n.inputs.count) inputs, expected scale and zero point of Y and three for each tensor")
     }
@@ -243,7 +229,6 @@ extension Builder {
   }
 
   private mutating func buildQLinearMean(_ n: Node) throws(Failure) -> Int {
-    try n.allow(["axes", "keepdims"])
     let x = try n.input(0)
     var axes: [Int] = []
     for a in try n.ints("axes") ?? Array(0..<shape(x).count) { axes.append(try axis(a, rank: shape(x).count, n)) }
@@ -253,7 +238,6 @@ extension Builder {
   }
 
   private mutating func buildQEmbedNorm(_ n: Node) throws(Failure) -> [Int] {
-    try n.allow(["epsilon"])
     // tables 2 to 6 with their scales from 8 and zero points from 13 on
     var tables: [Int?] = []
     for i in 2..<7 {
@@ -278,7 +262,6 @@ extension Builder {
   }
 
   private mutating func buildQLinearGlobalPool(_ n: Node) throws(Failure) -> Int {
-    try n.allow(["channels_last"])
     let x = try n.input(0)
     let s = shape(x)
     guard s.count >= 3 else { throw n.fail(.shape, "input is \(describe(s)), expected [batch, channels, ...]") }
@@ -292,10 +275,9 @@ extension Builder {
   }
 
   private mutating func buildQLinearPool(_ n: Node) throws(Failure) -> Int {
-    try n.allow(["kernel_shape", "pads", "strides", "auto_pad", "ceil_mode", "count_include_pad", "channels_last"])
     let x = try n.input(0)
     func pool(_ b: inout Builder, _ x: Int) throws(Failure) -> Int {
-      try b.buildPool(Node(onnx: n.onnx, inputs: [x], opset: n.opset, label: n.label), Int(EFF_POOL_AVERAGE))[0]
+      try b.buildPool(n.with(inputs: [x]), Int(EFF_POOL_AVERAGE))[0]
     }
     let wide = try dequantized(x, try n.input(1), n.optional(2), n)
     let y = try n.bool("channels_last", false) ? try channelsLast(wide, n, pool) : try pool(&self, wide)

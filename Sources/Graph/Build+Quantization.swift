@@ -83,7 +83,10 @@ extension Builder {
   mutating func buildDequantize(_ n: Node) throws(Failure) -> Int {
     let y = try dequantize(try n.input(0), try n.input(1), n.optional(2), n)
     let to = try n.int("output_dtype", 0)
-    guard to != 0, let t = ElementType(rawValue: Int32(truncatingIfNeeded: to)) else { return y }
+    guard to != 0 else { return y }
+    guard let t = ElementType(rawValue: Int32(truncatingIfNeeded: to)), t.isFloat else {
+      throw n.fail(.unsupported, "output_dtype \(ElementType.unsupportedName(Int32(truncatingIfNeeded: to))) is not supported")
+    }
     return try cast(y, to: t)
   }
 

@@ -10,16 +10,8 @@ extension Builder {
     let node: Int
   }
 
-  /// Attributes of both operators of the first generation; `prefix` is "target" or "class".
-  private func legacyNames(_ prefix: String) -> [String] {
-    var names = ["nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_modes", "nodes_truenodeids", "nodes_falsenodeids",
-                 "nodes_missing_value_tracks_true", "post_transform"]
-    for name in ["nodes_values", "nodes_hitrates", "base_values", prefix + "_weights"] { names += [name, name + "_as_tensor"] }
-    return names + [prefix + "_ids", prefix + "_nodeids", prefix + "_treeids"]
-  }
-
   /// Numbers of a list of floats, or of the tensor that stands for it.
-  private mutating func realList(_ n: Node, _ name: String) throws(Failure) -> [Double] {
+  mutating func realList(_ n: Node, _ name: String) throws(Failure) -> [Double] {
     if let list = try n.floats(name) {
       guard !n.has(name + "_as_tensor") else { throw n.fail(.format, "has both '\(name)' and '\(name)_as_tensor'") }
       return list
@@ -41,7 +33,8 @@ extension Builder {
   }
 
   /// Trees of the first generation: every node of every tree in parallel lists, and weights that name their leaf.
-  private mutating func legacyForest(_ n: Node, _ prefix: String, targets: Int) throws(Failure) -> Forest {
+  mutating func legacyForest(_ n: Node, _ prefix: String, targets: Int) throws(Failure) -> Forest {
+    n.passOver(["nodes_hitrates", "nodes_hitrates_as_tensor"])  // how often each node was reached in training
     let trees = try n.ints("nodes_treeids") ?? []
     let count = trees.count
     let ids = try list(n, "nodes_nodeids", count)
@@ -102,7 +95,7 @@ extension Builder {
   }
 
   /// The kernel call: sums (or least, largest) by target, in the type of x, and which targets a leaf has named.
-  private mutating func evaluate(
+  mutating func evaluate(
     _ forest: Forest, _ x: Int, targets: Int, aggregate: Int, _ n: Node
   ) throws(Failure) -> (scores: Int, has: Int) {
     let s = shape(x)
@@ -124,7 +117,7 @@ extension Builder {
   }
 
   /// x in the type in which thresholds are compared: f64 for f64, else f32.
-  private mutating func features(_ n: Node) throws(Failure) -> Int {
+  mutating func features(_ n: Node) throws(Failure) -> Int {
     let x = try n.input(0)
     return try cast(x, to: type(x) == .f64 ? .f64 : .f32)
   }
@@ -148,19 +141,15 @@ extension Builder {
   }
 
   mutating func buildTreeRegressor(_ n: Node) throws(Failure) -> [Int] {
-    try n.allow(legacyNames("target") + ["n_targets", "aggregate_function"])
     let targets = try n.int("n_targets", 1)
     guard targets > 0, targets < 1 << 24 else { throw n.fail(.format, "n_targets is \(targets)") }
     let forest = try legacyForest(n, "target", targets: targets)
     let y = try aggregated(forest, try features(n), try n.string("aggregate_function", "SUM"), targets: targets,
                            base: try realList(n, "base_values"), n)
-    return [try transformed(try cast(y, to: .f32), try n.string("post_transform", "NONE"), n)]
+    return [try cast(try transformed(y, try n.string("post_transform", "NONE"), n), to: .f32)]
   }
 
   mutating func buildTreeEnsemble(_ n: Node) throws(Failure) -> [Int] {
-    try n.allow(["aggregate_function", "leaf_targetids", "leaf_weights", "membership_values", "n_targets", "nodes_falseleafs", "nodes_falsenodeids",
-                 "nodes_featureids", "nodes_hitrates", "nodes_missing_value_tracks_true", "nodes_modes", "nodes_splits", "nodes_trueleafs",
-                 "nodes_truenodeids", "post_transform", "tree_roots"])
     let x = try n.input(0)
     guard type(x).isFloat else { throw n.fail(.shape, "input has type \(type(x).name), expected f16, f32 or f64") }
     let targets = try n.int("n_targets", 1)
@@ -177,6 +166,7 @@ extension Builder {
 
   /// Trees of the second generation: interior nodes and leaves in lists of their own.
   private mutating func secondForest(_ n: Node, targets: Int) throws(Failure) -> Forest {
+    n.passOver(["nodes_hitrates"])
     let features = try n.ints("nodes_featureids") ?? []
     let count = features.count
     let yes = (try list(n, "nodes_truenodeids", count), try list(n, "nodes_trueleafs", count))

@@ -25,7 +25,19 @@ struct Node {
   let opset: Int
   let label: String
   /// Which attributes a builder has looked at.
-  let reads = AttributeReads()
+  let reads: AttributeReads
+
+  init(onnx: OnnxNode, inputs: [Int], opset: Int, label: String, reads: AttributeReads = AttributeReads()) {
+    (self.onnx, self.inputs, self.opset, self.label, self.reads) = (onnx, inputs, opset, label, reads)
+  }
+
+  /// The same node over other inputs.
+  func with(inputs: [Int]) -> Node { Node(onnx: onnx, inputs: inputs, opset: opset, label: label, reads: reads) }
+
+  /// Notes attributes that change nothing here as looked at.
+  func passOver(_ names: [String]) {
+    for name in names { _ = has(name) }
+  }
 
   var op: String { onnx.op }
   var outputCount: Int { onnx.outputs.count }

@@ -111,18 +111,20 @@ def _modes(rng):
 
 
 def regressor(rng):
-    dtype = [np.float32, np.float32, np.float64, np.int64, np.int32][rng.integers(5)]
+    dtype = [np.float32, np.float32, np.float64][rng.integers(3)]
     features, targets, count = int(rng.integers(1, 7)), int([1, 1, 2, 3][rng.integers(4)]), int([1, 3, 12][rng.integers(3)])
-    weight = lambda: float(np.float32(rng.normal()))
-    leaf = lambda: [(t, weight()) for t in range(targets) if targets == 1 or t == 0 or rng.random() < 0.7]
+    # PROBIT is defined for shares alone; onnxruntime drops the base value of a target that no leaf names
+    post = (["NONE"] * 3 + POST)[rng.integers(8)]
+    based = post != "PROBIT" and rng.random() < 0.5
+    weight = lambda: float(np.float32(rng.uniform(0.05, 0.95) if post == "PROBIT" else rng.normal()))
+    leaf = lambda: [(t, weight()) for t in range(targets) if targets == 1 or t == 0 or based or post == "PROBIT" or rng.random() < 0.7]
     trees = [grow(rng, features, int(rng.integers(1, 6)), _modes(rng), leaf) for _ in range(count)]
     version = int(rng.integers(1, 4)) if dtype != np.float64 else 3
     as_tensor = dtype if version == 3 and rng.random() < 0.5 and np.dtype(dtype).kind == "f" else None
     missing = bool(rng.random() < 0.6)
-    base = [weight() for _ in range(targets)] if rng.random() < 0.5 else None
+    base = [weight() for _ in range(targets)] if based else None
     attributes = first_generation(trees, "target", missing, as_tensor) | dict(
-        n_targets=targets, aggregate_function=["SUM", "AVERAGE", "MIN", "MAX"][rng.integers(4)],
-        post_transform=(["NONE"] * 3 + POST)[rng.integers(8)])
+        n_targets=targets, aggregate_function=["AVERAGE", "MIN", "MAX", "SUM"][rng.integers(3 if post == "PROBIT" else 4)], post_transform=post)
     if base and as_tensor is not None:
         attributes["base_values_as_tensor"] = numpy_helper.from_array(np.array(base, as_tensor))
     else:
@@ -137,11 +139,15 @@ def classifier(rng):
     only = [None, 0, 1][rng.integers(3)] if classes == 2 else None
     positive = rng.random() < 0.5
     weight = lambda: float(np.float32(rng.random() / count if positive else rng.normal()))
-    leaf = lambda: [(only, weight())] if only is not None else [(c, weight()) for c in range(classes)]
+    sparse = rng.random() < 0.3  # some leaves name some classes alone
+    leaf = lambda: [(only, weight())] if only is not None else [(c, weight()) for c in range(classes) if c == 0 or not sparse or rng.random() < 0.6]
     trees = [grow(rng, features, int(rng.integers(1, 6)), _modes(rng), leaf) for _ in range(count)]
-    base = [weight() for _ in range(classes)] if rng.random() < 0.3 else None
+    # two classes: a base value belongs to the one score of weights of class 0; with weights of both, onnxruntime knows the labels 0 and 1 alone
+    bases = classes if classes > 2 else 1 if only == 0 else 0
+    base = [weight() for _ in range(bases)] if bases and rng.random() < 0.4 else None
+    labels = [0, 1] if classes == 2 and only is None else [int(v) for v in rng.permutation(20)[:classes]]
     attributes = first_generation(trees, "class", bool(rng.random() < 0.6)) | dict(
-        classlabels_int64s=[int(v) for v in rng.permutation(20)[:classes]], post_transform=(["NONE"] * 2 + POST[:4])[rng.integers(6)], base_values=base)
+        classlabels_int64s=labels, post_transform=(["NONE"] * 2 + POST[:4])[rng.integers(6)], base_values=base)
     x = inputs(rng, int([1, 1, 4][rng.integers(3)]), features, dtype, True)
     outputs = {"label": (TensorProto.INT64, [len(x)]), "scores": (TensorProto.FLOAT, [len(x), classes])}
     return model("TreeEnsembleClassifier", int(rng.integers(1, 4)), attributes, x, outputs), x
@@ -150,8 +156,10 @@ def classifier(rng):
 def ensemble(rng):
     dtype = [np.float32, np.float64][rng.integers(2)]
     features, targets, count = int(rng.integers(1, 7)), int([1, 1, 2, 3][rng.integers(4)]), int([1, 3, 12][rng.integers(3)])
-    modes = _modes(rng)
-    trees = [grow(rng, features, int(rng.integers(1, 6)), modes, lambda: [(int(rng.integers(targets)), float(np.float32(rng.normal())))]) for _ in range(count)]
+    modes, post = _modes(rng), int([0, 0, 0, 1, 2, 3, 4][rng.integers(7)])
+    targets = 1 if post == 4 else targets
+    weight = lambda: float(np.float32(rng.uniform(0.05, 0.95) if post == 4 else rng.normal()))
+    trees = [grow(rng, features, int(rng.integers(1, 6)), modes, lambda: [(int(rng.integers(targets)), weight())]) for _ in range(count)]
     if rng.random() < 0.4:
         def with_members(node):
             if isinstance(node, list):
@@ -162,7 +170,7 @@ def ensemble(rng):
             return (feature, value, mode, tracks, with_members(yes), with_members(no))
         trees = [with_members(t) for t in trees]
     attributes = second_generation(trees, dtype, bool(rng.random() < 0.6)) | dict(
-        n_targets=targets, aggregate_function=int(rng.integers(4)), post_transform=int([0, 0, 0, 1, 2, 3, 4][rng.integers(7)]))
+        n_targets=targets, aggregate_function=int([0, 2, 3, 1][rng.integers(3 if post == 4 else 4)]), post_transform=post)
     x = inputs(rng, int([1, 1, 4][rng.integers(3)]), features, dtype, True)
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     return model("TreeEnsemble", 5, attributes, x, {"y": (kind, [len(x), targets])}, 21), x
