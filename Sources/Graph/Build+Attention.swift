@@ -23,10 +23,13 @@ extension Builder {
   }
 
   private func heads(_ x: Int, _ attribute: String, _ n: Node) throws(Failure) -> Heads {
+    try heads(x, try n.int(attribute, 0), attribute, n)
+  }
+
+  private func heads(_ x: Int, _ count: Int, _ attribute: String, _ n: Node) throws(Failure) -> Heads {
     let s = shape(x)
     if s.count == 4 { return Heads(value: x, shape: s, strides: denseStrides(s)) }
     guard s.count == 3 else { throw n.fail(.shape, "input is \(describe(s)), expected rank 3 or 4") }
-    let count = try n.int(attribute, 0)
     guard count > 0, s[2] % count == 0 else { throw n.fail(.shape, "\(attribute) is \(count), expected a divisor of \(s[2])") }
     let size = s[2] / count
     return Heads(value: x, shape: [s[0], count, s[1], size], strides: [s[1] * s[2], size, s[2], 1])
@@ -251,23 +254,27 @@ extension Builder {
 
   /// Rotation of pairs of features by the angle of their position.
   private mutating func buildRotary(_ n: Node) throws(Failure) -> Int {
-    let x = try n.input(0)
-    let h = try heads(x, "num_heads", n)
+    var (cos, sin) = (try n.input(1), try n.input(2))
+    if let ids = n.optional(3) { (cos, sin) = (try gather(cos, ids, axis: 0, n), try gather(sin, ids, axis: 0, n)) }
+    return try rotate(try n.input(0), cos, sin, heads: try n.int("num_heads", 0), n)
+  }
+
+  /// cos and sin: [batch, length, half of the rotated features]
+  mutating func rotate(_ x: Int, _ cos: Int, _ sin: Int, heads count: Int, _ n: Node) throws(Failure) -> Int {
+    let h = try heads(x, count, "num_heads", n)
     let (batch, length, size) = (h.shape[0], h.shape[2], h.shape[3])
     let given = try n.int("rotary_embedding_dim", 0)
     let rotary = given == 0 ? size : given
     guard rotary > 0, rotary <= size, rotary % 2 == 0 else { throw n.fail(.shape, "rotates \(rotary) of \(size) features, expected an even number") }
     let half = rotary / 2
-    func cache(_ b: inout Builder, _ i: Int) throws(Failure) -> Int {
-      var c = try n.input(i)
-      if let ids = n.optional(3) { c = try b.gather(c, ids, axis: 0, n) }
+    func cache(_ b: inout Builder, _ c: Int) throws(Failure) -> Int {
       guard broadcast(b.shape(c), [batch, length, half]) == [batch, length, half] else {
         throw n.fail(.shape, "cache is \(describe(b.shape(c))), expected \(describe([batch, length, half]))")
       }
       return try b.view(try b.expand(c, to: [batch, length, half]), [batch, 1, length, half])
     }
-    let cos = try cache(&self, 1)
-    let sin = try cache(&self, 2)
+    let cos = try cache(&self, cos)
+    let sin = try cache(&self, sin)
     let all = try dense(h, n)
     let isInterleaved = try n.bool("interleaved", false)
     let a = try slice(all, axis: 3, start: 0, count: half, step: isInterleaved ? 2 : 1, label: n.label)

@@ -8,7 +8,9 @@ extension Builder {
     switch n.op {
     case "Conv": return [try buildConv(n)]
     case "ConvTranspose": return [try buildConvTranspose(n)]
-    case "MaxPool", "AveragePool", "LpPool": return try buildPool(n)
+    case "MaxPool": return try buildPool(n, Int(EFF_POOL_MAX))
+    case "AveragePool": return try buildPool(n, Int(EFF_POOL_AVERAGE))
+    case "LpPool": return try buildPool(n, Int(EFF_POOL_LP))
     default: return nil
     }
   }
@@ -163,7 +165,7 @@ extension Builder {
     return y
   }
 
-  private mutating func buildPool(_ n: Node) throws(Failure) -> [Int] {
+  mutating func buildPool(_ n: Node, _ fn: Int) throws(Failure) -> [Int] {
     let x = try n.input(0)
     let rank = try spatialRank(x, n)
     let xs = shape(x)
@@ -186,7 +188,7 @@ extension Builder {
     p.batch = Int64(xs[0])
     p.channels = Int64(xs[1])
     p.spatial = Int32(rank)
-    p.fn = Int32(n.op == "MaxPool" ? EFF_POOL_MAX : n.op == "AveragePool" ? EFF_POOL_AVERAGE : EFF_POOL_LP)
+    p.fn = Int32(fn)
     p.count_include_pad = Int32(try n.bool("count_include_pad", false) ? 1 : 0)
     p.column_major = Int32(try n.bool("storage_order", false) ? 1 : 0)
     p.p = n.op == "LpPool" ? Double(try n.int("p", 2)) : 2

@@ -13,7 +13,7 @@ extension Builder {
     }
   }
 
-  private mutating func buildMatMul(_ n: Node) throws(Failure) -> Int {
+  mutating func buildMatMul(_ n: Node) throws(Failure) -> Int {
     let a = try n.input(0)
     let b = try n.input(1)
     let sa = shape(a)
@@ -27,7 +27,7 @@ extension Builder {
   }
 
   /// y = alpha A' B' + beta C
-  private mutating func buildGemm(_ n: Node) throws(Failure) -> Int {
+  mutating func buildGemm(_ n: Node) throws(Failure) -> Int {
     let a = try n.input(0)
     let b = try n.input(1)
     let c = n.optional(2)

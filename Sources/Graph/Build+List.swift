@@ -95,7 +95,7 @@ extension Builder {
       return newList(try expand(full, to: out), mask, axis: out.count - (dims.count - a))
     case "ConstantOfShape":
       guard let s = n.optional(0), !isConstant(s), let (dims, mask, a) = listShape(s) else { return nil }
-      let whole = n.with([try integers(dims, [dims.count])])
+      let whole = n.with(inputs: [try integers(dims, [dims.count])])
       guard let full = try buildStandard(whole) else { return nil }
       return newList(full[0], mask, axis: a)
     default: return nil

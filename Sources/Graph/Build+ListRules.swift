@@ -82,7 +82,7 @@ extension Builder {
 
   /// The node on all entries; its outputs are lists along `axis`.
   private mutating func plain(_ n: Node, _ mask: Int, axis: Int) throws(Failure) -> [Int]? {
-    guard let out = try buildStandard(n.with(n.inputs.map { lists[$0]?.full ?? $0 })) else { return nil }
+    guard let out = try buildStandard(n.with(inputs: n.inputs.map { lists[$0]?.full ?? $0 })) else { return nil }
     return out.map { newList($0, mask, axis: axis) }
   }
 
@@ -106,7 +106,7 @@ extension Builder {
         return nil
       }
     }
-    guard let out = try buildStandard(n.with(n.inputs.map { lists[$0]?.full ?? $0 })) else { return nil }
+    guard let out = try buildStandard(n.with(inputs: n.inputs.map { lists[$0]?.full ?? $0 })) else { return nil }
     return out.map { newList($0, list.mask, axis: shape($0).count - fromRight) }
   }
 
@@ -211,7 +211,7 @@ extension Builder {
     dims[list.axis] = count(list.mask)
     let chosen = try view(list.mask, dims)
     let kept = try select(chosen, list.full, try scalar(neutral, type), label: n.label)
-    guard let out = try buildStandard(n.with([kept] + n.inputs.dropFirst())) else { return nil }
+    guard let out = try buildStandard(n.with(inputs: [kept] + n.inputs.dropFirst())) else { return nil }
     guard n.op == "ReduceMean" else { return out }
     // the mean was taken over all elements of the mask
     let all = try cast(try integers([count(list.mask)], []), to: type)

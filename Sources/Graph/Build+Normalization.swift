@@ -7,7 +7,7 @@ extension Builder {
   mutating func buildNormalization(_ n: Node) throws(Failure) -> [Int]? {
     switch n.op {
     case "BatchNormalization": return try buildBatchNorm(n)
-    case "LayerNormalization", "RMSNormalization": return try buildLayerNorm(n)
+    case "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization": return try buildLayerNorm(n)
     case "InstanceNormalization": return [try buildGroupNorm(n, groups: shape(try n.input(0)).count > 1 ? shape(try n.input(0))[1] : 1)]
     case "GroupNormalization": return [try buildGroupNorm(n, groups: try n.int("num_groups", 1))]
     case "MeanVarianceNormalization": return [try buildMeanVariance(n)]
@@ -59,7 +59,7 @@ extension Builder {
     return [try binary(Int(EFF_FN2_ADD), scaled, try view(shift, form), label: n.label)] + running
   }
 
-  private mutating func norm(
+  mutating func norm(
     _ x: Int, _ scale: Int, _ bias: Int, outer: Int, n size: Int, affine: Int32, channels: Int, inner: Int, epsilon: Double, rms: Bool,
     extra: [Int] = [], _ n: Node
   ) throws(Failure) -> Int {
@@ -91,7 +91,7 @@ extension Builder {
     }
     try checkStash(n, type(x))
     let scale = try full(&self, try n.input(1))
-    let isRMS = n.op == "RMSNormalization"
+    let isRMS = n.op != "LayerNormalization"
     let bias = try n.optional(2).map { v throws(Failure) in try full(&self, v) } ?? -1
     var extra: [Int] = []
     if n.hasOutput(1) || n.hasOutput(2) {
@@ -101,7 +101,8 @@ extension Builder {
     }
     let y = try norm(x, scale, bias, outer: s[..<a].reduce(1, *), n: size, affine: Int32(EFF_NORM_ELEMENT), channels: 1, inner: 1,
                      epsilon: try n.float("epsilon", 1e-5), rms: isRMS, extra: extra, n)
-    return [y] + extra
+    // onnxruntime's form has one statistic alone: the inverse deviation
+    return n.op == "SimplifiedLayerNormalization" ? [y] + extra.suffix(1) : [y] + extra
   }
 
   /// Means and variances are computed in f32, those of f64 in f64.

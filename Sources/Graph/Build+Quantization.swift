@@ -18,7 +18,7 @@ extension Builder {
   }
 
   /// How a scale covers a tensor: one for all, one per entry of an axis, or one per block along it.
-  private func quantizeParams(_ n: Node, _ x: Int, scale: Int, zero: Int?) throws(Failure) -> eff_quantize {
+  func quantizeParams(_ n: Node, _ x: Int, scale: Int, zero: Int?) throws(Failure) -> eff_quantize {
     let s = shape(x)
     var p = eff_quantize()
     guard type(scale).isFloat, type(scale) != .f64 else { throw n.fail(.shape, "scale has type \(type(scale).name), expected f32, f16 or bf16") }
@@ -46,7 +46,7 @@ extension Builder {
 
   private func isQuantized(_ t: ElementType) -> Bool { t == .u8 || t == .i8 || t == .u16 || t == .i16 || t == .i32 }
 
-  private mutating func buildQuantize(_ n: Node) throws(Failure) -> Int {
+  mutating func buildQuantize(_ n: Node) throws(Failure) -> Int {
     let scale = try n.input(1)
     var to = ElementType.u8
     if let z = n.optional(2) {
@@ -61,7 +61,17 @@ extension Builder {
   }
 
   /// round(x / scale) + zero, saturated.
-  private mutating func quantize(_ x: Int, _ scale: Int, _ zero: Int?, to: ElementType, _ n: Node) throws(Failure) -> Int {
+  mutating func quantize(_ x: Int, _ scale: Int, _ zero: Int?, to: ElementType, _ n: Node) throws(Failure) -> Int {
+    if to.isNibble {
+      // 8 bits first: what saturates there also saturates here
+      let wide = try zero.map { z throws(Failure) in try view(z, shape(z), type: to.stored) }
+      let low = try scalar(to == .i4 ? -8 : 0, .f32)
+      let high = try scalar(to == .i4 ? 7 : 15, .f32)
+      var y = try quantize(x, scale, wide, to: to.stored, n)
+      y = try binary(Int(EFF_FN2_MAX), y, try cast(low, to: to.stored), label: n.label)
+      y = try binary(Int(EFF_FN2_MIN), y, try cast(high, to: to.stored), label: n.label)
+      return try view(y, shape(y), type: to)
+    }
     guard isQuantized(to), to != .i32 else { throw n.fail(.unsupported, "quantizes to \(to.name), expected i8, u8, i16 or u16") }
     var p = try quantizeParams(n, x, scale: scale, zero: zero)
     p.quantized = to.rawValue
@@ -70,29 +80,43 @@ extension Builder {
     return y
   }
 
-  private mutating func buildDequantize(_ n: Node) throws(Failure) -> Int {
-    let x = try n.input(0)
-    let scale = try n.input(1)
-    guard isQuantized(type(x)), type(scale).isFloat, type(scale) != .f64 else {
-      throw n.fail(.unsupported, "dequantizes \(type(x).name) with a scale of \(type(scale).name), expected i8, u8, i16, u16 or i32 and f32 or f16")
-    }
-    if let z = n.optional(2) { guard type(z) == type(x) else { throw n.fail(.shape, "zero point has type \(type(z).name), expected \(type(x).name)") } }
-    var p = try quantizeParams(n, x, scale: scale, zero: n.optional(2))
-    p.quantized = type(x).rawValue
-    let y = try newValue(type(scale), shape(x), n.label)
-    try emit(GraphOp(kernel: Int(EFF_K_DEQUANTIZE), type: type(x), params: .quantize(p), inputs: [x, scale, n.optional(2) ?? -1], outputs: [y], label: n.label))
+  mutating func buildDequantize(_ n: Node) throws(Failure) -> Int {
+    let y = try dequantize(try n.input(0), try n.input(1), n.optional(2), n)
     let to = try n.int("output_dtype", 0)
-    guard to != 0, let t = ElementType(rawValue: Int32(truncatingIfNeeded: to)) else { return y }
+    guard to != 0 else { return y }
+    guard let t = ElementType(rawValue: Int32(truncatingIfNeeded: to)), t.isFloat else {
+      throw n.fail(.unsupported, "output_dtype \(ElementType.unsupportedName(Int32(truncatingIfNeeded: to))) is not supported")
+    }
     return try cast(y, to: t)
   }
 
+  /// (x - zero) scale in the type of the scale.
+  mutating func dequantize(_ source: Int, _ scale: Int, _ zero: Int?, _ n: Node) throws(Failure) -> Int {
+    let x = try view(source, shape(source), type: type(source).stored)
+    let zero = try zero.map { z throws(Failure) in try view(z, shape(z), type: type(z).stored) }
+    guard isQuantized(type(x)), type(scale).isFloat, type(scale) != .f64 else {
+      throw n.fail(.unsupported, "dequantizes \(type(x).name) with a scale of \(type(scale).name), expected i8, u8, i16, u16 or i32 and f32 or f16")
+    }
+    if let zero { guard type(zero) == type(x) else { throw n.fail(.shape, "zero point has type \(type(zero).name), expected \(type(x).name)") } }
+    var p = try quantizeParams(n, x, scale: scale, zero: zero)
+    p.quantized = type(x).rawValue
+    let y = try newValue(type(scale), shape(x), n.label)
+    try emit(GraphOp(kernel: Int(EFF_K_DEQUANTIZE), type: type(x), params: .quantize(p), inputs: [x, scale, zero ?? -1], outputs: [y], label: n.label))
+    return y
+  }
+
   private mutating func buildDynamicQuantize(_ n: Node) throws(Failure) -> [Int] {
-    let x = try n.input(0)
+    let q = try dynamicQuantize(try n.input(0), n)
+    return [q.value, q.scale, q.zero]
+  }
+
+  /// `x` in u8, with the scale and zero point that its values ask for.
+  mutating func dynamicQuantize(_ x: Int, _ n: Node) throws(Failure) -> (value: Int, scale: Int, zero: Int) {
     guard type(x) == .f32 else { throw n.fail(.unsupported, "quantizes \(type(x).name), expected f32") }
     let out = [try newValue(.u8, shape(x), n.label), try newValue(.f32, [], n.label), try newValue(.u8, [], n.label)]
     let p = eff_fill(count: Int64(count(x)))
     try emit(GraphOp(kernel: Int(EFF_K_DYNAMIC_QUANTIZE), type: .f32, params: .fill(p), inputs: [x], outputs: out, label: n.label))
-    return out
+    return (out[0], out[1], out[2])
   }
 
   private func requireBytes(_ x: Int, _ zero: Int?, _ n: Node) throws(Failure) {
@@ -101,7 +125,7 @@ extension Builder {
   }
 
   /// (a - a_zero) (b - b_zero) in i32.
-  private mutating func matMulInteger(_ a: Int, _ b: Int, _ aZero: Int?, _ bZero: Int?, _ n: Node) throws(Failure) -> Int {
+  mutating func matMulInteger(_ a: Int, _ b: Int, _ aZero: Int?, _ bZero: Int?, _ n: Node) throws(Failure) -> Int {
     try requireBytes(a, aZero, n)
     try requireBytes(b, bZero, n)
     let sa = shape(a).count == 1 ? [1] + shape(a) : shape(a)
@@ -156,7 +180,7 @@ extension Builder {
   }
 
   /// An i32 result scaled by a_scale b_scale / y_scale, rounded and moved to the zero point of y, in the arithmetic of onnxruntime.
-  private mutating func requantize(_ sum: Int, _ aScale: Int, _ bScale: Int, _ yScale: Int, _ yZero: Int, _ n: Node) throws(Failure) -> Int {
+  mutating func requantize(_ sum: Int, _ aScale: Int, _ bScale: Int, _ yScale: Int, _ yZero: Int, _ n: Node) throws(Failure) -> Int {
     guard count(yScale) == 1, count(yZero) == 1 else { throw n.fail(.unsupported, "y_scale is \(describe(shape(yScale))), expected one number") }
     let product = try binary(Int(EFF_FN2_MUL), try cast(aScale, to: .f32), try cast(bScale, to: .f32), label: n.label)
     let factor = try binary(Int(EFF_FN2_DIV), product, view(try cast(yScale, to: .f32), []), label: n.label)
@@ -175,7 +199,7 @@ extension Builder {
     return try requantize(sum, aScale, bScale, try n.input(6), try n.input(7), n)
   }
 
-  private mutating func buildQLinearConv(_ n: Node) throws(Failure) -> Int {
+  mutating func buildQLinearConv(_ n: Node) throws(Failure) -> Int {
     let w = try n.input(3)
     var sum = try convInteger(try n.input(0), w, try n.input(2), try n.input(5), n)
     let perChannel = [Int](repeating: 1, count: shape(sum).count - 2)

@@ -30,7 +30,7 @@ extension Builder {
     }
   }
 
-  private mutating func buildCell(_ n: Node, _ cell: Int32, gates: Int, activations defaults: [String]) throws(Failure) -> [Int] {
+  mutating func buildCell(_ n: Node, _ cell: Int32, gates: Int, activations defaults: [String], isDynamic: Bool = false) throws(Failure) -> [Int] {
     var x = try n.input(0)
     let w = try n.input(1)
     let r = try n.input(2)
@@ -55,6 +55,7 @@ extension Builder {
     p.input_forget = Int32(try n.bool("input_forget", false) ? 1 : 0)
     p.has_clip = n.has("clip") ? 1 : 0
     p.clip = try n.float("clip", 0)
+    p.dynamic = isDynamic ? 1 : 0
     (p.time, p.batch, p.input, p.hidden) = (Int64(time), Int64(batch), Int64(input), Int64(hidden))
     try setActivations(&p, n, defaults, dirs)
     func check(_ i: Int, _ form: [Int]) throws(Failure) -> Int {

@@ -108,6 +108,9 @@ extension Builder {
       guard let v = scopes[0][name], v >= 0 else {
         throw Failure(.format, "output '\(name)' is produced by no node; the model may be cut short")
       }
+      guard !type(v).isNibble else {
+        throw Failure(.unsupported, "output '\(name)': element type \(ElementType.unsupportedName(type(v).rawValue)) is not supported")
+      }
       graph.outputs.append(Port(name: name, value: v))
     }
     if let refused, !graph.outputs.contains(where: { ActionName($0.name) != .never }) { throw refused }

@@ -208,7 +208,16 @@ extension Builder {
 
   /// Operators outside the standard that exporters are known to write.
   mutating func buildContributed(_ n: Node) throws(Failure) -> [Int]? {
-    if n.onnx.domain == "ai.onnx.preview" && n.op == "FlexAttention" { return [try buildFlexAttention(n)] }
-    return nil
+    switch n.onnx.domain {
+    case "com.microsoft": return try buildMicrosoft(n)
+    case "ai.onnx.ml": return try buildMachineLearning(n)
+    case "ai.onnx.preview" where n.op == "FlexAttention": return [try buildFlexAttention(n)]
+    case "com.microsoft.nchwc", "com.ms.internal.nhwc":
+      throw n.fail(.unsupported, """
+        is of '\(n.onnx.domain)': onnxruntime wrote this file for one kind of processor; \
+        write it at the optimization level ORT_ENABLE_EXTENDED, or load the model as it was before
+        """)
+    default: return nil
+    }
   }
 }

@@ -22,7 +22,7 @@ extension Builder {
         continue
       }
       guard input.isTensor else { throw Failure(.unsupported, "\(what) is not a tensor (a sequence, map or optional); expected tensors only") }
-      guard let type = ElementType(rawValue: input.type) else {
+      guard let type = ElementType(rawValue: input.type), !type.isNibble else {
         throw Failure(.unsupported, "\(what): element type \(ElementType.unsupportedName(input.type)) is not supported")
       }
       let v = try newValue(type, try inputShape(input), input.name)

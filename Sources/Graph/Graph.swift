@@ -168,6 +168,7 @@ public enum Params {
   case branch(eff_branch)
   /// Closes the innermost open block.
   case end
+  case trees(eff_trees)
 
   /// The bytes of the struct, as the kernel reads them.
   public func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) {
@@ -202,6 +203,7 @@ public enum Params {
     case .det(let p): withUnsafeBytes(of: p, body)
     case .branch(let p): withUnsafeBytes(of: p, body)
     case .end: body(UnsafeRawBufferPointer(start: nil, count: 0))
+    case .trees(let p): withUnsafeBytes(of: p, body)
     }
   }
 }

@@ -25,10 +25,19 @@ struct Node {
   let opset: Int
   let label: String
   /// Which attributes a builder has looked at.
-  var reads = AttributeReads()
+  let reads: AttributeReads
 
-  /// The same node with other inputs.
-  func with(_ inputs: [Int]) -> Node { Node(onnx: onnx, inputs: inputs, opset: opset, label: label, reads: reads) }
+  init(onnx: OnnxNode, inputs: [Int], opset: Int, label: String, reads: AttributeReads = AttributeReads()) {
+    (self.onnx, self.inputs, self.opset, self.label, self.reads) = (onnx, inputs, opset, label, reads)
+  }
+
+  /// The same node over other inputs.
+  func with(inputs: [Int]) -> Node { Node(onnx: onnx, inputs: inputs, opset: opset, label: label, reads: reads) }
+
+  /// Notes attributes that change nothing here as looked at.
+  func passOver(_ names: [String]) {
+    for name in names { _ = has(name) }
+  }
 
   var op: String { onnx.op }
   var outputCount: Int { onnx.outputs.count }

@@ -70,6 +70,17 @@ public struct TensorReader {
     return n
   }
 
+  /// Product of sizes that are not negative; -1 where it is absurd.
+  public static func product(_ sizes: Int...) -> Int {
+    var n = 1
+    for s in sizes {
+      let (p, overflow) = n.multipliedReportingOverflow(by: s)
+      if overflow || p > maximumCount { return -1 }
+      n = p
+    }
+    return n
+  }
+
   /// The elements of `t`, in place where they are aligned.
   @export(interface)
   public mutating func read(_ t: OnnxTensor, _ what: String) throws(Failure) -> TensorData {
@@ -79,6 +90,7 @@ public struct TensorReader {
     var shape: [Int] = []
     for d in t.dims { shape.append(Int(d)) }
     let count = try Self.count(shape, what)
+    if type.isNibble { return try nibbles(t, type, shape, count, what) }
     let size = count * type.size
     if t.isExternal { return try external(t, type, shape, size, what) }
     if let raw = t.raw {
@@ -86,6 +98,31 @@ public struct TensorReader {
       return try place(type, shape, model, raw.lowerBound, size, what)
     }
     return try typed(t, type, shape, count, what)
+  }
+
+  /// Elements of four bits, two to a byte, the first in the low half: one byte for each.
+  private mutating func nibbles(_ t: OnnxTensor, _ type: ElementType, _ shape: [Int], _ count: Int, _ what: String) throws(Failure) -> TensorData {
+    let size = (count + 1) / 2
+    try budget.take(count, for: what)
+    var packed: UnsafeRawPointer? = nil
+    var file: TensorData? = nil
+    if t.isExternal {
+      file = try external(t, .u8, [size], size, what)
+      packed = file?.start
+    } else if let raw = t.raw {
+      guard raw.count == size else { throw mismatch(what, raw.count, size, type, shape) }
+      packed = model.start + raw.lowerBound
+    } else if t.ints.count != size {
+      throw Failure(.format, "\(what): has \(t.ints.count) pairs of elements, expected \(size) for \(type.name) \(describe(shape))")
+    }
+    let bytes = try Bytes.zeroed(max(count, 1))
+    for i in 0..<count {
+      let pair = packed?.load(fromByteOffset: i / 2, as: UInt8.self) ?? UInt8(truncatingIfNeeded: t.ints[i / 2])
+      let bits = i % 2 == 0 ? pair & 15 : pair >> 4
+      bytes.mutable.storeBytes(of: type == .i4 && bits > 7 ? bits | 0xf0 : bits, toByteOffset: i, as: UInt8.self)
+    }
+    _ = file
+    return TensorData(type: type, shape: shape, bytes: bytes)
   }
 
   private func mismatch(_ what: String, _ found: Int, _ expected: Int, _ type: ElementType, _ shape: [Int]) -> Failure {

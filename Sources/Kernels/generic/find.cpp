@@ -40,6 +40,7 @@ extern "C" eff_kernel eff_kernel_find_generic(int32_t id, int32_t type) {
     case EFF_K_GRID_SAMPLE: return find_grid_sample(type);
     case EFF_K_DET: return find_det(type);
     case EFF_K_BRANCH: return find_branch();
+    case EFF_K_TREES: return find_trees(type);
     default: return nullptr;
   }
 }

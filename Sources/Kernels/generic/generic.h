@@ -251,7 +251,7 @@ template <template <class> class K> eff_kernel pick(int32_t type) {
 // data movement sees sizes alone
 inline int64_t size_of_type(int32_t type) {
   switch (type) {
-    case EFF_TYPE_I8: case EFF_TYPE_U8: case EFF_TYPE_BOOL: return 1;
+    case EFF_TYPE_I8: case EFF_TYPE_U8: case EFF_TYPE_BOOL: case EFF_TYPE_I4: case EFF_TYPE_U4: return 1;
     case EFF_TYPE_I16: case EFF_TYPE_U16: case EFF_TYPE_F16: case EFF_TYPE_BF16: return 2;
     case EFF_TYPE_I32: case EFF_TYPE_U32: case EFF_TYPE_F32: return 4;
     case EFF_TYPE_I64: case EFF_TYPE_U64: case EFF_TYPE_F64: return 8;
@@ -291,6 +291,7 @@ eff_kernel find_attention(int32_t type);
 eff_kernel find_grid_sample(int32_t type);
 eff_kernel find_det(int32_t type);
 eff_kernel find_branch();
+eff_kernel find_trees(int32_t type);
 #pragma GCC visibility pop
 
 }  // namespace eff

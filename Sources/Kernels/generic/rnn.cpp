@@ -59,8 +59,17 @@ template <class T> struct rnn {
       }
       for (int64_t i = 0; i < n; i++) h[i] = (1 - z[i]) * g[i] + z[i] * h[i];
     }
+    // h as 8 bits hold it, with a scale and zero point of this step
+    void round_state() const {
+      A low = 0, high = 0;
+      for (int64_t i = 0; i < p.hidden; i++) low = h[i] < low ? h[i] : low, high = h[i] > high ? h[i] : high;
+      const A scale = high == low ? A(1) / 255 : (high - low) / 255;
+      const A zero = (A)saturate<uint8_t>(rint(-low / scale));
+      for (int64_t i = 0; i < p.hidden; i++) h[i] = ((A)saturate<uint8_t>(rint(h[i] / scale) + zero) - zero) * scale;
+    }
     void lstm(const T *x) const {
       const int64_t n = p.hidden;
+      if (p.dynamic) round_state();
       drive(x, 0, 4 * n, true);
       const A *in = gates, *out = gates + n, *forget = gates + 2 * n, *cell = gates + 3 * n;
       for (int64_t i = 0; i < n; i++) {

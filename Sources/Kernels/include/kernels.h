@@ -56,7 +56,8 @@ typedef float eff_loose_float __attribute__((aligned(1)));
 
 enum {
   EFF_TYPE_F32 = 1, EFF_TYPE_U8 = 2, EFF_TYPE_I8 = 3, EFF_TYPE_U16 = 4, EFF_TYPE_I16 = 5, EFF_TYPE_I32 = 6, EFF_TYPE_I64 = 7,
-  EFF_TYPE_BOOL = 9, EFF_TYPE_F16 = 10, EFF_TYPE_F64 = 11, EFF_TYPE_U32 = 12, EFF_TYPE_U64 = 13, EFF_TYPE_BF16 = 16
+  EFF_TYPE_BOOL = 9, EFF_TYPE_F16 = 10, EFF_TYPE_F64 = 11, EFF_TYPE_U32 = 12, EFF_TYPE_U64 = 13, EFF_TYPE_BF16 = 16,
+  EFF_TYPE_U4 = 21, EFF_TYPE_I4 = 22  // one byte each; they are moved, nothing else
 };
 
 // ---- kernels ----
@@ -100,6 +101,7 @@ enum {
   EFF_K_DET = 36,             // x -> y (scratch: n*n)                    eff_det
   EFF_K_CONV_INTEGER = 37,    // x, w, x_zero?, w_zero? -> y (i32)        eff_conv
   EFF_K_BRANCH = 60,          // condition (bool), body, first row, both? eff_branch    calls other ops, for the rows that want them
+  EFF_K_TREES = 38,           // x, nodes, roots, leaves, targets, weights -> y, has (bool)   eff_trees   f32, f64
   EFF_K_COUNT = 64
 };
 
@@ -217,7 +219,8 @@ enum { EFF_RNN_PLAIN = 0, EFF_RNN_GRU = 1, EFF_RNN_LSTM = 2 };
 typedef struct {
   int32_t cell, dirs, reverse /* the single direction runs backward */, linear_before_reset, input_forget, has_clip; double clip;
   int64_t time, batch, input, hidden; int32_t act[6]; double alpha[6], beta[6];
-  int32_t weights, reserved;  // RNN_PACKED: format as in eff_dense (0: f32)
+  int32_t weights;  // RNN_PACKED: format as in eff_dense (0: f32)
+  int32_t dynamic;  // RNN, LSTM: each step rounds the state h to 8 bits, as DYNAMIC_QUANTIZE does, before it meets r
 } eff_rnn;
 int64_t eff_rnn_scratch_size(const eff_rnn *r);
 int64_t eff_rnn_packed_size(const eff_rnn *r, int32_t level);  // 0: no packed kernel for these options
@@ -262,6 +265,17 @@ typedef struct { int64_t count, n; } eff_det;
 // and moves one byte a row, so that a branch inside of a branch knows where its rows are. `both` points to a byte; where it is not 0,
 // all rows want the body (to touch the memory of both branches ahead of time).
 typedef struct { int64_t count; int32_t wanted, reserved; } eff_branch;
+
+// A forest over x [batch, features]. roots (i32) and the branches of nodes: a node where not negative, else the complement of a leaf.
+// leaves (i32): first weight and number of weights of each; targets (i32) and weights (type of x): one entry per weight.
+// y[b, t]: sum, least or largest weight of the leaves that are reached; has[b, t]: whether there was one, else y is 0.
+// No path visits a node twice (checked at load), so a walk takes as many steps as the tree is deep. A NaN goes the way of its comparison, but
+// to `yes` where the mode has EFF_TREE_MISSING. The value of a node has the type of x.
+enum { EFF_TREE_LEQ = 0, EFF_TREE_LT = 1, EFF_TREE_GTE = 2, EFF_TREE_GT = 3, EFF_TREE_EQ = 4, EFF_TREE_NEQ = 5, EFF_TREE_MISSING = 8 };
+enum { EFF_TREES_SUM = 0, EFF_TREES_MIN = 1, EFF_TREES_MAX = 2 };
+typedef struct { float value; int32_t feature_mode /* feature * 16 + mode */, yes, no; } eff_tree_node_f32;
+typedef struct { double value; int32_t feature_mode, yes, no, reserved; } eff_tree_node_f64;
+typedef struct { int64_t batch, features, trees, targets; int32_t aggregate, only_leq /* every mode is LEQ */; } eff_trees;
 
 #ifdef __cplusplus
 }

@@ -32,6 +32,7 @@ static int64_t product_bytes(const eff_rnn *r, int which) {
 }
 
 int64_t rnn_packed_size(const eff_rnn *r) {
+  if (r->dynamic) return 0;
   return rnn_fits(r) ? 64 + r->dirs * (product_bytes(r, 0) + product_bytes(r, 1) + product_bytes(r, 2)) : 0;
 }
 

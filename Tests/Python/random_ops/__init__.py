@@ -1,5 +1,5 @@
 """Random single-op models, seeded: each function draws attributes, shapes and types of one family of operators and returns a Case."""
-from . import axes, elementwise, places, quantized, space
+from . import axes, elementwise, machine_learning, microsoft, places, quantized, space
 from .case import Case, Draw
 
 __all__ = ["Case", "Draw", "FAMILIES"]
@@ -13,4 +13,5 @@ FAMILIES = [
     axes.recurrent,
     space.conv, space.conv_transpose, space.pool, space.global_pool, space.resize, space.old_resize, space.grid_sample, space.attention,
     quantized.quantize, quantized.dequantize, quantized.integer_product,
+    *microsoft.FAMILIES, *machine_learning.FAMILIES,
 ]
