@@ -56,14 +56,14 @@ extension Builder {
         for o in n.outputs { dynamic[o] = dynamic[name] }
         continue
       }
-      let (ops, depth, outer, usesRandom) = (graph.ops.count, scopes.count, way, graph.usesRandom)
+      let (ops, depth, outer) = (graph.ops.count, scopes.count, way)
       do throws(Failure) {
         try build(n, i)
       } catch {
         guard error.isDynamic else { throw error.reason == .unsupported ? naming(spared(i), error) : error }
         graph.ops.removeLast(graph.ops.count - ops)
         scopes.removeLast(scopes.count - depth)
-        (way, graph.usesRandom) = (outer, usesRandom)
+        way = outer
         for o in n.outputs where !o.utf8.isEmpty { dynamic[o] = error }
       }
     }

@@ -249,7 +249,7 @@ private struct RandomFlow {
 
   init(_ graph: Graph) {
     self.graph = graph
-    guard graph.usesRandom else { return }
+    guard graph.ops.contains(where: { $0.kernel == EFF_K_RANDOM }) else { return }
     isRandom = [Bool](repeating: false, count: graph.values.count)
     writer = isRandom.map { _ in -1 }
     var writers = isRandom.map { _ in 0 }
