@@ -1,5 +1,7 @@
 """If and Loop that are decided while running: onnxruntime's results, and every row as if it were alone."""
 import control_forms as forms
+import json
+
 import efferent
 import mask_forms as masks
 import numpy as np
@@ -95,7 +97,7 @@ def decimation():
     made = model(nodes, [("obs", [1, 4]), ("count_in", [1], forms.I), ("last_in", [1, 4])], [("action", [1, 4]), ("count_out", [1], forms.I), ("last_out", [1, 4])],
                  three=np.array([3], np.int64), nought=np.array([0], np.int64), one=np.array([1], np.int64), w=forms.weights(1, 4, 4), b=forms.weights(2, 4))
     pairs = {"count_in": "count_out", "last_in": "last_out"}
-    made.metadata_props.add(key="efferent.state", value=",".join(f"{a}:{b}" for a, b in pairs.items()))
+    made.metadata_props.add(key="efferent.state", value=json.dumps(pairs))
     return made
 
 
