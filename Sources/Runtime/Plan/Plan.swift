@@ -87,8 +87,11 @@ public final class Plan {
     self.weights = weights
   }
 
-  /// Bytes at the start of an arena of `rows` rows: of a policy that draws random numbers, a generator for each row.
+  /// Bytes in front of the generators: the flag that a rehearsal sets.
+  static let arenaFlags = 64
+
+  /// Bytes at the start of an arena of `rows` rows: flags, and of a policy that draws random numbers a generator for each row.
   func arenaHeader(_ rows: Int) -> Int {
-    usesRandom ? (rows * MemoryLayout<eff_random_state>.stride + 63) / 64 * 64 : 64
+    Plan.arenaFlags + (usesRandom ? (rows * MemoryLayout<eff_random_state>.stride + 63) / 64 * 64 : 0)
   }
 }

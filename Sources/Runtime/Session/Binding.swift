@@ -50,9 +50,9 @@ final class Binding {
     let body = arena + plan.arenaHeader(rows)
     switch o.space {
     case .none, .row, .table: return nil
-    case .rehearsal: return arena + SessionCore.rehearsal
+    case .rehearsal: return arena
     case .weights: return plan.weights.start + o.place + o.view
-    case .random: return arena
+    case .random: return arena + Plan.arenaFlags
     case .arena: return body + o.place * rows + o.view
     case .stateIn: return stateBuffer(plan, o.place, body, rows, direction) + o.view
     case .stateOut: return stateBuffer(plan, o.place, body, rows, 1 - direction) + o.view

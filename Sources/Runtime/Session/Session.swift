@@ -86,7 +86,8 @@ public final class Session {
       maxRows: rows, tables: binding.table, parity: 0, mailbox: nil, offerer: nil, isRehearsing: false, inputs: ports, inputCount: inputCount,
       outputs: ports + inputCount, outputCount: plan.outputs.count, states: states, stateCount: plan.stateCount,
       observation: observation, action: action,
-      random: plan.usesRandom ? arena.bindMemory(to: eff_random_state.self, capacity: rows) : nil, seed: options.seed, firstRow: options.firstRow,
+      takesBothSides: arena.bindMemory(to: UInt8.self, capacity: 1),
+      random: plan.usesRandom ? (arena + Plan.arenaFlags).bindMemory(to: eff_random_state.self, capacity: rows) : nil, seed: options.seed, firstRow: options.firstRow,
       kept: kept.start, rehearsed: kept.start + keptSize, owner: Unmanaged.passUnretained(self)))
     _ = Unmanaged.passRetained(binding)
     _ = sessionReset(core, -1)

@@ -3,9 +3,6 @@ import Platform
 
 /// What a step touches: trivial, behind a pointer, with no reference counting.
 public struct SessionCore {
-  /// Byte of the arena's header that makes branches run for all rows.
-  static var rehearsal: Int { @_noLocks get { 63 } }
-
   public var maxRows: Int
   /// Ops with resolved addresses; with recurrent state one table for each of the two directions between its buffers.
   var tables: UnsafeMutablePointer<BoundOps>
@@ -26,6 +23,8 @@ public struct SessionCore {
   /// The observation and action of `eff_session_step`, or -1 where the policy has not exactly one of each in f32.
   public var observation: Int
   public var action: Int
+  /// In the arena: 1 makes branches run for all rows.
+  var takesBothSides: UnsafeMutablePointer<UInt8>
   /// A generator per row, at the start of the arena; nil where the policy draws nothing. Row r draws from the stream of (seed, firstRow + r).
   var random: UnsafeMutablePointer<eff_random_state>?
   var seed: UInt64
@@ -202,10 +201,9 @@ public func sessionPrewarm(_ s: SessionHandle) -> Int32 {
   if Mailbox.isOffer(eff_atomic_load(&s.pointee.mailbox)) { adopt(s) }
   s.pointee.isRehearsing = true
   keepOutputs(s, isBack: false)
-  let both = (s.pointee.random + SessionCore.rehearsal).assumingMemoryBound(to: UInt8.self)
-  both.pointee = 1
+  s.pointee.takesBothSides.pointee = 1
   rehearse(s)
-  both.pointee = 0
+  s.pointee.takesBothSides.pointee = 0
   rehearse(s)
   keepOutputs(s, isBack: true)
   s.pointee.isRehearsing = false
