@@ -48,13 +48,17 @@ extension Builder {
 
   private mutating func buildQuantize(_ n: Node) throws(Failure) -> Int {
     let scale = try n.input(1)
+    n.pass("saturate")  // of 8-bit floats
+    let precision = try n.int("precision", 0)
+    guard precision == 0 || precision == 1 || precision == Int(type(scale).rawValue) else {
+      throw n.fail(.unsupported, "attribute 'precision' is \(ElementType.unsupportedName(Int32(precision))); only f32 and the type of the scale are implemented")
+    }
     var to = ElementType.u8
-    if let z = n.optional(2) {
-      to = type(z)
-    } else if let code = try n.ints("output_dtype")?.first, code != 0 {
-      guard let t = ElementType(rawValue: Int32(truncatingIfNeeded: code)) else {
-        throw n.fail(.unsupported, "output_dtype \(ElementType.unsupportedName(Int32(truncatingIfNeeded: code))) is not supported")
-      }
+    if let z = n.optional(2) { to = type(z) }
+    let code = Int32(try n.int("output_dtype", 0))
+    if code != 0 {
+      guard let t = ElementType(rawValue: code) else { throw n.fail(.unsupported, "output_dtype \(ElementType.unsupportedName(code)) is not supported") }
+      guard n.optional(2) == nil || t == to else { throw n.fail(.shape, "output_dtype is \(t.name), but the zero point is \(to.name)") }
       to = t
     }
     return try quantize(try n.input(0), scale, n.optional(2), to: to, n)
@@ -72,18 +76,26 @@ extension Builder {
 
   private mutating func buildDequantize(_ n: Node) throws(Failure) -> Int {
     let x = try n.input(0)
-    let scale = try n.input(1)
+    var scale = try n.input(1)
     guard isQuantized(type(x)), type(scale).isFloat, type(scale) != .f64 else {
       throw n.fail(.unsupported, "dequantizes \(type(x).name) with a scale of \(type(scale).name), expected i8, u8, i16, u16 or i32 and f32 or f16")
     }
     if let z = n.optional(2) { guard type(z) == type(x) else { throw n.fail(.shape, "zero point has type \(type(z).name), expected \(type(x).name)") } }
+    let code = Int32(try n.int("output_dtype", 0))
+    var to = type(scale)
+    if code != 0 {
+      guard let t = ElementType(rawValue: code), t == .f32 || t == .f16 || t == .bf16 else {
+        throw n.fail(.unsupported, "output_dtype is \(ElementType.unsupportedName(code)), expected f32, f16 or bf16")
+      }
+      to = t
+    }
+    // products are rounded once, to the type of the output
+    if to != type(scale) { scale = try cast(scale, to: .f32) }
     var p = try quantizeParams(n, x, scale: scale, zero: n.optional(2))
     p.quantized = type(x).rawValue
     let y = try newValue(type(scale), shape(x), n.label)
     try emit(GraphOp(kernel: Int(EFF_K_DEQUANTIZE), type: type(x), params: .quantize(p), inputs: [x, scale, n.optional(2) ?? -1], outputs: [y], label: n.label))
-    let to = try n.int("output_dtype", 0)
-    guard to != 0, let t = ElementType(rawValue: Int32(truncatingIfNeeded: to)) else { return y }
-    return try cast(y, to: t)
+    return try cast(y, to: to)
   }
 
   private mutating func buildDynamicQuantize(_ n: Node) throws(Failure) -> [Int] {
