@@ -106,6 +106,7 @@ extension Builder {
     let isPlain = n.optional(6) == nil && window.left == nil && window.right == nil
     p.causal = window.isCausal && isPlain ? 1 : 0
     let scale = try n.float("scale", 0)
+    guard !n.has("scale") || scale > 0 else { throw n.fail(.shape, "attribute 'scale' must be more than 0") }
     p.scale = scale != 0 ? scale : 1 / Double(max(q.shape[3], 1)).squareRoot()
     p.softcap = try n.float("softcap", 0)
     let scores = [q.shape[0], q.shape[1], q.shape[2], k.shape[2]]

@@ -133,18 +133,25 @@ extension Builder {
     }
     if let k = try n.ints("kernel_shape"), k != Array(ws[2...]) { throw n.fail(.shape, "kernel_shape \(describe(k)) differs from weights \(describe(ws))") }
     let mode = try n.string("auto_pad", "NOTSET")
+    if mode != "NOTSET" && !mode.utf8.isEmpty, try n.ints("pads") != nil { throw n.fail(.format, "has both pads and auto_pad \(mode); ONNX allows one of them") }
     let isSame = mode == "SAME_UPPER" || mode == "SAME_LOWER"
     var win = try window(n, kernel: Array(ws[2...]), input: Array(xs[2...]))
     let extra = try n.ints("output_padding", count: rank, fallback: 0)
     let wanted = try n.ints("output_shape")
     var out: [Int] = []
     for d in 0..<rank {
+      guard extra[d] >= 0, extra[d] < max(win.strides[d], win.dilations[d]) else {
+        throw n.fail(.shape, "output_padding \(describe(extra)) must be less than strides \(describe(win.strides)) or dilations \(describe(win.dilations))")
+      }
       let full = win.strides[d] * (xs[2 + d] - 1) + extra[d] + win.extent(d)
       var size = full - win.begin[d] - win.end[d]
       if wanted != nil || isSame {
         if let wanted {
           guard wanted.count >= rank else { throw n.fail(.shape, "output_shape \(describe(wanted)) is too short") }
           size = wanted[wanted.count - rank + d]
+          guard size < full + max(win.strides[d], win.dilations[d]) else {
+            throw n.fail(.shape, "output_shape \(describe(wanted)) is larger than what the input reaches: \(full) along axis \(2 + d)")
+          }
         } else {  // as onnxruntime: a kernel smaller than the stride leaves less than input * stride
           size = min(full, xs[2 + d] * win.strides[d])
         }
@@ -173,14 +180,21 @@ extension Builder {
     var win = try window(n, kernel: kernel, input: Array(xs[2...]))
     let isCeil = try n.bool("ceil_mode", false)
     let mode = try n.string("auto_pad", "NOTSET")
+    let isSame = mode == "SAME_UPPER" || mode == "SAME_LOWER"
+    guard !isSame || win.dilations.allSatisfy({ $0 == 1 }) else {
+      throw n.fail(.unsupported, "has dilations \(describe(win.dilations)) with auto_pad \(mode), which runtimes read in different ways; export it with pads")
+    }
     var out: [Int] = []
     for d in 0..<rank {
+      guard win.begin[d] < win.extent(d), win.end[d] < win.extent(d) else {
+        throw n.fail(.shape, "pads \(describe(win.begin + win.end)) leave windows that see padding only; expected less than the kernel \(describe(kernel))")
+      }
       let span = xs[2 + d] + win.begin[d] + win.end[d] - win.extent(d)
       guard span >= 0 else { throw n.fail(.shape, "input \(describe(xs)) is smaller than the kernel \(describe(kernel))") }
       var size = (isCeil ? span + win.strides[d] - 1 : span) / win.strides[d] + 1
       // a window that starts in the end padding is left out
       if isCeil && (size - 1) * win.strides[d] >= xs[2 + d] + win.begin[d] { size -= 1 }
-      if mode == "SAME_UPPER" || mode == "SAME_LOWER" { size = (xs[2 + d] + win.strides[d] - 1) / win.strides[d] }
+      if isSame { size = (xs[2 + d] + win.strides[d] - 1) / win.strides[d] }
       out.append(size)
     }
     if n.op == "AveragePool" && n.opset < 19 { win.dilations = [Int](repeating: 1, count: rank) }
@@ -191,7 +205,9 @@ extension Builder {
     p.fn = Int32(fn)
     p.count_include_pad = Int32(try n.bool("count_include_pad", false) ? 1 : 0)
     p.column_major = Int32(try n.bool("storage_order", false) ? 1 : 0)
-    p.p = n.op == "LpPool" ? Double(try n.int("p", 2)) : 2
+    let power = n.op == "LpPool" ? try n.int("p", 2) : 2
+    guard power > 0 else { throw n.fail(.shape, "attribute 'p' is \(power), expected 1 or more") }
+    p.p = Double(power)
     store(Array(xs[2...]), &p.in)
     store(out, &p.out)
     store(win.kernel, &p.kernel)

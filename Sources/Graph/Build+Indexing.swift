@@ -12,14 +12,34 @@ extension Builder {
       return [try gather(x, try n.input(1), axis: a, n)]
     case "GatherElements":
       let x = try n.input(0)
-      return [try gatherElements(x, try n.input(1), axis: try axis(try n.int("axis", 0), rank: shape(x).count, n), n)]
-    case "GatherND": return [try gatherTuples(try n.input(0), try n.input(1), batch: try n.int("batch_dims", 0), n)]
+      let a = try axis(try n.int("axis", 0), rank: shape(x).count, n)
+      try checkPlaces(try n.input(1), [a], shape(x), n)
+      return [try gatherElements(x, try n.input(1), axis: a, n)]
+    case "GatherND":
+      try checkTuples(try n.input(1), try n.int("batch_dims", 0), shape(try n.input(0)), n)
+      return [try gatherTuples(try n.input(0), try n.input(1), batch: try n.int("batch_dims", 0), n)]
     case "ScatterElements", "Scatter": return [try buildScatterElements(n)]
     case "ScatterND": return [try buildScatterND(n)]
     case "OneHot": return [try buildOneHot(n)]
     case "Trilu": return [try buildTrilu(n)]
     default: return nil
     }
+  }
+
+  /// Refuses constant indices outside the axes that they count along in turn; those that are computed are clamped by the kernels.
+  private func checkPlaces(_ i: Int, _ axes: [Int], _ data: [Int], _ n: Node) throws(Failure) {
+    guard constant(i) != nil, !axes.isEmpty, axes.allSatisfy({ $0 >= 0 && $0 < data.count }) else { return }
+    try requireIndices(i, n)
+    for (k, v) in try integers(i, n, "indices").enumerated() {
+      let a = axes[k % axes.count]
+      guard v >= -data[a], v < data[a] else { throw n.fail(.shape, "index \(v) is outside axis \(a) of \(describe(data))") }
+    }
+  }
+
+  private func checkTuples(_ i: Int, _ batch: Int, _ data: [Int], _ n: Node) throws(Failure) {
+    let depth = shape(i).last ?? 0
+    guard batch >= 0, batch <= data.count, depth >= 0, depth <= data.count - batch else { return }
+    try checkPlaces(i, Array(batch..<(batch + depth)), data, n)
   }
 
   func requireIndices(_ v: Int, _ n: Node) throws(Failure) {
@@ -141,6 +161,7 @@ extension Builder {
     let u = try n.input(2)
     let a = try axis(try n.int("axis", 0), rank: shape(x).count, n)
     try requireElements(x, i, axis: a, n)
+    try checkPlaces(i, [a], shape(x), n)
     guard shape(u) == shape(i) else { throw n.fail(.shape, "updates are \(describe(shape(u))), expected the shape of indices \(describe(shape(i)))") }
     let p = elements(n, axis: a, data: shape(x), indices: i, reduction: try reduction(n))
     return try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: x, i, u, n)
@@ -150,6 +171,7 @@ extension Builder {
     let x = try n.input(0)
     let i = try n.input(1)
     let u = try n.input(2)
+    try checkTuples(i, 0, shape(x), n)
     var p = try tuples(shape(x), i, batch: 0, n)
     p.reduction = Int32(try reduction(n))
     let expected = Array(shape(i).dropLast()) + Array(shape(x)[Int(p.depth)...])

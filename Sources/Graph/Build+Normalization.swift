@@ -126,6 +126,11 @@ extension Builder {
       scale = try view(try expand(try view(scale, [groups, 1]), to: form), [s[1]])
       bias = try view(try expand(try view(bias, [groups, 1]), to: form), [s[1]])
     }
+    let isPerGroup = n.op == "GroupNormalization" && n.opset < 21
+    let given = try n.input(1)
+    guard !isPerGroup || count(given) == groups else {
+      throw n.fail(.shape, "scale is \(describe(shape(given))), expected [\(groups)]: one for each group before opset 21")
+    }
     guard count(scale) == s[1], count(bias) == s[1] else { throw n.fail(.shape, "scale is \(describe(shape(scale))), expected [\(s[1])]") }
     return try norm(x, scale, bias, outer: s[0] * groups, n: s[1] / groups * space, affine: Int32(EFF_NORM_CHANNEL), channels: s[1], inner: space,
                     epsilon: try n.float("epsilon", 1e-5), rms: false, n)
@@ -163,6 +168,7 @@ extension Builder {
     var p = eff_lrn()
     (p.batch, p.channels, p.inner) = (Int64(s[0]), Int64(s[1]), Int64(s[2...].reduce(1, *)))
     p.size = Int64(try n.int("size", 1))
+    guard p.size > 0 else { throw n.fail(.shape, "attribute 'size' is \(p.size), expected 1 or more") }
     p.alpha = try n.float("alpha", 1e-4)
     p.beta = try n.float("beta", 0.75)
     p.bias = try n.float("bias", 1)

@@ -48,13 +48,17 @@ extension Builder {
 
   mutating func buildQuantize(_ n: Node) throws(Failure) -> Int {
     let scale = try n.input(1)
+    n.pass("saturate")  // of 8-bit floats
+    let precision = try n.int("precision", 0)
+    guard precision == 0 || precision == 1 || precision == Int(type(scale).rawValue) else {
+      throw n.fail(.unsupported, "attribute 'precision' is \(ElementType.unsupportedName(Int32(precision))); only f32 and the type of the scale are implemented")
+    }
     var to = ElementType.u8
-    if let z = n.optional(2) {
-      to = type(z)
-    } else if let code = try n.ints("output_dtype")?.first, code != 0 {
-      guard let t = ElementType(rawValue: Int32(truncatingIfNeeded: code)) else {
-        throw n.fail(.unsupported, "output_dtype \(ElementType.unsupportedName(Int32(truncatingIfNeeded: code))) is not supported")
-      }
+    if let z = n.optional(2) { to = type(z) }
+    let code = Int32(try n.int("output_dtype", 0))
+    if code != 0 {
+      guard let t = ElementType(rawValue: code) else { throw n.fail(.unsupported, "output_dtype \(ElementType.unsupportedName(code)) is not supported") }
+      guard n.optional(2) == nil || t == to else { throw n.fail(.shape, "output_dtype is \(t.name), but the zero point is \(to.name)") }
       to = t
     }
     return try quantize(try n.input(0), scale, n.optional(2), to: to, n)
@@ -81,13 +85,18 @@ extension Builder {
   }
 
   mutating func buildDequantize(_ n: Node) throws(Failure) -> Int {
-    let y = try dequantize(try n.input(0), try n.input(1), n.optional(2), n)
-    let to = try n.int("output_dtype", 0)
-    guard to != 0 else { return y }
-    guard let t = ElementType(rawValue: Int32(truncatingIfNeeded: to)), t.isFloat else {
-      throw n.fail(.unsupported, "output_dtype \(ElementType.unsupportedName(Int32(truncatingIfNeeded: to))) is not supported")
+    var scale = try n.input(1)
+    let code = Int32(try n.int("output_dtype", 0))
+    var to = type(scale)
+    if code != 0 {
+      guard let t = ElementType(rawValue: code), t == .f32 || t == .f16 || t == .bf16 else {
+        throw n.fail(.unsupported, "output_dtype is \(ElementType.unsupportedName(code)), expected f32, f16 or bf16")
+      }
+      to = t
     }
-    return try cast(y, to: t)
+    // products are rounded once, to the type of the output
+    if to != type(scale), type(scale) != .f64 { scale = try cast(scale, to: .f32) }
+    return try cast(try dequantize(try n.input(0), scale, n.optional(2), n), to: to)
   }
 
   /// (x - zero) scale in the type of the scale.

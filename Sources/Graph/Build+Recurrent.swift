@@ -56,6 +56,7 @@ extension Builder {
     p.has_clip = n.has("clip") ? 1 : 0
     p.clip = try n.float("clip", 0)
     p.dynamic = isDynamic ? 1 : 0
+    guard p.has_clip == 0 || p.clip > 0 else { throw n.fail(.shape, "attribute 'clip' must be more than 0") }
     (p.time, p.batch, p.input, p.hidden) = (Int64(time), Int64(batch), Int64(input), Int64(hidden))
     try setActivations(&p, n, defaults, dirs)
     func check(_ i: Int, _ form: [Int]) throws(Failure) -> Int {

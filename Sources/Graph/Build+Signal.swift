@@ -46,7 +46,9 @@ extension Builder {
       let wave = try unary(angles, Int(EFF_FN_COS), label: n.label)
       sum = try binary(Int(EFF_FN2_ADD), sum, try binary(Int(EFF_FN2_MUL), wave, try scalar(c[k], .f64), label: n.label), label: n.label)
     }
-    return try cast(sum, to: try outputType(n))
+    // whole numbers are cut from f32, as ONNX computes them
+    let to = try outputType(n)
+    return try cast(to.isFloat ? sum : try cast(sum, to: .f32), to: to)
   }
 
   /// The matrix [from * parts, to * 2] that takes a signal, real or complex, to its spectrum, parts interleaved.

@@ -76,7 +76,12 @@ struct Node {
     return clampIndex(a.int)
   }
 
-  func bool(_ name: String, _ fallback: Bool) throws(Failure) -> Bool { try int(name, fallback ? 1 : 0) != 0 }
+  /// A flag: 0 or 1. Other numbers mean different things to different runtimes.
+  func bool(_ name: String, _ fallback: Bool) throws(Failure) -> Bool {
+    let found = try int(name, fallback ? 1 : 0)
+    guard found == 0 || found == 1 else { throw fail(.unsupported, "attribute '\(name)' is \(found), expected 0 or 1") }
+    return found == 1
+  }
 
   func float(_ name: String, _ fallback: Double) throws(Failure) -> Double {
     guard let a = attribute(name) else { return fallback }

@@ -273,6 +273,10 @@ EFF_API eff_status eff_session_arena_size(const eff_policy *policy, const eff_se
  * policy at once. */
 EFF_API eff_status eff_session_create(const eff_policy *policy, const eff_session_options *options_or_null, eff_session **out);
 
+/* Indices  a constant index outside its tensor refuses the file (Gather, GatherElements, GatherND, ScatterElements, ScatterND). One that is computed
+ * or given while running is never read or written outside: a negative one counts from the end, and what is still outside becomes the nearest
+ * index inside. In OneHot it selects nothing: all are the off value. Sequence lengths are cut to 0 and the number of steps. */
+
 /* [RT] The common case: reads observation [rows, observation count], runs, writes action [rows, action count]; recurrent state is carried.
  * For policies with exactly one observation input and one action output, both f32 (EFF_E_STATE otherwise: eff_policy_info.step_refusal says why).
  * 1 <= rows <= max_rows (EFF_E_ARGUMENT). */

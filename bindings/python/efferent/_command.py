@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from . import Error, Policy, version
+from . import Error, Policy, _ranges, version
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Runs trained policies.")
 console = Console(highlight=False)
@@ -168,11 +168,15 @@ def check(file: Path = File, against: str = typer.Option("onnxruntime", help="th
     if policy.info.opset == 0:
         fail(f"{file} loads, but it is safetensors, which onnxruntime cannot run: there is nothing to compare it with here; compare its actions with the trainer's")
     reference = _reference(onnxruntime, file)
+    ids = _ranges.id_ranges(file)
+    whole = [t.name for t in policy.inputs if t.dtype.kind in "iu" and t.role != "state"]
+    if ids is None and whole:
+        fail(f"the inputs {', '.join(whole)} are integers; to know what they may hold, check needs the package onnx: pip install 'efferent[check]'")
     session = policy.session()
     state = {t.name: np.zeros(t.shape, t.dtype) for t in policy.inputs if t.role == "state"}
     worst = {t.name: (0.0, 0.0, 0) for t in policy.outputs}
     try:
-        for step, inputs in enumerate(_samples(policy, samples, seed)):
+        for step, inputs in enumerate(_samples(policy, samples, seed, ids)):
             expected = _expected(reference, {**inputs, **state, **_as_declared(reference, fixed)})
             found = session.run(inputs)
             for name, y in found.items():
@@ -315,8 +319,9 @@ def _status(counts, rate=None):
     return text
 
 
-def _samples(policy, count, seed):
-    """Random observations of growing scale; the first ones are all zero, all one, all minus one and large."""
+def _samples(policy, count, seed, ids=None):
+    """Random observations of growing scale; the first ones are all zero, all one, all minus one and large. Integers are drawn from all that they
+    may be: rows of the tables that they pick from (`ids`), otherwise the range of their type."""
     rng = np.random.default_rng(seed)
     for i in range(count):
         inputs = {}
@@ -326,7 +331,7 @@ def _samples(policy, count, seed):
             if t.dtype.kind == "b":
                 value = rng.random(t.shape) < 0.5
             elif t.dtype.kind in "iu":
-                value = rng.integers(0, 2, t.shape)
+                value = _ranges.draw(rng, t.dtype, t.shape, (ids or {}).get(t.name))
             elif i < 5:
                 value = np.full(t.shape, (0.0, 1.0, -1.0, 100.0, -100.0)[i])
             else:
