@@ -8,8 +8,12 @@ extension Builder {
   /// Both branches, of which one runs, and what they have in common: one value per output, which either writes.
   mutating func buildRunningIf(_ n: Node, _ condition: Int) throws(Failure) -> [Int] {
     let start = graph.ops.count
+    // what a branch counts is not there for others
+    let counted = lengths
+    defer { lengths = counted }
     let then = try inline(try n.graph("then_branch"), [], n)
     var thenOps = takeOps(from: start)
+    lengths = counted
     let other = try inline(try n.graph("else_branch"), [], n)
     var otherOps = takeOps(from: start)
     guard then.count == other.count else {
@@ -45,6 +49,7 @@ extension Builder {
   private mutating func join(
     _ a: Int, _ b: Int, _ what: String, _ n: Node, _ thenOps: inout [GraphOp], _ otherOps: inout [GraphOp]
   ) throws(Failure) -> Int {
+    for v in [a, b] { try requireTensor(v, "\(n.label): its \(what)") }
     if sequences[a] != nil || sequences[b] != nil {
       guard let first = sequences[a], let second = sequences[b], first.count == second.count else {
         throw n.fail(.unsupported, "its \(what) is a sequence of other length in the other branch; which branch runs is decided while running, and lengths must be known at load")
@@ -108,6 +113,8 @@ extension Builder {
     for (k, v) in carried.enumerated() where sequences[v] != nil {
       throw n.fail(.unsupported, "carries a sequence (input \(2 + k)) through trips whose number is decided while running; carry a tensor of fixed length instead")
     }
+    let counted = lengths
+    defer { lengths = counted }
     let gate = try newValue(.bool, [])
     let entry = try view(condition, [])
     graph.ops.append(wholeCopy(entry, gate, n))
@@ -132,6 +139,7 @@ extension Builder {
       var ops = takeOps(from: start)
       for (k, y) in results.enumerated() {
         let v = out[1 + k]
+        try requireTensor(v, "\(n.label): carried value \(k)")
         guard sequences[v] == nil, type(v) == type(y), shape(v) == shape(y) else {
           throw n.fail(.unsupported, "carried value \(k) is \(type(y).name) \(describe(shape(y))) before and \(type(v).name) \(describe(shape(v))) after a trip; how many there are is decided while running, so expected the same")
         }
@@ -171,7 +179,7 @@ extension Builder {
 
 extension TensorData {
   /// Whether both hold the same bytes.
-  fileprivate func hasEqualBytes(_ other: TensorData) -> Bool {
+  func hasEqualBytes(_ other: TensorData) -> Bool {
     byteCount == other.byteCount && (byteCount == 0 || memcmp(start, other.start, byteCount) == 0)
   }
 }

@@ -34,6 +34,7 @@ extension Builder {
 
   /// One bool: its value where it is known at load, else nil.
   func truth(_ v: Int, _ n: Node) throws(Failure) -> Bool? {
+    try requireTensor(v, "\(n.label): its condition")
     guard type(v) == .bool, count(v) == 1 else {
       throw n.fail(.shape, "its condition ('\(graph.values[v].name)') is \(type(v).name) \(describe(shape(v))), expected one bool")
     }
@@ -88,6 +89,7 @@ extension Builder {
   mutating func stack(_ parts: [Int], axis: Int, _ n: Node) throws(Failure) -> Int {
     var views: [Int] = []
     for p in parts {
+      try requireTensor(p, "\(n.label): an item")
       guard shape(p) == shape(parts[0]), type(p) == type(parts[0]) else { throw n.fail(.shape, "a scan output changes its shape between iterations") }
       var s = shape(p)
       s.insert(1, at: axis)

@@ -181,6 +181,8 @@ extension Builder {
 
   /// An operator of the default domain; nil where it is unknown.
   mutating func buildStandard(_ n: Node) throws(Failure) -> [Int]? {
+    if let out = try buildList(n) { return out }
+    if let out = try buildWindow(n) { return out }
     if let out = try buildSequence(n) { return out }
     for (i, v) in n.inputs.enumerated() where v >= 0 && sequences[v] != nil && n.op != "Loop" {
       throw n.fail(.unsupported, "input \(i) is a sequence, expected a tensor")

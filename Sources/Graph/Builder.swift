@@ -59,6 +59,12 @@ public struct Builder {
   var way = ""
   /// The items of each value that is a sequence.
   var sequences: [Int: [Int]] = [:]
+  /// Tensors whose length is decided while running, by the value that stands for them, which no kernel sees.
+  var lists: [Int: MaskedList] = [:]
+  var fragments: [Int: Fragment] = [:]
+  /// Numbers of true elements, and the mask of each.
+  var lengths: [Int: Int] = [:]
+  let search = SearchBudget()
   /// Symbols that lead the shape of some input, and so stand for the batch.
   var batchSymbols: Set<String> = []
   /// Work done by folding, in elements and multiply-adds: bounded.

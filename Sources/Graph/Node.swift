@@ -25,7 +25,10 @@ struct Node {
   let opset: Int
   let label: String
   /// Which attributes a builder has looked at.
-  let reads = AttributeReads()
+  var reads = AttributeReads()
+
+  /// The same node with other inputs.
+  func with(_ inputs: [Int]) -> Node { Node(onnx: onnx, inputs: inputs, opset: opset, label: label, reads: reads) }
 
   var op: String { onnx.op }
   var outputCount: Int { onnx.outputs.count }

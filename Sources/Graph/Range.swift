@@ -6,7 +6,7 @@ import Onnx
 extension Builder {
   /// The op that alone writes the memory of `v`; nil for inputs, constants, and what several ops write.
   func writer(_ v: Int) -> GraphOp? {
-    guard v >= 0, constant(v) == nil else { return nil }
+    guard v >= 0, constant(v) == nil, search.take(graph.ops.count) else { return nil }
     let root = graph.root(v)
     var found: GraphOp?
     for op in graph.ops.reversed() where op.outputs.contains(where: { $0 >= 0 && graph.root($0) == root }) {

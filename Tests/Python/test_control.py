@@ -3,6 +3,7 @@ import control_forms as forms
 import json
 
 import efferent
+import mask_forms as masks
 import numpy as np
 import onnx
 import onnxruntime
@@ -237,3 +238,69 @@ def test_a_loop_of_unknown_length_is_frozen_or_refused_by_name():
                       w0=forms.weights(3, 4, 4), **forms.HALF)
     with pytest.raises(efferent.Error, match="Loop.*trips is decided while running"):
         efferent.Learner(policy=policy_of(made, learnable=True))
+
+
+# ---- masks and windows ----
+
+
+def feeds_of(made, rows, seed):
+    feeds = draw(made, rows, seed)
+    if "t" in feeds:
+        kind = np.int32 if made.graph.input[1].type.tensor_type.elem_type == forms.T.INT32 else np.int64
+        feeds["t"] = np.random.default_rng(seed).integers(0, 7, feeds["t"].shape).astype(kind)
+    return feeds
+
+
+@pytest.mark.parametrize("form", masks.MASKS + masks.WINDOWS, ids=lambda f: f.__name__)
+def test_masks_and_windows_agree_with_onnxruntime(form):
+    made = form()
+    p, ask = policy_of(made), oracle(made)
+    feeds = feeds_of(made, ROWS, 3)
+    one, many = p.session(), p.session(rows=ROWS)
+    together = {k: v.copy() for k, v in many.run(feeds).items()}
+    for r in range(ROWS):
+        got = one.run({k: v[r] for k, v in feeds.items()})
+        for k, want in ask({k: v[r] for k, v in feeds.items()}).items():
+            assert got[k].dtype == want.dtype and got[k].size == want.size
+            np.testing.assert_allclose(got[k].reshape(want.shape), want, atol=2e-5, rtol=2e-5, err_msg=f"row {r}, '{k}'")
+            assert np.array_equal(together[k][r].reshape(want.shape), got[k].reshape(want.shape))
+
+
+def test_an_assignment_through_a_mask_is_a_choice():
+    assert [o.split()[0] for o in policy_of(masks.assign_scalar()).ops] == ["binary", "where"]
+    assert [o.split()[0] for o in policy_of(masks.assign_scalar_old()).ops] == ["binary", "where"]
+
+
+def test_masks_that_are_empty_or_full():
+    for form in (masks.assign_scalar, masks.assign_function_of_itself, masks.sum_of_some, masks.rows_through_a_layer, masks.masked_scatter):
+        made = form()
+        p, ask = policy_of(made).session(), oracle(made)
+        for x in (np.full((3, 4), 2, np.float32), np.full((3, 4), -2, np.float32)):
+            np.testing.assert_allclose(p.run({"obs": x})["action"], ask({"obs": x})["action"], atol=2e-5)
+
+
+def test_windows_behind_the_last_row_repeat_it():
+    made = masks.window_is_the_action()
+    table, s = masks.TABLE["table"], policy_of(made).session()
+    for t, rows in ((7, [7, 8, 9]), (8, [8, 9, 9]), (9, [9, 9, 9]), (2**40, [9, 9, 9]), (-3, [7, 8, 9]), (-30, [0, 1, 2])):
+        got = s.run({"obs": np.zeros((1, 4), np.float32), "t": np.array([t])})["action"]
+        assert np.array_equal(got, table[rows]), t
+
+
+def test_lengths_that_are_decided_while_running_are_refused_by_name():
+    less, places = masks.LESS, masks.PLACES
+    refused(model([*less, *places, node("GatherND", "obs i", "action")], [masks.WIDE], [("action", None)], **forms.ZERO), "output 'action'", "true element of 'm'", "torch.where")
+    refused(model([*less, *places, node("GatherND", "obs i", "p"), node("TopK", "p k", "action j")], [masks.WIDE], [("action", None)], **forms.ZERO, k=np.array([2], np.int64)),
+            "(TopK)", "'p'", "true element of 'm'", "torch.where")
+    two = [*less, *places, node("Greater", "obs half", "m2"), node("NonZero", "m2", "nz2"), node("Transpose", "nz2", "i2"), node("GatherND", "obs i2", "u"),
+           node("ScatterND", "obs i u", "action")]
+    refused(model(two, [masks.WIDE], [masks.OUT], **forms.ZERO, half=np.float32(0.5)), "(ScatterND)", "two masks ('m' and 'm2')")
+    one = lambda v: np.array([v], np.int64)  # noqa: E731
+    refused(model([node("Slice", "table t end ax", "action")], [masks.TIME], [("action", None)], **masks.TABLE, end=one(2**62), ax=one(0)), "'action'", "decided while running", "start + n")
+    refused(model([node("Slice", "table t end ax", "w"), node("Relu", "w", "action")], [masks.TIME], [("action", None)], **masks.TABLE, end=one(2**62), ax=one(0)), "(Relu)", "start + n")
+    refused(model([node("Slice", "table t u ax", "action")], [masks.TIME, ("u", [1], forms.I)], [("action", None)], **masks.TABLE, ax=one(0)), "(Slice)", "'t'", "'u'", "end = start + n")
+    refused(model([node("Add", "t big", "e"), node("Slice", "table t e ax", "action")], [masks.TIME], [("action", None)], **masks.TABLE, big=one(12), ax=one(0)), "12 elements", "at most 10")
+    then = graph([*places, node("GatherND", "obs i", "a")], [], [("a", None)])
+    other = graph([node("Neg", "obs", "b")], [], [("b", None)])
+    refused(model([*less, node("ReduceSum", "obs", "q", keepdims=0), node("Greater", "q zero", "c"), node("If", "c", "action", then_branch=then, else_branch=other)], [masks.WIDE],
+                  [("action", None)], **forms.ZERO), "(If)", "'action'", "true element of 'm'")
