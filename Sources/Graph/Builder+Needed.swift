@@ -94,8 +94,8 @@ extension Builder {
       if let v = scopes[0][name], v >= 0, sequences[v] != nil {
         reason = Failure(.unsupported, "output '\(name)' is a sequence, expected tensors only")
       }
-      if reason == nil, let v = scopes[0][name], v >= 0 {
-        do { try requireTensor(v, "output '\(name)'") } catch { reason = error }
+      if reason == nil {
+        do throws(Failure) { try requireTensor(scopes[0][name] ?? -1, "output '\(name)'") } catch { reason = error }
       }
       if let failure = reason {
         // what was asked for, is named as an action or as state is needed
