@@ -96,7 +96,7 @@ MALFORMED = {
     "an unreachable node": (dict(nodes_falsenodeids=[1, 0, 4, 0, 0]), "no tree reaches node 1"),
     "scattered trees": (dict(nodes_treeids=[0, 0, 1, 0, 0]), "tree"),
     "an unknown aggregate": (dict(aggregate_function="MEDIAN"), "aggregate_function 'MEDIAN' is not known"),
-    "an unknown attribute": (dict(nodes_colors=[1, 2, 3, 4, 5]), "attribute 'nodes_colors' is not known"),
+    "an unknown attribute": (dict(nodes_colors=[1, 2, 3, 4, 5]), "attribute 'nodes_colors' is not defined"),
 }
 
 
