@@ -56,17 +56,17 @@ extension Builder {
 
   // MARK: labels
 
-  /// Labels of a classifier: i64 [classes]. Strings are refused where they would leave the policy.
+  /// Labels of a classifier. Where they are strings, the output of labels is set aside and the classes are numbered: the scores can be had.
   private mutating func labels(_ n: Node, ints: String, strings: String) throws(Failure) -> [Int] {
-    guard !n.has(strings) else {
-      throw n.fail(.unsupported, "its labels are strings ('\(strings)'), which are not supported; convert with integer labels")
-    }
-    return try n.ints(ints) ?? []
+    guard let names = try n.strings(strings), !names.isEmpty else { return try n.ints(ints) ?? [] }
+    if n.hasOutput(0) { dynamic[n.onnx.outputs[0]] = n.fail(.unsupported, "its labels are strings ('\(strings)'), which are not supported; choose the scores") }
+    return Array(0..<names.count)
   }
 
   /// Label by class number i64 [batch].
   private mutating func label(_ classes: Int, _ labels: [Int], _ n: Node) throws(Failure) -> Int {
-    try gather(try integers(labels, [labels.count]), classes, axis: 0, n)
+    if n.hasOutput(0), dynamic[n.onnx.outputs[0]] != nil { return -1 }
+    return try gather(try integers(labels, [labels.count]), classes, axis: 0, n)
   }
 
   /// The number of the largest score of each row, the first of several.

@@ -27,8 +27,13 @@ extension Builder {
       let form = shape(x).count == 1 ? [1] + shape(x) : shape(x)
       return [try gather(try view(x, form), places, axis: form.count - 1, n)]
     case "LabelEncoder": return [try buildLabelEncoder(n)]
-    case "ZipMap", "CastMap", "DictVectorizer":
-      throw n.fail(.unsupported, "gives or takes maps, expected tensors only; convert without it (zipmap=False), or choose other outputs")
+    case "ZipMap":
+      for name in n.onnx.outputs {
+        dynamic[name] = n.fail(.unsupported, "gives a sequence of maps, expected tensors only; convert without it (zipmap=False), or choose other outputs")
+      }
+      n.passOver(["classlabels_int64s", "classlabels_strings"])
+      return []
+    case "CastMap", "DictVectorizer": throw n.fail(.unsupported, "takes maps, expected tensors only")
     case "CategoryMapper": throw n.fail(.unsupported, "gives or takes strings, expected numbers only")
     default: return nil
     }

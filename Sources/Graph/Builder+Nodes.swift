@@ -107,7 +107,10 @@ extension Builder {
 
   private mutating func bind(_ n: OnnxNode, _ outputs: [Int], _ label: String) throws(Failure) {
     for (i, name) in n.outputs.enumerated() where !name.utf8.isEmpty {
-      guard i < outputs.count, outputs[i] >= 0 else { throw Failure(.unsupported, "\(label): output \(i) ('\(name)') is not supported") }
+      guard i < outputs.count, outputs[i] >= 0 else {
+        if dynamic[name] != nil { continue }  // set aside by the builder; whoever needs it says why
+        throw Failure(.unsupported, "\(label): output \(i) ('\(name)') is not supported")
+      }
       if graph.values[outputs[i]].name.utf8.isEmpty || graph.values[outputs[i]].name == label { graph.values[outputs[i]].name = name }
       scopes[scopes.count - 1][name] = outputs[i]
     }

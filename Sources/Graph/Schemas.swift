@@ -251,6 +251,7 @@ com.microsoft.FusedConv 1 4 1 activation activation_params auto_pad dilations gr
 com.microsoft.FusedGemm 1 3 1 activation activation_alpha activation_beta activation_gamma alpha beta transA transB
 com.microsoft.FusedMatMul 1 2 1 alpha transA transB transBatchA transBatchB
 com.microsoft.FusedMatMulActivation 1 2 1 =activation activation_alpha activation_axis activation_beta activation_gamma alpha transA transB transBatchA transBatchB
+com.microsoft.GatherBlockQuantized 1 4 1 bits block_size gather_axis quantize_axis
 com.microsoft.Gelu 1 1 1
 com.microsoft.GroupQueryAttention 1 16 4 causal do_rotary k_quant_type kv_cache_bit_width =kv_num_heads local_window_size =num_heads qk_norm_epsilon qk_output rotary_interleaved scale sliding_window_cache smooth_softmax softcap v_quant_type
 com.microsoft.MatMulIntegerToFloat 1 7 1

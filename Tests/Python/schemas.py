@@ -15,7 +15,7 @@ FILE = Path(__file__).parents[2] / "Sources" / "Graph" / "Schemas.swift"
 # operators of com.microsoft that onnxruntime's optimizer and quantizer write
 MICROSOFT = """
 Attention BiasGelu BiasSoftmax DequantizeLinear DynamicQuantizeLSTM DynamicQuantizeMatMul EmbedLayerNormalization FastGelu FusedConv FusedGemm
-FusedMatMul FusedMatMulActivation Gelu GroupQueryAttention MatMulIntegerToFloat MatMulNBits MultiHeadAttention NhwcConv NhwcFusedConv NhwcMaxPool
+FusedMatMul FusedMatMulActivation GatherBlockQuantized Gelu GroupQueryAttention MatMulIntegerToFloat MatMulNBits MultiHeadAttention NhwcConv NhwcFusedConv NhwcMaxPool
 QAttention QEmbedLayerNormalization QGemm QLinearAdd QLinearAveragePool QLinearConcat QLinearConv QLinearGlobalAveragePool QLinearLeakyRelu
 QLinearMul QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu RotaryEmbedding SkipLayerNormalization
 SkipSimplifiedLayerNormalization TransposeMatMul Pad Trilu Unique

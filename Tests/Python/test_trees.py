@@ -96,7 +96,7 @@ MALFORMED = {
     "an unreachable node": (dict(nodes_falsenodeids=[1, 0, 4, 0, 0]), "no tree reaches node 1"),
     "scattered trees": (dict(nodes_treeids=[0, 0, 1, 0, 0]), "tree"),
     "an unknown aggregate": (dict(aggregate_function="MEDIAN"), "aggregate_function 'MEDIAN' is not known"),
-    "an unknown attribute": (dict(nodes_colors=[1, 2, 3, 4, 5]), "attribute 'nodes_colors' is not known"),
+    "an unknown attribute": (dict(nodes_colors=[1, 2, 3, 4, 5]), "attribute 'nodes_colors' is not defined"),
 }
 
 
@@ -114,8 +114,26 @@ def test_the_tree_that_they_are_made_of_is_sound():
     np.testing.assert_array_equal(prepare(made).run({"x": x})[0], expected(made, x)[0])
 
 
-def test_string_labels_are_refused_by_name():
-    attributes = forests.first_generation([[(0, 0.3)]], "class") | dict(classlabels_strings=["go", "stop"])
-    made = forests.model("TreeEnsembleClassifier", 3, attributes, np.zeros((1, 2), np.float32), {"label": (8, [1]), "scores": (1, [1, 2])})
-    with pytest.raises(efferent.UnsupportedError, match="labels are strings"):
-        efferent.Policy(made.SerializeToString())
+def named_classifier():
+    """Labels are strings; scores are numbers, and a map of both."""
+    tree = (0, 0.5, "BRANCH_LEQ", 0, [(0, 0.3), (1, 0.2), (2, 0.5)], [(0, 0.6), (1, 0.1), (2, 0.3)])
+    attributes = forests.first_generation([tree], "class") | dict(classlabels_strings=["go", "stop", "turn"])
+    made = forests.model("TreeEnsembleClassifier", 3, attributes, np.zeros((1, 2), np.float32), {"label": (8, [1]), "scores": (1, [1, 3])})
+    made.graph.node.append(onnx.helper.make_node("ZipMap", ["scores"], ["map"], domain="ai.onnx.ml", classlabels_strings=["go", "stop", "turn"]))
+    key = onnx.helper.make_map_type_proto(8, onnx.helper.make_tensor_type_proto(1, None))
+    made.graph.output.append(onnx.helper.make_value_info("map", onnx.helper.make_sequence_type_proto(key)))
+    return made
+
+
+def test_scores_run_where_labels_are_strings_and_maps():
+    made = named_classifier()
+    x = np.array([[0.7, 0]], np.float32)
+    policy = efferent.Policy(made.SerializeToString())
+    assert [o.name for o in policy.outputs] == ["scores"]
+    np.testing.assert_array_equal(policy.session().run({"x": x})["scores"], expected(made, x)[1])
+
+
+@pytest.mark.parametrize(("name", "message"), [("label", "labels are strings"), ("map", "gives a sequence of maps")])
+def test_strings_and_maps_that_are_asked_for_are_refused_by_name(name, message):
+    with pytest.raises(efferent.UnsupportedError, match=message):
+        efferent.Policy(named_classifier().SerializeToString(), outputs=[name])
