@@ -245,6 +245,44 @@ def test_fill_reset_takes_the_clock_at_the_reset_itself(tmp_path):
         c.reset()
 
 
+# ---- motions ----
+
+
+@pytest.mark.parametrize("end", ["hold", "loop"])
+def test_a_motion_in_a_file_plays_at_its_own_rate_and_is_laid_over_the_robot(tmp_path, end):
+    frames, fps = 7, 25.0
+    motion = {"joint_pos": rng.normal(size=(frames, 3)), "joint_vel": rng.normal(size=(frames, 3)), "body_pos_w": rng.normal(size=(frames, 2, 3)),
+              "body_quat_w": np.stack([[quaternion(), quaternion()] for _ in range(frames)])}
+    np.savez(tmp_path / "motion.npz", **motion)
+    entries = "r00,r01,r10,r11,r20,r21"
+    terms = [term("reference_joint_position_velocity", 4, joints=["ankle", "hip"]), term("reference_anchor_position", 3),
+             term("reference_anchor_orientation_6d", 6, layout=entries), term("constant", 3, value=[0.0] * 3)]
+    content = card(terms, motion={"kind": "file", "file": "motion.npz", "fps": fps, "bodies": ["pelvis", "torso"],
+                                  "anchor": {"robot": "torso", "body_index": 1}, "align": "yaw_and_position", "quaternion": "wxyz", "reference_age": 0,
+                                  "end": end})
+    c = controller(tmp_path, content)
+
+    def yaw(r):
+        a = math.atan2(r[1, 0], r[0, 0])
+        return np.array([[math.cos(a), -math.sin(a), 0], [math.sin(a), math.cos(a), 0], [0, 0, 1]])
+
+    for _ in range(2):
+        for k in range(20):
+            f = int(k * 0.02 * fps + 1e-6)
+            f = f % frames if end == "loop" else min(f, frames - 1)
+            q, p = quaternion(), rng.normal(size=3)
+            given = signals(body__torso__orientation=q, body__torso__position=p)
+            robot, ref, at = rotation(q), rotation(motion["body_quat_w"][f, 1]), motion["body_pos_w"][f, 1]
+            if k == 0:
+                turn = yaw(robot) @ yaw(ref).T
+                shift = p - turn @ at
+            x = seen(c, given)
+            np.testing.assert_allclose(x[:4], [*motion["joint_pos"][f][[2, 0]], *motion["joint_vel"][f][[2, 0]]], rtol=1e-5)
+            np.testing.assert_allclose(x[4:7], robot.T @ (turn @ at + shift - p), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(x[7:13], (robot.T @ turn @ ref)[:, :2].ravel(), rtol=1e-4, atol=1e-5)
+        c.reset()
+
+
 # ---- commands ----
 
 
@@ -549,6 +587,8 @@ def test_a_swap_changes_the_weights_of_a_running_controller(tmp_path):
     c.tick(s)
     np.testing.assert_allclose(of(c.targets["position"]), default() + s["command.velocity"], rtol=1e-5)
     c.reclaim("policy")
+    c.prewarm("policy")
+    np.testing.assert_allclose(of(c.targets["position"]), default() + s["command.velocity"], rtol=1e-5)
 
 
 def test_memory_is_carried_between_runs_and_begins_where_the_card_says(tmp_path):

@@ -8,6 +8,9 @@ struct Carver {
   private let scratch = Scratch()
   private(set) var used = 0
 
+  /// Far more than any robot's card; a damaged card must not take all memory.
+  static let limit = 1 << 30
+
   /// nil: measure.
   init(_ base: UnsafeMutableRawPointer?) { self.base = base }
 
@@ -20,7 +23,9 @@ struct Carver {
   mutating func bytes(_ size: Int) throws(Failure) -> UnsafeMutableRawPointer {
     let place = (used + 63) & ~63
     let (end, overflow) = place.addingReportingOverflow(max(size, 1))
-    guard !overflow, size >= 0, end < 1 << 40 else { throw Failure(.memory, "a controller of this card is too large") }
+    guard !overflow, size >= 0, end <= Carver.limit else {
+      throw Failure(.memory, "a controller of this card needs more than \(Carver.limit) bytes beside its networks")
+    }
     used = end
     if let base { return base + place }
     guard let p = eff_alloc((max(size, 1) + 63) & ~63, 64) else { throw Failure(.memory, "controller: cannot allocate \(size) bytes") }

@@ -119,7 +119,11 @@ extension ControllerLayout {
       let what = "vector '" + v.name + "'"
       guard !v.terms.isEmpty else { throw Failure(.mismatch, "\(what): it has no terms") }
       var frame = 0
-      for t in v.terms { frame += t.size }
+      for t in v.terms {
+        guard t.size > 0, t.size < 1 << 24, frame < 1 << 24 else { throw Failure(.shape, "\(what), term '\(t.name)': size is \(t.size)") }
+        frame += t.size
+      }
+      guard v.count < 1 << 28 else { throw Failure(.memory, "\(what): it has too many values") }
       let isTimeMajor = v.layout == .timeMajor
       var blocks: [BlockSlot] = []
       let terms = try carver.table(v.terms.count, of: TermSlot.self)

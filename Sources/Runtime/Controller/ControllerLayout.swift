@@ -95,6 +95,7 @@ struct ControllerLayout {
 
   private mutating func checkJoints() throws(Failure) {
     let robot = options.joints
+    guard robot.count <= 4096 else { throw Failure(.argument, "joints: \(robot.count) names, expected at most 4096") }
     guard !robot.isEmpty else { throw Failure(.argument, "joints: the names of the robot's joints are needed, in the order of its arrays") }
     for (i, n) in robot.enumerated() {
       for k in 0..<i where robot[k] == n { throw Failure(.mismatch, "the robot has the joint '\(n)' twice, at \(k) and at \(i); names must be unique") }

@@ -56,11 +56,13 @@ class Controller(Owner):
     roll_limit, pitch_limit, slew_limit, deadline   rad, rad, rad/s, s; 0: the card's, or none
     blend, ramp     seconds from a fallback to the policy, and of the mode "ramp"; None: the defaults of eff_controller_options
     fallback        ladder after a refused tick: [(mode, seconds)] or [(mode, seconds, kp, kd)]; (): the card's, or hold 0.05 s, then damp
-    motion          {part: array [frames, width]} of a motion that the card keeps in a file
+    motion          {part: array [frames, ...]} of a motion that the card keeps in a file; None: its npz or csv, looked for in the working directory
+                    and in the folders of the models and above them
+    locked          keeps what a tick reads from being paged out
     """
 
     def __init__(self, card, models, joints, control_period=None, units=None, stale_limit=None, *, guard=(), roll_limit=0.0, pitch_limit=0.0,
-                 slew_limit=0.0, deadline=0.0, blend=None, ramp=None, fallback=(), seed=0, motion=None):
+                 slew_limit=0.0, deadline=0.0, blend=None, ramp=None, fallback=(), seed=0, motion=None, locked=False):
         self.joints = tuple(joints)
         self.policies = {name: made if isinstance(made, Policy) else Policy(os.fspath(made), state={}) for name, made in models.items()}
         options = eff_controller_options()
@@ -84,7 +86,9 @@ class Controller(Owner):
             options.guard |= CLAMPS[word]
         steps = [(_mode(s[0]), 0, s[1], *(s[2:] or (-1.0, -1.0))) for s in fallback]
         options.fallback, options.fallback_count = (eff_fallback_step * max(1, len(steps)))(*steps), len(steps)
-        options.seed = int(seed) & (2**64 - 1)
+        options.seed, options.locked = int(seed) & (2**64 - 1), int(locked)
+        if motion is None:
+            motion = _motion(_content(card).get("motion"), [m for m in models.values() if isinstance(m, (str, os.PathLike))])
         kept = {part: np.ascontiguousarray(np.asarray(v, np.float64).reshape(len(v), -1)) for part, v in (motion or {}).items()}
         tracks = [(p.encode(), v.ctypes.data_as(ctypes.POINTER(c_double)), *v.shape) for p, v in kept.items()]
         options.motion, options.motion_count = (eff_motion_track * max(1, len(tracks)))(*tracks), len(tracks)
@@ -202,6 +206,10 @@ class Controller(Owner):
         check(lib.eff_session_swap(session, policy._handle.value))
         self.policies[model] = policy
 
+    def prewarm(self, model):
+        """Touches what the next run of a network will read, so that a run after a pause finds a warm cache."""
+        check_rt(lib.eff_session_prewarm(self._session(model)), "prewarm")
+
     def reclaim(self, model):
         """Frees what adopted swaps have retired."""
         check(lib.eff_session_reclaim(self._session(model)))
@@ -232,6 +240,37 @@ def _mode(mode):
     if mode not in MODES:
         raise ArgumentError(f"mode is '{mode}', expected one of {', '.join(MODES)}")
     return MODES.index(mode)
+
+
+# what trackers call the parts of a motion in an npz
+MOTION_KEYS = {
+    "joint_position": ("joint_pos", "dof_pos"), "joint_velocity": ("joint_vel", "dof_vel"), "body_position": ("body_pos_w",),
+    "body_orientation": ("body_quat_w",), "anchor_position": (), "anchor_orientation": (),
+}
+
+
+def _motion(motion, models):
+    """{part: array [frames, ...]} of the file that a card's motion names; {} where there is none."""
+    if not motion or motion.get("kind") != "file":
+        return {}
+    name = motion["file"]
+    folders = [os.curdir] + [os.path.join(os.path.dirname(os.fspath(m)), *[os.pardir] * up) for m in models for up in range(4)]
+    found = next((p for p in (os.path.join(f, name) for f in folders) if os.path.isfile(p)), None)
+    if found is None:
+        raise MismatchError(f"motion: the file '{name}' was not found; looked in {', '.join(dict.fromkeys(folders))}. Give its frames as `motion`")
+    if found.endswith(".csv"):
+        table = np.loadtxt(found, delimiter=",", ndmin=2)
+        joints = table[:, 7:]
+        # forward differences; the last frame stands still
+        speed = np.diff(joints, axis=0, append=joints[-1:]) * (motion.get("fps") or 1)
+        return {"joint_position": joints, "joint_velocity": speed, "anchor_position": table[:, :3], "anchor_orientation": table[:, 3:7]}
+    keys = motion.get("keys") or {}
+    with np.load(found) as z:
+        parts = {part: next((k for k in ([keys[part]] if part in keys else [part, *usual]) if k in z.files), None) for part, usual in MOTION_KEYS.items()}
+        for part, key in keys.items():
+            if parts.get(part) is None:
+                raise MismatchError(f"motion: '{found}' has no '{key}' for {part}; it has {', '.join(z.files)}")
+        return {part: z[key] for part, key in parts.items() if key is not None}
 
 
 def _content(card):
