@@ -72,7 +72,7 @@ public final class Bridge {
     behind = memory + capacity
     sender = Peer(at: memory + 2 * capacity)
     other = Peer(at: memory + 2 * capacity + Peer.limit)
-    service.isReachable = { [unowned self] peer in router.send(service.notice(.ping), to: peer) != EHOSTUNREACH }
+    service.isReachable = { [unowned(unsafe) self] peer in router.send(service.notice(.ping), to: peer) != EHOSTUNREACH }
   }
 
   /// Whether this is the process that made the bridge.

@@ -12,6 +12,7 @@ extension Card {
       do { try check(a, "actions[\(i)]") } catch { throw error.within("action '" + a.name + "'") }
     }
     try checkTargets()
+    try checkOutputs()
     try checkMotion()
   }
 
@@ -85,13 +86,7 @@ extension Card {
           written.append("reference:" + part.text)
         case .model(let name): try know(name, models[(i + 1)...].map { $0.name }, "later model", path)
         case .vector(let name): try knowVector(name, path)
-        case .action, .target:
-          if actions.isEmpty || actions.contains(where: { $0.model == m.name && $0.output == output.tensor }) { break }
-          throw Failure(.mismatch, "\(path): no entry of actions says what '\(output.tensor)' of '\(m.name)' moves")
-        case .kp, .kd:
-          if actions.isEmpty || actions.contains(where: { $0.model == m.name && ($0.kpFrom == output.tensor || $0.kdFrom == output.tensor) }) { break }
-          throw Failure(.mismatch, "\(path): no action names '\(output.tensor)' in kp_from or kd_from")
-        case .ignore: break
+        case .action, .target, .kp, .kd, .ignore: break
         }
       }
     }
@@ -99,6 +94,25 @@ extension Card {
       for input in m.inputs {
         guard case .memory(let name) = input.source, !written.contains("memory:" + name) else { continue }
         throw Failure(.mismatch, "models[\(i)].inputs.\(input.tensor).from: no output writes the memory '\(name)'; a value that never changes is a constant")
+      }
+    }
+  }
+
+  /// What a network gives to the robot is taken by an action, once there are any.
+  private func checkOutputs() throws(Failure) {
+    if actions.isEmpty { return }
+    for (i, m) in models.enumerated() {
+      for output in m.outputs {
+        let path = "models[\(i)].outputs.\(output.tensor).to"
+        switch output.destination {
+        case .action, .target:
+          if actions.contains(where: { $0.model == m.name && $0.output == output.tensor }) { break }
+          throw Failure(.mismatch, "\(path): no entry of actions says what '\(output.tensor)' of '\(m.name)' moves")
+        case .kp, .kd:
+          if actions.contains(where: { $0.model == m.name && ($0.kpFrom == output.tensor || $0.kdFrom == output.tensor) }) { break }
+          throw Failure(.mismatch, "\(path): no action names '\(output.tensor)' in kp_from or kd_from")
+        default: break
+        }
       }
     }
   }
@@ -248,7 +262,7 @@ extension Card {
       }
       for (k, joint) in a.joints.enumerated() {
         for o in owners where o.quantity == quantity && o.joint == joint {
-          throw Failure(.mismatch, "actions[\(i)].joints[\(k)]: '\(joint)' is moved by the action '\(o.action)' already")
+          throw Failure(.mismatch, "action '\(a.name)': actions[\(i)].joints[\(k)]: '\(joint)' is moved by the action '\(o.action)' already")
         }
       }
       for joint in a.joints { owners.append((joint, quantity, a.name)) }

@@ -70,6 +70,10 @@ extension Card {
   /// How to answer one of `questions`, for a person.
   public static func answer(to question: String) -> String {
     for (path, text) in answers where question == path || (path.last == "*" && question.hasPrefix(path.dropLast())) { return text }
+    // "joints.NAME.kp" is answered like "joints.kp"
+    if question.hasPrefix("joints.") {
+      for (path, text) in answers where path.hasPrefix("joints.") && question.hasSuffix(String(path.dropFirst(6))) { return text }
+    }
     return "give the value at this path in supplied.patch"
   }
 

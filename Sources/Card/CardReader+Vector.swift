@@ -30,7 +30,7 @@ extension CardReader {
       json, path,
       keys: """
         name op size scale clip scale_first offset normalize ages fill joints minus_default zero zero_when of age command fields clock fn value signal \
-        signals relative_to minus layout model output vector
+        signals relative_to minus a b layout model output vector
         """)
     guard let op = try f.word("op", Card.Term.Operation.self) else { throw f.fail("op", "missing; expected what the term shows") }
     var t = Card.Term(name: try f.string("name") ?? op.text, operation: op)
@@ -95,7 +95,7 @@ extension CardReader {
     let isPair = op == .signalDifference || op == .relativeOrientation
     try only("signals", isPair)
     try only("relative_to", isPair)
-    try only("minus", isPair)
+    for key in ["minus", "a", "b"] { try only(key, isPair) }
     try only("layout", op == .relativeOrientation || op == .referenceAnchorOrientation6D)
     try only("model", op == .modelOutput || op == .lastAction)
     try only("output", op == .modelOutput || op == .lastAction)
@@ -132,8 +132,9 @@ extension CardReader {
       (t.signal, t.relativeTo) = (pair[0], pair[1])
       return
     }
-    t.signal = try f.string("signal") ?? ""
-    if let other = try f.aliased("relative_to minus") { t.relativeTo = try Fields.string(other.value, f.place(other.key)) }
+    // a - b, or the orientation of a seen from b
+    if let first = try f.aliased("signal a") { t.signal = try Fields.string(first.value, f.place(first.key)) }
+    if let other = try f.aliased("relative_to minus b") { t.relativeTo = try Fields.string(other.value, f.place(other.key)) }
   }
 
   /// "r00,r01,r10" as places in a rotation matrix.
@@ -290,15 +291,19 @@ extension CardReader {
   }
 
   private func ramp(_ json: Json, _ path: String) throws(Failure) -> Card.FrequencyRamp {
-    let f = try Fields(json, path, keys: "command fields base gain limit below")
+    let f = try Fields(json, path, keys: "command norm fields base gain from to limit max below")
     var out = Card.FrequencyRamp()
     out.command = try f.required("command", "the name of a command")
+    if let norm = try f.string("norm"), norm != "l2" { throw f.fail("norm", "found '\(norm)', expected l2", .unsupported) }
     out.fields = try f.uniqueStrings("fields")
-    guard let base = try f.number("base"), let gain = try f.number("gain") else {
-      throw Failure(.format, "\(path): base or gain is missing; expected frequency = base + gain * min(norm, limit) / limit in Hz")
+    let base = try f.aliased("base from")
+    guard let base, let end = try f.aliased("gain to"), let limit = try f.aliased("limit max") else {
+      throw Failure(.format, "\(path): base, gain or limit is missing; expected frequency = base + gain * min(norm, limit) / limit in Hz")
     }
-    (out.base, out.gain) = (base, gain)
-    out.limit = try f.positive("limit", "in the command's unit") ?? 1
+    out.base = try Fields.number(base.value, f.place(base.key))
+    // "to" is the frequency at the limit, "gain" what is added there
+    out.gain = try Fields.number(end.value, f.place(end.key)) - (end.key == "to" ? out.base : 0)
+    out.limit = try f.positive(limit.key, "in the command's unit") ?? 1
     out.below = try f.number("below") ?? 0
     return out
   }

@@ -224,7 +224,8 @@ func joined(_ names: [String]) -> String {
 /// ", did you mean 'scale'?" where one of the names is near.
 func suggestion(_ name: String, _ known: [String]) -> String {
   var best = ""
-  let limit = max(1, name.utf8.count / 3)
+  let length = name.utf8.count
+  let limit = length < 4 ? 1 : max(2, length / 3)
   var distance = limit + 1
   for candidate in known {
     let d = editDistance(name, candidate, below: distance)

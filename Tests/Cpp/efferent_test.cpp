@@ -3,6 +3,7 @@
 #include <Eigen/Core>
 #endif
 #include <efferent/bridge.hpp>
+#include <efferent/card.hpp>
 #include <efferent/efferent.hpp>
 #include <efferent/learner.hpp>
 
@@ -211,6 +212,22 @@ static void test_bridge(const std::string &path) {
   CHECK(thrown([&] { efferent::Bridge(session, options); }) == EFF_E_ARGUMENT);
 }
 
+static void test_card() {
+  const std::string text = R"({"efferent_card": 1, "policy_period": 0.02, "control_period": 0.01, "joint_order": ["a"], "joints": {"a": {"kp": null}}})";
+  const efferent::Card card = efferent::Card::from_json(text);
+  efferent::Card other = card;  // shares
+  other = efferent::Card(text.data(), text.size(), R"({"patch": {"joints": {"a": {"kp": 20.1}}}})", "one.json");
+  CHECK(card.questions().front().path == "joints.kp" && card.questions().front().answer.find("N m/rad") != std::string::npos);
+  CHECK(other.json().find("20.1") != std::string::npos && card.json().find("20.1") == std::string::npos);
+  CHECK(other.questions().front().path == "models");
+  try {
+    efferent::Card(text.data(), text.size(), R"({"patch": {"joints": {"a": {"kd": [1]}}}})", "one.json");
+    CHECK(!"accepted");
+  } catch (const efferent::Error &e) {
+    CHECK(e.status() == EFF_E_FORMAT && std::string(e.what()).rfind("one.json: joints.a.kd: found a list of 1", 0) == 0);
+  }
+}
+
 int main(int count, char **arguments) {
   if (count < 2) return 2;
   test_policy(arguments[1]);
@@ -219,6 +236,7 @@ int main(int count, char **arguments) {
   test_roles(arguments[1]);
   test_eigen(arguments[1]);
   test_learner(arguments[1]);
+  test_card();
   test_bridge(arguments[1]);
   return check_report();
 }

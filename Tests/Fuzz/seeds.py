@@ -1,7 +1,9 @@
-"""Writes the seed corpus: small ONNX models that between them use every group of operators, and safetensors policies with every kind of layer.
+"""Writes the seed corpus: small ONNX models that between them use every group of operators, safetensors
+policies with every kind of layer, and policy cards with every kind of key.
 
     python Tests/Fuzz/seeds.py [FOLDER]     (default: Tests/Fuzz/seeds; needs numpy and onnx, see Tests/requirements.txt)
 """
+import json
 import sys
 from pathlib import Path
 
@@ -175,6 +177,55 @@ def safetensors():
     }
 
 
+def cards():
+    """{file name: bytes} of policy cards, and networks whose metadata become cards."""
+    joints = ["a", "b"]
+    small = {"command": "velocity", "norm": "parts", "parts": [["vx"], ["wz"]], "below": 0.1}
+    stats = {"mode": "mean_std", "eps": 1e-6, "mean": [0, 1], "std": [1, 2]}
+    walk = {
+        "efferent_card": 1, "policy_period": 0.02, "control_period": 0.005, "joint_order": joints, "target_init": "measured",
+        "joints": {"a": {"default": 0.1, "kp": 20, "kd": 0.5, "lower": -1, "upper": 1}, "b": {"default": None, "kp": None, "kd": 1, "velocity_limit": 9, "effort_limit": 30}},
+        "models": [{"name": "encoder", "inputs": {"x": {"from": "vector:old"}, "q": {"from": "signal:base.orientation", "quaternion": "xyzw"}}, "outputs": {"z": {"to": "vector:obs"}}},
+                   {"name": "policy", "inputs": {"obs": {"from": "vector:obs"}, "h_in": {"from": "memory:h"}, "t": {"from": "counter:k"}, "c": {"from": "constant", "value": [1, 2]}},
+                    "outputs": {"actions": {"to": "action"}, "h_out": {"to": "memory:h"}, "joint_pos": {"to": "reference:joint_position"}, "kp": {"to": "kp"}}}],
+        "vectors": {
+            "old": {"layout": "time_major", "clip": [-9, 9], "first_tick": "zeros", "terms": [
+                {"name": "w", "op": "base_angular_velocity", "size": 3, "scale": [1, 2, 3], "ages": [1, 0], "fill": "zero"},
+                {"name": "ref", "op": "reference_joint_position_velocity", "size": 4, "ages": [1, 0]}]},
+            "obs": {"layout": "term_major", "terms": [
+                {"name": "z", "op": "model_output", "size": 4, "model": "encoder", "output": "z"}, {"op": "joint_position", "size": 2, "minus_default": True, "normalize": stats},
+                {"op": "clock", "size": 4, "clock": "gait", "fn": ["sin", "cos"], "zero_when": small}, {"op": "command", "size": 1, "command": "velocity", "fields": ["wz"]},
+                {"op": "last_action", "size": 2, "of": "clipped", "age": 1}, {"op": "constant", "size": 1, "value": [0.5]},
+                {"op": "relative_orientation", "size": 6, "signals": ["cube.orientation", "goal.orientation"], "layout": "r10,r11,r12,r20,r21,r22"}]}},
+        "memory": {"h": {"shape": [1, 1, 8], "dtype": "f32", "init": 0}}, "counters": {"k": {"start": 0, "step": 1, "last": 9}},
+        "clocks": {"gait": {"period": 0.7, "phases": [0, 0.5], "stand": {**small, "phases": [0.5, 0.5], "resume": "restart"}},
+                   "ramp": {"frequency_ramp": {"command": "velocity", "base": 1.25, "gain": 0.5, "limit": 1.5}, "advance": "after_use", "wrap": "zero_above_one"}},
+        "commands": {"velocity": {"signal": "command.velocity", "fields": ["vx", "wz"], "units": ["m/s", None], "range": [[-1, 1], None], "clamp": True, "slew": 2}},
+        "actions": [{"name": "legs", "type": "position", "model": "policy", "output": "actions", "index": [1, 0], "clip_raw": [-1, 1], "scale": [0.25, 0.5], "offset": "default",
+                     "clip": [[-1, 1], [-2, 2]], "limits_velocity": [8, 8], "chunk": 4, "unnormalize": stats, "add_state": [True, False], "kp_from": "kp",
+                     "post": [{"op": "torque_band", "limit": 30}, {"op": "first_order", "alpha": 0.2, "init": "given", "value": [0, 0]}], "last_of": "applied"}],
+        "motion": {"kind": "in_model", "bodies": ["torso"], "anchor": {"robot": "torso", "body_index": 0, "via": [{"joint": "a", "axis": "z"}]}, "align": "yaw", "reference_age": 1},
+        "prime_models": {"observation": "zero", "advance": True}, "startup": {"kind": "ramp", "seconds": 1, "kp": [1, 2]},
+        "safety": {"roll_limit": 1, "data_age": 0.1, "fallback": [{"kind": "hold", "seconds": 0.05}, {"kind": "damping", "kd": 4}]}, "asks": ["vectors", "command_of:x"]}
+    def network(metadata, inputs, outputs):
+        info = lambda ports: [helper.make_tensor_value_info(k, F, v) for k, v in ports.items()]  # noqa: E731
+        model = helper.make_model(helper.make_graph([], "card", info(inputs), info(outputs)), opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+        helper.set_model_props(model, metadata)
+        return model.SerializeToString(deterministic=True)
+    text = json.dumps(walk)
+    return {
+        "walk.card": text.encode(), "patched.card": text.encode() + b"\0" + json.dumps({"patch": {"policy_period": 0.01, "startup": None, "joints": {"b": {"kp": 3}}}}).encode(),
+        "csv.card": network({"joint_names": "a,b", "joint_stiffness": "1,2", "joint_damping": "1,2", "default_joint_pos": "0,0.5", "action_scale": "0.5", "command_names": "motion",
+                                  "observation_names": "command,motion_anchor_ori_b,joint_pos,actions", "observation_history_lengths": "1,2,0,1", "anchor_body_name": "t", "body_names": "f,t"},
+                                 {"obs": [1, 20], "time_step": [1, 1], "h_in": [1, 1, 4]}, {"actions": [1, 2], "h_out": [1, 1, 4], "joint_pos": [1, 2], "body_quat_w": [1, 2, 4]}),
+        "holosoma.card": network({"dof_names": '["a", "b"]', "kp": "[1, 2]", "kd": "[1, 2]", "command_ranges": '{"lin_vel_x": [-1, 1]}'}, {"obs": [1, 3]}, {"action": [1, 2]}),
+        "exploy.card": network({"exploy_version": '"0.1.0"', "update_rate": "100", "decimation": "2", "base_names": '{"r": "base"}', "obj.r.joints": '{"joint_names": ["a", "b"]}',
+                                     "output.joint_targets.l": '{"type": "joint_targets", "names": ["b", "a"], "stiffness": [1, 2], "damping": [1, 2]}'},
+                                    {"ctx.step_count": [], "obj.r.joints.pos": [1, 2], "obj.r.base.w_Q_b": [1, 4], "cmd.se2_velocity.c": [1, 3], "memory.x.in": [1, 2]},
+                                    {"output.joint_targets.l.pos": [1, 2], "memory.x.out": [1, 2], "obs": [1, 2]}),
+    }
+
+
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "seeds"
     folder.mkdir(parents=True, exist_ok=True)
@@ -186,7 +237,9 @@ def main():
     policies = safetensors()
     for name, data in policies.items():
         (folder / f"{name}.safetensors").write_bytes(data)
-    print(f"{len(SEEDS) + len(policies)} seeds, {sum(f.stat().st_size for f in folder.iterdir())} bytes in {folder}")
+    for name, data in cards().items():
+        (folder / name).write_bytes(data)
+    print(f"{len(SEEDS) + len(policies) + len(cards())} seeds, {sum(f.stat().st_size for f in folder.iterdir())} bytes in {folder}")
 
 
 main()
