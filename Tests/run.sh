@@ -177,6 +177,13 @@ kernels_suite() {
     clang++ -std=c++17 -O1 -I Sources/Kernels/include Tests/Kernels/"$group"[_.]*cpp "$build"/kernels/*.o -lm -lpthread -o "$build/kernels/$group" &&
       "$build/kernels/$group" || bad=1
   done
+  echo "under the address and undefined-behaviour sanitizers"
+  bash Tests/Kernels/sanitized.sh || return 1
+  for group in $(ls Tests/Kernels/*.cpp | sed 's@.*/\([a-z0-9]*\)[_.].*@\1@' | sort -u); do
+    clang++ -std=c++17 -O1 -g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined -I Sources/Kernels/include Tests/Kernels/"$group"[_.]*cpp \
+      "$build"/kernels-sanitized/*.o -lm -lpthread -o "$build/kernels-sanitized/$group" \
+      2> >(grep -v 'Cannot export local symbol' >&2) && "$build/kernels-sanitized/$group" || bad=1
+  done
   return $bad
 }
 
@@ -219,6 +226,7 @@ suite install install_suite
 suite symbols bash Tests/Symbols/check.sh "$prefix" "$bare"
 suite kernels kernels_suite
 suite neon bash Tests/Kernels/neon.sh
+suite extents bash Tests/Extents/run.sh
 suite c c_suite
 suite cpp cpp_suite
 suite python python_suite

@@ -41,8 +41,7 @@ extension Builder {
     return try draw(n, form, t, fn: 1, low: try n.float("mean", 0), high: try n.float("scale", 1), input: -1, outer: 1, size: 1)
   }
 
-  /// The generators of the rows are the first operand; the session binds them. The third, absent here, is for what runs in some rows
-  /// only: a bool per row, and a row where it is false draws nothing.
+  /// The generators of the rows are the first operand; the session binds them.
   private mutating func draw(_ n: Node, _ form: [Int], _ t: ElementType, fn: Int32, low: Double, high: Double, input: Int, outer: Int, size: Int) throws(Failure) -> Int {
     if n.has("seed") { Log.write(.info, "\(n.label): attribute 'seed' is passed over; the seed of the session decides") }
     let y = try newValue(t, form, n.label)
@@ -53,7 +52,7 @@ extension Builder {
     p.out_type = t.rawValue
     (p.low, p.high) = (low, high)
     // the kernel is chosen by what it reads
-    var op = GraphOp(kernel: Int(EFF_K_RANDOM), type: input >= 0 ? type(input) : t, params: .random(p), inputs: [-1, input, -1], outputs: [y], label: n.label)
+    var op = GraphOp(kernel: Int(EFF_K_RANDOM), type: input >= 0 ? type(input) : t, params: .random(p), inputs: [-1, input], outputs: [y], label: n.label)
     op.work = work([Int(p.outer), Int(p.count), Int(p.n)])
     graph.ops.append(op)
     return y

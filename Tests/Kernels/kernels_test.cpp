@@ -281,13 +281,13 @@ static void test_rest() {
   eff_random_state s, again;
   eff_random_seed(&s, 7, 0), eff_random_seed(&again, 7, 0);
   array<float> u(20000), v(20000);
-  run(EFF_K_RANDOM, F32, eff_random{20000, 0, 0, 0, F32, -1, 3}, {&s, nullptr, nullptr, u});
-  run(EFF_K_RANDOM, F32, eff_random{20000, 0, 0, 0, F32, -1, 3}, {&again, nullptr, nullptr, v});
+  run(EFF_K_RANDOM, F32, eff_random{20000, 0, 0, 0, F32, -1, 3}, {&s, nullptr, u});
+  run(EFF_K_RANDOM, F32, eff_random{20000, 0, 0, 0, F32, -1, 3}, {&again, nullptr, v});
   check("same seed, same numbers", 0, memcmp(u, v, 80000), 0);
   double mean = 0, square = 0, outside = 0;
   for (int i = 0; i < 20000; i++) mean += u[i] / 20000, outside += u[i] < -1 || u[i] >= 3;
   check("uniform mean", 0, mean, 1, 0.03), check("uniform range", 0, outside, 0);
-  run(EFF_K_RANDOM, F32, eff_random{20000, 0, 0, 1, F32, 0, 2}, {&s, nullptr, nullptr, u});
+  run(EFF_K_RANDOM, F32, eff_random{20000, 0, 0, 1, F32, 0, 2}, {&s, nullptr, u});
   for (int i = 0; i < 20000; i++) square += u[i] * u[i] / 20000;
   check("normal variance", 0, square, 4, 0.05);
   check("isa names", 0, eff_isa_parse(eff_isa_name(eff_isa_best())), eff_isa_best()), check("unknown isa", 0, eff_isa_parse("mmx"), -1);

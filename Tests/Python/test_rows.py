@@ -28,6 +28,17 @@ def sampled():
     return efferent.Policy(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10).SerializeToString(), state={"h_in": "h_out"})
 
 
+def branched():
+    """Draws in one branch of an If only: a row that does not take it draws nothing."""
+    info = lambda name: helper.make_tensor_value_info(name, F, [1, 3])
+    then = helper.make_graph([helper.make_node("RandomNormalLike", ["obs"], ["drawn"])], "then", [], [info("drawn")])
+    other = helper.make_graph([helper.make_node("Identity", ["obs"], ["same"])], "else", [], [info("same")])
+    nodes = [helper.make_node("ReduceSum", ["obs"], ["sum"], keepdims=0), helper.make_node("Greater", ["sum", "zero"], ["takes"]),
+             helper.make_node("If", ["takes"], ["action"], then_branch=then, else_branch=other)]
+    graph = helper.make_graph(nodes, "g", [info("obs")], [info("action")], [helper.make_tensor("zero", F, [], [0.0])])
+    return efferent.Policy(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10).SerializeToString())
+
+
 POLICIES = {
     "RandomNormal": lambda: drawing_plain("RandomNormal", mean=1.0, scale=0.5),
     "RandomUniform": lambda: drawing_plain("RandomUniform", low=-1.0, high=2.0),
@@ -37,6 +48,7 @@ POLICIES = {
     "Bernoulli": lambda: drawing("Bernoulli", given=True),
     "Multinomial": lambda: drawing("Multinomial", given=True, sample_size=6, dtype=L),
     "carried": sampled,
+    "in a branch": branched,
 }
 
 

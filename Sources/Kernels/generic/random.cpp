@@ -64,11 +64,9 @@ template <class T> struct random {
     const eff_random &p = *(const eff_random *)op->params;
     for (int64_t r = 0; r < rows; r++) {
       row at{op, r};
-      const uint8_t *active = at.at<const uint8_t>(2);
-      if (active && !*active) continue;
       eff_random_state *s = at.at<eff_random_state>(0);
       const T *input = at.at<const T>(1);
-      void *y = at.at<void>(3);
+      void *y = at.at<void>(2);
       switch (p.fn) {
         case 0: for (int64_t i = 0; i < p.count; i++) put(y, p.out_type, i, uniform(p, unit(s))); break;
         case 1: for (int64_t i = 0; i < p.count; i++) put(y, p.out_type, i, p.low + p.high * normal(s)); break;

@@ -90,7 +90,7 @@ enum {
   EFF_K_RNN = 25,             // x, w, r, b?, lengths?(i32), h0?, c0?, p? -> y?, y_h?, y_c? (scratch)   eff_rnn
   EFF_K_RNN_PACKED = 26,      // x, packed, h0?, c0? -> y?, y_h?, y_c? (scratch)   eff_rnn   f32; packed by eff_rnn_pack
   EFF_K_RESIZE = 27,          // x -> y                                   eff_resize
-  EFF_K_RANDOM = 28,          // state (eff_random_state, one per row), input?, active? (bool, one per row) -> y   eff_random
+  EFF_K_RANDOM = 28,          // state (eff_random_state, one per row), input? -> y   eff_random
   EFF_K_QUANTIZE = 29,        // x, scale, zero? -> y                     eff_quantize
   EFF_K_DEQUANTIZE = 30,      // x, scale, zero? -> y                     eff_quantize
   EFF_K_DYNAMIC_QUANTIZE = 31,// x -> y (u8), scale (f32), zero (u8)      eff_fill (count)
@@ -236,7 +236,7 @@ typedef struct {
   int64_t in[5], out[5]; double scale[5], roi_start[5], roi_end[5];
 } eff_resize;
 
-// xoshiro256++, a generator per row: what a row draws depends on no other row. A row whose `active` is 0 draws nothing and keeps its y. fn: 0 uniform [low, high), 1 normal(mean = low, std = high), 2 bernoulli (input = probability), 3 multinomial
+// xoshiro256++, a generator per row: what a row draws depends on no other row, and a row for which the op is not called draws nothing. fn: 0 uniform [low, high), 1 normal(mean = low, std = high), 2 bernoulli (input = probability), 3 multinomial
 // (input = [outer, n] unnormalized log-probabilities -> count samples per outer).
 typedef struct { uint64_t s[4]; } eff_random_state;
 typedef struct { int64_t count, outer, n; int32_t fn, out_type; double low, high; } eff_random;
