@@ -1,5 +1,6 @@
 // A kernel of one instruction set hands what it does not do itself to kernels of the same set: EFFERENT_ISA is obeyed all the way down.
 #include <stdio.h>
+#include <initializer_list>
 #include <string.h>
 
 #include "kernels.h"

@@ -65,10 +65,11 @@ def test_it_is_the_hash_of_the_file(tmp_path, padding):
 # options that change what the policy does, each with one value; and those that do not
 MEANING = {
     "weights": dict(weights="bf16"), "layer_weights": dict(weights=["bf16", "f32", "f32"]), "no_state": dict(state=()),
+    "action": dict(action="action"), "observation": dict(observation="obs"), "outputs": dict(outputs=["action"]),
     "dims": dict(dims={"batch": 1}), "constants": dict(constants={"obs": np.zeros((1, 7), np.float32)}), "states": dict(state={"obs": "action"}),
 }
 NEUTRAL = {"allocator", "memory_limit", "folder", "learnable", "locked"}
-COUNTS = {"dim_count", "constant_count", "state_count", "layer_count"}
+COUNTS = {"dim_count", "constant_count", "state_count", "layer_count", "output_count"}
 
 
 def test_every_option_is_decided():

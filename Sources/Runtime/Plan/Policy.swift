@@ -42,6 +42,18 @@ extension PolicyOptions {
       for size in value.shape { hash.add(UInt64(size)) }
       hash.add(value.start, value.byteCount)
     }
+    if let action = build.action {
+      hash.add("action")
+      hash.add(action)
+    }
+    if let observation = build.observation {
+      hash.add("observation")
+      hash.add(observation)
+    }
+    if let outputs = build.outputs {
+      hash.add("outputs")
+      for name in outputs { hash.add(name) }
+    }
     if let states = build.states {
       hash.add("states")
       for pair in states {
