@@ -80,8 +80,18 @@ class MujocoLoop:
 
     @property
     def velocity(self):
-        """Linear velocity of the base in its own frame, m/s."""
-        return self._rotation().T @ self.data.qvel[self._dof : self._dof + 3]
+        """Linear velocity of the base in its own frame, m/s; 0 where the base is fixed."""
+        return self._rotation().T @ self.data.qvel[self._dof : self._dof + 3] if self._is_free else np.zeros(3)
+
+    @property
+    def turn(self):
+        """Angular velocity of the base about its own z axis, rad/s."""
+        return float(self.data.qvel[self._dof + 5]) if self._is_free else 0.0
+
+    @property
+    def joint_positions(self):
+        """Positions of the controller's joints, rad."""
+        return self.data.qpos[self._qpos]
 
     @property
     def height(self):
@@ -97,7 +107,8 @@ class MujocoLoop:
 
     def _free_body(self, base):
         m = self.model
-        free = [j for j in range(m.njnt) if m.jnt_type[j] == self.mujoco.mjtJoint.mjJNT_FREE]
+        free = [j for j in range(m.njnt) if int(m.jnt_type[j]) == int(self.mujoco.mjtJoint.mjJNT_FREE)]
+        self._is_free = bool(free)
         self._dof = int(m.jnt_dofadr[free[0]]) if free else 0
         if base is not None:
             b = self.mujoco.mj_name2id(m, self.mujoco.mjtObj.mjOBJ_BODY, base)
@@ -110,8 +121,8 @@ class MujocoLoop:
         """(index, holds a position) of the actuator of a joint, or None."""
         m = self.model
         for a in range(m.nu):
-            if m.actuator_trntype[a] == self.mujoco.mjtTrn.mjTRN_JOINT and m.actuator_trnid[a, 0] == joint:
-                return a, bool(m.actuator_biastype[a] == self.mujoco.mjtBias.mjBIAS_AFFINE and m.actuator_biasprm[a, 1] != 0)
+            if int(m.actuator_trntype[a]) == int(self.mujoco.mjtTrn.mjTRN_JOINT) and m.actuator_trnid[a, 0] == joint:
+                return a, bool(int(m.actuator_biastype[a]) == int(self.mujoco.mjtBias.mjBIAS_AFFINE) and m.actuator_biasprm[a, 1] != 0)
         return None
 
     def _rotation(self):
@@ -134,6 +145,8 @@ class MujocoLoop:
         if name in fixed:
             return fixed[name]
         where, _, part = name.rpartition(".")
+        if where == "base" and part.endswith("velocity") and not self._is_free:
+            return lambda: np.zeros(3)
         if where == "base":
             parts = {
                 "orientation": lambda: d.xquat[self._base], "position": lambda: d.xpos[self._base],

@@ -1,0 +1,115 @@
+"""MujocoLoop and the command walk: closed loops with policies that somebody else trained, where ../shared/policies (or EFFERENT_POLICIES) is there,
+and with a pendulum of our own where it is not. Need the package mujoco."""
+import json
+import os
+from pathlib import Path
+
+import efferent
+import numpy as np
+import pytest
+from test_controller import network
+
+mujoco = pytest.importorskip("mujoco")
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+POLICIES = Path(os.environ.get("EFFERENT_POLICIES", SHARED / "policies"))
+CARDS = Path(os.environ.get("EFFERENT_CARDS", SHARED / "cards"))
+
+PENDULUM = """<mujoco><option timestep="0.002" gravity="0 0 0"/><worldbody>
+<body><joint name="b" type="hinge" axis="0 1 0" damping="1"/><geom type="capsule" size="0.05" fromto="0 0 0 0.5 0 0" mass="1"/>
+<body pos="0.5 0 0"><joint name="a" type="hinge" axis="0 1 0" damping="1"/><geom type="capsule" size="0.05" fromto="0 0 0 0.5 0 0" mass="1"/></body></body>
+</worldbody><actuator><motor joint="a"/><position joint="b" kp="50"/></actuator></mujoco>"""
+
+
+def pendulum_card():
+    joints = ["a", "b"]
+    return {
+        "efferent_card": 1, "policy_period": 0.02, "control_period": 0.01, "joint_order": joints,
+        "joints": {j: {"default": d, "kp": 50.0, "kd": 1.0} for j, d in (("a", 0.2), ("b", -0.3))},
+        "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}}, "outputs": {"actions": {"to": "action"}}}],
+        "vectors": {"obs": {"layout": "term_major", "terms": [
+            {"name": "command", "op": "command", "command": "pose", "size": 2, "ages": [0], "fill": "first"},
+            {"name": "position", "op": "joint_position", "size": 2, "joints": joints, "minus_default": True, "ages": [0], "fill": "first"}]}},
+        "commands": {"pose": {"signal": "command.pose", "fields": ["a", "b"], "clamp": False}},
+        "actions": [{"name": "p", "type": "position", "model": "policy", "output": "actions", "index": [0, 1], "joints": joints, "scale": 1.0,
+                     "offset": "default"}],
+    }
+
+
+def test_motors_get_torque_and_position_actuators_get_targets_by_the_joints_names(tmp_path):
+    path = network(tmp_path / "policy.onnx", 4, actions=2)
+    c = efferent.Controller(efferent.Card.from_json(json.dumps(pendulum_card())), {"policy": path}, ["b", "a"])
+    loop = efferent.MujocoLoop(mujoco.MjModel.from_xml_string(PENDULUM), c)
+    assert loop.substeps == 5
+    loop.commands["command.pose"][:] = [0.4, -0.5]
+    for _ in range(600):
+        loop.step()
+    # b (first in the robot) to -0.3 - 0.5, a to 0.2 + 0.4
+    np.testing.assert_allclose(loop.data.qpos, [-0.8, 0.6], atol=1e-2)
+    loop.reset()
+    np.testing.assert_allclose(loop.data.qpos, 0)
+
+
+def test_a_loop_refuses_joints_and_periods_that_the_model_does_not_have(tmp_path):
+    path = network(tmp_path / "policy.onnx", 4, actions=2)
+    card = efferent.Card.from_json(json.dumps(pendulum_card()))
+    model = mujoco.MjModel.from_xml_string(PENDULUM)
+    with pytest.raises(efferent.MismatchError, match="'c'"):
+        efferent.MujocoLoop(model, efferent.Controller(card, {"policy": path}, ["b", "a", "c"]))
+    with pytest.raises(efferent.MismatchError, match="0.005.*0.002"):
+        efferent.MujocoLoop(model, efferent.Controller(card, {"policy": path}, ["b", "a"], control_period=0.005))
+
+
+def walk(card, mjcf, models, command, keyframe=None, sensors=None, seconds=10.0):
+    """Velocities (forward, left, turn) after 2 s, and whether it fell."""
+    model = mujoco.MjModel.from_xml_path(str(POLICIES / "mjcf" / mjcf))
+    joints = [model.joint(j).name for j in range(1, model.njnt)]
+    c = efferent.Controller(efferent.Card.load(CARDS / f"cases/{card}/card.json"), {n: POLICIES / m for n, m in models.items()}, joints)
+    loop = efferent.MujocoLoop(model, c, keyframe=keyframe, sensors=sensors)
+    loop.commands["command.velocity"][:] = command
+    found = []
+    for _ in range(round(seconds / c.control_period)):
+        loop.step()
+        if loop.tilt > 1.0:
+            return np.array(found[100:]), True
+        found.append([*loop.velocity[:2], loop.data.qvel[5]])
+    assert c.report.refused == 0 and c.report.clamped == 0
+    return np.array(found[100:]), False
+
+
+needs_policies = pytest.mark.skipif(not (POLICIES / "mjcf/go1.xml").exists() or not (CARDS / "manifest.json").exists(),
+                                    reason=f"no policies at {POLICIES} or no cards at {CARDS}: set EFFERENT_POLICIES and EFFERENT_CARDS")
+
+
+@needs_policies
+@pytest.mark.parametrize("vx, expected", [(1.0, 1.02), (-0.5, -0.47)])
+def test_go1_walks_from_its_card_alone(vx, expected):
+    sensors = {"base.linear_velocity": "local_linvel", "base.angular_velocity": "gyro"}
+    v, fell = walk("playground_go1", "go1.xml", {"policy": "mjplayground_go1.onnx"}, [vx, 0, 0], "home", sensors)
+    assert not fell
+    assert v[:, 0].mean() == pytest.approx(expected, abs=0.03)
+    assert np.sqrt(((v[:, 0] - vx) ** 2).mean()) < 0.06
+
+
+@needs_policies
+def test_the_recurrent_g1_walks_from_its_card_alone():
+    v, fell = walk("gym_g1_lstm", "unitree_g1_12dof.xml", {"policy": "unitree_rl_gym_g1_lstm.onnx"}, [0.5, 0, 0])
+    assert not fell
+    assert v[:, 0].mean() == pytest.approx(0.476, abs=0.01)
+
+
+def test_the_command_walk_tells_how_well_the_command_is_followed(tmp_path, capsys):
+    from typer.testing import CliRunner
+
+    from efferent import _command_walk  # noqa: F401  adds the command
+    from efferent._command import app
+
+    network(tmp_path / "policy.onnx", 4, actions=2)
+    (tmp_path / "card.json").write_text(json.dumps(pendulum_card()))
+    (tmp_path / "robot.xml").write_text(PENDULUM)
+    run = ["walk", str(tmp_path / "card.json"), "--mjcf", str(tmp_path / "robot.xml"), "--model", f"policy={tmp_path / 'policy.onnx'}"]
+    done = CliRunner().invoke(app, [*run, "--seconds", "1", "--command", "command.pose=0.1,0.2", "--picture", str(tmp_path / "walk.png")])
+    assert done.exit_code == 0, done.output
+    assert "100 ticks of 0.01 s, 50 runs" in done.output and "no fall" in done.output and (tmp_path / "walk.png").stat().st_size > 10000
+    assert CliRunner().invoke(app, [*run, "--command", "command.pose=0.1"]).exit_code != 0
+    assert CliRunner().invoke(app, [*run, "--command", "velocity=1"]).exit_code != 0
