@@ -115,6 +115,8 @@ extension Builder {
   private mutating func buildGroupNorm(_ n: Node, groups: Int) throws(Failure) -> Int {
     let x = try n.input(0)
     let s = shape(x)
+    let epsilon = try n.float("epsilon", 1e-5)
+    // no channels to normalize
     if groups == 0 && count(x) == 0 { return try view(x, s) }
     guard s.count >= 2, groups > 0, s[1] % groups == 0 else { throw n.fail(.shape, "input \(describe(s)) does not divide into \(groups) groups") }
     let space = s[2...].reduce(1, *)
@@ -133,7 +135,7 @@ extension Builder {
     }
     guard count(scale) == s[1], count(bias) == s[1] else { throw n.fail(.shape, "scale is \(describe(shape(scale))), expected [\(s[1])]") }
     return try norm(x, scale, bias, outer: s[0] * groups, n: s[1] / groups * space, affine: Int32(EFF_NORM_CHANNEL), channels: s[1], inner: space,
-                    epsilon: try n.float("epsilon", 1e-5), rms: false, n)
+                    epsilon: epsilon, rms: false, n)
   }
 
   private mutating func buildMeanVariance(_ n: Node) throws(Failure) -> Int {
