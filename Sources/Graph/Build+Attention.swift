@@ -73,7 +73,7 @@ extension Builder {
     let given = type(try n.input(0))
     let precision = try n.int("softmax_precision", 1)
     guard [1, 10, 11, 16].contains(precision) else {
-      throw n.fail(.unsupported, "attribute 'softmax_precision' is \(ElementType.unsupportedName(Int32(precision))), expected a floating-point type")
+      throw n.fail(.unsupported, "attribute 'softmax_precision' is \(Node.typeName(precision)), expected a floating-point type")
     }
     /// in f64 where the node asks for it; everything else is computed in f32, which is as precise as what it may ask for
     func widened(_ b: inout Builder, _ i: Int) throws(Failure) -> Int? {

@@ -51,7 +51,7 @@ extension Builder {
     n.pass("saturate")  // of 8-bit floats
     let precision = try n.int("precision", 0)
     guard precision == 0 || precision == 1 || precision == Int(type(scale).rawValue) else {
-      throw n.fail(.unsupported, "attribute 'precision' is \(ElementType.unsupportedName(Int32(precision))); only f32 and the type of the scale are implemented")
+      throw n.fail(.unsupported, "attribute 'precision' is \(Node.typeName(precision)); only f32 and the type of the scale are implemented")
     }
     var to = ElementType.u8
     if let z = n.optional(2) { to = type(z) }
@@ -90,7 +90,7 @@ extension Builder {
     var to = type(scale)
     if code != 0 {
       guard let t = ElementType(rawValue: code), t == .f32 || t == .f16 || t == .bf16 else {
-        throw n.fail(.unsupported, "output_dtype is \(ElementType.unsupportedName(code)), expected f32, f16 or bf16")
+        throw n.fail(.unsupported, "output_dtype is \(Node.typeName(Int(code))), expected f32, f16 or bf16")
       }
       to = t
     }

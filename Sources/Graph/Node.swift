@@ -143,6 +143,12 @@ struct Node {
     throw fail(.unsupported, "attribute '\(name)' is '\(found)', expected one of \(text)")
   }
 
+  /// How messages name an element type of a file, one that is not run too.
+  static func typeName(_ code: Int) -> String {
+    let code = Int32(clamping: code)
+    return ElementType(rawValue: code)?.name ?? ElementType.unsupportedName(code)
+  }
+
   /// Looks at attributes that change nothing here.
   func pass(_ names: String...) { for name in names { _ = attribute(name) } }
 
