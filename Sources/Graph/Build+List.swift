@@ -22,20 +22,20 @@ extension Builder {
     guard let k = n.inputs.firstIndex(where: { lists[$0] != nil }), let first = lists[n.inputs[k]] else { return nil }
     for v in n.inputs {
       guard let other = lists[v], !isSameMask(other.mask, first.mask) else { continue }
-      throw n.fail(.unsupported, "reads lists of two masks ('\(graph.values[first.mask].name)' and '\(graph.values[other.mask].name)'), whose lengths are decided while running; export torch.where(mask, a, b) instead").dynamic
+      throw n.fail(.unsupported, "reads lists of two masks ('\(graph.values[first.mask].name)' and '\(graph.values[other.mask].name)'), whose lengths are computed while running; export torch.where(mask, a, b) instead, or bind the input that it depends on to a constant").dynamic
     }
     if let out = try buildOnList(n) { return out }
-    throw n.fail(.unsupported, "input \(k) ('\(graph.values[n.inputs[k]].name)') has one entry for each true element of '\(graph.values[first.mask].name)', and how many there are is decided while running; shapes must be known at load: export torch.where(mask, a, b) instead").dynamic
+    throw n.fail(.unsupported, "input \(k) ('\(graph.values[n.inputs[k]].name)') has one entry for each true element of '\(graph.values[first.mask].name)', and how many there are is computed while running; shapes must be known at load: export torch.where(mask, a, b) instead, or bind the input that it depends on to a constant").dynamic
   }
 
   /// Refuses a list where a tensor must have a shape.
   func requireTensor(_ v: Int, _ what: String) throws(Failure) {
     guard v >= 0 else { return }
     if fragments[v] != nil {
-      throw Failure(.unsupported, "\(what) is a part of a tensor whose length is decided while running; shapes must be known at load: slice a fixed number of elements (start, start + n)").dynamic
+      throw Failure(.unsupported, "\(what) is a part of a tensor whose length is computed while running; shapes must be known at load: slice a fixed number of elements (start, start + n), or bind the input that it depends on to a constant").dynamic
     }
     guard let list = lists[v] else { return }
-    throw Failure(.unsupported, "\(what) has one entry for each true element of '\(graph.values[list.mask].name)', and how many there are is decided while running; shapes must be known at load: export torch.where(mask, a, b) instead").dynamic
+    throw Failure(.unsupported, "\(what) has one entry for each true element of '\(graph.values[list.mask].name)', and how many there are is computed while running; shapes must be known at load: export torch.where(mask, a, b) instead, or bind the input that it depends on to a constant").dynamic
   }
 
   func isSameMask(_ a: Int, _ b: Int) -> Bool {
@@ -95,7 +95,7 @@ extension Builder {
       return newList(try expand(full, to: out), mask, axis: out.count - (dims.count - a))
     case "ConstantOfShape":
       guard let s = n.optional(0), !isConstant(s), let (dims, mask, a) = listShape(s) else { return nil }
-      let whole = n.with(inputs: [try integers(dims, [dims.count])])
+      let whole = n.with([try integers(dims, [dims.count])])
       guard let full = try buildStandard(whole) else { return nil }
       return newList(full[0], mask, axis: a)
     default: return nil

@@ -60,7 +60,7 @@ public struct Builder {
   var way = ""
   /// The items of each value that is a sequence.
   var sequences: [Int: [Int]] = [:]
-  /// Tensors whose length is decided while running, by the value that stands for them, which no kernel sees.
+  /// Tensors whose length is computed while running, by the value that stands for them, which no kernel sees.
   var lists: [Int: MaskedList] = [:]
   var fragments: [Int: Fragment] = [:]
   /// Numbers of true elements, and the mask of each.

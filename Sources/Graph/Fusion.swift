@@ -185,6 +185,8 @@ public enum Fusion {
       guard g.values[x].constant == nil, uses.isPrivate(x, g), uses.writers[g.root(y)] > 1, isWhole(x, g), isWhole(y, g) else { continue }
       guard load(p.dims, 1)[0] == g.values[x].count, g.values[x].byteCount == g.values[y].byteCount else { continue }
       let w = uses.writer[g.root(x)]
+      // nobody else writes or reads it in between
+      guard i - w <= 256, !g.ops[(w + 1)..<i].contains(where: { $0.operands.contains { $0 >= 0 && g.root($0) == g.root(y) } }) else { continue }
       for k in g.ops[w].inputCount..<g.ops[w].operands.count where g.ops[w].operands[k] >= 0 && g.root(g.ops[w].operands[k]) == g.root(x) {
         g.ops[w].operands[k] = y
         dead[i] = true

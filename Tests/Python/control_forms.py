@@ -1,4 +1,4 @@
-"""Models whose course is decided while running, in the forms in which exporters write them: If, Loop, masks, windows.
+"""Models whose course is computed while running, in the forms in which exporters write them: If, Loop, masks, windows.
 
 Each form is (model, inputs of one row): `inputs` draws one observation.
 """

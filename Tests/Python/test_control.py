@@ -1,4 +1,4 @@
-"""If and Loop that are decided while running: onnxruntime's results, and every row as if it were alone."""
+"""If and Loop that are computed while running: onnxruntime's results, and every row as if it were alone."""
 import control_forms as forms
 import json
 
@@ -236,7 +236,7 @@ def test_a_loop_of_unknown_length_is_frozen_or_refused_by_name():
     made = forms.loop([node("Gemm", "v w b", "u"), node("Tanh", "u", "v2"), node("ReduceMax", "v2", "top", keepdims=0), node("Greater", "top eps", "go2")],
                       [node("Gemm", "obs w0 b", "o2")], trips="n", condition="t", carried="o2", n=np.int64(4), t=np.bool_(True), w=forms.weights(1, 4, 4), b=forms.weights(2, 4),
                       w0=forms.weights(3, 4, 4), **forms.HALF)
-    with pytest.raises(efferent.Error, match="Loop.*trips is decided while running"):
+    with pytest.raises(efferent.Error, match="Loop.*trips is computed while running"):
         efferent.Learner(policy=policy_of(made, learnable=True))
 
 
@@ -296,7 +296,7 @@ def test_lengths_that_are_decided_while_running_are_refused_by_name():
            node("ScatterND", "obs i u", "action")]
     refused(model(two, [masks.WIDE], [masks.OUT], **forms.ZERO, half=np.float32(0.5)), "(ScatterND)", "two masks ('m' and 'm2')")
     one = lambda v: np.array([v], np.int64)  # noqa: E731
-    refused(model([node("Slice", "table t end ax", "action")], [masks.TIME], [("action", None)], **masks.TABLE, end=one(2**62), ax=one(0)), "'action'", "decided while running", "start + n")
+    refused(model([node("Slice", "table t end ax", "action")], [masks.TIME], [("action", None)], **masks.TABLE, end=one(2**62), ax=one(0)), "'action'", "computed while running", "start + n")
     refused(model([node("Slice", "table t end ax", "w"), node("Relu", "w", "action")], [masks.TIME], [("action", None)], **masks.TABLE, end=one(2**62), ax=one(0)), "(Relu)", "start + n")
     refused(model([node("Slice", "table t u ax", "action")], [masks.TIME, ("u", [1], forms.I)], [("action", None)], **masks.TABLE, ax=one(0)), "(Slice)", "'t'", "'u'", "end = start + n")
     refused(model([node("Add", "t big", "e"), node("Slice", "table t e ax", "action")], [masks.TIME], [("action", None)], **masks.TABLE, big=one(12), ax=one(0)), "12 elements", "at most 10")
@@ -304,3 +304,10 @@ def test_lengths_that_are_decided_while_running_are_refused_by_name():
     other = graph([node("Neg", "obs", "b")], [], [("b", None)])
     refused(model([*less, node("ReduceSum", "obs", "q", keepdims=0), node("Greater", "q zero", "c"), node("If", "c", "action", then_branch=then, else_branch=other)], [masks.WIDE],
                   [("action", None)], **forms.ZERO), "(If)", "'action'", "true element of 'm'")
+
+
+def test_padding_keeps_what_it_pads():
+    """A fill and a copy write one tensor in this order: no op may write its result there before the fill."""
+    made = model([node("Tanh", "obs", "h"), node("Pad", "h pads v", "action")], [forms.OBS], [("action", [1, 4])], pads=np.zeros(4, np.int64), v=np.float32(3))
+    x = forms.weights(1, 1, 4)
+    np.testing.assert_allclose(policy_of(made).session().step(x), np.tanh(x), atol=1e-6)

@@ -74,7 +74,7 @@ import Testing
 
   @Test func shapesThatAreNotKnownAtLoadAreExplained() {
     #expect(text(one(Node("NonZero", ["x"], ["y"]))) == """
-      node #0 (NonZero): its input ('x') is computed while running, but is needed at load; bind the input that it depends on to a constant
+      output 'y' has one entry for each true element of 'x', and how many there are is computed while running; shapes must be known at load: export torch.where(mask, a, b) instead, or bind the input that it depends on to a constant
       """)
     #expect(text(one(Node("Reshape", ["x", "s"], ["y"]), inputs: [.init("x", [1, 4]), .init("s", [2], type: 7)])) == """
       node #0 (Reshape): its shape ('s') is computed while running; shapes must be known at load: bind the input that it depends on to a constant

@@ -150,7 +150,7 @@ struct DifferentiablePlan {
     return out
   }
 
-  /// Refuses values that several ops write one after another, as loops do whose trips are decided while running: each would pass on the
+  /// Refuses values that several ops write one after another, as loops do whose trips are computed while running: each would pass on the
   /// gradient of what only the last one wrote. The two branches of an If exclude each other.
   private func checkWriters() throws(Failure) {
     let blocks = Blocks(graph.ops)
@@ -169,7 +169,7 @@ struct DifferentiablePlan {
         let w = writers[graph.root(v)]
         if w.count < 2 { continue }
         if w.count == 2, let a = condition(w[0]), let b = condition(w[1]), a.value == b.value, a.isWanted != b.isWanted { continue }
-        throw Failure(.unsupported, "\(graph.ops[i].label): has no derivative, as its number of trips is decided while running; learn the last layers, a residual, or freeze what is before it")
+        throw Failure(.unsupported, "\(graph.ops[i].label): has no derivative, as its number of trips is computed while running; learn the last layers, a residual, or freeze what is before it")
       }
     }
   }
