@@ -18,7 +18,7 @@ extension Builder {
   mutating func buildWindow(_ n: Node) throws(Failure) -> [Int]? {
     if n.op == "Concat" { return try joinFragments(n).map { [$0] } }
     if n.inputs.contains(where: { fragments[$0] != nil }) {
-      throw n.fail(.unsupported, "reads a part of a tensor whose length is computed while running; shapes must be known at load: slice a fixed number of elements (start, start + n), or bind the input that it depends on to a constant")
+      throw n.fail(.unsupported, "reads a part of a tensor whose length is computed while running; shapes must be known at load: slice a fixed number of elements (start, start + n), or bind the input that it depends on to a constant").dynamic
     }
     if n.op == "Slice" { return try slideWindow(n).map { [$0] } }
     if n.op == "Range" { return try slideRange(n).map { [$0] } }
@@ -48,7 +48,7 @@ extension Builder {
       let length = end.adding(start, times: -1)
       guard steps[i] >= 1, let length, length.terms.isEmpty else {
         if k == 1, steps[i] == 1, let piece = try fragment(x, d, starts, ends, start, end) { return piece }
-        throw n.fail(.unsupported, "slices axis \(d) of \(describe(shape(x))) from '\(graph.values[starts].name)' to '\(graph.values[ends].name)', whose distance is computed while running; shapes must be known at load: slice a fixed number of elements (end = start + n, step > 0), or bind the inputs that both depend on to constants")
+        throw n.fail(.unsupported, "slices axis \(d) of \(describe(shape(x))) from '\(graph.values[starts].name)' to '\(graph.values[ends].name)', whose distance is computed while running; shapes must be known at load: slice a fixed number of elements (end = start + n, step > 0), or bind the inputs that both depend on to constants").dynamic
       }
       let n0 = max(0, (length.constant + steps[i] - 1) / steps[i])
       guard (n0 - 1) * steps[i] < size else {
@@ -106,7 +106,7 @@ extension Builder {
     guard type(start) == .i64 || type(start) == .i32, type(start) == type(limit), count(start) == 1, count(limit) == 1 else { return nil }
     let step = affine(delta, 0).constant
     guard step != 0, let length = affine(limit, 0).adding(affine(start, 0), times: -1), length.terms.isEmpty else {
-      throw n.fail(.unsupported, "its length (from '\(graph.values[start].name)' to '\(graph.values[limit].name)') is computed while running; shapes must be known at load: let it end at its start plus a constant, or bind the inputs that both depend on to constants")
+      throw n.fail(.unsupported, "its length (from '\(graph.values[start].name)' to '\(graph.values[limit].name)') is computed while running; shapes must be known at load: let it end at its start plus a constant, or bind the inputs that both depend on to constants").dynamic
     }
     let size = max(0, step > 0 ? (length.constant + step - 1) / step : (-length.constant - step - 1) / -step)
     let steps = try cast(try integers((0..<size).map { $0 * step }, [size]), to: type(start))
@@ -136,7 +136,7 @@ extension Builder {
   /// inside.
   private mutating func joinFragments(_ n: Node) throws(Failure) -> Int? {
     guard n.inputs.contains(where: { fragments[$0] != nil }) else { return nil }
-    let failure = n.fail(.unsupported, "joins parts of tensors whose lengths are computed while running and do not add up to the whole; expected x[:t], then n entries, then x[t + n:]")
+    let failure = n.fail(.unsupported, "joins parts of tensors whose lengths are computed while running and do not add up to the whole; expected x[:t], then n entries, then x[t + n:]").dynamic
     guard n.inputs.count >= 2, let head = fragments[n.inputs[0]], let tail = fragments[n.inputs[n.inputs.count - 1]] else { throw failure }
     let parts = Array(n.inputs[1..<(n.inputs.count - 1)])
     guard let from = head.end, let to = tail.start, head.source == tail.source || isSameMask(head.source, tail.source), head.axis == tail.axis else { throw failure }
