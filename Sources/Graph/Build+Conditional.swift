@@ -52,14 +52,14 @@ extension Builder {
     for v in [a, b] { try requireTensor(v, "\(n.label): its \(what)") }
     if sequences[a] != nil || sequences[b] != nil {
       guard let first = sequences[a], let second = sequences[b], first.count == second.count else {
-        throw n.fail(.unsupported, "its \(what) is a sequence of other length in the other branch; which branch runs is computed while running, and lengths must be known at load")
+        throw n.fail(.unsupported, "its \(what) is a sequence of other length in the other branch; which branch runs is computed while running, and lengths must be known at load").dynamic
       }
       var items: [Int] = []
       for k in first.indices { items.append(try join(first[k], second[k], "\(what), item \(k),", n, &thenOps, &otherOps)) }
       return try newSequence(items)
     }
     guard type(a) == type(b), shape(a) == shape(b) else {
-      throw n.fail(.unsupported, "its \(what) is \(type(a).name) \(describe(shape(a))) in then_branch and \(type(b).name) \(describe(shape(b))) in else_branch; which one runs is computed while running, so expected the same: export both with one shape, or bind the input that the condition ('\(graph.values[try n.input(0)].name)') depends on to a constant")
+      throw n.fail(.unsupported, "its \(what) is \(type(a).name) \(describe(shape(a))) in then_branch and \(type(b).name) \(describe(shape(b))) in else_branch; which one runs is computed while running, so expected the same: export both with one shape, or bind the input that the condition ('\(graph.values[try n.input(0)].name)') depends on to a constant").dynamic
     }
     if isSame(a, b) { return a }
     let y = try newValue(type(a), shape(a))
@@ -111,7 +111,7 @@ extension Builder {
     _ n: Node, _ body: OnnxGraph, from first: Int, _ limit: Int, _ condition: Int, _ trips: Int, _ carried: [Int]
   ) throws(Failure) -> [Int] {
     for (k, v) in carried.enumerated() where sequences[v] != nil {
-      throw n.fail(.unsupported, "carries a sequence (input \(2 + k)) through trips whose number is computed while running; carry a tensor of fixed length instead")
+      throw n.fail(.unsupported, "carries a sequence (input \(2 + k)) through trips whose number is computed while running; carry a tensor of fixed length instead").dynamic
     }
     let counted = lengths
     defer { lengths = counted }
@@ -129,7 +129,7 @@ extension Builder {
     while true {
       guard i - first < Self.maximumTrips else {
         let bound = limit == .max || limit >= Int(Int32.max) ? "has no trip count" : "may take \(limit) trips"
-        throw n.fail(.unsupported, "\(bound), and when it ends is computed while running; expected at most \(Self.maximumTrips) trips: give it a trip count as a constant, limit it with Min or Clip, or bind the input that it depends on to a constant")
+        throw n.fail(.unsupported, "\(bound), and when it ends is computed while running; expected at most \(Self.maximumTrips) trips: give it a trip count as a constant, limit it with Min or Clip, or bind the input that it depends on to a constant").dynamic
       }
       let start = graph.ops.count
       // it runs only where all before it ran: what they carried needs no choice
@@ -141,7 +141,7 @@ extension Builder {
         let v = out[1 + k]
         try requireTensor(v, "\(n.label): carried value \(k)")
         guard sequences[v] == nil, type(v) == type(y), shape(v) == shape(y) else {
-          throw n.fail(.unsupported, "carried value \(k) is \(type(y).name) \(describe(shape(y))) before and \(type(v).name) \(describe(shape(v))) after a trip; how many there are is computed while running, so expected the same")
+          throw n.fail(.unsupported, "carried value \(k) is \(type(y).name) \(describe(shape(y))) before and \(type(v).name) \(describe(shape(v))) after a trip; how many there are is computed while running, so expected the same").dynamic
         }
         if v != carried[k] && count(y) > 0 { ops.append(wholeCopy(v, y, n)) }
         carried[k] = v
@@ -159,7 +159,7 @@ extension Builder {
   func tripBound(_ v: Int, _ n: Node) throws(Failure) -> Int {
     let high = range(v).high
     guard high < Double(Int32.max) else {
-      throw n.fail(.unsupported, "its trip count ('\(graph.values[v].name)') is computed while running and has no bound; limit it with Min or Clip before the loop, or bind the input that it depends on to a constant")
+      throw n.fail(.unsupported, "its trip count ('\(graph.values[v].name)') is computed while running and has no bound; limit it with Min or Clip before the loop, or bind the input that it depends on to a constant").dynamic
     }
     return clampIndex(high)
   }

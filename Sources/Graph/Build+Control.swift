@@ -67,7 +67,7 @@ extension Builder {
     while let condition = goes {
       if try truth(condition, n) == nil {
         for s in 0..<scans where n.hasOutput(carried.count + s) {
-          throw n.fail(.unsupported, "output \(carried.count + s) ('\(n.onnx.outputs[carried.count + s])') has one entry for each trip, and how many there are is computed while running; shapes must be known at load: write into a carried tensor of fixed length instead, or bind the input that it depends on to a constant")
+          throw n.fail(.unsupported, "output \(carried.count + s) ('\(n.onnx.outputs[carried.count + s])') has one entry for each trip, and how many there are is computed while running; shapes must be known at load: write into a carried tensor of fixed length instead, or bind the input that it depends on to a constant").dynamic
         }
         return try finishLoop(n, body, from: i, limit, condition, trips, carried) + [Int](repeating: -1, count: scans)
       }

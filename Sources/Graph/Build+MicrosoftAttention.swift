@@ -89,6 +89,7 @@ extension Builder {
   /// `mask` keeps keys where it is positive ([batch, total], [batch, length, total]), or gives the end [batch] and, behind all ends,
   /// the start of the keys to keep [2 batch].
   private mutating func scoreMask(_ mask: Int?, _ bias: Int?, _ scores: [Int], _ n: Node) throws(Failure) -> Int {
+    let filter = try n.float("mask_filter_value", -10000)
     var out = -1
     if let mask {
       let s = shape(mask)
@@ -114,8 +115,7 @@ extension Builder {
           \(describe([batch, total])) or \(describe([batch, length, total]))
           """)
       }
-      let filter = try scalar(try n.float("mask_filter_value", -10000), .f32)
-      out = try select(isKept, try scalar(0, .f32), filter, label: n.label)
+      out = try select(isKept, try scalar(0, .f32), try scalar(filter, .f32), label: n.label)
     }
     if let bias {
       guard shape(bias).count == 4, broadcast(shape(bias), scores) == scores else {

@@ -79,7 +79,7 @@ extension Builder {
 
   private mutating func fixedSlice(_ x: Int, _ d: Int, _ from: Int, _ to: Int, _ step: Int, _ n: Node) throws(Failure) -> Int {
     let size = shape(x)[d]
-    guard step > 0 else { throw n.fail(.unsupported, "slices axis \(d) backward beside an axis whose start is computed while running; use two Slice nodes").dynamic }
+    guard step > 0 else { throw n.fail(.unsupported, "slices axis \(d) backward beside an axis whose start is computed while running; use two Slice nodes") }
     let start = max(0, min(size, wrap(from, size)))
     let end = max(0, min(size, wrap(to, size)))
     let length = max(0, (end - start + step - 1) / step)
@@ -136,7 +136,7 @@ extension Builder {
   /// inside.
   private mutating func joinFragments(_ n: Node) throws(Failure) -> Int? {
     guard n.inputs.contains(where: { fragments[$0] != nil }) else { return nil }
-    let failure = n.fail(.unsupported, "joins parts of tensors whose lengths are computed while running and do not add up to the whole; expected x[:t], then n entries, then x[t + n:]")
+    let failure = n.fail(.unsupported, "joins parts of tensors whose lengths are computed while running and do not add up to the whole; expected x[:t], then n entries, then x[t + n:]").dynamic
     guard n.inputs.count >= 2, let head = fragments[n.inputs[0]], let tail = fragments[n.inputs[n.inputs.count - 1]] else { throw failure }
     let parts = Array(n.inputs[1..<(n.inputs.count - 1)])
     guard let from = head.end, let to = tail.start, head.source == tail.source || isSameMask(head.source, tail.source), head.axis == tail.axis else { throw failure }

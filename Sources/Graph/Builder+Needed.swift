@@ -56,14 +56,14 @@ extension Builder {
         for o in n.outputs { dynamic[o] = dynamic[name] }
         continue
       }
-      let (ops, depth, outer) = (graph.ops.count, scopes.count, way)
+      let (ops, depth, outer, counted) = (graph.ops.count, scopes.count, way, lengths)
       do throws(Failure) {
         try build(n, i)
       } catch {
         guard error.isDynamic else { throw error.reason == .unsupported ? naming(spared(i), error) : error }
         graph.ops.removeLast(graph.ops.count - ops)
         scopes.removeLast(scopes.count - depth)
-        way = outer
+        (way, lengths) = (outer, counted)
         for o in n.outputs where !o.utf8.isEmpty { dynamic[o] = error }
       }
     }

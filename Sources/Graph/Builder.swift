@@ -96,7 +96,7 @@ public struct Builder {
   init(_ model: OnnxModel, _ options: BuildOptions) throws(Failure) {
     self.model = model
     self.options = options
-    hints = try RoleHints(model)
+    hints = try RoleHints(model, options)
     budget = MemoryBudget(limit: options.memoryLimit)
     graph.budget = budget
     for (name, data) in options.constants { try budget.take(data.byteCount, for: "the constant for input '\(name)'") }

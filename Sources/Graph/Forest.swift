@@ -73,9 +73,11 @@ struct Forest {
   func tables(_ type: ElementType, _ budget: MemoryBudget, _ what: String) throws(Failure) -> [TensorData] {
     let (order, place) = ordered()
     func encoded(_ n: Int) -> Int32 { Int32(truncatingIfNeeded: n < 0 ? n : place[n]) }
-    func table(_ type: ElementType, _ count: Int) throws(Failure) -> TensorData {
+    // no table is empty: trees of one leaf have no nodes, and kernels are given addresses of something
+    func table(_ type: ElementType, _ entries: Int) throws(Failure) -> TensorData {
+      let count = max(entries, 1)
       try budget.take(count * type.size, for: what)
-      return TensorData(type: type, shape: [count], bytes: try Bytes.zeroed(max(count, 1) * type.size))
+      return TensorData(type: type, shape: [count], bytes: try Bytes.zeroed(count * type.size))
     }
     let isDouble = type == .f64
     let words = isDouble ? 3 : 2

@@ -11,10 +11,11 @@ struct RoleHints {
   var outputs: [String]?
   private var constants: [JsonMember] = []
 
-  init(_ model: OnnxModel) throws(Failure) {
+  /// What the caller says comes first: keys that it makes needless are not read.
+  init(_ model: OnnxModel, _ options: BuildOptions) throws(Failure) {
     action = RoleHints.text(model, "efferent.action")
     observation = RoleHints.text(model, "efferent.observation")
-    if let json = try RoleHints.json(model, "efferent.state") {
+    if options.states == nil, let json = try RoleHints.json(model, "efferent.state") {
       guard case .object(let members) = json else {
         throw Failure(.format, "metadata 'efferent.state' is \(json.kind), expected an object such as {\"h_in\": \"h_out\"}")
       }
@@ -27,7 +28,7 @@ struct RoleHints {
       }
       states = pairs
     }
-    if let json = try RoleHints.json(model, "efferent.outputs") {
+    if options.outputs == nil, let json = try RoleHints.json(model, "efferent.outputs") {
       guard case .array(let items) = json else {
         throw Failure(.format, "metadata 'efferent.outputs' is \(json.kind), expected a list of names")
       }
