@@ -6,8 +6,7 @@ import Onnx
 extension Builder {
   /// A constant vector.
   mutating func constants(_ values: [Double], _ type: ElementType) throws(Failure) -> Int {
-    try budget.take(values.count * 8, for: "a constant")
-    let bytes = try Bytes.zeroed(max(values.count, 1) * 8)
+    let bytes = try budget.zeroed(max(values.count, 1) * 8, for: "a constant")
     for (i, v) in values.enumerated() { bytes.mutable.storeBytes(of: v, toByteOffset: 8 * i, as: Double.self) }
     return try cast(newConstant(TensorData(type: .f64, shape: [values.count], bytes: bytes)), to: type)
   }

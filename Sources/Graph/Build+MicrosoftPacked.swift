@@ -46,8 +46,7 @@ extension Builder {
     }
     let zeros = try blockZeros(n, columns, blocks, bits)
     let total = try TensorReader.count([k, columns], n.label)
-    try budget.take(total * 4, for: n.label)
-    let wide = try Bytes.zeroed(total * 4)
+    let wide = try budget.zeroed(total * 4, for: n.label)
     let mask = UInt8(truncatingIfNeeded: 1 << bits - 1)
     for column in 0..<columns {
       for i in 0..<k {

@@ -12,7 +12,7 @@ extension Builder {
     for input in model.graph.inputs where scopes[0][input.name] == nil && !unread.contains(input.name) {
       let what = "input '\(input.name)'"
       var bound = options.constants[input.name]
-      if bound == nil { bound = try hints.constant(input.name) }
+      if bound == nil { bound = try hints.constant(input.name, budget) }
       if let bound {
         scopes[0][input.name] = try boundInput(input, bound)
         continue

@@ -56,7 +56,7 @@ extension Builder {
   mutating func cast(_ x: Int, to: ElementType) throws(Failure) -> Int {
     if type(x) == to { return x }
     if type(x).isNibble { return try cast(try view(x, shape(x), type: type(x).stored), to: to) }
-    guard !to.isNibble else { throw Failure(.unsupported, "Cast: to \(to.name) is not supported; 4-bit integers are constants of the file") }
+    guard !to.isNibble else { throw Failure(.unsupported, "Cast: to \(ElementType.unsupportedName(to.rawValue)) is not supported; 4-bit integers are constants of the file") }
     let y = try newValue(to, shape(x), graph.values[x].name)
     let p = eff_cast(count: Int64(count(x)), from: type(x).rawValue, to: to.rawValue)
     try emit(GraphOp(kernel: Int(EFF_K_CAST), type: type(x), params: .cast(p), inputs: [x], outputs: [y], label: "Cast"))

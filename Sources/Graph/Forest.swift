@@ -76,8 +76,7 @@ struct Forest {
     // no table is empty: trees of one leaf have no nodes, and kernels are given addresses of something
     func table(_ type: ElementType, _ entries: Int) throws(Failure) -> TensorData {
       let count = max(entries, 1)
-      try budget.take(count * type.size, for: what)
-      return TensorData(type: type, shape: [count], bytes: try Bytes.zeroed(count * type.size))
+      return TensorData(type: type, shape: [count], bytes: try budget.zeroed(count * type.size, for: what))
     }
     let isDouble = type == .f64
     let words = isDouble ? 3 : 2

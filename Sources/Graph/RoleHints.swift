@@ -50,14 +50,14 @@ struct RoleHints {
   var constantNames: [String] { constants.map { $0.key } }
 
   /// The constant that the file gives an input.
-  func constant(_ input: String) throws(Failure) -> TensorData? {
+  func constant(_ input: String, _ budget: MemoryBudget) throws(Failure) -> TensorData? {
     guard let member = constants.first(where: { $0.key == input }) else { return nil }
     var numbers: [Double] = []
     var shape: [Int] = []
     let what = "metadata 'efferent.constants': '\(input)'"
     try RoleHints.flatten(member.value, 0, &shape, &numbers, what)
     let isWhole = numbers.allSatisfy { $0 == $0.rounded(.towardZero) && $0.magnitude <= 9e15 }
-    let bytes = try Bytes.zeroed(max(numbers.count, 1) * 8)
+    let bytes = try budget.zeroed(max(numbers.count, 1) * 8, for: what)
     for (i, d) in numbers.enumerated() {
       if isWhole {
         bytes.mutable.storeBytes(of: Int64(d), toByteOffset: 8 * i, as: Int64.self)
@@ -92,8 +92,10 @@ struct RoleHints {
   static func json(_ model: OnnxModel, _ key: String) throws(Failure) -> Json? {
     guard let text = text(model, key) else { return nil }
     let count = text.utf8.count
-    let bytes = try Bytes.zeroed(count)
+    let what = "metadata '\(key)'"
+    let budget = MemoryBudget(limit: 1 << 24)
+    let bytes = try budget.zeroed(count, for: what)
     for (i, b) in text.utf8.enumerated() { bytes.mutable.storeBytes(of: b, toByteOffset: i, as: UInt8.self) }
-    return try JsonReader.read(bytes.start, 0..<count, what: "metadata '\(key)'", budget: MemoryBudget(limit: 1 << 24))
+    return try JsonReader.read(bytes.start, 0..<count, what: what, budget: budget)
   }
 }

@@ -103,7 +103,6 @@ public struct TensorReader {
   /// Elements of four bits, two to a byte, the first in the low half: one byte for each.
   private mutating func nibbles(_ t: OnnxTensor, _ type: ElementType, _ shape: [Int], _ count: Int, _ what: String) throws(Failure) -> TensorData {
     let size = (count + 1) / 2
-    try budget.take(count, for: what)
     var packed: UnsafeRawPointer? = nil
     var file: TensorData? = nil
     if t.isExternal {
@@ -115,7 +114,7 @@ public struct TensorReader {
     } else if t.ints.count != size {
       throw Failure(.format, "\(what): has \(t.ints.count) pairs of elements, expected \(size) for \(type.name) \(describe(shape))")
     }
-    let bytes = try Bytes.zeroed(max(count, 1))
+    let bytes = try budget.zeroed(max(count, 1), for: what)
     for i in 0..<count {
       let pair = packed?.load(fromByteOffset: i / 2, as: UInt8.self) ?? UInt8(truncatingIfNeeded: t.ints[i / 2])
       let bits = i % 2 == 0 ? pair & 15 : pair >> 4

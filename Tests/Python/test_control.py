@@ -311,3 +311,19 @@ def test_padding_keeps_what_it_pads():
     made = model([node("Tanh", "obs", "h"), node("Pad", "h pads v", "action")], [forms.OBS], [("action", [1, 4])], pads=np.zeros(4, np.int64), v=np.float32(3))
     x = forms.weights(1, 1, 4)
     np.testing.assert_allclose(policy_of(made).session().step(x), np.tanh(x), atol=1e-6)
+def test_random_ops_in_branches_draw_for_their_row_only():
+    """A row that takes the other branch neither draws nor disturbs what its neighbours draw."""
+    then = graph([node("RandomNormalLike", "obs", "a")], [], [("a", [1, 4])])
+    other = graph([node("RandomUniformLike", "obs", "r"), node("Add", "r ten", "b")], [], [("b", [1, 4])])
+    made = model([*forms.SUM, node("If", "c", "action", then_branch=then, else_branch=other)], [forms.OBS], [forms.ACT], **forms.ZERO, ten=np.float32(10))
+    p = policy_of(made)
+    rng = np.random.default_rng(2)
+    rows = 4
+    x = rng.normal(size=(9, rows, 1, 4)).astype(np.float32)
+    many = p.session(rows=rows, seed=7)
+    got = np.stack([many.step(x[t]) for t in range(9)])
+    is_then = x.sum(axis=(2, 3)) > 0
+    assert ((got > 5).all(axis=(2, 3)) == ~is_then).all()
+    # the first row's stream is that of a session with one row
+    one = p.session(seed=7)
+    assert np.array_equal(got[:, 0], np.stack([one.step(x[t, 0]) for t in range(9)]))
