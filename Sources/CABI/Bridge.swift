@@ -2,6 +2,7 @@
 import Base
 import Bridge
 import CEfferent
+import Graph
 import Handles
 import Onnx
 import Platform

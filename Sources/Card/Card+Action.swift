@@ -52,7 +52,7 @@ extension Card {
     public enum Operation: UInt8, CardWord {
       /// The target is kept where kp (target - q) - kd qd stays within `limit` N m.
       case torqueBand
-      /// The target is kept within `limit` rad/s of the measured position or velocity.
+      /// The target velocity is kept where kd (target - qd) stays within `limit` N m.
       case velocityBand
       /// y += alpha (x - y), from `initial`.
       case firstOrder
@@ -66,7 +66,7 @@ extension Card {
       public static var noun: StaticString { "post op" }
     }
     public var operation: Operation
-    /// N m (torque_band, pd_torque) or rad/s (velocity_band); nil: none.
+    /// N m; nil: none.
     public var limit: Numbers?
     /// pd_torque: gains per joint of the action; nil: those of the joints.
     public var kp: Numbers?

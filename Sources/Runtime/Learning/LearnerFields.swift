@@ -1,4 +1,5 @@
 import Base
+import Kernels
 
 /// One field of what a checkpoint holds.
 struct CheckpointField {

@@ -1,4 +1,5 @@
 import Base
+import Graph
 import Onnx
 
 /// Where a Gaussian's standard deviation comes from.

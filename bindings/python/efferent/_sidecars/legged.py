@@ -109,11 +109,8 @@ class Limx:
         for kind in ("ankle", "wheel"):
             at = [i for i in driven if kinds[i] == kind]
             if at:
-                damping = control[f"{kind}_joint_damping"].number(positive=True)
-                # a band of torque, which the drive makes from a difference of velocity
-                band = control[f"{kind}_joint_torque_limit"].number(positive=True) / damping
-                d.action([names[i] for i in at], at, "velocity", f"{kind}_velocity", scale=damping, offset=0.0,
-                         post=[{"op": "velocity_band", "limit": band}], **shared)
+                d.action([names[i] for i in at], at, "velocity", f"{kind}_velocity", scale=control[f"{kind}_joint_damping"].number(), offset=0.0,
+                         post=[{"op": "velocity_band", "limit": control[f"{kind}_joint_torque_limit"].number(positive=True)}], **shared)
         if file.has("stand_mode"):
             d.card["startup"] = {
                 "kind": "ramp", "to": "default", "seconds": file["stand_mode"]["stand_duration"].number(positive=True), "from_": "zero"}
