@@ -17,7 +17,7 @@ struct Schedule {
   /// - Complexity: linear in nodes and names.
   init(_ g: inout OnnxGraph, outputs: [String]? = nil, roots: [String] = []) throws(Failure) {
     let wanted = (outputs ?? g.outputs.map { $0.name }) + roots
-    g.order = try schedule(&g.nodes, wanted)
+    g.order = try schedule(&g.nodes, wanted, Set(g.inputs.map { $0.name }).union(g.initializers.map { $0.name }))
     var made: Set<String> = []
     for n in g.nodes { for o in n.outputs { made.insert(o) } }
     free = free.filter { !made.contains($0) }
@@ -29,16 +29,18 @@ struct Schedule {
   }
 
   init(_ f: inout OnnxFunction) throws(Failure) {
-    f.order = try schedule(&f.nodes, f.outputs)
+    f.order = try schedule(&f.nodes, f.outputs, Set(f.inputs))
   }
 
   /// Collects in `free` every name that is read. nil: all nodes, as in the file.
-  private mutating func schedule(_ nodes: inout [OnnxNode], _ wanted: [String]) throws(Failure) -> [Int]? {
+  private mutating func schedule(_ nodes: inout [OnnxNode], _ wanted: [String], _ given: Set<String>) throws(Failure) -> [Int]? {
     for name in wanted { free.insert(name) }
     var writers: [String: Int] = [:]
     var isUnique = true
     for (i, n) in nodes.enumerated() {
-      for o in n.outputs where !o.utf8.isEmpty { if writers.updateValue(i, forKey: o) != nil { isUnique = false } }
+      for o in n.outputs where !o.utf8.isEmpty {
+        if writers.updateValue(i, forKey: o) != nil || given.contains(o) { isUnique = false }
+      }
     }
     var captured = [Int: [String]]()
     for i in nodes.indices where nodes[i].attributes.contains(where: { !$0.graphs.isEmpty }) {

@@ -41,9 +41,10 @@ for kind in '' -nobridge; do
   size=$(stat -Lc %s "$library")
   printf '%s: %d bytes\n' "$name" "$size"
 done
-# The aim is 1 MB; this is what it may not grow beyond without a decision. Of 2.1 MB (November 2026) the graph with every operator is 0.45, kernels
-# for four instruction sets 0.4 and naive twins 0.3, learning 0.35 (its derivatives in two precisions among them), reading ONNX 0.1 and safetensors 0.15.
-check "libefferent-nobridge is within its size budget" below "$size" 2250000
+# The aim is 2 MB (issue K); this is what it may not grow beyond without a decision. Of 3.6 MB (November 2026, after issue E and the controller) kernels
+# for four instruction sets and their naive twins are 0.96, the graph with every operator, role and refusal 0.86, running, learning and controllers 0.50,
+# policy cards 0.32, Unicode tables and other parts of Swift 0.29, reading ONNX and safetensors 0.23.
+check "libefferent-nobridge is within its size budget" below "$size" 3800000
 check "libefferent-nobridge needs the C library alone" only_c_library "$2/lib/libefferent.so"
 
 for prefix in "$1" "$2"; do
