@@ -11,7 +11,7 @@ extension Card {
     public var layout = Layout.termMajor
     /// Bound of every value of the whole frame, before it enters the history; nil: none.
     public var clip: Bounds?
-    /// Whether the run right after a reset sees zeros; the frame of that tick enters the history all the same.
+    /// Whether the run right after a reset sees zeros; the frame of that tick does not enter the history.
     public var firstTickZeros = false
     public var terms: [Term] = []
 
