@@ -1,10 +1,12 @@
-"""Lists for Tests/C/controller_test: a small card of the tests, and every card of a corpus whose networks load.
+"""Lists for Tests/C/controller_test: a small card of the tests, and every card of the corpus of EFFERENT_CARDS or ../shared/cards.
 
-    python Tests/Python/controller_cases.py FOLDER [CORPUS]     writes FOLDER/controllers.txt
+    python Tests/Python/controller_cases.py FOLDER     writes FOLDER/controllers.txt
 """
 import json
 import sys
 from pathlib import Path
+
+from suites import CARD_MANIFEST, CARDS
 
 
 def small(folder):
@@ -22,10 +24,8 @@ def small(folder):
 def main():
     folder = Path(sys.argv[1]).resolve()
     lines = [small(folder)]
-    if len(sys.argv) > 2:
-        root = Path(sys.argv[2]).resolve()
-        for case in json.loads((root / "manifest.json").read_text())["cases"]:
-            lines.append([root / case["card"], ",".join(case["robot_joints"]), *[f"{n}={(root / m).resolve()}" for n, m in case["models"].items()]])
+    for case in CARD_MANIFEST["cases"]:
+        lines.append([CARDS / case["card"], ",".join(case["robot_joints"]), *[f"{n}={(CARDS / m).resolve()}" for n, m in case["models"].items()]])
     (folder / "controllers.txt").write_text("".join("\t".join(map(str, line)) + "\n" for line in lines))
 
 

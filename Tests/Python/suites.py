@@ -1,9 +1,11 @@
-"""The two corpora of ONNX policies and how a model of each is checked. Used by the tests and by zoo_report.py.
+"""The corpora of ONNX policies and of policy cards, and how one of each is checked. Used by the tests and by zoo_report.py.
 
-EFFERENT_POLICIES and EFFERENT_ZOO name their folders (default ../shared/policies and ../shared/zoo beside the checkout).
+EFFERENT_POLICIES, EFFERENT_ZOO and EFFERENT_CARDS name their folders (default ../shared/policies, zoo and cards beside the checkout).
 """
+import importlib.util
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,24 @@ def folder(variable, name):
 POLICIES = folder("EFFERENT_POLICIES", "policies")
 ZOO = folder("EFFERENT_ZOO", "zoo")
 GOLDEN = folder("EFFERENT_GOLDEN", "golden/stream_x")
+CARDS = folder("EFFERENT_CARDS", "cards")
+HAS_CARDS = CARDS is not None and (CARDS / "manifest.json").exists()
+CARD_MANIFEST = json.loads((CARDS / "manifest.json").read_text()) if HAS_CARDS else {"cases": [], "negatives": []}
+
+
+def card_check():
+    """check.py of the corpus of cards, which is how acceptance compares."""
+    spec = importlib.util.spec_from_file_location("cards_check", CARDS / "check.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def supplied(entry):
+    """The answers that come with a case or refusal of the corpus of cards."""
+    given = entry.get("supplied")
+    return json.loads((CARDS / given).read_text()) if isinstance(given, str) else given
 
 
 class Wrong(AssertionError):

@@ -1,6 +1,5 @@
 """Policy cards: what the reader refuses and how it says so, that nothing is lost, ONNX metadata of every convention, and the corpus of
 EFFERENT_CARDS or ../shared/cards, compared as its own check.py does."""
-import importlib.util
 import json
 import random
 import re
@@ -12,7 +11,7 @@ import pytest
 from efferent import Card, Error
 from onnx import TensorProto as T
 from onnx import helper
-from suites import folder
+from suites import CARD_MANIFEST, CARDS, card_check, supplied
 
 
 def quadruped():
@@ -394,25 +393,17 @@ def test_files_that_are_no_card_are_refused(tmp_path):
 
 # ---- the corpus ----
 
-CARDS = folder("EFFERENT_CARDS", "cards")
-MANIFEST = json.loads((CARDS / "manifest.json").read_text()) if CARDS is not None and (CARDS / "manifest.json").exists() else {"cases": [], "negatives": []}
-CASES = {c["id"]: c for c in MANIFEST["cases"]}
-EARLY = [n for n in MANIFEST["negatives"] if n["stage"] in ("import", "load")]
+CASES = {c["id"]: c for c in CARD_MANIFEST["cases"]}
+EARLY = [n for n in CARD_MANIFEST["negatives"] if n["stage"] in ("import", "load")]
 
 
 def load(entry):
-    supplied = entry.get("supplied")
-    if isinstance(supplied, str):
-        supplied = json.loads((CARDS / supplied).read_text())
-    return Card.load([CARDS / f for f in entry["files"]], supplied)
+    return Card.load([CARDS / f for f in entry["files"]], supplied(entry))
 
 
 @pytest.fixture(scope="module")
 def check():
-    spec = importlib.util.spec_from_file_location("cards_check_of_core", CARDS / "check.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return card_check()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -4,19 +4,16 @@ The corpus is the folder EFFERENT_CARDS, or ../shared/cards beside the project; 
 per convention that this project has not written.
 """
 import json
-import os
-from pathlib import Path
 
 import efferent
 import numpy as np
 import pytest
+from suites import CARD_MANIFEST, CARDS, supplied
 
-ROOT = Path(os.environ.get("EFFERENT_CARDS", Path(__file__).resolve().parents[3] / "shared/cards"))
-MANIFEST = json.loads((ROOT / "manifest.json").read_text()) if (ROOT / "manifest.json").exists() else {"cases": [], "negatives": []}
-CASES = {c["id"]: c for c in MANIFEST["cases"]}
-NEGATIVES = {n["id"]: n for n in MANIFEST["negatives"] if n["stage"] in ("open", "tick")}
+CASES = {c["id"]: c for c in CARD_MANIFEST["cases"]}
+NEGATIVES = {n["id"]: n for n in CARD_MANIFEST["negatives"] if n["stage"] in ("open", "tick")}
 
-pytestmark = pytest.mark.skipif(not CASES, reason=f"no corpus of cards at {ROOT}: set EFFERENT_CARDS")
+pytestmark = pytest.mark.skipif(not CASES, reason="no corpus of policy cards here (EFFERENT_CARDS or ../shared/cards)")
 
 
 def opened(case, card):
@@ -24,12 +21,12 @@ def opened(case, card):
     for name in case.get("unbound") or []:
         units.pop(name, None)
     return efferent.Controller(
-        efferent.Card.from_json(json.dumps(card)), models={n: ROOT / m for n, m in case["models"].items()}, joints=case["robot_joints"],
+        efferent.Card.from_json(json.dumps(card)), models={n: CARDS / m for n, m in case["models"].items()}, joints=case["robot_joints"],
         control_period=case.get("control_period"), units=units, stale_limit=case.get("stale_limit"))
 
 
 def signals(path):
-    with np.load(ROOT / path) as z:
+    with np.load(CARDS / path) as z:
         return {k[3:]: z[k] for k in z.files if k.startswith("in.")}
 
 
@@ -44,7 +41,7 @@ def assert_close(name, found, expected, tolerance):
 @pytest.mark.parametrize("name", CASES)
 def test_observations_actions_and_targets_are_those_of_the_convention(name):
     case = CASES[name]
-    controller = opened(case, json.loads((ROOT / case["card"]).read_text()))
+    controller = opened(case, json.loads((CARDS / case["card"]).read_text()))
     given, found = signals(case["npz"]), {}
     for k in range(case["control_ticks"]):
         if k and k in case["resets"]:
@@ -53,7 +50,7 @@ def test_observations_actions_and_targets_are_those_of_the_convention(name):
         for kind, arrays in (("obs", controller.observations), ("act", controller.actions), ("out", controller.targets)):
             for tensor, values in arrays.items():
                 found.setdefault(f"{kind}.{tensor}", []).append(np.array(values))
-    with np.load(ROOT / case["npz"]) as z:
+    with np.load(CARDS / case["npz"]) as z:
         for key in z.files:
             kind = {"obs": "observation", "act": "action", "out": "target"}.get(key.partition(".")[0])
             if kind:
@@ -69,11 +66,9 @@ def test_what_cannot_be_right_is_refused_by_name(name):
     card = controller = None
     with pytest.raises(efferent.Error) as refused:
         if negative["convention"] != "card" and negative.get("files"):
-            supplied = case.get("supplied")
-            supplied = json.loads((ROOT / supplied).read_text()) if isinstance(supplied, str) else supplied
-            card = json.loads(efferent.Card.load([ROOT / f for f in negative["files"]], supplied=supplied).to_json())
+            card = json.loads(efferent.Card.load([CARDS / f for f in negative["files"]], supplied=supplied(case)).to_json())
         else:
-            card = json.loads((ROOT / source).read_text())
+            card = json.loads((CARDS / source).read_text())
         controller = opened(case, card)
         given = signals(negative.get("npz") or CASES[negative["base_case"]]["npz"])
         for ticks in range(case["control_ticks"]):

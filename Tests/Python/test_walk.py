@@ -1,19 +1,14 @@
 """MujocoLoop and the command walk: closed loops with policies that somebody else trained, where ../shared/policies (or EFFERENT_POLICIES) is there,
 and with a pendulum of our own where it is not. Need the package mujoco."""
 import json
-import os
-from pathlib import Path
 
 import efferent
 import numpy as np
 import pytest
+from suites import CARDS, HAS_CARDS, POLICIES
 from test_controller import network
 
 mujoco = pytest.importorskip("mujoco")
-
-SHARED = Path(__file__).resolve().parents[3] / "shared"
-POLICIES = Path(os.environ.get("EFFERENT_POLICIES", SHARED / "policies"))
-CARDS = Path(os.environ.get("EFFERENT_CARDS", SHARED / "cards"))
 
 PENDULUM = """<mujoco><option timestep="0.002" gravity="0 0 0"/><worldbody>
 <body><joint name="b" type="hinge" axis="0 1 0" damping="1"/><geom type="capsule" size="0.05" fromto="0 0 0 0.5 0 0" mass="1"/>
@@ -77,7 +72,7 @@ def walk(card, mjcf, models, command, keyframe=None, sensors=None, seconds=10.0)
     return np.array(found[100:]), False
 
 
-needs_policies = pytest.mark.skipif(not (POLICIES / "mjcf/go1.xml").exists() or not (CARDS / "manifest.json").exists(),
+needs_policies = pytest.mark.skipif(POLICIES is None or not (POLICIES / "mjcf/go1.xml").exists() or not HAS_CARDS,
                                     reason=f"no policies at {POLICIES} or no cards at {CARDS}: set EFFERENT_POLICIES and EFFERENT_CARDS")
 
 
