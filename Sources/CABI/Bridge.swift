@@ -11,6 +11,7 @@ import Runtime
 /// What the handle of a bridge names.
 private struct BridgePorts {
   let bridge: Unmanaged<Bridge>
+  let served: Claim
   let endpoint: CText
 }
 
@@ -107,7 +108,7 @@ public func eff_bridge_create(
       output: { i in CABI.session(session).flatMap { UnsafeRawPointer(sessionOutput($0, i)) } },
       run: { rows in CABI.session(session).map { sessionRun($0, rows) } ?? -1 },
       reset: { row in CABI.session(session).map { sessionReset($0, Int64(row)) } ?? -1 })
-    out.pointee = try serve(target, options_or_null)
+    out.pointee = try serve(target, options_or_null, Claim(session, EFF_HANDLE_SESSION, "session"))
   }
 }
 
@@ -117,14 +118,46 @@ public func eff_bridge_create_learner(
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
-    out.pointee = try serve(LearnerPort(try liveLearner(learner), learner).target, options_or_null)
+    let target = LearnerPort(try liveLearner(learner), learner).target
+    out.pointee = try serve(target, options_or_null, Claim(learner, EFF_HANDLE_LEARNER, "learner"))
   }
 }
 
-private func serve(_ target: Target, _ options_or_null: UnsafePointer<eff_bridge_options>?) throws(Failure) -> OpaquePointer {
-  let bridge = try Bridge(target, try read(options_or_null, target))
+/// What a bridge has for itself: a session or learner that two plants would step by turns without knowing.
+private struct Claim {
+  let handle: OpaquePointer?
+  let kind: Int
+  let name: StaticString
+
+  init(_ handle: OpaquePointer?, _ kind: Int, _ name: StaticString) {
+    self.handle = handle
+    self.kind = kind
+    self.name = name
+  }
+
+  func take() throws(Failure) {
+    guard eff_handle_claim(UInt(bitPattern: handle), Int32(kind)) != 0 else {
+      throw Failure(.state, "\(name): another bridge serves it, expected one that no bridge serves; destroy that bridge first")
+    }
+  }
+
+  func give() { eff_handle_unclaim(UInt(bitPattern: handle), Int32(kind)) }
+}
+
+private func serve(
+  _ target: Target, _ options_or_null: UnsafePointer<eff_bridge_options>?, _ served: Claim
+) throws(Failure) -> OpaquePointer {
+  let options = try read(options_or_null, target)
+  try served.take()
+  let bridge: Bridge
+  do {
+    bridge = try Bridge(target, options)
+  } catch {
+    served.give()
+    throw error
+  }
   let h = UnsafeMutablePointer<BridgePorts>.allocate(capacity: 1)
-  h.initialize(to: BridgePorts(bridge: Unmanaged.passRetained(bridge), endpoint: CText(bridge.endpoint)))
+  h.initialize(to: BridgePorts(bridge: Unmanaged.passRetained(bridge), served: served, endpoint: CText(bridge.endpoint)))
   return try handle(h, EFF_HANDLE_BRIDGE, orFree: { free(h) })
 }
 
@@ -192,6 +225,7 @@ public func eff_bridge_destroy(_ bridge: OpaquePointer?) {
 
 private func free(_ h: UnsafeMutablePointer<BridgePorts>) {
   h.pointee.bridge.release()
+  h.pointee.served.give()
   h.deinitialize(count: 1)
   h.deallocate()
 }

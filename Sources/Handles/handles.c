@@ -1,6 +1,7 @@
 #include "handles.h"
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FIRST_GENERATION_BITS ((int)(8 * sizeof(uintptr_t)) - EFF_HANDLE_KIND_BITS - EFF_HANDLE_SLOT_BITS - 1)
 #define LAST_GENERATION ((UINTPTR_MAX >> (EFF_HANDLE_KIND_BITS + EFF_HANDLE_SLOT_BITS)))
@@ -75,6 +76,7 @@ uintptr_t eff_handle_create(void *object, int32_t kind) {
   const uintptr_t handle = (slot->generation << EFF_HANDLE_SLOT_BITS | index) << EFF_HANDLE_KIND_BITS | (uintptr_t)kind;
   __atomic_store_n(&slot->object, object, __ATOMIC_RELAXED);
   __atomic_store_n(&slot->references, 1, __ATOMIC_RELAXED);
+  __atomic_store_n(&slot->claim, 0, __ATOMIC_RELAXED);
   __atomic_store_n(&slot->handle, handle, __ATOMIC_RELEASE);
   return handle;
 }
@@ -87,6 +89,26 @@ int32_t eff_handle_retain(uintptr_t handle, int32_t kind) {
     if (n <= 0) return 0;
   } while (!__atomic_compare_exchange_n(&slot->references, &n, n + 1, 1, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
   return 1;
+}
+
+static uint64_t claim_of(const eff_slot *slot) { return (uint64_t)(uint32_t)getpid() << 32 | (uint32_t)slot->generation; }
+
+int32_t eff_handle_claim(uintptr_t handle, int32_t kind) {
+  eff_slot *slot = eff_handle_slot(handle, kind);
+  if (!slot) return -1;
+  const uint64_t mine = claim_of(slot);
+  uint64_t held = __atomic_load_n(&slot->claim, __ATOMIC_RELAXED);
+  do {
+    if (held == mine) return 0;
+  } while (!__atomic_compare_exchange_n(&slot->claim, &held, mine, 1, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED));
+  return 1;
+}
+
+void eff_handle_unclaim(uintptr_t handle, int32_t kind) {
+  eff_slot *slot = eff_handle_slot(handle, kind);
+  if (!slot) return;
+  uint64_t mine = claim_of(slot);
+  __atomic_compare_exchange_n(&slot->claim, &mine, 0, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 void *eff_handle_release(uintptr_t handle, int32_t kind) {

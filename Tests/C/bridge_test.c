@@ -189,6 +189,15 @@ static void test_a_tick_allocates_nothing(void) {
   zmq_ctx_term(context);
 }
 
+static void test_two_bridges_never_serve_one_session(void) {
+  eff_bridge *first = bridge_open("tcp://127.0.0.1:*", NULL), *second = (eff_bridge *)first;
+  CHECK(eff_bridge_create(session, NULL, &second) == EFF_E_STATE && second == NULL);
+  CHECK(strstr(eff_last_error(), "session: another bridge serves it") != NULL);
+  eff_bridge_destroy(first);
+  CHECK(eff_bridge_create(session, NULL, &second) == EFF_OK);
+  eff_bridge_destroy(second);
+}
+
 static int compare(const void *a, const void *b) {
   uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
   return x < y ? -1 : x > y;
@@ -236,6 +245,7 @@ int main(int argc, char **argv) {
   }
   seen = in.count, done = out.count;
   test_a_tick_allocates_nothing();
+  test_two_bridges_never_serve_one_session();
   char path[64];
   snprintf(path, sizeof path, "ipc://@efferent-bridge-test-%d", (int)getpid());
   round_trips("inproc", "inproc://trips", zmq_ctx_new(), calls);

@@ -212,6 +212,10 @@ static void test_bridge(const std::string &path) {
   CHECK(moved.stats().steps == 0);
   options.joint_names.assign(session.action_count() + 1, "joint");
   CHECK(thrown([&] { efferent::Bridge(session, options); }) == EFF_E_ARGUMENT);
+  CHECK(thrown([&] { efferent::Bridge{session}; }) == EFF_E_STATE);
+  efferent::Learner learner(efferent::Learner::defaults(2, 1));
+  efferent::Bridge teacher(learner);
+  CHECK(thrown([&] { efferent::Bridge{learner}; }) == EFF_E_STATE);
 }
 
 static void test_card() {

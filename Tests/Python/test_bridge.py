@@ -350,6 +350,39 @@ def test_a_child_of_fork_leaves_its_parents_bridge_alone():
         assert client.step({"obs": np.zeros((1, 7))})
 
 
+@pytest.mark.parametrize("name", ["session", "learner"])
+def test_two_bridges_never_serve_one_thing(name):
+    one = bridging.policy("mlp").session() if name == "session" else efferent.Learner(3, 1)
+    other = bridging.policy("mlp").session() if name == "session" else efferent.Learner(3, 1)
+    with efferent.Bridge(one) as first, efferent.Bridge(other):
+        with pytest.raises(efferent.StateError, match=f"{name}: another bridge serves it"):
+            efferent.Bridge(one)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                efferent.Bridge(one).close()  # the parent's claim is not the child's
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0
+        assert first.poll(0.0).kind == "none"
+
+
+def test_what_a_bridge_served_may_be_served_again():
+    from efferent._library import check, lib
+
+    session = bridging.policy("mlp").session()
+    for endpoint in ("tcp://127.0.0.1:*", "tcp://0.0.0.0:*", "ipc:///no/such/folder", "tcp://127.0.0.1:*"):
+        made = ctypes.c_void_p()
+        options = efferent.bridge.eff_bridge_options()
+        lib.eff_bridge_options_default(ctypes.byref(options), ctypes.sizeof(options))
+        options.endpoint = endpoint.encode()
+        status = lib.eff_bridge_create(session._handle.value, ctypes.byref(options), ctypes.byref(made))
+        assert (status == 0) == endpoint.endswith("127.0.0.1:*")
+        lib.eff_bridge_destroy(made)
+
+
 # ---- endpoints ----
 
 
@@ -360,14 +393,14 @@ def test_only_this_machine_is_served():
         with pytest.raises(error, match="endpoint '"):
             efferent.Bridge(session, endpoint)
     with efferent.Bridge(session) as bridge, pytest.raises(efferent.FileError, match="Address already in use"):
-        efferent.Bridge(session, bridge.endpoint)
+        efferent.Bridge(session.policy.session(), bridge.endpoint)
 
 
 def test_a_live_ipc_endpoint_is_not_taken_and_a_dead_one_is(tmp_path):
     session = bridging.policy("mlp").session()
     endpoint = f"ipc://{tmp_path}/x"
     with efferent.Bridge(session, endpoint), pytest.raises(efferent.FileError, match="somebody listens there"):
-        efferent.Bridge(session, endpoint)
+        efferent.Bridge(session.policy.session(), endpoint)
     server, _ = bridging.process(bridging.SERVER, name="mlp", endpoint=endpoint)
     server.kill()
     server.wait()

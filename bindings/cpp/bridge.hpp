@@ -7,6 +7,7 @@
 
 #include "bridge.h"
 #include "efferent.hpp"
+#include "learner.hpp"
 
 #include <chrono>
 #include <functional>
@@ -25,31 +26,13 @@ struct BridgeOptions {
   std::function<void(const eff_bridge_event &)> on_event;  // on the thread that polls; it must not throw
 };
 
-// Serves a session, which must outlive it.
+// Serves a session, which must outlive it and has no other bridge (EFF_E_STATE).
 class Bridge {
  public:
-  explicit Bridge(Session &session, BridgeOptions options = {}) : on_event_(std::make_unique<Callback>(std::move(options.on_event))) {
-    std::vector<const char *> observations, joints;
-    for (auto &n : options.observation_names) observations.push_back(n.c_str());
-    for (auto &n : options.joint_names) joints.push_back(n.c_str());
-    eff_bridge_options lent;
-    eff_bridge_options_default(&lent, sizeof lent);
-    lent.endpoint = options.endpoint.c_str();
-    if (options.idle_timeout_ms) lent.idle_timeout_ms = options.idle_timeout_ms;
-    if (options.high_water) lent.high_water = options.high_water;
-    lent.rate = options.rate;
-    lent.context = options.context;
-    lent.checksum = options.checksum, lent.non_finite = options.non_finite;
-    lent.observation_names = observations.data(), lent.observation_count = observations.size();
-    lent.joint_names = joints.data(), lent.joint_count = joints.size();
-    if (*on_event_) {
-      lent.user = on_event_.get();
-      lent.on_event = [](void *user, const eff_bridge_event *event) { (*static_cast<Callback *>(user))(*event); };
-    }
-    eff_bridge *made = nullptr;
-    check(eff_bridge_create(session.get(), &lent, &made));
-    handle_.reset(made);
-  }
+  explicit Bridge(Session &session, BridgeOptions options = {}) : Bridge(session.get(), eff_bridge_create, std::move(options)) {}
+
+  // The same for a learner: eff_bridge_create_learner says what its frames carry.
+  explicit Bridge(Learner &learner, BridgeOptions options = {}) : Bridge(learner.get(), eff_bridge_create_learner, std::move(options)) {}
 
   eff_bridge *get() const noexcept { return handle_.get(); }
   std::string endpoint() const { return eff_bridge_endpoint(get()); }  // the address that was really bound
@@ -73,6 +56,32 @@ class Bridge {
 
  private:
   using Callback = std::function<void(const eff_bridge_event &)>;
+
+  template <class Served>
+  Bridge(Served *served, eff_status (*create)(Served *, const eff_bridge_options *, eff_bridge **), BridgeOptions options)
+      : on_event_(std::make_unique<Callback>(std::move(options.on_event))) {
+    std::vector<const char *> observations, joints;
+    for (auto &n : options.observation_names) observations.push_back(n.c_str());
+    for (auto &n : options.joint_names) joints.push_back(n.c_str());
+    eff_bridge_options lent;
+    eff_bridge_options_default(&lent, sizeof lent);
+    lent.endpoint = options.endpoint.c_str();
+    if (options.idle_timeout_ms) lent.idle_timeout_ms = options.idle_timeout_ms;
+    if (options.high_water) lent.high_water = options.high_water;
+    lent.rate = options.rate;
+    lent.context = options.context;
+    lent.checksum = options.checksum, lent.non_finite = options.non_finite;
+    lent.observation_names = observations.data(), lent.observation_count = observations.size();
+    lent.joint_names = joints.data(), lent.joint_count = joints.size();
+    if (*on_event_) {
+      lent.user = on_event_.get();
+      lent.on_event = [](void *user, const eff_bridge_event *event) { (*static_cast<Callback *>(user))(*event); };
+    }
+    eff_bridge *made = nullptr;
+    check(create(served, &lent, &made));
+    handle_.reset(made);
+  }
+
   struct Destroy {
     void operator()(eff_bridge *bridge) const noexcept { eff_bridge_destroy(bridge); }
   };

@@ -44,6 +44,7 @@ typedef struct __attribute__((aligned(64))) eff_slot {
   int64_t references;    // 0 while the slot is free
   uintptr_t generation;  // of the last handle; 0 before the first
   uint64_t next;         // in the list of free slots: slot + 1, or 0
+  uint64_t claim;        // the process and generation that have the object for themselves, or 0
 } eff_slot;
 
 extern EFF_HIDDEN eff_slot *eff_slot_chunks[EFF_HANDLE_CHUNKS];
@@ -78,6 +79,11 @@ EFF_HIDDEN uintptr_t eff_handle_create(void *object, int32_t kind);
 
 // Adds a reference. 0 where the handle is dead. Any thread.
 EFF_HIDDEN int32_t eff_handle_retain(uintptr_t handle, int32_t kind);
+
+// Has the object for one user alone, until it is unclaimed. 1: it is; 0: another user of this process has it; -1: the handle is dead. What a parent
+// process had claimed is free in its child. Any thread.
+EFF_HIDDEN int32_t eff_handle_claim(uintptr_t handle, int32_t kind);
+EFF_HIDDEN void eff_handle_unclaim(uintptr_t handle, int32_t kind);
 
 // Gives a reference back. With the last one the handle dies, and its object is returned to be freed; otherwise NULL. Any thread.
 EFF_HIDDEN void *eff_handle_release(uintptr_t handle, int32_t kind);

@@ -56,7 +56,8 @@ class Latency(NamedTuple):
 class Bridge(Owner):
     """Serves a session or a learner at an endpoint: "tcp://127.0.0.1:*" (any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy".
 
-    Call `poll` in a loop, or `start` for a thread of its own. What is served is the bridge's until it is closed; closing that closes it too.
+    Call `poll` in a loop, or `start` for a thread of its own. What is served is the bridge's alone until it is closed (a second bridge: StateError);
+    closing that closes it too.
     A learner learns from what the plant tells: see `efferent.RemoteLearner` for the other side. `close` says goodbye to the plant.
 
     idle_timeout        seconds of silence after which another plant may take over; None for never
