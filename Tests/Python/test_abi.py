@@ -70,7 +70,8 @@ class World:
         return self.create("eff_publisher_create", self.learner, self.session)
 
     def make_bridge(self):
-        return self.create("eff_bridge_create", self.session, None)
+        # a session of its own: two bridges never serve one
+        return self.create("eff_bridge_create", self.make_session(), None)
 
     def make_card(self):
         text = b'{"efferent_card": 1}'
