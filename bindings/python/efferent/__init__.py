@@ -13,9 +13,10 @@ from .errors import (ArgumentError, Error, FileError, FormatError, MemoryError_,
 _LAZY = {
     "Policy": "policy", "Tensor": "policy", "Session": "session", "version": "_library", "Learner": "learner", "Plant": "plant", "Bridge": "bridge",
     "Client": "client", "RemoteLearner": "remote", "BridgeError": "wire", "BridgeTimeout": "wire", "BridgeMismatch": "wire", "BridgeLost": "wire",
-    "convert": "_convert", "Card": "card", "Controller": "controller", "MujocoLoop": "mujoco_loop",
+    "convert": "_convert", "Card": "card", "Controller": "controller", "MujocoLoop": "mujoco_loop", "PreflightWarning": "controller",
 }
-_MODULES = {"policy", "session", "learner", "training", "estimates", "plant", "wire", "client", "remote", "errors", "bridge", "card", "controller", "mujoco_loop"}
+_MODULES = {"policy", "session", "learner", "training", "estimates", "plant", "wire", "client", "remote", "errors", "bridge", "card", "controller", "mujoco_loop",
+            "preflight"}
 
 __all__ = [
     "ArgumentError", "Error", "FileError", "FormatError", "MemoryError_", "MismatchError", "NumericError", "ShapeError", "StateError", "TimeoutError_",

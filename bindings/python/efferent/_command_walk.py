@@ -1,4 +1,6 @@
 """The command walk: a card and its networks close their loop in MuJoCo."""
+import importlib.util
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -6,66 +8,37 @@ import typer
 
 from . import Error
 from ._command import app, console, fail
-from ._command_card import _load
+from ._rig import Commands, Files, Guards, Keyframe, Models, Sensors, Supplied, controller_of, loop_of, not_there, physics_of
 
 
 @app.command()
-def walk(files: list[Path] = typer.Argument(..., help="a card, an ONNX file with metadata, or the sidecar files of one convention"),
-         mjcf: Path = typer.Option(..., exists=True, dir_okay=False, help="MuJoCo model of the robot"),
-         model: list[str] = typer.Option([], "--model", help="NAME=FILE.onnx per network of the card; not needed where the only network is among the files"),
-         supplied: Path = typer.Option(None, exists=True, dir_okay=False, help="JSON with answers to what no file says"),
-         command: list[str] = typer.Option([], "--command", help="SIGNAL=NUMBERS, such as command.velocity=0.5,0,0"),
-         sensor: list[str] = typer.Option([], "--sensor", help="SIGNAL=SENSOR of the MuJoCo model, such as base.linear_velocity=local_linvel"),
-         keyframe: str = typer.Option(None, help="where the simulation starts"),
-         seconds: float = typer.Option(10.0, min=0.0, help="how long"),
-         guard: list[str] = typer.Option([], "--guard", help="clamps of the guard: position, velocity, effort, command"),
-         picture: Path = typer.Option(None, help="write a picture of command, velocity and joint tracking")):
+def walk(files: list[Path] = Files, mjcf: Path = typer.Option(..., exists=True, dir_okay=False, help="MuJoCo model of the robot"),
+         model: list[str] = Models, supplied: Path = Supplied, command: list[str] = Commands, sensor: list[str] = Sensors, keyframe: str = Keyframe,
+         seconds: float = typer.Option(10.0, min=0.0, help="how long"), guard: list[str] = Guards,
+         preflight: list[Path] = typer.Option([], exists=True, dir_okay=False, help="a recording that must be met before the first step"),
+         on_mismatch: str = typer.Option("refuse", help="refuse or warn: what a recording that is not met does"),
+         picture: Path = typer.Option(None, help="write a picture of command, velocity and joint tracking"),
+         force: bool = typer.Option(False, "--force", help="replace a picture that is there")):
     """Walk a policy in MuJoCo from its card, and say how well the base follows the command."""
+    not_there(picture, force)
+    if picture is not None and importlib.util.find_spec("matplotlib") is None:
+        fail("--picture needs the package matplotlib: pip install matplotlib")
+    physics, joints = physics_of(mjcf, "walk")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        controller = controller_of(files, supplied, model, joints, guard=guard, preflight=[str(p) for p in preflight], on_mismatch=on_mismatch)
+    for w in caught:
+        console.print(f"warning: {w.message}", style="yellow", markup=False, soft_wrap=True)
+    loop = loop_of(physics, controller, keyframe, sensor, command)
     try:
-        import mujoco
-    except ImportError:
-        fail("walk needs the package mujoco: pip install mujoco")
-    from . import Controller, MujocoLoop
-
-    card = _load(files, supplied)
-    models = dict(_pair(m, "--model") for m in model)
-    networks = [f for f in files if f.suffix.lower() == ".onnx"]
-    if not models and len(networks) == 1:
-        models = {"policy": networks[0]}
-    try:
-        physics = mujoco.MjModel.from_xml_path(str(mjcf))
-    except ValueError as e:
-        fail(f"{mjcf}: {e}")
-    moving = {int(mujoco.mjtJoint.mjJNT_HINGE), int(mujoco.mjtJoint.mjJNT_SLIDE)}
-    joints = [physics.joint(j).name for j in range(physics.njnt) if int(physics.jnt_type[j]) in moving]
-    try:
-        controller = Controller(card, models, joints, guard=guard)
-        loop = MujocoLoop(physics, controller, keyframe=keyframe, sensors=dict(_pair(s, "--sensor") for s in sensor))
-        for text in command:
-            name, numbers = _pair(text, "--command")
-            if name not in loop.commands:
-                fail(f"--command {name}: the card has no such command; it has {', '.join(loop.commands) or 'none'}")
-            values = np.array([float(n) for n in numbers.split(",")])
-            if values.size != loop.commands[name].size:
-                fail(f"--command {name}: {values.size} numbers, expected {loop.commands[name].size}")
-            loop.commands[name][:] = values
         rows, fallen = _run(loop, round(seconds / controller.control_period))
     except Error as e:
-        fail(e)
-    except ValueError as e:
         fail(e)
     _tell(loop, rows, fallen)
     if picture is not None:
         _draw(loop, rows, picture)
     if fallen is not None:
         raise typer.Exit(1)
-
-
-def _pair(text, option):
-    name, equals, value = text.partition("=")
-    if not equals:
-        fail(f"{option} {text}: expected NAME=VALUE")
-    return name, value
 
 
 def _run(loop, ticks):

@@ -1,6 +1,7 @@
 """Controller: a policy, its card and its robot, from raw signals to joint targets."""
 import ctypes
 import os
+import warnings
 from ctypes import byref, c_double, c_size_t, c_void_p
 from typing import NamedTuple
 
@@ -17,6 +18,10 @@ MODES = ("run", "hold", "ramp", "damp", "zero")
 TARGETS = ("position", "velocity", "effort", "kp", "kd")
 CLAMPS = {"position": 1, "velocity": 2, "effort": 4, "command": 8}
 FAULTS = ("", "finite", "age", "unit", "roll", "pitch", "action", "target", "deadline", "clock")
+
+
+class PreflightWarning(UserWarning):
+    """A controller that was told to start although its pre-flight was not met."""
 
 
 class Signal(NamedTuple):
@@ -59,11 +64,17 @@ class Controller(Owner):
     motion          {part: array [frames, ...]} of a motion that the card keeps in a file; None: its npz or csv, looked for in the working directory
                     and in the folders of the models and above them
     locked          keeps what a tick reads from being paged out
+    preflight       path or array dict of a recording (see efferent.preflight), or a list of them: run through a twin before this controller starts
+    on_mismatch     "refuse": a recording that is not met raises MismatchError; "warn": it is a PreflightWarning, and the controller starts
     """
 
-    def __init__(self, card, models, joints, control_period=None, units=None, stale_limit=None, *, guard=(), roll_limit=0.0, pitch_limit=0.0,
-                 slew_limit=0.0, deadline=0.0, blend=None, ramp=None, fallback=(), seed=0, motion=None, locked=False):
+    def __init__(self, card, models, joints, control_period=None, units=None, stale_limit=None, *, guard=(), roll_limit=0.0,
+                 pitch_limit=0.0, slew_limit=0.0, deadline=0.0, blend=None, ramp=None, fallback=(), seed=0, motion=None, locked=False,
+                 preflight=None, on_mismatch="refuse"):
+        if on_mismatch not in ("refuse", "warn"):
+            raise ArgumentError(f"on_mismatch is '{on_mismatch}', expected refuse or warn")
         self.joints = tuple(joints)
+        self.guard = (guard,) if isinstance(guard, str) else tuple(guard)
         self.policies = {name: made if isinstance(made, Policy) else Policy(os.fspath(made), state={}) for name, made in models.items()}
         options = eff_controller_options()
         lib.eff_controller_options_default(byref(options), ctypes.sizeof(options))
@@ -80,7 +91,7 @@ class Controller(Owner):
         if blend is not None:
             options.blend_seconds = blend if blend > 0 else -1.0
         options.ramp_seconds = ramp or 0.0
-        for word in [guard] if isinstance(guard, str) else guard:
+        for word in self.guard:
             if word not in CLAMPS:
                 raise ArgumentError(f"guard: '{word}' is not known, expected any of {', '.join(CLAMPS)}")
             options.guard |= CLAMPS[word]
@@ -96,7 +107,7 @@ class Controller(Owner):
         check(lib.eff_controller_create(card._handle.value, byref(options), byref(made)))
         self._handle = Handle(made.value, lib.eff_controller_destroy, "controller")
 
-        self.card = card
+        self.card, self._seed, self._motion = card, seed, motion or {}
         self.control_period = control_period if control_period is not None else _period(card)
         self.signals = tuple(self._signals())
         self._values = {}
@@ -116,6 +127,24 @@ class Controller(Owner):
         # {"model.tensor": array} of the last tick; empty where no network ran
         self.observations, self.actions = {}, {}
         self._order = _model_names(card)
+        recordings = [] if preflight is None else preflight if isinstance(preflight, (list, tuple)) else [preflight]
+        for recording in recordings:
+            try:
+                self.preflight(recording)
+            except MismatchError as e:
+                if on_mismatch == "refuse":
+                    raise
+                warnings.warn(str(e), PreflightWarning, stacklevel=2)
+
+    def twin(self, guard=(), binds_time=False):
+        """A fresh controller of the same card, networks and joints, without what this robot adds: limits, ladders and, but for `guard`, clamps."""
+        units = {s.name: s.unit for s in self.signals} if binds_time else None
+        return Controller(self.card, self.policies, self.joints, self.control_period, units, guard=guard, seed=self._seed, motion=self._motion)
+
+    @property
+    def needs(self):
+        """Names of the signals that a tick must be given."""
+        return tuple(self._values)
 
     def _signals(self):
         spec = eff_signal_spec.sized()
@@ -174,12 +203,14 @@ class Controller(Owner):
         return self.report
 
     def preflight(self, recording, tolerance=(1e-4, 1e-4)):
-        """Runs stored raw signals and raises MismatchError by the name of the first term, action or target that is not as recorded.
-        `recording` is as in `first_difference`. The controller is reset before and afterwards."""
-        different = first_difference(self, recording, tolerance)
-        self.reset()
+        """Runs stored raw signals through a twin and raises MismatchError by the name of the first term, action or target that is not as recorded.
+        `recording` is the path of an npz or {name: array}, as efferent.preflight says. This controller is not ticked."""
+        from .preflight import compare
+
+        different = compare(self, recording, tolerance).first
         if different is not None:
-            raise MismatchError(f"preflight: {different.what}")
+            where = f" {recording}:" if isinstance(recording, (str, os.PathLike)) else ""
+            raise MismatchError(f"preflight:{where} {different.what}")
 
     @property
     def report(self):
@@ -286,80 +317,3 @@ def _period(card):
 
 def _model_names(card):
     return [m["name"] for m in _content(card)["models"]]
-
-
-class Difference(NamedTuple):
-    """The first thing in which a controller and a recording differ: `what` names it, with tick, element, what was found and what was expected."""
-
-    tick: int
-    what: str
-    found: float
-    expected: float
-
-
-def first_difference(controller, recording, tolerance=(1e-4, 1e-4)):
-    """Runs the raw signals of a recording and compares. None where everything agrees, else the first Difference, with the name of its term.
-
-    recording  {name: array}, or the path of an npz: in.SIGNAL [ticks, ...], and any of obs.MODEL.TENSOR and act.MODEL.TENSOR [runs, ...] and
-               out.TARGET [ticks, joints], NaN where nothing is commanded; resets [k]: ticks before which the controller is reset
-    tolerance  absolute and relative
-    """
-    if isinstance(recording, (str, os.PathLike)):
-        with np.load(recording) as z:
-            recording = {k: z[k] for k in z.files}
-    given = {k[3:]: v for k, v in recording.items() if k.startswith("in.")}
-    if not given:
-        raise ArgumentError("the recording has no raw signals ('in.NAME')")
-    resets = {int(k) for k in np.ravel(recording.get("resets", []))}
-    content, run = _content(controller.card), 0
-    controller.reset()
-    for tick in range(min(len(v) for v in given.values())):
-        if tick in resets:
-            controller.reset()
-        ran = controller.tick({k: v[tick] for k, v in given.items()}).ran
-        found = {"out." + k: (tick, v) for k, v in controller.targets.items()}
-        if ran:
-            found |= {"obs." + k: (run, v) for k, v in controller.observations.items()} | {"act." + k: (run, v) for k, v in controller.actions.items()}
-            run += 1
-        for key in sorted(found, key=lambda k: ("obs", "act", "out").index(k[:3])):
-            if key not in recording or found[key][0] >= len(recording[key]):
-                continue
-            x, y = np.ravel(found[key][1]).astype(float), np.ravel(recording[key][found[key][0]]).astype(float)
-            if x.size != y.size:
-                return Difference(tick, f"{key} has {x.size} values, the recording has {y.size}", x.size, y.size)
-            bad = (np.isnan(x) != np.isnan(y)) | (np.abs(x - y) > tolerance[0] + tolerance[1] * np.abs(y))
-            if bad.any():
-                i = int(np.argmax(bad))
-                return Difference(tick, f"{_element(content, controller, key, i)} at tick {tick} is {x[i]:.6g}, the recording has {y[i]:.6g}", x[i], y[i])
-    return None
-
-
-def _element(content, controller, key, index):
-    """Words for element `index` of obs.MODEL.TENSOR, act.MODEL.TENSOR or out.TARGET: the term or the joint that it belongs to."""
-    kind, _, name = key.partition(".")
-    if kind == "out":
-        return f"target '{name}' of joint '{controller.joints[index]}'"
-    for model in content["models"]:
-        tensor = name[len(model["name"]) + 1 :]
-        if not name.startswith(model["name"] + "."):
-            continue
-        source = model["inputs"].get(tensor, {}).get("from", "") if kind == "obs" else ""
-        if source.startswith("vector:"):
-            return _term(content["vectors"][source[7:]], source[7:], index)
-        for action in content["actions"] if kind == "act" else ():
-            if (action["model"], action["output"]) == (model["name"], tensor) and index in action["index"]:
-                return f"output '{name}' for joint '{action['joints'][action['index'].index(index)]}'"
-    return f"{'input' if kind == 'obs' else 'output'} '{name}', element {index},"
-
-
-def _term(vector, name, index):
-    terms, at = vector["terms"], 0
-    ages = [t.get("ages") or [0] for t in terms]
-    order = [(t, a) for t, all_ages in zip(terms, ages) for a in all_ages]
-    if vector.get("layout") == "time_major":
-        order = [(t, own[p]) for p in range(len(ages[0])) for t, own in zip(terms, ages)]
-    for term, age in order:
-        if index < at + term["size"]:
-            return f"vector '{name}', term '{term['name']}', value {index - at}, age {age},"
-        at += term["size"]
-    return f"vector '{name}', value {index},"

@@ -20,10 +20,14 @@ class MujocoLoop:
 
     keyframe  where the simulation starts; None: as the model's qpos0
     sensors   {signal: name of a sensor of the model} for signals that the model measures itself
+    preflight a recording that the controller must meet first, as in Controller
     """
 
-    def __init__(self, model, controller, *, keyframe=None, sensors=None, base=None):
+    def __init__(self, model, controller, *, keyframe=None, sensors=None, base=None, preflight=None):
         import mujoco
+
+        if preflight is not None:
+            controller.preflight(preflight)
 
         self.mujoco, self.model, self.controller = mujoco, model, controller
         self.data = mujoco.MjData(model)
@@ -62,13 +66,14 @@ class MujocoLoop:
         """The raw signals of this moment."""
         return {name: read() for name, read in self._readers.items()}
 
-    def step(self):
-        """One control period. Returns the report of the tick; a refused tick moves the robot by its fallback, and raises afterwards."""
+    def step(self, tick=None):
+        """One control period. Returns the report of the tick; a refused tick moves the robot by its fallback, and raises afterwards.
+        `tick` stands for the controller's own where it is given: a function of the signals."""
         from .errors import Error
 
         failed = None
         try:
-            report = self.controller.tick(self.signals())
+            report = (tick or self.controller.tick)(self.signals())
         except Error as e:
             failed, report = e, self.controller.report
         for _ in range(self.substeps):
