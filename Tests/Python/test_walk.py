@@ -45,6 +45,29 @@ def test_motors_get_torque_and_position_actuators_get_targets_by_the_joints_name
     np.testing.assert_allclose(loop.data.qpos, 0)
 
 
+def test_a_position_actuator_lets_go_where_the_targets_have_no_stiffness(tmp_path):
+    path = network(tmp_path / "policy.onnx", 4, actions=2)
+    c = efferent.Controller(efferent.Card.from_json(json.dumps(pendulum_card())), {"policy": path}, ["b", "a"])
+    model = mujoco.MjModel.from_xml_string(PENDULUM)
+    loop = efferent.MujocoLoop(model, c)
+    gains = model.actuator_gainprm.copy(), model.actuator_biasprm.copy()
+
+    def pushed(mode):
+        loop.reset()
+        c.mode(mode)
+        loop.step()
+        loop.data.qpos[0] += 0.3
+        at = loop.data.qpos[0]
+        for _ in range(300):
+            loop.step()
+        return abs(loop.data.qpos[0] - at)
+
+    assert pushed("hold") > 0.25
+    assert pushed("damp") < 0.01
+    np.testing.assert_array_equal(model.actuator_gainprm, gains[0])
+    np.testing.assert_array_equal(model.actuator_biasprm, gains[1])
+
+
 def test_a_loop_refuses_joints_and_periods_that_the_model_does_not_have(tmp_path):
     path = network(tmp_path / "policy.onnx", 4, actions=2)
     card = efferent.Card.from_json(json.dumps(pendulum_card()))

@@ -136,10 +136,10 @@ class Controller(Owner):
                     raise
                 warnings.warn(str(e), PreflightWarning, stacklevel=2)
 
-    def twin(self, guard=(), binds_time=False):
-        """A fresh controller of the same card, networks and joints, without what this robot adds: limits, ladders and, but for `guard`, clamps."""
+    def twin(self, binds_time=False, **options):
+        """A fresh controller of the same card, networks and joints, without what this robot adds: limits, ladders and clamps but those in `options`."""
         units = {s.name: s.unit for s in self.signals} if binds_time else None
-        return Controller(self.card, self.policies, self.joints, self.control_period, units, guard=guard, seed=self._seed, motion=self._motion)
+        return Controller(self.card, self.policies, self.joints, self.control_period, units, seed=self._seed, motion=self._motion, **options)
 
     @property
     def needs(self):

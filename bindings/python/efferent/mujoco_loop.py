@@ -1,4 +1,6 @@
 """MujocoLoop: a controller closes its loop in a MuJoCo simulation. Needs the package mujoco."""
+import json
+
 import numpy as np
 
 from .errors import ArgumentError, MismatchError
@@ -15,7 +17,8 @@ class MujocoLoop:
     One `step` is one control period: a tick, then as many simulation steps as the period holds. Joints are found by name. `base.*` is the body that
     the free joint moves (or `base`), in its own frame; `body.NAME.*` and `imu.NAME.*` are bodies or sites of that name.
 
-    An actuator that holds a position gets the position target, with the gains of the model; a motor gets kp (target - q) + kd (velocity target - qd)
+    An actuator that holds a position gets the position target, with the gains of the model; where the targets' gains are not the card's (a ladder that
+    damps has kp 0), those of the actuator are changed by the same factor for this period. A motor gets kp (target - q) + kd (velocity target - qd)
     + effort, computed at every simulation step.
 
     keyframe  where the simulation starts; None: as the model's qpos0
@@ -45,6 +48,8 @@ class MujocoLoop:
             joints.append(j)
         self._qpos, self._qvel = model.jnt_qposadr[joints], model.jnt_dofadr[joints]
         self._actuators = [self._actuator(j) for j in joints]
+        gains = json.loads(controller.card.to_json()).get("joints") or {}
+        self._kp, self._kd = ([(gains.get(j) or {}).get(k) or 0.0 for j in controller.joints] for k in ("kp", "kd"))
         self._readers = {s.name: self._reader(s.name, (sensors or {}).get(s.name)) for s in controller.signals}
         self._key = None
         if keyframe is not None:
@@ -76,9 +81,14 @@ class MujocoLoop:
             report = (tick or self.controller.tick)(self.signals())
         except Error as e:
             failed, report = e, self.controller.report
-        for _ in range(self.substeps):
-            self._drive()
-            self.mujoco.mj_step(self.model, self.data)
+        changed = self._scale_gains()
+        try:
+            for _ in range(self.substeps):
+                self._drive()
+                self.mujoco.mj_step(self.model, self.data)
+        finally:
+            for index, gain, bias in changed:
+                self.model.actuator_gainprm[index], self.model.actuator_biasprm[index] = gain, bias
         if failed is not None:
             raise failed
         return report
@@ -186,6 +196,21 @@ class MujocoLoop:
             if index >= 0:
                 return kind, index
         raise MismatchError(f"signal '{signal}': the MuJoCo model has no body and no site '{name}'; name a sensor for it in `sensors`")
+
+    def _scale_gains(self):
+        """Position actuators with the gains of the targets over those of the card. Returns [(actuator, gains, biases)] to restore."""
+        m, t, changed = self.model, self.controller.targets, []
+        for i, actuator in enumerate(self._actuators):
+            if actuator is None or not actuator[1]:
+                continue
+            shares = [t[k][i] / own[i] if k in t and own[i] > 0 and not np.isnan(t[k][i]) else 1.0 for k, own in (("kp", self._kp), ("kd", self._kd))]
+            if shares != [1.0, 1.0]:
+                a = actuator[0]
+                changed.append((a, m.actuator_gainprm[a].copy(), m.actuator_biasprm[a].copy()))
+                m.actuator_gainprm[a, 0] *= shares[0]
+                m.actuator_biasprm[a, 1] *= shares[0]
+                m.actuator_biasprm[a, 2] *= shares[1]
+        return changed
 
     def _drive(self):
         d, t = self.data, self.controller.targets
