@@ -59,7 +59,7 @@ def _steps(text):
 
 
 def _tell(found, stalls, patch):
-    table = Table("ladder", *(f"{1000 * s:.0f} ms" for s in stalls), "largest tilt rad", "sunk", box=None, pad_edge=False, header_style="bold")
+    table = Table("ladder", *(f"{1000 * s:.0f} ms" for s in stalls), "largest tilt rad", "sank by", box=None, pad_edge=False, header_style="bold")
     for name in found.ladders:
         of = [t for t in found.trials if t.ladder == name]
         cells = []
@@ -71,6 +71,8 @@ def _tell(found, stalls, patch):
         table.add_row(name, *cells, f"{max(t.tilt for t in of):.2f}", f"{100 * max(t.sunk for t in of):.0f} %")
     console.print(table)
     console.print("still standing, of so many stalls; times are from the begin of a stall")
+    if any(t.sunk >= 0.95 for t in found.trials):
+        console.print("a base that sank by 95 % or more went into the ground: the model has no collision for it; it counts as fallen")
     longest = found.longest(found.recommended)
     promise = f"every stall up to {1000 * longest:.0f} ms was survived" if longest else "not even the shortest stall was always survived"
     console.print(f"recommended: {found.recommended} ({promise})", style="bold", markup=False)

@@ -33,7 +33,8 @@ class Trial(NamedTuple):
 
     @property
     def is_survived(self):
-        return self.fell is None and self.low < 0.3
+        # a base below the ground: the model has no collision for it, and what follows is no robot
+        return self.fell is None and self.low < 0.3 and self.sunk < 0.95
 
 
 class Outcome(NamedTuple):
