@@ -11,13 +11,15 @@ let swift: [SwiftSetting] = embedded ? [.enableExperimentalFeature("Embedded"), 
 let cold: [SwiftSetting] = swift + (embedded ? [.unsafeFlags(["-Xllvm", "-enable-machine-outliner=always"])] : [])
 let native: [CXXSetting] = embedded ? [.unsafeFlags(["-O2", "-fno-exceptions", "-fno-rtti", "-ffunction-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables"])] : []
 let plain: [CSetting] = embedded
-  ? [.unsafeFlags(["-O2", "-ffunction-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables"])] : []
+  ? [.unsafeFlags(["-O2", "-ffunction-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables", "-DEFF_SHIPPED"])] : []
 let link: [LinkerSetting] = embedded
   ? [.unsafeFlags([
       "-use-ld=lld", "-Xlinker", "--icf=safe",  // gold leaves local symbols in the dynamic table
       "-L", Context.environment["EFFERENT_TABLES"] ?? ".", "-lswiftUnicodeDataTables", "-lm",
       "-Xlinker", "-z", "-Xlinker", "defs", "-Xlinker", "--gc-sections",
-      "-Xlinker", "-soname=libefferent.so.0", "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CABI/exports.map"])]
+      "-Xlinker", "-soname=libefferent.so.0", "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CABI/exports.map"]),
+      // glibc before 2.34 has threads and dlopen in libraries of their own (OldGlibc)
+      .unsafeFlags(["-Xlinker", "-l:libpthread.so.0", "-Xlinker", "-l:libdl.so.2"], .when(platforms: [.linux], traits: ["Bridge"]))]
   : []
 
 let package = Package(
@@ -26,12 +28,13 @@ let package = Package(
     .library(name: "efferent", type: .dynamic, targets: ["CABI"]),  // what install.sh ships
     .library(name: "EfferentSwift", targets: ["CABI", "Base", "Onnx", "Card", "Safetensors", "Graph", "Runtime"]),  // for other Swift packages
   ],
-  traits: [.default(enabledTraits: ["Bridge"]), .trait(name: "Bridge", description: "ZeroMQ endpoints; needs libzmq")],
+  traits: [.default(enabledTraits: ["Bridge"]), .trait(name: "Bridge", description: "ZeroMQ endpoints; libzmq is opened when the first one is made")],
   targets: [
     .systemLibrary(name: "CEfferent", path: "include"),
-    .systemLibrary(name: "CZeroMQ", path: "Sources/Bridge/CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
+    .target(name: "CZeroMQ", cSettings: plain, linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
     .systemLibrary(name: "Platform", path: "Sources/Platform"),
     .target(name: "Handles", cSettings: plain),
+    .target(name: "OldGlibc", cSettings: plain),
     .target(name: "Kernels", cxxSettings: native, linkerSettings: [.linkedLibrary("m")]),
     .target(name: "Base", dependencies: ["Platform"], swiftSettings: cold),
     .target(name: "Onnx", dependencies: ["Base", "Platform"], swiftSettings: cold),
@@ -42,11 +45,11 @@ let package = Package(
     .target(
       name: "Bridge",
       dependencies: ["Base", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))],
-      exclude: ["CZeroMQ", "PROTOCOL.md"], swiftSettings: swift),
+      exclude: ["PROTOCOL.md"], swiftSettings: swift),
     .target(
       name: "CABI",
       dependencies: [
-        "CEfferent", "Handles", "Base", "Card", "Runtime", "Graph", "Onnx", "Kernels", "Platform",
+        "CEfferent", "Handles", "OldGlibc", "Base", "Card", "Runtime", "Graph", "Onnx", "Kernels", "Platform",
         .target(name: "Bridge", condition: .when(traits: ["Bridge"])),
       ],
       exclude: ["exports.map"], swiftSettings: swift, linkerSettings: link),

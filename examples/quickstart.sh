@@ -8,7 +8,7 @@ export DEBIAN_FRONTEND=noninteractive PIP_DISABLE_PIP_VERSION_CHECK=1
 say() { printf '[quickstart] %s\n' "$*"; }
 
 missing=()
-for package in g++ binutils pkg-config libzmq3-dev python3-venv; do
+for package in g++ binutils pkg-config libzmq5 python3-venv; do
   command -v dpkg >/dev/null && ! dpkg -s "$package" >/dev/null 2>&1 && missing+=("$package")
 done
 if ((${#missing[@]})); then

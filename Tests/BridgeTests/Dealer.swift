@@ -6,9 +6,15 @@ import Platform
 import Testing
 
 
+/// A context of the libzmq that bridges use.
+func ownContext() -> UnsafeMutableRawPointer {
+  #expect(eff_zmq_open(0, nil, 0) == 0)
+  return zmq_ctx_new()!
+}
+
 /// A bridge on inproc or ipc that the test polls, and raw clients of it: all on the test's own thread.
 final class Rig {
-  let context = zmq_ctx_new()!
+  let context = ownContext()
   let fake: Fake
   private(set) var bridge: Bridge?
   var events: [Event.Kind] = []

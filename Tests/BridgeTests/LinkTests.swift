@@ -238,7 +238,7 @@ func ttlHoldsWhateverThePlantsClockSays(ahead: Int64) throws {
 }
 
 @Test func anInprocAddressCanBeBoundAgainAtOnce() throws {
-  let context = zmq_ctx_new()!
+  let context = ownContext()
   for _ in 0..<20 {
     var options = Bridge.Options()
     options.endpoint = "inproc://again"

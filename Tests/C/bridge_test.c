@@ -5,11 +5,17 @@
 #include <efferent/bridge.h>
 #include <errno.h>
 #include <link.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
+// libefferent is built without <zmq.h>: a constant that differs from the real one is an error here
+#include "../../Sources/CZeroMQ/include/constants.h"
+_Static_assert(sizeof(zmq_pollitem_t) == 16, "as in Sources/CZeroMQ/include/zeromq.h");
+_Static_assert(offsetof(zmq_pollitem_t, fd) == 8 && offsetof(zmq_pollitem_t, events) == 12, "as in zeromq.h");
+_Static_assert(offsetof(zmq_pollitem_t, revents) == 14, "as in zeromq.h");
 
 #include "check.h"
 

@@ -13,7 +13,7 @@ clang=$(dirname "$(command -v swiftc)")/clang++
 mapfile -t objects < <(grep -v '/Kernels\.build/' .build/debug/efferent.product/Objects.LinkFileList)
 "$clang" -std=c++17 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -Wall -Wextra -Iinclude Tests/Extents/serve.cpp "${objects[@]}" \
   .build/tests/kernels-sanitized/*.o "$runtime/$(uname -m)/swiftrt.o" -L"$runtime" -lswiftCore -lswiftSwiftOnoneSupport -lswift_Concurrency \
-  -lswift_StringProcessing $(pkg-config --libs libzmq 2>/dev/null) -lm -lpthread -Wl,-rpath,"$runtime" -o .build/tests/extents \
+  -lswift_StringProcessing -lm -ldl -lpthread -Wl,-rpath,"$runtime" -o .build/tests/extents \
   2> >(grep -v 'Cannot export local symbol' >&2)
 program=$PWD/.build/tests/extents python=$PWD/.venv/bin/python
 export EFFERENT_LIBRARY=${EFFERENT_LIBRARY:-$PWD/.build/debug/libefferent.so} PYTHONPATH=$PWD/Tests/Python:$PWD/bindings/python PYTHONDONTWRITEBYTECODE=1

@@ -16,5 +16,5 @@ for source in Tests/Fuzz/*.cpp; do
   kind=$([[ $name == fuzz_* ]] && echo fuzzer || echo fuzzer-no-link)
   "$clang" -std=c++17 -O1 -g -fno-omit-frame-pointer -fsanitize="$kind",address,undefined -fno-sanitize-recover=undefined -Wall -Wextra -Iinclude \
     "$source" "${objects[@]}" "$runtime/$(uname -m)/swiftrt.o" -L"$runtime" -lswiftCore -lswiftSwiftOnoneSupport -lswift_Concurrency -lswift_StringProcessing \
-    $(pkg-config --libs libzmq 2>/dev/null) -lm -lpthread -Wl,-rpath,"$runtime" -o "$bin/$name"
+    -lm -ldl -lpthread -Wl,-rpath,"$runtime" -o "$bin/$name"
 done

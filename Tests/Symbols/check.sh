@@ -20,6 +20,12 @@ same() { diff <(printf '%s\n' "$1") <(printf '%s\n' "$2"); }
 only_c_library() { # the list may hold the loader and the C library alone
   needed "$1" | grep -vE '^(libc|libm|libpthread|libdl)\.so\.6$|^ld-linux$' && return 1 || return 0
 }
+# the newest version of glibc that a symbol asks for: what Ubuntu 20.04 (2.31), JetPack and RHEL 8 (2.28) can load
+newest_glibc() { objdump -T "$1" | grep -oE 'GLIBC_[0-9.]+' | sed 's/GLIBC_//' | LC_ALL=C sort -uV | tail -n 1; }
+not_newer() { # FOUND BOUND
+  echo "GLIBC_$1 is asked for, GLIBC_$2 is the newest allowed"
+  [[ $1 && $(printf '%s\n%s\n' "$1" "$2" | LC_ALL=C sort -V | tail -n 1) == "$2" ]]
+}
 below() { echo "$1 bytes, expected less than $2"; (($1 < $2)); }
 compiles() { # COMPILER STANDARD LANGUAGE INCLUDE HEADER
   printf '#include <efferent/%s>\nint main(void) { return 0; }\n' "$5" | "$1" -std="$2" -x "$3" -Wall -Wextra -Wpedantic -Werror -fsyntax-only -I"$4" -
@@ -38,6 +44,7 @@ for kind in '' -nobridge; do
   check "$name has no run path" same '' "$(readelf -d "$library" | grep -E 'RPATH|RUNPATH' || true)"
   check "$name has no writable code and no executable stack" no_writable_code "$library"
   check "$name resolves every library" bash -c "! ldd '$library' | grep 'not found'"
+  check "$name asks for no glibc after 2.28" not_newer "$(newest_glibc "$library")" 2.28
   size=$(stat -Lc %s "$library")
   printf '%s: %d bytes\n' "$name" "$size"
 done

@@ -42,10 +42,6 @@ tables=$resources/embedded/$triple
 missing=()
 command -v c++ >/dev/null || missing+=(g++)
 command -v strip >/dev/null && command -v objcopy >/dev/null || missing+=(binutils)
-if ((bridge)); then
-  command -v pkg-config >/dev/null || missing+=(pkg-config)
-  pkg-config --exists libzmq 2>/dev/null || missing+=(libzmq3-dev)
-fi
 if ((${#missing[@]})); then
   if command -v apt-get >/dev/null && ((EUID == 0)); then
     say "installing ${missing[*]} with apt-get"
@@ -53,15 +49,13 @@ if ((${#missing[@]})); then
     apt-get update -qq </dev/null >/dev/null || say "apt-get update failed; trying with the package lists that are here"
     apt-get install -y -qq --no-install-recommends "${missing[@]}" </dev/null >/dev/null || fail "apt-get could not install ${missing[*]}"
   else
-    hint="sudo apt-get install -y ${missing[*]}"
-    [[ ${missing[*]} == *zmq* ]] && hint+=" (or pass --no-bridge to build without ZeroMQ)"
-    fail "missing: ${missing[*]}. Run: $hint"
+    fail "missing: ${missing[*]}. Run: sudo apt-get install -y ${missing[*]}"
   fi
 fi
 
 # ---- build ----
 
-scratch=$root/.build/embedded traits=() what="with the bridge (libzmq)"
+scratch=$root/.build/embedded traits=() what="with the bridge"
 ((bridge)) || { scratch+=-nobridge; traits=(--disable-default-traits); what="without the bridge"; }
 say "building libefferent $what for $triple with Swift $version; the first time takes a minute or two"
 log=$(mktemp)
@@ -120,6 +114,8 @@ fill "$here/cmake/efferentConfig.cmake.in" "$prefix/lib/cmake/efferent/efferentC
 fill "$here/cmake/efferentConfigVersion.cmake.in" "$prefix/lib/cmake/efferent/efferentConfigVersion.cmake"
 
 size=$(stat -c %s "$prefix/lib/$name")
+glibc=$(objdump -T "$prefix/lib/$name" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1)
 needed=$(readelf -d "$prefix/lib/$name" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | tr '\n' ' ')
-say "installed $prefix/lib/$name: $size bytes, needs ${needed% }"
+say "installed $prefix/lib/$name: $size bytes, needs ${needed% } ($glibc or later)"
+((!bridge)) || ldconfig -p 2>/dev/null | grep -q 'libzmq\.so\.5' || say "no libzmq here: bridges need it when they are made (Debian: apt-get install libzmq5)"
 say "CMake: -DCMAKE_PREFIX_PATH=$prefix, find_package(efferent), efferent::efferent; pkg-config: PKG_CONFIG_PATH=$prefix/lib/pkgconfig"

@@ -90,8 +90,9 @@ EFF_API void eff_bridge_options_default(eff_bridge_options *options, size_t stru
 /* Binds an endpoint for a session. Rows per step are agreed with each plant, 1 to the session's max_rows. `session` is kept and should outlive the bridge (a STEP is refused with
  * EFF_BRIDGE_RUN after its end);
  * while the bridge polls or its thread runs, the only other calls allowed on it are eff_session_swap and eff_session_reclaim. Strings are copied.
+ * libzmq is opened at the first bridge of a process: the one that the process has already, else libzmq.so.5 beside this library, else the system's.
  * *out is NULL on failure. Errors: EFF_E_ARGUMENT (endpoint, names), EFF_E_STATE (another bridge serves the session), EFF_E_UNSUPPORTED (transport,
- * remote), EFF_E_IO (bind), EFF_E_MEMORY. */
+ * remote; no libzmq, the message says what to install; a context of another libzmq), EFF_E_IO (bind), EFF_E_MEMORY. */
 EFF_API eff_status eff_bridge_create(eff_session *session, const eff_bridge_options *options_or_null, eff_bridge **out);
 
 /* The same for a learner: the policy learns from what the plant tells it. One row. A STEP carries what followed the last action: observation f64

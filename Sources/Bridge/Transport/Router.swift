@@ -24,6 +24,7 @@ final class Router {
   /// Binds. `frameLimit`: longest message that is received at all.
   init(_ endpoint: Endpoint, context: UnsafeMutableRawPointer?, highWater: Int32, frameLimit: Int) throws(Failure) {
     let text = endpoint.text
+    try Router.openLibrary(hasContext: context != nil)
     pathLock = try endpoint.take()
     path = endpoint.path
     let shared = context ?? zmq_ctx_new()
@@ -142,6 +143,16 @@ final class Router {
       throw Router.failure("endpoint '\(address)'")
     }
     return items.1.revents == 0
+  }
+
+  /// Finds libzmq, once in a process.
+  private static func openLibrary(hasContext: Bool) throws(Failure) {
+    let size = 1024
+    var problem: String? = nil
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) {
+      if eff_zmq_open(hasContext ? 1 : 0, $0.baseAddress, size) != 0 { problem = String(cString: $0.baseAddress!) }
+    }
+    if let problem { throw Failure(.unsupported, problem) }
   }
 
   /// Sets an integer option; the ones used here cannot fail on an open socket.
