@@ -35,6 +35,7 @@ let package = Package(
     .systemLibrary(name: "Platform", path: "Sources/Platform"),
     .target(name: "Handles", cSettings: plain),
     .target(name: "OldGlibc", cSettings: plain),
+    .target(name: "EmbeddedRuntime", cSettings: plain + (embedded ? [.define("EFFERENT_EMBEDDED")] : [])),
     .target(name: "Kernels", cxxSettings: native, linkerSettings: [.linkedLibrary("m")]),
     .target(name: "Base", dependencies: ["Platform"], swiftSettings: cold),
     .target(name: "Onnx", dependencies: ["Base", "Platform"], swiftSettings: cold),
@@ -49,7 +50,7 @@ let package = Package(
     .target(
       name: "CABI",
       dependencies: [
-        "CEfferent", "Handles", "OldGlibc", "Base", "Card", "Runtime", "Graph", "Onnx", "Kernels", "Platform",
+        "CEfferent", "Handles", "OldGlibc", "EmbeddedRuntime", "Base", "Card", "Runtime", "Graph", "Onnx", "Kernels", "Platform",
         .target(name: "Bridge", condition: .when(traits: ["Bridge"])),
       ],
       exclude: ["exports.map"], swiftSettings: swift, linkerSettings: link),

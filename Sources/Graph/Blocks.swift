@@ -22,10 +22,11 @@ public struct Blocks {
   public init(_ ops: [GraphOp]) {
     of.reserveCapacity(ops.count)
     opened.reserveCapacity(ops.count)
+    positions.reserveCapacity(ops.count)
     var block = 0
-    for (i, op) in ops.enumerated() {
+    for i in ops.indices {
       var opens = -1
-      switch op.params {
+      switch ops[i].params {
       case .branch:
         counts[block] += 1
         of.append(block)
@@ -51,9 +52,9 @@ public struct Blocks {
       next.append(start)
       start += n
     }
-    for (i, op) in ops.enumerated() {
+    for i in ops.indices {
       positions.append(next[of[i]])
-      if case .end = op.params { continue }
+      if case .end = ops[i].params { continue }
       next[of[i]] += 1
     }
   }
@@ -97,17 +98,17 @@ public struct Lifetimes {
     let blocks = Blocks(g.ops)
     var home = [Int](repeating: -1, count: g.values.count)
     var isWritten = [Bool](repeating: false, count: g.values.count)
-    for (i, op) in g.ops.enumerated() {
-      for v in op.operands where v >= 0 {
+    for i in g.ops.indices {
+      for v in g.ops[i].operands where v >= 0 {
         let r = g.root(v)
         home[r] = home[r] < 0 ? blocks.of[i] : blocks.common(home[r], blocks.of[i])
       }
-      for v in op.outputs where v >= 0 { isWritten[g.root(v)] = true }
+      for v in g.ops[i].outputs where v >= 0 { isWritten[g.root(v)] = true }
     }
     var first = [Int](repeating: -1, count: g.values.count)
     var last = first
-    for (i, op) in g.ops.enumerated() {
-      for v in op.operands where v >= 0 {
+    for i in g.ops.indices {
+      for v in g.ops[i].operands where v >= 0 {
         let r = g.root(v)
         // a condition is read again for every row
         var range = blocks.opened[i] >= 0 ? blocks.ranges[blocks.opened[i]] : (first: i, last: i)

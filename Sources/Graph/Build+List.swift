@@ -19,7 +19,7 @@ extension Builder {
   /// Nodes that make lists, and those that read one; nil for all others.
   mutating func buildList(_ n: Node) throws(Failure) -> [Int]? {
     if let out = try buildListSource(n) { return [out] }
-    guard let k = n.inputs.firstIndex(where: { lists[$0] != nil }), let first = lists[n.inputs[k]] else { return nil }
+    guard !lists.isEmpty, let k = n.inputs.firstIndex(where: { lists[$0] != nil }), let first = lists[n.inputs[k]] else { return nil }
     for v in n.inputs {
       guard let other = lists[v], !isSameMask(other.mask, first.mask) else { continue }
       throw n.fail(.unsupported, "reads lists of two masks ('\(graph.values[first.mask].name)' and '\(graph.values[other.mask].name)'), whose lengths are computed while running; export torch.where(mask, a, b) instead, or bind the input that it depends on to a constant").dynamic

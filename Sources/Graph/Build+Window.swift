@@ -17,7 +17,7 @@ struct Fragment {
 extension Builder {
   mutating func buildWindow(_ n: Node) throws(Failure) -> [Int]? {
     if n.op == "Concat" { return try joinFragments(n).map { [$0] } }
-    if n.inputs.contains(where: { fragments[$0] != nil }) {
+    if !fragments.isEmpty && n.inputs.contains(where: { fragments[$0] != nil }) {
       throw n.fail(.unsupported, "reads a part of a tensor whose length is computed while running; shapes must be known at load: slice a fixed number of elements (start, start + n), or bind the input that it depends on to a constant").dynamic
     }
     if n.op == "Slice" { return try slideWindow(n).map { [$0] } }

@@ -16,15 +16,12 @@ extension Builder {
       guard !chosen.isEmpty else { throw Failure(.argument, "outputs names none of \(names(model.graph.outputs)); expected at least one") }
       wanted = chosen + stateOutputs(besides: chosen)
     }
-    let before = model.graph.initializers
     let schedule = try Schedule(&model.graph, outputs: wanted, roots: options.kept)
     read = schedule.read
-    var left: Set<String> = Set(before.map { $0.name })
-    for t in model.graph.initializers { left.remove(t.name) }
-    unread = left
+    unread = Set(schedule.unread)
     deadCount = schedule.dead.count
     var parts = schedule.dead.map { "node " + Schedule.label(model.graph.nodes[$0], $0) }
-    for t in before where left.contains(t.name) { parts.append("initializer '\(t.name)'") }
+    for name in schedule.unread { parts.append("initializer '\(name)'") }
     guard !parts.isEmpty else { return }
     var text = ""
     for (i, p) in parts.prefix(12).enumerated() { text += (i > 0 ? ", " : "") + p }
@@ -51,20 +48,19 @@ extension Builder {
   mutating func runNeeded() throws(Failure) {
     let nodes = model.graph.nodes
     for i in model.graph.order ?? Array(nodes.indices) {
-      let n = nodes[i]
-      if !dynamic.isEmpty, let name = n.inputs.first(where: { dynamic[$0] != nil }) {
-        for o in n.outputs { dynamic[o] = dynamic[name] }
+      if !dynamic.isEmpty, let name = nodes[i].inputs.first(where: { dynamic[$0] != nil }) {
+        for o in nodes[i].outputs { dynamic[o] = dynamic[name] }
         continue
       }
       let (ops, depth, outer, counted) = (graph.ops.count, scopes.count, way, lengths)
       do throws(Failure) {
-        try build(n, i)
+        try build(nodes[i], i)
       } catch {
         guard error.isDynamic else { throw error.reason == .unsupported ? naming(spared(i), error) : error }
         graph.ops.removeLast(graph.ops.count - ops)
         scopes.removeLast(scopes.count - depth)
         (way, lengths) = (outer, counted)
-        for o in n.outputs where !o.utf8.isEmpty { dynamic[o] = error }
+        for o in nodes[i].outputs where !o.utf8.isEmpty { dynamic[o] = error }
       }
     }
   }

@@ -2,6 +2,20 @@ import Base
 import Onnx
 
 // walking nodes: scopes, operators, functions
+/// Operators of the default domain by the file that builds them.
+enum Family: UInt8, CaseIterable {
+  case elementwise, shape, indexing, reduction, linear, convolution, normalization, recurrent
+  case quantization, attention, sampling, selection, signal, control, random
+}
+
+/// What is known of an operator's name after its first node.
+struct KnownOperator {
+  let domain: String
+  let version: Int
+  let schema: Schema
+  var family: Family? = nil
+}
+
 /// What names a function of a model.
 struct FunctionKey: Hashable {
   let domain: String
@@ -19,8 +33,8 @@ struct FunctionKey: Hashable {
 
 extension Builder {
   func lookup(_ name: String) -> Int? {
-    for scope in scopes.reversed() {
-      if let v = scope[name] { return v }
+    for i in scopes.indices.reversed() {
+      if let v = scopes[i][name] { return v }
     }
     return nil
   }
@@ -45,19 +59,14 @@ extension Builder {
 
   private mutating func account(_ n: OnnxNode, _ inputs: [Int]) throws(Failure) {
     var items = n.inputs.count + n.outputs.count + n.attributes.count
-    for a in n.attributes { items += a.ints.count + a.floats.count + a.strings.count }
+    for i in n.attributes.indices { items += n.attributes[i].ints.count + n.attributes[i].floats.count + n.attributes[i].strings.count }
     var letters = n.name.utf8.count + way.utf8.count
-    for name in n.inputs + n.outputs { letters += name.utf8.count }
+    for name in n.inputs { letters += name.utf8.count }
+    for name in n.outputs { letters += name.utf8.count }
     items += letters / 64
     // lists of integers may be read one by one
     for v in inputs where v >= 0 && graph.values[v].constant != nil && !type(v).isFloat { items += count(v) / 64 }
     try account(nodes: 1, items: items)
-  }
-
-  /// How messages name a node: the nodes whose bodies lead to it, then its own name, or its position where it has none.
-  private func label(_ n: OnnxNode, _ index: Int) -> String {
-    let name = n.name.utf8.isEmpty ? "#\(index)" : "'\(n.name)'"
-    return "\(way)node \(name) (\(n.op))"
   }
 
   /// Whether a failure says already which node it is about, or is about no node.
@@ -71,8 +80,9 @@ extension Builder {
   }
 
   mutating func build(_ n: OnnxNode, _ index: Int) throws(Failure) {
-    let label = label(n, index)
+    let label = NodeLabel(way: way, name: n.name, op: n.op, index: index)
     var inputs: [Int] = []
+    inputs.reserveCapacity(n.inputs.count)
     for name in n.inputs {
       if name.utf8.isEmpty {
         inputs.append(-1)
@@ -81,37 +91,37 @@ extension Builder {
       } else if let failure = dynamic[name] {
         throw failure
       } else {
-        throw Failure(.format, "\(label): input '\(name)' is no input, no initializer and no output of a node")
+        throw Failure(.format, "\(label.text): input '\(name)' is no input, no initializer and no output of a node")
       }
     }
     try account(n, inputs)
     if let f = function(n) { return try expandFunction(f, n, inputs, label) }
     let isStandard = Self.isStandard(n.domain)
     let schema = try schema(n, label)
-    let node = Node(onnx: n, inputs: inputs, opset: opset, label: label)
+    let node = Node(onnx: n, inputs: inputs, opset: opset, place: label)
     var outputs: [Int]?
     do throws(Failure) {
       outputs = isStandard ? try buildStandard(node) : try buildContributed(node)
     } catch {
-      throw Self.namesPlace(error) ? error : error.within(label)
+      throw Self.namesPlace(error) ? error : error.within(label.text)
     }
     guard let outputs else {
       if isStandard {
-        throw Failure(.unsupported, "\(label): operator '\(n.op)' of ONNX opset \(opset) is not supported; simplify the model or export the policy without it")
+        throw Failure(.unsupported, "\(label.text): operator '\(n.op)' of ONNX opset \(opset) is not supported; simplify the model or export the policy without it")
       }
-      throw Failure(.unsupported, "\(label): operator '\(n.op)' belongs to the custom domain '\(n.domain)', which is not part of ONNX; export with standard operators only")
+      throw Failure(.unsupported, "\(label.text): operator '\(n.op)' belongs to the custom domain '\(n.domain)', which is not part of ONNX; export with standard operators only")
     }
     try checkRead(node, schema)
     try bind(n, outputs, label)
   }
 
-  private mutating func bind(_ n: OnnxNode, _ outputs: [Int], _ label: String) throws(Failure) {
+  private mutating func bind(_ n: OnnxNode, _ outputs: [Int], _ label: NodeLabel) throws(Failure) {
     for (i, name) in n.outputs.enumerated() where !name.utf8.isEmpty {
       guard i < outputs.count, outputs[i] >= 0 else {
         if dynamic[name] != nil { continue }  // set aside by the builder; whoever needs it says why
-        throw Failure(.unsupported, "\(label): output \(i) ('\(name)') is not supported")
+        throw Failure(.unsupported, "\(label.text): output \(i) ('\(name)') is not supported")
       }
-      if graph.values[outputs[i]].name.utf8.isEmpty || graph.values[outputs[i]].name == label { graph.values[outputs[i]].name = name }
+      if graph.values[outputs[i]].name.utf8.isEmpty || label.is(graph.values[outputs[i]].name) { graph.values[outputs[i]].name = name }
       scopes[scopes.count - 1][name] = outputs[i]
     }
   }
@@ -122,9 +132,9 @@ extension Builder {
     functions.isEmpty ? nil : functions[FunctionKey(domain: n.domain, name: n.op, overload: n.overload)]
   }
 
-  private mutating func expandFunction(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: String) throws(Failure) {
+  private mutating func expandFunction(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: NodeLabel) throws(Failure) {
     functionDepth += 1
-    guard functionDepth <= 16 else { throw Failure(.format, "\(label): functions call each other more than 16 deep") }
+    guard functionDepth <= 16 else { throw Failure(.format, "\(label.text): functions call each other more than 16 deep") }
     try account(items: n.attributes.count * (f.attributes.count + f.defaults.count))
     try checkCall(n, f, label)
     let (outerScopes, outerOpsets, outerOpset, outerWay) = (scopes, opsets, opset, way)
@@ -142,8 +152,8 @@ extension Builder {
   }
 
   /// Builds the nodes of a function in a scope of their own; gives its outputs.
-  private mutating func expand(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: String) throws(Failure) -> [Int] {
-    enter(label)
+  private mutating func expand(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: NodeLabel) throws(Failure) -> [Int] {
+    enter(label.text)
     try account(items: f.inputs.count + f.outputs.count + f.defaults.count)
     var scope: [String: Int] = [:]
     for (i, name) in f.inputs.enumerated() { scope[name] = i < inputs.count ? inputs[i] : -1 }
@@ -154,7 +164,7 @@ extension Builder {
     for i in f.order ?? Array(f.nodes.indices) { try build(try substitute(f.nodes[i], given), i) }
     var outputs: [Int] = []
     for name in f.outputs {
-      guard let v = scopes[0][name] else { throw Failure(.format, "\(label): function '\(f.name)' does not produce its output '\(name)'") }
+      guard let v = scopes[0][name] else { throw Failure(.format, "\(label.text): function '\(f.name)' does not produce its output '\(name)'") }
       outputs.append(v)
     }
     return outputs
@@ -187,26 +197,39 @@ extension Builder {
     if let out = try buildList(n) { return out }
     if let out = try buildWindow(n) { return out }
     if let out = try buildSequence(n) { return out }
-    for (i, v) in n.inputs.enumerated() where v >= 0 && sequences[v] != nil && n.op != "Loop" {
+    for (i, v) in n.inputs.enumerated() where !sequences.isEmpty && v >= 0 && sequences[v] != nil && n.op != "Loop" {
       throw n.fail(.unsupported, "input \(i) is a sequence, expected a tensor")
     }
     if let y = try shortcut(n) { return [y] }
-    if let out = try buildElementwise(n) { return out }
-    if let out = try buildShape(n) { return out }
-    if let out = try buildIndexing(n) { return out }
-    if let out = try buildReduction(n) { return out }
-    if let out = try buildLinear(n) { return out }
-    if let out = try buildConvolution(n) { return out }
-    if let out = try buildNormalization(n) { return out }
-    if let out = try buildRecurrent(n) { return out }
-    if let out = try buildQuantization(n) { return out }
-    if let out = try buildAttention(n) { return out }
-    if let out = try buildSampling(n) { return out }
-    if let out = try buildSelection(n) { return out }
-    if let out = try buildSignal(n) { return out }
-    if let out = try buildControl(n) { return out }
-    if let out = try buildRandom(n) { return out }
+    // a name belongs to one family; which one is found out at its first node
+    let known = operators[n.op]?.family
+    if let known, let out = try build(n, as: known) { return out }
+    for family in Family.allCases where family != known {
+      guard let out = try build(n, as: family) else { continue }
+      operators[n.op]?.family = family
+      return out
+    }
     return nil
+  }
+
+  private mutating func build(_ n: Node, as family: Family) throws(Failure) -> [Int]? {
+    switch family {
+    case .elementwise: try buildElementwise(n)
+    case .shape: try buildShape(n)
+    case .indexing: try buildIndexing(n)
+    case .reduction: try buildReduction(n)
+    case .linear: try buildLinear(n)
+    case .convolution: try buildConvolution(n)
+    case .normalization: try buildNormalization(n)
+    case .recurrent: try buildRecurrent(n)
+    case .quantization: try buildQuantization(n)
+    case .attention: try buildAttention(n)
+    case .sampling: try buildSampling(n)
+    case .selection: try buildSelection(n)
+    case .signal: try buildSignal(n)
+    case .control: try buildControl(n)
+    case .random: try buildRandom(n)
+    }
   }
 
   /// Operators outside the standard that exporters are known to write.

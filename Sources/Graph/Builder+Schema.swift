@@ -13,19 +13,19 @@ extension Builder {
   }
 
   /// What the operator of a node takes, with the node's attributes and the numbers of its inputs and outputs held against it.
-  func schema(_ n: OnnxNode, _ label: String) throws(Failure) -> Schema {
+  mutating func schema(_ n: OnnxNode, _ label: NodeLabel) throws(Failure) -> Schema {
     let version = version(n.domain)
     try checkVersion(n, version, label)
-    let schema = Schema.find(domain: n.domain, op: n.op, version: version)
+    let schema = found(n, version)
     switch schema.row {
     case .known: break
     case .unknown: return schema
     case .absent:
-      throw Failure(.unsupported, "\(label): operator '\(n.op)' came with opset \(schema.since), the model declares opset \(version); export it with opset_version=\(schema.since) or more")
+      throw Failure(.unsupported, "\(label.text): operator '\(n.op)' came with opset \(schema.since), the model declares opset \(version); export it with opset_version=\(schema.since) or more")
     case .old:
-      throw Failure(.unsupported, "\(label): operator '\(n.op)' of opset \(version) is not implemented; expected its definition of opset \(schema.since) or later: export the model again, or convert it with onnx.version_converter")
+      throw Failure(.unsupported, "\(label.text): operator '\(n.op)' of opset \(version) is not implemented; expected its definition of opset \(schema.since) or later: export the model again, or convert it with onnx.version_converter")
     case .ended:
-      throw Failure(.unsupported, "\(label): operator '\(n.op)' ended with opset \(schema.since - 1), the model declares opset \(version)")
+      throw Failure(.unsupported, "\(label.text): operator '\(n.op)' ended with opset \(schema.since - 1), the model declares opset \(version)")
     }
     try checkCount(n.inputs, schema.inputs, "inputs", n, version, label)
     try checkCount(n.outputs, schema.outputs, "outputs", n, version, label)
@@ -33,52 +33,63 @@ extension Builder {
     return schema
   }
 
-  private func checkVersion(_ n: OnnxNode, _ version: Int, _ label: String) throws(Failure) {
+  private mutating func found(_ n: OnnxNode, _ version: Int) -> Schema {
+    if let known = operators[n.op], known.version == version, known.domain == n.domain { return known.schema }
+    let schema = Schema.find(domain: n.domain, op: n.op, version: version)
+    operators[n.op] = KnownOperator(domain: n.domain, version: version, schema: schema)
+    return schema
+  }
+
+  private func checkVersion(_ n: OnnxNode, _ version: Int, _ label: NodeLabel) throws(Failure) {
     let isStandard = Self.isStandard(n.domain)
     guard isStandard || n.domain == "ai.onnx.ml" else { return }
-    guard version > 0 else { throw Failure(.format, "\(label): the model declares no opset for the domain of operator '\(n.op)'") }
+    guard version > 0 else { throw Failure(.format, "\(label.text): the model declares no opset for the domain of operator '\(n.op)'") }
     let newest = isStandard ? Schema.newestOpset : Schema.newestML
     guard version <= newest else {
       let name = isStandard ? "ONNX opset" : "version"
-      throw Failure(.unsupported, "\(label): operator '\(n.op)' is that of \(name) \(version)\(isStandard ? "" : " of ai.onnx.ml"), whose definitions are not known here; the newest known one is \(newest): export the model with it, or update Efferent")
+      throw Failure(.unsupported, "\(label.text): operator '\(n.op)' is that of \(name) \(version)\(isStandard ? "" : " of ai.onnx.ml"), whose definitions are not known here; the newest known one is \(newest): export the model with it, or update Efferent")
     }
   }
 
-  private func checkCount(_ names: [String], _ most: Int?, _ what: StaticString, _ n: OnnxNode, _ version: Int, _ label: String) throws(Failure) {
+  private func checkCount(_ names: [String], _ most: Int?, _ what: StaticString, _ n: OnnxNode, _ version: Int, _ label: NodeLabel) throws(Failure) {
     guard let most else { return }
     var count = names.count
     while count > 0 && names[count - 1].utf8.isEmpty { count -= 1 }
     guard count <= most else {
-      throw Failure(.format, "\(label): has \(count) \(what); \(n.op) of opset \(version) has at most \(most)")
+      throw Failure(.format, "\(label.text): has \(count) \(what); \(n.op) of opset \(version) has at most \(most)")
     }
   }
 
-  private func checkAttributes(_ n: OnnxNode, _ schema: Schema, _ version: Int, _ label: String) throws(Failure) {
-    for (i, a) in n.attributes.enumerated() {
-      if isInternal(a) {
-        Log.write(.debug, "\(label): attribute '\(a.name)' is passed over: names that begin with __ belong to tools")
+  private func checkAttributes(_ n: OnnxNode, _ schema: Schema, _ version: Int, _ label: NodeLabel) throws(Failure) {
+    for i in n.attributes.indices {
+      let name = n.attributes[i].name
+      if isInternal(name) {
+        Log.write(.debug, "\(label.text): attribute '\(name)' is passed over: names that begin with __ belong to tools")
         continue
       }
-      guard schema.attribute(a.name) != nil else { throw undefined(a, n, schema, version, label) }
-      guard a.reference.utf8.isEmpty else {
-        throw Failure(.format, "\(label): attribute '\(a.name)' stands for the attribute '\(a.reference)' of a function, but the node is in none")
+      guard schema.attribute(name) != nil else { throw undefined(n.attributes[i], n, schema, version, label) }
+      guard n.attributes[i].reference.utf8.isEmpty else {
+        throw Failure(.format, "\(label.text): attribute '\(name)' stands for the attribute '\(n.attributes[i].reference)' of a function, but the node is in none")
       }
-      for other in n.attributes[..<i] where other.name == a.name { throw Failure(.format, "\(label): attribute '\(a.name)' is given twice") }
+      for k in 0..<i where n.attributes[k].name == name { throw Failure(.format, "\(label.text): attribute '\(name)' is given twice") }
     }
     var missing: String? = nil
     schema.forEachAttribute { a in
       if a.isRequired, !n.attributes.contains(where: { $0.name.utf8.elementsEqual(a.name) }) { missing = String(decoding: a.name, as: UTF8.self) }
       return missing == nil
     }
-    if let missing { throw Failure(.format, "\(label): attribute '\(missing)' is missing; \(n.op) of opset \(version) needs it") }
+    if let missing { throw Failure(.format, "\(label.text): attribute '\(missing)' is missing; \(n.op) of opset \(version) needs it") }
   }
 
   /// ONNX leaves names that begin with two underscores to tools, and so do its checker and onnxruntime.
-  private func isInternal(_ a: OnnxAttribute) -> Bool { a.name.utf8.starts(with: "__".utf8) }
+  private func isInternal(_ name: String) -> Bool {
+    var name = name.utf8.makeIterator()
+    return name.next() == UInt8(ascii: "_") && name.next() == UInt8(ascii: "_")
+  }
 
   @inline(never)
-  private func undefined(_ a: OnnxAttribute, _ n: OnnxNode, _ schema: Schema, _ version: Int, _ label: String) -> Failure {
-    var text = "\(label): attribute '\(a.name)' is not defined for \(n.op) of opset \(version)"
+  private func undefined(_ a: OnnxAttribute, _ n: OnnxNode, _ schema: Schema, _ version: Int, _ label: NodeLabel) -> Failure {
+    var text = "\(label.text): attribute '\(a.name)' is not defined for \(n.op) of opset \(version)"
     if let (first, last) = schema.range(ofAttribute: a.name) {
       if first > version { text += "; it came with opset \(first)" } else if let last { text += "; it ended with opset \(last)" }
     } else if let near = schema.near(a.name) {
@@ -90,7 +101,8 @@ extension Builder {
 
   /// Every attribute that a node gives was looked at while it was built: one that was not has no implementation here.
   func checkRead(_ node: Node, _ schema: Schema) throws(Failure) {
-    for (i, a) in node.onnx.attributes.enumerated() where !node.reads.contains(i) && !isInternal(a) {
+    for i in node.onnx.attributes.indices where !node.reads.contains(i) && !isInternal(node.onnx.attributes[i].name) {
+      let a = node.onnx.attributes[i]
       if a.kind == .graph || schema.attribute(a.name)?.isAdvice == true { continue }
       throw node.fail(.unsupported, "attribute '\(a.name)' \(value(a))is not implemented for \(node.op)")
     }
@@ -105,14 +117,14 @@ extension Builder {
   }
 
   /// A call of a function of the model gives no attribute that the function does not name.
-  func checkCall(_ n: OnnxNode, _ f: OnnxFunction, _ label: String) throws(Failure) {
-    for a in n.attributes where !isInternal(a) && !f.attributes.contains(a.name) && !f.defaults.contains(where: { $0.name == a.name }) {
+  func checkCall(_ n: OnnxNode, _ f: OnnxFunction, _ label: NodeLabel) throws(Failure) {
+    for a in n.attributes where !isInternal(a.name) && !f.attributes.contains(a.name) && !f.defaults.contains(where: { $0.name == a.name }) {
       let names = f.attributes + f.defaults.map { $0.name }
       var text = ""
       for name in names { text += (text.utf8.isEmpty ? "'" : ", '") + name + "'" }
-      throw Failure(.unsupported, "\(label): attribute '\(a.name)' is not defined for the model's function '\(f.name)'; \(text.utf8.isEmpty ? "it has no attributes" : "it has \(text)")")
+      throw Failure(.unsupported, "\(label.text): attribute '\(a.name)' is not defined for the model's function '\(f.name)'; \(text.utf8.isEmpty ? "it has no attributes" : "it has \(text)")")
     }
-    guard n.inputs.count <= f.inputs.count else { throw Failure(.format, "\(label): has \(n.inputs.count) inputs; the model's function '\(f.name)' has \(f.inputs.count)") }
-    guard n.outputs.count <= f.outputs.count else { throw Failure(.format, "\(label): has \(n.outputs.count) outputs; the model's function '\(f.name)' has \(f.outputs.count)") }
+    guard n.inputs.count <= f.inputs.count else { throw Failure(.format, "\(label.text): has \(n.inputs.count) inputs; the model's function '\(f.name)' has \(f.inputs.count)") }
+    guard n.outputs.count <= f.outputs.count else { throw Failure(.format, "\(label.text): has \(n.outputs.count) outputs; the model's function '\(f.name)' has \(f.outputs.count)") }
   }
 }

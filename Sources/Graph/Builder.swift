@@ -66,6 +66,8 @@ public struct Builder {
   /// Numbers of true elements, and the mask of each.
   var lengths: [Int: Int] = [:]
   let search = SearchBudget()
+  /// By name; the last domain and version that was asked for.
+  var operators: [String: KnownOperator] = [:]
   /// Symbols that lead the shape of some input, and so stand for the batch.
   var batchSymbols: Set<String> = []
   /// Work done by folding, in elements and multiply-adds: bounded.
@@ -251,10 +253,10 @@ public struct Builder {
   /// Runs the calls from `first` on at load, if they depend on constants only.
   mutating func foldIfConstant(from first: Int, _ outputs: [Int]) throws(Failure) {
     var local: Set<Int> = []
-    for op in graph.ops[first...] {
-      if op.kernel == EFF_K_RANDOM { return }
-      for v in op.inputs where v >= 0 && graph.values[v].constant == nil && !local.contains(graph.values[v].root) { return }
-      for v in op.outputs where v >= 0 { local.insert(graph.values[v].root) }
+    for i in first..<graph.ops.count {
+      if graph.ops[i].kernel == EFF_K_RANDOM { return }
+      for v in graph.ops[i].inputs where v >= 0 && graph.values[v].constant == nil && !local.contains(graph.values[v].root) { return }
+      if i + 1 < graph.ops.count { for v in graph.ops[i].outputs where v >= 0 { local.insert(graph.values[v].root) } }
     }
     try Folding.run(&self, from: first, outputs)
   }

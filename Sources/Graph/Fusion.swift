@@ -48,12 +48,12 @@ public enum Fusion {
       readers = writers
       writer = [Int](repeating: -1, count: g.values.count)
       reader = writer
-      for (i, op) in g.ops.enumerated() {
-        for v in op.inputs where v >= 0 {
+      for i in g.ops.indices {
+        for v in g.ops[i].inputs where v >= 0 {
           readers[g.root(v)] += 1
           reader[g.root(v)] = i
         }
-        for v in op.outputs where v >= 0 {
+        for v in g.ops[i].outputs where v >= 0 {
           writers[g.root(v)] += 1
           writer[g.root(v)] = i
         }
@@ -75,9 +75,12 @@ public enum Fusion {
   }
 
   static func compact(_ g: inout Graph, _ dead: [Bool]) {
-    var kept: [GraphOp] = []
-    for (i, op) in g.ops.enumerated() where !dead[i] { kept.append(op) }
-    g.ops = kept
+    guard var next = dead.firstIndex(of: true) else { return }
+    for i in next..<g.ops.count where !dead[i] {
+      g.ops.swapAt(next, i)
+      next += 1
+    }
+    g.ops.removeLast(g.ops.count - next)
   }
 
   /// Drops ops whose results nobody reads, and blocks that are left without ops.

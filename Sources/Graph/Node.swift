@@ -17,22 +17,48 @@ final class AttributeReads {
   func contains(_ i: Int) -> Bool { i >= 64 || mask >> UInt64(i) & 1 == 1 }
 }
 
+/// How messages name a node: the nodes whose bodies lead to it, then its own name, or its position where it has none. Most nodes need no text.
+struct NodeLabel {
+  /// "node #1 (Loop): ".
+  let way: String
+  let name: String
+  let op: String
+  let index: Int
+
+  var text: String {
+    var text = way
+    text.reserveCapacity(way.utf8.count + name.utf8.count + op.utf8.count + 24)
+    text += "node "
+    text += name.utf8.isEmpty ? "#" : "'"
+    text += name.utf8.isEmpty ? String(index) : name
+    text += name.utf8.isEmpty ? " (" : "' ("
+    text += op
+    text += ")"
+    return text
+  }
+
+  /// Whether a name is this text.
+  func `is`(_ name: String) -> Bool { name.utf8.last == UInt8(ascii: ")") && name == text }
+}
+
 /// A node under construction: its inputs as values, its attributes with their defaults.
 struct Node {
   let onnx: OnnxNode
   /// Value per input, -1 where an optional one is absent.
   let inputs: [Int]
   let opset: Int
-  let label: String
+  let place: NodeLabel
   /// Which attributes a builder has looked at.
   let reads: AttributeReads
 
-  init(onnx: OnnxNode, inputs: [Int], opset: Int, label: String, reads: AttributeReads = AttributeReads()) {
-    (self.onnx, self.inputs, self.opset, self.label, self.reads) = (onnx, inputs, opset, label, reads)
+  init(onnx: OnnxNode, inputs: [Int], opset: Int, place: NodeLabel, reads: AttributeReads = AttributeReads()) {
+    (self.onnx, self.inputs, self.opset, self.place, self.reads) = (onnx, inputs, opset, place, reads)
   }
 
+  var label: String { place.text }
+
   /// The same node over other inputs.
-  func with(inputs: [Int]) -> Node { Node(onnx: onnx, inputs: inputs, opset: opset, label: label, reads: reads) }
+  func with(inputs: [Int]) -> Node { Node(onnx: onnx, inputs: inputs, opset: opset, place: place, reads: reads) }
 
   /// Notes attributes that change nothing here as looked at.
   func passOver(_ names: [String]) {
@@ -57,14 +83,19 @@ struct Node {
   func hasOutput(_ i: Int) -> Bool { i < onnx.outputs.count && !onnx.outputs[i].utf8.isEmpty }
 
   func attribute(_ name: String) -> OnnxAttribute? {
-    for (i, a) in onnx.attributes.enumerated() where a.name == name {
+    find(name).map { onnx.attributes[$0] }
+  }
+
+  /// The position of an attribute, which counts as looked at.
+  private func find(_ name: String) -> Int? {
+    for i in onnx.attributes.indices where onnx.attributes[i].name == name {
       reads.insert(i)
-      return a
+      return i
     }
     return nil
   }
 
-  func has(_ name: String) -> Bool { attribute(name) != nil }
+  func has(_ name: String) -> Bool { find(name) != nil }
 
   private func wrong(_ a: OnnxAttribute, _ expected: String) -> Failure {
     fail(.format, "attribute '\(a.name)' has the wrong type; expected \(expected)")
@@ -150,7 +181,7 @@ struct Node {
   }
 
   /// Looks at attributes that change nothing here.
-  func pass(_ names: String...) { for name in names { _ = attribute(name) } }
+  func pass(_ names: String...) { for name in names { _ = find(name) } }
 
   /// A list of exactly `count` integers, or the fallback repeated.
   func ints(_ name: String, count: Int, fallback: Int) throws(Failure) -> [Int] {

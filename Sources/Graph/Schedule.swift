@@ -9,6 +9,8 @@ struct Schedule {
   private(set) var read: Set<String> = []
   /// Nodes that no output needs.
   private(set) var dead: [Int] = []
+  /// Initializers that nothing reads.
+  private(set) var unread: [String] = []
 
   /// Sets the order of `g` and of the graphs inside its nodes, and removes the initializers that nothing reads.
   /// - Parameters:
@@ -17,31 +19,28 @@ struct Schedule {
   /// - Complexity: linear in nodes and names.
   init(_ g: inout OnnxGraph, outputs: [String]? = nil, roots: [String] = []) throws(Failure) {
     let wanted = (outputs ?? g.outputs.map { $0.name }) + roots
-    g.order = try schedule(&g.nodes, wanted, Set(g.inputs.map { $0.name }).union(g.initializers.map { $0.name }))
-    var made: Set<String> = []
-    for n in g.nodes { for o in n.outputs { made.insert(o) } }
-    free = free.filter { !made.contains($0) }
+    g.order = try schedule(&g.nodes, wanted, given: g.inputs.map { $0.name } + g.initializers.map { $0.name })
     read = free
-    let needed = read
-    g.initializers.removeAll { !needed.contains($0.name) }
-    for t in g.initializers { free.remove(t.name) }
+    for t in g.initializers where free.remove(t.name) == nil && !read.contains(t.name) { unread.append(t.name) }
+    if !unread.isEmpty { g.initializers.removeAll { !read.contains($0.name) } }
     for i in g.inputs { free.remove(i.name) }
   }
 
   init(_ f: inout OnnxFunction) throws(Failure) {
-    f.order = try schedule(&f.nodes, f.outputs, Set(f.inputs))
+    f.order = try schedule(&f.nodes, f.outputs, given: f.inputs)
   }
 
-  /// Collects in `free` every name that is read. nil: all nodes, as in the file.
-  private mutating func schedule(_ nodes: inout [OnnxNode], _ wanted: [String], _ given: Set<String>) throws(Failure) -> [Int]? {
-    for name in wanted { free.insert(name) }
+  /// Collects in `free` every name that is read and written by no node. nil: all nodes, as in the file.
+  private mutating func schedule(_ nodes: inout [OnnxNode], _ wanted: [String], given: [String]) throws(Failure) -> [Int]? {
     var writers: [String: Int] = [:]
+    writers.reserveCapacity(nodes.count)
     var isUnique = true
-    for (i, n) in nodes.enumerated() {
-      for o in n.outputs where !o.utf8.isEmpty {
-        if writers.updateValue(i, forKey: o) != nil || given.contains(o) { isUnique = false }
+    for i in nodes.indices {
+      for o in nodes[i].outputs where !o.utf8.isEmpty {
+        if writers.updateValue(i, forKey: o) != nil { isUnique = false }
       }
     }
+    if given.contains(where: { writers[$0] != nil }) { isUnique = false }
     var captured = [Int: [String]]()
     for i in nodes.indices where nodes[i].attributes.contains(where: { !$0.graphs.isEmpty }) {
       captured[i] = try inner(&nodes[i])
@@ -49,27 +48,28 @@ struct Schedule {
     func reads(_ i: Int) -> [String] { captured[i].map { nodes[i].inputs + $0 } ?? nodes[i].inputs }
     // a name that is written twice means what was written last: the order of the file is all there is
     guard isUnique else {
-      for i in nodes.indices { for name in reads(i) { free.insert(name) } }
+      for name in wanted where writers[name] == nil { free.insert(name) }
+      for i in nodes.indices { for name in reads(i) where writers[name] == nil { free.insert(name) } }
       return nil
     }
     // depth first from the outputs, to know what is needed
     var isNeeded = [Bool](repeating: false, count: nodes.count)
+    var isSorted = true
     var open: [Int] = []
-    func need(_ name: String, _ isNeeded: inout [Bool], _ open: inout [Int]) {
-      guard let w = writers[name], !isNeeded[w] else { return }
+    /// `reader` reads `name`; the outputs are read after all nodes.
+    func need(_ name: String, by reader: Int) {
+      guard let w = writers[name] else {
+        free.insert(name)
+        return
+      }
+      if w >= reader { isSorted = false }
+      if isNeeded[w] { return }
       isNeeded[w] = true
       open.append(w)
     }
-    for name in wanted { need(name, &isNeeded, &open) }
-    while let i = open.popLast() {
-      for name in reads(i) {
-        free.insert(name)
-        need(name, &isNeeded, &open)
-      }
-    }
+    for name in wanted { need(name, by: nodes.count) }
+    while let i = open.popLast() { for name in reads(i) { need(name, by: i) } }
     dead = nodes.indices.filter { !isNeeded[$0] }
-    var isSorted = true
-    for i in nodes.indices where isNeeded[i] { for name in reads(i) { if let w = writers[name], w >= i { isSorted = false } } }
     if isSorted { return dead.isEmpty ? nil : nodes.indices.filter { isNeeded[$0] } }
     return try sorted(nodes, isNeeded) { i in reads(i).compactMap { writers[$0] } }
   }
@@ -99,7 +99,7 @@ struct Schedule {
           let cycle = path.map { $0.node }.drop { $0 != next }
           var text = ""
           for i in cycle.prefix(8) { text += Schedule.label(nodes[i], i) + " -> " }
-          throw Failure(.format, "the nodes form a cycle, each reads what the one before it makes: \(text)\(Schedule.label(nodes[next], next))")
+          throw Failure(.format, "the graph has a cycle, each node reads what the one before it makes: \(text)\(Schedule.label(nodes[next], next))")
         }
       }
     }

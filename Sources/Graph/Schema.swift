@@ -1,3 +1,4 @@
+import Kernels
 import Onnx
 
 /// What an operator takes in one opset: a row of the tables in Schemas.swift.
@@ -159,7 +160,8 @@ private let newline = UInt8(ascii: "\n")
 
 /// Cuts the text up to `end` off the front of `rest`.
 private func next(_ rest: inout UnsafeBufferPointer<UInt8>, _ end: UInt8) -> UnsafeBufferPointer<UInt8> {
-  let at = rest.firstIndex(of: end) ?? rest.count
+  guard let start = rest.baseAddress else { return rest }
+  let at = memchr(start, Int32(end), rest.count).map { UnsafeRawPointer($0) - UnsafeRawPointer(start) } ?? rest.count
   let word = UnsafeBufferPointer(rebasing: rest[..<at])
   rest = UnsafeBufferPointer(rebasing: rest[min(at + 1, rest.count)...])
   return word
@@ -173,8 +175,7 @@ private func number(_ word: UnsafeBufferPointer<UInt8>) -> Int {
 
 private func equal(_ a: UnsafeBufferPointer<UInt8>, _ b: UnsafeBufferPointer<UInt8>) -> Bool {
   guard a.count == b.count else { return false }
-  for i in 0..<a.count where a[i] != b[i] { return false }
-  return true
+  return a.count == 0 || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0
 }
 
 private func string(_ bytes: UnsafeBufferPointer<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }

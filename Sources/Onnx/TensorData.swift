@@ -57,13 +57,13 @@ public struct TensorReader {
   static let packedFrom = 16 << 10
 
   /// Product of sizes, refusing negative and absurd ones.
-  public static func count(_ shape: [Int], _ what: String) throws(Failure) -> Int {
+  public static func count(_ shape: [Int], _ what: @autoclosure () -> String) throws(Failure) -> Int {
     var n = 1
-    guard shape.count <= 8 else { throw Failure(.unsupported, "\(what): rank \(shape.count), expected at most 8") }
+    guard shape.count <= 8 else { throw Failure(.unsupported, "\(what()): rank \(shape.count), expected at most 8") }
     for d in shape {
-      guard d >= 0 else { throw Failure(.shape, "\(what): negative size in shape \(describe(shape))") }
+      guard d >= 0 else { throw Failure(.shape, "\(what()): negative size in shape \(describe(shape))") }
       let (p, overflow) = n.multipliedReportingOverflow(by: max(d, 1))
-      guard !overflow, p <= maximumCount, d <= maximumSize else { throw Failure(.shape, "\(what): shape \(describe(shape)) has too many elements") }
+      guard !overflow, p <= maximumCount, d <= maximumSize else { throw Failure(.shape, "\(what()): shape \(describe(shape)) has too many elements") }
       n = p
     }
     for d in shape where d == 0 { return 0 }
@@ -83,21 +83,21 @@ public struct TensorReader {
 
   /// The elements of `t`, in place where they are aligned.
   @export(interface)
-  public mutating func read(_ t: OnnxTensor, _ what: String) throws(Failure) -> TensorData {
+  public mutating func read(_ t: OnnxTensor, _ what: @autoclosure () -> String) throws(Failure) -> TensorData {
     guard let type = ElementType(rawValue: t.type) else {
-      throw Failure(.unsupported, "\(what): element type \(ElementType.unsupportedName(t.type)) is not supported")
+      throw Failure(.unsupported, "\(what()): element type \(ElementType.unsupportedName(t.type)) is not supported")
     }
     var shape: [Int] = []
     for d in t.dims { shape.append(Int(d)) }
-    let count = try Self.count(shape, what)
-    if type.isNibble { return try nibbles(t, type, shape, count, what) }
+    let count = try Self.count(shape, what())
+    if type.isNibble { return try nibbles(t, type, shape, count, what()) }
     let size = count * type.size
-    if t.isExternal { return try external(t, type, shape, size, what) }
+    if t.isExternal { return try external(t, type, shape, size, what()) }
     if let raw = t.raw {
-      guard raw.count == size else { throw mismatch(what, raw.count, size, type, shape) }
+      guard raw.count == size else { throw mismatch(what(), raw.count, size, type, shape) }
       return try place(type, shape, model, raw.lowerBound, size, what)
     }
-    return try typed(t, type, shape, count, what)
+    return try typed(t, type, shape, count, what())
   }
 
   /// Elements of four bits, two to a byte, the first in the low half: one byte for each.
@@ -128,11 +128,11 @@ public struct TensorReader {
     Failure(.format, "\(what): has \(found) bytes of data, expected \(expected) for \(type.name) \(describe(shape))")
   }
 
-  private func place(_ type: ElementType, _ shape: [Int], _ bytes: Bytes, _ offset: Int, _ size: Int, _ what: String) throws(Failure) -> TensorData {
+  private func place(_ type: ElementType, _ shape: [Int], _ bytes: Bytes, _ offset: Int, _ size: Int, _ what: () -> String) throws(Failure) -> TensorData {
     let inPlace = TensorData(type: type, shape: shape, bytes: bytes, offset: offset)
     // a matrix is packed from where it is
     if type == .f32 && shape.count >= 2 && size >= Self.packedFrom { return inPlace }
-    if UInt(bitPattern: inPlace.start) % UInt(type.size) != 0 { try budget.take(size, for: what) }
+    if UInt(bitPattern: inPlace.start) % UInt(type.size) != 0 { try budget.take(size, for: what()) }
     return try inPlace.aligned()
   }
 
@@ -182,7 +182,7 @@ public struct TensorReader {
     guard offset <= file.count, size <= file.count - offset else {
       throw Failure(.format, "\(what): external data '\(location)' has \(file.count) bytes, expected \(size) at offset \(offset)")
     }
-    return try place(type, shape, file, offset, size, what)
+    return try place(type, shape, file, offset, size) { what }
   }
 
   private func number(_ text: String, _ key: String, _ what: String) throws(Failure) -> Int {
