@@ -6,8 +6,8 @@
 #define FIRST_GENERATION_BITS ((int)(8 * sizeof(uintptr_t)) - EFF_HANDLE_KIND_BITS - EFF_HANDLE_SLOT_BITS - 1)
 #define LAST_GENERATION ((UINTPTR_MAX >> (EFF_HANDLE_KIND_BITS + EFF_HANDLE_SLOT_BITS)))
 
-static eff_slot first_chunk[1u << EFF_HANDLE_CHUNK_BITS];
-eff_slot *eff_slot_chunks[EFF_HANDLE_CHUNKS] = {first_chunk};
+eff_slot eff_first_slots[1u << EFF_HANDLE_CHUNK_BITS];
+eff_slot *eff_slot_chunks[EFF_HANDLE_CHUNKS] = {eff_first_slots};
 
 // slots made so far
 static uint32_t made;
@@ -61,7 +61,7 @@ static eff_slot *make(uint32_t *index) {
 
 // splitmix64
 static uintptr_t first_generation(uint32_t index) {
-  uint64_t x = (uint64_t)(uintptr_t)first_chunk + (index + 1) * 0x9E3779B97F4A7C15u;
+  uint64_t x = (uint64_t)(uintptr_t)eff_first_slots + (index + 1) * 0x9E3779B97F4A7C15u;
   x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9u;
   x = (x ^ x >> 27) * 0x94D049BB133111EBu;
   return (uintptr_t)(x ^ x >> 31) & (((uintptr_t)1 << FIRST_GENERATION_BITS) - 1);

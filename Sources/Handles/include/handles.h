@@ -47,10 +47,12 @@ typedef struct __attribute__((aligned(64))) eff_slot {
   uint64_t claim;        // the process and generation that have the object for themselves, or 0
 } eff_slot;
 
+extern EFF_HIDDEN eff_slot eff_first_slots[1u << EFF_HANDLE_CHUNK_BITS];
 extern EFF_HIDDEN eff_slot *eff_slot_chunks[EFF_HANDLE_CHUNKS];
 
 // Slot `index`, or NULL where none was ever made.
 static inline EFF_RT eff_slot *eff_slot_at(uint32_t index) {
+  if (index < 1u << EFF_HANDLE_CHUNK_BITS) return eff_first_slots + index;  // as good as always
   const uint32_t place = index + (1u << EFF_HANDLE_CHUNK_BITS);
   const int chunk = 31 - __builtin_clz(place) - EFF_HANDLE_CHUNK_BITS;
   if (chunk >= EFF_HANDLE_CHUNKS) return NULL;
