@@ -35,7 +35,7 @@ let package = Package(
     .systemLibrary(name: "Platform", path: "Sources/Platform"),
     .target(name: "Handles", cSettings: plain),
     .target(name: "OldGlibc", cSettings: plain),
-    .target(name: "EmbeddedRuntime", cSettings: plain + (embedded ? [.define("EFFERENT_EMBEDDED")] : [])),
+    .target(name: "EmbeddedRuntime", cSettings: plain),
     .target(name: "Kernels", cxxSettings: native, linkerSettings: [.linkedLibrary("m")]),
     .target(name: "Base", dependencies: ["Platform"], swiftSettings: cold),
     .target(name: "Onnx", dependencies: ["Base", "Platform"], swiftSettings: cold),

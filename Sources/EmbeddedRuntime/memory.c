@@ -1,6 +1,6 @@
 // Embedded Swift asks for every object with posix_memalign, even at the alignment that malloc gives anyway; the C library serves that
 // several times slower than malloc. This definition is hidden and serves the shipped library only.
-#ifdef EFFERENT_EMBEDDED
+#ifdef EFF_SHIPPED
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
