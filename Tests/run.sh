@@ -161,6 +161,8 @@ cpp_suite() {
       "$build/cpp-$compiler/$program" "$root/.build/models/mlp.onnx" || bad=1
     done
   done
+  echo "examples in C++"
+  bash Tests/Cpp/examples.sh "$prefix" "$build" "$python" || bad=1
   return $bad
 }
 
