@@ -16,7 +16,7 @@ _LAZY = {
     "convert": "_convert", "Card": "card", "Controller": "controller", "MujocoLoop": "mujoco_loop", "PreflightWarning": "controller",
 }
 _MODULES = {"policy", "session", "learner", "training", "estimates", "plant", "wire", "client", "remote", "errors", "bridge", "card", "controller", "mujoco_loop",
-            "preflight", "probe", "stall"}
+            "motion", "preflight", "probe", "stall"}
 
 __all__ = [
     "ArgumentError", "Error", "FileError", "FormatError", "MemoryError_", "MismatchError", "NumericError", "ShapeError", "StateError", "TimeoutError_",

@@ -13,8 +13,19 @@ from ._command import app, console, fail
 Files = typer.Argument(..., help="a card, an ONNX file with metadata, or the sidecar files of one convention; or 'diff' and two of these")
 
 
+def _list_presets(is_asked):
+    if is_asked:
+        from ._presets import names
+
+        for name, title in names().items():
+            console.print(f"{name}: {title}", markup=False, soft_wrap=True)
+        raise typer.Exit()
+
+
 @app.command()
 def card(files: list[Path] = Files,
+         preset: str = typer.Option(None, metavar="NAME", help="the layout of a stack's own code, where no file says it; see --presets"),
+         presets: bool = typer.Option(False, "--presets", is_eager=True, callback=_list_presets, help="list the presets"),
          supplied: Path = typer.Option(None, exists=True, dir_okay=False, help="JSON with answers to what no file says"),
          output: Path = typer.Option(None, "--output", "-o", help="write the card as JSON"),
          force: bool = typer.Option(False, "--force", help="replace an output that is there"),
@@ -25,7 +36,7 @@ def card(files: list[Path] = Files,
             fail(f"card diff: {len(files) - 1} files given, expected two")
         _diff(files[1], files[2], supplied)
         return
-    made = _load(files, supplied)
+    made = _load(files, supplied, preset)
     if output is not None:
         if output.exists() and not force:
             fail(f"{output} is there already; give --force to replace it")
@@ -40,7 +51,7 @@ def card(files: list[Path] = Files,
             console.print(f"\nwritten to {output}", markup=False)
 
 
-def _load(files, supplied):
+def _load(files, supplied, preset=None):
     from . import Card
 
     for f in files:
@@ -52,6 +63,8 @@ def _load(files, supplied):
             answers = json.loads(supplied.read_text())
         except ValueError as e:
             fail(f"{supplied}: not JSON: {e}")
+    if preset is not None:
+        answers = {**(answers or {}), "preset": preset}
     try:
         return Card.load([str(f) for f in files], supplied=answers)
     except Error as e:

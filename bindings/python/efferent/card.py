@@ -25,7 +25,7 @@ class Card(Owner):
 
         files     a path or a list of paths
         supplied  answers to what no file says: joint_names (the motor table), joint_order, gain_order, command_of, limits, motion, chunk_steps,
-                  joint_units, policy_period, control_period, patch (merged into the imported card, RFC 7386), ...
+                  joint_units, policy_period, control_period, preset (the layout that a stack has in its code, by name), patch (merged into the imported card, RFC 7386), ...
         """
         if isinstance(files, (str, os.PathLike)):
             files = [files]
@@ -33,7 +33,7 @@ class Card(Owner):
         if not files:
             raise ArgumentError("files is empty, expected at least one path")
         if len(files) == 1 and (Path(files[0]).suffix.lower() == ".onnx" or _is_card(files[0])):
-            return cls._made(lib.eff_card_load_file, [_path(files[0])], supplied)
+            return cls._made(lib.eff_card_load_file, [_path(files[0])], cls._with_preset(files[0], supplied))
         from ._sidecars import import_files
 
         found = import_files(files, supplied)
@@ -42,6 +42,18 @@ class Card(Owner):
         if len(files) == 1:
             return cls._made(lib.eff_card_load_file, [_path(files[0])], supplied)
         raise UnsupportedError(f"{', '.join(files)}: no known convention; expected a card, an ONNX file with metadata, or the sidecar files of one convention")
+
+    @classmethod
+    def _with_preset(cls, file, supplied):
+        """Answers in which a preset has become a part of the patch: the core knows no presets."""
+        if not isinstance(supplied, dict) or supplied.get("preset") is None:
+            return supplied
+        from ._presets import overlay
+        from ._sidecars.draft import merge
+
+        rest = {k: v for k, v in supplied.items() if k != "preset"}
+        imported = json.loads(cls._made(lib.eff_card_load_file, [_path(file)], {k: v for k, v in rest.items() if k != "patch"}).to_json())
+        return {**rest, "patch": merge(overlay(supplied["preset"], imported), rest.get("patch") or {})}
 
     @classmethod
     def from_json(cls, text, name="card"):

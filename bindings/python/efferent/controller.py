@@ -11,6 +11,7 @@ from ._library import Handle, Owner, check, check_rt, lib
 from ._table_controller import (eff_controller_model, eff_controller_options, eff_controller_report, eff_fallback_step, eff_motion_track,
                                 eff_signal_binding, eff_signal_spec, eff_target_binding)
 from .errors import ArgumentError, MismatchError, ShapeError, error
+from .motion import of_card
 from .policy import Policy
 
 F64 = 11
@@ -99,7 +100,7 @@ class Controller(Owner):
         options.fallback, options.fallback_count = (eff_fallback_step * max(1, len(steps)))(*steps), len(steps)
         options.seed, options.locked = int(seed) & (2**64 - 1), int(locked)
         if motion is None:
-            motion = _motion(_content(card).get("motion"), [m for m in models.values() if isinstance(m, (str, os.PathLike))])
+            motion = of_card(_content(card).get("motion"), [m for m in models.values() if isinstance(m, (str, os.PathLike))])
         kept = {part: np.ascontiguousarray(np.asarray(v, np.float64).reshape(len(v), -1)) for part, v in (motion or {}).items()}
         tracks = [(p.encode(), v.ctypes.data_as(ctypes.POINTER(c_double)), *v.shape) for p, v in kept.items()]
         options.motion, options.motion_count = (eff_motion_track * max(1, len(tracks)))(*tracks), len(tracks)
@@ -271,37 +272,6 @@ def _mode(mode):
     if mode not in MODES:
         raise ArgumentError(f"mode is '{mode}', expected one of {', '.join(MODES)}")
     return MODES.index(mode)
-
-
-# what trackers call the parts of a motion in an npz
-MOTION_KEYS = {
-    "joint_position": ("joint_pos", "dof_pos"), "joint_velocity": ("joint_vel", "dof_vel"), "body_position": ("body_pos_w",),
-    "body_orientation": ("body_quat_w",), "anchor_position": (), "anchor_orientation": (),
-}
-
-
-def _motion(motion, models):
-    """{part: array [frames, ...]} of the file that a card's motion names; {} where there is none."""
-    if not motion or motion.get("kind") != "file":
-        return {}
-    name = motion["file"]
-    folders = [os.curdir] + [os.path.join(os.path.dirname(os.fspath(m)), *[os.pardir] * up) for m in models for up in range(4)]
-    found = next((p for p in (os.path.join(f, name) for f in folders) if os.path.isfile(p)), None)
-    if found is None:
-        raise MismatchError(f"motion: the file '{name}' was not found; looked in {', '.join(dict.fromkeys(folders))}. Give its frames as `motion`")
-    if found.endswith(".csv"):
-        table = np.loadtxt(found, delimiter=",", ndmin=2)
-        joints = table[:, 7:]
-        # forward differences; the last frame stands still
-        speed = np.diff(joints, axis=0, append=joints[-1:]) * (motion.get("fps") or 1)
-        return {"joint_position": joints, "joint_velocity": speed, "anchor_position": table[:, :3], "anchor_orientation": table[:, 3:7]}
-    keys = motion.get("keys") or {}
-    with np.load(found) as z:
-        parts = {part: next((k for k in ([keys[part]] if part in keys else [part, *usual]) if k in z.files), None) for part, usual in MOTION_KEYS.items()}
-        for part, key in keys.items():
-            if parts.get(part) is None:
-                raise MismatchError(f"motion: '{found}' has no '{key}' for {part}; it has {', '.join(z.files)}")
-        return {part: z[key] for part, key in parts.items() if key is not None}
 
 
 def _content(card):

@@ -38,7 +38,9 @@ def draft(files, supplied=None):
                 raise UnsupportedError(f"{others[0].name}: has no place beside {items[0].file} ({convention.CONVENTION})")
             if convention is leapp:
                 return convention.read(items, supplied, files[0].parent)
-            return convention.read(items, supplied)
+            made = convention.read(items, supplied)
+            made.item = items[0]
+            return made
     return None
 
 

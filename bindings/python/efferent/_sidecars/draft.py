@@ -3,6 +3,7 @@ import copy
 import math
 import re
 
+from .._presets import for_convention, overlay
 from ..errors import ArgumentError, FormatError, MismatchError
 from .item import Item, same
 
@@ -22,6 +23,7 @@ ANSWERS = {
     "controller": "the controller of a file that holds several",
     "use_quantiles": "whether the policy was trained with quantile statistics",
     "delta_mask": "per action: whether it is added to the state",
+    "preset": "the layout of a stack's own code, by name (`efferent card --presets`)",
     "patch": "a JSON merge patch (RFC 7386) on the imported card",
 }
 
@@ -73,6 +75,8 @@ class Draft:
         self.files = files
         self.questions = []
         self.notes = []
+        # what a preset reads: the first file, and which of its parts is used
+        self.item = self.chosen = None
         self.card = {
             "efferent_card": 1, "convention": convention, "robot": None, "policy_period": None, "control_period": None, "joint_order": [],
             "joints": {}, "models": [], "vectors": {}, "memory": {}, "clocks": {}, "commands": {}, "motion": None, "actions": [],
@@ -139,6 +143,9 @@ class Draft:
 
     def finish(self):
         """Applies the user's answers; refuses where the card cannot be used. Returns the card."""
+        preset = self.answers.get("preset")
+        if preset is not None:
+            self.card = merge(self.card, overlay(preset.value, self.card, self.item, self.chosen))
         patch = self.answers.get("patch")
         if patch is not None:
             check_finite(patch)
@@ -148,8 +155,10 @@ class Draft:
         self.questions = [q for q in self.questions if not self.answered(q)]
         open_ = [q for q in self.questions if q.blocks]
         if open_:
+            known = for_convention(self.card["convention"]) if any(q.path == "vectors" for q in open_) else []
+            hint = f". The layout of `preset`: {' or '.join(known)} is that of upstream's code" if known else ""
             raise MismatchError(
-                f"{', '.join(self.files)}: the file cannot say everything. Answer in `supplied`: " + "; ".join(map(repr, open_)))
+                f"{', '.join(self.files)}: the file cannot say everything. Answer in `supplied`: " + "; ".join(map(repr, open_)) + hint)
         self.check_joints()
         return self.card
 

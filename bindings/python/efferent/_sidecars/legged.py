@@ -251,6 +251,7 @@ class AgiBot:
         if name not in controllers.value:
             raise told.fail(MismatchError, f"is '{name}', but the file has {', '.join(controllers.keys())}")
         c = controllers[name]
+        d.chosen = name
         names = c["joint_list"].names()
         n = len(names)
         known = file["joint_list"].names() if file.has("joint_list") else names
