@@ -5,6 +5,7 @@ import os
 import efferent
 import models
 import numpy as np
+import onnx
 import pytest
 from oracles import close, expected, policy_of
 
@@ -174,3 +175,35 @@ def test_thousands_of_sessions_leave_no_memory(folder):
     before = resident()
     churn(1500)
     assert resident() - before < 4 << 20
+
+
+# ---- other processes ----
+
+
+def _stepped(policy, x):
+    return policy.session().step(x)
+
+
+def test_policies_are_pickled_by_path_and_hash(folder, tmp_path):
+    import multiprocessing
+    import pickle
+    import shutil
+
+    path = tmp_path / "policy.onnx"
+    shutil.copy(folder / "mlp.onnx", path)
+    p = efferent.Policy(path, weights="bf16", dims={"obs[1]": 7})
+    data = pickle.dumps(p)
+    assert len(data) < 2000
+    again = pickle.loads(data)
+    assert again.hash == p.hash and again.path == str(path)
+    x = np.ones(7, np.float32)
+    assert np.array_equal(_stepped(again, x), _stepped(p, x))
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert np.array_equal(pool.apply(_stepped, (p, x)), _stepped(p, x))
+    changed = onnx.load(path)
+    changed.doc_string = "another"
+    onnx.save(changed, path)
+    with pytest.raises(efferent.MismatchError, match="policy.onnx.*hash.*was changed"):
+        pickle.loads(data)
+    with pytest.raises(efferent.StateError, match="not loaded from a path"):
+        pickle.dumps(efferent.Policy((folder / "mlp.onnx").read_bytes()))

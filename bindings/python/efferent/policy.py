@@ -9,7 +9,7 @@ import numpy as np
 
 from ._library import Handle, Owner, check, lib
 from ._table import MAX_RANK, eff_constant_binding, eff_dim_binding, eff_layer, eff_policy_info, eff_policy_options, eff_state_pair, eff_tensor_spec
-from .errors import ArgumentError, StateError
+from .errors import ArgumentError, MismatchError, StateError
 
 ROLES = ("observation", "action", "state", "aux")
 
@@ -85,6 +85,9 @@ class Policy(Owner):
 
     def __init__(self, path, dims=None, constants=None, state=None, weights=None, *, layer_weights=None, folder=None, memory_limit=0, learnable=False,
                  action=None, observation=None, outputs=None):
+        self._chosen = {
+            "dims": dims, "constants": constants, "state": state, "weights": weights, "layer_weights": layer_weights, "folder": folder,
+            "memory_limit": memory_limit, "learnable": learnable, "action": action, "observation": observation, "outputs": outputs}
         options = eff_policy_options()
         lib.eff_policy_options_default(byref(options), ctypes.sizeof(options))
         kept = []  # what options points to, until the load is over
@@ -131,9 +134,15 @@ class Policy(Owner):
     def _of(cls, made):
         """The policy behind a pointer, which this object gives back."""
         policy = cls.__new__(cls)
-        policy.path = None
+        policy.path = policy._chosen = None
         policy._adopt(made)
         return policy
+
+    def __reduce__(self):
+        """By path, options and hash: another process loads the same file, and refuses one that is no longer the same."""
+        if self.path is None:
+            raise StateError("a policy that was not loaded from a path cannot be pickled: load it from a file, or send its bytes and load them there")
+        return _reloaded, (os.path.abspath(self.path), {k: v for k, v in self._chosen.items() if v is not None}, self.hash)
 
     def _adopt(self, made):
         self._handle = Handle(made.value, lib.eff_policy_release, "policy")
@@ -213,6 +222,14 @@ class Policy(Owner):
 
     def __repr__(self):
         return f"Policy({self.path or 'bytes'}: {', '.join(map(repr, self.inputs))} -> {', '.join(map(repr, self.outputs))})"
+
+
+def _reloaded(path, options, expected):
+    """The policy that was pickled."""
+    policy = Policy(path, **options)
+    if policy.hash != expected:
+        raise MismatchError(f"{path}: the policy has the hash {policy.hash:016x}, the pickled one had {expected:016x}: the file was changed")
+    return policy
 
 
 def _texts(function, handle):

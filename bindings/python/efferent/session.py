@@ -8,6 +8,8 @@ from ._library import Handle, Owner, check, check_rt, lib
 from ._table import eff_session_options, eff_session_swap_options
 from .errors import ArgumentError, ShapeError, StateError
 
+F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
+
 # Forms of an array for a tensor of row shape `shape`:
 EXACT = "exact"        # shape                   one row
 ROWS = "rows"          # (rows, *shape)
@@ -44,15 +46,46 @@ class Session(Owner):
         done = policy.action
         self._observation, self._action = (seen[0], done) if len(seen) == 1 and done is not None else (None, None)
         self._direct = self._observation is not None and self._observation.type == self._action.type == "f32"
+        self._pointer = c_void_p(made.value)
+        self._inputs, self._outputs = {t.name: t for t in policy.inputs}, tuple(policy.outputs)
+        self._needed = frozenset(t.name for t in seen)
+        self._views = {}
+        # one row, the case of a robot: {form of the observation: (where it is written, where its action is read)}; empty where there is another case
+        self._forms = {}
+        if self._direct:
+            self._prepare()
+
+    def _prepare(self):
+        into, action = np.zeros(self._observation.shape, np.float32), np.zeros(self._action.shape, np.float32)
+        # made once: to convert arguments costs more than the call
+        self._arguments = (self._pointer, c_size_t(1), c_void_p(into.ctypes.data), c_void_p(action.ctypes.data))
+        self._call = lib.eff_session_step
+        self._forms[(1, *into.shape)] = into[None], action[None]
+        if into.ndim and into.shape[0] == 1:
+            self._forms[into.shape[1:]] = into[0], action[0] if action.ndim and action.shape[0] == 1 else action
+        self._forms[into.shape] = into, action
 
     # ---- the common case ----
 
-    def step(self, observation):
+    def step(self, observation, out=None):
         """Runs the policy on one observation per row and returns the actions.
 
         For policies with one observation and one action. The observation has the shape of the input, with or without a leading axis of rows
-        (at most `self.rows`); the action comes back in the same form.
+        (at most `self.rows`); the action comes back in the same form: in a new array, or in `out`, of that shape and of the action's type.
         """
+        if observation.__class__ is np.ndarray and (observation.dtype is F32 or observation.dtype is F64):
+            form = self._forms.get(observation.shape)
+            if form is not None:
+                form[0][...] = observation
+                status = self._call(*self._arguments)
+                if status < 0:
+                    self._refuse(status, "step")
+                return form[1].copy() if out is None else _into(out, form[1])
+        action = self._step(observation)
+        return action if out is None else _into(out, action)
+
+    def _step(self, observation):
+        """The same for any form, type and number of rows."""
         if self._observation is None:
             raise StateError(f"step: {self.policy.info.step_refusal}")
         array, rows, form = self._fit(self._observation, observation)
@@ -73,7 +106,9 @@ class Session(Owner):
         the views of `input` hold.
         """
         rows, form = self.rows, EXACT if self.rows == 1 else ROWS
-        if inputs:
+        if inputs and self._exact(inputs):
+            rows, form = 1, EXACT
+        elif inputs:
             fitted = []
             for name, value in inputs.items():
                 tensor = self.policy.inputs.find(name, "input")
@@ -90,7 +125,23 @@ class Session(Owner):
             for tensor, array, _, _ in fitted:
                 self._memory(tensor, rows)[...] = array.reshape(rows, *tensor.shape)
         self._run(rows)
-        return {t.name: self._shaped(t, self._memory(t, rows).copy(), form) for t in self.policy.outputs}
+        if form == EXACT:
+            return {t.name: self._memory(t, 1)[0].copy() for t in self._outputs}
+        return {t.name: self._shaped(t, self._memory(t, rows).copy(), form) for t in self._outputs}
+
+    def _exact(self, inputs):
+        """Writes inputs that all have their tensor's shape and type, one row, and nothing is missing. False where it wrote nothing."""
+        fitted = []
+        for name, value in inputs.items():
+            tensor = self._inputs.get(name)
+            if tensor is None or value.__class__ is not np.ndarray or value.shape != tensor.shape or value.dtype != tensor.dtype:
+                return False
+            fitted.append((tensor, value))
+        if not self._needed <= inputs.keys():
+            return False
+        for tensor, value in fitted:
+            self._memory(tensor, 1)[0, ...] = value
+        return True
 
     def reset(self, row=None):
         """Clears the recurrent state of one row, or of all."""
@@ -132,22 +183,28 @@ class Session(Owner):
     # ---- inside ----
 
     def _run(self, rows):
-        check_rt(lib.eff_session_run(self._handle.value, rows), "run")
+        status = lib.eff_session_run(self._pointer, rows)
+        if status < 0:
+            self._refuse(status, "run")
+
+    def _refuse(self, status, what):
+        self._handle.value  # says that it is closed, where it is
+        check_rt(status, what)
 
     def _row(self, row):
         if not -self.rows <= row < self.rows:
             raise ArgumentError(f"row is {row}, expected 0 to {self.rows - 1}")
         return row % self.rows
 
-    def _is_input(self, tensor):
-        inputs = self.policy.inputs
-        return tensor.index < len(inputs) and inputs[tensor.index] is tensor
-
     def _memory(self, tensor, rows):
         """The first rows of a tensor's memory, [rows, *shape]."""
-        writable = self._is_input(tensor)
-        find = lib.eff_session_input if writable else lib.eff_session_output
-        address = find(self._handle.value, tensor.index)
+        writable = self._inputs.get(tensor.name) is tensor
+        address = (lib.eff_session_input if writable else lib.eff_session_output)(self._pointer, tensor.index)
+        # the memory of recurrent state moves between two places
+        found = self._views.get((writable, tensor.index, rows, address))
+        if found is not None:
+            return found
+        self._handle.value  # says that it is closed, where it is
         shape = (rows, *tensor.shape)
         size = int(np.prod(shape, dtype=np.int64)) * tensor.dtype.itemsize
         if size == 0:
@@ -157,14 +214,15 @@ class Session(Owner):
         offset = address - self._base
         if 0 <= offset and offset + size <= self._arena.size:
             view = self._arena[offset : offset + size].view(tensor.dtype).reshape(shape)
-        else:  # outside the arena, such as a constant output: a copy
-            view = np.frombuffer(ctypes.string_at(address, size), tensor.dtype).reshape(shape)
-        view.flags.writeable = writable and view.flags.writeable
-        return view
+            view.flags.writeable = writable
+            self._views[writable, tensor.index, rows, address] = view
+            return view
+        # outside the arena, such as a constant output: a copy, which cannot be written
+        return np.frombuffer(ctypes.string_at(address, size), tensor.dtype).reshape(shape)
 
     def _view(self, tensor):
         memory = self._memory(tensor, self.rows)
-        return memory[0] if self.rows == 1 else memory
+        return memory[0] if self.rows == 1 else memory.view()
 
     def _fit(self, tensor, value):
         """`value` as a dense array of the tensor's type, its number of rows and the form that it came in."""
@@ -212,3 +270,12 @@ class Session(Owner):
         if form == DROPPED:
             return array[0, 0] if one else array[0]
         return array
+
+
+def _into(out, action):
+    """`out` with the action in it."""
+    if out.__class__ is not np.ndarray or out.shape != action.shape or out.dtype != action.dtype:
+        found = f"{out.dtype}{list(out.shape)}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ShapeError(f"out is {found}, expected {action.dtype}{list(action.shape)}")
+    out[...] = action
+    return out
