@@ -27,7 +27,7 @@ console = Console(highlight=False)
 
 def serve(file, endpoint, stats):
     """Starts the policy runtime; returns its process and the address that it bound."""
-    command = [sys.executable, "-m", "efferent", "serve", str(file), "--endpoint", endpoint, "--once", "--stats", str(stats)]
+    command = [sys.executable, "-m", "efferent", "serve", str(file), "--endpoint", endpoint, "--once", "--stats", str(stats), "--force"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     line = process.stdout.readline()
     if " at " not in line:

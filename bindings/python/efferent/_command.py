@@ -16,7 +16,8 @@ from rich.table import Table
 
 from . import Error, Policy, _ranges, version
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Runs trained policies.")
+app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Runs trained policies.",
+                  context_settings={"help_option_names": ["-h", "--help"]})
 console = Console(highlight=False)
 
 File = typer.Argument(..., exists=True, dir_okay=False, help="an ONNX or safetensors policy")
@@ -27,6 +28,7 @@ Observation = typer.Option(None, metavar="NAME", help="the input that a step tak
 State = typer.Option([], metavar="INPUT=OUTPUT", help="a pair of recurrent state; left out: recognized by name")
 NoState = typer.Option(False, "--no-state", help="recognize no recurrent state")
 Outputs = typer.Option([], "--output", metavar="NAME", help="an output that is wanted; left out: all")
+Force = typer.Option(False, "--force", help="replace an output that is there")
 Constants = typer.Option([], "--constant", metavar="INPUT=JSON", help="value of an input that is fixed at load, such as axes=[1]")
 
 
@@ -79,10 +81,20 @@ def load(file, weights, **choices):
         fail(e)
 
 
-def fail(reason):
+def fail(reason, code=1):
     label = f"{reason.name}: " if isinstance(reason, Error) else ""
     Console(stderr=True, highlight=False).print(f"error: {label}{reason}", style="red", markup=False, soft_wrap=True)
-    raise typer.Exit(1)
+    raise typer.Exit(code)
+
+
+def not_there(path, force):
+    """Ends the program where an output would replace a file without being told to, or has no folder to be in."""
+    if path is None:
+        return
+    if path.exists() and not force:
+        fail(f"{path} is there already; give --force to replace it")
+    if not path.absolute().parent.is_dir():
+        fail(f"{path}: the folder {path.absolute().parent} does not exist")
 
 
 @app.command()
@@ -244,9 +256,11 @@ def convert(checkpoint: Path = typer.Argument(..., dir_okay=False, help="Stable-
             squash: bool = typer.Option(False, "--squash", help="tanh at the end (rsl_rl, skrl)"),
             action_low: float = typer.Option(None, help="lower limit: unscaled to with --squash, otherwise clipped"),
             action_high: float = typer.Option(None, help="upper limit"),
-            actions: int = typer.Option(None, min=1, help="number of actions, where the network also gives their std (rsl_rl)")):
+            actions: int = typer.Option(None, min=1, help="number of actions, where the network also gives their std (rsl_rl)"), force: bool = Force):
     """Turn a trainer's checkpoint into a policy file. Nothing in the checkpoint is executed."""
     from . import convert as run
+
+    not_there(output, force)
 
     try:
         made = run(checkpoint, output, normalizer=normalizer, activation=activation, normalizer_eps=normalizer_eps, normalizer_clip=normalizer_clip,
@@ -268,9 +282,11 @@ def serve(file: Path = File, endpoint: str = typer.Option("tcp://127.0.0.1:5555"
           once: bool = typer.Option(False, "--once", help="end when the first plant says goodbye"), seed: int = 0,
           stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"), dim: list[str] = Dims, weights: str = Weights,
           action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
-            output: list[str] = Outputs, constant: list[str] = Constants):
+          output: list[str] = Outputs, constant: list[str] = Constants, force: bool = Force):
     """Serve a policy over ZeroMQ until interrupted."""
     from .bridge import Bridge
+
+    not_there(stats, force)
 
     policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, output=output,
                   constant=constant)

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from . import Error
 from ._card_text import action, differences, number, rows
-from ._command import app, console, fail
+from ._command import Force, app, console, fail, not_there
 
 Files = typer.Argument(..., help="a card, an ONNX file with metadata, or the sidecar files of one convention; or 'diff' and two of these")
 
@@ -28,7 +28,7 @@ def card(files: list[Path] = Files,
          presets: bool = typer.Option(False, "--presets", is_eager=True, callback=_list_presets, help="list the presets"),
          supplied: Path = typer.Option(None, exists=True, dir_okay=False, help="JSON with answers to what no file says"),
          output: Path = typer.Option(None, "--output", "-o", help="write the card as JSON"),
-         force: bool = typer.Option(False, "--force", help="replace an output that is there"),
+         force: bool = Force,
          as_json: bool = typer.Option(False, "--json", help="print the card as JSON")):
     """Show the card of a policy: joints with pose and gains, terms with formula and slice, periods, open questions."""
     if files and str(files[0]) == "diff" and not files[0].exists():
@@ -36,10 +36,9 @@ def card(files: list[Path] = Files,
             fail(f"card diff: {len(files) - 1} files given, expected two")
         _diff(files[1], files[2], supplied)
         return
+    not_there(output, force)
     made = _load(files, supplied, preset)
     if output is not None:
-        if output.exists() and not force:
-            fail(f"{output} is there already; give --force to replace it")
         temporary = output.with_name(output.name + ".new")
         temporary.write_text(made.to_json() + "\n")
         os.replace(temporary, output)

@@ -6,8 +6,8 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from . import Error
-from ._command import app, console, fail
-from ._rig import Commands, Guards, Keyframe, Mjcf, Models, Sensors, Supplied, controller_of, joint_order, loop_of, not_there, physics_of
+from ._command import Force, app, console, fail, not_there
+from ._rig import Commands, Guards, Keyframe, Mjcf, Models, Sensors, Supplied, controller_of, joint_order, loop_of, physics_of
 
 
 @app.command()
@@ -19,7 +19,7 @@ def preflight(files: list[Path] = typer.Argument(..., help="a card, an ONNX file
               joints: str = typer.Option(None, help="the robot's joints in its order, with commas; left out: those of the MuJoCo model or of the recording"),
               seconds: float = typer.Option(4.0, min=0.0, help="of the walk of a recording"), seed: int = typer.Option(0, help="of a recording"),
               tolerance: float = typer.Option(1e-4, min=0.0, help="largest difference, absolute and relative"),
-              force: bool = typer.Option(False, "--force", help="replace a recording that is there")):
+              force: bool = Force):
     """Check a card before a robot moves: run stored raw signals and compare observation, action and targets with what is stored.
 
     efferent preflight card.json --model policy=p.onnx --mjcf robot.xml --record robot.npz   makes a recording in the simulator

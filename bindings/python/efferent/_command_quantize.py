@@ -6,15 +6,16 @@ import typer
 from rich.table import Table
 
 from . import Error, Policy
-from ._command import Action, Dims, File, app, bound_dims, console, fail
+from ._command import Action, Dims, File, Force, app, bound_dims, console, fail, not_there
 from .quantize import KEY, Quantizer, Recording, record as rollout, with_metadata
 
 
 @app.command()
 def record(file: Path = File, env: str = typer.Option("", help="gymnasium environment; left out: the one that the file's metadata names"),
            steps: int = typer.Option(2000, min=1), seed: int = 0, output: Path = typer.Option(..., "--output", "-o", help="the .npz to write"), dim: list[str] = Dims,
-           action: str = Action):
+           action: str = Action, force: bool = Force):
     """Record the observations that a policy sees in its environment, for quantize."""
+    not_there(output, force)
     try:
         import gymnasium
     except ImportError:
@@ -36,8 +37,9 @@ def record(file: Path = File, env: str = typer.Option("", help="gymnasium enviro
 def quantize(file: Path = File, observations: Path = typer.Option(..., exists=True, dir_okay=False, help="an .npz with an array [steps, ...] per input"),
              max_action_error: float = typer.Option(5e-3, min=0, help="largest |action - f32 action| allowed over the observations"),
              output: Path = typer.Option(None, "--output", "-o", help="write the file with the choice in its metadata"), as_json: bool = typer.Option(False, "--json", help="print JSON"),
-             dim: list[str] = Dims, action: str = Action):
+             dim: list[str] = Dims, action: str = Action, force: bool = Force):
     """Choose the storage of each layer, i8 to f32, and report the action error measured over recorded observations."""
+    not_there(output, force)
     dims = bound_dims(dim)
     try:
         exact = Policy(file, dims=dims, weights="f32", action=action)

@@ -6,8 +6,8 @@ import typer
 from rich.table import Table
 
 from . import Error
-from ._command import app, console, fail
-from ._rig import Commands, Files, Keyframe, Models, Sensors, Supplied, controller_of, loop_of, not_there, pair, physics_of
+from ._command import Force, app, console, fail, not_there
+from ._rig import Commands, Files, Keyframe, Models, Sensors, Supplied, controller_of, loop_of, pair, physics_of
 
 
 @app.command("stall-test")
@@ -20,7 +20,7 @@ def stall_test(files: list[Path] = Files, mjcf: Path = typer.Option(..., exists=
                tilt: float = typer.Option(1.0, min=0.0, help="rad: a base that is tilted more has fallen"),
                output: Path = typer.Option(None, "--output", "-o", dir_okay=False, help="write the recommended ladder as a JSON patch for the card"),
                as_json: bool = typer.Option(False, "--json", help="print JSON"),
-               force: bool = typer.Option(False, "--force", help="replace an output that is there")):
+               force: bool = Force):
     """Stop the data of a walking robot in MuJoCo, and see with which fallback ladder it still stands."""
     from . import stall as module
 

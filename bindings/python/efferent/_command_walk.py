@@ -7,8 +7,8 @@ import numpy as np
 import typer
 
 from . import Error
-from ._command import app, console, fail
-from ._rig import Commands, Files, Guards, Keyframe, Models, Sensors, Supplied, controller_of, loop_of, not_there, physics_of
+from ._command import Force, app, console, fail, not_there
+from ._rig import Commands, Files, Guards, Keyframe, Models, Sensors, Supplied, controller_of, loop_of, physics_of
 
 
 @app.command()
@@ -18,7 +18,7 @@ def walk(files: list[Path] = Files, mjcf: Path = typer.Option(..., exists=True, 
          preflight: list[Path] = typer.Option([], exists=True, dir_okay=False, help="a recording that must be met before the first step"),
          on_mismatch: str = typer.Option("refuse", help="refuse or warn: what a recording that is not met does"),
          picture: Path = typer.Option(None, help="write a picture of command, velocity and joint tracking"),
-         force: bool = typer.Option(False, "--force", help="replace a picture that is there")):
+         force: bool = Force):
     """Walk a policy in MuJoCo from its card, and say how well the base follows the command."""
     not_there(picture, force)
     if picture is not None and importlib.util.find_spec("matplotlib") is None:

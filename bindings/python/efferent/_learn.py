@@ -13,7 +13,7 @@ import typer
 from rich.live import Live
 from rich.table import Table
 
-from ._command import app, console, fail
+from ._command import Force, app, console, fail
 from .errors import Error, MismatchError
 
 ALGORITHMS = ("stream-ac", "stream-ac-discrete", "stream-q", "stream-sarsa")
@@ -35,6 +35,7 @@ def learn(
     out: Path = typer.Option(None, file_okay=False, help="folder for results.json, curve.csv, curve.png and checkpoints"),
     checkpoint_every: int = typer.Option(50_000, min=1, help="steps"),
     resume: bool = typer.Option(False, "--resume", help="go on from the checkpoints in the folder"),
+    force: bool = Force,
 ):
     """Learn in a simulator, one transition at a time, with live progress."""
     if importlib.util.find_spec("gymnasium") is None:
@@ -45,6 +46,8 @@ def learn(
         fail(f"--algorithm {algorithm}: expected one of {', '.join(ALGORITHMS)}")
     if resume and out is None:
         fail("--resume needs --out, the folder of the checkpoints")
+    if out is not None and not (resume or force) and ((out / "results.json").exists() or (out / "checkpoints").exists()):
+        fail(f"{out} holds a run already; give --resume to go on from its checkpoints, or --force to begin anew there")
     settings = Settings(env, algorithm, steps, block or max(1000, steps // 100), values("--option", option), values("--env-option", env_option), evaluate)
     folder = out / "checkpoints" if out else None
     try:
@@ -52,7 +55,7 @@ def learn(
     except Error as e:
         fail(e)
     except KeyboardInterrupt:
-        fail("interrupted" + (f"; --resume goes on from {folder}" if folder else ""))
+        fail("interrupted" + (f"; --resume goes on from {folder}" if folder else ""), 130)
     except Exception as e:  # gymnasium's own errors, of which there is no common class
         if type(e).__module__.split(".")[0] != "gymnasium":
             raise

@@ -1,6 +1,4 @@
 """What the commands share that drive a robot in MuJoCo: card, networks, model, controller and loop, with their options."""
-from pathlib import Path
-
 import numpy as np
 import typer
 
@@ -34,7 +32,7 @@ def physics_of(mjcf, command):
     try:
         import mujoco
     except ImportError:
-        fail(f"{command} needs the package mujoco: pip install 'efferent[walk]'")
+        fail(f"{command} needs the package mujoco: pip install mujoco")
     try:
         model = mujoco.MjModel.from_xml_path(str(mjcf))
     except ValueError as e:
@@ -86,9 +84,3 @@ def pair(text, option):
     if not equals:
         fail(f"{option} {text}: expected NAME=VALUE")
     return name, value
-
-
-def not_there(path, force):
-    """Ends the program where an output would replace a file without being told to."""
-    if path is not None and Path(path).exists() and not force:
-        fail(f"{path} is there already; give --force to replace it")

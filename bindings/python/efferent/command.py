@@ -1,6 +1,13 @@
-"""The command line: efferent inspect | check | card | preflight | walk | stall-test | serve | learn | record | quantize."""
+"""The command line: efferent inspect | check | card | preflight | walk | stall-test | serve | learn | record | quantize | convert."""
 import importlib.util
+import signal
 import sys
+
+# what a module that is missing is installed with, where a command needs it
+INSTALLED_BY = {
+    "gymnasium": "'efferent[learn]'", "matplotlib": "matplotlib", "mujoco": "mujoco", "imageio": "imageio", "glfw": "glfw", "zmq": "'efferent[bridge]'",
+    "msgpack": "'efferent[bridge]'", "onnx": "'efferent[check]'", "onnxruntime": "'efferent[check]'", "yaml": "'efferent[card]'",
+}
 
 
 def main():
@@ -9,8 +16,31 @@ def main():
         sys.exit(f"the command line needs {' and '.join(missing)}: pip install {' '.join(missing)}")
     from . import _command_card, _command_preflight, _command_quantize, _command_stall, _command_walk  # noqa: F401  they add their commands
     from ._learn import app  # with the commands of _command
+    from .errors import Error
 
-    app()
+    is_interrupted = False
+
+    def interrupt(number, frame):
+        nonlocal is_interrupted
+        is_interrupted = True
+        signal.default_int_handler(number, frame)
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except SystemExit as e:
+        # whatever was made of it on the way: the shell's word for an interrupted program
+        sys.exit(130 if is_interrupted and e.code else e.code)
+    except ModuleNotFoundError as e:
+        package = (e.name or "").partition(".")[0]
+        if package not in INSTALLED_BY:
+            raise
+        sys.exit(f"error: {package} is not installed: pip install {INSTALLED_BY[package]}")
+    except (Error, OSError) as e:
+        sys.exit(f"error: {e}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""What every command does alike: help, interruption, packages that are missing, outputs that are there."""
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ["inspect", "check", "convert", "serve", "learn", "record", "quantize", "card", "preflight", "walk", "stall-test"]
+
+
+def efferent(*arguments, without=(), **more):
+    """Runs the command line, where the packages `without` cannot be imported."""
+    block = f"""
+import importlib.abc, sys
+class Block(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {tuple(without)!r}:
+            raise ModuleNotFoundError(f"No module named '{{name}}'", name=name)
+sys.meta_path.insert(0, Block())
+sys.argv = ["efferent", *{[str(a) for a in arguments]!r}]
+from efferent.command import main
+main()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"), "COLUMNS": "160"}
+    return subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, env=environment, timeout=120, **more)
+
+
+def one_line(done, *words):
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1 and all(w in lines[0] for w in words), done.stderr
+
+
+def test_every_command_has_a_short_help():
+    from typer.testing import CliRunner
+
+    from efferent import _command_card, _command_preflight, _command_quantize, _command_stall, _command_walk  # noqa: F401  they add their commands
+    from efferent._learn import app
+
+    for command in [[], *[[c] for c in COMMANDS]]:
+        done = CliRunner().invoke(app, [*command, "-h"])
+        assert done.exit_code == 0 and "Usage" in done.output and "--help" in done.output, command
+    assert all(c in CliRunner().invoke(app, ["-h"]).output for c in COMMANDS)
+
+
+@pytest.mark.parametrize("package, arguments, words", [
+    ("gymnasium", ["learn", "CartPole-v1"], "gymnasium is not installed: pip install 'efferent[learn]'"),
+    ("gymnasium", ["record", "MODEL", "-o", "OUT"], "gymnasium is not installed: pip install 'efferent[plant]'"),
+    ("imageio", ["learn", "HalfCheetah-v5", "--steps", "10"], "imageio is not installed: pip install imageio"),
+    ("onnxruntime", ["check", "MODEL"], "onnxruntime is not installed: pip install 'efferent[check]'"),
+    ("mujoco", ["walk", "CARD", "--mjcf", "CARD"], "walk needs the package mujoco: pip install mujoco"),
+    ("yaml", ["card", "SIDECAR"], "PyYAML: pip install 'efferent[card]'"),
+])
+def test_a_package_that_is_missing_is_one_line_with_its_pip_command(folder, tmp_path, package, arguments, words):
+    (tmp_path / "card.json").write_text("{}")
+    (tmp_path / "deploy.yaml").write_text("a: 1\n")
+    names = {"MODEL": folder / "mlp.onnx", "OUT": tmp_path / "out.npz", "CARD": tmp_path / "card.json", "SIDECAR": tmp_path / "deploy.yaml"}
+    one_line(efferent(*[names.get(a, a) for a in arguments], without=[package]), words)
+
+
+@pytest.mark.parametrize("arguments, output", [
+    (["record", "MODEL", "--env", "CartPole-v1", "-o"], "seen.npz"), (["quantize", "MODEL", "--observations", "MODEL", "-o"], "small.onnx"),
+    (["convert", "MODEL", "-o"], "policy.safetensors"), (["serve", "MODEL", "--stats"], "stats.json"),
+])
+def test_an_output_that_is_there_is_not_replaced_in_silence(folder, tmp_path, arguments, output):
+    path = tmp_path / output
+    path.write_text("precious")
+    given = [folder / "mlp.onnx" if a == "MODEL" else a for a in arguments]
+    one_line(efferent(*given, path), f"{output} is there already; give --force to replace it")
+    assert path.read_text() == "precious"
+    one_line(efferent(*given, tmp_path / "nowhere" / output), "nowhere does not exist")
+
+
+def test_a_folder_with_a_run_is_not_learned_into_in_silence(tmp_path):
+    (tmp_path / "results.json").write_text("{}")
+    one_line(efferent("learn", "CartPole-v1", "--algorithm", "stream-q", "--steps", 10, "--out", tmp_path), "holds a run already", "--resume", "--force")
+
+
+@pytest.mark.parametrize("arguments", [["learn", "CartPole-v1", "--algorithm", "stream-q", "--steps", "100000000"]])
+def test_an_interrupted_command_ends_with_130_and_no_traceback(arguments):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python")}
+    made = subprocess.Popen([sys.executable, "-m", "efferent", *arguments, "--block", "1000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env=environment)
+    assert "seed 0 step" in made.stdout.readline()
+    made.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    _, errors = made.communicate(timeout=60)
+    assert made.returncode == 130 and "Traceback" not in errors and "interrupted" in errors, (made.returncode, errors)
+    assert time.monotonic() - started < 30
