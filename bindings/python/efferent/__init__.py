@@ -4,10 +4,29 @@
     session = policy.session()
     action = session.step(observation)
 """
+from __future__ import annotations
+
 import importlib
+from typing import TYPE_CHECKING
 
 from .errors import (ArgumentError, Error, FileError, FormatError, MemoryError_, MismatchError, NumericError, ShapeError, StateError, TimeoutError_,
                      UnsupportedError)
+
+if TYPE_CHECKING:
+    from . import controller, estimates, motion, preflight, probe, stall, training
+    from ._convert import convert
+    from ._library import version
+    from .bridge import Bridge
+    from .card import Card
+    from .client import Client
+    from .controller import Controller, PreflightWarning
+    from .learner import Learner
+    from .mujoco_loop import MujocoLoop
+    from .plant import Plant
+    from .policy import Policy, Tensor
+    from .remote import RemoteLearner
+    from .session import Session
+    from .wire import BridgeError, BridgeLost, BridgeMismatch, BridgeTimeout
 
 # loaded at first use: simulators need neither the library nor what the others import
 _LAZY = {

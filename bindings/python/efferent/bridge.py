@@ -1,5 +1,10 @@
 """Bridge: a session served over ZeroMQ, as in bridge.h. The other side is a plant: see `efferent.Plant`."""
+from __future__ import annotations
+
 import ctypes
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
 import sys
 import traceback
 from ctypes import byref, c_char_p, c_void_p
@@ -9,6 +14,10 @@ from ._library import Handle, Owner, check, lib
 from ._table_bridge import EVENT_FUNCTION, REASONS, eff_bridge_event, eff_bridge_options, eff_bridge_stats
 from .errors import ArgumentError
 from .learner import Learner
+
+if TYPE_CHECKING:
+    from .learner import Learner
+    from .session import Session
 
 KINDS = ("none", "hello", "reset", "step", "bye", "drop", "idle", "retry")
 CHECKSUMS = {None: 0, "none": 1, "crc32c": 2}
@@ -39,10 +48,10 @@ class Latency(NamedTuple):
     bins: list
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         return self.sum / self.count if self.count else 0.0
 
-    def quantile(self, q):
+    def quantile(self, q: float) -> float:
         """The duration that a share `q` of all do not exceed, to within its bin (interpolated in it, and no more than max)."""
         left = q * self.count
         for i, n in enumerate(self.bins):
@@ -68,8 +77,10 @@ class Bridge(Owner):
     on_event            called with an `Event` after every one, on the thread that polls
     """
 
-    def __init__(self, served, endpoint="tcp://127.0.0.1:*", *, idle_timeout=2.0, high_water=0, rate=0.0, observation_names=(), joint_names=(), checksum=None,
-                 non_finite="pass", on_event=None):
+    def __init__(self, served: Session | Learner, endpoint: str = "tcp://127.0.0.1:*", *, idle_timeout: float = 2.0,
+                 high_water: int = 0, rate: float = 0.0, observation_names: Sequence[str] = (),
+                 joint_names: Sequence[str] = (), checksum: bool | str | None = None, non_finite: str = "pass",
+                 on_event: Callable[[Any], None] | None = None) -> None:
         if checksum not in CHECKSUMS:
             raise ArgumentError(f"checksum is {checksum!r}, expected None, 'none' or 'crc32c'")
         if non_finite not in NON_FINITE:
@@ -91,26 +102,26 @@ class Bridge(Owner):
         self.served = served
 
     @property
-    def endpoint(self):
+    def endpoint(self) -> str:
         """The address that was really bound."""
         return lib.eff_bridge_endpoint(self._handle.value).decode()
 
-    def poll(self, timeout=None):
+    def poll(self, timeout: float | None = None) -> Any:
         """Waits up to `timeout` seconds (None: without limit) for one frame and handles it; returns its `Event`, of kind "none" where nothing came."""
         event = eff_bridge_event.sized()
         check(lib.eff_bridge_poll(self._handle.value, -1 if timeout is None else round(1000 * timeout), byref(event)))
         return _event(event)
 
-    def start(self):
+    def start(self) -> None:
         """Serves on a thread of its own."""
         check(lib.eff_bridge_start(self._handle.value))
 
-    def stop(self):
+    def stop(self) -> None:
         """Ends that thread; connections stay."""
         check(lib.eff_bridge_stop(self._handle.value))
 
     @property
-    def stats(self):
+    def stats(self) -> dict[str, Any]:
         """Counters since the beginning, {name: count}; `dropped` by reason; `tick`, `run` and `age` are of type `Latency`."""
         stats = eff_bridge_stats.sized()
         check(lib.eff_bridge_read_stats(self._handle.value, byref(stats)))

@@ -1,11 +1,16 @@
 """Card: what a policy needs to know about its robot."""
+from __future__ import annotations
+
 import json
 import os
+from collections.abc import Sequence
 from ctypes import byref, c_void_p, sizeof
 from pathlib import Path
+from typing import Any
 
 from ._library import Handle, Owner, check, lib
 from ._table_card import eff_card_options
+from ._types import StrPath
 from .errors import ArgumentError, UnsupportedError
 
 
@@ -20,7 +25,7 @@ class Card(Owner):
     """
 
     @classmethod
-    def load(cls, files, supplied=None):
+    def load(cls, files: StrPath | Sequence[StrPath], supplied: dict[str, Any] | None = None) -> Card:
         """The card of a JSON card, an ONNX file with metadata, or the sidecar files of a convention (YAML, JSON) with or without their network.
 
         files     a path or a list of paths
@@ -56,7 +61,7 @@ class Card(Owner):
         return {**rest, "patch": merge(overlay(supplied["preset"], imported), rest.get("patch") or {})}
 
     @classmethod
-    def from_json(cls, text, name="card"):
+    def from_json(cls, text: str | bytes, name: str = "card") -> Card:
         """The card of a JSON text, which messages call `name`."""
         data = text.encode() if isinstance(text, str) else bytes(text)
         return cls._made(lib.eff_card_load_memory, [data, len(data)], None, name)
@@ -77,18 +82,18 @@ class Card(Owner):
         card._handle = Handle(made.value, lib.eff_card_release, "card")
         return card
 
-    def to_json(self):
+    def to_json(self) -> str:
         """The card as text, answers included. Numbers are the shortest that read back as the same double."""
         return lib.eff_card_json(self._handle.value).decode()
 
     @property
-    def questions(self):
+    def questions(self) -> list[str]:
         """What is still to be answered before the card can drive a robot, as paths."""
         handle = self._handle.value
         return [lib.eff_card_question(handle, i).decode() for i in range(lib.eff_card_question_count(handle))]
 
     @property
-    def answers(self):
+    def answers(self) -> dict[str, str]:
         """How to answer each of `questions`: {path: one sentence}."""
         handle = self._handle.value
         return {q: lib.eff_card_answer(handle, i).decode() for i, q in enumerate(self.questions)}

@@ -1,7 +1,10 @@
 """The plant's end of a bridge: connects, resets and steps. Needs neither libefferent nor an environment."""
+from __future__ import annotations
+
 import contextlib
 import os
 import time
+from typing import Any
 
 import numpy as np
 import zmq
@@ -26,7 +29,9 @@ class Client(Closes):
     as lists of names, policy as a hash. One thread at a time.
     """
 
-    def __init__(self, endpoint, rows=1, *, timeout=2.0, connect_timeout=10.0, retry=None, aux=False, checksum=None, expect=None, context=None):
+    def __init__(self, endpoint: str, rows: int = 1, *, timeout: float = 2.0, connect_timeout: float = 10.0,
+                 retry: Any = None, aux: Any = False, checksum: Any = None, expect: Any = None,
+                 context: Any = None) -> None:
         self.endpoint, self.rows, self.timeout, self.connect_timeout = endpoint, rows, timeout, connect_timeout
         self.retry = max(timeout / 4, 0.01) if retry is None else retry
         self._hello = wire.hello(rows, aux, checksum=checksum, **(expect or {}))
@@ -37,7 +42,7 @@ class Client(Closes):
 
     # ---- the bridge session ----
 
-    def connect(self, timeout=None):
+    def connect(self, timeout: float | None = None) -> Any:
         """Begins a new bridge session: a new id, recurrent state cleared, episode 0."""
         timeout = self.connect_timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
@@ -67,27 +72,27 @@ class Client(Closes):
         self._inputs = {f.name: (f, f.view(self._frame, self.rows)) for f in welcome.inputs}
 
     @property
-    def inputs(self):
+    def inputs(self) -> Any:
         """What a step sends, as `wire.Field`s with .name .dtype .shape (of one row)."""
         return self.welcome.inputs
 
     @property
-    def outputs(self):
+    def outputs(self) -> Any:
         """What a step returns."""
         return self.welcome.outputs
 
     @property
-    def session(self):
+    def session(self) -> Any:
         """Id of the bridge session."""
         return self.welcome.session
 
     @property
-    def connected(self):
+    def connected(self) -> bool:
         return self._socket is not None
 
     # ---- the loop ----
 
-    def reset(self, rows=None):
+    def reset(self, rows: Any = None) -> None:
         """Begins an episode: clears the recurrent state of all rows, or of those that are true in `rows`."""
         body = b""
         if rows is not None:
@@ -101,7 +106,8 @@ class Client(Closes):
         self._ask(frame, wire.ACK, self.timeout)
         self._episode += 1
 
-    def step(self, arrays, *, simulation_time=0.0, ttl=0.0, step_time=0.0):
+    def step(self, arrays: Any, *, simulation_time: float = 0.0, ttl: Any = 0.0,
+             step_time: Any = 0.0) -> dict[str, np.ndarray]:
         """Sends every input, `{name: [rows, ...]}`, and returns the outputs as `{name: [rows, ...]}`.
 
         `simulation_time` is the plant's own clock in seconds, not negative. `ttl` is the age in seconds at which the library refuses the frame; 0:
@@ -131,7 +137,7 @@ class Client(Closes):
 
     # ---- the end ----
 
-    def close(self):
+    def close(self) -> None:
         """Says BYE and closes the socket; never waits longer than 0.1 s."""
         if self._socket is None:
             return

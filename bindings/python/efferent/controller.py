@@ -1,18 +1,26 @@
 """Controller: a policy, its card and its robot, from raw signals to joint targets."""
+from __future__ import annotations
+
 import ctypes
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 from ctypes import byref, c_double, c_size_t, c_void_p
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._library import Handle, Owner, check, check_rt, lib
 from ._table_controller import (eff_controller_model, eff_controller_options, eff_controller_report, eff_fallback_step, eff_motion_track,
                                 eff_signal_binding, eff_signal_spec, eff_target_binding)
+from ._types import StrPath
 from .errors import ArgumentError, MismatchError, ShapeError, error
 from .motion import of_card
 from .policy import Policy
+
+if TYPE_CHECKING:
+    from .card import Card
 
 F64 = 11
 MODES = ("run", "hold", "ramp", "damp", "zero")
@@ -69,9 +77,13 @@ class Controller(Owner):
     on_mismatch     "refuse": a recording that is not met raises MismatchError; "warn": it is a PreflightWarning, and the controller starts
     """
 
-    def __init__(self, card, models, joints, control_period=None, units=None, stale_limit=None, *, guard=(), roll_limit=0.0,
-                 pitch_limit=0.0, slew_limit=0.0, deadline=0.0, blend=None, ramp=None, fallback=(), seed=0, motion=None, locked=False,
-                 preflight=None, on_mismatch="refuse"):
+    def __init__(self, card: Card, models: Mapping[str, StrPath | Policy], joints: Sequence[str],
+                 control_period: float | None = None, units: Mapping[str, str] | None = None,
+                 stale_limit: float | None = None, *, guard: str | Sequence[str] = (), roll_limit: float = 0.0,
+                 pitch_limit: float = 0.0, slew_limit: float = 0.0, deadline: float = 0.0, blend: float | None = None,
+                 ramp: float | None = None, fallback: Sequence[tuple[Any, ...]] = (), seed: int = 0,
+                 motion: Mapping[str, ArrayLike] | None = None, locked: bool = False, preflight: Any = None,
+                 on_mismatch: str = "refuse") -> None:
         if on_mismatch not in ("refuse", "warn"):
             raise ArgumentError(f"on_mismatch is '{on_mismatch}', expected refuse or warn")
         self.joints = tuple(joints)
@@ -115,7 +127,7 @@ class Controller(Owner):
         for s in self.signals:
             self._bind(s, units)
         # kinds of targets that the card commands: {name: array in the robot's order}, NaN where a joint is not commanded
-        self.targets = {}
+        self.targets: dict[str, np.ndarray] = {}
         for what, name in enumerate(TARGETS):
             if lib.eff_controller_commands(self._handle.value, what):
                 self.targets[name] = np.full(len(self.joints), np.nan)
@@ -126,7 +138,8 @@ class Controller(Owner):
         self._report = eff_controller_report.sized()
         self._ticks = 0
         # {"model.tensor": array} of the last tick; empty where no network ran
-        self.observations, self.actions = {}, {}
+        self.observations: dict[str, np.ndarray] = {}
+        self.actions: dict[str, np.ndarray] = {}
         self._order = _model_names(card)
         recordings = [] if preflight is None else preflight if isinstance(preflight, (list, tuple)) else [preflight]
         for recording in recordings:
@@ -137,13 +150,13 @@ class Controller(Owner):
                     raise
                 warnings.warn(str(e), PreflightWarning, stacklevel=2)
 
-    def twin(self, binds_time=False, **options):
+    def twin(self, binds_time: bool = False, **options: Any) -> Controller:
         """A fresh controller of the same card, networks and joints, without what this robot adds: limits, ladders and clamps but those in `options`."""
         units = {s.name: s.unit for s in self.signals} if binds_time else None
         return Controller(self.card, self.policies, self.joints, self.control_period, units, seed=self._seed, motion=self._motion, **options)
 
     @property
-    def needs(self):
+    def needs(self) -> tuple[str, ...]:
         """Names of the signals that a tick must be given."""
         return tuple(self._values)
 
@@ -167,15 +180,15 @@ class Controller(Owner):
         check(lib.eff_controller_bind(self._handle.value, byref(b)))
         self._values[signal.name] = values
 
-    def reset(self):
+    def reset(self) -> None:
         """The next tick begins a new episode."""
         check_rt(lib.eff_controller_reset(self._handle.value), "reset")
 
-    def mode(self, mode):
+    def mode(self, mode: str) -> None:
         """Who moves the robot from the next tick on: "run" (the policy), "hold", "ramp", "damp" or "zero"."""
         check_rt(lib.eff_controller_mode(self._handle.value, _mode(mode)), "mode")
 
-    def tick(self, signals, now=None):
+    def tick(self, signals: Mapping[str, ArrayLike], now: float | None = None) -> Report:
         """One control period. `signals` is {name: array}; joints come in the robot's order. `stamp` in it is the time in seconds at which they were
         sampled. `now` is the time in seconds; without it tick k is at k control periods. Returns a Report; targets, observations and actions are in
         the attributes of those names. A refused tick raises, and `targets` then hold the fallback.
@@ -203,7 +216,8 @@ class Controller(Owner):
             self._look()
         return self.report
 
-    def preflight(self, recording, tolerance=(1e-4, 1e-4)):
+    def preflight(self, recording: StrPath | Mapping[str, ArrayLike],
+                  tolerance: tuple[float, float] = (1e-4, 1e-4)) -> None:
         """Runs stored raw signals through a twin and raises MismatchError by the name of the first term, action or target that is not as recorded.
         `recording` is the path of an npz or {name: array}, as efferent.preflight says. This controller is not ticked."""
         from .preflight import compare
@@ -214,17 +228,17 @@ class Controller(Owner):
             raise MismatchError(f"preflight:{where} {different.what}")
 
     @property
-    def report(self):
+    def report(self) -> Report:
         """The last tick."""
         r = self._report
         return Report(MODES[r.mode], FAULTS[r.fault], bool(r.ran), r.ticks, r.runs, r.late, r.refused, r.clamped, r.age_ns * 1e-9, r.period_ns * 1e-9)
 
     @property
-    def clamps(self):
+    def clamps(self) -> np.ndarray:
         """How often the guard has clamped each joint of the robot."""
         return np.array([lib.eff_controller_clamps(self._handle.value, i) for i in range(len(self.joints))])
 
-    def vector(self, name):
+    def vector(self, name: str) -> np.ndarray:
         """A copy of an observation as the last run saw it."""
         count = c_size_t()
         values = lib.eff_controller_vector(self._handle.value, name.encode(), byref(count))
@@ -232,17 +246,17 @@ class Controller(Owner):
             raise ArgumentError(f"vector '{name}' does not exist")
         return np.frombuffer(ctypes.string_at(values, 4 * count.value), np.float32).copy()
 
-    def swap(self, model, policy):
+    def swap(self, model: str, policy: Policy) -> None:
         """Offers other weights for a network; its next run adopts them, with recurrent state kept."""
         session = self._session(model)
         check(lib.eff_session_swap(session, policy._handle.value))
         self.policies[model] = policy
 
-    def prewarm(self, model):
+    def prewarm(self, model: str) -> None:
         """Touches what the next run of a network will read, so that a run after a pause finds a warm cache."""
         check_rt(lib.eff_session_prewarm(self._session(model)), "prewarm")
 
-    def reclaim(self, model):
+    def reclaim(self, model: str) -> None:
         """Frees what adopted swaps have retired."""
         check(lib.eff_session_reclaim(self._session(model)))
 

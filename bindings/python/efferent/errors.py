@@ -1,5 +1,5 @@
 """One exception class per status of the C header."""
-
+from __future__ import annotations
 
 class Error(Exception):
     """A call failed. `status` says how ("SHAPE"), `name` is that in the C header ("EFF_E_SHAPE"), `code` its value, and `message` says what failed,
@@ -12,7 +12,7 @@ class Error(Exception):
     def __init_subclass__(cls):
         cls.name = "EFF_E_" + cls.status
 
-    def __init__(self, message=""):
+    def __init__(self, message: str = "") -> None:
         super().__init__(message)
         self.message = message
 
@@ -84,7 +84,7 @@ CLASSES = {c.code: c for c in (ArgumentError, StateError, MemoryError_, FileErro
                                TimeoutError_, MismatchError)}
 
 
-def error(code, message):
+def error(code: int, message: str) -> Error:
     """The exception of a status code."""
     made = CLASSES.get(code, Error)(message)
     if code not in CLASSES:

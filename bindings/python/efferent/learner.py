@@ -1,15 +1,24 @@
 """Learner: a policy that keeps learning while it acts, one transition at a time."""
+from __future__ import annotations
+
 import ctypes
 import math
 import os
+from collections.abc import Sequence
 from ctypes import byref, c_char_p, c_size_t, c_void_p
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._library import Handle, Owner, check, check_rt, lib
 from ._table_learner import eff_learner_options, eff_learner_tensor, eff_transition, eff_update
+from ._types import StrPath
 from .errors import ArgumentError, NumericError, ShapeError
 from .policy import Policy
+
+if TYPE_CHECKING:
+    from .session import Session
 
 ALGORITHMS = {"stream-ac": 0, "stream-ac-discrete": 1, "stream-q": 2, "stream-sarsa": 3, "stream-td": 4}
 OPTIMIZERS = {"obgd": 0, "adaptive-obgd": 1, "intentional": 2}
@@ -51,7 +60,9 @@ class Learner(Owner):
     parameters that stay as they are; `critic_warmup_steps` is another name for actor_delay.
     """
 
-    def __init__(self, observations=0, actions=0, algorithm=None, hidden=None, *, policy=None, frozen=(), **options):
+    def __init__(self, observations: int | None = 0, actions: int | None = 0, algorithm: str | None = None,
+                 hidden: Sequence[int] | None = None, *, policy: Policy | None = None, frozen: Any = (),
+                 **options: Any) -> None:
         made = eff_learner_options()
         if policy is None:
             lib.eff_learner_options_default(byref(made), ctypes.sizeof(made))
@@ -89,7 +100,7 @@ class Learner(Owner):
         self._addresses = (self._seen.ctypes.data, self._action.ctypes.data)
 
     @classmethod
-    def for_env(cls, env, algorithm=None, **options):
+    def for_env(cls, env: Any, algorithm: str | None = None, **options: Any) -> Learner:
         """A learner for a Gymnasium environment with a box of observations."""
         discrete = hasattr(env.action_space, "n")
         size = math.prod(env.observation_space.shape)
@@ -106,7 +117,7 @@ class Learner(Owner):
     def _out(self):
         return int(self._action[0]) if self.discrete else self._action.copy()
 
-    def act(self, observation):
+    def act(self, observation: ArrayLike) -> Any:
         """The action to take: an array (stream-ac), an index, or the predicted return (stream-td).
 
         Where the observation is not finite this is the last action again."""
@@ -116,13 +127,14 @@ class Learner(Owner):
             check_rt(status, "act")
         return self._out()
 
-    def infer(self, observation):
+    def infer(self, observation: ArrayLike) -> Any:
         """The action without exploration; nothing is learned or counted."""
         self._fill(self._seen, observation, "observation")
         check_rt(lib.eff_learner_infer(self._handle.value, *self._addresses), "infer")
         return self._out()
 
-    def update(self, observation, reward, terminated=False, truncated=False, action=None, next_action=None, dt=0.0):
+    def update(self, observation: ArrayLike, reward: float, terminated: bool = False, truncated: bool = False,
+               action: Any = None, next_action: Any = None, dt: float = 0.0) -> Any:
         """Learns from what followed the last `act`: the observation that the step led to, also where the episode ends.
 
         Returns telemetry, valid until the next call: `td_error`, `value`, `reason` and so on. `action` is what was really done, where it differs.
@@ -143,36 +155,36 @@ class Learner(Owner):
         return self._update
 
     @property
-    def reason(self):
+    def reason(self) -> str:
         """Why the last update did what it did, in words."""
         return REASONS[self._update.reason]
 
-    def freeze(self, *parts):
+    def freeze(self, *parts: Any) -> None:
         """Keeps "actor", "critic" or "normalizers" from learning; without arguments everything learns again."""
         unknown = [p for p in parts if p not in PARTS]
         if unknown:
             raise ArgumentError(f"there is no part {unknown[0]!r}; the parts are {', '.join(map(repr, PARTS))}")
         check_rt(lib.eff_learner_freeze(self._handle.value, sum(PARTS[p] for p in set(parts))), "freeze")
 
-    def snapshot(self):
+    def snapshot(self) -> Any:
         """Keeps the present weights in the ring of snapshots."""
         check_rt(lib.eff_learner_snapshot(self._handle.value), "snapshot: the option snapshots is 0")
 
-    def roll_back(self):
+    def roll_back(self) -> Any:
         """Returns to the best snapshot."""
         check_rt(lib.eff_learner_roll_back(self._handle.value), "roll_back: there is no snapshot")
 
-    def mark(self):
+    def mark(self) -> Any:
         """Takes the actor as it is for the shipped one: drift, change and their budgets begin anew."""
         check_rt(lib.eff_learner_mark(self._handle.value), "mark")
 
     # ---- checkpoints ----
 
-    def save(self, path):
+    def save(self, path: StrPath | None) -> Any:
         """Writes everything to a file, which is replaced as a whole."""
         check(lib.eff_learner_save_file(self._handle.value, str(path).encode()))
 
-    def restore(self, path):
+    def restore(self, path: StrPath) -> None:
         """Continues bit for bit where the learner that wrote the file was."""
         check(lib.eff_learner_restore_file(self._handle.value, str(path).encode()))
 
@@ -183,30 +195,30 @@ class Learner(Owner):
         check(lib.eff_learner_save(self._handle.value, block, size.value, byref(size)))
         return block.raw
 
-    def restore_bytes(self, blob):
+    def restore_bytes(self, blob: bytes) -> None:
         """The same from what `bytes(learner)` gave."""
         check(lib.eff_learner_restore(self._handle.value, bytes(blob), len(blob)))
 
     # ---- the policy that was learned ----
 
-    def policy(self):
+    def policy(self) -> Policy:
         """The policy that acts, without exploration and as it is now: a Policy of its own."""
         made = c_void_p()
         check(lib.eff_learner_policy(self._handle.value, byref(made)))
         return Policy._of(made)
 
-    def export(self, path):
+    def export(self, path: StrPath) -> Any:
         """Writes the policy as an ONNX file: of a loaded policy its own file with what was learned in it, otherwise a new one."""
         check(lib.eff_learner_export_file(self._handle.value, os.fsencode(path)))
 
-    def publisher(self, session):
+    def publisher(self, session: Session) -> Publisher:
         """A Publisher that gives a session of this learner's policy what was learned, again and again."""
         return Publisher(self, session)
 
     # ---- arrays ----
 
     @property
-    def shapes(self):
+    def shapes(self) -> Any:
         """{name: shape} of every array that can be read and written."""
         found, one = {}, eff_learner_tensor.sized()
         while lib.eff_learner_describe(self._handle.value, len(found), byref(one)) == 0:
@@ -236,15 +248,15 @@ class Learner(Owner):
 class Publisher:
     """Gives a session that another thread may step what a learner has learned; made by Learner.publisher."""
 
-    def __init__(self, learner, session):
+    def __init__(self, learner: Learner, session: Session) -> None:
         made = c_void_p()
         check(lib.eff_publisher_create(learner._handle.value, session._handle.value, byref(made)))
         self._handle = Handle(made.value, lib.eff_publisher_destroy, "publisher", kept=session, after=learner._handle)
 
-    def publish(self):
+    def publish(self) -> Any:
         """Offers the policy as it is now; the session takes it at its next step."""
         check_rt(lib.eff_publisher_publish(self._handle.value), "publish")
 
-    def close(self):
+    def close(self) -> None:
         """Ends publishing; the session keeps what it has."""
         self._handle.close()

@@ -1,8 +1,13 @@
 """Reference motions that a card keeps in a file: npz of trackers, csv of rl_sar."""
+from __future__ import annotations
+
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from ._types import StrPath
 from .errors import FormatError, MismatchError
 
 # what trackers call the parts of a motion in an npz
@@ -12,7 +17,7 @@ MOTION_KEYS = {
 }
 
 
-def of_card(motion, models=()):
+def of_card(motion: Mapping[str, Any] | None, models: Sequence[StrPath] = ()) -> dict[str, np.ndarray]:
     """{part: array [frames, ...]} of the file that a card's motion names; {} where there is none."""
     if not motion or motion.get("kind") != "file":
         return {}
@@ -45,7 +50,7 @@ def _rows(path, fps):
     return {"joint_position": joints, "joint_velocity": speed, "anchor_position": table[:, :3], "anchor_orientation": table[:, 3:7]}
 
 
-def rl_sar(path, policy_period):
+def rl_sar(path: StrPath, policy_period: float) -> dict[str, np.ndarray]:
     """The frames of a csv as rl_sar plays them, one per policy tick: `Controller(..., motion=efferent.motion.rl_sar("dance.csv", 0.02))`.
 
     A card plays the frames of a file as they are. rl_sar takes the place time / duration * (frames - 1), so it plays a little slowly, and

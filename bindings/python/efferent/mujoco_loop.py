@@ -1,9 +1,16 @@
 """MujocoLoop: a controller closes its loop in a MuJoCo simulation. Needs the package mujoco."""
+from __future__ import annotations
+
 import json
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import ArgumentError, MismatchError
+
+if TYPE_CHECKING:
+    from .controller import Controller, Report
 
 
 class MujocoLoop:
@@ -26,7 +33,8 @@ class MujocoLoop:
     preflight a recording that the controller must meet first, as in Controller
     """
 
-    def __init__(self, model, controller, *, keyframe=None, sensors=None, base=None, preflight=None):
+    def __init__(self, model: Any, controller: Controller, *, keyframe: str | None = None,
+                 sensors: Mapping[str, str] | None = None, base: str | None = None, preflight: Any = None) -> None:
         import mujoco
 
         if preflight is not None:
@@ -58,7 +66,7 @@ class MujocoLoop:
                 raise ArgumentError(f"keyframe '{keyframe}' does not exist in the MuJoCo model")
         self.reset()
 
-    def reset(self):
+    def reset(self) -> None:
         """The simulation and the policy begin anew."""
         if self._key is None:
             self.mujoco.mj_resetData(self.model, self.data)
@@ -67,11 +75,11 @@ class MujocoLoop:
         self.mujoco.mj_forward(self.model, self.data)
         self.controller.reset()
 
-    def signals(self):
+    def signals(self) -> dict[str, np.ndarray]:
         """The raw signals of this moment."""
         return {name: read() for name, read in self._readers.items()}
 
-    def step(self, tick=None):
+    def step(self, tick: Callable[[dict[str, np.ndarray]], Report] | None = None) -> Report:
         """One control period. Returns the report of the tick; a refused tick moves the robot by its fallback, and raises afterwards.
         `tick` stands for the controller's own where it is given: a function of the signals."""
         from .errors import Error
@@ -94,27 +102,27 @@ class MujocoLoop:
         return report
 
     @property
-    def velocity(self):
+    def velocity(self) -> np.ndarray:
         """Linear velocity of the base in its own frame, m/s; 0 where the base is fixed."""
         return self._rotation().T @ self.data.qvel[self._dof : self._dof + 3] if self._is_free else np.zeros(3)
 
     @property
-    def turn(self):
+    def turn(self) -> float:
         """Angular velocity of the base about its own z axis, rad/s."""
         return float(self.data.qvel[self._dof + 5]) if self._is_free else 0.0
 
     @property
-    def joint_positions(self):
+    def joint_positions(self) -> np.ndarray:
         """Positions of the controller's joints, rad."""
         return self.data.qpos[self._qpos]
 
     @property
-    def height(self):
+    def height(self) -> float:
         """Height of the base, m."""
         return float(self.data.xpos[self._base][2])
 
     @property
-    def tilt(self):
+    def tilt(self) -> float:
         """Angle between the base's z axis and the vertical, rad."""
         return float(np.arccos(np.clip(self._rotation()[2, 2], -1, 1)))
 

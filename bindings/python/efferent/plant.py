@@ -4,9 +4,11 @@
         result = plant.run(episodes=5, seed=1000)
     print(result.mean_return, result.latency_percentiles)
 """
+from __future__ import annotations
+
 import time
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -68,24 +70,24 @@ class Result:
     recording: Recording = None
 
     @property
-    def returns(self):
+    def returns(self) -> np.ndarray:
         return np.array([e.total for e in self.episodes])
 
     @property
-    def lengths(self):
+    def lengths(self) -> np.ndarray:
         return np.array([e.length for e in self.episodes])
 
     @property
-    def mean_return(self):
+    def mean_return(self) -> float:
         return float(self.returns.mean()) if self.episodes else float("nan")
 
     @property
-    def rate(self):
+    def rate(self) -> float:
         """Steps of all rows per second of wall time."""
         return self.steps / self.seconds if self.seconds else 0.0
 
     @property
-    def latency_percentiles(self):
+    def latency_percentiles(self) -> Any:
         """(p50, p99, max) of the round trip in seconds."""
         return tuple(float(v) for v in np.percentile(self.latency, (50, 99, 100))) if self.latency.size else (0.0, 0.0, 0.0)
 
@@ -101,8 +103,9 @@ class Plant(Closes):
     the loss of the policy by connecting again and repeating the episodes it was in.
     """
 
-    def __init__(self, env, endpoint, timeout=2.0, *, connect_timeout=10.0, reconnect=0.0, constants=None, observe=None, act=None, output=None, clip=True,
-                 ttl=0.0, expect=None, context=None):
+    def __init__(self, env: Any, endpoint: str, timeout: float = 2.0, *, connect_timeout: float = 10.0,
+                 reconnect: Any = 0.0, constants: Any = None, observe: Any = None, act: Any = None, output: Any = None,
+                 clip: Any = True, ttl: Any = 0.0, expect: Any = None, context: Any = None) -> None:
         self.env, self.reconnect, self.ttl = env, reconnect, ttl
         self._rows = rows_of(env)
         self.rows = self._rows.rows
@@ -130,7 +133,8 @@ class Plant(Closes):
         self._observe = told["observe"] or observer(self._rows.observation_space, client.inputs, constants)
         self._act = told["act"] or actor(self._rows.action_space, actions[0], told["clip"])
 
-    def run(self, episodes=5, *, seed=None, on_step=None, on_episode=None, record=False):
+    def run(self, episodes: int = 5, *, seed: int | None = None, on_step: Any = None, on_episode: Any = None,
+            record: Any = False) -> Result:
         """Runs until `episodes` have ended, and returns a `Result`.
 
         One environment resets with seed + i for episode i; a vector with `seed` once, and each row contributes its share of the episodes, so that
@@ -140,7 +144,7 @@ class Plant(Closes):
             raise ArgumentError(f"episodes is {episodes}, expected at least 1")
         return _Run(self, episodes, seed, on_step, on_episode, record).result
 
-    def close(self):
+    def close(self) -> None:
         """Says BYE. The environment stays open: it is the caller's."""
         self.client.close()
 

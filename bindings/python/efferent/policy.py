@@ -1,15 +1,23 @@
 """Policy: what a trainer exported, ready to run."""
+from __future__ import annotations
+
 import ctypes
 import os
+from collections.abc import Mapping, Sequence
 from ctypes import byref, c_void_p
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._library import Handle, Owner, check, lib
 from ._table import MAX_RANK, eff_constant_binding, eff_dim_binding, eff_layer, eff_policy_info, eff_policy_options, eff_state_pair, eff_tensor_spec
+from ._types import StrPath
 from .errors import ArgumentError, MismatchError, StateError
+
+if TYPE_CHECKING:
+    from .session import Session
 
 ROLES = ("observation", "action", "state", "aux")
 
@@ -56,10 +64,10 @@ class Tensors(tuple):
         return self.find(key) if isinstance(key, str) else tuple.__getitem__(self, key)
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
         return [t.name for t in self]
 
-    def find(self, name, what="tensor"):
+    def find(self, name: str, what: str = "tensor") -> Tensor:
         for tensor in self:
             if tensor.name == name:
                 return tensor
@@ -83,8 +91,12 @@ class Policy(Owner):
     learnable  keeps a copy of the file, so that a Learner can start from the policy
     """
 
-    def __init__(self, path, dims=None, constants=None, state=None, weights=None, *, layer_weights=None, folder=None, memory_limit=0, learnable=False,
-                 action=None, observation=None, outputs=None):
+    def __init__(self, path: StrPath | bytes | bytearray | memoryview, dims: Mapping[str, int] | None = None,
+                 constants: Mapping[str, ArrayLike] | None = None, state: Mapping[str, str] | None = None,
+                 weights: str | None = None, *, layer_weights: Sequence[str | None] | None = None,
+                 folder: StrPath | None = None, memory_limit: int = 0, learnable: bool = False,
+                 action: str | None = None, observation: str | None = None,
+                 outputs: Sequence[str] | None = None) -> None:
         self._chosen = {
             "dims": dims, "constants": constants, "state": state, "weights": weights, "layer_weights": layer_weights, "folder": folder,
             "memory_limit": memory_limit, "learnable": learnable, "action": action, "observation": observation, "outputs": outputs}
@@ -157,12 +169,12 @@ class Policy(Owner):
         return Tensor(spec.name.decode(), shape, np.dtype(TYPES[kind][1]), ROLES[spec.role], kind, index, spec.pair, spec.reason.decode())
 
     @property
-    def metadata(self):
+    def metadata(self) -> dict[str, str]:
         """Metadata of the file, {key: value}."""
         return {k: lib.eff_policy_metadata(self._handle.value, k.encode()).decode() for k in _texts(lib.eff_policy_metadata_key, self._handle.value)}
 
     @property
-    def info(self):
+    def info(self) -> SimpleNamespace:
         """Facts about the model and its plan, as in eff_policy_info: opset, ir_version, parameter_count, weight_bytes, arena_bytes, node_count,
         op_count, state_count, multiply_adds, isa, producer, unfused_op_count, state_bytes, peak_bytes, hash, step_refusal."""
         info = eff_policy_info.sized()
@@ -171,23 +183,23 @@ class Policy(Owner):
         return SimpleNamespace(**{k: (v or b"").decode() if k in ("isa", "producer", "step_refusal") else v for k, v in values.items()})
 
     @property
-    def hash(self):
+    def hash(self) -> int:
         """Which policy this is: XXH64 of the file's bytes, its external data, and the options that change what the policy does. The same on every
         processor; with default options and no external data that of the file, as `xxhsum -H64` prints it with `f"{policy.hash:016x}"`."""
         return self.info.hash
 
     @property
-    def ops(self):
+    def ops(self) -> list[str]:
         """The ops of the plan in order, as text such as "dense [48 -> 512] elu"."""
         return _texts(lib.eff_policy_op, self._handle.value)
 
     @property
-    def notes(self):
+    def notes(self) -> list[str]:
         """What was decided at load and the file does not say: pairs of state, inputs that nothing reads, why a step is refused."""
         return _texts(lib.eff_policy_note, self._handle.value)
 
     @property
-    def action(self):
+    def action(self) -> Tensor | None:
         """The output that moves the robot; None where that is not decided (`info.step_refusal` says how to choose)."""
         return next((t for t in self.outputs if t.role == "action"), None)
 
@@ -197,7 +209,7 @@ class Policy(Owner):
         return self.action
 
     @property
-    def layers(self):
+    def layers(self) -> list[Layer]:
         """The dense and recurrent layers in order of execution."""
         found, ops = [], self.ops
         for i in range(self.info.layer_count):
@@ -207,11 +219,11 @@ class Policy(Owner):
         return found
 
     @property
-    def state(self):
+    def state(self) -> dict[str, str]:
         """Recurrent state that sessions carry, {input: output}."""
         return {t.name: self.outputs[t.pair].name for t in self.inputs if t.role == "state"}
 
-    def session(self, rows=1, seed=0, first_row=0):
+    def session(self, rows: int = 1, seed: int = 0, first_row: int = 0) -> Session:
         """A running instance for up to `rows` independent robots.
 
         A stochastic policy draws for row r from the stream of (seed, first_row + r), which depends on no other row and begins anew at a reset.

@@ -11,15 +11,24 @@ Arrays of a recording: in.SIGNAL [ticks, ...]; any of obs.MODEL.TENSOR and act.M
 is commanded; resets [k]: ticks before which the controller is reset. Ours have more: time and stamp [ticks] in s, mode [ticks], ran [ticks],
 status [ticks], and joints, units, control_period, policy_period, guard, policies, card.
 """
+from __future__ import annotations
+
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._excite import conditions, excite, faults, walk
+from ._types import StrPath
 from .errors import ArgumentError, Error, FileError, FormatError, MismatchError
+
+if TYPE_CHECKING:
+    from .controller import Controller, Report
+    from .mujoco_loop import MujocoLoop
 
 TOLERANCE = (1e-4, 1e-4)
 TEXTS = ("joints", "units", "guard", "policies", "mode")
@@ -59,7 +68,7 @@ class Recording(dict):
     """{name: array}, as the module says."""
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: StrPath) -> Recording:
         path = os.fspath(path)
         try:
             with np.load(path) as z:
@@ -72,7 +81,7 @@ class Recording(dict):
             raise FormatError(f"{path}: no raw signals ('in.NAME'); it has {', '.join(found) or 'nothing'}")
         return found
 
-    def save(self, path, force=False):
+    def save(self, path: StrPath, force: bool = False) -> None:
         """Writes an npz, whole or not at all. A file that is there is replaced with `force` alone."""
         path = Path(path)
         if path.exists() and not force:
@@ -82,7 +91,7 @@ class Recording(dict):
             np.savez_compressed(f, **self)
         os.replace(temporary, path)
 
-    def words(self, key):
+    def words(self, key: str) -> list[str]:
         return [str(w) for w in np.ravel(self[key])] if key in self else []
 
 
@@ -92,10 +101,11 @@ class Recording(dict):
 class Recorder:
     """Ticks a controller and keeps what went in and what came out."""
 
-    def __init__(self, controller):
+    def __init__(self, controller: Controller) -> None:
         self.controller, self._kept, self._resets, self.ticks = controller, {}, [], 0
 
-    def tick(self, signals, now=None, reset=False, mode="run", stamp=None):
+    def tick(self, signals: Mapping[str, ArrayLike], now: float | None = None, reset: bool = False, mode: str = "run",
+             stamp: float | None = None) -> Report:
         """One control period. A refused tick is kept too, with its fallback's targets."""
         c = self.controller
         now = (self._kept["time"][-1] + c.control_period if self.ticks else 0.0) if now is None else now
@@ -120,7 +130,7 @@ class Recorder:
             self._kept.setdefault(k, []).append(v)
         return c.report
 
-    def recording(self):
+    def recording(self) -> Recording:
         c = self.controller
         made = Recording({k: np.stack([np.asarray(x) for x in v]) for k, v in self._kept.items()})
         made["resets"] = np.array(self._resets, np.int64)
@@ -134,7 +144,8 @@ class Recorder:
         return made
 
 
-def record(controller, loop=None, seconds=4.0, seed=0, guard=()):
+def record(controller: Controller, loop: MujocoLoop | None = None, seconds: float = 4.0, seed: int = 0,
+           guard: str | Sequence[str] = ()) -> Recording:
     """A Recording of a controller's card: a walk in `loop` (a MujocoLoop of the same joints; None: no walk), in which commands change and which begins anew
     once; then random raw signals, some far outside of what a robot shows, so that clips, orders and thresholds are touched; then old data, tilts, a
     signal that is not finite and the ramp, so that safety and startup are.
@@ -154,7 +165,8 @@ def record(controller, loop=None, seconds=4.0, seed=0, guard=()):
 # ---- running one again ----
 
 
-def compare(controller, recording, tolerance=TOLERANCE, whole=True):
+def compare(controller: Controller, recording: StrPath | Mapping[str, ArrayLike],
+            tolerance: tuple[float, float] = TOLERANCE, whole: bool = True) -> Comparison:
     """Runs a recording (or the path of one) through a twin of the controller. Returns a Comparison; without `whole` it ends at the first difference."""
     if isinstance(recording, (str, os.PathLike)):
         recording = Recording.load(recording)
@@ -170,7 +182,8 @@ def compare(controller, recording, tolerance=TOLERANCE, whole=True):
     return _Comparer(controller, recording, given, tolerance).run(next(iter(ticks.values())), whole)
 
 
-def first_difference(controller, recording, tolerance=TOLERANCE):
+def first_difference(controller: Controller, recording: StrPath | Mapping[str, ArrayLike],
+                     tolerance: tuple[float, float] = TOLERANCE) -> Difference | None:
     """None where everything is as recorded, else the first Difference."""
     return compare(controller, recording, tolerance, whole=False).first
 
@@ -353,7 +366,7 @@ class _Comparer:
 # ---- words ----
 
 
-def element(content, controller, key, index):
+def element(content: dict[str, Any], controller: Controller, key: str, index: int) -> str:
     """Words for element `index` of obs.MODEL.TENSOR, act.MODEL.TENSOR or out.TARGET: the term or the joint that it belongs to."""
     kind, _, name = key.partition(".")
     if kind == "out":

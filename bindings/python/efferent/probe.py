@@ -3,13 +3,18 @@
 Each joint is moved and turned, the base is tilted, turned and pushed, each target is raised. What should react is computed from the state of the model
 and the formulas of the card; what reacts comes through the signals that the loop reads and the controller's observation. Needs the package mujoco.
 """
+from __future__ import annotations
+
 import json
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .preflight import _cells, _label
+
+if TYPE_CHECKING:
+    from .mujoco_loop import MujocoLoop
 
 TILT, MOVE, SPEED = 0.2, 0.1, 0.5
 # terms of which the probes know how they react; others may react or not
@@ -27,7 +32,7 @@ class Probe(NamedTuple):
     wrong: str
 
 
-def probe(loop):
+def probe(loop: MujocoLoop) -> list[Probe]:
     """All probes of a MujocoLoop, as a list of Probe. The loop's own controller is not ticked; the simulation begins anew afterwards."""
     return _Prober(loop).run()
 
@@ -219,7 +224,7 @@ class _Prober:
 # ---- what a card and a model say of the same thing ----
 
 
-def limits(loop):
+def limits(loop: MujocoLoop) -> list[str]:
     """Where the card's pose, limits and sides contradict the model or each other, in words."""
     content, model = json.loads(loop.controller.card.to_json()), loop.model
     joints, made = content.get("joints") or {}, []

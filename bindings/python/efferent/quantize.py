@@ -1,10 +1,17 @@
 """How few bits each layer of a policy may have: chosen by the action error over recorded observations, which is measured and never assumed."""
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .errors import ArgumentError, FormatError
 from .policy import Policy
+from ._types import StrPath
+
+if TYPE_CHECKING:
+    from .policy import Policy
 
 KEY = "efferent.weights"  # metadata of a file: storage of each layer, in order
 FORMATS = ("i8", "bf16", "f16", "f32")  # from the smallest to the exact one
@@ -17,7 +24,7 @@ class Recording(NamedTuple):
     starts: np.ndarray
 
     @staticmethod
-    def load(path, policy):
+    def load(path: StrPath, policy: Policy) -> Recording:
         """Reads an .npz with one array [steps, ...] per input (one of any name where the policy has one observation) and `starts` where given."""
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
@@ -36,11 +43,11 @@ class Recording(NamedTuple):
             raise ArgumentError(f"{path}: the arrays have {sorted(counts)} steps, expected the same number in all")
         return Recording(inputs, np.asarray(starts, bool) if starts is not None else np.arange(counts.pop()) == 0)
 
-    def save(self, path):
+    def save(self, path: StrPath) -> None:
         np.savez_compressed(path, starts=self.starts, **self.inputs)
 
 
-def actions(policy, recording):
+def actions(policy: Policy, recording: Recording) -> np.ndarray:
     """The actions [steps, ...] of a policy over a recording; recurrent state is cleared where an episode begins."""
     name = policy._decided_action().name
     session = policy.session()
@@ -62,7 +69,7 @@ class Choice(NamedTuple):
 class Quantizer:
     """Measures a policy in any mix of storage. `open` makes the policy: open(layer_weights=[...])."""
 
-    def __init__(self, open, recording):
+    def __init__(self, open: Callable[..., Policy], recording: Recording) -> None:
         self.open, self.recording = open, recording
         exact = open(weights="f32")
         self.layers = exact.layers
@@ -72,7 +79,7 @@ class Quantizer:
         self.exact_bytes = exact.info.weight_bytes
         self.known = {}
 
-    def measure(self, weights):
+    def measure(self, weights: Sequence[str]) -> Any:
         key = tuple(weights)
         if key not in self.known:
             policy = self.open(layer_weights=list(key))
@@ -80,11 +87,11 @@ class Quantizer:
             self.known[key] = Choice(list(key), float(np.nan_to_num(error, nan=np.inf).max()), policy.info.weight_bytes, policy.layers)
         return self.known[key]
 
-    def alone(self, layer, weights):
+    def alone(self, layer: int, weights: str) -> Any:
         """The error of one layer stored in fewer bits, the others in f32."""
         return self.measure([weights if i == layer else "f32" for i in range(len(self.layers))]).error
 
-    def choose(self, bound):
+    def choose(self, bound: float) -> Any:
         """The smallest storage found whose measured error is within the bound: from i8 everywhere, the layer that alone errs most per byte
         is raised until the whole is within it, then whatever can be lowered again is."""
         weights = ["i8" if layer.bytes else "f32" for layer in self.layers]
@@ -99,7 +106,7 @@ class Quantizer:
         return self.measure(weights)
 
 
-def with_metadata(model, key, value):
+def with_metadata(model: bytes, key: str, value: str) -> bytes:
     """The bytes of an ONNX model with one metadata entry set: ModelProto.metadata_props is field 14, its key 1 and its value 2."""
     if model[8:9] == b"{":
         raise FormatError("a safetensors file has no ONNX metadata: give the storage at load, layer_weights=[...]")
@@ -147,7 +154,7 @@ def _field(number, text):
     return bytes([number << 3 | 2]) + _size(len(data)) + data
 
 
-def record(policy, env, steps, seed=0):
+def record(policy: Policy, env: Any, steps: int, seed: int = 0) -> Recording:
     """A recording of `steps` steps of a policy in a gymnasium environment; episodes begin at `seed`, `seed` + 1, ..."""
     from ._spaces import actor, observer
 

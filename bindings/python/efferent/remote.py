@@ -1,7 +1,10 @@
 """RemoteLearner: the plant's end of a bridge that serves a learner. Needs no libefferent on the plant's machine."""
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._closes import Closes
 from .client import Client
@@ -24,7 +27,7 @@ class RemoteLearner(Closes):
     `client` are the arguments of `efferent.Client`. One round trip per step: an update brings the next action.
     """
 
-    def __init__(self, endpoint, **client):
+    def __init__(self, endpoint: str, **client: Any) -> None:
         self.client = Client(endpoint, aux=True, **client)
         found = [f.name for f in self.client.inputs]
         if found != ["observation", "reward", "terminated", "truncated"]:
@@ -41,7 +44,7 @@ class RemoteLearner(Closes):
         self._action = told["action"][0]
         return told
 
-    def act(self, observation):
+    def act(self, observation: ArrayLike) -> Any:
         """The action to take: an array, or of one number. The observation matters where an episode begins; then it is that of the last update."""
         if self._fresh:
             self.client.reset()
@@ -49,11 +52,11 @@ class RemoteLearner(Closes):
             self._fresh = False
         return self._action
 
-    def update(self, observation, reward, terminated=False, truncated=False):
+    def update(self, observation: ArrayLike, reward: float, terminated: bool = False, truncated: bool = False) -> Any:
         """Tells what followed the last action; returns TD error and reason."""
         told = self._step(observation, reward, terminated, truncated)
         self._fresh = bool(terminated or truncated)
         return Told(float(told["td_error"][0, 0]), int(told["reason"][0, 0]))
 
-    def close(self):
+    def close(self) -> None:
         self.client.close()

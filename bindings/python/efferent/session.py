@@ -1,12 +1,20 @@
 """Session: one running instance of a policy, up to `rows` independent robots in one arena."""
+from __future__ import annotations
+
 import ctypes
+from collections.abc import Mapping
 from ctypes import byref, c_size_t, c_void_p
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._library import Handle, Owner, check, check_rt, lib
 from ._table import eff_session_options, eff_session_swap_options
 from .errors import ArgumentError, ShapeError, StateError
+
+if TYPE_CHECKING:
+    from .policy import Policy
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -23,7 +31,7 @@ class Session(Owner):
     Views stay readable after `close`.
     """
 
-    def __init__(self, policy, rows=1, seed=0, first_row=0):
+    def __init__(self, policy: Policy, rows: int = 1, seed: int = 0, first_row: int = 0) -> None:
         if rows < 1:
             raise ArgumentError(f"rows is {rows}, expected at least 1")
         self.policy, self.rows = policy, int(rows)
@@ -67,7 +75,7 @@ class Session(Owner):
 
     # ---- the common case ----
 
-    def step(self, observation, out=None):
+    def step(self, observation: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
         """Runs the policy on one observation per row and returns the actions.
 
         For policies with one observation and one action. The observation has the shape of the input, with or without a leading axis of rows
@@ -99,7 +107,7 @@ class Session(Owner):
 
     # ---- any inputs and outputs ----
 
-    def run(self, inputs=None):
+    def run(self, inputs: Mapping[str, ArrayLike] | None = None) -> dict[str, np.ndarray]:
         """Runs the policy on {name: array} and returns {name: array} of all outputs.
 
         Recurrent state may be left out, then the session carries it, or given, then it overrides. Without `inputs` it runs all rows on what
@@ -143,37 +151,37 @@ class Session(Owner):
             self._memory(tensor, 1)[0, ...] = value
         return True
 
-    def reset(self, row=None):
+    def reset(self, row: int | None = None) -> None:
         """Clears the recurrent state of one row, or of all."""
         check_rt(lib.eff_session_reset(self._handle.value, -1 if row is None else self._row(row)), f"reset of row {row}")
 
-    def prewarm(self):
+    def prewarm(self) -> None:
         """Touches what the next step will read, so that a step after a pause finds a warm cache."""
         check_rt(lib.eff_session_prewarm(self._handle.value), "prewarm")
 
     # ---- zero-copy views ----
 
-    def input(self, name):
+    def input(self, name: str) -> np.ndarray:
         """A view of the memory of an input, [rows, *shape] (shape alone where rows is 1), to be written before `run()`.
 
         The memory of an observation stays where it is; that of recurrent state moves with every run: ask again.
         """
         return self._view(self.policy.inputs.find(name, "input"))
 
-    def output(self, name):
+    def output(self, name: str) -> np.ndarray:
         """A read-only view of the memory of an output, shaped as in `input`; valid until the next run."""
         return self._view(self.policy.outputs.find(name, "output"))
 
     # ---- other weights ----
 
-    def swap(self, policy, reset_state=False):
+    def swap(self, policy: Policy, reset_state: bool = False) -> None:
         """Offers a policy with the same plan and other weights; the next step or run adopts it, and with `reset_state` clears the recurrent
         state of all rows then. An offer that waits is replaced by a newer one."""
         options = eff_session_swap_options.sized()
         options.reset_state = int(reset_state)
         check(lib.eff_session_swap_with(self._handle.value, policy._handle.value, byref(options)))
 
-    def reclaim(self):
+    def reclaim(self) -> None:
         """Frees what the last adopted swap has replaced."""
         check(lib.eff_session_reclaim(self._handle.value))
 

@@ -1,10 +1,17 @@
 """How a robot survives that its data stop: the fallback ladders of the guard, measured in a MuJoCo simulation. Needs the package mujoco."""
+from __future__ import annotations
+
 import json
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .errors import ArgumentError, Error
+
+if TYPE_CHECKING:
+    from .controller import Controller
 
 # what is tried where nobody asks for others: {name: ladder of Controller}
 LADDERS = {
@@ -32,7 +39,7 @@ class Trial(NamedTuple):
     low: float
 
     @property
-    def is_survived(self):
+    def is_survived(self) -> bool:
         # a base below the ground: the model has no collision for it, and what follows is no robot
         return self.fell is None and self.low < 0.3 and self.sunk < 0.95
 
@@ -44,12 +51,12 @@ class Outcome(NamedTuple):
     recommended: str
     ladders: dict
 
-    def survived(self, ladder, stall):
+    def survived(self, ladder: str, stall: float) -> tuple[int, int]:
         """(how many trials were survived, how many there were)."""
         of = [t for t in self.trials if t.ladder == ladder and t.stall == stall]
         return sum(t.is_survived for t in of), len(of)
 
-    def longest(self, ladder):
+    def longest(self, ladder: str) -> float:
         """The longest stall of which every trial, and every trial of the shorter ones, was survived; 0 for none."""
         longest = 0.0
         for stall in sorted({t.stall for t in self.trials}):
@@ -59,7 +66,7 @@ class Outcome(NamedTuple):
             longest = stall
         return longest
 
-    def safety(self, ladder=None):
+    def safety(self, ladder: str | None = None) -> list[dict[str, Any]]:
         """The ladder as `safety.fallback` of a card."""
         kinds = {"damp": "damping"}
         steps = self.ladders[ladder or self.recommended]
@@ -67,8 +74,11 @@ class Outcome(NamedTuple):
         return made
 
 
-def stall_test(physics, controller, *, ladders=None, stalls=STALLS, phases=PHASES, stale_limit=None, command=None, keyframe=None, sensors=None,
-               warm=2.0, after=2.0, tilt=1.0, on_trial=None):
+def stall_test(physics: Any, controller: Controller, *, ladders: Mapping[str, Sequence[tuple[Any, ...]]] | None = None,
+               stalls: Sequence[float] = STALLS, phases: Sequence[float] = PHASES, stale_limit: float | None = None,
+               command: Mapping[str, ArrayLike] | None = None, keyframe: str | None = None,
+               sensors: Mapping[str, str] | None = None, warm: float = 2.0, after: float = 2.0, tilt: float = 1.0,
+               on_trial: Callable[[Trial], Any] | None = None) -> Outcome:
     """Walks, stops the data for each of `stalls` seconds, gives them back, and sees who still stands. Returns an Outcome.
 
     physics      the MuJoCo model

@@ -5,17 +5,23 @@
     rollout.advance(10_000)
     print(rollout.episodes[-1].total)
 """
+from __future__ import annotations
+
 import json
 import os
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .errors import UnsupportedError
 from .learner import Learner
+from ._types import StrPath
+
+if TYPE_CHECKING:
+    from .learner import Learner
 
 
 class Episode(NamedTuple):
@@ -40,7 +46,7 @@ class Block(NamedTuple):
     drift: float         # of the actor, or of the critic where there is no actor
 
 
-def make(name, **kwargs):
+def make(name: str, **kwargs: Any) -> Any:
     """The environment of a name, its observations flattened to one box where they are something else."""
     import gymnasium
 
@@ -74,7 +80,7 @@ class Rollout:
     of every update.
     """
 
-    def __init__(self, env, learner, seed=0, on_step=None):
+    def __init__(self, env: Any, learner: Learner, seed: int = 0, on_step: Any = None) -> None:
         self.env, self.learner, self.seed, self.on_step = env, learner, seed, on_step
         self.apply = _applied(env.action_space)
         self.step, self.episodes, self.told = 0, [], None
@@ -83,14 +89,14 @@ class Rollout:
         self._total, self._length = 0.0, 0
 
     @property
-    def between_episodes(self):
+    def between_episodes(self) -> bool:
         return self._length == 0
 
     def _reset(self):
         self.began = len(self.episodes) if self.began is None else self.began + 1
         self._observation, _ = self.env.reset(seed=(self.seed * 1_000_003 + self.began) % 2**31)
 
-    def advance(self, steps, until_episode_ends=False):
+    def advance(self, steps: int, until_episode_ends: bool = False) -> Any:
         """So many steps, or fewer where an episode ends and that is asked for."""
         if self.began is None:
             self._reset()
@@ -116,7 +122,7 @@ class Rollout:
         self.td_error += errors
 
 
-def evaluate(env, learner, episodes, seed=10_000):
+def evaluate(env: Any, learner: Learner, episodes: int, seed: int = 10_000) -> Any:
     """Undiscounted returns of whole episodes without exploration; episode i resets with `seed + i`. The learner is as before afterwards."""
     before, apply, totals = bytes(learner), _applied(env.action_space), []
     learner.freeze("actor", "critic", "normalizers")
@@ -149,7 +155,7 @@ class Settings:
     env_options: dict = field(default_factory=dict)  # of gymnasium.make
     evaluate: int = 10                               # episodes after learning
 
-    def learner(self, env, seed):
+    def learner(self, env: Any, seed: int) -> Learner:
         """A fresh learner. The networks see the time in the episode where the environment has a limit and the options do not say otherwise."""
         algorithm = "stream-ac-discrete" if self.algorithm == "stream-ac" and hasattr(env.action_space, "n") else self.algorithm
         options = dict(self.options)
@@ -173,24 +179,25 @@ class Run:
     seconds: float = 0.0
     finished: bool = False
 
-    def returns(self, first, last):
+    def returns(self, first: int, last: int | None) -> Any:
         """Returns of the episodes that ended after step `first` and not after `last`."""
         return [e.total for e in self.episodes if first < e.step <= last]
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: StrPath) -> Run:
         made = cls(**json.loads(Path(path).read_text()))
         made.blocks, made.episodes = [Block(*b) for b in made.blocks], [Episode(*e) for e in made.episodes]
         return made
 
-    def save(self, path):
+    def save(self, path: StrPath) -> None:
         """Replaces the file as a whole."""
         beside = Path(f"{path}.tmp")
         beside.write_text(json.dumps(asdict(self)))
         os.replace(beside, path)
 
 
-def train(settings, seed, folder=None, checkpoint_every=50_000, resume=False, report=None, slice_steps=1000):
+def train(settings: Settings, seed: int, folder: StrPath | None = None, checkpoint_every: int = 50_000,
+          resume: bool = False, report: Any = None, slice_steps: int = 1000) -> Run:
     """Learns with one seed and returns the `Run`.
 
     With a folder, `seed-N.json` says how far the run has come and `seed-N-STEP.ckpt` beside it is the learner at that step; both are written at the
