@@ -137,10 +137,9 @@ class Controller(Owner):
         check(lib.eff_controller_start(self._handle.value))
         self._report = eff_controller_report.sized()
         self._ticks = 0
-        # {"model.tensor": array} of the last tick; empty where no network ran
-        self.observations: dict[str, np.ndarray] = {}
-        self.actions: dict[str, np.ndarray] = {}
         self._order = _model_names(card)
+        self._seen: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] | None = ({}, {})
+        self._tensors = tuple(tuple(self._layout(policy)) for policy in ("inputs", "outputs"))
         recordings = [] if preflight is None else preflight if isinstance(preflight, (list, tuple)) else [preflight]
         for recording in recordings:
             try:
@@ -207,13 +206,11 @@ class Controller(Owner):
         check_rt(lib.eff_controller_stamp(self._handle.value, -1, ns if stamp is None else round(float(stamp) * 1e9)), "stamp")
         status = lib.eff_controller_tick(self._handle.value, ns, byref(self._report))
         r = self._report
-        self.observations, self.actions = {}, {}
+        self._seen = ({}, {}) if status < 0 or not r.ran else None
         if status < 0:
             text = ctypes.create_string_buffer(512)
             check(lib.eff_controller_explain(self._handle.value, byref(r), text, len(text)))
             raise error(status, text.value.decode("utf-8", "replace"))
-        if r.ran:
-            self._look()
         return self.report
 
     def preflight(self, recording: StrPath | Mapping[str, ArrayLike],
@@ -226,6 +223,16 @@ class Controller(Owner):
         if different is not None:
             where = f" {recording}:" if isinstance(recording, (str, os.PathLike)) else ""
             raise MismatchError(f"preflight:{where} {different.what}")
+
+    @property
+    def observations(self) -> dict[str, np.ndarray]:
+        """{"model.tensor": array} of what the networks of the last tick took; empty where none ran."""
+        return self._look()[0]
+
+    @property
+    def actions(self) -> dict[str, np.ndarray]:
+        """{"model.tensor": array} of what the networks of the last tick gave; empty where none ran."""
+        return self._look()[1]
 
     @property
     def report(self) -> Report:
@@ -271,15 +278,23 @@ class Controller(Owner):
             raise ArgumentError(f"model '{model}' does not exist, expected one of {', '.join(self._order)}")
         return session
 
-    def _look(self):
+    def _layout(self, kind):
+        """("model.tensor", index of the model, index of the tensor, bytes, type, shape) of all inputs or outputs that have memory."""
         for m, model in enumerate(self._order):
-            policy = self.policies[model]
-            for tensors, find, into in ((policy.inputs, lib.eff_controller_input, self.observations), (policy.outputs, lib.eff_controller_output, self.actions)):
-                for t in tensors:
-                    size = int(np.prod(t.shape, dtype=np.int64)) * t.dtype.itemsize
-                    address = find(self._handle.value, m, t.index)
-                    if address and size:
-                        into[f"{model}.{t.name}"] = np.frombuffer(ctypes.string_at(address, size), t.dtype).reshape(t.shape)
+            for t in getattr(self.policies[model], kind):
+                size = int(np.prod(t.shape, dtype=np.int64)) * t.dtype.itemsize
+                if size:
+                    yield f"{model}.{t.name}", m, t.index, size, t.dtype, t.shape
+
+    def _look(self):
+        """(observations, actions) of the last tick, copied from the controller when somebody asks for them."""
+        if self._seen is None:
+            handle = self._handle.value
+            self._seen = tuple(
+                {key: np.frombuffer(ctypes.string_at(address, size), dtype).reshape(shape)
+                 for key, m, index, size, dtype, shape in tensors if (address := find(handle, m, index))}
+                for tensors, find in zip(self._tensors, (lib.eff_controller_input, lib.eff_controller_output)))
+        return self._seen
 
 
 def _mode(mode):
