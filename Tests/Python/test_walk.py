@@ -131,3 +131,43 @@ def test_the_command_walk_tells_how_well_the_command_is_followed(tmp_path, capsy
     assert "100 ticks of 0.01 s, 50 runs" in done.output and "no fall" in done.output and (tmp_path / "walk.png").stat().st_size > 10000
     assert CliRunner().invoke(app, [*run, "--command", "command.pose=0.1"]).exit_code != 0
     assert CliRunner().invoke(app, [*run, "--command", "velocity=1"]).exit_code != 0
+
+
+def test_a_walk_can_be_watched_and_ends_with_its_window(tmp_path, monkeypatch):
+    import sys
+    import types
+
+    from typer.testing import CliRunner
+
+    from efferent import _command_walk  # noqa: F401  adds the command
+    from efferent._command import app
+
+    seen = []
+
+    class Window:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            seen.append("closed")
+
+        def sync(self):
+            seen.append("sync")
+
+        def is_running(self):
+            return len(seen) < 20
+
+    made = types.ModuleType("mujoco.viewer")
+    made.launch_passive = lambda model, data: Window()
+    monkeypatch.setitem(sys.modules, "mujoco.viewer", made)
+    monkeypatch.setattr(mujoco, "viewer", made, raising=False)
+    network(tmp_path / "policy.onnx", 4, actions=2)
+    (tmp_path / "card.json").write_text(json.dumps(pendulum_card()))
+    (tmp_path / "robot.xml").write_text(PENDULUM)
+    run = ["walk", str(tmp_path / "card.json"), "--mjcf", str(tmp_path / "robot.xml"), "--model", f"policy={tmp_path / 'policy.onnx'}", "--viewer"]
+    done = CliRunner().invoke(app, run)
+    assert done.exit_code == 0 and "20 ticks of 0.01 s" in done.output, done.output
+    assert seen == ["sync"] * 20 + ["closed"]
+    made.launch_passive = lambda model, data: 1 / 0
+    done = CliRunner().invoke(app, run)
+    assert done.exit_code == 1 and "viewer does not open here" in done.output

@@ -1,5 +1,6 @@
 """The command walk: a card and its networks close their loop in MuJoCo."""
 import importlib.util
+import time
 import warnings
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def walk(files: list[Path] = Files, mjcf: Path = typer.Option(..., exists=True, 
          seconds: float = typer.Option(10.0, min=0.0, help="how long"), guard: list[str] = Guards,
          preflight: list[Path] = typer.Option([], exists=True, dir_okay=False, help="a recording that must be met before the first step"),
          on_mismatch: str = typer.Option("refuse", help="refuse or warn: what a recording that is not met does"),
+         viewer: bool = typer.Option(False, "--viewer", help="show the robot in MuJoCo's viewer, in real time; closing it ends the walk"),
          picture: Path = typer.Option(None, help="write a picture of command, velocity and joint tracking"),
          force: bool = Force):
     """Walk a policy in MuJoCo from its card, and say how well the base follows the command."""
@@ -31,7 +33,7 @@ def walk(files: list[Path] = Files, mjcf: Path = typer.Option(..., exists=True, 
         console.print(f"warning: {w.message}", style="yellow", markup=False, soft_wrap=True)
     loop = loop_of(physics, controller, keyframe, sensor, command)
     try:
-        rows, fallen = _run(loop, round(seconds / controller.control_period))
+        rows, fallen = (_watched if viewer else _run)(loop, round(seconds / controller.control_period))
     except Error as e:
         fail(e)
     _tell(loop, rows, fallen)
@@ -41,10 +43,31 @@ def walk(files: list[Path] = Files, mjcf: Path = typer.Option(..., exists=True, 
         raise typer.Exit(1)
 
 
-def _run(loop, ticks):
-    """([time, velocity 3, turn rate, joint position ..., target ...] per tick, time of the fall or None)."""
+def _watched(loop, ticks):
+    """The same as _run, in MuJoCo's viewer and no faster than time."""
+    import mujoco.viewer
+
+    try:
+        window = mujoco.viewer.launch_passive(loop.model, loop.data)
+    except Exception as e:  # whatever a machine without a display raises
+        fail(f"--viewer: MuJoCo's viewer does not open here: {e}")
+    with window:
+        begin = time.monotonic()
+
+        def shown():
+            window.sync()
+            time.sleep(max(0.0, loop.data.time - (time.monotonic() - begin)))
+            return window.is_running()
+
+        return _run(loop, ticks, shown)
+
+
+def _run(loop, ticks, shown=lambda: True):
+    """([time, velocity 3, turn rate, joint position ..., target ...] per tick, time of the fall or None). It ends where `shown` says so."""
     c, rows = loop.controller, []
     for k in range(ticks):
+        if k and not shown():
+            break
         loop.step()
         targets = c.targets.get("position", np.full(len(c.joints), np.nan))
         rows.append(np.concatenate([[loop.data.time], loop.velocity, [loop.turn], loop.joint_positions, targets]))
