@@ -30,7 +30,7 @@ final class ThreadState {
 
   var isCurrent: Bool { isRunning && eff_thread_is_current(thread) != 0 }
 
-  fileprivate func start(_ bridge: UnsafeMutableRawPointer) throws(Failure) {
+  fileprivate func start(_ bridge: UnsafeMutableRawPointer, _ scheduling: Scheduling) throws(Failure) {
     guard !isRunning else { throw Failure(.state, "the bridge's thread runs already") }
     var code = eff_pipe(ends)
     guard code == 0 else { throw Failure(.memory, "no pipe for the bridge's thread: \(String(cString: eff_error_text(code)!))") }
@@ -43,6 +43,12 @@ final class ThreadState {
       isRunning = false
       closePipe()
       throw Failure(.memory, "no thread for the bridge: \(String(cString: eff_error_text(code)!))")
+    }
+    do {
+      try scheduling.apply(to: eff_thread_task(thread), "the bridge's thread", suffix: "")
+    } catch {
+      stop()
+      throw error
     }
   }
 
@@ -78,10 +84,11 @@ final class ThreadState {
 }
 
 extension Bridge {
-  /// Starts a thread of the bridge's own that polls, and holds a reference, until `stop`. Throws `.state` where it runs already, `.memory` where there is none.
+  /// Starts a thread of the bridge's own that polls, and holds a reference, until `stop`. Throws `.state` where it runs already, `.memory` where there is none,
+  /// `.unsupported` where it may not run as the options want.
   public func start() throws(Failure) {
     guard isOwnProcess else { throw Failure(.state, "the bridge is the parent process's: make one of your own after fork") }
-    try thread.start(Unmanaged.passUnretained(self).toOpaque())
+    try thread.start(Unmanaged.passUnretained(self).toOpaque(), options.scheduling)
   }
 
   /// Ends that thread. Throws `.state` on that thread itself, or what had ended it before.

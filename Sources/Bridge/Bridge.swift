@@ -14,6 +14,10 @@ public final class Bridge {
     public var idleTimeout = 2000
     /// Frames queued per plant and direction.
     public var highWater: Int32 = 16
+    /// Most connections over tcp or ipc.
+    public var peers = 32
+    /// How the bridge's thread and ZeroMQ's run.
+    public var scheduling = Scheduling()
     public var labels = Labels()
     /// The caller's ZeroMQ context, or nil for an own one.
     public var context: UnsafeMutableRawPointer?
@@ -62,7 +66,8 @@ public final class Bridge {
     guard let memory = eff_alloc(size, Layout.alignment) else { throw Failure(.memory, "no memory for \(size) bytes of frames") }
     eff_zero(memory, size)
     do {
-      router = try Router(endpoint, context: options.context, highWater: options.highWater, frameLimit: 2 * service.capacity)
+      router = try Router(endpoint, context: options.context, highWater: options.highWater, frameLimit: 2 * service.capacity, peers: options.peers, options.scheduling,
+        service.stats)
     } catch {
       eff_free(memory)
       throw error
@@ -110,15 +115,17 @@ public final class Bridge {
   /// `poll`, ended by a byte in the pipe `wake` too.
   func wait(_ timeout: Int, wake: Int32) throws(Failure) -> Event {
     let deadline = timeout < 0 ? UInt64.max : eff_now_ns() + UInt64(timeout) * 1_000_000
+    var hasWaited = false
     while true {
-      if let event = try receive() { return report(event) }
+      if let event = try receive(hasWaited: hasWaited) { return report(event) }
       let now = eff_now_ns()
       let idle = service.idleDeadline
       if now >= idle { return report(service.reportIdle()) }
-      if now >= deadline { return Event() }
-      let until = min(deadline, idle)
-      let milliseconds = until == .max ? -1 : Int(min((until - now + 999_999) / 1_000_000, UInt64(Int32.max)))
-      if try !router.wait(milliseconds, wake: wake) { return Event() }
+      var until = min(deadline, idle)
+      if let gate = router.gate { until = min(until, gate.deadline) }
+      let milliseconds = until == .max ? -1 : until <= now ? 0 : Int(min((until - now + 999_999) / 1_000_000, UInt64(Int32.max)))
+      if try !router.wait(milliseconds, wake: wake) || now >= deadline { return Event() }
+      hasWaited = true
     }
   }
 
@@ -128,7 +135,7 @@ public final class Bridge {
   }
 
   /// Takes one frame, if there is one, and answers it. A STEP that waited is passed over where its plant has sent a newer frame.
-  private func receive() throws(Failure) -> Event? {
+  private func receive(hasWaited: Bool) throws(Failure) -> Event? {
     var size: Int
     switch try router.receive(&sender, received, service.capacity) {
     case .none: return nil
@@ -136,7 +143,9 @@ public final class Bridge {
     case .frame(let count): size = count
     }
     let arrived = eff_now_ns()
-    var looks = 0
+    if let gate = router.gate, arrived >= gate.deadline { router.serveGate(arrived) }
+    // a frame that came while this thread waited has none behind it, unless the whole process stood still: to look is a system call
+    var looks = hasWaited && service.isFresh(frame(received, size), arrived) ? Bridge.lookAhead : 0
     while looks < Bridge.lookAhead, let seq = service.isSupersedable(frame(received, size), from: sender) {
       looks += 1
       var next = 0
@@ -171,6 +180,14 @@ public final class Bridge {
   }
 
   private func answer(_ outcome: Service.Outcome, to peer: Peer) -> Event {
+    if let gate = router.gate {
+      switch outcome.event.kind {
+      case .hello: gate.setOwner(peer.source)
+      case .bye: gate.forgetOwner()
+      case .step, .reset, .retry: if gate.asksForOwner { gate.setOwner(peer.source) }
+      default: break
+      }
+    }
     if let farewell = outcome.farewell { send(farewell, to: service.replaced) }
     if let answer = outcome.answer { send(answer, to: peer) }
     return outcome.event

@@ -32,6 +32,7 @@ public func eff_bridge_options_default(_ options: UnsafeMutablePointer<eff_bridg
   defaults.struct_size = struct_size
   defaults.idle_timeout_ms = 2000
   defaults.high_water = 16
+  defaults.max_peers = 32
   write(defaults, options, struct_size)
 }
 
@@ -54,6 +55,28 @@ private func names(
   return names
 }
 
+private func scheduling(_ o: eff_bridge_options) throws(Failure) -> Scheduling {
+  var out = Scheduling()
+  guard let policy = Scheduling.Policy(rawValue: o.thread_policy) else {
+    throw Failure(.argument, "thread_policy is \(o.thread_policy), expected 0, 1 or 2")
+  }
+  out.policy = policy
+  let (lowest, highest): (Int32, Int32) = o.thread_policy == 0 ? (0, 0) : (1, 99)
+  guard o.thread_priority >= lowest, o.thread_priority <= highest else {
+    throw Failure(.argument, "thread_priority is \(o.thread_priority) with thread_policy \(o.thread_policy), expected \(lowest) to \(highest)")
+  }
+  out.priority = o.thread_priority
+  for (i, cpu) in try list(o.thread_cpus, o.thread_cpu_count, "thread_cpus", "thread_cpu_count").enumerated() {
+    guard cpu >= 0, cpu < EFF_CPU_LIMIT else { throw Failure(.argument, "thread_cpus[\(i)] is \(cpu), expected 0 to \(EFF_CPU_LIMIT - 1)") }
+    out.cpus.append(cpu)
+  }
+  if let name = o.thread_name { out.name = text(name) }
+  guard out.name.utf8.count <= Scheduling.nameLimit else {
+    throw Failure(.argument, "thread_name '\(out.name)' has \(out.name.utf8.count) bytes, expected at most \(Scheduling.nameLimit)")
+  }
+  return out
+}
+
 private func read(_ given: UnsafePointer<eff_bridge_options>?, _ target: Target) throws(Failure) -> Bridge.Options {
   let o = try readOptions(given, eff_bridge_options(), "eff_bridge_options")
   var out = Bridge.Options()
@@ -62,6 +85,11 @@ private func read(_ given: UnsafePointer<eff_bridge_options>?, _ target: Target)
   if o.idle_timeout_ms != 0 { out.idleTimeout = Int(o.idle_timeout_ms) }
   guard o.high_water >= 0 else { throw Failure(.argument, "high_water is \(o.high_water), expected at least 1, or 0 for the default") }
   if o.high_water > 0 { out.highWater = o.high_water }
+  guard o.max_peers >= 0, o.max_peers <= 1024 else {
+    throw Failure(.argument, "max_peers is \(o.max_peers), expected 1 to 1024, or 0 for the default")
+  }
+  if o.max_peers > 0 { out.peers = Int(o.max_peers) }
+  out.scheduling = try scheduling(o)
   guard o.rate >= 0, o.rate < .infinity else { throw Failure(.argument, "rate is negative or not finite, expected steps per second, or 0") }
   out.labels = Labels(
     observations: try names(o.observation_names, o.observation_count, of: target.inputs, role: .observation, "observation"),

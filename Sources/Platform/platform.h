@@ -1,21 +1,28 @@
 // The few libc calls that Efferent makes, one static-inline wrapper each, so that Swift needs no Glibc overlay.
 #pragma once
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
 #include <math.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -233,6 +240,7 @@ typedef struct eff_thread {
   pthread_t handle;  // for who started it
   pthread_t id;      // written by the thread itself, before its body
   int has_id;
+  int task;  // Linux's number of it, set before has_id
   void (*body)(void *);
   void *argument;
 } eff_thread;
@@ -240,6 +248,9 @@ typedef struct eff_thread {
 static inline void *eff_thread_enter(void *p) {
   eff_thread *t = (eff_thread *)p;
   __atomic_store_n(&t->id, pthread_self(), __ATOMIC_RELAXED);
+#if defined(__linux__)
+  t->task = (int)syscall(SYS_gettid);
+#endif
   __atomic_store_n(&t->has_id, 1, __ATOMIC_RELEASE);
   t->body(t->argument);
   return NULL;
@@ -262,6 +273,72 @@ static inline int eff_thread_is_current(const eff_thread *thread) {
          pthread_equal(__atomic_load_n(&thread->id, __ATOMIC_RELAXED), pthread_self());
 }
 
+// ---- scheduling of threads, by Linux's numbers of them ----
+
+// The number of a thread that was started; waits for it to begin.
+static inline int eff_thread_task(const eff_thread *thread) {
+  while (!__atomic_load_n(&thread->has_id, __ATOMIC_ACQUIRE)) sched_yield();
+  return thread->task;
+}
+
+// POLICY 1: first in, first out; 2: round robin. 0 or an errno.
+static inline int eff_task_schedule(int task, int policy, int priority) {
+#if defined(__linux__)
+  struct sched_param p = {.sched_priority = priority};
+  return sched_setscheduler(task, policy == 1 ? SCHED_FIFO : SCHED_RR, &p) == 0 ? 0 : errno;
+#else
+  return (void)task, (void)policy, (void)priority, ENOSYS;
+#endif
+}
+
+enum { EFF_CPU_LIMIT = 4096 };
+// Lets a thread run on COUNT CPUs, each below EFF_CPU_LIMIT, alone. 0 or an errno.
+static inline int eff_task_pin(int task, const int32_t *cpus, size_t count) {
+#if defined(__linux__)
+  unsigned long mask[EFF_CPU_LIMIT / (8 * sizeof(unsigned long))] = {0};
+  for (size_t i = 0; i < count; i++) mask[(size_t)cpus[i] / (8 * sizeof *mask)] |= 1ul << ((size_t)cpus[i] % (8 * sizeof *mask));
+  return syscall(SYS_sched_setaffinity, task, sizeof mask, mask) == 0 ? 0 : errno;
+#else
+  return (void)task, (void)cpus, (void)count, ENOSYS;
+#endif
+}
+
+// Names a thread of this process, at most 15 bytes.
+static inline void eff_task_name(int task, const char *name) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/task/%d/comm", task);
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  if (write(fd, name, strlen(name)) < 0) {}  // a name is for people
+  close(fd);
+}
+
+// The thread of this process whose name begins with START, or 0.
+static inline int eff_task_find(const char *start) {
+  DIR *tasks = opendir("/proc/self/task");
+  int found = 0;
+  for (struct dirent *entry; tasks && !found && (entry = readdir(tasks));) {
+    char path[64], name[32] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%.20s/comm", entry->d_name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) continue;
+    if (read(fd, name, sizeof name - 1) > 0 && strncmp(name, start, strlen(start)) == 0) found = atoi(entry->d_name);
+    close(fd);
+  }
+  if (tasks) closedir(tasks);
+  return found;
+}
+
+// The highest real-time priority that this process may have without CAP_SYS_NICE, or -1 where there is no bound.
+static inline int64_t eff_priority_limit(void) {
+#if defined(RLIMIT_RTPRIO)
+  struct rlimit r;
+  return getrlimit(RLIMIT_RTPRIO, &r) != 0 || r.rlim_cur == RLIM_INFINITY ? -1 : (int64_t)r.rlim_cur;
+#else
+  return 0;
+#endif
+}
+
 // ---- waking a thread that polls ----
 
 // Fills ENDS with the reading and the writing end of a pipe that never blocks. 0 or an errno.
@@ -273,6 +350,52 @@ static inline int eff_pipe(int ends[2]) {
 static inline void eff_pipe_signal(int end) {
   while (write(end, "", 1) < 0 && errno == EINTR) {}
 }
+
+// Waits up to MS milliseconds (negative: without limit) until one of COUNT descriptors (at most 8, negative ones are passed over) can be read. Bit i
+// of the result is descriptor i's; -errno on failure.
+static inline int eff_wait_readable(const int *descriptors, int count, int ms) {
+  struct pollfd items[8];
+  for (int i = 0; i < count; i++) items[i].fd = descriptors[i], items[i].events = POLLIN, items[i].revents = 0;
+  if (poll(items, (nfds_t)count, ms) < 0) return -errno;
+  int ready = 0;
+  for (int i = 0; i < count; i++) ready |= (items[i].revents != 0) << i;
+  return ready;
+}
+
+// ---- connections of others ----
+
+// A descriptor of our own of the same connection, or -errno.
+static inline int eff_duplicate(int fd) {
+  const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  return copy < 0 ? -errno : copy;
+}
+// Whether a descriptor is of a connection that was accepted at a tcp PORT, or at the unix PATH ("@name": an abstract one).
+static inline int eff_is_connection(int fd, int port, const char *path) {
+  union {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    struct sockaddr_un local;
+  } address;
+  socklen_t size = sizeof address;
+  memset(&address, 0, sizeof address);
+  if (getsockname(fd, &address.any, &size) != 0) return 0;
+  if (address.any.sa_family == AF_INET) return ntohs(address.v4.sin_port) == port;
+  if (address.any.sa_family == AF_INET6) return ntohs(address.v6.sin6_port) == port;
+  if (address.any.sa_family != AF_UNIX || !path) return 0;
+  const char *name = address.local.sun_path;
+  if (path[0] == '@') name++, path++;
+  return strncmp(name, path, sizeof address.local.sun_path - 1) == 0;
+}
+static inline void eff_hang_up(int fd) { shutdown(fd, SHUT_RDWR); }
+// Whether the other end has hung up.
+static inline int eff_is_hung_up(int fd) {
+  char byte;
+  const ssize_t count = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return count == 0 || (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+// A descriptor that stands for nothing, to be given up when none are left; -errno where there is none.
+static inline int eff_spare_descriptor(void) { return eff_open_read("/dev/null"); }
 
 // ---- local sockets ----
 

@@ -204,6 +204,30 @@ static void test_two_bridges_never_serve_one_session(void) {
   eff_bridge_destroy(second);
 }
 
+static void test_threads_have_the_name_that_they_are_given(void) {
+  eff_bridge_options options;
+  eff_bridge_options_default(&options, sizeof options);
+  eff_bridge *bridge = NULL;
+  options.thread_priority = 5;
+  CHECK(eff_bridge_create(session, &options, &bridge) == EFF_E_ARGUMENT && strstr(eff_last_error(), "thread_priority is 5") != NULL);
+  const int32_t cpus[] = {4095};
+  options.thread_priority = 0, options.thread_cpus = cpus, options.thread_cpu_count = 1;
+  CHECK(eff_bridge_create(session, &options, &bridge) == EFF_E_UNSUPPORTED && strstr(eff_last_error(), "thread_cpus") != NULL);
+  options.thread_cpu_count = 0, options.thread_name = "gait";
+  CHECK(eff_bridge_create(session, &options, &bridge) == EFF_OK && eff_bridge_start(bridge) == EFF_OK);
+  int found = 0;
+  for (int task = (int)getpid(); task < (int)getpid() + 1000; task++) {
+    char path[64], name[32] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%d/comm", task);
+    FILE *file = fopen(path, "r");
+    if (!file) continue;
+    if (fgets(name, sizeof name, file)) found += !strcmp(name, "gait\n") + !strcmp(name, "gait-io\n");
+    fclose(file);
+  }
+  CHECK(found == 2);
+  eff_bridge_destroy(bridge);
+}
+
 static int compare(const void *a, const void *b) {
   uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
   return x < y ? -1 : x > y;
@@ -252,6 +276,7 @@ int main(int argc, char **argv) {
   seen = in.count, done = out.count;
   test_a_tick_allocates_nothing();
   test_two_bridges_never_serve_one_session();
+  test_threads_have_the_name_that_they_are_given();
   char path[64];
   snprintf(path, sizeof path, "ipc://@efferent-bridge-test-%d", (int)getpid());
   round_trips("inproc", "inproc://trips", zmq_ctx_new(), calls);

@@ -214,7 +214,12 @@ static void test_bridge(const std::string &path) {
   CHECK(thrown([&] { efferent::Bridge(session, options); }) == EFF_E_ARGUMENT);
   CHECK(thrown([&] { efferent::Bridge{session}; }) == EFF_E_STATE);
   efferent::Learner learner(efferent::Learner::defaults(2, 1));
-  efferent::Bridge teacher(learner);
+  efferent::BridgeOptions timely;
+  timely.thread_name = "teacher", timely.max_peers = 4;
+  efferent::Bridge teacher(learner, timely);
+  teacher.start();
+  timely.thread_policy = EFF_BRIDGE_THREAD_FIFO;
+  CHECK(thrown([&] { efferent::Bridge(session, timely); }) == EFF_E_ARGUMENT);
   CHECK(thrown([&] { efferent::Bridge{learner}; }) == EFF_E_STATE);
 }
 

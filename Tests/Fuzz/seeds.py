@@ -1,5 +1,5 @@
 """Writes the seed corpus: small ONNX models that between them use every group of operators, safetensors
-policies with every kind of layer, and policy cards with every kind of key.
+policies with every kind of layer, policy cards with every kind of key, and frames of the bridge.
 
     python Tests/Fuzz/seeds.py [FOLDER]     (default: Tests/Fuzz/seeds; needs numpy and onnx, see Tests/requirements.txt)
 """
@@ -226,6 +226,23 @@ def cards():
     }
 
 
+def bridge():
+    """Lists of frames as fuzz_bridge reads them, from the vectors of the protocol: each alone, and episodes whose frames are put right."""
+    vectors = [line.split() for line in (Path(__file__).parents[1] / "Vectors" / "bridge.txt").read_text().splitlines()]
+    frames = {words[1]: bytes.fromhex(words[-1]) for words in vectors if words[0] == "frame"}
+
+    def listed(first, *steps):
+        return bytes([first]) + b"".join(bytes([op]) + len(frame).to_bytes(2, "little") + frame for op, frame in steps)
+
+    hello, step = frames["hello"], frames["step"]
+    short = lambda size, frame: frame[:size] if len(frame) >= size else frame + bytes(size - len(frame))
+    made = {f"{name}.bridge": listed(0, (0, frame)) for name, frame in frames.items()}
+    made["episode.bridge"] = listed(11, (0, hello), (0x3C, frames["reset"]), (0x3C, step), (0x3C, step), (0x3C, frames["bye"]))
+    made["neighbours.bridge"] = listed(6, (0, hello), (1, hello), (0x3C, frames["reset"]), (0x3D, step), (0x41, hello), (0x42, hello), (0x42, hello), (0x3C, step))
+    made["again.bridge"] = listed(1, (0, hello), (0, hello), (0x3C, step), (0x2C, step), (0x3C, short(120, step)), (0x3C, frames["reset_rows"]))
+    return made
+
+
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "seeds"
     folder.mkdir(parents=True, exist_ok=True)
@@ -239,7 +256,9 @@ def main():
         (folder / f"{name}.safetensors").write_bytes(data)
     for name, data in cards().items():
         (folder / name).write_bytes(data)
-    print(f"{len(SEEDS) + len(policies) + len(cards())} seeds, {sum(f.stat().st_size for f in folder.iterdir())} bytes in {folder}")
+    for name, data in bridge().items():
+        (folder / name).write_bytes(data)
+    print(f"{len(SEEDS) + len(policies) + len(cards()) + len(bridge())} seeds, {sum(f.stat().st_size for f in folder.iterdir())} bytes in {folder}")
 
 
 main()

@@ -22,7 +22,10 @@ struct BridgeOptions {
   double rate = 0;
   void *context = nullptr;  // kept: zmq_ctx_new()
   std::vector<std::string> observation_names, joint_names;
-  std::int32_t checksum = 0, non_finite = 0;
+  std::int32_t checksum = 0, non_finite = 0, max_peers = 0;
+  std::int32_t thread_policy = EFF_BRIDGE_THREAD_INHERITED, thread_priority = 0;
+  std::vector<std::int32_t> thread_cpus;
+  std::string thread_name;
   std::function<void(const eff_bridge_event &)> on_event;  // on the thread that polls; it must not throw
 };
 
@@ -71,6 +74,10 @@ class Bridge {
     lent.rate = options.rate;
     lent.context = options.context;
     lent.checksum = options.checksum, lent.non_finite = options.non_finite;
+    if (options.max_peers) lent.max_peers = options.max_peers;
+    lent.thread_policy = options.thread_policy, lent.thread_priority = options.thread_priority;
+    lent.thread_cpus = options.thread_cpus.data(), lent.thread_cpu_count = options.thread_cpus.size();
+    if (!options.thread_name.empty()) lent.thread_name = options.thread_name.c_str();
     lent.observation_names = observations.data(), lent.observation_count = observations.size();
     lent.joint_names = joints.data(), lent.joint_count = joints.size();
     if (*on_event_) {

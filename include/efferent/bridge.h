@@ -3,6 +3,7 @@
  *   plant (simulator or robot side, DEALER)  -- HELLO, RESET, STEP, BYE -->  bridge (ROUTER) -- input, run, output --> eff_session
  *                                            <-- WELCOME, ACK, ACT, ERR, BYE --
  *
+ * Poll often, or start the bridge's own thread: connections are let in, bounded and ended while the bridge polls.
  * One plant is connected at a time; each of its frames but BYE is answered. A frame that comes again is answered again and does not run again.
  * A bridge is its process's: after fork the child's calls fail (EFF_E_STATE) and destroy does nothing there.
  * The layout of the frames is in Sources/Bridge/PROTOCOL.md; the conventions
@@ -50,6 +51,13 @@ enum {
   EFF_BRIDGE_NUMERIC = 14    /* an observation that is not finite, with non_finite = 1 */
 };
 
+/* How threads are scheduled. The real-time policies need CAP_SYS_NICE or RLIMIT_RTPRIO; EFF_E_UNSUPPORTED says what to set. */
+enum {
+  EFF_BRIDGE_THREAD_INHERITED = 0,   /* as the thread that makes them */
+  EFF_BRIDGE_THREAD_FIFO = 1,        /* SCHED_FIFO */
+  EFF_BRIDGE_THREAD_ROUND_ROBIN = 2  /* SCHED_RR */
+};
+
 typedef struct eff_bridge_event {
   size_t struct_size;       /* set by the caller to sizeof(eff_bridge_event) */
   int32_t kind, reason;     /* EFF_BRIDGE_NONE..., EFF_BRIDGE_OK... */
@@ -82,6 +90,14 @@ typedef struct eff_bridge_options {
   void *user;                            /* kept, passed to on_event */
   int32_t checksum;                      /* crc32c of frames where the plant leaves it open: 0: on tcp, none on one machine's other ways; 1: none; 2: always */
   int32_t non_finite;                    /* observations with NaN or infinite numbers: 0: the policy sees them; 1: refused (EFF_BRIDGE_NUMERIC), nothing runs */
+  int32_t max_peers;                     /* connections over tcp or ipc that may stand at once, 1 to 1024; 0: 32. A newer one ends the oldest that is not the
+                                          * connected plant's and stood for 1 s; where there is none, it is ended itself */
+  int32_t thread_policy;                 /* EFF_BRIDGE_THREAD_...: of the bridge's own thread and of ZeroMQ's I/O thread, which carries each frame over tcp and
+                                          * ipc: the tail of a tick needs both. A caller's context keeps its threads as they are */
+  int32_t thread_priority;               /* 1 to 99 with FIFO and ROUND_ROBIN; else 0 */
+  int32_t reserved_2;                    /* 0 */
+  const int32_t *thread_cpus;            size_t thread_cpu_count;   /* CPUs that both may run on, 0 to 4095 each; count 0: those of the process */
+  const char *thread_name;               /* of the bridge's thread, at most 12 bytes; the I/O thread's ends in "-io". NULL: "efferent" */
 } eff_bridge_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_bridge_options) of the caller. Any thread. */
@@ -92,7 +108,7 @@ EFF_API void eff_bridge_options_default(eff_bridge_options *options, size_t stru
  * while the bridge polls or its thread runs, the only other calls allowed on it are eff_session_swap and eff_session_reclaim. Strings are copied.
  * libzmq is opened at the first bridge of a process: the one that the process has already, else libzmq.so.5 beside this library, else the system's.
  * *out is NULL on failure. Errors: EFF_E_ARGUMENT (endpoint, names), EFF_E_STATE (another bridge serves the session), EFF_E_UNSUPPORTED (transport,
- * remote; no libzmq, the message says what to install; a context of another libzmq), EFF_E_IO (bind), EFF_E_MEMORY. */
+ * remote, rights of threads; no libzmq, the message says what to install; a context of another libzmq), EFF_E_IO (bind), EFF_E_MEMORY. */
 EFF_API eff_status eff_bridge_create(eff_session *session, const eff_bridge_options *options_or_null, eff_bridge **out);
 
 /* The same for a learner: the policy learns from what the plant tells it. One row. A STEP carries what followed the last action: observation f64
@@ -110,7 +126,8 @@ EFF_API const char *eff_bridge_endpoint(const eff_bridge *bridge);
  * EFF_E_STATE: the bridge's own thread runs. EFF_E_IO: the socket failed, or the caller's context was terminated. One caller at a time. */
 EFF_API eff_status eff_bridge_poll(eff_bridge *bridge, int32_t timeout_ms, eff_bridge_event *event_or_null);
 
-/* Starts the bridge's own thread, which blocks all signals and polls until eff_bridge_stop. EFF_E_STATE: it runs already. EFF_E_MEMORY: no thread. */
+/* Starts the bridge's own thread, which blocks all signals and polls until eff_bridge_stop. EFF_E_STATE: it runs already. EFF_E_MEMORY: no thread.
+ * EFF_E_UNSUPPORTED: it may not run as thread_policy wants; the message says what to set. */
 EFF_API eff_status eff_bridge_start(eff_bridge *bridge);
 
 /* Stops that thread and waits for it: at most one step of the policy. Connections stay; poll or start may follow. EFF_OK where none runs.
@@ -142,6 +159,11 @@ typedef struct eff_bridge_stats {
   eff_bridge_latency age;          /* STEP stamped by the plant to received here. A plant on this machine, which shows it by its boot id, is compared by
                                     * the clock; of others the fastest frame of the last seconds counts as 0, so the way is missing in it */
   uint64_t retries;                /* frames that came again and got the answer that they had got */
+  uint64_t peers;                  /* connections that stand; of tcp and ipc, as of the last poll */
+  uint64_t peers_accepted;         /* connections since create */
+  uint64_t peers_refused;          /* of these, ended by the bridge: more than max_peers, or the process had no file descriptor left */
+  uint64_t peers_cut;              /* of these, ended by ZeroMQ: a frame above the limit, something that is not ZMTP 3, no sign of life for
+                                    * 1 s; or gone before the bridge polled */
 } eff_bridge_stats;
 
 /* Copies the counters. Any thread, while the bridge works too; each counter is whole, together they may be one step apart. */

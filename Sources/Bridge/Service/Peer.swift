@@ -10,6 +10,8 @@ struct Peer {
   private(set) var count = 0
   /// A REQ socket, which puts an empty part in front of the frame and wants it back.
   var isRequest = false
+  /// ZeroMQ's descriptor of its connection, where the gate asked for it; else -1.
+  var source: Int32 = -1
 
   /// A peer in `limit` bytes of memory, none yet.
   init(at bytes: UnsafeMutableRawPointer) { self.bytes = bytes }

@@ -30,6 +30,12 @@ struct PlantClock {
     return UInt64(max(0, isShared ? difference : difference &- floor))
   }
 
+  /// The same without learning from it.
+  func peek(stamp: UInt64, arrived: UInt64) -> UInt64 {
+    let difference = Int64(bitPattern: arrived &- stamp)
+    return UInt64(max(0, isShared ? difference : difference &- min(floor, difference)))
+  }
+
   private mutating func note(_ difference: Int64, _ arrived: UInt64) {
     if arrived >= windowEnd {
       // the floor of two windows: the one that ended and the one that begins

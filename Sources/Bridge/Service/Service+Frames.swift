@@ -40,6 +40,12 @@ extension Service {
     }
   }
 
+  /// Whether the frame has been under way for less time than a plant waits before it gives one up.
+  func isFresh(_ frame: UnsafeRawBufferPointer, _ arrived: UInt64) -> Bool {
+    guard let header = FrameHeader(frame) else { return true }
+    return clock.peek(stamp: header.monotonic, arrived: arrived) < Service.fresh
+  }
+
   /// Whether the frame is a STEP of the owner, which a newer one may have made void.
   func isSupersedable(_ frame: UnsafeRawBufferPointer, from peer: Peer) -> UInt64? {
     guard isConnected, peer.isSame(owner), let header = FrameHeader(frame), header.session == secret else { return nil }

@@ -32,6 +32,8 @@ final class Service {
   static let helloLimit = 1 << 18
   /// Bytes of reason, status and waiting time in front of the text of an ERR frame.
   static let errorHead = 16
+  /// Nanoseconds of age below which no newer frame is looked for: plants wait longer than that for an answer.
+  static let fresh: UInt64 = 500_000
   /// Milliseconds after which a plant that was told to wait should ask again.
   static let busyWait: UInt32 = 50
 

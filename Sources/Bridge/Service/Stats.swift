@@ -12,8 +12,10 @@ public final class Stats {
     /// Durations: 36 words each.
     case tick = 27, run = 63, age = 99
     case retries = 135
+    /// Connections: standing, accepted, and ended by the bridge or by ZeroMQ.
+    case peers = 136, peersAccepted, peersRefused, peersCut
   }
-  public static let count = 136
+  public static let count = 140
   private static let bins = 32
 
   private let words: UnsafeMutablePointer<UInt64>

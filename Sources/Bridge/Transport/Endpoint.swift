@@ -109,6 +109,21 @@ struct Endpoint {
     return parts == 4
   }
 
+  /// What connections to the address that was bound look like.
+  func connections(at bound: String) -> Gate.Address {
+    var address = Gate.Address()
+    let bytes = Array(text.utf8)
+    if transport == .ipc, let rest = Endpoint.rest(of: bytes, after: "ipc://") {
+      address.path = String(decoding: rest, as: UTF8.self)
+    } else {
+      for byte in bound.utf8 {
+        let digit = Int32(byte) - 48
+        address.port = (0...9).contains(digit) && address.port <= 65_535 ? address.port * 10 + digit : 0
+      }
+    }
+    return address
+  }
+
   private static func rest(of bytes: [UInt8], after prefix: StaticString) -> ArraySlice<UInt8>? {
     let count = prefix.utf8CodeUnitCount
     guard bytes.count >= count, !bytes.contains(0) else { return nil }

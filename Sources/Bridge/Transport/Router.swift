@@ -3,7 +3,7 @@ import Base
 import CZeroMQ
 import Platform
 
-/// A ZeroMQ ROUTER that plants connect to. All calls of ZeroMQ stand here.
+/// A ZeroMQ ROUTER that plants connect to. All calls of ZeroMQ stand here and in `Gate`.
 final class Router {
   enum Received {
     case none
@@ -16,18 +16,30 @@ final class Router {
   /// The address that was bound.
   let address: String
   private let socket: UnsafeMutableRawPointer
+  /// Readable where the socket may have something: it is polled without the system calls that zmq_poll makes around that.
+  private let descriptor: Int32
+  /// The frame that is received.
+  private let message: UnsafeMutablePointer<zmq_msg_t>
+  /// Who is connected; nil for inproc.
+  let gate: Gate?
+  /// The ipc address is not bound while file descriptors have run out: libzmq 4.3.4 would end the process when somebody connects.
+  private var isSuspended = false
+  private let transport: Endpoint.Transport
   private let ownContext: UnsafeMutableRawPointer?
   /// Keeps an ipc path for this process; -1: none.
   private let pathLock: Int32
   private let path: String?
 
-  /// Binds. `frameLimit`: longest message that is received at all.
-  init(_ endpoint: Endpoint, context: UnsafeMutableRawPointer?, highWater: Int32, frameLimit: Int) throws(Failure) {
+  /// Binds. `frameLimit`: longest message that is received at all; `peers`: most connections.
+  init(
+    _ endpoint: Endpoint, context: UnsafeMutableRawPointer?, highWater: Int32, frameLimit: Int, peers: Int, _ scheduling: Scheduling, _ stats: Stats
+  ) throws(Failure) {
     let text = endpoint.text
     try Router.openLibrary(hasContext: context != nil)
     pathLock = try endpoint.take()
     path = endpoint.path
     let shared = context ?? zmq_ctx_new()
+    let mark = context == nil && !scheduling.isDefault && shared != nil ? Router.mark(shared!) : 0
     guard let shared, let socket = zmq_socket(shared, ZMQ_ROUTER) else {
       let failure = Router.failure("no ZeroMQ socket")
       if context == nil, let shared { zmq_ctx_term(shared) }
@@ -48,30 +60,68 @@ final class Router {
     var bound: [CChar] = Array(repeating: 0, count: 1024)
     var count = bound.count
     var failure: Failure? = nil
-    if text.withCString({ zmq_bind(socket, $0) }) != 0 || zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, &bound, &count) != 0 {
+    let gate = endpoint.transport == .inproc ? nil : Gate(socket, shared, ownsContext: context == nil, limit: peers, stats)
+    if endpoint.transport != .inproc && gate == nil {
+      failure = Router.failure("endpoint '\(text)': its connections cannot be watched")
+    } else if text.withCString({ zmq_bind(socket, $0) }) != 0 || zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, &bound, &count) != 0 {
       failure = Router.failure("endpoint '\(text)'")
     } else if let path = endpoint.path, path.withCString({ eff_private($0) }) != 0 {
       failure = Failure(.io, "endpoint '\(text)': its mode cannot be set to 0600")
     }
+    if failure == nil && mark != 0 {
+      do { try Router.schedule(scheduling, mark) } catch { failure = error }
+    }
     if let failure {
+      gate?.close(socket)
       zmq_close(socket)
       if context == nil { zmq_ctx_term(shared) }
       endpoint.give(pathLock)
       throw failure
     }
     self.socket = socket
+    self.gate = gate
+    transport = endpoint.transport
+    descriptor = Router.descriptor(socket)
+    message = .allocate(capacity: 1)
     ownContext = context == nil ? shared : nil
     address = bound.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+    gate?.address = endpoint.connections(at: address)
+  }
+
+  /// Has ZeroMQ name the threads of a context by a number, which is returned, so that they can be told from those of others.
+  private static func mark(_ context: UnsafeMutableRawPointer) -> Int32 {
+    var number: UInt32 = 0
+    _ = eff_random_bytes(&number, MemoryLayout<UInt32>.size)
+    let mark = 10_000 + Int32(number % 90_000)
+    _ = zmq_ctx_set(context, ZMQ_THREAD_NAME_PREFIX, mark)
+    return mark
+  }
+
+  /// Schedules the I/O thread of a marked context. ZeroMQ's own options for this end the process where a right is missing.
+  private static func schedule(_ scheduling: Scheduling, _ mark: Int32) throws(Failure) {
+    let name = "\(mark)/ZMQbg/IO"
+    var task: Int32 = 0
+    // it names itself when it begins
+    for _ in 0..<1000 {
+      task = name.withCString { eff_task_find($0) }
+      if task != 0 { break }
+      eff_sleep_ns(1_000_000)
+    }
+    guard task != 0 else { throw Failure(.unsupported, "thread options: ZeroMQ's I/O thread was not found, libzmq 4.3 or later is needed") }
+    try scheduling.apply(to: task, "ZeroMQ's I/O thread", suffix: "-io")
   }
 
   /// Closes, and waits up to `linger` milliseconds for what was sent last. The address can be bound again afterwards.
   func close(linger: Int32) {
     Router.set(socket, ZMQ_LINGER, linger)
     _ = address.withCString { zmq_unbind(socket, $0) }
+    gate?.close(socket)
     zmq_close(socket)
     if let ownContext { zmq_ctx_term(ownContext) }
     if let path { Endpoint.give(pathLock, path) }
   }
+
+  deinit { message.deallocate() }
 
   /// Takes one message, if there is one: the identity of the plant, an empty part where it is a REQ, then a frame.
   func receive(_ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int) throws(Failure) -> Received {
@@ -85,23 +135,36 @@ final class Router {
     peer.isRequest = false
     var size = -1
     var parts = 0
-    while hasMore {
-      let count = zmq_recv(socket, frame, capacity, ZMQ_DONTWAIT)
-      guard count >= 0 else { break }
+    var more = Router.hasMore(socket)
+    while more {
+      zmq_msg_init(message)
+      defer { zmq_msg_close(message) }
+      guard zmq_msg_recv(message, socket, ZMQ_DONTWAIT) >= 0 else { break }
+      more = zmq_msg_more(message) != 0
+      let count = zmq_msg_size(message)
       if parts == 0 && count == 0 && !peer.isRequest {
         peer.isRequest = true
         continue
       }
-      size = Int(count)
+      size = count
       parts += 1
+      if count > 0 { eff_copy(frame, zmq_msg_data(message), min(count, capacity)) }
+      if let gate, gate.asksForOwner || FrameHeader.isHello(frame, count) { peer.source = zmq_msg_get(message, ZMQ_SRCFD) }
     }
     return parts == 1 ? .frame(size: size) : .foreign
   }
 
-  private var hasMore: Bool {
+  static func hasMore(_ socket: UnsafeMutableRawPointer) -> Bool {
     var more: Int32 = 0
     var size = MemoryLayout<Int32>.size
     return zmq_getsockopt(socket, ZMQ_RCVMORE, &more, &size) == 0 && more != 0
+  }
+
+  /// The descriptor that is readable when a socket may have something.
+  static func descriptor(_ socket: UnsafeMutableRawPointer) -> Int32 {
+    var descriptor: Int32 = -1
+    var size = MemoryLayout<Int32>.size
+    return zmq_getsockopt(socket, ZMQ_FD, &descriptor, &size) == 0 ? descriptor : -1
   }
 
   /// Hands a frame to ZeroMQ, which never waits. 0, or an errno: EHOSTUNREACH where the peer is gone, EAGAIN where it does not read.
@@ -129,20 +192,35 @@ final class Router {
     }
   }
 
-  /// Waits for a message, a byte in `wake` (-1: none) or the end of `milliseconds` (negative: without limit). False where a signal or `wake` ended it.
+  /// Waits for a message, a byte in `wake` (-1: none) or the end of `milliseconds` (negative: without limit), once `receive` found nothing; the gate is
+  /// served meanwhile. False where a signal or `wake` ended it.
   func wait(_ milliseconds: Int, wake: Int32) throws(Failure) -> Bool {
-    var items = (
-      zmq_pollitem_t(socket: socket, fd: 0, events: Int16(ZMQ_POLLIN), revents: 0),
-      zmq_pollitem_t(socket: nil, fd: wake, events: Int16(ZMQ_POLLIN), revents: 0)
-    )
-    let ready = withUnsafeMutablePointer(to: &items) {
-      $0.withMemoryRebound(to: zmq_pollitem_t.self, capacity: 2) { zmq_poll($0, wake < 0 ? 1 : 2, milliseconds) }
+    var descriptors = (descriptor, wake, gate?.monitorDescriptor ?? -1, gate?.handshakeDescriptor ?? -1)
+    let ready = withUnsafePointer(to: &descriptors) {
+      $0.withMemoryRebound(to: Int32.self, capacity: 4) { eff_wait_readable($0, 4, Int32(clamping: milliseconds)) }
     }
     if ready < 0 {
-      if zmq_errno() == EINTR { return false }
-      throw Router.failure("endpoint '\(address)'")
+      if ready == -EINTR { return false }
+      throw Failure(.io, "endpoint '\(address)': \(String(cString: eff_error_text(-ready)))")
     }
-    return items.1.revents == 0
+    if let gate, ready & 1 == 0 || ready & 12 != 0 {
+      let now = eff_now_ns()
+      if ready & 12 != 0 || now >= gate.deadline { serveGate(now) }
+    }
+    return ready & 2 == 0
+  }
+
+  /// Looks after connections.
+  func serveGate(_ now: UInt64) {
+    guard let gate else { return }
+    gate.serve(now)
+    guard transport == .ipc, gate.isShort != isSuspended else { return }
+    if !isSuspended {
+      isSuspended = address.withCString { zmq_unbind(socket, $0) } == 0
+    } else if address.withCString({ zmq_bind(socket, $0) }) == 0 {
+      isSuspended = false
+      if let path { _ = path.withCString { eff_private($0) } }
+    }
   }
 
   /// Finds libzmq, once in a process.
@@ -156,7 +234,7 @@ final class Router {
   }
 
   /// Sets an integer option; the ones used here cannot fail on an open socket.
-  private static func set(_ socket: UnsafeMutableRawPointer, _ option: Int32, _ value: Int32) {
+  static func set(_ socket: UnsafeMutableRawPointer, _ option: Int32, _ value: Int32) {
     var value = value
     zmq_setsockopt(socket, option, &value, MemoryLayout<Int32>.size)
   }

@@ -69,6 +69,11 @@ public struct FrameHeader: Equatable, Sendable {
 
   public init(_ type: FrameType) { self.type = type.rawValue }
 
+  /// Whether `size` bytes may be a HELLO.
+  static func isHello(_ bytes: UnsafeRawPointer, _ size: Int) -> Bool {
+    size >= FrameHeader.size && bytes.load(fromByteOffset: 5, as: UInt8.self) == FrameType.hello.rawValue
+  }
+
   /// Reads a header; nil where `bytes` is shorter than one or does not start with the magic.
   public init?(_ bytes: UnsafeRawBufferPointer) {
     guard bytes.count >= FrameHeader.size, let p = bytes.baseAddress else { return nil }

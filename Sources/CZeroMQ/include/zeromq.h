@@ -5,12 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct zmq_pollitem_t {
-  void *socket;
-  int fd;
-  short events;
-  short revents;
-} zmq_pollitem_t;
+typedef struct zmq_msg_t {
+  unsigned char _[64] __attribute__((aligned(sizeof(void *))));
+} zmq_msg_t;
 
 #define EFF_ZMQ_FUNCTIONS(F)                                            \
   F(void *, ctx_new, (void))                                            \
@@ -24,7 +21,15 @@ typedef struct zmq_pollitem_t {
   F(int, connect, (void *socket, const char *endpoint))                 \
   F(int, send, (void *socket, const void *bytes, size_t size, int flags)) \
   F(int, recv, (void *socket, void *bytes, size_t size, int flags))     \
-  F(int, poll, (zmq_pollitem_t *items, int count, long milliseconds))   \
+  F(int, ctx_set, (void *context, int option, int value))               \
+  F(int, socket_monitor, (void *socket, const char *endpoint, int events)) \
+  F(int, msg_init, (zmq_msg_t *message))                                \
+  F(int, msg_recv, (zmq_msg_t *message, void *socket, int flags))       \
+  F(int, msg_close, (zmq_msg_t *message))                               \
+  F(void *, msg_data, (zmq_msg_t *message))                             \
+  F(size_t, msg_size, (const zmq_msg_t *message))                       \
+  F(int, msg_more, (const zmq_msg_t *message))                          \
+  F(int, msg_get, (const zmq_msg_t *message, int property))             \
   F(int, errno_, (void))                                                \
   F(const char *, strerror, (int code))                                 \
   F(void, version, (int *major, int *minor, int *patch))
@@ -53,6 +58,14 @@ static inline int zmq_unbind(void *socket, const char *endpoint) { return eff_zm
 static inline int zmq_connect(void *socket, const char *endpoint) { return eff_zmq.connect(socket, endpoint); }
 static inline int zmq_send(void *socket, const void *bytes, size_t size, int flags) { return eff_zmq.send(socket, bytes, size, flags); }
 static inline int zmq_recv(void *socket, void *bytes, size_t size, int flags) { return eff_zmq.recv(socket, bytes, size, flags); }
-static inline int zmq_poll(zmq_pollitem_t *items, int count, long milliseconds) { return eff_zmq.poll(items, count, milliseconds); }
+static inline int zmq_ctx_set(void *context, int option, int value) { return eff_zmq.ctx_set(context, option, value); }
+static inline int zmq_socket_monitor(void *socket, const char *endpoint, int events) { return eff_zmq.socket_monitor(socket, endpoint, events); }
+static inline int zmq_msg_init(zmq_msg_t *message) { return eff_zmq.msg_init(message); }
+static inline int zmq_msg_recv(zmq_msg_t *message, void *socket, int flags) { return eff_zmq.msg_recv(message, socket, flags); }
+static inline int zmq_msg_close(zmq_msg_t *message) { return eff_zmq.msg_close(message); }
+static inline void *zmq_msg_data(zmq_msg_t *message) { return eff_zmq.msg_data(message); }
+static inline size_t zmq_msg_size(const zmq_msg_t *message) { return eff_zmq.msg_size(message); }
+static inline int zmq_msg_more(const zmq_msg_t *message) { return eff_zmq.msg_more(message); }
+static inline int zmq_msg_get(const zmq_msg_t *message, int property) { return eff_zmq.msg_get(message, property); }
 static inline int zmq_errno(void) { return eff_zmq.errno_(); }
 static inline const char *zmq_strerror(int code) { return eff_zmq.strerror(code); }

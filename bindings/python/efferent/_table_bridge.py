@@ -22,6 +22,8 @@ class eff_bridge_options(Options):
         ("reserved", c_int32), ("rate", c_double), ("context", c_void_p),
         ("observation_names", POINTER(c_char_p)), ("observation_count", c_size_t), ("joint_names", POINTER(c_char_p)), ("joint_count", c_size_t),
         ("on_event", EVENT_FUNCTION), ("user", c_void_p), ("checksum", c_int32), ("non_finite", c_int32),
+        ("max_peers", c_int32), ("thread_policy", c_int32), ("thread_priority", c_int32), ("reserved_2", c_int32),
+        ("thread_cpus", POINTER(c_int32)), ("thread_cpu_count", c_size_t), ("thread_name", c_char_p),
     ]
 
 
@@ -34,7 +36,7 @@ class eff_bridge_stats(Options):
         ("struct_size", c_size_t), ("session", c_uint32), ("episode", c_uint32),
         *[(n, c_uint64) for n in ("connected", "hellos", "resets", "steps", "rows", "byes", "idles", "bytes_in", "bytes_out", "drops")],
         ("dropped", c_uint64 * REASONS), ("unsent", c_uint64), ("tick", eff_bridge_latency), ("run", eff_bridge_latency), ("age", eff_bridge_latency),
-        ("retries", c_uint64),
+        *[(n, c_uint64) for n in ("retries", "peers", "peers_accepted", "peers_refused", "peers_cut")],
     ]
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 KINDS = ("none", "hello", "reset", "step", "bye", "drop", "idle", "retry")
 CHECKSUMS = {None: 0, "none": 1, "crc32c": 2}
 NON_FINITE = {"pass": 0, "refuse": 1}
+POLICIES = {None: 0, "fifo": 1, "rr": 2}
 
 
 class Event(NamedTuple):
@@ -74,13 +75,22 @@ class Bridge(Owner):
     observation_names, joint_names   names of the elements of observation and action, compared with those that the plant sends
     checksum            crc32c of frames where the plant leaves it open: None (on tcp), "none" or "crc32c"
     non_finite          observations with NaN or infinite numbers: "pass" to the policy, or "refuse"
+    max_peers           connections over tcp or ipc that may stand at once; 0 for 32
+    thread_policy       of the bridge's thread and of ZeroMQ's I/O thread: None, "fifo" or "rr"; `thread_priority` 1 to 99 for these. Both decide
+                        the tail of a tick; the rights that this needs are named where they are missing (UnsupportedError)
+    thread_cpus         CPUs that both may run on
+    thread_name         name of the bridge's thread, at most 12 bytes; the I/O thread's ends in "-io"
     on_event            called with an `Event` after every one, on the thread that polls
     """
 
     def __init__(self, served: Session | Learner, endpoint: str = "tcp://127.0.0.1:*", *, idle_timeout: float = 2.0,
                  high_water: int = 0, rate: float = 0.0, observation_names: Sequence[str] = (),
                  joint_names: Sequence[str] = (), checksum: bool | str | None = None, non_finite: str = "pass",
+                 max_peers: int = 0, thread_policy: str | None = None, thread_priority: int = 0,
+                 thread_cpus: Sequence[int] = (), thread_name: str | None = None,
                  on_event: Callable[[Any], None] | None = None) -> None:
+        if thread_policy not in POLICIES:
+            raise ArgumentError(f"thread_policy is {thread_policy!r}, expected None, 'fifo' or 'rr'")
         if checksum not in CHECKSUMS:
             raise ArgumentError(f"checksum is {checksum!r}, expected None, 'none' or 'crc32c'")
         if non_finite not in NON_FINITE:
@@ -90,6 +100,10 @@ class Bridge(Owner):
         options.endpoint = endpoint.encode()
         options.idle_timeout_ms = -1 if idle_timeout is None else max(1, round(1000 * idle_timeout))
         options.high_water, options.rate = high_water, rate
+        options.max_peers = max_peers
+        options.thread_policy, options.thread_priority = POLICIES[thread_policy], thread_priority
+        options.thread_cpus, options.thread_cpu_count = (ctypes.c_int32 * len(thread_cpus))(*thread_cpus), len(thread_cpus)
+        options.thread_name = thread_name.encode() if thread_name is not None else None
         options.checksum, options.non_finite = CHECKSUMS[checksum], NON_FINITE[non_finite]
         options.observation_names, options.observation_count = _strings(observation_names)
         options.joint_names, options.joint_count = _strings(joint_names)

@@ -286,6 +286,52 @@ def hello(rows=1, aux=False, policy=0, checksum=None, **names):
     return msgpack.packb(told)
 
 
+FIXED = 0x0100  # flag of HELLO and WELCOME: the body is the fixed one
+AUX, CRC32C, NO_CHECKSUM, SHARED_CLOCK = 1, 2, 4, 8  # options of the fixed bodies
+_FIXED_HELLO, _FIXED_WELCOME = struct.Struct("<BBHIQQII16s16x"), struct.Struct("<BBHIQQIIIIdQI4x")
+
+
+class FixedHello(NamedTuple):
+    """The fixed body of HELLO, for plants that know the layout; 0 for what does not matter."""
+
+    oldest: int = VERSION
+    newest: int = VERSION
+    options: int = 0
+    rows: int = 1
+    policy: int = 0
+    schema: int = 0
+    step_size: int = 0
+    act_size: int = 0
+    boot: bytes = bytes(16)
+
+    def pack(self):
+        return _FIXED_HELLO.pack(*self)
+
+
+class FixedWelcome(NamedTuple):
+    """The fixed body of WELCOME."""
+
+    oldest: int
+    newest: int
+    options: int
+    rows: int
+    policy: int
+    schema: int
+    step_size: int
+    act_size: int
+    idle_timeout_ms: int
+    max_rows: int
+    rate: float
+    received_ns: int
+    library: int
+
+    @classmethod
+    def unpack(cls, body):
+        if len(body) != _FIXED_WELCOME.size:
+            raise FormatError(f"WELCOME: fixed body of {len(body)} bytes, expected {_FIXED_WELCOME.size}")
+        return cls(*_FIXED_WELCOME.unpack(body))
+
+
 def unpack(body):
     """A MessagePack map."""
     try:
