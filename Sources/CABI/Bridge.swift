@@ -134,7 +134,7 @@ public func eff_bridge_create(
       policyHash: CABI.session(session).map { sessionHash($0) } ?? 0,
       input: { i in CABI.session(session).flatMap { sessionInput($0, i) } },
       output: { i in CABI.session(session).flatMap { UnsafeRawPointer(sessionOutput($0, i)) } },
-      run: { rows in CABI.session(session).map { sessionRun($0, rows) } ?? -1 },
+      run: { rows in CABI.session(session).map { sessionCallRun($0, rows) } ?? -1 },
       reset: { row in CABI.session(session).map { sessionReset($0, Int64(row)) } ?? -1 })
     out.pointee = try serve(target, options_or_null, Claim(session, EFF_HANDLE_SESSION, "session"))
   }

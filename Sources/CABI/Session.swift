@@ -22,6 +22,10 @@ private func read(_ given: UnsafePointer<eff_session_options>?) throws(Failure) 
   out.memory.isLocked = o.locked != 0
   out.seed = o.seed
   out.firstRow = o.first_row
+  guard let rule = NonFinite(rawValue: o.non_finite) else {
+    throw Failure(.argument, "eff_session_options.non_finite is \(o.non_finite), expected EFF_NON_FINITE_REFUSE, _PASS or _CLEAR")
+  }
+  out.nonFinite = rule
   return out
 }
 
@@ -51,7 +55,23 @@ public func eff_session_step(
   _ session: OpaquePointer?, _ rows: Int, _ observation: UnsafePointer<Float>?, _ action: UnsafeMutablePointer<Float>?
 ) -> eff_status {
   guard let s = CABI.session(session), let observation, let action else { return -1 }
-  return sessionStep(s, rows, observation, action)
+  return sessionCallStep(s, rows, observation, -1, action, -1)
+}
+
+@c @implementation @_noLocks
+public func eff_session_step_n(
+  _ session: OpaquePointer?, _ rows: Int, _ observation: UnsafePointer<Float>?, _ observation_count: Int,
+  _ action: UnsafeMutablePointer<Float>?, _ action_count: Int
+) -> eff_status {
+  guard let s = CABI.session(session), let observation, let action else { return -1 }
+  // what C has as 2^63 and more arrives as a negative number, and fits no session
+  return sessionCallStep(s, rows, observation, observation_count < 0 ? .max : observation_count, action, action_count < 0 ? .max : action_count)
+}
+
+@c @implementation
+public func eff_session_explain(_ session: OpaquePointer?) -> UnsafePointer<CChar>? {
+  guard let s = CABI.session(session) else { return nil }
+  return UnsafePointer(s.pointee.owner.takeUnretainedValue().explanation())
 }
 
 @c @implementation @_noLocks
@@ -63,7 +83,7 @@ public func eff_session_input(_ session: OpaquePointer?, _ index: Int) -> Unsafe
 @c @implementation @_noLocks
 public func eff_session_run(_ session: OpaquePointer?, _ rows: Int) -> eff_status {
   guard let s = CABI.session(session) else { return -1 }
-  return sessionRun(s, rows)
+  return sessionCallRun(s, rows)
 }
 
 @c @implementation @_noLocks
@@ -75,13 +95,13 @@ public func eff_session_output(_ session: OpaquePointer?, _ index: Int) -> Unsaf
 @c @implementation @_noLocks
 public func eff_session_reset(_ session: OpaquePointer?, _ row: Int64) -> eff_status {
   guard let s = CABI.session(session) else { return -1 }
-  return sessionReset(s, row)
+  return sessionCallReset(s, row)
 }
 
 @c @implementation @_noLocks
 public func eff_session_prewarm(_ session: OpaquePointer?) -> eff_status {
   guard let s = CABI.session(session) else { return -1 }
-  return sessionPrewarm(s)
+  return sessionCallPrewarm(s)
 }
 
 @c @implementation

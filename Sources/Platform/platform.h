@@ -213,6 +213,20 @@ static inline EFF_RT int eff_atomic_replace(void **slot, void *expected, void *v
 }
 static inline EFF_RT int64_t eff_atomic_add(int64_t *slot, int64_t delta) { return __atomic_add_fetch(slot, delta, __ATOMIC_ACQ_REL); }
 
+// One caller at a time, without a locked instruction. eff_enter: who this caller is, or NULL where a call is at work. eff_leave: 0 where
+// another caller came in between looking and writing.
+static inline EFF_RT void *eff_enter(void **caller) {
+  if (__atomic_load_n(caller, __ATOMIC_RELAXED)) return NULL;
+  void *me = __builtin_frame_address(0);
+  __atomic_store_n(caller, me, __ATOMIC_RELAXED);
+  return me;
+}
+static inline EFF_RT int eff_leave(void **caller, void *me) {
+  if (__atomic_load_n(caller, __ATOMIC_RELAXED) != me) return 0;
+  __atomic_store_n(caller, NULL, __ATOMIC_RELAXED);
+  return 1;
+}
+
 // Counters that one thread writes and any thread reads.
 static inline EFF_RT void eff_counter_add(uint64_t *slot, uint64_t delta) { __atomic_store_n(slot, *slot + delta, __ATOMIC_RELAXED); }
 static inline EFF_RT void eff_counter_store(uint64_t *slot, uint64_t value) { __atomic_store_n(slot, value, __ATOMIC_RELAXED); }

@@ -5,6 +5,7 @@
 #include "realtime.h"
 
 #include <efferent/efferent.h>
+#include <math.h>
 #include <time.h>
 
 #include "check.h"
@@ -20,6 +21,7 @@ typedef struct {
   eff_session *session;
   size_t inputs, outputs;
   float *observation, *action; // NULL where the policy does not step
+  size_t observation_count, action_count;
   eff_learner *learner;        // NULL where the policy cannot learn
   eff_publisher *publisher;    // from learner to session; NULL where the session has other weights than those that are learned
   double *seen, *done;
@@ -67,6 +69,7 @@ static subject subject_of(const char *path, int32_t weights) {
     if (spec.role == EFF_ROLE_ACTION && spec.dtype == EFF_F32) n_out = spec.count;
   }
   learner_of(&s);
+  s.observation_count = n_in, s.action_count = n_out;
   if (observations == 1 && n_out) s.observation = calloc(n_in, sizeof(float)), s.action = calloc(n_out, sizeof(float));
   return s;
 }
@@ -105,7 +108,14 @@ static int tick(void *context, int i) {
   int bad = 0;
   if (s->observation) {
     s->observation[0] = (float)(i % 17) * 0.1f;
-    bad += eff_session_step(s->session, 1, s->observation, s->action) != EFF_OK;
+    // a policy may give infinities for it, which is refused
+    const eff_status status = eff_session_step_n(s->session, 1, s->observation, s->observation_count, s->action, s->action_count);
+    const eff_status again = eff_session_step(s->session, 1, s->observation, s->action);
+    bad += (status != EFF_OK && status != EFF_E_NUMERIC) || (again != EFF_OK && again != EFF_E_NUMERIC);
+    bad += eff_session_step_n(s->session, 1, s->observation, s->observation_count + 1, s->action, s->action_count) != EFF_E_SHAPE;
+    s->observation[0] = NAN;
+    bad += eff_session_step_n(s->session, 1, s->observation, s->observation_count, s->action, s->action_count) != EFF_E_NUMERIC;
+    s->observation[0] = 0;
   }
   for (size_t k = 0; k < s->inputs; k++) bad += eff_session_input(s->session, k) == NULL;
   bad += eff_session_run(s->session, 1) != EFF_OK;

@@ -70,6 +70,11 @@ static void test_errors(const std::string &path) {
   Session session(policy, 2);
   std::vector<float> wrong(session.observation_count() + 1), action(session.action_count());
   CHECK(thrown([&] { session.step(wrong, action); }) == EFF_E_SHAPE);
+  CHECK(session.explain().find("observation_count is " + std::to_string(wrong.size())) == 0);
+  const span<float> shorter(action.data(), action.size() - 1), given(wrong.data(), wrong.size() - 1);
+  CHECK(session.step(1, given, shorter) == EFF_E_SHAPE && session.explain().find("action_count") == 0);
+  wrong[0] = std::numeric_limits<float>::quiet_NaN();
+  CHECK(session.step(1, given, action) == EFF_E_NUMERIC && session.explain().find("NaN") != std::string::npos);
   CHECK(thrown([&] { session.run(3); }) == EFF_E_ARGUMENT && thrown([&] { session.reset(2); }) == EFF_E_ARGUMENT);
   CHECK(thrown([&] { session.input<std::int64_t>(0); }) == EFF_E_SHAPE && thrown([&] { session.output(1000); }) == EFF_E_ARGUMENT);
 }

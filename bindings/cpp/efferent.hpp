@@ -11,6 +11,7 @@
 
 #include "efferent.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
@@ -270,6 +271,7 @@ struct SessionOptions {
   std::uint64_t seed = 0;
   bool locked = false;  // locks arena and tables in memory
   std::uint64_t first_row = 0;  // row r draws random numbers from the stream of (seed, first_row + r)
+  eff_non_finite non_finite = EFF_NON_FINITE_REFUSE;  // what step does with numbers that are NaN or infinite
 };
 
 // One running instance of a policy, for up to max_rows independent robots. One caller at a time; it keeps its policy alive.
@@ -289,7 +291,7 @@ class Session {
     const eff_session_options lent = lend(options);
     check(eff_session_create(policy.get(), &lent, &handle_));  // last: what throws after it would leak it
   }
-  Session(const Policy &policy, std::size_t max_rows, std::uint64_t seed = 0) : Session(policy, SessionOptions{max_rows, nullptr, 0, nullptr, seed, false, 0}) {}
+  Session(const Policy &policy, std::size_t max_rows, std::uint64_t seed = 0) : Session(policy, SessionOptions{max_rows, nullptr, 0, nullptr, seed, false, 0, EFF_NON_FINITE_REFUSE}) {}
   Session(Session &&other) noexcept
       : policy_(std::move(other.policy_)), handle_(std::exchange(other.handle_, nullptr)), max_rows_(other.max_rows_),
         observation_count_(other.observation_count_), action_count_(other.action_count_), inputs_(std::move(other.inputs_)), outputs_(std::move(other.outputs_)) {}
@@ -317,19 +319,23 @@ class Session {
   std::size_t observation_count() const noexcept { return observation_count_; }
   std::size_t action_count() const noexcept { return action_count_; }
 
-  // [RT] Reads observation [rows, observation_count], writes action [rows, action_count]; returns a code instead of throwing.
+  // [RT] Reads observation [rows, observation_count], writes action [rows, action_count]; returns a code instead of throwing. The caller vouches for
+  // the lengths.
   eff_status step(std::size_t rows, const float *observation, float *action) noexcept { return eff_session_step(handle_, rows, observation, action); }
 
-  // [RT] The same with the number of rows taken from the sizes.
-  void step(span<const float> observation, span<float> action) {
-    const std::size_t rows = observation_count_ ? observation.size() / observation_count_ : 1;
-    if (observation_count_ && (rows * observation_count_ != observation.size() || rows * action_count_ != action.size()))
-      throw Error(EFF_E_SHAPE, "step: observation has " + std::to_string(observation.size()) + " elements and action " + std::to_string(action.size()) +
-                                   ", expected " + std::to_string(observation_count_) + " and " + std::to_string(action_count_) + " per row");
-    const eff_status status = step(rows, observation.data(), action.data());
-    if (status == EFF_E_STATE) throw Error(status, "step: " + policy_.step_refusal());
-    check_rt(status, "step");
+  // [RT] The same with the lengths checked (EFF_E_SHAPE).
+  eff_status step(std::size_t rows, span<const float> observation, span<float> action) noexcept {
+    return eff_session_step_n(handle_, rows, observation.data(), observation.size(), action.data(), action.size());
   }
+
+  // [RT] The same with the number of rows taken from the observation; throws what explain() says.
+  void step(span<const float> observation, span<float> action) {
+    const std::size_t rows = observation_count_ ? std::max<std::size_t>(1, observation.size() / observation_count_) : 1;
+    check_call(step(rows, observation, action), "step");
+  }
+
+  // The last refusal of step, run, reset or prewarm in words, and how many numbers were cleared; "" where there was neither.
+  std::string explain() const { return eff_session_explain(handle_); }
 
   // The same, returning a new vector.
   std::vector<float> step(span<const float> observation) {
@@ -356,7 +362,7 @@ class Session {
   template <class T = float>
   span<const T> output(const std::string &name) const { return output<T>(policy_.find_output(name)); }
 
-  void run(std::size_t rows = 1) { check_rt(eff_session_run(handle_, rows), "run"); }           // [RT]
+  void run(std::size_t rows = 1) { check_call(eff_session_run(handle_, rows), "run"); }         // [RT]
   void reset(std::int64_t row = -1) { check_rt(eff_session_reset(handle_, row), "reset"); }     // [RT] one row, or all
   void prewarm() { check_rt(eff_session_prewarm(handle_), "prewarm"); }                         // [RT]
   // Adopted at the next step, which clears the recurrent state of all rows where reset_state says so; a newer offer replaces one that waits.
@@ -407,6 +413,11 @@ class Session {
     std::size_t count;
   };
 
+  void check_call(eff_status status, const char *what) const {
+    if (status >= 0) return;
+    const std::string words = explain();
+    throw Error(status, std::string(what) + ": " + (words.empty() ? eff_status_name(status) : words));
+  }
   static eff_session_options lend(const SessionOptions &from) {
     eff_session_options to;
     eff_session_options_default(&to, sizeof to);
@@ -417,6 +428,7 @@ class Session {
     to.seed = from.seed;
     to.locked = from.locked;
     to.first_row = from.first_row;
+    to.non_finite = from.non_finite;
     return to;
   }
   template <class T>

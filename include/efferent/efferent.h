@@ -252,6 +252,14 @@ EFF_API void eff_policy_release(eff_policy *policy);
 
 typedef struct eff_session eff_session;
 
+/* What eff_session_step and eff_session_step_n do with numbers of an observation or action that are NaN or infinite. eff_session_run passes all:
+ * what it takes may be a mask of infinities. */
+typedef enum eff_non_finite {
+  EFF_NON_FINITE_REFUSE = 0,  /* EFF_E_NUMERIC, for all rows: recurrent state is as before the step, action holds the last one given (zeros before) */
+  EFF_NON_FINITE_PASS = 1,    /* the policy sees them, the caller gets them */
+  EFF_NON_FINITE_CLEAR = 2    /* each becomes 0 and is counted (eff_session_explain) */
+} eff_non_finite;
+
 typedef struct eff_session_options {
   size_t struct_size;
   size_t max_rows;                 /* rows that one step may take, at most 1048576; 0: 1 */
@@ -262,6 +270,8 @@ typedef struct eff_session_options {
   int32_t locked, reserved;        /* 1: arena and tables of ops are locked in memory, but for what `arena` or `allocator` gave; reserved: 0 */
   uint64_t first_row;              /* row r draws from the stream of (seed, first_row + r): a session of one row with the same seed and
                                       first_row = r draws what row r of a session draws, whatever the other rows do */
+  int32_t non_finite;              /* an eff_non_finite */
+  int32_t reserved2;               /* 0 */
 } eff_session_options;
 
 EFF_API void eff_session_options_default(eff_session_options *options, size_t struct_size);
@@ -277,10 +287,22 @@ EFF_API eff_status eff_session_create(const eff_policy *policy, const eff_sessio
  * or given while running is never read or written outside: a negative one counts from the end, and what is still outside becomes the nearest
  * index inside. In OneHot it selects nothing: all are the off value. Sequence lengths are cut to 0 and the number of steps. */
 
+/* Callers  one at a time. A call that meets another one in the same session is refused (EFF_E_STATE); where both began at the same instant one of
+ * them is told at its end, and what the two wrote is worth nothing. */
+
 /* [RT] The common case: reads observation [rows, observation count], runs, writes action [rows, action count]; recurrent state is carried.
  * For policies with exactly one observation input and one action output, both f32 (EFF_E_STATE otherwise: eff_policy_info.step_refusal says why).
- * 1 <= rows <= max_rows (EFF_E_ARGUMENT). */
+ * 1 <= rows <= max_rows (EFF_E_ARGUMENT). observation_count and action_count are the lengths of the two arrays, rows times those of one row
+ * (EFF_E_SHAPE). EFF_E_NUMERIC: eff_session_options.non_finite. Whatever the code, eff_session_explain has it in words. */
+EFF_API EFF_RT eff_status eff_session_step_n(eff_session *session, size_t rows, const float *observation, size_t observation_count, float *action,
+                                             size_t action_count);
+
+/* [RT] The same for a caller who vouches for the lengths. */
 EFF_API EFF_RT eff_status eff_session_step(eff_session *session, size_t rows, const float *observation, float *action);
+
+/* The last refusal of an [RT] call of this session in words, and how many numbers were cleared; "" where there was neither. NULL for a dead handle.
+ * Not while a call is at work; the text is valid until the next call of this function for the session. */
+EFF_API const char *eff_session_explain(eff_session *session);
 
 /* [RT] Memory of input `index`, [max_rows, count], aligned to 64 bytes, to be written before eff_session_run; NULL for a bad index.
  * The address is fixed, but for recurrent state, where it changes with every run: writing there overrides the carried state. */

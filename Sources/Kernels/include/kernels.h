@@ -243,6 +243,11 @@ typedef struct { int64_t count, outer, n; int32_t fn, out_type; double low, high
 // The beginning of the stream of (seed, row).
 EFF_RT void eff_random_seed(eff_random_state *state, uint64_t seed, uint64_t row);
 
+// Copies count numbers; the position of the first that is NaN or infinite, or -1.
+EFF_RT int64_t eff_copy_finite(float *to, const float *from, int64_t count);
+// Sets what is NaN or infinite to 0; how many there were.
+EFF_RT int64_t eff_clear_not_finite(float *x, int64_t count);
+
 // [outer, axis, inner]; scale and zero have `axis` elements, or [outer, ceil(axis / block), inner] where block > 0. quantized: the integer
 // type, also of zero; real: the type of the scale, and of y where it is DEQUANTIZE.
 typedef struct { int64_t outer, axis, inner, block; int32_t quantized, real; } eff_quantize;

@@ -12,6 +12,7 @@ public struct SessionOptions {
   public var seed: UInt64 = 0
   /// Row r draws from the stream of (seed, firstRow + r).
   public var firstRow: UInt64 = 0
+  public var nonFinite = NonFinite.refuse
 
   public init() {}
 }
@@ -27,6 +28,8 @@ public final class Session {
   private let tables: MemorySource
   private let ports: UnsafeMutablePointer<SessionPort>
   private let states: UnsafeMutablePointer<SessionState>
+  /// What `explanation` gave last.
+  var explained: CText? = nil
 
   /// Most rows of a session: what is more is a mistake that would fill the memory.
   public static let maximumRows = 1 << 20
@@ -69,7 +72,8 @@ public final class Session {
     let (observation, action) = (Session.only(plan.inputs, .observation), Session.only(plan.outputs, .action))
     let keptSize = (MemoryLayout<eff_random_state>.size + outputSize + 63) / 64 * 64
     let rehearsedSize = observation < 0 || action < 0 ? 0 : plan.inputs[observation].size + plan.outputs[action].size
-    kept = try MemoryBlock(keptSize + rehearsedSize, tables, for: "session")
+    let actionSize = action < 0 ? 0 : rows * plan.outputs[action].size
+    kept = try MemoryBlock(keptSize + rehearsedSize + actionSize, tables, for: "session")
 
     let inputCount = plan.inputs.count
     ports = UnsafeMutablePointer<SessionPort>.allocate(capacity: max(1, inputCount + plan.outputs.count))
@@ -88,7 +92,8 @@ public final class Session {
       observation: observation, action: action,
       takesBothSides: arena.bindMemory(to: UInt8.self, capacity: 1),
       random: plan.usesRandom ? (arena + Plan.arenaFlags).bindMemory(to: eff_random_state.self, capacity: rows) : nil, seed: options.seed, firstRow: options.firstRow,
-      kept: kept.start, rehearsed: kept.start + keptSize, owner: Unmanaged.passUnretained(self)))
+      kept: kept.start, rehearsed: kept.start + keptSize, lastAction: kept.start + keptSize + rehearsedSize,
+      nonFinite: options.nonFinite, owner: Unmanaged.passUnretained(self)))
     _ = Unmanaged.passRetained(binding)
     _ = sessionReset(core, -1)
   }

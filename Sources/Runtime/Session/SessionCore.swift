@@ -33,6 +33,12 @@ public struct SessionCore {
   var kept: UnsafeMutableRawPointer
   /// Room for the observation and the action of a rehearsed step.
   var rehearsed: UnsafeMutableRawPointer
+  /// The action of the last step that gave one; zeros before the first.
+  var lastAction: UnsafeMutableRawPointer
+  var nonFinite: NonFinite
+  /// The frame of the call that is at work; nil: none is.
+  var caller: UnsafeMutableRawPointer? = nil
+  var fault = SessionFault()
   public var owner: Unmanaged<Session>
 }
 

@@ -80,6 +80,7 @@ class eff_session_options(Options):
     _fields_ = [
         ("struct_size", c_size_t), ("max_rows", c_size_t), ("arena", c_void_p), ("arena_size", c_size_t), ("allocator", POINTER(eff_allocator)),
         ("seed", c_uint64), ("locked", c_int32), ("reserved", c_int32), ("first_row", c_uint64),
+        ("non_finite", c_int32), ("reserved2", c_int32),
     ]
 
 
@@ -113,6 +114,8 @@ FUNCTIONS = {
     "eff_session_arena_size": (status, [handle, POINTER(eff_session_options), POINTER(c_size_t)]),
     "eff_session_create": (status, [handle, POINTER(eff_session_options), out]),
     "eff_session_step": (status, [handle, c_size_t, c_void_p, c_void_p]),
+    "eff_session_step_n": (status, [handle, c_size_t, c_void_p, c_size_t, c_void_p, c_size_t]),
+    "eff_session_explain": (c_char_p, [handle]),
     "eff_session_input": (c_void_p, [handle, index]),
     "eff_session_run": (status, [handle, c_size_t]),
     "eff_session_output": (c_void_p, [handle, index]),

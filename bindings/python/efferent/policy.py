@@ -223,14 +223,16 @@ class Policy(Owner):
         """Recurrent state that sessions carry, {input: output}."""
         return {t.name: self.outputs[t.pair].name for t in self.inputs if t.role == "state"}
 
-    def session(self, rows: int = 1, seed: int = 0, first_row: int = 0) -> Session:
+    def session(self, rows: int = 1, seed: int = 0, first_row: int = 0, non_finite: str = "refuse") -> Session:
         """A running instance for up to `rows` independent robots.
 
         A stochastic policy draws for row r from the stream of (seed, first_row + r), which depends on no other row and begins anew at a reset.
+        `non_finite` says what `step` does with NaN and infinities in observation or action: "refuse" raises NumericError and leaves recurrent
+        state as it was, "pass" lets the policy see and the caller get them, "clear" makes each 0 and counts it (`Session.explain`).
         """
         from .session import Session
 
-        return Session(self, rows, seed, first_row)
+        return Session(self, rows, seed, first_row, non_finite)
 
     def __repr__(self):
         return f"Policy({self.path or 'bytes'}: {', '.join(map(repr, self.inputs))} -> {', '.join(map(repr, self.outputs))})"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._library import Handle, Owner, check, check_rt, lib
+from ._library import Handle, Owner, check, check_rt, error, lib
 from ._table import eff_session_options, eff_session_swap_options
 from .errors import ArgumentError, ShapeError, StateError
 
@@ -24,6 +24,8 @@ ROWS = "rows"          # (rows, *shape)
 SHORT = "short"        # (rows, *shape[1:])      where shape[0] is 1: a leading batch axis of one makes room for the rows
 DROPPED = "dropped"    # shape[1:]               where shape[0] is 1: one row
 
+NON_FINITE = ("refuse", "pass", "clear")  # by value of eff_non_finite
+
 
 class Session(Owner):
     """Made by `Policy.session`. Recurrent state starts at zero and is carried from step to step. One caller at a time.
@@ -31,13 +33,16 @@ class Session(Owner):
     Views stay readable after `close`.
     """
 
-    def __init__(self, policy: Policy, rows: int = 1, seed: int = 0, first_row: int = 0) -> None:
+    def __init__(self, policy: Policy, rows: int = 1, seed: int = 0, first_row: int = 0, non_finite: str = "refuse") -> None:
         if rows < 1:
             raise ArgumentError(f"rows is {rows}, expected at least 1")
+        if non_finite not in NON_FINITE:
+            raise ArgumentError(f"non_finite is {non_finite!r}, expected {', '.join(map(repr, NON_FINITE))}")
         self.policy, self.rows = policy, int(rows)
         options = eff_session_options()
         lib.eff_session_options_default(byref(options), ctypes.sizeof(options))
         options.max_rows, options.seed, options.first_row = self.rows, int(seed) & (2**64 - 1), int(first_row) & (2**64 - 1)
+        options.non_finite = NON_FINITE.index(non_finite)
         size = c_size_t()
         check(lib.eff_session_arena_size(policy._handle.value, byref(options), byref(size)))
         # the arena belongs to numpy, so that views of it outlive the session
@@ -102,7 +107,9 @@ class Session(Owner):
             self._run(rows)
             return self._shaped(self._action, self._memory(self._action, rows).copy(), form)
         action = np.empty((rows, *self._action.shape), np.float32)
-        check_rt(lib.eff_session_step(self._handle.value, rows, array.ctypes.data, action.ctypes.data), "step")
+        status = lib.eff_session_step_n(self._handle.value, rows, array.ctypes.data, array.size, action.ctypes.data, action.size)
+        if status < 0:
+            self._refuse(status, "step")
         return self._shaped(self._action, action, form)
 
     # ---- any inputs and outputs ----
@@ -159,6 +166,10 @@ class Session(Owner):
         """Touches what the next step will read, so that a step after a pause finds a warm cache."""
         check_rt(lib.eff_session_prewarm(self._handle.value), "prewarm")
 
+    def explain(self) -> str:
+        """The last refusal of `step` or `run` in words, and how many numbers were cleared; "" where there was neither."""
+        return lib.eff_session_explain(self._handle.value).decode()
+
     # ---- zero-copy views ----
 
     def input(self, name: str) -> np.ndarray:
@@ -197,7 +208,7 @@ class Session(Owner):
 
     def _refuse(self, status, what):
         self._handle.value  # says that it is closed, where it is
-        check_rt(status, what)
+        raise error(status, f"{what}: {self.explain() or lib.eff_status_name(status).decode()}")
 
     def _row(self, row):
         if not -self.rows <= row < self.rows:
