@@ -1,4 +1,5 @@
-"""Writes checkpoints as trainers do, with numpy and pickle alone: torch's zip format, Stable-Baselines3 zips, VecNormalize pickles."""
+"""Writes checkpoints as trainers do, with numpy and pickle alone: torch's zip format, Stable-Baselines3 zips,
+VecNormalize pickles."""
 import base64
 import io
 import json
@@ -11,7 +12,8 @@ from collections import OrderedDict
 
 import numpy as np
 
-STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage", "u1": "ByteStorage", "bf16": "BFloat16Storage"}
+STORAGES = {"f4": "FloatStorage", "f8": "DoubleStorage", "f2": "HalfStorage", "i8": "LongStorage", "u1": "ByteStorage",
+            "bf16": "BFloat16Storage"}
 
 
 def stand_in(module, name):
@@ -33,7 +35,11 @@ class Present:
                 name = ".".join(parts[:i])
                 self.kept.setdefault(name, sys.modules.get(name))
                 if i == len(parts) or self.kept[name] is None:
-                    sys.modules[name] = sys.modules[name] if name in self.kept and self.kept[name] is None and name in sys.modules else types.ModuleType(name)
+                    sys.modules[name] = (
+                        sys.modules[name]
+                        if name in self.kept and self.kept[name] is None and name in sys.modules
+                        else types.ModuleType(name)
+                    )
             setattr(sys.modules[c.__module__], c.__qualname__, c)
 
     def __exit__(self, *_):
@@ -55,7 +61,8 @@ class Call:
 
 
 def torch_file(value, name="archive", **more):
-    """What torch.save gives for containers of numpy arrays; {"bf16": bits} stands for a bfloat16 tensor. `more` are further members of the zip."""
+    """What torch.save gives for containers of numpy arrays; {"bf16": bits} stands for a bfloat16 tensor. `more` are
+    further members of the zip."""
     storages = {}
     rebuild = types.FunctionType((lambda *_: None).__code__, {}, "_rebuild_tensor_v2")
     rebuild.__module__, rebuild.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
@@ -98,7 +105,8 @@ def torch_file(value, name="archive", **more):
 
 def space(kind, **state):
     """An object that pickles as a gymnasium space."""
-    module = {"Box": "box", "Discrete": "discrete", "MultiDiscrete": "multi_discrete", "MultiBinary": "multi_binary", "Dict": "dict"}[kind]
+    module = {"Box": "box", "Discrete": "discrete", "MultiDiscrete": "multi_discrete", "MultiBinary": "multi_binary",
+              "Dict": "dict"}[kind]
     made = stand_in(f"gymnasium.spaces.{module}", kind)()
     made.__dict__.update(state)
     return made
@@ -106,7 +114,8 @@ def space(kind, **state):
 
 def box(low, high, shape=None, dtype=np.float32):
     low = np.broadcast_to(np.asarray(low, dtype), shape or np.shape(low)).copy()
-    return space("Box", dtype=np.dtype(dtype), _shape=low.shape, low=low, high=np.broadcast_to(np.asarray(high, dtype), low.shape).copy(), _np_random=None)
+    return space("Box", dtype=np.dtype(dtype), _shape=low.shape, low=low,
+                 high=np.broadcast_to(np.asarray(high, dtype), low.shape).copy(), _np_random=None)
 
 
 def classes_of(value):
@@ -122,7 +131,8 @@ def serialized(value):
 
 
 def sb3_zip(state, observation, action, policy_kwargs=None):
-    data = {"observation_space": {":type:": "space", ":serialized:": serialized(observation)}, "action_space": {":type:": "space", ":serialized:": serialized(action)},
+    data = {"observation_space": {":type:": "space", ":serialized:": serialized(observation)},
+            "action_space": {":type:": "space", ":serialized:": serialized(action)},
             "policy_kwargs": policy_kwargs or {}}
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as z:
@@ -161,9 +171,12 @@ def dense(rng, sizes, prefix, bias=True):
 
 def run_dense(state, prefix, x, activation, final=None):
     """The same in f64."""
-    numbers = sorted(int(k[len(prefix):].split(".")[0]) for k in state if k.startswith(prefix) and k.endswith(".weight"))
+    numbers = sorted(int(k[len(prefix):].split(".")[0]) for k in state if k.startswith(prefix)
+                     and k.endswith(".weight"))
     for n in numbers:
-        x = x @ state[f"{prefix}{n}.weight"].astype(np.float64).T + state.get(f"{prefix}{n}.bias", np.float32(0)).astype(np.float64)
+        x = x @ state[f"{prefix}{n}.weight"].astype(np.float64).T + state.get(
+            f"{prefix}{n}.bias", np.float32(0)
+        ).astype(np.float64)
         f = final if n == numbers[-1] else activation
         x = f(x) if f else x
     return x

@@ -26,16 +26,21 @@ def inputs(rng, batch, features, dtype, nans):
 
 def model(op, version, attributes, x, outputs, opset=17):
     """outputs: name -> (type, shape)"""
-    node = helper.make_node(op, ["x"], list(outputs), "forest", domain="ai.onnx.ml", **{k: v for k, v in attributes.items() if v is not None})
+    node = helper.make_node(op, ["x"], list(outputs), "forest", domain="ai.onnx.ml",
+                            **{k: v for k, v in attributes.items() if v is not None})
     ports = [helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(x.dtype), x.shape)]
     results = [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in outputs.items()]
     graph = helper.make_graph([node], "g", ports, results)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", version)], ir_version=10)
+    return helper.make_model(graph,
+                             opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", version)],
+                             ir_version=10)
 
 
 def first_generation(trees, prefix, missing=True, as_tensor=None):
     """The parallel lists of TreeEnsembleRegressor and TreeEnsembleClassifier; a leaf is a list of (target, weight)."""
-    lists = {k: [] for k in ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids", "missing_value_tracks_true")}
+    lists = {k: []
+             for k in ("treeids", "nodeids", "featureids", "values", "modes", "truenodeids", "falsenodeids",
+                       "missing_value_tracks_true")}
     weights = {k: [] for k in ("treeids", "nodeids", "ids", "weights")}
 
     def add(tree, count, node):
@@ -69,7 +74,8 @@ def first_generation(trees, prefix, missing=True, as_tensor=None):
 
 
 def second_generation(trees, dtype, missing=True):
-    """The lists of TreeEnsemble (version 5); a leaf is one (target, weight), the value of a BRANCH_MEMBER a list of numbers."""
+    """The lists of TreeEnsemble (version 5); a leaf is one (target, weight), the value of a BRANCH_MEMBER a list of
+    numbers."""
     nodes, leaves, roots, members = [], [], [], []
 
     def add(node):
@@ -93,8 +99,10 @@ def second_generation(trees, dtype, missing=True):
         roots.append(add(tree)[0])
     tensor = lambda v, t: numpy_helper.from_array(np.array(v, t))
     columns = list(zip(*nodes))
-    out = dict(tree_roots=roots, nodes_featureids=columns[0], nodes_splits=tensor(columns[1], dtype), nodes_modes=tensor(columns[2], np.uint8),
-               nodes_truenodeids=columns[4], nodes_trueleafs=columns[5], nodes_falsenodeids=columns[6], nodes_falseleafs=columns[7],
+    out = dict(tree_roots=roots, nodes_featureids=columns[0], nodes_splits=tensor(columns[1], dtype),
+               nodes_modes=tensor(columns[2], np.uint8),
+               nodes_truenodeids=columns[4], nodes_trueleafs=columns[5], nodes_falsenodeids=columns[6],
+               nodes_falseleafs=columns[7],
                leaf_targetids=[t for t, _ in leaves], leaf_weights=tensor([w for _, w in leaves], dtype))
     if missing:
         out["nodes_missing_value_tracks_true"] = columns[3]
@@ -112,19 +120,23 @@ def _modes(rng):
 
 def regressor(rng):
     dtype = [np.float32, np.float32, np.float64][rng.integers(3)]
-    features, targets, count = int(rng.integers(1, 7)), int([1, 1, 2, 3][rng.integers(4)]), int([1, 3, 12][rng.integers(3)])
+    features, targets, count = int(rng.integers(1, 7)), int([1, 1, 2,
+                                                             3][rng.integers(4)]), int([1, 3, 12][rng.integers(3)])
     # PROBIT is defined for shares alone; onnxruntime drops the base value of a target that no leaf names
     post = (["NONE"] * 3 + POST)[rng.integers(8)]
     based = post != "PROBIT" and rng.random() < 0.5
     weight = lambda: float(np.float32(rng.uniform(0.05, 0.95) if post == "PROBIT" else rng.normal()))
-    leaf = lambda: [(t, weight()) for t in range(targets) if targets == 1 or t == 0 or based or post == "PROBIT" or rng.random() < 0.7]
+    leaf = lambda: [(t, weight()) for t in range(targets) if targets == 1 or t == 0 or based or post == "PROBIT"
+                    or rng.random() < 0.7]
     trees = [grow(rng, features, int(rng.integers(1, 6)), _modes(rng), leaf) for _ in range(count)]
     version = int(rng.integers(1, 4)) if dtype != np.float64 else 3
     as_tensor = dtype if version == 3 and rng.random() < 0.5 and np.dtype(dtype).kind == "f" else None
     missing = bool(rng.random() < 0.6)
     base = [weight() for _ in range(targets)] if based else None
     attributes = first_generation(trees, "target", missing, as_tensor) | dict(
-        n_targets=targets, aggregate_function=["AVERAGE", "MIN", "MAX", "SUM"][rng.integers(3 if post == "PROBIT" else 4)], post_transform=post)
+        n_targets=targets,
+        aggregate_function=["AVERAGE", "MIN", "MAX", "SUM"][rng.integers(3 if post == "PROBIT" else 4)],
+        post_transform=post)
     if base and as_tensor is not None:
         attributes["base_values_as_tensor"] = numpy_helper.from_array(np.array(base, as_tensor))
     else:
@@ -135,14 +147,17 @@ def regressor(rng):
 
 def classifier(rng):
     dtype = [np.float32, np.float32, np.float64, np.int64, np.int32][rng.integers(5)]
-    features, classes, count = int(rng.integers(1, 7)), int([2, 2, 3, 5][rng.integers(4)]), int([1, 3, 12][rng.integers(3)])
+    features, classes, count = int(rng.integers(1, 7)), int([2, 2, 3,
+                                                             5][rng.integers(4)]), int([1, 3, 12][rng.integers(3)])
     only = [None, 0, 1][rng.integers(3)] if classes == 2 else None
     positive = rng.random() < 0.5
     weight = lambda: float(np.float32(rng.random() / count if positive else rng.normal()))
     sparse = rng.random() < 0.3  # some leaves name some classes alone
-    leaf = lambda: [(only, weight())] if only is not None else [(c, weight()) for c in range(classes) if c == 0 or not sparse or rng.random() < 0.6]
+    leaf = lambda: [(only, weight())] if only is not None else [(c, weight()) for c in range(classes) if c == 0
+                                                                or not sparse or rng.random() < 0.6]
     trees = [grow(rng, features, int(rng.integers(1, 6)), _modes(rng), leaf) for _ in range(count)]
-    # two classes: a base value belongs to the one score of weights of class 0; with weights of both, onnxruntime knows the labels 0 and 1 alone
+    # two classes: a base value belongs to the one score of weights of class 0; with weights of both, onnxruntime knows
+    # the labels 0 and 1 alone
     bases = classes if classes > 2 else 1 if only == 0 else 0
     base = [weight() for _ in range(bases)] if bases and rng.random() < 0.4 else None
     labels = [0, 1] if classes == 2 and only is None else [int(v) for v in rng.permutation(20)[:classes]]
@@ -155,11 +170,13 @@ def classifier(rng):
 
 def ensemble(rng):
     dtype = [np.float32, np.float64][rng.integers(2)]
-    features, targets, count = int(rng.integers(1, 7)), int([1, 1, 2, 3][rng.integers(4)]), int([1, 3, 12][rng.integers(3)])
+    features, targets, count = int(rng.integers(1, 7)), int([1, 1, 2,
+                                                             3][rng.integers(4)]), int([1, 3, 12][rng.integers(3)])
     modes, post = _modes(rng), int([0, 0, 0, 1, 2, 3, 4][rng.integers(7)])
     targets = 1 if post == 4 else targets
     weight = lambda: float(np.float32(rng.uniform(0.05, 0.95) if post == 4 else rng.normal()))
-    trees = [grow(rng, features, int(rng.integers(1, 6)), modes, lambda: [(int(rng.integers(targets)), weight())]) for _ in range(count)]
+    trees = [grow(rng, features, int(rng.integers(1, 6)), modes, lambda: [(int(rng.integers(targets)), weight())])
+             for _ in range(count)]
     if rng.random() < 0.4:
         def with_members(node):
             if isinstance(node, list):
@@ -170,7 +187,8 @@ def ensemble(rng):
             return (feature, value, mode, tracks, with_members(yes), with_members(no))
         trees = [with_members(t) for t in trees]
     attributes = second_generation(trees, dtype, bool(rng.random() < 0.6)) | dict(
-        n_targets=targets, aggregate_function=int([0, 2, 3, 1][rng.integers(3 if post == 4 else 4)]), post_transform=post)
+        n_targets=targets, aggregate_function=int([0, 2, 3, 1][rng.integers(3 if post == 4 else 4)]),
+        post_transform=post)
     x = inputs(rng, int([1, 1, 4][rng.integers(3)]), features, dtype, True)
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     return model("TreeEnsemble", 5, attributes, x, {"y": (kind, [len(x), targets])}, 21), x

@@ -1,6 +1,8 @@
-"""The corpora of ONNX policies and of policy cards, and how one of each is checked. Used by the tests and by zoo_report.py.
+"""The corpora of ONNX policies and of policy cards, and how one of each is checked. Used by the tests and by
+zoo_report.py.
 
-EFFERENT_POLICIES, EFFERENT_ZOO and EFFERENT_CARDS name their folders (default ../shared/policies, zoo and cards beside the checkout).
+EFFERENT_POLICIES, EFFERENT_ZOO and EFFERENT_CARDS name their folders (default ../shared/policies, zoo and cards beside
+the checkout).
 """
 import importlib.util
 import json
@@ -53,7 +55,8 @@ class Wrong(AssertionError):
 
 
 def compare(name, found, expected, atol, rtol, where=""):
-    """Fails unless |found - expected| <= atol + rtol |expected|; integers and booleans must be equal. Returns the largest difference."""
+    """Fails unless |found - expected| <= atol + rtol |expected|; integers and booleans must be equal. Returns the
+    largest difference."""
     expected = np.asarray(expected)
     if found.shape != expected.shape:
         raise Wrong(f"{where}output '{name}' has shape {found.shape}, expected {expected.shape}")
@@ -68,7 +71,8 @@ def compare(name, found, expected, atol, rtol, where=""):
     bad = ~((d == 0) | (d <= bound))
     if bad.any():
         at = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise Wrong(f"{where}output '{name}' differs at {bad.sum()} of {bad.size} places, first {list(at)}: {a[at]:.9g}, expected {b[at]:.9g}")
+        raise Wrong(f"{where}output '{name}' differs at {bad.sum()} of {bad.size} places, first {list(at)}: "
+                    f"{a[at]:.9g}, expected {b[at]:.9g}")
     return float(d.max())
 
 
@@ -82,7 +86,8 @@ def policies():
     found = []
     for values in sorted(POLICIES.glob("*.npz")):
         name = values.name.removesuffix(".npz")
-        for model in (POLICIES / f"{name}.onnx", POLICIES / name / "policy.onnx", *sorted((POLICIES / name).glob("*.onnx"))):
+        for model in (POLICIES / f"{name}.onnx", POLICIES / name / "policy.onnx",
+                      *sorted((POLICIES / name).glob("*.onnx"))):
             if model.is_file():
                 found.append((name, model, values))
                 break
@@ -95,7 +100,8 @@ def trajectories():
 
 
 def check_policy(model, values, atol=2e-5, rtol=2e-5):
-    """All stored inputs of a trained policy, one at a time and, where it can be batched by rows, all at once. Returns the largest difference."""
+    """All stored inputs of a trained policy, one at a time and, where it can be batched by rows, all at once. Returns
+    the largest difference."""
     policy = efferent.Policy(model)
     data = np.load(values)
     inputs = {k[3:]: data[k] for k in data if k.startswith("in:")}
@@ -126,7 +132,8 @@ def check_trajectory(model, values, tolerance=1e-4):
         largest = max(largest, compare("action", session.step(observation), expected[i], tolerance, 0.0, f"step {i}: "))
     finals = {f"{k[0]}_out": data[k] for k in data if k.endswith("_final")}
     for name, final in finals.items():
-        largest = max(largest, compare(name, np.array(session.output(name)), final, tolerance, tolerance, "final state: "))
+        largest = max(largest,
+                      compare(name, np.array(session.output(name)), final, tolerance, tolerance, "final state: "))
     return largest
 
 
@@ -205,5 +212,7 @@ def _check_recurrent(record, data, tolerances):
             got = session.run(given)
             for j, spec in enumerate(record["outputs"]):
                 y = data[f"q{q}_out{j}"]
-                largest = max(largest, compare(spec["name"], got[spec["name"]], y[t], *tolerances(y), f"sequence {q} step {t}: "))
+                largest = max(largest,
+                              compare(spec["name"], got[spec["name"]], y[t], *tolerances(y),
+                                      f"sequence {q} step {t}: "))
     return largest

@@ -1,5 +1,5 @@
-"""Policy cards: what the reader refuses and how it says so, that nothing is lost, ONNX metadata of every convention, and the corpus of
-EFFERENT_CARDS or ../shared/cards, compared as its own check.py does."""
+"""Policy cards: what the reader refuses and how it says so, that nothing is lost, ONNX metadata of every convention,
+and the corpus of EFFERENT_CARDS or ../shared/cards, compared as its own check.py does."""
 import json
 import random
 import re
@@ -19,30 +19,42 @@ def quadruped():
     joints = [f"leg{i}_{k}" for i in range(2) for k in ("hip", "knee")]
     velocity = {"command": "velocity", "norm": "l2", "below": 0.1}
     return {
-        "efferent_card": 1, "convention": "card", "robot": "two legs", "policy_period": 0.02, "control_period": 0.005, "joint_order": joints,
-        "joints": {j: {"default": 0.1 * i, "kp": 20.0, "kd": 0.5, "lower": -1, "upper": 2.5} for i, j in enumerate(joints)},
+        "efferent_card": 1, "convention": "card", "robot": "two legs", "policy_period": 0.02, "control_period": 0.005,
+        "joint_order": joints,
+        "joints": {j: {"default": 0.1 * i, "kp": 20.0, "kd": 0.5, "lower": -1, "upper": 2.5}
+                   for i, j in enumerate(joints)},
         "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}, "h_in": {"from": "memory:h"}},
                     "outputs": {"actions": {"to": "action"}, "h_out": {"to": "memory:h"}}}],
         "vectors": {"obs": {"layout": "term_major", "clip": [-50, 50], "terms": [
-            {"name": "gyro", "op": "base_angular_velocity", "size": 3, "scale": 0.25, "clip": [-4, 4], "ages": [2, 1, 0], "fill": "zero"},
-            {"name": "command", "op": "command", "size": 2, "command": "velocity", "fields": ["lin_vel_x", "ang_vel_z"], "scale": [2, 0.25]},
-            {"name": "joint_pos", "op": "joint_position", "size": 4, "joints": joints, "minus_default": True, "zero": [joints[1]]},
-            {"name": "joint_vel", "op": "joint_velocity", "size": 4, "scale": 0.05, "scale_first": True, "offset": [0, 0, 0, 1]},
+            {"name": "gyro", "op": "base_angular_velocity", "size": 3, "scale": 0.25, "clip": [-4, 4],
+             "ages": [2, 1, 0], "fill": "zero"},
+            {"name": "command", "op": "command", "size": 2, "command": "velocity", "fields": ["lin_vel_x", "ang_vel_z"],
+             "scale": [2, 0.25]},
+            {"name": "joint_pos", "op": "joint_position", "size": 4, "joints": joints, "minus_default": True,
+             "zero": [joints[1]]},
+            {"name": "joint_vel", "op": "joint_velocity", "size": 4, "scale": 0.05, "scale_first": True,
+             "offset": [0, 0, 0, 1]},
             {"name": "action", "op": "last_action", "size": 4, "of": "clipped"},
-            {"name": "phase", "op": "clock", "size": 4, "clock": "gait", "fn": ["sin", "cos"], "zero_when": velocity}]}},
+            {"name": "phase", "op": "clock", "size": 4, "clock": "gait", "fn": ["sin", "cos"],
+             "zero_when": velocity}]}},
         "memory": {"h": {"shape": [1, 1, 8], "dtype": "f32", "init": 0}},
-        "clocks": {"gait": {"period": 0.7, "phases": [0, 0.5], "advance": "before_use", "stand": {**velocity, "phases": [0.5, 0.5], "resume": "restart"}}},
-        "commands": {"velocity": {"signal": "command.velocity", "fields": ["lin_vel_x", "lin_vel_y", "ang_vel_z"], "units": ["m/s", "m/s", "rad/s"],
+        "clocks": {"gait": {"period": 0.7, "phases": [0, 0.5], "advance": "before_use",
+                            "stand": {**velocity, "phases": [0.5, 0.5], "resume": "restart"}}},
+        "commands": {"velocity": {"signal": "command.velocity", "fields": ["lin_vel_x", "lin_vel_y", "ang_vel_z"],
+                                  "units": ["m/s", "m/s", "rad/s"],
                                   "range": [[-1, 1], [-0.5, 0.5], None], "clamp": True, "slew": 2.0}},
-        "actions": [{"name": "legs", "type": "position", "model": "policy", "output": "actions", "index": [0, 1, 2, 3], "joints": joints,
-                     "clip_raw": [-1, 1], "scale": [0.25, 0.5, 0.25, 0.5], "offset": "default", "post": [{"op": "torque_band", "limit": 30}]}],
+        "actions": [{"name": "legs", "type": "position", "model": "policy", "output": "actions", "index": [0, 1, 2, 3],
+                     "joints": joints,
+                     "clip_raw": [-1, 1], "scale": [0.25, 0.5, 0.25, 0.5], "offset": "default",
+                     "post": [{"op": "torque_band", "limit": 30}]}],
     }
 
 
 def test_nothing_is_lost_and_null_stays_null():
     card = quadruped()
     card["joints"]["leg0_hip"]["kp"] = None
-    card["note"] = {"who": "ä \" \\ \u0001 😀", "deep": [[], {}, [None, True, -0.0, 1e-320, 1.7976931348623157e308, 123456789012345680]]}
+    card["note"] = {"who": "ä \" \\ \u0001 😀",
+                    "deep": [[], {}, [None, True, -0.0, 1e-320, 1.7976931348623157e308, 123456789012345680]]}
     made = Card.from_json(json.dumps(card))
     assert json.loads(made.to_json()) == card and list(json.loads(made.to_json())) == list(card)
     assert Card.from_json(made.to_json()).to_json() == made.to_json() and made == Card.from_json(json.dumps(card))
@@ -122,14 +134,16 @@ WRONG = [
     (("joints", "leg0_hip", "lower"), 3, "FORMAT", ["joints.leg0_hip", "lower limit 3", "2.5"]),
     (("joints", "leg0_hip", "stiffness"), 3, "FORMAT", ["joints.leg0_hip.stiffness"]),
     (("joints", "leg9"), {}, "MISMATCH", ["joints.leg9", "joint_order"]),
-    (("models", 0, "inputs", "obs", "from"), "vector:ob", "MISMATCH", ["models[0].inputs.obs.from", "'ob'", "did you mean 'obs'"]),
+    (("models", 0, "inputs", "obs", "from"), "vector:ob", "MISMATCH",
+     ["models[0].inputs.obs.from", "'ob'", "did you mean 'obs'"]),
     (("models", 0, "inputs", "obs", "from"), "vectr:obs", "UNSUPPORTED", ["vectr:obs"]),
     (("models", 0, "inputs", "x"), {"from": "model:policy.actions"}, "MISMATCH", ["models[0].inputs.x.from", "policy"]),
     (("models", 0, "inputs", "x"), {"from": "command:speed"}, "MISMATCH", ["'speed'"]),
     (("models", 0, "inputs", "x"), {"from": "counter:k"}, "MISMATCH", ["'k'", "counter"]),
     (("models", 0, "outputs", "h_out", "to"), "memory:g", "MISMATCH", ["'g'", "memory"]),
     (("models", 0, "outputs", "h_out", "to"), "ignore", "MISMATCH", ["memory 'h'", "no output writes"]),
-    (("models", 0, "outputs", "extra"), {"to": "target"}, "MISMATCH", ["models[0].outputs.extra.to", "actions", "'extra'"]),
+    (("models", 0, "outputs", "extra"), {"to": "target"}, "MISMATCH",
+     ["models[0].outputs.extra.to", "actions", "'extra'"]),
     (("models", 0, "outputs", "h_out", "to"), "reference:joint_pos", "UNSUPPORTED", ["joint_pos"]),
     (("memory", "h", "init"), [0, 1], "FORMAT", ["memory.h.init", "2", "8"]),
     (("memory", "h", "shape"), [1, 0], "FORMAT", ["memory.h.shape", "0"]),
@@ -182,16 +196,19 @@ WRONG = [
     ((*ACTION, "clip"), [[0, 1]] * 3, "FORMAT", ["legs", "clip", "3", "4"]),
     ((*ACTION, "post", 0, "limit"), [1, 2], "FORMAT", ["legs", "post[0].limit", "2", "4"]),
     ((*ACTION, "post", 0, "alpha"), 0.5, "FORMAT", ["legs", "post[0].alpha", "torque_band"]),
-    ((*ACTION, "post"), [{"op": "second_order_lowpass", "omega": 100, "sample_period": 0.001}], "MISMATCH", ["sample_period", "0.001", "0.005"]),
+    ((*ACTION, "post"), [{"op": "second_order_lowpass", "omega": 100, "sample_period": 0.001}], "MISMATCH",
+     ["sample_period", "0.001", "0.005"]),
     ((*ACTION, "post"), [{"op": "pd_torque"}], "FORMAT", ["legs", "pd_torque", "position"]),
-    (("motion",), {"kind": "in_model", "bodies": ["a"], "anchor": {"robot": "a", "body_index": 1}}, "MISMATCH", ["body_index", "1"]),
+    (("motion",), {"kind": "in_model", "bodies": ["a"], "anchor": {"robot": "a", "body_index": 1}}, "MISMATCH",
+     ["body_index", "1"]),
     (("safety",), {"tilt": 1}, "FORMAT", ["safety.tilt"]),
     (("actions",), "all", "FORMAT", ["actions", "expected a list"]),
     (("vectors",), [], "FORMAT", ["vectors", "expected an object"]),
 ]
 
 
-@pytest.mark.parametrize("path, value, status, words", WRONG, ids=lambda v: ".".join(map(str, v)) if isinstance(v, tuple) else None)
+@pytest.mark.parametrize("path, value, status, words", WRONG,
+                         ids=lambda v: ".".join(map(str, v)) if isinstance(v, tuple) else None)
 def test_what_is_wrong_is_refused_by_path(path, value, status, words):
     card = json.loads(json.dumps(quadruped()))
     change(path, value)(card)
@@ -209,7 +226,9 @@ def test_two_actions_for_one_joint_are_refused():
         Card.from_json(json.dumps(card))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"efferent_card": 1} x', '{"efferent_card": 1, "efferent_card": 1}', "{" * 99, '{"efferent_card": 1e999}'])
+@pytest.mark.parametrize("text",
+                         ["", "{", "[]", "null", '{"efferent_card": 1} x', '{"efferent_card": 1, "efferent_card": 1}',
+                          "{" * 99, '{"efferent_card": 1e999}'])
 def test_what_is_no_json_object_is_refused(text):
     with pytest.raises(efferent.FormatError):
         Card.from_json(text)
@@ -218,7 +237,8 @@ def test_what_is_no_json_object_is_refused(text):
 def test_a_patch_is_merged_as_rfc_7386_says(tmp_path):
     path = tmp_path / "card.json"
     path.write_text(json.dumps(quadruped()))
-    patch = {"robot": None, "joints": {"leg0_hip": {"kp": 33, "lower": None}}, "startup": {"kind": "ramp", "seconds": 2}}
+    patch = {"robot": None, "joints": {"leg0_hip": {"kp": 33, "lower": None}},
+             "startup": {"kind": "ramp", "seconds": 2}}
     made = json.loads(Card.load(path, {"patch": patch}).to_json())
     expected = quadruped()
     del expected["robot"], expected["joints"]["leg0_hip"]["lower"]
@@ -240,19 +260,23 @@ def network(path, metadata, inputs, outputs):
     nodes = [helper.make_node("ConstantOfShape", [f"shape.{name}"], [name]) for name in outputs]
     shapes = [helper.make_tensor(f"shape.{name}", T.INT64, [len(s)], s) for name, s in outputs.items()]
     def ports(given):
-        return [helper.make_tensor_value_info(k, *(v if isinstance(v, tuple) else (T.FLOAT, v))) for k, v in given.items()]
-    model = helper.make_model(helper.make_graph(nodes, "g", ports(inputs), ports(outputs), shapes), opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+        return [helper.make_tensor_value_info(k, *(v if isinstance(v, tuple) else (T.FLOAT, v)))
+                for k, v in given.items()]
+    model = helper.make_model(helper.make_graph(nodes, "g", ports(inputs), ports(outputs), shapes),
+                              opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     helper.set_model_props(model, metadata)
     onnx.save(model, path)
     return path
 
 
-CSV = {"joint_names": "b, a", "joint_stiffness": "1,2", "joint_damping": "3,4.5", "default_joint_pos": "-0.100,1e-1", "command_names": "twist",
+CSV = {"joint_names": "b, a", "joint_stiffness": "1,2", "joint_damping": "3,4.5", "default_joint_pos": "-0.100,1e-1",
+       "command_names": "twist",
        "observation_names": "projected_gravity,joint_vel,command,actions", "action_scale": "0.25,0.5"}
 
 
 def test_comma_lists_become_a_card(tmp_path):
-    path = network(tmp_path / "p.onnx", {**CSV, "observation_history_lengths": "2,1,0,1", "policy_dt": "0.02"}, {"obs": ["n", 13]}, {"actions": [1, 2]})
+    path = network(tmp_path / "p.onnx", {**CSV, "observation_history_lengths": "2,1,0,1", "policy_dt": "0.02"},
+                   {"obs": ["n", 13]}, {"actions": [1, 2]})
     made = Card.load(path)
     card = json.loads(made.to_json())
     assert card["joint_order"] == ["b", "a"] and card["joints"]["a"] == {"default": 0.1, "kp": 2, "kd": 4.5}
@@ -260,12 +284,14 @@ def test_comma_lists_become_a_card(tmp_path):
         ("projected_gravity", 3, [1, 0]), ("joint_velocity", 2, [0]), ("command", 3, [0]), ("last_action", 2, [0])]
     assert card["actions"][0]["scale"] == [0.25, 0.5] and card["policy_period"] == 0.02 and made.questions == []
     with pytest.raises(efferent.ShapeError, match="13.*12|12.*13"):
-        Card.load(network(tmp_path / "q.onnx", {**CSV, "observation_history_lengths": "1,1,0,2"}, {"obs": [1, 13]}, {"actions": [1, 2]}))
+        Card.load(network(tmp_path / "q.onnx", {**CSV, "observation_history_lengths": "1,1,0,2"}, {"obs": [1, 13]},
+                          {"actions": [1, 2]}))
 
 
 def test_the_order_of_gains_is_what_the_user_says(tmp_path):
     path = network(tmp_path / "p.onnx", CSV, {"obs": [1, 10]}, {"actions": [1, 2]})
-    made = json.loads(Card.load(path, {"gain_order": ["a", "b"], "policy_period": 0.02, "control_period": 0.01}).to_json())
+    made = json.loads(Card.load(path,
+                                {"gain_order": ["a", "b"], "policy_period": 0.02, "control_period": 0.01}).to_json())
     assert [made["joints"]["a"][k] for k in ("default", "kp", "kd")] == [0.1, 1, 3] and made["control_period"] == 0.01
     made = json.loads(Card.load(path, {"gain_order": "motor", "joint_names": ["a", "x", "b"]}).to_json())
     assert made["joints"]["b"]["kp"] == 2
@@ -275,21 +301,31 @@ def test_the_order_of_gains_is_what_the_user_says(tmp_path):
 
 def test_limits_go_to_the_joints(tmp_path):
     path = network(tmp_path / "p.onnx", CSV, {"obs": [1, 10]}, {"actions": [1, 2]})
-    made = json.loads(Card.load(path, {"limits": {"a": {"lower": -1, "upper": 1, "velocity": 8, "effort": 30}}}).to_json())
-    assert made["joints"]["a"] == {"default": 0.1, "kp": 2, "kd": 4.5, "lower": -1, "upper": 1, "velocity_limit": 8, "effort_limit": 30}
+    made = json.loads(Card.load(path,
+                                {"limits": {"a": {"lower": -1, "upper": 1, "velocity": 8, "effort": 30}}}).to_json())
+    assert made["joints"]["a"] == {"default": 0.1, "kp": 2, "kd": 4.5, "lower": -1, "upper": 1, "velocity_limit": 8,
+                                   "effort_limit": 30}
     with pytest.raises(efferent.MismatchError, match="limits.c"):
         Card.load(path, {"limits": {"c": {"lower": -1}}})
 
 
 @pytest.mark.parametrize("key, value, kind, words", [
-    ("joint_names", "a,a", efferent.FormatError, "joint_names.*'a'.*twice"), ("joint_names", "a,", efferent.FormatError, "joint_names.*2 of 2.*empty"),
-    ("joint_stiffness", "1,2,3", efferent.FormatError, "joint_stiffness.*3.*2"), ("joint_damping", "1,0x10", efferent.FormatError, r"joint_damping\[1\].*0x10"),
-    ("joint_damping", "1,nan", efferent.FormatError, r"joint_damping\[1\].*nan"), ("default_joint_pos", "1,1e999", efferent.FormatError, "default_joint_pos"),
-    ("action_scale", "1,2,3", efferent.FormatError, "action_scale.*3.*2"), ("observation_names", "gravity,foot_contact", efferent.UnsupportedError, "foot_contact"),
-    ("observation_names", "motion_anchor_pos_b,command,actions", efferent.MismatchError, "motion_anchor_pos_b.*time_step"),
-    ("command_names", "twist,height", efferent.MismatchError, "command_of.command"), ("observation_history_lengths", "1,2", efferent.FormatError, "observation_history_lengths.*2.*4"),
-    ("observation_scales", "1,1,1,1", efferent.UnsupportedError, "observation_scales"), ("policy_dt", "0", efferent.FormatError, "policy_dt"),
-    ("lookahead_steps", "5", efferent.UnsupportedError, "lookahead_steps.*5"), ("action_joint_names", "a,c", efferent.MismatchError, "action_joint_names.*'c'"),
+    ("joint_names", "a,a", efferent.FormatError, "joint_names.*'a'.*twice"),
+    ("joint_names", "a,", efferent.FormatError, "joint_names.*2 of 2.*empty"),
+    ("joint_stiffness", "1,2,3", efferent.FormatError, "joint_stiffness.*3.*2"),
+    ("joint_damping", "1,0x10", efferent.FormatError, r"joint_damping\[1\].*0x10"),
+    ("joint_damping", "1,nan", efferent.FormatError, r"joint_damping\[1\].*nan"),
+    ("default_joint_pos", "1,1e999", efferent.FormatError, "default_joint_pos"),
+    ("action_scale", "1,2,3", efferent.FormatError, "action_scale.*3.*2"),
+    ("observation_names", "gravity,foot_contact", efferent.UnsupportedError, "foot_contact"),
+    ("observation_names", "motion_anchor_pos_b,command,actions", efferent.MismatchError,
+     "motion_anchor_pos_b.*time_step"),
+    ("command_names", "twist,height", efferent.MismatchError, "command_of.command"),
+    ("observation_history_lengths", "1,2", efferent.FormatError, "observation_history_lengths.*2.*4"),
+    ("observation_scales", "1,1,1,1", efferent.UnsupportedError, "observation_scales"),
+    ("policy_dt", "0", efferent.FormatError, "policy_dt"),
+    ("lookahead_steps", "5", efferent.UnsupportedError, "lookahead_steps.*5"),
+    ("action_joint_names", "a,c", efferent.MismatchError, "action_joint_names.*'c'"),
 ])
 def test_comma_lists_that_are_wrong_are_refused_by_key(tmp_path, key, value, kind, words):
     path = network(tmp_path / "p.onnx", {**CSV, key: value}, {"obs": [1, 10]}, {"actions": [1, 2]})
@@ -297,26 +333,36 @@ def test_comma_lists_that_are_wrong_are_refused_by_key(tmp_path, key, value, kin
         Card.load(path)
 
 
-TRACKING = {**CSV, "command_names": "motion", "observation_names": "command,motion_anchor_ori_b,joint_pos,actions", "anchor_body_name": "torso", "body_names": "foot,torso"}
-TABLES = {"actions": [1, 2], "joint_pos": [1, 2], "joint_vel": [1, 2], "body_pos_w": [1, 2, 3], "body_quat_w": [1, 2, 4]}
+TRACKING = {**CSV, "command_names": "motion", "observation_names": "command,motion_anchor_ori_b,joint_pos,actions",
+            "anchor_body_name": "torso", "body_names": "foot,torso"}
+TABLES = {"actions": [1, 2], "joint_pos": [1, 2], "joint_vel": [1, 2], "body_pos_w": [1, 2, 3],
+          "body_quat_w": [1, 2, 4]}
 
 
 def test_a_motion_in_the_network_is_followed(tmp_path):
-    made = json.loads(Card.load(network(tmp_path / "p.onnx", TRACKING, {"obs": [1, 14], "time_step": [1, 1]}, TABLES)).to_json())
-    assert made["motion"] == {"kind": "in_model", "bodies": ["foot", "torso"], "anchor": {"robot": "torso", "body_index": 1}, "align": "yaw",
+    made = json.loads(Card.load(network(tmp_path / "p.onnx", TRACKING, {"obs": [1, 14], "time_step": [1, 1]},
+                                        TABLES)).to_json())
+    assert made["motion"] == {"kind": "in_model", "bodies": ["foot", "torso"],
+                              "anchor": {"robot": "torso", "body_index": 1}, "align": "yaw",
                               "quaternion": "wxyz", "reference_age": 1}
-    assert made["models"][0]["inputs"]["time_step"] == {"from": "counter:motion"} and made["models"][0]["outputs"]["body_quat_w"] == {"to": "reference:body_orientation"}
+    assert made["models"][0]["inputs"]["time_step"] == {"from": "counter:motion"} and made["models"][0]["outputs"][
+        "body_quat_w"
+    ] == {"to": "reference:body_orientation"}
     assert made["prime_models"] == {"observation": "zero", "advance": True, "keep_action": False}
     with pytest.raises(efferent.ShapeError, match="body_names.*2.*3"):
-        Card.load(network(tmp_path / "q.onnx", TRACKING, {"obs": [1, 14], "time_step": [1, 1]}, {**TABLES, "body_pos_w": [1, 3, 3]}))
+        Card.load(network(tmp_path / "q.onnx", TRACKING, {"obs": [1, 14], "time_step": [1, 1]},
+                          {**TABLES, "body_pos_w": [1, 3, 3]}))
 
 
 def test_recurrent_state_is_seen_by_its_names(tmp_path):
-    made = Card.load(network(tmp_path / "p.onnx", {}, {"obs": [1, 5], "h_in": [1, 1, 8], "c_in": [1, 1, 8]}, {"actions": [1, 2], "h_out": [1, 1, 8], "c_out": [1, 1, 8]}))
+    made = Card.load(network(tmp_path / "p.onnx", {}, {"obs": [1, 5], "h_in": [1, 1, 8], "c_in": [1, 1, 8]},
+                             {"actions": [1, 2], "h_out": [1, 1, 8], "c_out": [1, 1, 8]}))
     card = json.loads(made.to_json())
     assert card["memory"]["c"] == {"shape": [1, 1, 8], "dtype": "f32", "init": 0}
-    assert card["models"][0]["inputs"] == {"obs": {"from": "vector:obs"}, "h_in": {"from": "memory:h"}, "c_in": {"from": "memory:c"}}
-    assert {"policy_period", "control_period", "joint_order", "vectors", "actions"} <= set(made.questions) and "models" not in made.questions
+    assert card["models"][0]["inputs"] == {"obs": {"from": "vector:obs"}, "h_in": {"from": "memory:h"},
+                                           "c_in": {"from": "memory:c"}}
+    assert {"policy_period", "control_period", "joint_order", "vectors",
+            "actions"} <= set(made.questions) and "models" not in made.questions
     assert "models" in Card.load(network(tmp_path / "q.onnx", {}, {"a": [1, 5], "b": [1, 5]}, {"y": [1, 2]})).questions
 
 
@@ -324,57 +370,87 @@ def test_holosoma_leaves_its_presets_to_the_user(tmp_path):
     metadata = {"dof_names": '["b", "a"]', "kp": "[10, 11.5]", "kd": "[1, 2]", "command_ranges": "null"}
     made = Card.load(network(tmp_path / "p.onnx", metadata, {"actor_obs": [1, 5]}, {"action": [1, 2]}))
     card = json.loads(made.to_json())
-    assert card["joints"] == {"b": {"default": None, "kp": 10, "kd": 1}, "a": {"default": None, "kp": 11.5, "kd": 2}} and card["commands"] == {}
+    assert card["joints"] == {"b": {"default": None, "kp": 10, "kd": 1},
+                              "a": {"default": None, "kp": 11.5, "kd": 2}} and card["commands"] == {}
     assert {"policy_period", "joints.default", "vectors", "actions.scale"} <= set(made.questions)
     patch = {"joints": {"a": {"default": 0}}}
     assert "joints.b.default" in Card.load(tmp_path / "p.onnx", {"patch": patch}).questions
     with pytest.raises(efferent.FormatError, match=r"kd\[1\].*nan"):
-        Card.load(network(tmp_path / "q.onnx", {**metadata, "kd": "[1, NaN]"}, {"actor_obs": [1, 5]}, {"action": [1, 2]}))
+        Card.load(network(tmp_path / "q.onnx", {**metadata, "kd": "[1, NaN]"}, {"actor_obs": [1, 5]},
+                          {"action": [1, 2]}))
 
 
-EXPLOY = {"exploy_version": '"0.3.1"', "update_rate": "100.0", "decimation": "2", "base_names": '{"robot": "base"}', "obj.robot.joints": '{"joint_names": ["b", "a"]}',
-          "output.joint_targets.legs": '{"type": "joint_targets", "names": ["a", "b"], "stiffness": [5, 6], "damping": [1, 2]}'}
-EXPLOY_INPUTS = {"ctx.step_count": (T.INT32, []), "obj.robot.joints.pos": [1, 2], "memory.actions.in": [1, 2], "obj.robot.base.w_Q_b": [1, 4]}
+EXPLOY = {"exploy_version": '"0.3.1"', "update_rate": "100.0", "decimation": "2", "base_names": '{"robot": "base"}',
+          "obj.robot.joints": '{"joint_names": ["b", "a"]}',
+          "output.joint_targets.legs": '{"type": "joint_targets", "names": ["a", "b"], "stiffness": [5, 6], "damping": '
+                                       '[1, 2]}'}
+EXPLOY_INPUTS = {"ctx.step_count": (T.INT32, []), "obj.robot.joints.pos": [1, 2], "memory.actions.in": [1, 2],
+                 "obj.robot.base.w_Q_b": [1, 4]}
 EXPLOY_OUTPUTS = {"output.joint_targets.legs.pos": [1, 2], "memory.actions.out": [1, 2], "actions": [1, 2]}
 
 
 def exploy(path, metadata={}, inputs={}, outputs={}, without=()):
     keep = {k: v for k, v in {**EXPLOY, **metadata}.items() if k not in without}
-    return network(path, keep, {**EXPLOY_INPUTS, **inputs}, {k: v for k, v in {**EXPLOY_OUTPUTS, **outputs}.items() if k not in without})
+    return network(path, keep, {**EXPLOY_INPUTS, **inputs},
+                   {k: v for k, v in {**EXPLOY_OUTPUTS, **outputs}.items() if k not in without})
 
 
 def test_exploy_names_become_signals_commands_and_memory(tmp_path):
-    inputs = {"obj.robot.bodies.foot.pos_b_rt_w_in_w": [1, 3], "obj.robot.hand.w_Q_b": [1, 4], "sensor.imu.head.ang_vel_b_rt_w_in_b": [1, 3],
-              "sensor.ray_caster.grid.height": [1, 9], "cmd.se2_velocity.walk": [1, 3], "cmd.se3_pose.hand": [1, 7], "cmd.boolean.stand": (T.BOOL, [1, 1]),
+    inputs = {"obj.robot.bodies.foot.pos_b_rt_w_in_w": [1, 3], "obj.robot.hand.w_Q_b": [1, 4],
+              "sensor.imu.head.ang_vel_b_rt_w_in_b": [1, 3],
+              "sensor.ray_caster.grid.height": [1, 9], "cmd.se2_velocity.walk": [1, 3], "cmd.se3_pose.hand": [1, 7],
+              "cmd.boolean.stand": (T.BOOL, [1, 1]),
               "cmd.float.height": [1, 1], "custom.wind": [1, 2]}
-    metadata = {"cmd.float.height": '{"range": [0.3, 0.5]}', "sensor.ray_caster.grid": '{"pattern_type": "grid", "resolution": 0.1}',
+    metadata = {"cmd.float.height": '{"range": [0.3, 0.5]}',
+                "sensor.ray_caster.grid": '{"pattern_type": "grid", "resolution": 0.1}',
                 "cmd.se2_velocity.walk": '{"ranges": {"lin_vel_x": [-1, 2]}}'}
     made = Card.load(exploy(tmp_path / "p.onnx", metadata, inputs))
     card = json.loads(made.to_json())
     sources = {k: v["from"] for k, v in card["models"][0]["inputs"].items()}
     assert sources == {
-        "ctx.step_count": "counter:step", "obj.robot.joints.pos": "signal:joint.position", "memory.actions.in": "memory:actions",
-        "obj.robot.base.w_Q_b": "signal:base.orientation", "obj.robot.bodies.foot.pos_b_rt_w_in_w": "signal:body.foot.position",
-        "obj.robot.hand.w_Q_b": "signal:body.hand.orientation", "sensor.imu.head.ang_vel_b_rt_w_in_b": "signal:imu.head.angular_velocity",
-        "sensor.ray_caster.grid.height": "signal:ray_caster.grid.height", "cmd.se2_velocity.walk": "command:velocity", "cmd.se3_pose.hand": "command:hand",
+        "ctx.step_count": "counter:step", "obj.robot.joints.pos": "signal:joint.position",
+        "memory.actions.in": "memory:actions",
+        "obj.robot.base.w_Q_b": "signal:base.orientation",
+        "obj.robot.bodies.foot.pos_b_rt_w_in_w": "signal:body.foot.position",
+        "obj.robot.hand.w_Q_b": "signal:body.hand.orientation",
+        "sensor.imu.head.ang_vel_b_rt_w_in_b": "signal:imu.head.angular_velocity",
+        "sensor.ray_caster.grid.height": "signal:ray_caster.grid.height", "cmd.se2_velocity.walk": "command:velocity",
+        "cmd.se3_pose.hand": "command:hand",
         "cmd.boolean.stand": "command:stand", "cmd.float.height": "command:height", "custom.wind": "signal:custom.wind"}
-    assert card["commands"]["velocity"]["range"] == [[-1, 2], None, None] and card["commands"]["height"]["range"] == [[0.3, 0.5]]
+    assert card["commands"]["velocity"]["range"] == [[-1, 2], None,
+                                                     None] and card["commands"]["height"]["range"] == [[0.3, 0.5]]
     assert card["commands"]["hand"]["fields"] == ["x", "y", "z", "qw", "qx", "qy", "qz"]
-    assert card["joint_order"] == ["b", "a"] and card["joints"]["a"] == {"default": None, "kp": 5, "kd": 1} and card["policy_period"] == 0.01
-    assert card["actions"][0]["joints"] == ["a", "b"] and card["counters"]["step"] == {"start": 0, "step": 1, "last": None} and card["inner_decimation"] == 2
-    assert card["scans"] == {"grid": {"pattern_type": "grid", "resolution": 0.1}} and made.questions == ["joints.default"]
+    assert (
+        card["joint_order"] == ["b", "a"]
+        and card["joints"]["a"] == {"default": None, "kp": 5, "kd": 1}
+        and card["policy_period"] == 0.01
+    )
+    assert (
+        card["actions"][0]["joints"] == ["a", "b"]
+        and card["counters"]["step"] == {"start": 0, "step": 1, "last": None}
+        and card["inner_decimation"] == 2
+    )
+    assert card["scans"] == {"grid": {"pattern_type": "grid",
+                                      "resolution": 0.1}} and made.questions == ["joints.default"]
 
 
 @pytest.mark.parametrize("change, kind, words", [
-    ({"without": ["exploy_version"]}, efferent.FormatError, "exploy_version"), ({"without": ["update_rate"]}, efferent.FormatError, "update_rate"),
-    ({"metadata": {"exploy_version": "0.3"}}, efferent.FormatError, "exploy_version"), ({"metadata": {"exploy_version": '"new"'}}, efferent.FormatError, "exploy_version.*new"),
-    ({"metadata": {"update_rate": "fast"}}, efferent.FormatError, "update_rate.*fast"), ({"without": ["obj.robot.joints"]}, efferent.FormatError, "obj.robot.joints"),
+    ({"without": ["exploy_version"]}, efferent.FormatError, "exploy_version"),
+    ({"without": ["update_rate"]}, efferent.FormatError, "update_rate"),
+    ({"metadata": {"exploy_version": "0.3"}}, efferent.FormatError, "exploy_version"),
+    ({"metadata": {"exploy_version": '"new"'}}, efferent.FormatError, "exploy_version.*new"),
+    ({"metadata": {"update_rate": "fast"}}, efferent.FormatError, "update_rate.*fast"),
+    ({"without": ["obj.robot.joints"]}, efferent.FormatError, "obj.robot.joints"),
     ({"metadata": {"obj.robot.joints": '{"joint_names": ["a"]}'}}, efferent.ShapeError, "obj.robot.joints.*1.*2"),
-    ({"metadata": {"obj.robot.joints": '{"joint_names": ["a", "a"]}'}}, efferent.FormatError, "obj.robot.joints.*'a'.*twice"),
-    ({"metadata": {"output.joint_targets.legs": '{"names": ["a", "b"], "stiffness": [5], "damping": [1, 2]}'}}, efferent.FormatError, "stiffness.*1.*2"),
+    ({"metadata": {"obj.robot.joints": '{"joint_names": ["a", "a"]}'}}, efferent.FormatError,
+     "obj.robot.joints.*'a'.*twice"),
+    ({"metadata": {"output.joint_targets.legs": '{"names": ["a", "b"], "stiffness": [5], "damping": [1, 2]}'}},
+     efferent.FormatError, "stiffness.*1.*2"),
     ({"inputs": {"obj.robot.joints.temperature": [1, 2]}}, efferent.UnsupportedError, "obj.robot.joints.temperature"),
-    ({"inputs": {"speed": [1, 2]}}, efferent.UnsupportedError, "'speed'"), ({"outputs": {"output.se2_velocity.base": [1, 3]}}, efferent.UnsupportedError, "output.se2_velocity.base"),
-    ({"without": ["memory.actions.out"]}, efferent.MismatchError, "memory.actions.in.*memory.actions.out"), ({"inputs": {"obj.robot.base.w_Q_b": [1, 3]}}, efferent.ShapeError, "w_Q_b.*3.*4"),
+    ({"inputs": {"speed": [1, 2]}}, efferent.UnsupportedError, "'speed'"),
+    ({"outputs": {"output.se2_velocity.base": [1, 3]}}, efferent.UnsupportedError, "output.se2_velocity.base"),
+    ({"without": ["memory.actions.out"]}, efferent.MismatchError, "memory.actions.in.*memory.actions.out"),
+    ({"inputs": {"obj.robot.base.w_Q_b": [1, 3]}}, efferent.ShapeError, "w_Q_b.*3.*4"),
 ])
 def test_exploy_files_that_are_wrong_are_refused_by_name(tmp_path, change, kind, words):
     with pytest.raises(kind, match="p.onnx: .*" + words):
@@ -422,11 +498,13 @@ def test_files_of_the_corpus_become_the_expected_card(check, name):
     assert not check.diff(check.norm(found), check.norm(json.loads((CARDS / CASES[name]["card"]).read_text())))
 
 
-@pytest.mark.parametrize("name", [c for c in CASES if CASES[c]["convention"] in ("csv_metadata", "holosoma_json", "exploy")])
+@pytest.mark.parametrize("name",
+                         [c for c in CASES if CASES[c]["convention"] in ("csv_metadata", "holosoma_json", "exploy")])
 def test_what_a_network_of_the_corpus_does_not_say_is_asked(check, name):
     made = Card.load([CARDS / f for f in CASES[name]["files"]])
     assert set(CASES[name]["asks"]) <= set(made.questions)
-    assert not check.diff(check.norm(json.loads(made.to_json())), check.norm(json.loads((CARDS / CASES[name]["imported"]).read_text())))
+    assert not check.diff(check.norm(json.loads(made.to_json())),
+                          check.norm(json.loads((CARDS / CASES[name]["imported"]).read_text())))
 
 
 @pytest.mark.parametrize("entry", EARLY, ids=[n["id"] for n in EARLY])

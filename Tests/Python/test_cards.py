@@ -31,7 +31,9 @@ def test_sidecars_become_the_expected_card(check, name):
     assert not check.diff(check.norm(found), check.norm(expected))
 
 
-@pytest.mark.parametrize("entry", [n for n in CARD_MANIFEST["negatives"] if n["convention"] not in OF_THE_CORE and n["stage"] == "import"],
+@pytest.mark.parametrize("entry",
+                         [n for n in CARD_MANIFEST["negatives"] if n["convention"] not in OF_THE_CORE
+                          and n["stage"] == "import"],
                          ids=lambda n: n["id"])
 def test_sidecars_that_are_wrong_are_refused_by_name(entry):
     case = {**CASES[entry["base_case"]], **{k: v for k, v in entry.items() if k != "id"}}

@@ -8,15 +8,19 @@ from typer.testing import CliRunner
 JOINTS = ["hip", "knee"]
 CARD = {
     "efferent_card": 1, "policy_period": 0.02, "control_period": 0.01, "joint_order": JOINTS,
-    "joints": {"hip": {"default": 0.1, "kp": 20, "kd": 0.5, "lower": -1.0, "upper": 1.0}, "knee": {"default": -0.5, "kp": 30, "kd": 0.75}},
+    "joints": {"hip": {"default": 0.1, "kp": 20, "kd": 0.5, "lower": -1.0, "upper": 1.0},
+               "knee": {"default": -0.5, "kp": 30, "kd": 0.75}},
     "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}}, "outputs": {"actions": {"to": "action"}}}],
     "vectors": {"obs": {"layout": "term_major", "terms": [
         {"name": "gyro", "op": "base_angular_velocity", "size": 3, "scale": 0.25, "ages": [1, 0], "fill": "first"},
-        {"name": "pos", "op": "joint_position", "size": 2, "joints": JOINTS, "minus_default": True, "clip": [-2.0, 2.0], "scale": [1.0, 2.0]},
+        {"name": "pos", "op": "joint_position", "size": 2, "joints": JOINTS, "minus_default": True, "clip": [-2.0, 2.0],
+         "scale": [1.0, 2.0]},
         {"name": "cmd", "op": "command", "size": 2, "command": "velocity", "fields": ["lin_vel_x", "ang_vel_z"]}]}},
-    "commands": {"velocity": {"signal": "command.velocity", "fields": ["lin_vel_x", "lin_vel_y", "ang_vel_z"], "units": ["m/s", "m/s", "rad/s"],
+    "commands": {"velocity": {"signal": "command.velocity", "fields": ["lin_vel_x", "lin_vel_y", "ang_vel_z"],
+                              "units": ["m/s", "m/s", "rad/s"],
                               "range": None, "clamp": False}},
-    "actions": [{"name": "legs", "type": "position", "model": "policy", "output": "actions", "index": [0, 1], "joints": JOINTS, "scale": 0.25,
+    "actions": [{"name": "legs", "type": "position", "model": "policy", "output": "actions", "index": [0, 1],
+                 "joints": JOINTS, "scale": 0.25,
                  "offset": "default"}],
 }
 
@@ -40,7 +44,11 @@ def path(tmp_path):
 def test_terms_have_their_slice_formula_and_unit():
     rows = {r.name: r for r in _card_text.rows(CARD)}
     assert [r.slice for r in rows.values()] == ["0:6", "6:8", "8:10"]
-    assert rows["gyro"].formula == "w x 0.25" and rows["gyro"].unit == "rad/s" and rows["gyro"].history == "2 frames, old to new, first: first"
+    assert (
+        rows["gyro"].formula == "w x 0.25"
+        and rows["gyro"].unit == "rad/s"
+        and rows["gyro"].history == "2 frames, old to new, first: first"
+    )
     assert rows["pos"].formula == "q - q0 clip -2 to 2 x [1, 2]" and rows["pos"].joints == "policy order"
     assert rows["cmd"].unit == "m/s, rad/s"
     assert _card_text.action(CARD["actions"][0]) == "position of 2 joints = a x 0.25 + q0"

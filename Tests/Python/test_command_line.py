@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ["inspect", "check", "convert", "serve", "learn", "record", "quantize", "card", "preflight", "walk", "stall-test"]
+COMMANDS = ["inspect", "check", "convert", "serve", "learn", "record", "quantize", "card", "preflight", "walk",
+            "stall-test"]
 
 
 def efferent(*arguments, without=(), **more):
@@ -26,7 +27,8 @@ from efferent.command import main
 main()
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"), "COLUMNS": "160"}
-    return subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, env=environment, timeout=120, **more)
+    return subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, env=environment, timeout=120,
+                          **more)
 
 
 def one_line(done, *words):
@@ -38,7 +40,8 @@ def one_line(done, *words):
 def test_every_command_has_a_short_help():
     from typer.testing import CliRunner
 
-    from efferent import _command_card, _command_preflight, _command_quantize, _command_stall, _command_walk  # noqa: F401  they add their commands
+    # noqa: F401  they add their commands
+    from efferent import _command_card, _command_preflight, _command_quantize, _command_stall, _command_walk
     from efferent._learn import app
 
     for command in [[], *[[c] for c in COMMANDS]]:
@@ -58,12 +61,14 @@ def test_every_command_has_a_short_help():
 def test_a_package_that_is_missing_is_one_line_with_its_pip_command(folder, tmp_path, package, arguments, words):
     (tmp_path / "card.json").write_text("{}")
     (tmp_path / "deploy.yaml").write_text("a: 1\n")
-    names = {"MODEL": folder / "mlp.onnx", "OUT": tmp_path / "out.npz", "CARD": tmp_path / "card.json", "SIDECAR": tmp_path / "deploy.yaml"}
+    names = {"MODEL": folder / "mlp.onnx", "OUT": tmp_path / "out.npz", "CARD": tmp_path / "card.json",
+             "SIDECAR": tmp_path / "deploy.yaml"}
     one_line(efferent(*[names.get(a, a) for a in arguments], without=[package]), words)
 
 
 @pytest.mark.parametrize("arguments, output", [
-    (["record", "MODEL", "--env", "CartPole-v1", "-o"], "seen.npz"), (["quantize", "MODEL", "--observations", "MODEL", "-o"], "small.onnx"),
+    (["record", "MODEL", "--env", "CartPole-v1", "-o"], "seen.npz"),
+    (["quantize", "MODEL", "--observations", "MODEL", "-o"], "small.onnx"),
     (["convert", "MODEL", "-o"], "policy.safetensors"), (["serve", "MODEL", "--stats"], "stats.json"),
 ])
 def test_an_output_that_is_there_is_not_replaced_in_silence(folder, tmp_path, arguments, output):
@@ -77,13 +82,15 @@ def test_an_output_that_is_there_is_not_replaced_in_silence(folder, tmp_path, ar
 
 def test_a_folder_with_a_run_is_not_learned_into_in_silence(tmp_path):
     (tmp_path / "results.json").write_text("{}")
-    one_line(efferent("learn", "CartPole-v1", "--algorithm", "stream-q", "--steps", 10, "--out", tmp_path), "holds a run already", "--resume", "--force")
+    one_line(efferent("learn", "CartPole-v1", "--algorithm", "stream-q", "--steps", 10, "--out", tmp_path),
+             "holds a run already", "--resume", "--force")
 
 
 @pytest.mark.parametrize("arguments", [["learn", "CartPole-v1", "--algorithm", "stream-q", "--steps", "100000000"]])
 def test_an_interrupted_command_ends_with_130_and_no_traceback(arguments):
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python")}
-    made = subprocess.Popen([sys.executable, "-m", "efferent", *arguments, "--block", "1000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    made = subprocess.Popen([sys.executable, "-m", "efferent", *arguments, "--block", "1000"], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True,
                             env=environment)
     assert "seed 0 step" in made.stdout.readline()
     made.send_signal(signal.SIGINT)

@@ -40,7 +40,9 @@ def test_a_recording_from_the_simulator_is_met_by_its_card_and_stops_another(rob
     card["joints"]["a"]["default"] = 0.25
     (tmp_path / "card.json").write_text(json.dumps(card))
     output = run("preflight", *robot, path, code=1)
-    assert "vector 'obs', term 'position', value 0 (joint 'a')" in output and "all values differ by a constant" in output
+    assert (
+        "vector 'obs', term 'position', value 0 (joint 'a')" in output and "all values differ by a constant" in output
+    )
     walk = ["walk", *robot, *mjcf, "--seconds", 0.5, "--preflight", path]
     assert "term 'position', value 0 (joint 'a')" in run(*walk, code=1)
     output = run(*walk, "--on-mismatch", "warn")

@@ -1,4 +1,5 @@
-"""Controllers: every term, clock, history, filter and guard against its formula, on small robots with networks that hand their input on."""
+"""Controllers: every term, clock, history, filter and guard against its formula, on small robots with networks that
+hand their input on."""
 import ctypes
 import json
 import math
@@ -12,7 +13,8 @@ from onnx import helper, numpy_helper
 
 JOINTS = ["hip", "knee", "ankle"]
 ROBOT = ["ankle", "spare", "hip", "knee"]  # the robot's order, with a joint that the policy does not know
-DEFAULT, KP, KD = {"hip": 0.1, "knee": -0.4, "ankle": 0.3}, {"hip": 20.0, "knee": 30.0, "ankle": 40.0}, {"hip": 0.5, "knee": 0.7, "ankle": 0.9}
+DEFAULT, KP, KD = {"hip": 0.1, "knee": -0.4, "ankle": 0.3}, {"hip": 20.0, "knee": 30.0,
+                                                             "ankle": 40.0}, {"hip": 0.5, "knee": 0.7, "ankle": 0.9}
 FIELDS = ["lin_vel_x", "lin_vel_y", "ang_vel_z"]
 rng = np.random.default_rng(7)
 
@@ -23,7 +25,8 @@ def network(path, width, actions=3, gain=1.0, bias=0.0, name="actions"):
     for i in range(min(width, actions)):
         weight[i, i] = gain
     graph = helper.make_graph(
-        [helper.make_node("Gemm", ["obs", "w", "b"], [name])], "test", [helper.make_tensor_value_info("obs", T.FLOAT, [1, width])],
+        [helper.make_node("Gemm", ["obs", "w", "b"], [name])], "test",
+        [helper.make_tensor_value_info("obs", T.FLOAT, [1, width])],
         [helper.make_tensor_value_info(name, T.FLOAT, [1, actions])],
         [numpy_helper.from_array(weight, "w"), numpy_helper.from_array(np.full(actions, bias, np.float32), "b")])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
@@ -38,11 +41,14 @@ def card(terms, policy_period=0.02, control_period=0.02, action=None, **more):
     made = {
         "efferent_card": 1, "policy_period": policy_period, "control_period": control_period, "joint_order": JOINTS,
         "joints": {j: {"default": DEFAULT[j], "kp": KP[j], "kd": KD[j]} for j in JOINTS},
-        "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}}, "outputs": {"actions": {"to": "action"}}}],
+        "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}},
+                    "outputs": {"actions": {"to": "action"}}}],
         "vectors": {"obs": {"layout": "term_major", "terms": terms}},
-        "commands": {"velocity": {"signal": "command.velocity", "fields": FIELDS, "units": ["m/s", "m/s", "rad/s"], "clamp": False}},
+        "commands": {"velocity": {"signal": "command.velocity", "fields": FIELDS, "units": ["m/s", "m/s", "rad/s"],
+                                  "clamp": False}},
         "actions": [{
-            "name": "joint_position", "type": "position", "model": "policy", "output": "actions", "index": [0, 1, 2], "joints": JOINTS, "scale": 0.5,
+            "name": "joint_position", "type": "position", "model": "policy", "output": "actions", "index": [0, 1, 2],
+            "joints": JOINTS, "scale": 0.5,
             "offset": "default", **(action or {})}],
     }
     return {**made, **more}
@@ -72,7 +78,8 @@ def quaternion():
 def signals(**more):
     made = {
         "joint.position": rng.normal(size=4), "joint.velocity": rng.normal(size=4), "joint.effort": rng.normal(size=4),
-        "base.orientation": quaternion(), "base.angular_velocity": rng.normal(size=3), "base.linear_velocity": rng.normal(size=3),
+        "base.orientation": quaternion(), "base.angular_velocity": rng.normal(size=3),
+        "base.linear_velocity": rng.normal(size=3),
         "base.position": rng.normal(size=3), "command.velocity": rng.normal(size=3),
     }
     return {**made, **{k.replace("__", "."): np.asarray(v, float) for k, v in more.items()}}
@@ -109,7 +116,8 @@ TERMS = {
     "joint_position": (3, {"joints": JOINTS, "minus_default": True}, lambda s: of(s["joint.position"]) - default()),
     "joint_velocity": (2, {"joints": ["ankle", "hip"]}, lambda s: of(s["joint.velocity"], ["ankle", "hip"])),
     "joint_effort": (3, {"joints": JOINTS, "zero": ["knee"]}, lambda s: of(s["joint.effort"]) * [1, 0, 1]),
-    "command": (2, {"command": "velocity", "fields": ["ang_vel_z", "lin_vel_x"]}, lambda s: s["command.velocity"][[2, 0]]),
+    "command": (2, {"command": "velocity", "fields": ["ang_vel_z", "lin_vel_x"]},
+                lambda s: s["command.velocity"][[2, 0]]),
     "constant": (2, {"value": [3.0, -1.0]}, lambda s: [3, -1]),
     "signal": (2, {"signal": "goal"}, lambda s: s["goal"]),
 }
@@ -139,7 +147,8 @@ def test_clip_comes_before_scale_unless_the_card_says_otherwise(tmp_path):
 @pytest.mark.parametrize("fill", ["first", "zero"])
 @pytest.mark.parametrize("ages", [[3, 2, 1, 0], [0, 1, 3], [2, 0]])
 def test_histories_hold_the_frames_of_their_ages(tmp_path, layout, fill, ages):
-    terms = [term("base_angular_velocity", 3, ages=ages, fill=fill), term("base_linear_velocity", 3, ages=ages, fill=fill)]
+    terms = [term("base_angular_velocity", 3, ages=ages, fill=fill),
+             term("base_linear_velocity", 3, ages=ages, fill=fill)]
     content = card(terms)
     content["vectors"]["obs"]["layout"] = layout
     c = controller(tmp_path, content)
@@ -152,7 +161,8 @@ def test_histories_hold_the_frames_of_their_ages(tmp_path, layout, fill, ages):
         frames.append([s["base.angular_velocity"], s["base.linear_velocity"]])
         blank = frames[0] if fill == "first" else [np.zeros(3)] * 2
         past = [frames[len(frames) - 1 - a] if a < len(frames) else blank for a in ages]
-        expected = [f[i] for f in past for i in range(2)] if layout == "time_major" else [f[i] for i in range(2) for f in past]
+        expected = [f[i] for f in past
+                    for i in range(2)] if layout == "time_major" else [f[i] for i in range(2) for f in past]
         np.testing.assert_allclose(seen(c, s), np.concatenate(expected), rtol=1e-6)
 
 
@@ -161,17 +171,20 @@ def test_a_frame_is_clipped_before_it_is_remembered(tmp_path):
     content["vectors"]["obs"]["clip"] = [-1.0, 1.0]
     c = controller(tmp_path, content)
     seen(c, signals(command__velocity=[3, 0.5, -7]))
-    np.testing.assert_allclose(seen(c, signals(command__velocity=[0.1, 0, 0])), [1, 0.5, -1, 0.1, 0, 0, 1, 1], rtol=1e-6)
+    np.testing.assert_allclose(seen(c, signals(command__velocity=[0.1, 0, 0])), [1, 0.5, -1, 0.1, 0, 0, 1, 1],
+                               rtol=1e-6)
 
 
 def test_last_actions_are_raw_clipped_and_as_old_as_asked(tmp_path):
     names = [("raw", 0), ("clipped", 0), ("raw", 1)]
-    terms = [term("command", 3, command="velocity")] + [{**term("last_action", 3, of=o, age=a), "name": f"{o}{a}"} for o, a in names]
+    terms = [term("command", 3, command="velocity")] + [{**term("last_action", 3, of=o, age=a), "name": f"{o}{a}"}
+                                                        for o, a in names]
     c = controller(tmp_path, card(terms, action={"clip_raw": [-1.0, 1.0]}), gain=2.0)
     past = [np.zeros(3), np.zeros(3)]
     for _ in range(4):
         s = signals()
-        np.testing.assert_allclose(seen(c, s)[3:], np.concatenate([past[-1], np.clip(past[-1], -1, 1), past[-2]]), rtol=1e-6)
+        np.testing.assert_allclose(seen(c, s)[3:], np.concatenate([past[-1], np.clip(past[-1], -1, 1), past[-2]]),
+                                   rtol=1e-6)
         past.append(2 * s["command.velocity"])
 
 
@@ -181,7 +194,8 @@ def test_last_actions_are_raw_clipped_and_as_old_as_asked(tmp_path):
 def clock_of(tmp_path, functions=("sin", "cos"), **clock):
     """A function that makes a tick and gives what a clock shows."""
     size = len(functions) * len(clock.setdefault("phases", [0.0]))
-    content = card([term("clock", size, clock="gait", fn=list(functions)), term("command", 3, command="velocity")], clocks={"gait": clock})
+    content = card([term("clock", size, clock="gait", fn=list(functions)), term("command", 3, command="velocity")],
+                   clocks={"gait": clock})
     c = controller(tmp_path, content)
     return lambda command=(1, 0, 0), **more: seen(c, signals(command__velocity=list(command)), **more)[:size]
 
@@ -191,23 +205,27 @@ def sc(*phases):
 
 
 def test_a_clock_that_is_advanced_before_use_and_at_reset_begins_with_two_steps(tmp_path):
-    show = clock_of(tmp_path, period=0.8, phases=[0.0], init=0.0, advance="before_use", advances_at_reset=1, wrap="modulo")
+    show = clock_of(tmp_path, period=0.8, phases=[0.0], init=0.0, advance="before_use", advances_at_reset=1,
+                    wrap="modulo")
     for k in range(50):
         np.testing.assert_allclose(show(), sc((k + 2) * 0.02 / 0.8), atol=1e-5)
 
 
 def test_a_clock_that_is_advanced_after_use_begins_at_its_phase_and_runs_on_while_it_shows_the_stand(tmp_path):
     stand = {"command": "velocity", "norm": "l2", "below": 0.01, "phases": [0.5, 0.5], "resume": "continue"}
-    show = clock_of(tmp_path, frequency=1.5, phases=[0.0, 0.5], init=0.0, advance="after_use", wrap="modulo", stand=stand)
+    show = clock_of(tmp_path, frequency=1.5, phases=[0.0, 0.5], init=0.0, advance="after_use", wrap="modulo",
+                    stand=stand)
     for k in range(40):
         p = k * 0.02 * 1.5
         small = 10 <= k < 15
-        np.testing.assert_allclose(show((0, 0, 0) if small else (1, 0, 0)), sc(0.5, 0.5) if small else sc(p, p + 0.5), atol=1e-5)
+        np.testing.assert_allclose(show((0, 0, 0) if small else (1, 0, 0)), sc(0.5, 0.5) if small else sc(p, p + 0.5),
+                                   atol=1e-5)
 
 
 def test_a_clock_that_restarts_stands_and_begins_anew(tmp_path):
     parts = [["lin_vel_x", "lin_vel_y"], ["ang_vel_z"]]
-    stand = {"command": "velocity", "norm": "parts", "parts": parts, "below": 0.01, "phases": [0.5], "resume": "restart"}
+    stand = {"command": "velocity", "norm": "parts", "parts": parts, "below": 0.01, "phases": [0.5],
+             "resume": "restart"}
     show = clock_of(tmp_path, period=0.7, phases=[0.0], init=0.25, advance="before_use", wrap="modulo", stand=stand)
     step = 0.02 / 0.7
     np.testing.assert_allclose(show(), sc(0.25 + step), atol=1e-5)
@@ -228,7 +246,8 @@ def test_a_clock_can_begin_at_zero_above_one_instead_of_taking_the_remainder(tmp
 
 
 def test_a_clock_of_time_follows_the_callers_clock_and_stops_after_a_small_command(tmp_path):
-    show = clock_of(tmp_path, kind="time", frequency=1.25, advance="none", zero_frequency_after={"command": "velocity", "norm": "l2", "below": 0.1})
+    show = clock_of(tmp_path, kind="time", frequency=1.25, advance="none",
+                    zero_frequency_after={"command": "velocity", "norm": "l2", "below": 0.1})
     np.testing.assert_allclose(show(now=10.1), sc(10.1 * 1.25), atol=1e-5)
     np.testing.assert_allclose(show((0, 0, 0), now=10.12), sc(10.12 * 1.25), atol=1e-5)
     np.testing.assert_allclose(show(now=10.14), sc(0), atol=1e-5)
@@ -236,8 +255,10 @@ def test_a_clock_of_time_follows_the_callers_clock_and_stops_after_a_small_comma
 
 
 def test_fill_reset_takes_the_clock_at_the_reset_itself(tmp_path):
-    content = card([term("clock", 2, clock="gait", fn=["sin", "cos"], ages=[2, 1, 0], fill="reset"), term("command", 3, command="velocity")], clocks={"gait": {
-        "period": 0.5, "phases": [0.0], "init": 0.0, "advance": "before_use", "advances_at_reset": 1, "wrap": "modulo"}})
+    content = card([term("clock", 2, clock="gait", fn=["sin", "cos"], ages=[2, 1, 0], fill="reset"),
+                    term("command", 3, command="velocity")], clocks={"gait": {
+        "period": 0.5, "phases": [0.0], "init": 0.0, "advance": "before_use", "advances_at_reset": 1,
+        "wrap": "modulo"}})
     c = controller(tmp_path, content)
     for _ in range(2):
         first = seen(c, signals())[:6]
@@ -251,14 +272,17 @@ def test_fill_reset_takes_the_clock_at_the_reset_itself(tmp_path):
 @pytest.mark.parametrize("end", ["hold", "loop"])
 def test_a_motion_in_a_file_plays_at_its_own_rate_and_is_laid_over_the_robot(tmp_path, end):
     frames, fps = 7, 25.0
-    motion = {"joint_pos": rng.normal(size=(frames, 3)), "joint_vel": rng.normal(size=(frames, 3)), "body_pos_w": rng.normal(size=(frames, 2, 3)),
+    motion = {"joint_pos": rng.normal(size=(frames, 3)), "joint_vel": rng.normal(size=(frames, 3)),
+              "body_pos_w": rng.normal(size=(frames, 2, 3)),
               "body_quat_w": np.stack([[quaternion(), quaternion()] for _ in range(frames)])}
     np.savez(tmp_path / "motion.npz", **motion)
     entries = "r00,r01,r10,r11,r20,r21"
-    terms = [term("reference_joint_position_velocity", 4, joints=["ankle", "hip"]), term("reference_anchor_position", 3),
+    terms = [term("reference_joint_position_velocity", 4, joints=["ankle", "hip"]),
+             term("reference_anchor_position", 3),
              term("reference_anchor_orientation_6d", 6, layout=entries), term("constant", 3, value=[0.0] * 3)]
     content = card(terms, motion={"kind": "file", "file": "motion.npz", "fps": fps, "bodies": ["pelvis", "torso"],
-                                  "anchor": {"robot": "torso", "body_index": 1}, "align": "yaw_and_position", "quaternion": "wxyz", "reference_age": 0,
+                                  "anchor": {"robot": "torso", "body_index": 1}, "align": "yaw_and_position",
+                                  "quaternion": "wxyz", "reference_age": 0,
                                   "end": end})
     c = controller(tmp_path, content)
 
@@ -277,7 +301,8 @@ def test_a_motion_in_a_file_plays_at_its_own_rate_and_is_laid_over_the_robot(tmp
                 turn = yaw(robot) @ yaw(ref).T
                 shift = p - turn @ at
             x = seen(c, given)
-            np.testing.assert_allclose(x[:4], [*motion["joint_pos"][f][[2, 0]], *motion["joint_vel"][f][[2, 0]]], rtol=1e-5)
+            np.testing.assert_allclose(x[:4], [*motion["joint_pos"][f][[2, 0]], *motion["joint_vel"][f][[2, 0]]],
+                                       rtol=1e-5)
             np.testing.assert_allclose(x[4:7], robot.T @ (turn @ at + shift - p), rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(x[7:13], (robot.T @ turn @ ref)[:, :2].ravel(), rtol=1e-4, atol=1e-5)
         c.reset()
@@ -288,13 +313,15 @@ def test_a_motion_in_a_file_plays_at_its_own_rate_and_is_laid_over_the_robot(tmp
 
 def test_commands_are_clamped_where_the_card_says_so_and_slewed_at_the_policy_rate(tmp_path):
     content = card([term("command", 3, command="velocity")], control_period=0.01)
-    content["commands"]["velocity"] |= {"range": [[-0.5, 1.0], [-0.4, 0.4], [-1.0, 1.0]], "clamp": True, "slew": [10.0, 10.0, 100.0]}
+    content["commands"]["velocity"] |= {"range": [[-0.5, 1.0], [-0.4, 0.4], [-1.0, 1.0]], "clamp": True,
+                                        "slew": [10.0, 10.0, 100.0]}
     c = controller(tmp_path, content)
     x = np.zeros(3)
     for k in range(12):
         s = signals(command__velocity=[3.0, -3.0, 0.7])
         if k % 2 == 0:
-            x += np.clip(np.array([1.0, -0.4, 0.7]) - x, -0.02 * np.array([10, 10, 100]), 0.02 * np.array([10, 10, 100]))
+            x += np.clip(np.array([1.0, -0.4, 0.7]) - x, -0.02 * np.array([10, 10, 100]),
+                         0.02 * np.array([10, 10, 100]))
             np.testing.assert_allclose(seen(c, s), x, rtol=1e-6)
         else:
             c.tick(s)
@@ -323,9 +350,11 @@ def ticks(c, n, s=None):
 
 
 def test_an_action_is_clipped_scaled_moved_and_limited_in_that_order(tmp_path):
-    action = {"clip_raw": [-1.0, 1.5], "scale": [1.0, 2.0, 3.0], "offset": [0.1, 0.2, 0.3], "clip": [[-2, 2], [-2, 2], [-4, 4]],
+    action = {"clip_raw": [-1.0, 1.5], "scale": [1.0, 2.0, 3.0], "offset": [0.1, 0.2, 0.3],
+              "clip": [[-2, 2], [-2, 2], [-4, 4]],
               "limits_position": [[-0.5, 0.6], [-9, 9], [-9, 9]], "limits_velocity": [50.0, 50.0, 20.0]}
-    c = controller(tmp_path, card([term("command", 3, command="velocity")], action=action, target_init="measured"), gain=3.0)
+    c = controller(tmp_path, card([term("command", 3, command="velocity")], action=action, target_init="measured"),
+                   gain=3.0)
     last = None
     for s, t in ticks(c, 5):
         last = of(s["joint.position"]) if last is None else last
@@ -336,7 +365,9 @@ def test_an_action_is_clipped_scaled_moved_and_limited_in_that_order(tmp_path):
 
 
 def test_increments_add_to_the_last_target(tmp_path):
-    c = controller(tmp_path, card([term("command", 3, command="velocity")], action={"type": "position_increment", "offset": 0.0}, target_init="default",
+    c = controller(tmp_path,
+                   card([term("command", 3, command="velocity")], action={"type": "position_increment", "offset": 0.0},
+                        target_init="default",
                                   control_period=0.01))
     x = default()
     for k, (s, t) in enumerate(ticks(c, 8)):
@@ -347,7 +378,9 @@ def test_increments_add_to_the_last_target(tmp_path):
 
 def test_a_torque_band_changes_the_action_in_place_and_applied_actions_show_it(tmp_path):
     terms = [term("command", 3, command="velocity"), term("last_action", 3, of="applied")]
-    c = controller(tmp_path, card(terms, control_period=0.01, action={"post": [{"op": "torque_band", "limit": 2.0}], "last_of": "applied"}), gain=4.0)
+    c = controller(tmp_path,
+                   card(terms, control_period=0.01,
+                        action={"post": [{"op": "torque_band", "limit": 2.0}], "last_of": "applied"}), gain=4.0)
     kp, kd = np.array([20, 30, 40.0]), np.array([0.5, 0.7, 0.9])
     a = np.zeros(3)
     for k in range(8):
@@ -366,7 +399,8 @@ def test_a_torque_band_changes_the_action_in_place_and_applied_actions_show_it(t
 def test_filters_run_at_the_control_rate_from_where_they_start(tmp_path):
     post = [{"op": "first_order", "alpha": 0.3, "init": "given", "value": [0.5, 0.6, 0.7]},
             {"op": "second_order_lowpass", "omega": 40.0, "sample_period": 0.005, "init": "measured"}]
-    c = controller(tmp_path, card([term("command", 3, command="velocity")], control_period=0.005, action={"post": post}))
+    c = controller(tmp_path,
+                   card([term("command", 3, command="velocity")], control_period=0.005, action={"post": post}))
     y = np.array([0.5, 0.6, 0.7])
     k, w = 2 / 0.005, 40.0
     norm = k * k + math.sqrt(2) * w * k + w * w
@@ -377,14 +411,17 @@ def test_filters_run_at_the_control_rate_from_where_they_start(tmp_path):
         if x1 is None:
             x1 = x2 = y1 = y2 = of(s["joint.position"])
         y = 0.3 * goal + 0.7 * y
-        out = (w * w * (y + 2 * x1 + x2) - (2 * w * w - 2 * k * k) * y1 - (k * k - math.sqrt(2) * w * k + w * w) * y2) / norm
+        out = (w * w * (y + 2 * x1 + x2) - (2 * w * w - 2 * k * k) * y1
+               - (k * k - math.sqrt(2) * w * k + w * w) * y2) / norm
         x2, x1, y2, y1 = x1, y, y1, out
         np.testing.assert_allclose(t["position"], out, rtol=1e-4, atol=1e-5)
 
 
 def test_effort_by_pd_is_computed_at_the_control_rate_and_limited(tmp_path):
     post = [{"op": "pd_torque", "kp": [10.0, 20.0, 30.0], "kd": [1.0, 2.0, 3.0], "limit": [4.0, 50.0, 50.0]}]
-    c = controller(tmp_path, card([term("command", 3, command="velocity")], control_period=0.01, action={"type": "effort_pd", "post": post}))
+    c = controller(tmp_path,
+                   card([term("command", 3, command="velocity")], control_period=0.01,
+                        action={"type": "effort_pd", "post": post}))
     for i, (s, t) in enumerate(ticks(c, 6)):
         if i % 2 == 0:
             goal = default() + 0.5 * s["command.velocity"]
@@ -394,10 +431,13 @@ def test_effort_by_pd_is_computed_at_the_control_rate_and_limited(tmp_path):
 
 
 def test_actions_fade_in_from_the_default_pose(tmp_path):
-    c = controller(tmp_path, card([term("command", 3, command="velocity")], action={"post": [{"op": "blend_from_default", "per_tick": 0.25}]}))
+    c = controller(tmp_path,
+                   card([term("command", 3, command="velocity")],
+                        action={"post": [{"op": "blend_from_default", "per_tick": 0.25}]}))
     for _ in range(2):
         for k, (s, t) in enumerate(ticks(c, 6)):
-            np.testing.assert_allclose(t["position"], default() + min(0.25 * (k + 1), 1) * 0.5 * s["command.velocity"], rtol=1e-5)
+            np.testing.assert_allclose(t["position"], default() + min(0.25 * (k + 1), 1) * 0.5 * s["command.velocity"],
+                                       rtol=1e-5)
         c.reset()
 
 
@@ -414,7 +454,8 @@ def refused(tmp_path, content, kind, *words, **more):
 def test_joints_are_found_by_name_only(tmp_path):
     content = card([term("command", 3, command="velocity")])
     path = network(tmp_path / "p.onnx", 3)
-    for robot, words in ((["ankle", "Hip", "knee"], ("'hip'", "'Hip'")), (["hip", "knee"], ("'ankle'",)), (["hip", "knee", "ankle", "knee"], ("'knee'", "twice"))):
+    for robot, words in ((["ankle", "Hip", "knee"], ("'hip'", "'Hip'")), (["hip", "knee"], ("'ankle'",)),
+                         (["hip", "knee", "ankle", "knee"], ("'knee'", "twice"))):
         with pytest.raises(efferent.MismatchError) as e:
             efferent.Controller(efferent.Card.from_json(json.dumps(content)), {"policy": path}, robot)
         assert all(w in str(e.value) for w in words), str(e.value)
@@ -423,7 +464,8 @@ def test_joints_are_found_by_name_only(tmp_path):
 def test_widths_periods_units_and_gains_are_refused_by_name(tmp_path):
     content = card([term("command", 3, command="velocity")])
     refused(tmp_path, content, efferent.MismatchError, "0.02", "0.003", control_period=0.003)
-    refused(tmp_path, content, efferent.MismatchError, "command.velocity", "deg/s", units={"command.velocity": "m/s, m/s, deg/s"})
+    refused(tmp_path, content, efferent.MismatchError, "command.velocity", "deg/s",
+            units={"command.velocity": "m/s, m/s, deg/s"})
     refused(tmp_path, content, efferent.MismatchError, "command.velocity", units={})
     content["joints"]["knee"]["kp"] = None
     refused(tmp_path, content, efferent.MismatchError, "knee", "kp")
@@ -459,8 +501,10 @@ def test_a_signal_that_is_not_finite_is_named_and_its_tick_moves_nothing(tmp_pat
 
 
 def test_the_ladder_goes_down_by_time_and_is_left_by_a_clean_tick_with_a_blend(tmp_path):
-    terms = [term("joint_position", 3, joints=JOINTS), term("command", 3, command="velocity"), term("last_action", 3, of="raw")]
-    c = controller(tmp_path, card(terms), fallback=[("hold", 0.04), ("ramp", 0.1, 5.0, 0.3), ("damp", 0, -1, 2.5)], blend=0.1)
+    terms = [term("joint_position", 3, joints=JOINTS), term("command", 3, command="velocity"),
+             term("last_action", 3, of="raw")]
+    c = controller(tmp_path, card(terms), fallback=[("hold", 0.04), ("ramp", 0.1, 5.0, 0.3), ("damp", 0, -1, 2.5)],
+                   blend=0.1)
     c.tick(signals(), now=0.0)
     held = of(c.targets["position"]).copy()
     bad = {**signals(), "command.velocity": [0, math.inf, 0]}
@@ -527,7 +571,8 @@ def test_the_guards_clamps_are_counted_and_not_remembered(tmp_path):
 
 
 def test_an_action_that_is_not_finite_is_refused_and_the_policy_begins_anew(tmp_path):
-    c = controller(tmp_path, card([term("command", 3, command="velocity"), term("last_action", 3, of="raw")]), gain=1e38, blend=0)
+    c = controller(tmp_path, card([term("command", 3, command="velocity"), term("last_action", 3, of="raw")]),
+                   gain=1e38, blend=0)
     c.tick(signals(command__velocity=[1e-38, 0, 0]))
     held = c.targets["position"].copy()
     with pytest.raises(efferent.NumericError, match="policy.*actions.*hip"):
@@ -593,12 +638,14 @@ def test_a_swap_changes_the_weights_of_a_running_controller(tmp_path):
 
 def test_memory_is_carried_between_runs_and_begins_where_the_card_says(tmp_path):
     graph = helper.make_graph(
-        [helper.make_node("Add", ["h_in", "obs"], ["h_out"]), helper.make_node("Identity", ["h_out"], ["actions"])], "test",
+        [helper.make_node("Add", ["h_in", "obs"], ["h_out"]), helper.make_node("Identity", ["h_out"], ["actions"])],
+        "test",
         [helper.make_tensor_value_info(n, T.FLOAT, [1, 3]) for n in ("obs", "h_in")],
         [helper.make_tensor_value_info(n, T.FLOAT, [1, 3]) for n in ("actions", "h_out")])
     path = tmp_path / "state.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-    content = card([term("command", 3, command="velocity")], memory={"h": {"shape": [1, 3], "dtype": "f32", "init": [1.0, 2.0, 3.0]}})
+    content = card([term("command", 3, command="velocity")],
+                   memory={"h": {"shape": [1, 3], "dtype": "f32", "init": [1.0, 2.0, 3.0]}})
     content["models"][0]["inputs"]["h_in"] = {"from": "memory:h"}
     content["models"][0]["outputs"]["h_out"] = {"to": "memory:h"}
     # whether the policy carries the state itself or not: the card decides
@@ -631,7 +678,8 @@ def test_models_that_run_less_often_keep_their_outputs(tmp_path):
 
 
 def test_preflight_names_the_first_term_that_is_not_as_recorded(tmp_path):
-    terms = [term("base_angular_velocity", 3, ages=[1, 0]), term("joint_position", 3, joints=JOINTS, minus_default=True), term("last_action", 3, of="raw")]
+    terms = [term("base_angular_velocity", 3, ages=[1, 0]),
+             term("joint_position", 3, joints=JOINTS, minus_default=True), term("last_action", 3, of="raw")]
     content = card(terms)
     c = controller(tmp_path, content)
     recording = {}
@@ -660,7 +708,8 @@ def test_signals_and_targets_lie_where_the_robot_keeps_them(tmp_path):
     from efferent import _library, _table_controller as table
 
     class Motor(ctypes.Structure):
-        _fields_ = [("id", ctypes.c_int32), ("q", ctypes.c_float), ("qd", ctypes.c_float), ("kp", ctypes.c_double), ("target", ctypes.c_double)]
+        _fields_ = [("id", ctypes.c_int32), ("q", ctypes.c_float), ("qd", ctypes.c_float), ("kp", ctypes.c_double),
+                    ("target", ctypes.c_double)]
 
     content = card([term("joint_position", 3, joints=JOINTS, minus_default=True), term("projected_gravity", 3)])
     lib, made = _library.lib, ctypes.c_void_p()
@@ -708,6 +757,7 @@ def test_signals_and_targets_lie_where_the_robot_keeps_them(tmp_path):
     assert found[ROBOT.index("spare")] == 77.0 and motors[ROBOT.index("hip")].kp == 20.0
     count = ctypes.c_size_t()
     values = lib.eff_controller_vector(made, b"obs", ctypes.byref(count))
-    np.testing.assert_allclose(np.frombuffer(ctypes.string_at(values, 4 * count.value), np.float32)[3:], [0, 0, -1], atol=1e-6)
+    np.testing.assert_allclose(np.frombuffer(ctypes.string_at(values, 4 * count.value), np.float32)[3:], [0, 0, -1],
+                               atol=1e-6)
     lib.eff_controller_destroy(made)
     assert lib.eff_controller_tick(made, 0, None) == -1

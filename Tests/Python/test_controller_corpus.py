@@ -1,7 +1,8 @@
-"""Controllers against the corpus of cards: observation, action and targets of every case over its resets, and the refusals at open and tick.
+"""Controllers against the corpus of cards: observation, action and targets of every case over its resets, and the
+refusals at open and tick.
 
-The corpus is the folder EFFERENT_CARDS, or ../shared/cards beside the project; without it these tests are skipped. Its numbers were computed by code
-per convention that this project has not written.
+The corpus is the folder EFFERENT_CARDS, or ../shared/cards beside the project; without it these tests are skipped. Its
+numbers were computed by code per convention that this project has not written.
 """
 import json
 
@@ -21,7 +22,8 @@ def opened(case, card):
     for name in case.get("unbound") or []:
         units.pop(name, None)
     return efferent.Controller(
-        efferent.Card.from_json(json.dumps(card)), models={n: CARDS / m for n, m in case["models"].items()}, joints=case["robot_joints"],
+        efferent.Card.from_json(json.dumps(card)), models={n: CARDS / m for n, m in case["models"].items()},
+        joints=case["robot_joints"],
         control_period=case.get("control_period"), units=units, stale_limit=case.get("stale_limit"))
 
 
@@ -35,7 +37,8 @@ def assert_close(name, found, expected, tolerance):
     assert found.size == expected.size, f"{name}: {found.size} values, expected {expected.size}"
     commanded = ~np.isnan(expected)
     assert (np.isnan(found) == ~commanded).all(), f"{name}: another set of joints is commanded"
-    np.testing.assert_allclose(found[commanded], expected[commanded], rtol=tolerance[1], atol=tolerance[0], err_msg=name)
+    np.testing.assert_allclose(found[commanded], expected[commanded], rtol=tolerance[1], atol=tolerance[0],
+                               err_msg=name)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -47,7 +50,8 @@ def test_observations_actions_and_targets_are_those_of_the_convention(name):
         if k and k in case["resets"]:
             controller.reset()
         controller.tick({s: v[k] for s, v in given.items()})
-        for kind, arrays in (("obs", controller.observations), ("act", controller.actions), ("out", controller.targets)):
+        for kind, arrays in (("obs", controller.observations), ("act", controller.actions),
+                             ("out", controller.targets)):
             for tensor, values in arrays.items():
                 found.setdefault(f"{kind}.{tensor}", []).append(np.array(values))
     with np.load(CARDS / case["npz"]) as z:
@@ -66,7 +70,8 @@ def test_what_cannot_be_right_is_refused_by_name(name):
     card = controller = None
     with pytest.raises(efferent.Error) as refused:
         if negative["convention"] != "card" and negative.get("files"):
-            card = json.loads(efferent.Card.load([CARDS / f for f in negative["files"]], supplied=supplied(case)).to_json())
+            card = json.loads(efferent.Card.load([CARDS / f for f in negative["files"]],
+                                                 supplied=supplied(case)).to_json())
         else:
             card = json.loads((CARDS / source).read_text())
         controller = opened(case, card)

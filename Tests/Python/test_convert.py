@@ -49,7 +49,8 @@ def expect(found, wanted):
 
 # ---- files of the trainers themselves, where they are at hand ----
 
-SHARED = [("sb3_ppo.zip", "sb3_ppo_vecnormalize.pkl"), ("sb3_sac.zip", None), ("rslrl5_mlp.pt", None), ("rslrl5_rnn.pt", None), ("rslrl_legacy.pt", None), ("skrl_agent.pt", None),
+SHARED = [("sb3_ppo.zip", "sb3_ppo_vecnormalize.pkl"), ("sb3_sac.zip", None), ("rslrl5_mlp.pt", None),
+          ("rslrl5_rnn.pt", None), ("rslrl_legacy.pt", None), ("skrl_agent.pt", None),
           ("mlp_f32.safetensors", None), ("mlp_f16.safetensors", None), ("mlp_bf16.safetensors", None)]
 
 
@@ -77,15 +78,20 @@ LIMITS = made.box([-1, -2, 0], [1, 3, 5])
 
 
 def test_ppo_with_vec_normalize(tmp_path):
-    state = made.dense(RNG, (9, 16, 8), "mlp_extractor.policy_net.") | {"action_net.weight": normal(3, 8), "action_net.bias": normal(3), "log_std": normal(3)}
+    state = made.dense(RNG, (9, 16, 8), "mlp_extractor.policy_net.") | {"action_net.weight": normal(3, 8),
+                                                                        "action_net.bias": normal(3),
+                                                                        "log_std": normal(3)}
     state |= made.dense(RNG, (9, 4), "mlp_extractor.value_net.")
     mean, var = RNG.normal(size=9) * 5, RNG.uniform(0.1, 9, 9)
     (tmp_path / "stats.pkl").write_bytes(made.vec_normalize(mean, var, clip=2.5, epsilon=1e-2))
     kwargs = {"activation_fn": "<class 'torch.nn.modules.activation.ELU'>"}
-    conversion = converted(tmp_path, made.sb3_zip(state, made.box(-np.inf, np.inf, (9,)), LIMITS, kwargs), normalizer=tmp_path / "stats.pkl")
+    conversion = converted(tmp_path, made.sb3_zip(state, made.box(-np.inf, np.inf, (9,)), LIMITS, kwargs),
+                           normalizer=tmp_path / "stats.pkl")
     x = normal(6, 9) * 10
-    h = made.run_dense(state, "mlp_extractor.policy_net.", np.clip((x - mean) / np.sqrt(var + 1e-2), -2.5, 2.5), elu, elu)
-    expect(steps(conversion, x), np.clip(h @ state["action_net.weight"].T + state["action_net.bias"], [-1, -2, 0], [1, 3, 5]))
+    h = made.run_dense(state, "mlp_extractor.policy_net.", np.clip((x - mean) / np.sqrt(var + 1e-2), -2.5, 2.5), elu,
+                       elu)
+    expect(steps(conversion, x),
+           np.clip(h @ state["action_net.weight"].T + state["action_net.bias"], [-1, -2, 0], [1, 3, 5]))
 
 
 def test_a_large_mean_keeps_its_small_differences(tmp_path):
@@ -93,17 +99,22 @@ def test_a_large_mean_keeps_its_small_differences(tmp_path):
     state = {"action_net.weight": np.eye(1, dtype=np.float32), "action_net.bias": np.zeros(1, np.float32)}
     mean, var = np.array([1000.00001]), np.array([1e-8])
     (tmp_path / "stats.pkl").write_bytes(made.vec_normalize(mean, var, epsilon=0.0))
-    conversion = converted(tmp_path, made.sb3_zip(state, made.box(-np.inf, np.inf, (1,)), made.box([-20], [20])), normalizer=tmp_path / "stats.pkl")
+    conversion = converted(tmp_path, made.sb3_zip(state, made.box(-np.inf, np.inf, (1,)), made.box([-20], [20])),
+                           normalizer=tmp_path / "stats.pkl")
     x = np.array([[1000.0]], np.float32)
     expect(steps(conversion, x), [[(1000.0 - 1000.00001) / 1e-4]])
 
 
 @pytest.mark.parametrize("prefix, explored", [("actor.mu.", False), ("actor.mu.0.", True)])
 def test_sac_squashes_and_unscales(tmp_path, prefix, explored):
-    state = made.dense(RNG, (5, 8, 8), "actor.latent_pi.") | {prefix + "weight": 3 * normal(3, 8), prefix + "bias": normal(3), "actor.log_std.weight": normal(3, 8)}
-    conversion = converted(tmp_path, made.sb3_zip(state, made.box(-np.inf, np.inf, (5,)), LIMITS, {"use_sde": explored}))
+    state = made.dense(RNG, (5, 8, 8), "actor.latent_pi.") | {prefix + "weight": 3 * normal(3, 8),
+                                                              prefix + "bias": normal(3),
+                                                              "actor.log_std.weight": normal(3, 8)}
+    conversion = converted(tmp_path,
+                           made.sb3_zip(state, made.box(-np.inf, np.inf, (5,)), LIMITS, {"use_sde": explored}))
     x = normal(6, 5) * 3
-    mean = made.run_dense(state, "actor.latent_pi.", x, relu, relu) @ state[prefix + "weight"].T + state[prefix + "bias"]
+    mean = made.run_dense(state, "actor.latent_pi.", x, relu,
+                          relu) @ state[prefix + "weight"].T + state[prefix + "bias"]
     low, high = np.array([-1, -2, 0]), np.array([1, 3, 5])
     mean = np.clip(mean, -2, 2) if explored else mean
     expect(steps(conversion, x), low + 0.5 * (np.tanh(mean) + 1) * (high - low))
@@ -118,26 +129,37 @@ def test_td3_takes_its_activation_from_the_command(tmp_path):
 
 def test_dqn_and_ppo_choose_among_discrete_actions(tmp_path):
     state = made.dense(RNG, (5, 8, 4), "q_net.q_net.") | made.dense(RNG, (5, 8, 4), "q_net_target.q_net.")
-    conversion = converted(tmp_path, made.sb3_zip(state, made.box(-np.inf, np.inf, (5,)), made.space("Discrete", n=np.int64(4), start=np.int64(0))))
+    conversion = converted(tmp_path,
+                           made.sb3_zip(state, made.box(-np.inf, np.inf, (5,)),
+                                        made.space("Discrete", n=np.int64(4), start=np.int64(0))))
     x = normal(20, 5)
     found = steps(conversion, x)
     assert found.dtype == np.int64 and len(set(found.tolist())) > 1
     assert found.tolist() == made.run_dense(state, "q_net.q_net.", x, relu).argmax(1).tolist()
     state = {"action_net.weight": normal(5, 12), "action_net.bias": normal(5)}
-    observed = made.space("Dict", spaces={"a": made.space("MultiDiscrete", nvec=np.array([3, 4])), "b": made.box(-1, 1, (1, 5), np.float32)})
+    observed = made.space("Dict",
+                          spaces={"a": made.space("MultiDiscrete", nvec=np.array([3, 4])),
+                                  "b": made.box(-1, 1, (1, 5), np.float32)})
     conversion = converted(tmp_path, made.sb3_zip(state, observed, made.space("MultiDiscrete", nvec=np.array([2, 3]))))
     session = efferent.Policy(conversion.data).session()
     for _ in range(20):
         a, b = RNG.integers(0, [3, 4]), normal(1, 5)
-        scores = state["action_net.weight"] @ np.concatenate([np.eye(3)[a[0]], np.eye(4)[a[1]], b[0]]) + state["action_net.bias"]
-        assert session.run({"a": a[None], "b": b[None]})["action"].tolist() == [[scores[:2].argmax(), scores[2:].argmax()]]
+        scores = state["action_net.weight"] @ np.concatenate([np.eye(3)[a[0]], np.eye(4)[a[1]],
+                                                              b[0]]) + state["action_net.bias"]
+        assert session.run({"a": a[None],
+                            "b": b[None]})["action"].tolist() == [[scores[:2].argmax(), scores[2:].argmax()]]
 
 
 # ---- rsl_rl, skrl, plain networks ----
 
 
 def lstm(state, prefix, x, h, c):
-    gates = state[f"{prefix}weight_ih_l0"] @ x + state[f"{prefix}bias_ih_l0"] + state[f"{prefix}weight_hh_l0"] @ h + state[f"{prefix}bias_hh_l0"]
+    gates = (
+        state[f"{prefix}weight_ih_l0"] @ x
+        + state[f"{prefix}bias_ih_l0"]
+        + state[f"{prefix}weight_hh_l0"] @ h
+        + state[f"{prefix}bias_hh_l0"]
+    )
     i, f, g, o = np.split(gates.astype(np.float64), 4)
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
     return sigmoid(o) * np.tanh(c), c
@@ -151,7 +173,8 @@ def gru(state, prefix, x, h):
 
 
 def gates(prefix, count, inputs, hidden):
-    shapes = {"weight_ih": (count * hidden, inputs), "weight_hh": (count * hidden, hidden), "bias_ih": (count * hidden,), "bias_hh": (count * hidden,)}
+    shapes = {"weight_ih": (count * hidden, inputs), "weight_hh": (count * hidden, hidden),
+              "bias_ih": (count * hidden,), "bias_hh": (count * hidden,)}
     return {f"{prefix}{k}_l0": normal(*s) * np.float32(0.4) for k, s in shapes.items()}
 
 
@@ -160,14 +183,18 @@ def test_rsl_rl_normalizes_remembers_and_acts(tmp_path, form):
     memory = {"5": "rnn.rnn.", "legacy": "memory_a.rnn.", "3": "memory_a.rnn."}[form]
     actor = {"5": "mlp."}.get(form, "actor.")
     state = gates(memory, 4, 7, 6) | made.dense(RNG, (6, 8, 3), actor)
-    statistics = {"_mean": normal(1, 7), "_std": RNG.uniform(0.2, 2, (1, 7)).astype(np.float32), "_var": normal(1, 7), "count": np.array([5])}
+    statistics = {"_mean": normal(1, 7), "_std": RNG.uniform(0.2, 2, (1, 7)).astype(np.float32), "_var": normal(1, 7),
+                  "count": np.array([5])}
     if form == "5":
-        root = {"actor_state_dict": state | {f"obs_normalizer.{k}": v for k, v in statistics.items()} | {"distribution.std_param": normal(3)}, "critic_state_dict": made.dense(RNG, (7, 1), "mlp."),
+        root = {"actor_state_dict": state
+                | {f"obs_normalizer.{k}": v for k, v in statistics.items()} | {"distribution.std_param": normal(3)},
+                "critic_state_dict": made.dense(RNG, (7, 1), "mlp."),
                 "optimizer_state_dict": {"state": {}, "param_groups": {"lr": 0.001}}, "iter": 3, "infos": None}
     elif form == "legacy":
         root = {"model_state_dict": state | {"std": normal(3)}, "obs_norm_state_dict": statistics, "iter": 3}
     else:
-        root = {"model_state_dict": state | {f"actor_obs_normalizer.{k}": v for k, v in statistics.items()} | {"log_std": normal(3)}, "iter": 3}
+        root = {"model_state_dict": state
+                | {f"actor_obs_normalizer.{k}": v for k, v in statistics.items()} | {"log_std": normal(3)}, "iter": 3}
     found = steps(converted(tmp_path, made.torch_file(root)), observations := normal(16, 7) * 2)
     h = c = np.zeros(6)
     for action, x in zip(found, observations):
@@ -177,7 +204,8 @@ def test_rsl_rl_normalizes_remembers_and_acts(tmp_path, form):
 
 def test_rsl_rl_gru_and_a_std_that_depends_on_the_state(tmp_path):
     state = gates("rnn.rnn.", 3, 4, 5) | made.dense(RNG, (5, 8, 6), "mlp.")
-    found = steps(converted(tmp_path, made.torch_file({"actor_state_dict": state}), activation="swish", actions=3), observations := normal(16, 4))
+    found = steps(converted(tmp_path, made.torch_file({"actor_state_dict": state}), activation="swish", actions=3),
+                  observations := normal(16, 4))
     h = np.zeros(5)
     for action, x in zip(found, observations):
         h = gru(state, "rnn.rnn.", x, h)
@@ -186,13 +214,20 @@ def test_rsl_rl_gru_and_a_std_that_depends_on_the_state(tmp_path):
 
 @pytest.mark.parametrize("key", ["observation_preprocessor", "state_preprocessor"])
 def test_skrl_scales_with_its_f64_statistics(tmp_path, key):
-    state = {"log_std_parameter": normal(2)} | made.dense(RNG, (6, 8, 8), "net_container.") | {"policy_layer.weight": normal(2, 8), "policy_layer.bias": normal(2), "value_layer.weight": normal(1, 8)}
-    statistics = {"running_mean": RNG.normal(size=6), "running_variance": RNG.uniform(0.1, 4, 6), "current_count": np.array([4.0])}
+    state = (
+        {"log_std_parameter": normal(2)}
+        | made.dense(RNG, (6, 8, 8), "net_container.")
+        | {"policy_layer.weight": normal(2, 8), "policy_layer.bias": normal(2), "value_layer.weight": normal(1, 8)}
+    )
+    statistics = {"running_mean": RNG.normal(size=6), "running_variance": RNG.uniform(0.1, 4, 6),
+                  "current_count": np.array([4.0])}
     root = {"policy": state, "value": made.dense(RNG, (6, 1), "net."), key: statistics, "optimizer": {}}
     x = normal(6, 6) * 6
     scaled = np.clip((x - statistics["running_mean"]) / (np.sqrt(statistics["running_variance"]) + 1e-8), -5, 5)
-    wanted = made.run_dense(state, "net_container.", scaled, relu, relu) @ state["policy_layer.weight"].T + state["policy_layer.bias"]
-    conversion = converted(tmp_path, made.torch_file(root), activation="relu", squash=True, action_low=-2, action_high=4)
+    wanted = made.run_dense(state, "net_container.", scaled, relu,
+                            relu) @ state["policy_layer.weight"].T + state["policy_layer.bias"]
+    conversion = converted(tmp_path, made.torch_file(root), activation="relu", squash=True, action_low=-2,
+                           action_high=4)
     expect(steps(conversion, x), -2 + (np.tanh(wanted) + 1) * 3)
 
 
@@ -201,19 +236,22 @@ def test_bfloat16_weights_are_widened(tmp_path):
     bits = {k: {"bf16": (v.view(np.uint32) >> 16).astype(np.uint16)} for k, v in state.items()}
     widened = {k: (v["bf16"].astype(np.uint32) << 16).view(np.float32) for k, v in bits.items()}
     x = normal(6, 4)
-    expect(steps(converted(tmp_path, made.torch_file(bits), activation="tanh"), x), made.run_dense(widened, "actor.", x, tanh))
+    expect(steps(converted(tmp_path, made.torch_file(bits), activation="tanh"), x),
+           made.run_dense(widened, "actor.", x, tanh))
 
 
 def test_a_network_takes_the_statistics_of_lerobot(tmp_path):
     from efferent._convert.safetensors import dumps
 
     state = made.dense(RNG, (4, 8, 2), "net.")
-    statistics = {"observation.state.min": normal(4) - 3, "observation.state.max": normal(4) + 3, "action.mean": normal(2), "action.std": np.abs(normal(2)) + 1}
+    statistics = {"observation.state.min": normal(4) - 3, "observation.state.max": normal(4) + 3,
+                  "action.mean": normal(2), "action.std": np.abs(normal(2)) + 1}
     (tmp_path / "stats.safetensors").write_bytes(dumps(statistics))
     conversion = converted(tmp_path, dumps(state, {"activation": "tanh"}), normalizer=tmp_path / "stats.safetensors")
     x = normal(6, 4)
     low, high = statistics["observation.state.min"], statistics["observation.state.max"]
-    wanted = made.run_dense(state, "net.", 2 * (x - low) / (high - low) - 1, tanh) * statistics["action.std"] + statistics["action.mean"]
+    wanted = made.run_dense(state, "net.", 2 * (x - low) / (high - low) - 1,
+                            tanh) * statistics["action.std"] + statistics["action.mean"]
     expect(steps(conversion, x), wanted)
 
 
@@ -221,7 +259,8 @@ def test_a_network_takes_the_statistics_of_lerobot(tmp_path):
 
 
 @pytest.mark.parametrize("root, text", [
-    ({"model_state_dict": {"actor.0.weight": normal(3, 4), "actor.2.weight": normal(2, 5)}}, r"'actor.2.weight' is \[2, 5\], expected \[outputs, 3\]"),
+    ({"model_state_dict": {"actor.0.weight": normal(3, 4), "actor.2.weight": normal(2, 5)}},
+     r"'actor.2.weight' is \[2, 5\], expected \[outputs, 3\]"),
     ({"model_state_dict": {"encoder.x": normal(3, 4)}}, "are those of no actor that is known here"),
     ({"policy": {"net.0.weight": normal(3, 4), "strange": normal(2, 2)}}, "'strange' belongs to the policy"),
     ({"actor_state_dict": {"mlp.0.weight": normal(3, 4), "cnns.image.0.weight": normal(2, 2)}}, "the actor has a CNN"),
@@ -235,10 +274,12 @@ def test_networks_that_are_not_understood_are_refused_by_name(tmp_path, root, te
 
 def test_statistics_must_fit_the_observation(tmp_path):
     state = {"action_net.weight": normal(3, 9), "action_net.bias": normal(3)}
-    for statistics, text in ((made.vec_normalize(np.zeros(8), np.ones(8)), r"mean is \[8\], expected \[9\]"), (made.vec_normalize({"a": np.zeros(9)}, {"a": np.ones(9)}), "statistics of 'a'")):
+    for statistics, text in ((made.vec_normalize(np.zeros(8), np.ones(8)), r"mean is \[8\], expected \[9\]"),
+                             (made.vec_normalize({"a": np.zeros(9)}, {"a": np.ones(9)}), "statistics of 'a'")):
         (tmp_path / "stats.pkl").write_bytes(statistics)
         with pytest.raises(efferent.Error, match=text):
-            converted(tmp_path, made.sb3_zip(state, made.box(-np.inf, np.inf, (9,)), LIMITS), normalizer=tmp_path / "stats.pkl")
+            converted(tmp_path, made.sb3_zip(state, made.box(-np.inf, np.inf, (9,)), LIMITS),
+                      normalizer=tmp_path / "stats.pkl")
     with pytest.raises(efferent.Error, match="is the normalizer of a policy"):
         converted(tmp_path, made.vec_normalize(np.zeros(8), np.ones(8)))
 
@@ -277,7 +318,12 @@ HOSTILE = {
     "deep tuples as keys": (op(b"}" + b")" + b"\x85" * 200_000 + b"Ns"), "a key is a tuple"),
     "deep lists": (op(b"]" * 200_000 + b"a" * 199_999), None),
     "an array of objects": (op(b"cnumpy\ndtype\n(X\x02\x00\x00\x00O8tR"), "refused, expected numbers"),
-    "an array without its bytes": (op(b"cnumpy.core.numeric\n_frombuffer\n(C\x04abcdcnumpy\ndtype\n(X\x02\x00\x00\x00f4tR(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ftX\x01\x00\x00\x00CtR"), "does not have the bytes"),
+    "an array without its bytes": (
+        op(
+            b"cnumpy.core.numeric\n_frombuffer\n(C\x04abcdcnumpy\ndtype\n(X\x02\x00\x00\x00f4tR(J\xff\xff\xff\x7fJ\xff\xff\xff\x7ftX\x01\x00\x00\x00CtR"
+        ),
+        "does not have the bytes",
+    ),
     "a long number": (op(b"I" + b"9" * 100_000 + b"\n"), "damaged"),
 }
 
@@ -285,7 +331,8 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_pickles_are_refused_and_run_nothing(tmp_path, name):
     data, text = HOSTILE[name]
-    for file, wrapped in (("stats.pkl", data), ("model.pt", made.patched(made.torch_file({"a": 1}), "archive/data.pkl", lambda _: data))):
+    for file, wrapped in (("stats.pkl", data),
+                          ("model.pt", made.patched(made.torch_file({"a": 1}), "archive/data.pkl", lambda _: data))):
         with pytest.raises(efferent.Error, match=text):
             converted(tmp_path, wrapped, file)
 
@@ -303,21 +350,25 @@ def test_a_command_in_a_pickle_is_not_run_and_is_named(tmp_path):
         data["observation_space"][":serialized:"] = base64.b64encode(harm).decode()
         return json.dumps(data).encode()
 
-    for data, options in ((policy, {"normalizer": tmp_path / "stats.pkl"}), (made.patched(made.torch_file({"a": 1}), "archive/data.pkl", lambda _: harm), {}), (made.patched(policy, "data", in_space), {}), (harm, {})):
+    for data, options in ((policy, {"normalizer": tmp_path / "stats.pkl"}),
+                          (made.patched(made.torch_file({"a": 1}), "archive/data.pkl", lambda _: harm), {}),
+                          (made.patched(policy, "data", in_space), {}), (harm, {})):
         with pytest.raises(efferent.UnsupportedError, match=r"(posix|nt)\.system"):
             converted(tmp_path, data, **options)
     assert not (tmp_path / "ran").exists()
 
 
 def test_zips_that_are_cut_lie_or_burst_are_refused(tmp_path):
-    policy = made.sb3_zip({"action_net.weight": normal(3, 9), "action_net.bias": normal(3)}, made.box(-1, 1, (9,)), LIMITS)
+    policy = made.sb3_zip({"action_net.weight": normal(3, 9), "action_net.bias": normal(3)}, made.box(-1, 1, (9,)),
+                          LIMITS)
     for n in (*range(4, len(policy), 97), len(policy) - 1):
         with pytest.raises(efferent.Error):
             converted(tmp_path, policy[:n])
     with pytest.raises(efferent.Error):
         converted(tmp_path, made.huge_size(policy, 0xFFFFFFF0))
     bomb = io.BytesIO()
-    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as z, z.open("archive/data.pkl", "w", force_zip64=True) as stream:
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as z, z.open("archive/data.pkl", "w",
+                                                                       force_zip64=True) as stream:
         for _ in range(200):
             stream.write(bytes(1 << 20))
     with pytest.raises(efferent.FormatError, match="unpacks from"):
@@ -327,8 +378,21 @@ def test_zips_that_are_cut_lie_or_burst_are_refused(tmp_path):
 def test_tensors_cannot_reach_outside_their_storage(tmp_path):
     good = made.torch_file({"mlp.0.weight": normal(3, 4)})
     converted(tmp_path, good)
-    for member, change, text in (("archive/data/0", lambda d: d[:-4], "has 44 bytes, expected 48"), ("archive/data.pkl", lambda d: d.replace(b"K\x03K\x04\x86", b"K\x09K\x04\x86"), "does not fit into its storage"),
-                                 ("archive/data.pkl", lambda d: d.replace(b"K\x04K\x01\x86", b"K\x00K\x00\x86").replace(b"K\x03K\x04\x86", b"M\xff\xffM\xff\xff\x86"), "does not fit into its storage")):
+    for member, change, text in (
+        ("archive/data/0", lambda d: d[:-4], "has 44 bytes, expected 48"),
+        (
+            "archive/data.pkl",
+            lambda d: d.replace(b"K\x03K\x04\x86", b"K\x09K\x04\x86"),
+            "does not fit into its storage",
+        ),
+        (
+            "archive/data.pkl",
+            lambda d: d.replace(b"K\x04K\x01\x86", b"K\x00K\x00\x86").replace(
+                b"K\x03K\x04\x86", b"M\xff\xffM\xff\xff\x86"
+            ),
+            "does not fit into its storage",
+        ),
+    ):
         with pytest.raises(efferent.FormatError, match=text):
             converted(tmp_path, made.patched(good, member, change))
     with pytest.raises(efferent.UnsupportedError, match="TorchScript"):
@@ -337,7 +401,8 @@ def test_tensors_cannot_reach_outside_their_storage(tmp_path):
 
 def test_damaged_checkpoints_end_in_errors_of_efferent(tmp_path):
     """Bytes changed at random: whatever comes out, it is a conversion or an Error."""
-    files = {"a.zip": made.sb3_zip({"action_net.weight": normal(3, 9), "action_net.bias": normal(3)}, made.box(-1, 1, (9,)), LIMITS), "b.pkl": made.vec_normalize(np.zeros(8), np.ones(8)),
+    files = {"a.zip": made.sb3_zip({"action_net.weight": normal(3, 9), "action_net.bias": normal(3)},
+                                   made.box(-1, 1, (9,)), LIMITS), "b.pkl": made.vec_normalize(np.zeros(8), np.ones(8)),
              "c.pt": made.torch_file({"model_state_dict": made.dense(RNG, (4, 3, 2), "actor.")})}
     refused = 0
     for _ in range(400):
@@ -359,7 +424,8 @@ def test_damaged_checkpoints_end_in_errors_of_efferent(tmp_path):
 def test_the_command_converts_says_what_it_did_and_fails_without_a_traceback(tmp_path):
     pytest.importorskip("typer")
     (tmp_path / "a.pt").write_bytes(made.torch_file({"model_state_dict": made.dense(RNG, (4, 3, 2), "actor.")}))
-    run = lambda *arguments: subprocess.run([sys.executable, "-m", "efferent", *map(str, arguments)], capture_output=True, text=True)
+    run = lambda *arguments: subprocess.run([sys.executable, "-m", "efferent", *map(str, arguments)],
+                                            capture_output=True, text=True)
     good = run("convert", tmp_path / "a.pt", "-o", tmp_path / "a.safetensors")
     assert good.returncode == 0, good.stderr
     assert "activation: elu (the trainer's default" in good.stdout and "action f32[1, 2] action" in good.stdout

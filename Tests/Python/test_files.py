@@ -1,4 +1,5 @@
-"""Files are read into memory first: nothing crashes while they change, nothing depends on them after load, links of caches are followed."""
+"""Files are read into memory first: nothing crashes while they change, nothing depends on them after load, links of
+caches are followed."""
 import os
 import signal
 import subprocess
@@ -90,12 +91,15 @@ def test_a_file_that_is_written_to_during_a_hundred_loads_is_an_error_or_a_whole
     assert goods[0] != goods[1]
     writer = subprocess.Popen([sys.executable, "-c", WRITER, changing, tmp_path / "content0", tmp_path / "content1"])
     try:
-        child = subprocess.run([sys.executable, "-c", LOADER.format(package=PACKAGE), model, ",".join(map(str, goods)), "100"],
+        child = subprocess.run([sys.executable, "-c", LOADER.format(package=PACKAGE), model, ",".join(map(str, goods)),
+                                "100"],
                                capture_output=True, text=True, timeout=120)
     finally:
         writer.kill()
         writer.wait()
-    assert child.returncode == 0, f"{signal.Signals(-child.returncode).name if child.returncode < 0 else ''} {child.stderr}"
+    assert child.returncode == 0, (
+        f"{signal.Signals(-child.returncode).name if child.returncode < 0 else ''} {child.stderr}"
+    )
     loaded, refused = map(int, child.stdout.split())
     assert loaded + refused == 100 and loaded > 0
 
@@ -124,7 +128,8 @@ def test_nothing_depends_on_the_files_after_load(tmp_path, external, monkeypatch
 
 
 def cannot(code, *arguments):
-    child = subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = [{PACKAGE!r}]\n" + code, *map(str, arguments)],
+    child = subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = [{PACKAGE!r}]\n" + code,
+                            *map(str, arguments)],
                            capture_output=True, text=True, timeout=120)
     assert child.returncode == 0, f"{child.returncode} {child.stderr}"
     return child.stdout.strip()
@@ -161,11 +166,15 @@ def test_ort_files_are_named(tmp_path):
 
 LAYOUTS = {
     # {link or file: what it leads to, or None for a file}
-    "model cache": {"blobs/aa": "model", "blobs/bb": "data", "snapshots/r/model.onnx": "../../blobs/aa", "snapshots/r/model.data": "../../blobs/bb"},
-    "colcon --symlink-install": {"src/p/model.onnx": "model", "src/p/model.data": "data", "install/share/p/model.onnx": "../../../src/p/model.onnx",
+    "model cache": {"blobs/aa": "model", "blobs/bb": "data", "snapshots/r/model.onnx": "../../blobs/aa",
+                    "snapshots/r/model.data": "../../blobs/bb"},
+    "colcon --symlink-install": {"src/p/model.onnx": "model", "src/p/model.data": "data",
+                                 "install/share/p/model.onnx": "../../../src/p/model.onnx",
                                  "install/share/p/model.data": "../../../src/p/model.data"},
-    "the model alone is a link": {"store/model.onnx": "model", "store/model.data": "data", "here/model.onnx": "../store/model.onnx"},
-    "a link of a link": {"a/model.onnx": "model", "a/model.data": "data", "b/model.onnx": "../a/model.onnx", "c/model.onnx": "../b/model.onnx"},
+    "the model alone is a link": {"store/model.onnx": "model", "store/model.data": "data",
+                                  "here/model.onnx": "../store/model.onnx"},
+    "a link of a link": {"a/model.onnx": "model", "a/model.data": "data", "b/model.onnx": "../a/model.onnx",
+                         "c/model.onnx": "../b/model.onnx"},
     "real files": {"d/model.onnx": "model", "d/model.data": "data"},
 }
 
@@ -191,7 +200,8 @@ def test_links_of_caches_and_installations_are_followed(tmp_path, name):
 
 @pytest.mark.parametrize("layout", [
     {"other/model.data": "data", "d/model.onnx": "model", "d/model.data": "../other/model.data"},
-    {"other/model.data": "data", "src/model.onnx": "model", "d/model.data": "../other/model.data", "d/model.onnx": "../src/model.onnx"},
+    {"other/model.data": "data", "src/model.onnx": "model", "d/model.data": "../other/model.data",
+     "d/model.onnx": "../src/model.onnx"},
 ])
 def test_data_outside_of_both_folders_is_refused(tmp_path, layout):
     path = laid_out(tmp_path, layout)

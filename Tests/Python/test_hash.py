@@ -1,4 +1,5 @@
-"""A policy's hash is that of its bytes and of the options that change what it does: the same on every instruction set, another after a swap."""
+"""A policy's hash is that of its bytes and of the options that change what it does: the same on every instruction set,
+another after a swap."""
 import os
 import struct
 import subprocess
@@ -66,14 +67,16 @@ def test_it_is_the_hash_of_the_file(tmp_path, padding):
 MEANING = {
     "weights": dict(weights="bf16"), "layer_weights": dict(weights=["bf16", "f32", "f32"]), "no_state": dict(state=()),
     "action": dict(action="action"), "observation": dict(observation="obs"), "outputs": dict(outputs=["action"]),
-    "dims": dict(dims={"batch": 1}), "constants": dict(constants={"obs": np.zeros((1, 7), np.float32)}), "states": dict(state={"obs": "action"}),
+    "dims": dict(dims={"batch": 1}), "constants": dict(constants={"obs": np.zeros((1, 7), np.float32)}),
+    "states": dict(state={"obs": "action"}),
 }
 NEUTRAL = {"allocator", "memory_limit", "folder", "learnable", "locked"}
 COUNTS = {"dim_count", "constant_count", "state_count", "layer_count", "output_count"}
 
 
 def test_every_option_is_decided():
-    """A field that is not in these lists has no decision yet: add it to PolicyOptions.addMeaning and MEANING, or to NEUTRAL."""
+    """A field that is not in these lists has no decision yet: add it to PolicyOptions.addMeaning and MEANING, or to
+    NEUTRAL."""
     fields = {name for name, _ in headers.fields(headers.source())["eff_policy_options"]} - {"struct_size"}
     undecided = fields - set(MEANING) - NEUTRAL - COUNTS
     assert not undecided

@@ -16,7 +16,8 @@ from efferent.training import Rollout, Settings, evaluate, make, train  # noqa: 
 
 
 def run(*arguments, expect=0):
-    done = subprocess.run([sys.executable, "-m", "efferent", "learn", *map(str, arguments)], capture_output=True, text=True, env=os.environ)
+    done = subprocess.run([sys.executable, "-m", "efferent", "learn", *map(str, arguments)], capture_output=True,
+                          text=True, env=os.environ)
     assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout if expect == 0 else done.stderr
 
@@ -56,10 +57,12 @@ def test_the_bootstrap_draws_runs_of_each_task_on_their_own():
 
 
 @pytest.mark.parametrize("name, algorithm", [
-    ("CartPole-v1", "stream-ac"), ("CartPole-v1", "stream-q"), ("CartPole-v1", "stream-sarsa"), ("Pendulum-v1", "stream-ac"), ("FrozenLake-v1", "stream-q"),
+    ("CartPole-v1", "stream-ac"), ("CartPole-v1", "stream-q"), ("CartPole-v1", "stream-sarsa"),
+    ("Pendulum-v1", "stream-ac"), ("FrozenLake-v1", "stream-q"),
 ])
 def test_any_box_or_choice_is_learned(name, algorithm):
-    done = train(Settings(name, algorithm, steps=700, block=350, evaluate=1, env_options={"max_episode_steps": 100}), seed=3)
+    done = train(Settings(name, algorithm, steps=700, block=350, evaluate=1, env_options={"max_episode_steps": 100}),
+                 seed=3)
     assert [b.step for b in done.blocks] == [350, 700] and done.finished
     assert sum(b.episodes for b in done.blocks) == len(done.episodes) == len(done.returns(0, 700)) > 0
     assert all(math.isfinite(b.td_error) and b.td_error > 0 and b.drift > 0 for b in done.blocks)
@@ -75,11 +78,13 @@ def test_actions_that_no_learner_has_are_refused():
 
 def test_bounded_actions_are_clipped_and_choices_count_from_the_first():
     env, seen = make("Pendulum-v1"), []
-    rollout = Rollout(gymnasium.wrappers.TransformAction(env, lambda a: seen.append(a) or a, env.action_space), efferent.Learner.for_env(env, std_floor=10.0))
+    rollout = Rollout(gymnasium.wrappers.TransformAction(env, lambda a: seen.append(a) or a, env.action_space),
+                      efferent.Learner.for_env(env, std_floor=10.0))
     rollout.advance(50)
     assert max(map(abs, np.ravel(seen))) == 2 and np.shape(seen) == (50, 1)
     env, seen = make("CartPole-v1"), []
-    shifted = gymnasium.wrappers.TransformAction(env, lambda a: seen.append(a) or a - 5, gymnasium.spaces.Discrete(2, start=5))
+    shifted = gymnasium.wrappers.TransformAction(env, lambda a: seen.append(a) or a - 5,
+                                                 gymnasium.spaces.Discrete(2, start=5))
     Rollout(shifted, efferent.Learner.for_env(env)).advance(50)
     assert set(seen) == {5, 6}
 
@@ -121,29 +126,56 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(tmp_path):
 
 
 def test_the_command_learns_and_writes_what_it_saw(tmp_path):
-    text = run("CartPole-v1", "--algorithm", "stream-q", "--steps", 3000, "--seeds", 2, "--jobs", 2, "--block", 1000, "--evaluate", 2, "--out", tmp_path,
+    text = run("CartPole-v1", "--algorithm", "stream-q", "--steps", 3000, "--seeds", 2, "--jobs", 2, "--block", 1000,
+               "--evaluate", 2, "--out", tmp_path,
                "--option", "hidden=[16]", "--env-option", "max_episode_steps=60")
     assert "seed 1 step 3000" in text and "95 % interval" in text
     facts = json.loads((tmp_path / "results.json").read_text())
-    assert facts["options"] == {"hidden": [16]} and facts["versions"]["gymnasium"] == gymnasium.__version__ and "--steps 3000" in facts["command"]
+    assert (
+        facts["options"] == {"hidden": [16]}
+        and facts["versions"]["gymnasium"] == gymnasium.__version__
+        and "--steps 3000" in facts["command"]
+    )
     with open(tmp_path / "curve.csv") as file:
         rows = list(csv.DictReader(file))
     assert [(r["seed"], r["step"]) for r in rows] == [(s, t) for s in "01" for t in ("1000", "2000", "3000")]
-    both = [train(Settings("CartPole-v1", "stream-q", 3000, 1000, {"hidden": [16]}, {"max_episode_steps": 60}, 2), s) for s in (0, 1)]
+    both = [train(Settings("CartPole-v1", "stream-q", 3000, 1000, {"hidden": [16]}, {"max_episode_steps": 60}, 2), s)
+            for s in (0, 1)]
     assert [s["evaluation"] for s in facts["seeds"]] == [r.evaluation for r in both]
     pytest.importorskip("matplotlib")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     # finished runs are kept; other settings are refused
-    assert "seed 1 step" not in run("CartPole-v1", "--algorithm", "stream-q", "--steps", 3000, "--seeds", 2, "--block", 1000, "--evaluate", 2, "--out", tmp_path,
+    assert "seed 1 step" not in run("CartPole-v1", "--algorithm", "stream-q", "--steps", 3000, "--seeds", 2, "--block",
+                                    1000, "--evaluate", 2, "--out", tmp_path,
                                     "--option", "hidden=[16]", "--env-option", "max_episode_steps=60", "--resume")
-    assert "begun otherwise: steps is 4000, expected 3000" in " ".join(run("CartPole-v1", "--algorithm", "stream-q", "--steps", 4000, "--out", tmp_path, "--resume",
-                                                                           "--block", 1000, "--evaluate", 2, "--option", "hidden=[16]", "--env-option",
-                                                                           "max_episode_steps=60", expect=1).split())
+    assert "begun otherwise: steps is 4000, expected 3000" in " ".join(
+        run(
+            "CartPole-v1",
+            "--algorithm",
+            "stream-q",
+            "--steps",
+            4000,
+            "--out",
+            tmp_path,
+            "--resume",
+            "--block",
+            1000,
+            "--evaluate",
+            2,
+            "--option",
+            "hidden=[16]",
+            "--env-option",
+            "max_episode_steps=60",
+            expect=1,
+        ).split()
+    )
 
 
 @pytest.mark.parametrize("arguments, words", [
-    (["NoSuchThing-v0"], "NoSuchThing"), (["CartPole-v1", "--algorithm", "ppo"], "stream-sarsa"), (["CartPole-v1", "--option", "gama=1"], "gama"),
-    (["CartPole-v1", "--option", "gamma"], "NAME=VALUE"), (["CartPole-v1", "--resume"], "--out"), (["CartPole-v1", "--option", "gamma=2"], "gamma"),
+    (["NoSuchThing-v0"], "NoSuchThing"), (["CartPole-v1", "--algorithm", "ppo"], "stream-sarsa"),
+    (["CartPole-v1", "--option", "gama=1"], "gama"),
+    (["CartPole-v1", "--option", "gamma"], "NAME=VALUE"), (["CartPole-v1", "--resume"], "--out"),
+    (["CartPole-v1", "--option", "gamma=2"], "gamma"),
 ])
 def test_what_the_command_cannot_do_is_said_in_a_line(arguments, words):
     text = run(*arguments, expect=1)

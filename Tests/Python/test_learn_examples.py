@@ -29,10 +29,12 @@ def test_adapting_over_the_bridge_gives_what_it_gives_in_process():
 
 def test_the_example_writes_estimates_and_a_picture_and_goes_on_from_finished_runs(tmp_path, monkeypatch, capsys):
     command = "adapt.py --bridge --plants weak unchanged --seeds 2 --steps 100 --episodes 1"
-    monkeypatch.setattr(sys, "argv", [*command.split(), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")])
+    monkeypatch.setattr(sys, "argv",
+                        [*command.split(), "--out", str(tmp_path / "out"), "--work", str(tmp_path / "work")])
     adapt.main()
     first = json.loads((tmp_path / "out/results.json").read_text())
-    assert list(first["cases"]) == ["weak", "unchanged"] and [r["seed"] for r in first["cases"]["weak"]["runs"]] == [1, 2]
+    assert list(first["cases"]) == ["weak",
+                                    "unchanged"] and [r["seed"] for r in first["cases"]["weak"]["runs"]] == [1, 2]
     weak, whole = (first["cases"][name]["frozen"]["iqm"] for name in ("weak", "unchanged"))
     assert weak < 0.6 * whole
     assert (tmp_path / "out/adapt.png").stat().st_size > 10_000
@@ -40,7 +42,9 @@ def test_the_example_writes_estimates_and_a_picture_and_goes_on_from_finished_ru
     assert json.loads((tmp_path / "out/results.json").read_text()) == first
 
 
-@pytest.mark.parametrize("frozen, learned, better", [([1, 2, 3], [4, 5, 6], "adapted"), ([4, 5, 6], [1, 2, 3], "frozen"), ([1, 2, 3], [2, 3, 4], "neither")])
+@pytest.mark.parametrize("frozen, learned, better",
+                         [([1, 2, 3], [4, 5, 6], "adapted"), ([4, 5, 6], [1, 2, 3], "frozen"),
+                          ([1, 2, 3], [2, 3, 4], "neither")])
 def test_a_policy_is_better_where_the_intervals_do_not_overlap(frozen, learned, better):
     runs = [{"frozen": [a], "learned": [[0.0], [b]]} for a, b in zip(frozen, learned)]
     assert adapt.summary(runs)["better"] == better

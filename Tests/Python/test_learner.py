@@ -1,4 +1,5 @@
-"""The learner through the C ABI of the shipped library: golden traces in both precisions, and what the Python class promises."""
+"""The learner through the C ABI of the shipped library: golden traces in both precisions, and what the Python class
+promises."""
 import json
 import os
 import random
@@ -36,12 +37,16 @@ class Golden:
 
     def learner(self):
         m = self.meta
-        names = {"td": "stream-td", "q": "stream-q", "sarsa": "stream-sarsa", "continuous": "stream-ac", "discrete": "stream-ac-discrete"}
+        names = {"td": "stream-td", "q": "stream-q", "sarsa": "stream-sarsa", "continuous": "stream-ac",
+                 "discrete": "stream-ac-discrete"}
         self.algorithm = names[m["algorithm"].split("_")[-1]]
         given = {
-            "gamma": "gamma", "lambda_": "lambda_", "lr": "step_size", "kappa_value": "kappa_value", "kappa_policy": "kappa_policy", "entropy_coeff": "entropy",
-            "eta_policy": "eta_policy", "eta_value": "eta_value", "beta2": "beta2", "clip_mult": "clip_multiple", "beta_clip": "beta_clip",
-            "beta_norm": "beta_norm", "obs_norm_eps": "observation_epsilon", "reward_eps": "reward_epsilon", "leaky_slope": "activation_alpha",
+            "gamma": "gamma", "lambda_": "lambda_", "lr": "step_size", "kappa_value": "kappa_value",
+            "kappa_policy": "kappa_policy", "entropy_coeff": "entropy",
+            "eta_policy": "eta_policy", "eta_value": "eta_value", "beta2": "beta2", "clip_mult": "clip_multiple",
+            "beta_clip": "beta_clip",
+            "beta_norm": "beta_norm", "obs_norm_eps": "observation_epsilon", "reward_eps": "reward_epsilon",
+            "leaky_slope": "activation_alpha",
             "layernorm_eps": "layer_norm_epsilon", "obs_ema_beta": "filter_beta",
         }
         options = {ours: m[theirs] for theirs, ours in given.items() if m.get(theirs) is not None}
@@ -50,11 +55,13 @@ class Golden:
         if m["n_in"] > m["n_obs_raw"]:
             options["time_limit"] = m["time_limit"]
         intentional = m["algorithm"].startswith("intentional")
-        options["optimizer"] = "intentional" if intentional else {"ObGD": "obgd", "AdaptiveObGD": "adaptive-obgd"}[m["optimizer"]]
+        options["optimizer"] = "intentional" if intentional else {"ObGD": "obgd",
+                                                                  "AdaptiveObGD": "adaptive-obgd"}[m["optimizer"]]
         hidden = []
         while f"init.critic.w.l{len(hidden) + 1}.weight" in self:
             hidden.append(self.header[f"init.critic.w.l{len(hidden) + 1}.weight"]["shape"][0])
-        made = Learner(m["n_obs_raw"], m["n_actions"] or 0, self.algorithm, hidden, dtype=m["dtype"], reference=1, **options)
+        made = Learner(m["n_obs_raw"], m["n_actions"] or 0, self.algorithm, hidden, dtype=m["dtype"], reference=1,
+                       **options)
         for name in made.shapes:
             if ".w." in name:
                 made[name] = self.array(f"init.{name}")
@@ -85,7 +92,8 @@ def test_golden_traces_are_reproduced(path):
     for t in range(g.meta["T"]):
         learner.act(observation)
         update = learner.update(
-            nexts[t], rewards[t], terminated[t], truncated[t], None if actions is None else actions[t], None if following is None else following[t])
+            nexts[t], rewards[t], terminated[t], truncated[t], None if actions is None else actions[t],
+            None if following is None else following[t])
         assert abs(update.td_error - g["out.delta"][t]) <= delta, f"TD error of step {t + 1}"
         assert update.trace_reset == g["out.trace_reset"][t], f"trace reset of step {t + 1}"
         observation = next(resets, nexts[t]) if terminated[t] or truncated[t] else nexts[t]
@@ -96,7 +104,13 @@ def test_golden_traces_are_reproduced(path):
                 if stored not in g and prefix + name.replace(".out.", ".mu.") not in g:
                     continue
                 wanted, found = g.array(stored), learner[name]
-                limit = weight if ".w." in name else trace if name.count(".") == 3 else 1e-12 * np.maximum(1, np.abs(wanted))
+                limit = (
+                    weight
+                    if ".w." in name
+                    else trace
+                    if name.count(".") == 3
+                    else 1e-12 * np.maximum(1, np.abs(wanted))
+                )
                 assert (np.abs(found - wanted) <= limit).all(), f"{stored}: {np.abs(found - wanted).max():.3g}"
 
 
@@ -175,8 +189,10 @@ def test_damage_and_other_shapes_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("options, word", [
-    (dict(gamma=2.0), "gamma"), (dict(hidden=[0]), "hidden"), (dict(kappa_value=0.0), "kappa_value"), (dict(std_floor=-1.0), "std_floor"),
-    (dict(snapshots=65), "snapshots"), (dict(algorithm="stream-x"), "stream-x"), (dict(gama=0.9), "gama"), (dict(optimizer="adam"), "adam"),
+    (dict(gamma=2.0), "gamma"), (dict(hidden=[0]), "hidden"), (dict(kappa_value=0.0), "kappa_value"),
+    (dict(std_floor=-1.0), "std_floor"),
+    (dict(snapshots=65), "snapshots"), (dict(algorithm="stream-x"), "stream-x"), (dict(gama=0.9), "gama"),
+    (dict(optimizer="adam"), "adam"),
     (dict(gamma=float("nan")), "gamma"), (dict(actions=0), "action_count"),
 ])
 def test_a_wrong_option_is_named(options, word):
@@ -221,4 +237,5 @@ def test_freezing_the_actor_lets_the_critic_learn():
     learner.freeze("actor", "normalizers")
     actor, critic = learner["actor.w.l2.weight"], learner["critic.w.l2.weight"]
     world(learner, 10)
-    assert np.array_equal(actor, learner["actor.w.l2.weight"]) and not np.array_equal(critic, learner["critic.w.l2.weight"])
+    assert np.array_equal(actor,
+                          learner["actor.w.l2.weight"]) and not np.array_equal(critic, learner["critic.w.l2.weight"])

@@ -121,7 +121,8 @@ def test_the_change_is_the_mean_divergence_from_the_shipped_actor(case, dtype, l
     assert largest > 0.01
 
 
-@pytest.mark.parametrize("make", [described, lambda **o: loaded(squashed, **o), lambda **o: loaded(recurrent, **o)], ids=["described", "squashed", "recurrent"])
+@pytest.mark.parametrize("make", [described, lambda **o: loaded(squashed, **o), lambda **o: loaded(recurrent, **o)],
+                         ids=["described", "squashed", "recurrent"])
 def test_measuring_changes_nothing(make):
     plain, measured = make(seed=1), make(seed=1, change_limit=np.inf, change_period=1, change_observations=3)
     assert np.array_equal(drive(plain, 120), drive(measured, 120))
@@ -139,7 +140,9 @@ def test_an_actor_that_does_not_learn_has_not_changed(make):
     assert learner._update.change > 0
 
 
-@pytest.mark.parametrize("make", [lambda **o: described(no_observation_norm=1, **o), lambda **o: loaded(squashed, **o), lambda **o: loaded(recurrent, **o)], ids=["described", "squashed", "recurrent"])
+@pytest.mark.parametrize("make",
+                         [lambda **o: described(no_observation_norm=1, **o), lambda **o: loaded(squashed, **o),
+                          lambda **o: loaded(recurrent, **o)], ids=["described", "squashed", "recurrent"])
 def test_the_actor_stops_where_the_change_is_above_its_limit(make):
     learner, stopped = make(seed=1, change_limit=0.05, change_period=1, change_observations=4), 0
     rng = np.random.default_rng(2)
@@ -163,7 +166,8 @@ def test_the_actor_stops_where_the_change_is_above_its_limit(make):
 def test_a_limit_needs_an_actor_and_a_number():
     from efferent.errors import ArgumentError
 
-    for options in ({"algorithm": "stream-q", "change_limit": 1}, {"change_limit": -1}, {"change_limit": np.nan}, {"change_period": 0}, {"change_observations": 0}):
+    for options in ({"algorithm": "stream-q", "change_limit": 1}, {"change_limit": -1}, {"change_limit": np.nan},
+                    {"change_period": 0}, {"change_observations": 0}):
         with pytest.raises(ArgumentError, match="change_"):
             Learner(4, 2, **options)
 
@@ -171,7 +175,8 @@ def test_a_limit_needs_an_actor_and_a_number():
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize("algorithm", ["stream-ac", "stream-q"])
 def test_dormant_units_are_those_far_below_the_mean_of_their_layer(algorithm, dtype):
-    learner = Learner(OBSERVATIONS, 2, algorithm, hidden=[40, 30], activation="relu", no_layer_norm=1, no_observation_norm=1, sparsity=0.4, dtype=dtype, seed=4)
+    learner = Learner(OBSERVATIONS, 2, algorithm, hidden=[40, 30], activation="relu", no_layer_norm=1,
+                      no_observation_norm=1, sparsity=0.4, dtype=dtype, seed=4)
     nets = ["critic"] + (["actor"] if algorithm == "stream-ac" else [])
     for net in nets:
         learner[f"{net}.w.l2.weight"] = learner[f"{net}.w.l2.weight"] * np.geomspace(1e-3, 1, 30)[:, None]
@@ -192,7 +197,8 @@ def test_dormant_units_are_those_far_below_the_mean_of_their_layer(algorithm, dt
                 averages[net, layer] += max(0.01, 1 / samples[net]) * (h - averages[net, layer])
                 dormant.append(averages[net, layer] <= 0.025 * averages[net, layer].mean())
             shares[net] = np.concatenate(dormant).mean()
-        assert (told.actor_dormant, told.critic_dormant) == pytest.approx((shares["actor"], shares["critic"]), abs=1e-12), k
+        assert (told.actor_dormant,
+                told.critic_dormant) == pytest.approx((shares["actor"], shares["critic"]), abs=1e-12), k
     assert all(0 < shares[net] < 1 for net in nets)
 
 

@@ -1,4 +1,5 @@
-"""Learning from a policy that was trained elsewhere, and giving it back: against sessions, torch's autograd and onnxruntime."""
+"""Learning from a policy that was trained elsewhere, and giving it back: against sessions, torch's autograd and
+onnxruntime."""
 from pathlib import Path
 
 import efferent
@@ -31,27 +32,36 @@ def number(name, value):
 def model(nodes, weights, outputs, inputs=(("obs", (1, 5)),), opset=18):
     made = [(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)) for name, shape in inputs]
     results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs]
-    graph = helper.make_graph([helper.make_node(op, i, [o] if isinstance(o, str) else o, name=f"n{k}", **a) for k, (op, i, o, a) in enumerate(nodes)], "t", made, results, weights)
+    graph = helper.make_graph([helper.make_node(op, i, [o] if isinstance(o, str) else o, name=f"n{k}", **a)
+                               for k, (op, i, o, a) in enumerate(nodes)], "t", made, results, weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8).SerializeToString()
 
 
 def squashed():
     """Normalizer, LayerNorm, two heads, and an action that is 2 tanh(mean) + 0.5."""
     return model(
-        [("Sub", ["obs", "center"], "a", {}), ("Div", ["a", "width"], "b", {}), ("Gemm", ["b", "w1", "b1"], "c", {"transB": 1}),
-         ("LayerNormalization", ["c", "gain", "shift"], "d", {}), ("Elu", ["d"], "e", {}), ("MatMul", ["e", "w2"], "f", {}), ("Add", ["f", "b2"], "mu", {}),
-         ("Gemm", ["e", "w3", "b3"], "log_std", {"transB": 1}), ("Tanh", ["mu"], "g", {}), ("Mul", ["g", "two"], "h", {}), ("Add", ["h", "half"], "action", {})],
-        [array("center", 5), numpy_helper.from_array(np.linspace(0.5, 2, 5).astype(np.float32), "width"), array("w1", 8, 5), array("b1", 8), array("gain", 8),
-         array("shift", 8), array("w2", 8, 3), array("b2", 3), array("w3", 3, 8), array("b3", 3), number("two", 2), number("half", 0.5)],
+        [("Sub", ["obs", "center"], "a", {}), ("Div", ["a", "width"], "b", {}),
+         ("Gemm", ["b", "w1", "b1"], "c", {"transB": 1}),
+         ("LayerNormalization", ["c", "gain", "shift"], "d", {}), ("Elu", ["d"], "e", {}),
+         ("MatMul", ["e", "w2"], "f", {}), ("Add", ["f", "b2"], "mu", {}),
+         ("Gemm", ["e", "w3", "b3"], "log_std", {"transB": 1}), ("Tanh", ["mu"], "g", {}),
+         ("Mul", ["g", "two"], "h", {}), ("Add", ["h", "half"], "action", {})],
+        [array("center", 5), numpy_helper.from_array(np.linspace(0.5, 2, 5).astype(np.float32), "width"),
+         array("w1", 8, 5), array("b1", 8), array("gain", 8),
+         array("shift", 8), array("w2", 8, 3), array("b2", 3), array("w3", 3, 8), array("b3", 3), number("two", 2),
+         number("half", 0.5)],
         [("action", (1, 3)), ("log_std", (1, 3))])
 
 
 def recurrent():
     return model(
-        [("Unsqueeze", ["obs", "zero"], "x", {}), ("LSTM", ["x", "w", "r", "", "", "h_in", "c_in"], ["y", "h_out", "c_out"], {"hidden_size": 6}),
+        [("Unsqueeze", ["obs", "zero"], "x", {}),
+         ("LSTM", ["x", "w", "r", "", "", "h_in", "c_in"], ["y", "h_out", "c_out"], {"hidden_size": 6}),
          ("Squeeze", ["h_out", "zero"], "h", {}), ("Gemm", ["h", "w2", "b2"], "action", {"transB": 1})],
-        [numpy_helper.from_array(np.array([0]), "zero"), array("w", 1, 24, 5), array("r", 1, 24, 6), array("w2", 2, 6), array("b2", 2)],
-        [("action", (1, 2)), ("h_out", (1, 1, 6)), ("c_out", (1, 1, 6))], [("obs", (1, 5)), ("h_in", (1, 1, 6)), ("c_in", (1, 1, 6))])
+        [numpy_helper.from_array(np.array([0]), "zero"), array("w", 1, 24, 5), array("r", 1, 24, 6), array("w2", 2, 6),
+         array("b2", 2)],
+        [("action", (1, 2)), ("h_out", (1, 1, 6)), ("c_out", (1, 1, 6))],
+        [("obs", (1, 5)), ("h_in", (1, 1, 6)), ("c_in", (1, 1, 6))])
 
 
 def drive(learner, steps, seed=0, end=17):
@@ -87,11 +97,13 @@ def of_session(policy, observations):
 def session_actions(session, observations):
     """First outputs, from a cleared state."""
     session.reset()
-    return [np.ravel(next(iter(session.run({session.policy.inputs[0].name: x.reshape(1, -1)}).values()))).copy() for x in observations]
+    return [np.ravel(next(iter(session.run({session.policy.inputs[0].name: x.reshape(1, -1)}).values()))).copy()
+            for x in observations]
 
 
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
-@pytest.mark.parametrize("source", [*OWN, squashed, recurrent, *OTHERS], ids=lambda s: s.__name__ if callable(s) else s.stem)
+@pytest.mark.parametrize("source", [*OWN, squashed, recurrent, *OTHERS],
+                         ids=lambda s: s.__name__ if callable(s) else s.stem)
 def test_the_learner_acts_as_the_session_of_its_policy(source, dtype):
     policy = efferent.Policy(source() if callable(source) else source, learnable=True)
     try:
@@ -117,19 +129,24 @@ def test_recurrent_state_is_carried_through_an_episode_and_cleared_after_it():
         assert np.abs(np.array(actions) - of_session(policy, seen[:7])).max() < 1e-5
 
 
-@pytest.mark.parametrize("options", [{}, {"std_source": "parameter", "initial_std": 0.3}, {"learn": "last", "learn_layers": 1}], ids=str)
+@pytest.mark.parametrize("options",
+                         [{}, {"std_source": "parameter", "initial_std": 0.3}, {"learn": "last", "learn_layers": 1}],
+                         ids=str)
 @pytest.mark.parametrize("make", [squashed, CHEETAH.read_bytes], ids=["squashed", "cheetah"])
 def test_the_trace_of_one_update_is_the_gradient_of_autograd(make, options):
     torch = pytest.importorskip("torch")
     data = make()
-    learner = Learner(policy=data, dtype="f64", seed=2, critic_warmup_steps=0, kappa_policy=1e12, entropy=0.0, **options)
-    stored = {t.name: torch.tensor(numpy_helper.to_array(t).astype(np.float64), requires_grad=True) for t in onnx.load_from_string(data).graph.initializer}
+    learner = Learner(policy=data, dtype="f64", seed=2, critic_warmup_steps=0, kappa_policy=1e12, entropy=0.0,
+                      **options)
+    stored = {t.name: torch.tensor(numpy_helper.to_array(t).astype(np.float64), requires_grad=True)
+              for t in onnx.load_from_string(data).graph.initializer}
     rng = np.random.default_rng(4)
     first, second = rng.standard_normal((2, learner.observations)) * 0.2
     x = torch.tensor(first)
     if make is squashed:
         y = (x - stored["center"]) / stored["width"]
-        h = torch.nn.functional.elu(torch.nn.functional.layer_norm(y @ stored["w1"].T + stored["b1"], (8,), stored["gain"], stored["shift"]))
+        h = torch.nn.functional.elu(torch.nn.functional.layer_norm(y @ stored["w1"].T + stored["b1"], (8,),
+                                                                   stored["gain"], stored["shift"]))
         mean, log_std = h @ stored["w2"] + stored["b2"], h @ stored["w3"].T + stored["b3"]
     else:
         h = torch.clamp((x - stored["mean"]) / stored["deviation"], -10, 10)
@@ -161,11 +178,14 @@ def onnxruntime_of(path, observations):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     port = session.get_inputs()[0]
     shape = [d if isinstance(d, int) else 1 for d in port.shape]
-    return np.array([np.ravel(session.run(None, {port.name: x.astype(np.float32).reshape(shape)})[0]) for x in observations])
+    return np.array([np.ravel(session.run(None, {port.name: x.astype(np.float32).reshape(shape)})[0])
+                     for x in observations])
 
 
-LOADED = [{}, {"learn": "last", "learn_layers": 2}, {"learn": "residual"}, {"normalizer_count": 1000}, {"learn": "residual", "normalizer_count": 1000, "hidden": [7, 9]},
-          {"std_source": "parameter", "initial_std": 0.2}, {"frozen": ["network.0", "w1"]}, {"optimizer": "intentional"}, {"optimizer": "adaptive-obgd", "dtype": "f64"}]
+LOADED = [{}, {"learn": "last", "learn_layers": 2}, {"learn": "residual"}, {"normalizer_count": 1000},
+          {"learn": "residual", "normalizer_count": 1000, "hidden": [7, 9]},
+          {"std_source": "parameter", "initial_std": 0.2}, {"frozen": ["network.0", "w1"]},
+          {"optimizer": "intentional"}, {"optimizer": "adaptive-obgd", "dtype": "f64"}]
 
 
 @pytest.mark.parametrize("options", LOADED, ids=str)
@@ -184,9 +204,12 @@ def test_what_was_learned_is_exported_and_runs_the_same_elsewhere(make, options,
 
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "relu", "tanh", "elu", "swish", "identity"])
-@pytest.mark.parametrize("algorithm, actions", [("stream-ac", 3), ("stream-ac-discrete", 4), ("stream-q", 3), ("stream-sarsa", 2), ("stream-td", 0)])
+@pytest.mark.parametrize("algorithm, actions",
+                         [("stream-ac", 3), ("stream-ac-discrete", 4), ("stream-q", 3), ("stream-sarsa", 2),
+                          ("stream-td", 0)])
 def test_described_networks_are_exported(algorithm, actions, activation, tmp_path):
-    learner = Learner(5, actions, algorithm=algorithm, activation=activation, hidden=[16, 24], sparsity=0.0, std_floor=0.1, std_ceiling=2.0, seed=3)
+    learner = Learner(5, actions, algorithm=algorithm, activation=activation, hidden=[16, 24], sparsity=0.0,
+                      std_floor=0.1, std_ceiling=2.0, seed=3)
     drive(learner, 60)
     learner.export(tmp_path / "a.onnx")
     onnx.checker.check_model(str(tmp_path / "a.onnx"), full_check=True)
@@ -199,7 +222,8 @@ def test_described_networks_are_exported(algorithm, actions, activation, tmp_pat
 
 def test_a_session_swaps_to_what_was_learned():
     policy = efferent.Policy(CHEETAH, learnable=True)
-    learner, session, x = Learner(policy=policy, critic_warmup_steps=5, kappa_policy=3.0), policy.session(), np.full(17, 0.3)
+    learner, session, x = Learner(policy=policy, critic_warmup_steps=5,
+                                  kappa_policy=3.0), policy.session(), np.full(17, 0.3)
     before = session.step(x)
     drive(learner, 60)
     session.swap(learner.policy())
@@ -208,8 +232,10 @@ def test_a_session_swaps_to_what_was_learned():
 
 
 @pytest.mark.parametrize("make, options", [
-    (squashed, {}), (squashed, {"dtype": "f64"}), (squashed, {"learn": "last"}), (squashed, {"learn": "residual"}), (squashed, {"normalizer_count": 100}),
-    (recurrent, {}), (CHEETAH.read_bytes, {}), (CHEETAH.read_bytes, {"learn": "residual"}), (CHEETAH.read_bytes, {"normalizer_count": 100}), (None, {}), (None, {"algorithm": "stream-q"}),
+    (squashed, {}), (squashed, {"dtype": "f64"}), (squashed, {"learn": "last"}), (squashed, {"learn": "residual"}),
+    (squashed, {"normalizer_count": 100}),
+    (recurrent, {}), (CHEETAH.read_bytes, {}), (CHEETAH.read_bytes, {"learn": "residual"}),
+    (CHEETAH.read_bytes, {"normalizer_count": 100}), (None, {}), (None, {"algorithm": "stream-q"}),
 ])
 def test_what_is_published_runs_in_the_session(make, options):
     if make is None:
@@ -246,7 +272,9 @@ def test_what_was_learned_can_be_learned_from_again():
 
 
 @pytest.mark.parametrize("make, options", [
-    (squashed, {}), (squashed, {"optimizer": "intentional"}), (squashed, {"learn": "residual", "snapshots": 2}), (recurrent, {}), (recurrent, {"std_source": "parameter", "change_limit": 0.1, "change_period": 1, "change_observations": 3}),
+    (squashed, {}), (squashed, {"optimizer": "intentional"}), (squashed, {"learn": "residual", "snapshots": 2}),
+    (recurrent, {}),
+    (recurrent, {"std_source": "parameter", "change_limit": 0.1, "change_period": 1, "change_observations": 3}),
 ])
 def test_a_checkpoint_continues_bit_for_bit(make, options):
     first, second = (Learner(policy=make(), seed=s, critic_warmup_steps=5, kappa_policy=3.0, **options) for s in (1, 2))
@@ -274,7 +302,8 @@ def test_the_critic_warms_up_before_the_actor_learns():
 
 def test_a_residual_starts_as_nothing_and_stays_within_its_bound():
     data = squashed()
-    learner = Learner(policy=data, learn="residual", residual_bound=0.2, critic_warmup_steps=0, kappa_policy=0.01, hidden=[8, 8])
+    learner = Learner(policy=data, learn="residual", residual_bound=0.2, critic_warmup_steps=0, kappa_policy=0.01,
+                      hidden=[8, 8])
     seen = np.random.default_rng(2).standard_normal((20, 5)).astype(np.float32)
     base = of_session(efferent.Policy(data), seen)
     assert np.abs(np.array([learner.infer(x) for x in seen]) - base).max() < 1e-6
@@ -285,8 +314,11 @@ def test_a_residual_starts_as_nothing_and_stays_within_its_bound():
 
 
 @pytest.mark.parametrize("options, names", [
-    ({}, {"w1", "b1", "gain", "shift", "w2", "b2", "w3", "b3"}), ({"learn": "last", "learn_layers": 1}, {"w2", "b2", "w3", "b3"}), ({"frozen": ["w"]}, {"b1", "gain", "shift", "b2", "b3"}),
-    ({"std_source": "constant"}, {"w1", "b1", "gain", "shift", "w2", "b2"}), ({"std_source": "parameter"}, {"w1", "b1", "gain", "shift", "w2", "b2", "log_std"}),
+    ({}, {"w1", "b1", "gain", "shift", "w2", "b2", "w3", "b3"}),
+    ({"learn": "last", "learn_layers": 1}, {"w2", "b2", "w3", "b3"}),
+    ({"frozen": ["w"]}, {"b1", "gain", "shift", "b2", "b3"}),
+    ({"std_source": "constant"}, {"w1", "b1", "gain", "shift", "w2", "b2"}),
+    ({"std_source": "parameter"}, {"w1", "b1", "gain", "shift", "w2", "b2", "log_std"}),
     ({"mean": "log_std", "std_source": "constant"}, {"w1", "b1", "gain", "shift", "w3", "b3"}),
 ])
 def test_which_weights_learn(options, names):
@@ -307,7 +339,8 @@ def test_an_imported_normalizer_starts_as_the_policys_and_goes_on():
 
 @pytest.mark.parametrize("make", [squashed, CHEETAH.read_bytes], ids=["tanh", "clip"])
 def test_an_action_that_was_done_as_asked_teaches_like_one_that_is_not_reported(make):
-    learners = [Learner(policy=make(), seed=7, critic_warmup_steps=0, initial_std=0.8, kappa_policy=3.0) for _ in range(2)]
+    learners = [Learner(policy=make(), seed=7, critic_warmup_steps=0, initial_std=0.8, kappa_policy=3.0)
+                for _ in range(2)]
     rng = np.random.default_rng(0)
     seen = rng.standard_normal(learners[0].observations)
     for _ in range(20):
@@ -324,11 +357,16 @@ def without_derivative():
 
 
 @pytest.mark.parametrize("make, options, error, words", [
-    (without_derivative, {}, efferent.UnsupportedError, "node 'n1' (CumSum): has no derivative"), (squashed, {"mean": "nowhere"}, efferent.ArgumentError, "nowhere"),
-    (squashed, {"std": "b1"}, efferent.ShapeError, "8 elements, expected 3"), (squashed, {"observations": 4}, efferent.MismatchError, "observes 5"),
-    (squashed, {"frozen": [""]}, efferent.UnsupportedError, "no f32 weights"), (squashed, {"learn": "some"}, efferent.ArgumentError, "some"),
-    (squashed, {"residual_bound": 0.0, "learn": "residual"}, efferent.ArgumentError, "residual_bound"), (recurrent, {"normalizer_count": 5}, efferent.UnsupportedError, "normalizer"),
-    (squashed, {"algorithm": "stream-q"}, efferent.ArgumentError, "actor-critic"), (squashed, {"initial_std": -1.0}, efferent.ArgumentError, "initial_std"),
+    (without_derivative, {}, efferent.UnsupportedError, "node 'n1' (CumSum): has no derivative"),
+    (squashed, {"mean": "nowhere"}, efferent.ArgumentError, "nowhere"),
+    (squashed, {"std": "b1"}, efferent.ShapeError, "8 elements, expected 3"),
+    (squashed, {"observations": 4}, efferent.MismatchError, "observes 5"),
+    (squashed, {"frozen": [""]}, efferent.UnsupportedError, "no f32 weights"),
+    (squashed, {"learn": "some"}, efferent.ArgumentError, "some"),
+    (squashed, {"residual_bound": 0.0, "learn": "residual"}, efferent.ArgumentError, "residual_bound"),
+    (recurrent, {"normalizer_count": 5}, efferent.UnsupportedError, "normalizer"),
+    (squashed, {"algorithm": "stream-q"}, efferent.ArgumentError, "actor-critic"),
+    (squashed, {"initial_std": -1.0}, efferent.ArgumentError, "initial_std"),
 ])
 def test_what_cannot_be_is_refused_by_name(make, options, error, words):
     with pytest.raises(error, match=words.replace("(", r"\(").replace(")", r"\)")):
@@ -348,7 +386,8 @@ def test_the_log_says_that_a_recurrent_policy_learns_without_its_past():
         Learner(policy=recurrent())
     finally:
         lib.eff_set_log(LOG_FUNCTION(), None, 0)
-    assert any("recurrent" in line for line in lines) and any("LSTM" in line and "do not learn" in line for line in lines)
+    assert any("recurrent" in line for line in lines) and any("LSTM" in line and "do not learn" in line
+                                                              for line in lines)
 
 
 def test_external_data_beside_a_relative_path_is_found_from_another_folder(folder, tmp_path, monkeypatch):
@@ -357,4 +396,5 @@ def test_external_data_beside_a_relative_path_is_found_from_another_folder(folde
     observation = np.ones(7, np.float32)
     monkeypatch.chdir(tmp_path)
     learner.export("learned.onnx")
-    np.testing.assert_array_equal(efferent.Policy("learned.onnx").session().step(observation), learner.policy().session().step(observation))
+    np.testing.assert_array_equal(efferent.Policy("learned.onnx").session().step(observation),
+                                  learner.policy().session().step(observation))

@@ -25,13 +25,17 @@ def random(*shape):
 
 def scaled_convolution():
     """8 MiB of weights, made at load, and a scale that fusion multiplies into a copy of them."""
-    nodes = [helper.make_node("Cast", ["h"], ["w"], to=TensorProto.FLOAT), helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]), helper.make_node("Mul", ["a", "s"], ["y"])]
-    return model(nodes, [("x", [1, 233, 3, 3])], [("y", [1, 1000, 3, 3])], {"h": random(1000, 233, 3, 3).astype(np.float16), "s": 1 + random(1000, 1, 1)})
+    nodes = [helper.make_node("Cast", ["h"], ["w"], to=TensorProto.FLOAT),
+             helper.make_node("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]), helper.make_node("Mul", ["a", "s"], ["y"])]
+    return model(nodes, [("x", [1, 233, 3, 3])], [("y", [1, 1000, 3, 3])],
+                 {"h": random(1000, 233, 3, 3).astype(np.float16), "s": 1 + random(1000, 1, 1)})
 
 
 def scaled_dense():
-    nodes = [helper.make_node("Cast", ["h"], ["w"], to=TensorProto.FLOAT), helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Mul", ["a", "s"], ["y"])]
-    return model(nodes, [("x", [1, 1024])], [("y", [1, 2048])], {"h": random(1024, 2048).astype(np.float16), "s": 1 + random(2048)})
+    nodes = [helper.make_node("Cast", ["h"], ["w"], to=TensorProto.FLOAT),
+             helper.make_node("MatMul", ["x", "w"], ["a"]), helper.make_node("Mul", ["a", "s"], ["y"])]
+    return model(nodes, [("x", [1, 1024])], [("y", [1, 2048])],
+                 {"h": random(1024, 2048).astype(np.float16), "s": 1 + random(2048)})
 
 
 @pytest.mark.parametrize("made", [scaled_convolution, scaled_dense])
@@ -58,6 +62,7 @@ def test_scaled_packing_is_bounded():
 
 
 def test_building_a_graph_allocates_through_its_budget_alone():
-    found = [f"{path.name}:{i + 1}" for folder in ("Graph", "Onnx", "Safetensors") for path in sorted((SOURCES / folder).rglob("*.swift"))
+    found = [f"{path.name}:{i + 1}" for folder in ("Graph", "Onnx", "Safetensors")
+             for path in sorted((SOURCES / folder).rglob("*.swift"))
              for i, line in enumerate(path.read_text().splitlines()) if re.search(r"\bBytes\.zeroed\(", line)]
     assert not found, found

@@ -8,11 +8,13 @@ from efferent import motion
 
 
 def table(path, frames=5):
-    """Rows whose joints count up, and which turn about z by 0.3 rad a frame; every other quaternion has the other sign."""
+    """Rows whose joints count up, and which turn about z by 0.3 rad a frame; every other quaternion has the other
+    sign."""
     rows = []
     for k in range(frames):
         sign = -1 if k % 2 else 1
-        rows.append([0.1 * k, 0, 0.5, 0, 0, sign * math.sin(0.15 * k), sign * math.cos(0.15 * k), 1.0 * k, -2.0 * k * k])
+        rows.append([0.1 * k, 0, 0.5, 0, 0, sign * math.sin(0.15 * k), sign * math.cos(0.15 * k), 1.0 * k,
+                     -2.0 * k * k])
     np.savetxt(path, rows, delimiter=",")
     return np.array(rows)
 

@@ -1,4 +1,5 @@
-"""A policy is what is asked of it: chosen outputs, nothing that they do not need, nodes in any order, dimensions by position, a batch of the export."""
+"""A policy is what is asked of it: chosen outputs, nothing that they do not need, nodes in any order, dimensions by
+position, a batch of the export."""
 import json
 
 import efferent
@@ -16,7 +17,8 @@ F = T.FLOAT
 
 def raw(nodes, inputs, outputs, weights=(), opset=17, **metadata):
     """A model that the checker would refuse."""
-    graph = helper.make_graph(nodes, "test", [helper.make_tensor_value_info(*i) for i in inputs], [helper.make_tensor_value_info(*o) for o in outputs],
+    graph = helper.make_graph(nodes, "test", [helper.make_tensor_value_info(*i) for i in inputs],
+                              [helper.make_tensor_value_info(*o) for o in outputs],
                               [numpy_helper.from_array(v, k) for k, v in dict(weights).items()])
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     helper.set_model_props(made, metadata)
@@ -73,11 +75,13 @@ def test_the_same_parts_are_refused_where_they_are_needed(kind):
 
 
 def test_dead_parts_of_branches_and_functions_are_left_out():
-    then = helper.make_graph([N("NonZero", ["obs"], ["d"]), N("Relu", ["obs"], ["t"])], "then", [], [helper.make_tensor_value_info("t", F, None)])
+    then = helper.make_graph([N("NonZero", ["obs"], ["d"]), N("Relu", ["obs"], ["t"])], "then", [],
+                             [helper.make_tensor_value_info("t", F, None)])
     other = helper.make_graph([N("Neg", ["obs"], ["e"])], "else", [], [helper.make_tensor_value_info("e", F, None)])
     made = raw([N("If", ["yes"], ["z"], then_branch=then, else_branch=other)], OBS, [Z], {"yes": np.array(True)})
     steps(policy_of(made), np.maximum(X, 0))
-    function = helper.make_function("f", "Act", ["a"], ["b"], [N("NonZero", ["a"], ["d"]), N("Neg", ["c"], ["b"]), N("Relu", ["a"], ["c"])],
+    function = helper.make_function("f", "Act", ["a"], ["b"],
+                                    [N("NonZero", ["a"], ["d"]), N("Neg", ["c"], ["b"]), N("Relu", ["a"], ["c"])],
                                     [helper.make_opsetid("", 17)])
     made = raw([N("Act", ["obs"], ["z"], domain="f")], OBS, [Z])
     made.functions.append(function)
@@ -119,7 +123,8 @@ def test_what_depends_on_a_dynamic_tensor_is_left_out_with_it():
 
 
 def three(**metadata):
-    return model([N("Relu", ["obs"], ["mu"]), N("Neg", ["obs"], ["value"]), N("Tanh", ["priv"], ["latent"])], [*OBS, ("priv", F, [1, 9])],
+    return model([N("Relu", ["obs"], ["mu"]), N("Neg", ["obs"], ["value"]), N("Tanh", ["priv"], ["latent"])],
+                 [*OBS, ("priv", F, [1, 9])],
                  [("mu", F, [1, 4]), ("value", F, [1, 4]), ("latent", F, [1, 9])], **metadata)
 
 
@@ -132,7 +137,8 @@ def test_outputs_are_chosen_in_order(chosen):
         if "latent" not in chosen:
             assert p.inputs["priv"].role == "aux" and p.inputs["priv"].reason == "nothing reads it"
             steps(p, np.maximum(X, 0))
-    assert policy_of(three(**{"efferent.outputs": '["value"]'}), outputs=["mu"]).outputs.names == ["mu"]  # the caller comes first
+    # the caller comes first
+    assert policy_of(three(**{"efferent.outputs": '["value"]'}), outputs=["mu"]).outputs.names == ["mu"]
 
 
 def test_recurrent_state_is_carried_whatever_outputs_are_chosen():
@@ -147,9 +153,11 @@ def test_recurrent_state_is_carried_whatever_outputs_are_chosen():
 
 
 def test_what_cannot_run_names_the_outputs_that_do_without_it():
-    made = raw([N("Relu", ["obs"], ["action"]), N("Thing", ["obs"], ["t"], domain="com.example"), N("Neg", ["t"], ["value"])], OBS,
+    made = raw([N("Relu", ["obs"], ["action"]), N("Thing", ["obs"], ["t"], domain="com.example"),
+                N("Neg", ["t"], ["value"])], OBS,
                [("action", F, [1, 4]), ("value", F, [1, 4])])
-    with pytest.raises(efferent.UnsupportedError, match="com.example.*'action': choose among them with outputs") as caught:
+    with pytest.raises(efferent.UnsupportedError,
+                       match="com.example.*'action': choose among them with outputs") as caught:
         policy_of(made)
     assert "'value'" not in str(caught.value)
     steps(policy_of(made, outputs=["action"]), np.maximum(X, 0))
@@ -157,7 +165,9 @@ def test_what_cannot_run_names_the_outputs_that_do_without_it():
 
 def test_a_sequence_that_nobody_needs_is_left_out(log):
     made = raw([RELU, N("SequenceConstruct", ["obs", "z"], ["list"])], OBS, [Z])
-    made.graph.output.append(helper.make_value_info("list", helper.make_sequence_type_proto(helper.make_tensor_type_proto(F, [1, 4]))))
+    made.graph.output.append(
+        helper.make_value_info("list", helper.make_sequence_type_proto(helper.make_tensor_type_proto(F, [1, 4])))
+    )
     p = policy_of(made)
     assert p.outputs.names == ["z"] and [t for level, t in log if level == 2 and "'list' is left out" in t]
     with pytest.raises(efferent.UnsupportedError, match="sequence"):
@@ -166,7 +176,9 @@ def test_a_sequence_that_nobody_needs_is_left_out(log):
 
 def test_outputs_that_do_not_exist_are_refused_with_those_that_do():
     for options in ({"outputs": ["nothing"]}, {"outputs": ["mu", "obs"]}):
-        with pytest.raises(efferent.ArgumentError, match="outputs names '(nothing|obs)', but the model has the outputs 'mu', 'value', 'latent'"):
+        with pytest.raises(efferent.ArgumentError,
+                           match="outputs names '(nothing|obs)', but the model has the outputs 'mu', 'value', "
+                                 "'latent'"):
             policy_of(three(), **options)
     with pytest.raises(efferent.ArgumentError, match="twice"):
         policy_of(three(), outputs=["mu", "mu"])
@@ -185,7 +197,8 @@ def test_the_command_line_chooses_outputs(tmp_path):
 
 
 def test_constants_of_the_metadata_bind_inputs():
-    made = model([N("ReduceSum", ["obs", "axes"], ["action"], keepdims=1)], [("obs", F, [1, 4, 3]), ("axes", T.INT64, [1])], [("action", F, [1, "a", "b"])],
+    made = model([N("ReduceSum", ["obs", "axes"], ["action"], keepdims=1)],
+                 [("obs", F, [1, 4, 3]), ("axes", T.INT64, [1])], [("action", F, [1, "a", "b"])],
                  **{"efferent.constants": '{"axes": [2]}'})
     x = normal(1, 1, 4, 3)
     close(policy_of(made).session().step(x), x.sum(axis=2, keepdims=True))
@@ -199,7 +212,9 @@ def test_constants_of_the_metadata_bind_inputs():
 # ---- unused inputs ----
 
 
-@pytest.mark.parametrize("unused", [("priv", F, [1, 9]), ("priv", F, ["batch", "n"]), ("priv", F, [1, None]), ("priv", F, None), ("priv", T.STRING, [1]),
+@pytest.mark.parametrize("unused",
+                         [("priv", F, [1, 9]), ("priv", F, ["batch", "n"]), ("priv", F, [1, None]), ("priv", F, None),
+                          ("priv", T.STRING, [1]),
                                     ("priv", T.COMPLEX64, [1]), ("priv", T.INT64, [1])])
 def test_an_unused_input_does_not_stop_a_step(unused):
     for inputs in ([unused, *OBS], [*OBS, unused]):
@@ -210,7 +225,8 @@ def test_an_unused_input_does_not_stop_a_step(unused):
 
 
 def test_an_input_that_only_dead_or_folded_parts_read_is_unused():
-    nodes = [RELU, N("Mul", ["priv", "zero"], ["dead"]), N("Shape", ["priv"], ["s"]), N("Cast", ["s"], ["f"], to=F), N("ReduceSum", ["f"], ["k"], keepdims=0),
+    nodes = [RELU, N("Mul", ["priv", "zero"], ["dead"]), N("Shape", ["priv"], ["s"]), N("Cast", ["s"], ["f"], to=F),
+             N("ReduceSum", ["f"], ["k"], keepdims=0),
              N("Mul", ["z0", "k"], ["z"])]
     nodes[0] = N("Relu", ["obs"], ["z0"])
     p = policy_of(raw(nodes, [("priv", F, [1, 2]), *OBS], [Z], {"zero": np.float32(0)}))
@@ -246,7 +262,8 @@ def test_nodes_that_are_sorted_stay_as_they_are():
 
 
 def test_bodies_are_sorted_and_see_the_names_around_them():
-    then = helper.make_graph([N("Add", ["t0", "late"], ["t"]), N("Relu", ["obs"], ["t0"])], "then", [], [helper.make_tensor_value_info("t", F, None)])
+    then = helper.make_graph([N("Add", ["t0", "late"], ["t"]), N("Relu", ["obs"], ["t0"])], "then", [],
+                             [helper.make_tensor_value_info("t", F, None)])
     other = helper.make_graph([N("Neg", ["obs"], ["e"])], "else", [], [helper.make_tensor_value_info("e", F, None)])
     branch = N("If", ["yes"], ["z"], then_branch=then, else_branch=other)
     made = raw([branch, N("Mul", ["obs", "two"], ["late"])], OBS, [Z], {"yes": np.array(True), "two": np.float32(2)})
@@ -254,7 +271,8 @@ def test_bodies_are_sorted_and_see_the_names_around_them():
 
 
 def test_a_cycle_is_refused_by_the_names_of_its_nodes():
-    nodes = [N("Add", ["obs", "c"], ["a"], name="first"), N("Neg", ["a"], ["b"], name="second"), N("Tanh", ["b"], ["c"], name="third"), N("Relu", ["c"], ["z"], name="last")]
+    nodes = [N("Add", ["obs", "c"], ["a"], name="first"), N("Neg", ["a"], ["b"], name="second"),
+             N("Tanh", ["b"], ["c"], name="third"), N("Relu", ["c"], ["z"], name="last")]
     with pytest.raises(efferent.FormatError, match="cycle") as caught:
         policy_of(raw(nodes, OBS, [Z]))
     for name in ("'first' (Add)", "'second' (Neg)", "'third' (Tanh)"):
@@ -267,7 +285,8 @@ def test_a_cycle_is_refused_by_the_names_of_its_nodes():
 
 
 def test_half_precision_with_casts_at_the_end_as_converters_write_it():
-    nodes = [N("MatMul", ["c", "W"], ["h"]), N("Cast", ["h"], ["action"], to=F), N("Cast", ["obs"], ["c"], to=T.FLOAT16)]
+    nodes = [N("MatMul", ["c", "W"], ["h"]), N("Cast", ["h"], ["action"], to=F),
+             N("Cast", ["obs"], ["c"], to=T.FLOAT16)]
     made = raw(nodes, OBS, [("action", F, [1, 3])], {"W": normal(1, 4, 3).astype(np.float16)})
     found = policy_of(made).session().step(X)
     assert np.abs(found - X @ normal(1, 4, 3)).max() < 2e-2
@@ -289,7 +308,8 @@ def test_dimensions_are_bound_by_position(shape):
 
 
 def baked(rows=64):
-    return model([N("Gemm", ["obs", "w"], ["action"], transB=1)], [("obs", F, [rows, 4])], [("action", F, [rows, 2])], {"w": normal(1, 2, 4)})
+    return model([N("Gemm", ["obs", "w"], ["action"], transB=1)], [("obs", F, [rows, 4])], [("action", F, [rows, 2])],
+                 {"w": normal(1, 2, 4)})
 
 
 def test_a_batch_of_the_export_becomes_one_row_where_that_is_asked_for():
@@ -307,7 +327,8 @@ def test_a_batch_of_the_export_becomes_one_row_where_that_is_asked_for():
 def test_thousands_of_unsorted_nodes_load_in_linear_time():
     import time
 
-    nodes = [N("Neg", [f"x{i}" if i else "obs"], [f"x{i + 1}"]) for i in range(4000)] + [N("Identity", ["x4000"], ["z"])]
+    nodes = [N("Neg", [f"x{i}" if i else "obs"], [f"x{i + 1}"])
+             for i in range(4000)] + [N("Identity", ["x4000"], ["z"])]
 
     def seconds(order):
         data = raw(order, OBS, [Z]).SerializeToString()
@@ -322,6 +343,7 @@ def test_thousands_of_unsorted_nodes_load_in_linear_time():
 def test_an_input_that_only_a_condition_reads_is_needed():
     then = helper.make_graph([N("Relu", ["obs"], ["t"])], "then", [], [helper.make_tensor_value_info("t", F, [1, 4])])
     other = helper.make_graph([N("Neg", ["obs"], ["e"])], "else", [], [helper.make_tensor_value_info("e", F, [1, 4])])
-    p = policy_of(raw([N("If", ["mode"], ["z"], then_branch=then, else_branch=other)], [*OBS, ("mode", T.BOOL, [])], [Z]))
+    p = policy_of(raw([N("If", ["mode"], ["z"], then_branch=then, else_branch=other)], [*OBS, ("mode", T.BOOL, [])],
+                      [Z]))
     assert [t.role for t in p.inputs] == ["observation"] * 2
     close(p.session().run({"obs": X, "mode": np.array(False)})["z"], -X)

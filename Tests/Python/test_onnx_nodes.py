@@ -1,7 +1,8 @@
-"""The node tests of ONNX run through efferent.onnx_backend; onnx_node_tests.txt lists those that do not pass, by reason.
+"""The node tests of ONNX run through efferent.onnx_backend; onnx_node_tests.txt lists those that do not pass, by
+reason.
 
-A test that is listed and passes, or fails with another message than its reason, fails here. `python Tests/Python/test_onnx_nodes.py` prints what
-has changed.
+A test that is listed and passes, or fails with another message than its reason, fails here. `python
+Tests/Python/test_onnx_nodes.py` prints what has changed.
 """
 import csv
 import unittest

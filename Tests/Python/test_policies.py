@@ -1,4 +1,5 @@
-"""Every trained policy of the corpus gives onnxruntime's outputs, and recurrent state is carried over whole trajectories."""
+"""Every trained policy of the corpus gives onnxruntime's outputs, and recurrent state is carried over whole
+trajectories."""
 import pytest
 import suites
 

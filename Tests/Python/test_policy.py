@@ -15,14 +15,24 @@ def test_a_policy_describes_itself(folder):
     assert [(t.name, t.shape, t.dtype, t.role) for t in p.inputs] == [("obs", (1, 7), np.float32, "observation")]
     assert [(t.name, t.shape, t.dtype, t.role) for t in p.outputs] == [("action", (1, 3), np.float32, "action")]
     assert p.metadata == {"joint_names": "hip,knee,ankle", "note": "größe ∞"}
-    assert p.info.opset == 17 and p.info.parameter_count == 7 * 33 + 33 + 33 * 16 + 16 + 16 * 3 + 3 and p.info.state_count == 0
-    assert p.info.node_count == 5 and p.info.op_count == len(p.ops) > 0 and p.info.isa and p.info.producer == "efferent tests"
+    assert (
+        p.info.opset == 17
+        and p.info.parameter_count == 7 * 33 + 33 + 33 * 16 + 16 + 16 * 3 + 3
+        and p.info.state_count == 0
+    )
+    assert (
+        p.info.node_count == 5
+        and p.info.op_count == len(p.ops) > 0
+        and p.info.isa
+        and p.info.producer == "efferent tests"
+    )
     assert p.inputs["obs"] is p.inputs[0] and "mlp.onnx" in repr(p)
 
 
 def test_roles_tell_state_and_other_outputs_apart(folder):
     p = efferent.Policy(folder / "lstm.onnx")
-    assert [t.role for t in p.inputs] == ["observation", "state", "state"] and [t.role for t in p.outputs] == ["action", "state", "state"]
+    assert [t.role for t in p.inputs] == ["observation", "state",
+                                          "state"] and [t.role for t in p.outputs] == ["action", "state", "state"]
     assert p.state == {"h_in": "h_out", "c_in": "c_out"} and p.info.state_count == 2
     assert [t.role for t in efferent.Policy(folder / "several.onnx").outputs].count("action") == 1
     assert [t.role for t in efferent.Policy(folder / "constant_output.onnx").outputs] == ["action", "aux"]
@@ -31,7 +41,8 @@ def test_roles_tell_state_and_other_outputs_apart(folder):
 def test_loads_from_bytes_a_path_and_with_external_data(folder):
     x = np.linspace(-1, 1, 7, dtype=np.float32)
     want = efferent.Policy(folder / "mlp.onnx").session().step(x)
-    for source in (str(folder / "mlp.onnx"), (folder / "mlp.onnx").read_bytes(), bytearray((folder / "mlp.onnx").read_bytes()), folder / "external.onnx"):
+    for source in (str(folder / "mlp.onnx"), (folder / "mlp.onnx").read_bytes(),
+                   bytearray((folder / "mlp.onnx").read_bytes()), folder / "external.onnx"):
         assert np.array_equal(efferent.Policy(source).session().step(x), want)
     data = (folder / "external.onnx").read_bytes()
     assert np.array_equal(efferent.Policy(data, folder=folder).session().step(x), want)
@@ -123,7 +134,8 @@ def test_wrong_names_shapes_and_types_are_told(folder):
     good = {"image": np.zeros((2, 2, 6, 6), np.uint8), "mask": np.ones((2, 5), bool), "vector": np.zeros((2, 6))}
     s.run(good)
     cases = [
-        ({**good, "picture": 1}, efferent.ArgumentError, "'picture' does not exist, expected one of image, mask, vector"),
+        ({**good, "picture": 1}, efferent.ArgumentError,
+         "'picture' does not exist, expected one of image, mask, vector"),
         ({k: v for k, v in good.items() if k != "mask"}, efferent.ArgumentError, "'mask' is missing"),
         ({**good, "vector": np.zeros((2, 7))}, efferent.ShapeError, r"'vector' is \[2, 7\], expected \[1, 6\]"),
         ({**good, "vector": np.zeros((3, 6))}, efferent.ShapeError, "'vector' has 3 rows, expected 1 to 2"),

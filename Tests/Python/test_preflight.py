@@ -1,5 +1,6 @@
-"""Pre-flight: every single change of a card is noticed by a recording or is listed here with the reason why it changes nothing; what a recording that is
-not met stops; the command. The corpus of cards is changed in the same way where it is there."""
+"""Pre-flight: every single change of a card is noticed by a recording or is listed here with the reason why it changes
+nothing; what a recording that is not met stops; the command. The corpus of cards is changed in the same way where it is
+there."""
 import json
 import re
 
@@ -23,16 +24,19 @@ def term(name, op, size, **more):
 
 
 def joint(default, kp, kd, lower, upper, velocity, effort):
-    return {"default": default, "kp": kp, "kd": kd, "lower": lower, "upper": upper, "velocity_limit": velocity, "effort_limit": effort}
+    return {"default": default, "kp": kp, "kd": kd, "lower": lower, "upper": upper, "velocity_limit": velocity,
+            "effort_limit": effort}
 
 
 def card():
     """A card with everything that a number or an order can stand for."""
-    stand = {"command": "velocity", "norm": "parts", "parts": [["lin_vel_x", "lin_vel_y"], ["ang_vel_z"]], "below": 0.1, "phases": [0.25, 0.3],
+    stand = {"command": "velocity", "norm": "parts", "parts": [["lin_vel_x", "lin_vel_y"], ["ang_vel_z"]], "below": 0.1,
+             "phases": [0.25, 0.3],
              "resume": "restart"}
     return {
         "efferent_card": 1, "policy_period": 0.02, "control_period": 0.01, "joint_order": JOINTS,
-        "joints": {"hip": joint(0.1, 20.0, 0.5, -1.2, 0.9, 6.0, 12.0), "knee": joint(-0.4, 30.0, 0.7, -1.5, 0.4, 7.0, 15.0),
+        "joints": {"hip": joint(0.1, 20.0, 0.5, -1.2, 0.9, 6.0, 12.0),
+                   "knee": joint(-0.4, 30.0, 0.7, -1.5, 0.4, 7.0, 15.0),
                    "ankle": joint(0.3, 40.0, 0.9, -0.6, 1.1, 8.0, 18.0)},
         "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}, "h_in": {"from": "memory:h"}},
                     "outputs": {"actions": {"to": "action"}, "h_out": {"to": "memory:h"}}}],
@@ -41,61 +45,88 @@ def card():
             term("gyro", "base_angular_velocity", 3, scale=0.25, ages=[2, 1, 0]),
             term("gravity", "projected_gravity", 3, scale=[1.0, 1.0, 1.0], offset=[0.0, 0.1, 0.2]),
             term("command", "command", 3, command="velocity", scale=[2.0, 2.5, 0.25], clip=[-0.5, 0.9]),
-            term("position", "joint_position", 3, joints=JOINTS, minus_default=True, clip=[[-3.0, 3.0], [-3.5, 3.5], [-4.0, 4.0]]),
-            term("velocity", "joint_velocity", 3, joints=["ankle", "hip", "knee"], scale=0.05, scale_first=True, clip=[-5.0, 5.0], zero=["knee"],
+            term("position", "joint_position", 3, joints=JOINTS, minus_default=True,
+                 clip=[[-3.0, 3.0], [-3.5, 3.5], [-4.0, 4.0]]),
+            term("velocity", "joint_velocity", 3, joints=["ankle", "hip", "knee"], scale=0.05, scale_first=True,
+                 clip=[-5.0, 5.0], zero=["knee"],
                  ages=[0, 2], fill="zero"),
             term("last", "last_action", 3, of="clipped", age=1),
             term("clock", "clock", 4, clock="gait", fn=["sin", "cos"]),
             term("turn", "command", 2, command="velocity", fields=["ang_vel_z", "lin_vel_x"],
                  zero_when={"command": "velocity", "norm": "l2", "below": 0.2}),
             term("fixed", "constant", 2, value=[0.5, -0.25]),
-            term("scan", "signal", 2, signal="scan", normalize={"mode": "mean_std", "mean": [0.1, 0.2], "std": [1.5, 2.0], "eps": 0.01})]}},
-        "clocks": {"gait": {"period": 0.8, "phases": [0.0, 0.5], "init": 0.1, "advance": "before_use", "advances_at_reset": 1, "wrap": "modulo",
+            term("scan", "signal", 2, signal="scan",
+                 normalize={"mode": "mean_std", "mean": [0.1, 0.2], "std": [1.5, 2.0], "eps": 0.01})]}},
+        "clocks": {"gait": {"period": 0.8, "phases": [0.0, 0.5], "init": 0.1, "advance": "before_use",
+                            "advances_at_reset": 1, "wrap": "modulo",
                             "stand": stand}},
         "commands": {"velocity": {
-            "signal": "command.velocity", "fields": ["lin_vel_x", "lin_vel_y", "ang_vel_z"], "units": ["m/s", "m/s", "rad/s"],
-            "range": [[-0.6, 1.0], [-0.4, 0.4], [-1.0, 1.2]], "clamp": True, "slew": [30.0, 12.0, 40.0], "init": [0.1, 0.05, 0.2]}},
+            "signal": "command.velocity", "fields": ["lin_vel_x", "lin_vel_y", "ang_vel_z"],
+            "units": ["m/s", "m/s", "rad/s"],
+            "range": [[-0.6, 1.0], [-0.4, 0.4], [-1.0, 1.2]], "clamp": True, "slew": [30.0, 12.0, 40.0],
+            "init": [0.1, 0.05, 0.2]}},
         "actions": [{
-            "name": "legs", "type": "position", "model": "policy", "output": "actions", "index": [2, 0, 1], "joints": JOINTS, "clip_raw": [-4.0, 4.0],
-            "scale": [0.5, 0.6, 0.7], "offset": "default", "clip": [[-1.4, 1.1], [-1.6, 0.5], [-0.8, 1.3]], "limits_velocity": [40.0, 45.0, 50.0],
-            "post": [{"op": "torque_band", "limit": [45.0, 56.0, 67.0]}, {"op": "first_order", "alpha": 0.6, "init": "measured"}]}],
+            "name": "legs", "type": "position", "model": "policy", "output": "actions", "index": [2, 0, 1],
+            "joints": JOINTS, "clip_raw": [-4.0, 4.0],
+            "scale": [0.5, 0.6, 0.7], "offset": "default", "clip": [[-1.4, 1.1], [-1.6, 0.5], [-0.8, 1.3]],
+            "limits_velocity": [40.0, 45.0, 50.0],
+            "post": [{"op": "torque_band", "limit": [45.0, 56.0, 67.0]},
+                     {"op": "first_order", "alpha": 0.6, "init": "measured"}]}],
         "startup": {"kind": "ramp", "to": "given", "pose": [0.2, -0.5, 0.4], "seconds": 1.5, "kp": 50.0, "kd": 2.0},
         "safety": {"roll_limit": 0.6, "pitch_limit": 0.7, "data_age": 0.05, "slew": [30.0, 35.0, 32.0],
-                   "fallback": [{"kind": "hold", "seconds": 0.06}, {"kind": "ramp", "seconds": 0.3, "kp": 25.0, "kd": 0.8}, {"kind": "damping", "kd": 2.0}]},
+                   "fallback": [{"kind": "hold", "seconds": 0.06},
+                                {"kind": "ramp", "seconds": 0.3, "kp": 25.0, "kd": 0.8},
+                                {"kind": "damping", "kd": 2.0}]},
     }
 
 
 def rare():
-    """A second card, with what the first has not: two networks at two rates, a counter, a motion, increments, torque by PD, normalizers."""
-    joints = {n: {"default": d, "kp": kp, "kd": kd} for n, d, kp, kd in (("a", 0.1, 20.0, 0.5), ("b", -0.4, 30.0, 0.7), ("c", 0.3, 40.0, 0.9), ("d", 0.0, 0.0, 1.1))}
+    """A second card, with what the first has not: two networks at two rates, a counter, a motion, increments, torque by
+    PD, normalizers."""
+    joints = {n: {"default": d, "kp": kp, "kd": kd}
+              for n, d, kp, kd in (("a", 0.1, 20.0, 0.5), ("b", -0.4, 30.0, 0.7), ("c", 0.3, 40.0, 0.9),
+                                   ("d", 0.0, 0.0, 1.1))}
     mean_std = {"mode": "mean_std", "mean": [0.1, 0.2], "std": [0.5, 0.7], "eps": 0.05, "eps_in_inverse": True}
     return {
-        "efferent_card": 1, "policy_period": 0.02, "control_period": 0.005, "joint_order": ["a", "b", "c", "d"], "joints": joints, "target_init": "default",
-        "models": [{"name": "encoder", "every": 2, "inputs": {"x": {"from": "vector:past"}}, "outputs": {"z": {"to": "vector:now"}}},
-                   {"name": "policy", "inputs": {"obs": {"from": "vector:now"}, "step": {"from": "counter:step"}}, "outputs": {"actions": {"to": "action"}}}],
+        "efferent_card": 1, "policy_period": 0.02, "control_period": 0.005, "joint_order": ["a", "b", "c", "d"],
+        "joints": joints, "target_init": "default",
+        "models": [{"name": "encoder", "every": 2, "inputs": {"x": {"from": "vector:past"}},
+                    "outputs": {"z": {"to": "vector:now"}}},
+                   {"name": "policy", "inputs": {"obs": {"from": "vector:now"}, "step": {"from": "counter:step"}},
+                    "outputs": {"actions": {"to": "action"}}}],
         "counters": {"step": {"start": 2, "step": 3, "last": 40}},
         "vectors": {
             "past": {"layout": "time_major", "first_tick": "zeros", "terms": [
-                term("euler", "base_euler_xyz", 3, ages=[3, 1, 0]), term("height", "base_height", 1, ages=[3, 1, 0], scale=2.0),
+                term("euler", "base_euler_xyz", 3, ages=[3, 1, 0]),
+                term("height", "base_height", 1, ages=[3, 1, 0], scale=2.0),
                 term("effort", "joint_effort", 4, ages=[3, 1, 0], joints=["d", "a", "c", "b"])]},
             "now": {"layout": "term_major", "terms": [
                 term("z", "model_output", 3, model="encoder", output="z", scale=[0.5, 0.6, 0.7]),
                 term("target", "previous_target", 2, joints=["b", "a"], minus_default=True),
                 term("apart", "signal_difference", 2, a="goal", b="hand"),
                 term("reference", "reference_joint_position_velocity", 4, joints=["c", "a"]),
-                term("anchor", "reference_anchor_position", 3), term("turn", "reference_anchor_orientation_6d", 6, layout="r00,r10,r20,r01,r11,r21"),
+                term("anchor", "reference_anchor_position", 3),
+                term("turn", "reference_anchor_orientation_6d", 6, layout="r00,r10,r20,r01,r11,r21"),
                 term("wave", "clock", 2, clock="wave", fn=["cos", "sin"]), term("raw", "last_action", 4, of="raw")]}},
-        "motion": {"kind": "file", "file": "given", "fps": 40.0, "bodies": ["foot", "torso"], "anchor": {"robot": "torso", "body_index": 1},
+        "motion": {"kind": "file", "file": "given", "fps": 40.0, "bodies": ["foot", "torso"],
+                   "anchor": {"robot": "torso", "body_index": 1},
                    "align": "yaw_and_position", "quaternion": "wxyz", "reference_age": 1, "end": "loop"},
-        "commands": {"speed": {"signal": "command.speed", "fields": ["x"], "units": ["m/s"], "range": [[0.0, 2.0]], "clamp": False}},
-        "clocks": {"wave": {"frequency_from": {"command": "speed", "field": "x"}, "phases": [0.0], "init": 0.2, "advance": "after_use", "wrap": "zero_above_one"}},
+        "commands": {"speed": {"signal": "command.speed", "fields": ["x"], "units": ["m/s"], "range": [[0.0, 2.0]],
+                               "clamp": False}},
+        "clocks": {"wave": {"frequency_from": {"command": "speed", "field": "x"}, "phases": [0.0], "init": 0.2,
+                            "advance": "after_use", "wrap": "zero_above_one"}},
         "actions": [
-            {"name": "steps", "type": "position_increment", "model": "policy", "output": "actions", "index": [1, 0], "joints": ["a", "b"], "scale": [0.04, 0.05],
+            {"name": "steps", "type": "position_increment", "model": "policy", "output": "actions", "index": [1, 0],
+             "joints": ["a", "b"], "scale": [0.04, 0.05],
              "offset": 0.01, "unnormalize": mean_std, "limits_position": [[-0.9, 1.1], [-1.4, 0.6]],
-             "post": [{"op": "second_order_lowpass", "omega": 60.0, "sample_period": 0.005, "init": "given", "value": [0.2, -0.3]}]},
-            {"name": "torque", "type": "effort_pd", "model": "policy", "output": "actions", "index": [2], "joints": ["c"], "scale": 0.3, "offset": [0.25],
-             "post": [{"op": "blend_from_default", "per_tick": 0.2}, {"op": "pd_torque", "kp": 15.0, "kd": 0.4, "limit": 6.0}]},
-            {"name": "wheel", "type": "velocity", "model": "policy", "output": "actions", "index": [3], "joints": ["d"], "scale": 2.0, "offset": 0.0,
+             "post": [{"op": "second_order_lowpass", "omega": 60.0, "sample_period": 0.005, "init": "given",
+                       "value": [0.2, -0.3]}]},
+            {"name": "torque", "type": "effort_pd", "model": "policy", "output": "actions", "index": [2],
+             "joints": ["c"], "scale": 0.3, "offset": [0.25],
+             "post": [{"op": "blend_from_default", "per_tick": 0.2},
+                      {"op": "pd_torque", "kp": 15.0, "kd": 0.4, "limit": 6.0}]},
+            {"name": "wheel", "type": "velocity", "model": "policy", "output": "actions", "index": [3], "joints": ["d"],
+             "scale": 2.0, "offset": 0.0,
              "post": [{"op": "velocity_band", "limit": 5.0}]}],
         "safety": {"roll_limit": 0.5},
     }
@@ -106,19 +137,24 @@ def motion():
     k = np.arange(9)
     turn = np.stack([np.cos(0.2 * k), 0 * k, 0 * k, np.sin(0.2 * k)], 1)
     lean = np.stack([np.cos(0.1 * k), np.sin(0.1 * k), 0 * k, 0 * k], 1)
-    return {"joint_position": np.sin(k[:, None] * [0.5, 0.6, 0.7, 0.8]), "joint_velocity": np.cos(k[:, None] * [0.5, 0.6, 0.7, 0.8]),
-            "body_position": np.stack([k[:, None] * [0.1, 0.0, 0.0], k[:, None] * [0.0, 0.05, 0.02]], 1), "body_orientation": np.stack([lean, turn], 1)}
+    return {"joint_position": np.sin(k[:, None] * [0.5, 0.6, 0.7, 0.8]),
+            "joint_velocity": np.cos(k[:, None] * [0.5, 0.6, 0.7, 0.8]),
+            "body_position": np.stack([k[:, None] * [0.1, 0.0, 0.0], k[:, None] * [0.0, 0.05, 0.02]], 1),
+            "body_orientation": np.stack([lean, turn], 1)}
 
 
 def linear(path, inputs, outputs, seed):
     """A network of one random matrix, from all its inputs to all its outputs."""
     rng = np.random.default_rng(seed)
     w = (rng.normal(size=(sum(inputs.values()), sum(outputs.values()))) * 0.3).astype(np.float32)
-    tensors = [[helper.make_tensor_value_info(n, T.FLOAT, [1, k]) for n, k in side.items()] for side in (inputs, outputs)]
+    tensors = [[helper.make_tensor_value_info(n, T.FLOAT, [1, k]) for n, k in side.items()]
+               for side in (inputs, outputs)]
     split = numpy_helper.from_array(np.array(list(outputs.values()), np.int64), "split")
     nodes = [helper.make_node("Concat", list(inputs), ["all"], axis=1), helper.make_node("MatMul", ["all", "w"], ["y"])]
-    nodes.append(helper.make_node("Split", ["y", "split"], list(outputs), axis=1) if len(outputs) > 1 else helper.make_node("Identity", ["y"], list(outputs)))
-    graph = helper.make_graph(nodes, "test", *tensors, [numpy_helper.from_array(w, "w"), *([split] if len(outputs) > 1 else [])])
+    nodes.append(helper.make_node("Split", ["y", "split"], list(outputs), axis=1) if len(outputs) > 1
+                 else helper.make_node("Identity", ["y"], list(outputs)))
+    graph = helper.make_graph(nodes, "test", *tensors,
+                              [numpy_helper.from_array(w, "w"), *([split] if len(outputs) > 1 else [])])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
     return efferent.Policy(path, state={})
 
@@ -148,7 +184,8 @@ def network(path, content, gain=0.7):
     w = (np.random.default_rng(1).normal(size=(width(content), 3)) * 0.3).astype(np.float32)
     nodes = [helper.make_node("MatMul", ["obs", "w"], ["x"]), helper.make_node("Add", ["x", "h_in"], ["s"]),
              helper.make_node("Tanh", ["s"], ["h_out"]), helper.make_node("Mul", ["s", "g"], ["actions"])]
-    tensors = {n: helper.make_tensor_value_info(n, T.FLOAT, [1, k]) for n, k in (("obs", len(w)), ("h_in", 3), ("h_out", 3), ("actions", 3))}
+    tensors = {n: helper.make_tensor_value_info(n, T.FLOAT, [1, k])
+               for n, k in (("obs", len(w)), ("h_in", 3), ("h_out", 3), ("actions", 3))}
     graph = helper.make_graph(nodes, "test", [tensors["obs"], tensors["h_in"]], [tensors["actions"], tensors["h_out"]],
                               [numpy_helper.from_array(w, "w"), numpy_helper.from_array(np.float32([gain]), "g")])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
@@ -177,21 +214,26 @@ def test_every_single_change_of_a_card_is_noticed_or_is_known_to_change_nothing(
     recordings = [preflight.record(opened(card(), policy), guard=g) for g in GUARDS]
     for r in recordings:
         assert preflight.first_difference(opened(card(), policy), r) is None
-    unnoticed = [path for path, changed in changes(card()) if not noticed(lambda c: opened(c, policy), changed, recordings)]
+    unnoticed = [path for path, changed in changes(card())
+                 if not noticed(lambda c: opened(c, policy), changed, recordings)]
     assert [p for p in unnoticed if not any(re.search(rule, p) for rule in INERT)] == []
-    assert [rule for rule in INERT if not any(re.search(rule, p) for p in unnoticed)] == [], "a reason that is no longer needed"
+    assert [rule for rule in INERT
+            if not any(re.search(rule, p) for p in unnoticed)] == [], "a reason that is no longer needed"
 
 
 def test_every_single_change_of_a_card_with_rare_parts_is_noticed_or_is_known_to_change_nothing(tmp_path):
-    policies = {"encoder": linear(tmp_path / "encoder.onnx", {"x": 24}, {"z": 3}, 2), "policy": linear(tmp_path / "policy.onnx", {"obs": 26, "step": 1}, {"actions": 4}, 3)}
+    policies = {"encoder": linear(tmp_path / "encoder.onnx", {"x": 24}, {"z": 3}, 2),
+                "policy": linear(tmp_path / "policy.onnx", {"obs": 26, "step": 1}, {"actions": 4}, 3)}
 
     def make(content):
-        return efferent.Controller(efferent.Card.from_json(json.dumps(content)), policies, ["d", "c", "b", "a", "e"], motion=motion())
+        return efferent.Controller(efferent.Card.from_json(json.dumps(content)), policies, ["d", "c", "b", "a", "e"],
+                                   motion=motion())
 
     recordings = [preflight.record(make(rare()), guard=g) for g in ((), ("command",))]
     unnoticed = [path for path, changed in changes(rare()) if not noticed(make, changed, recordings)]
     assert [p for p in unnoticed if not any(re.search(rule, p) for rule in INERT_RARE)] == []
-    assert [rule for rule in INERT_RARE if not any(re.search(rule, p) for p in unnoticed)] == [], "a reason that is no longer needed"
+    assert [rule for rule in INERT_RARE
+            if not any(re.search(rule, p) for p in unnoticed)] == [], "a reason that is no longer needed"
 
 
 @pytest.mark.parametrize("change, words", [
@@ -201,7 +243,8 @@ def test_every_single_change_of_a_card_with_rare_parts_is_noticed_or_is_known_to
     (lambda c: c["vectors"]["obs"]["terms"][0].update(scale=0.5), ["term 'gyro'", "age 2", "2 times the recording's"]),
     (lambda c: c["vectors"]["obs"]["terms"][0].update(scale=-0.25), ["term 'gyro'", "the other sign"]),
     (lambda c: c["vectors"]["obs"]["terms"][0].update(ages=[0, 1, 2]), ["term 'gyro'", "at tick"]),
-    (lambda c: c["vectors"]["obs"]["terms"][7].update(fields=["lin_vel_x", "ang_vel_z"]), ["term 'turn'", "(lin_vel_x)", "another order: 1, 0"]),
+    (lambda c: c["vectors"]["obs"]["terms"][7].update(fields=["lin_vel_x", "ang_vel_z"]),
+     ["term 'turn'", "(lin_vel_x)", "another order: 1, 0"]),
     (lambda c: c.update(policy_period=0.03), ["policy_period is 0.03 s", "0.02 s"]),
     (lambda c: c.update(control_period=0.005), ["control_period is 0.005 s", "0.01 s"]),
     (lambda c: c["actions"][0].update(index=[0, 1, 2]), ["target 'position' of joint"]),
@@ -243,7 +286,8 @@ def test_joints_of_a_recording_are_found_by_name(policy):
     recording = preflight.record(opened(card(), policy))
     assert preflight.first_difference(opened(card(), policy, ["hip", "knee", "extra", "ankle"]), recording) is None
     recording["joints"] = np.array(["ankle", "spare", "left_hip", "knee"])
-    with pytest.raises(efferent.MismatchError, match="joint 'hip' is not in the recording, which has ankle, spare, left_hip, knee"):
+    with pytest.raises(efferent.MismatchError,
+                       match="joint 'hip' is not in the recording, which has ankle, spare, left_hip, knee"):
         preflight.first_difference(opened(card(), policy), recording)
 
 
@@ -288,16 +332,22 @@ def terms(content):
 
 # path -> (whether it holds for this card, why the change does nothing)
 REASONS = {
-    r"^joint_order<": (lambda c, p: all(t.get("joints") for t in terms(c) if t["op"].startswith("joint_")) and all(a["joints"] for a in c["actions"]),
+    r"^joint_order<": (lambda c, p: all(t.get("joints") for t in terms(c) if t["op"].startswith("joint_"))
+                       and all(a["joints"] for a in c["actions"]),
                        "terms and actions name their joints; the order is for those that do not"),
-    r"scale_first$": (lambda c, p: not items(c, p).get("clip") or set(np.ravel(items(c, p)["scale"])) == {1.0}, "no clip, or no scale"),
-    r"^commands\.\w+\.fields<": (lambda c, p: not any(t.get("fields") for t in terms(c)), "labels of values in the signal's order, where no term picks some"),
-    r"^commands\.\w+\.init(<|\[)": (lambda c, p: not items(c, p.split(".init")[0] + ".x").get("slew"), "where a slew begins, and there is none"),
-    r"^joints\.\w+\.default$": (lambda c, p: all(a["type"] == "effort" for a in c["actions"]) and not any(t.get("minus_default") for t in terms(c)),
+    r"scale_first$": (lambda c, p: not items(c, p).get("clip") or set(np.ravel(items(c, p)["scale"])) == {1.0},
+                      "no clip, or no scale"),
+    r"^commands\.\w+\.fields<": (lambda c, p: not any(t.get("fields") for t in terms(c)),
+                                 "labels of values in the signal's order, where no term picks some"),
+    r"^commands\.\w+\.init(<|\[)": (lambda c, p: not items(c, p.split(".init")[0] + ".x").get("slew"),
+                                    "where a slew begins, and there is none"),
+    r"^joints\.\w+\.default$": (lambda c, p: all(a["type"] == "effort" for a in c["actions"])
+                                and not any(t.get("minus_default") for t in terms(c)),
                                 "no term and no position target has to do with the pose"),
     r"terms\[\d+\]\.normalize\.eps_in_inverse$": (lambda c, p: True, "a term is not normalized backwards"),
     r"\.eps$": (lambda c, p: items(c, p)["eps"] == 0 or items(c, p)["eps"] > 1, "never: it is noticed"),
-    r"unnormalize\.eps$": (lambda c, p: not items(c, p)["eps_in_inverse"], "an action is normalized backwards, where this card has no eps"),
+    r"unnormalize\.eps$": (lambda c, p: not items(c, p)["eps_in_inverse"],
+                           "an action is normalized backwards, where this card has no eps"),
     r"unnormalize\.eps_in_inverse$": (lambda c, p: items(c, p)["eps"] <= 1e-7, "an eps below what f32 tells apart"),
     r"clip(_raw)?(\[\d+\])*$": (lambda c, p: True, "a bound that nothing reached"),
     r"shape(<|\[)": (lambda c, p: True, "the tensor has its own shape; the card's must have as many elements"),
@@ -306,7 +356,8 @@ REASONS = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_recordings_of_others_are_met_and_a_changed_scale_is_not(name):
-    """The corpus was computed by code that is not ours: as pre-flight it must be met, and no longer with another gain."""
+    """The corpus was computed by code that is not ours: as pre-flight it must be met, and no longer with another
+    gain."""
     case = CASES[name]
     content = json.loads((CARDS / case["card"]).read_text())
     models = {n: efferent.Policy(CARDS / m, state={}) for n, m in case["models"].items()}
@@ -314,7 +365,8 @@ def test_recordings_of_others_are_met_and_a_changed_scale_is_not(name):
     units = {s: v.get("unit") for s, v in case["signals"].items()}
 
     def make(content):
-        return efferent.Controller(efferent.Card.from_json(json.dumps(content)), dict(zip(models, folder)), case["robot_joints"], units=units)
+        return efferent.Controller(efferent.Card.from_json(json.dumps(content)), dict(zip(models, folder)),
+                                   case["robot_joints"], units=units)
 
     recording = {**preflight.Recording.load(CARDS / case["npz"]), "resets": case["resets"]}
     tolerance = (max(t[0] for t in case["tolerance"].values()), max(t[1] for t in case["tolerance"].values()))
@@ -337,6 +389,7 @@ def test_every_single_change_of_a_card_of_the_corpus_is_noticed_or_has_its_reaso
     recordings = [preflight.record(make(content), guard=g) for g in GUARDS]
     every = list(changes(content))
     unnoticed = [path for path, changed in every if not noticed(make, changed, recordings)]
-    assert [p for p in unnoticed if not any(re.search(rule, p) and holds(content, p) for rule, (holds, _) in REASONS.items())] == []
+    assert [p for p in unnoticed
+            if not any(re.search(rule, p) and holds(content, p) for rule, (holds, _) in REASONS.items())] == []
     bounds = [p for p in unnoticed if re.search(r"clip(_raw)?(\[\d+\])*$", p)]
     assert len(bounds) <= 0.05 * len(every), bounds

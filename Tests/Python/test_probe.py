@@ -1,4 +1,5 @@
-"""Probes: a robot of our own whose signals, actuators, pose or sides are wrong is found out by name, and the right one is not. Needs the package mujoco."""
+"""Probes: a robot of our own whose signals, actuators, pose or sides are wrong is found out by name, and the right one
+is not. Needs the package mujoco."""
 import json
 
 import efferent
@@ -30,20 +31,27 @@ def card(**more):
     return {
         "efferent_card": 1, "policy_period": 0.02, "control_period": 0.02, "joint_order": NAMES,
         "joints": {"left_roll": {"default": 0.2, **gains}, "right_roll": {"default": 0.2, **gains}},
-        "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}}, "outputs": {"actions": {"to": "action"}}}],
+        "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}},
+                    "outputs": {"actions": {"to": "action"}}}],
         "vectors": {"obs": {"layout": "term_major", "terms": [
-            term("base_linear_velocity", 3), term("base_angular_velocity", 3, scale=0.25, ages=[1, 0]), term("projected_gravity", 3),
-            term("joint_position", 2, joints=NAMES[::-1], minus_default=True), term("joint_velocity", 2, scale=[0.1, 0.2])]}},
-        "actions": [{"name": "legs", "type": "position", "model": "policy", "output": "actions", "index": [0, 1], "joints": NAMES, "scale": 1.0,
+            term("base_linear_velocity", 3), term("base_angular_velocity", 3, scale=0.25, ages=[1, 0]),
+            term("projected_gravity", 3),
+            term("joint_position", 2, joints=NAMES[::-1], minus_default=True),
+            term("joint_velocity", 2, scale=[0.1, 0.2])]}},
+        "actions": [{"name": "legs", "type": "position", "model": "policy", "output": "actions", "index": [0, 1],
+                     "joints": NAMES, "scale": 1.0,
                      "offset": "default"}],
         **more,
     }
 
 
 def loop(tmp_path, content, xml=ROBOT, **more):
-    graph = helper.make_graph([helper.make_node("MatMul", ["obs", "w"], ["actions"])], "still", [helper.make_tensor_value_info("obs", T.FLOAT, [1, 16])],
-                              [helper.make_tensor_value_info("actions", T.FLOAT, [1, 2])], [numpy_helper.from_array(np.zeros((16, 2), np.float32), "w")])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), tmp_path / "policy.onnx")
+    graph = helper.make_graph([helper.make_node("MatMul", ["obs", "w"], ["actions"])], "still",
+                              [helper.make_tensor_value_info("obs", T.FLOAT, [1, 16])],
+                              [helper.make_tensor_value_info("actions", T.FLOAT, [1, 2])],
+                              [numpy_helper.from_array(np.zeros((16, 2), np.float32), "w")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+              tmp_path / "policy.onnx")
     c = efferent.Controller(efferent.Card.from_json(json.dumps(content)), {"policy": tmp_path / "policy.onnx"}, NAMES)
     return efferent.MujocoLoop(mujoco.MjModel.from_xml_string(xml), c, **more)
 
@@ -53,22 +61,31 @@ def wrong(made):
 
 
 def test_a_right_robot_reacts_as_it_should(tmp_path):
-    made = probe(loop(tmp_path, card(), sensors={"base.linear_velocity": "speed", "base.angular_velocity": "gyro", "base.orientation": "attitude"}))
+    made = probe(loop(tmp_path, card(),
+                      sensors={"base.linear_velocity": "speed", "base.angular_velocity": "gyro",
+                               "base.orientation": "attitude"}))
     assert wrong(made) == {}
     by = {p.name: p for p in made}
-    assert by["left_roll moved by +0.1 rad"].found == pytest.approx({"joint_position (joint 'left_roll')": 0.1}, rel=1e-4)
-    assert by["right_roll turning at +0.5 rad/s"].found == pytest.approx({"joint_velocity (joint 'right_roll')": 0.1}, rel=1e-4)
+    assert by["left_roll moved by +0.1 rad"].found == pytest.approx({"joint_position (joint 'left_roll')": 0.1},
+                                                                    rel=1e-4)
+    assert by["right_roll turning at +0.5 rad/s"].found == pytest.approx(
+        {"joint_velocity (joint 'right_roll')": 0.1}, rel=1e-4
+    )
     tilt = by["base rolled about x by +0.2 rad"]
-    assert tilt.found == pytest.approx({"projected_gravity (y)": -np.sin(0.2), "projected_gravity (z)": 1 - np.cos(0.2)}, rel=1e-3)
+    assert tilt.found == pytest.approx({"projected_gravity (y)": -np.sin(0.2),
+                                        "projected_gravity (z)": 1 - np.cos(0.2)}, rel=1e-3)
     assert tilt.expected == pytest.approx(tilt.found, rel=1e-3)
     assert by["base turning about y at +0.5 rad/s"].found["base_angular_velocity (y)"] == pytest.approx(0.125, rel=1e-3)
     assert len(made) == 2 * 2 + 3 + 6 + 2
 
 
 @pytest.mark.parametrize("sensors, name, words", [
-    ({"base.angular_velocity": "turned_gyro"}, "base turning about x at +0.5 rad/s", "base_angular_velocity (x) reacts with -0.125, should with +0.125: the other sign"),
-    ({"base.linear_velocity": "world_speed"}, "base turned about z by +1.5 rad, moving along its x at +0.5 m/s", "base_linear_velocity (y) reacts with +0.499, should not"),
-    ({"base.angular_velocity": "speed"}, "base turning about z at +0.5 rad/s", "base_angular_velocity (z) does not react, should with +0.125"),
+    ({"base.angular_velocity": "turned_gyro"}, "base turning about x at +0.5 rad/s",
+     "base_angular_velocity (x) reacts with -0.125, should with +0.125: the other sign"),
+    ({"base.linear_velocity": "world_speed"}, "base turned about z by +1.5 rad, moving along its x at +0.5 m/s",
+     "base_linear_velocity (y) reacts with +0.499, should not"),
+    ({"base.angular_velocity": "speed"}, "base turning about z at +0.5 rad/s",
+     "base_angular_velocity (z) does not react, should with +0.125"),
 ])
 def test_a_signal_in_another_frame_or_of_another_kind_is_told(tmp_path, sensors, name, words):
     made = wrong(probe(loop(tmp_path, card(), sensors=sensors)))
@@ -78,7 +95,10 @@ def test_a_signal_in_another_frame_or_of_another_kind_is_told(tmp_path, sensors,
 
 def test_an_actuator_that_pulls_the_other_way_and_one_that_is_not_there_are_told(tmp_path):
     made = wrong(probe(loop(tmp_path, card(), ROBOT.replace('gear="1"', 'gear="-1"'))))
-    assert list(made) == ["position target of right_roll raised by +0.1"] and "the other sign" in made["position target of right_roll raised by +0.1"]
+    assert (
+        list(made) == ["position target of right_roll raised by +0.1"]
+        and "the other sign" in made["position target of right_roll raised by +0.1"]
+    )
     made = wrong(probe(loop(tmp_path, card(), ROBOT.replace('<position joint="left_roll" kp="30"/>', ""))))
     assert made == {"position target of left_roll raised by +0.1": "the model has no actuator for left_roll"}
 
@@ -94,7 +114,8 @@ def test_poses_limits_and_sides_that_contradict_each_other_are_told(tmp_path):
     assert "not mirrored: default of 'right_roll' is 0.2, that of 'left_roll' asks for 1.2" in found
     # with equal axes the mirror image of a roll has the other sign
     same = ROBOT.replace('axis="-1 0 0"', 'axis="1 0 0"')
-    assert limits(loop(tmp_path, card(), same)) == ["not mirrored: default of 'right_roll' is 0.2, that of 'left_roll' asks for -0.2"]
+    assert limits(loop(tmp_path, card(),
+                       same)) == ["not mirrored: default of 'right_roll' is 0.2, that of 'left_roll' asks for -0.2"]
 
 
 def test_the_command_lists_what_reacts_and_ends_with_1_where_something_is_wrong(tmp_path):
@@ -106,9 +127,11 @@ def test_the_command_lists_what_reacts_and_ends_with_1_where_something_is_wrong(
     loop(tmp_path, card())
     (tmp_path / "card.json").write_text(json.dumps(card()))
     (tmp_path / "robot.xml").write_text(ROBOT)
-    given = ["preflight", tmp_path / "card.json", "--model", f"policy={tmp_path / 'policy.onnx'}", "--mjcf", tmp_path / "robot.xml", "--probe"]
+    given = ["preflight", tmp_path / "card.json", "--model", f"policy={tmp_path / 'policy.onnx'}", "--mjcf",
+             tmp_path / "robot.xml", "--probe"]
     done = CliRunner().invoke(app, [str(a) for a in given], env={"COLUMNS": "200"})
     assert done.exit_code == 0 and "15 probes, 0 wrong" in done.output, done.output
     assert "joint_position (joint 'left_roll') +0.1" in done.output
-    done = CliRunner().invoke(app, [str(a) for a in [*given, "--sensor", "base.angular_velocity=turned_gyro"]], env={"COLUMNS": "200"})
+    done = CliRunner().invoke(app, [str(a) for a in [*given, "--sensor", "base.angular_velocity=turned_gyro"]],
+                              env={"COLUMNS": "200"})
     assert done.exit_code == 1 and "15 probes, 2 wrong" in done.output and "the other sign" in done.output, done.output

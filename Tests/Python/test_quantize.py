@@ -61,10 +61,14 @@ def test_storage_that_does_not_fit_is_refused():
 def test_the_choice_keeps_its_bound(bound):
     made = models.mlp(sizes=(48, 256, 128, 12)).SerializeToString()
     seen = np.random.default_rng(3).normal(size=(200, 48)).astype(np.float32)
-    quantizer = Quantizer(lambda **options: efferent.Policy(made, **options), Recording({"obs": seen}, np.arange(200) == 0))
+    quantizer = Quantizer(lambda **options: efferent.Policy(made, **options),
+                          Recording({"obs": seen}, np.arange(200) == 0))
     choice = quantizer.choose(bound)
     assert choice.error <= bound
-    session, exact = efferent.Policy(made, layer_weights=choice.weights).session(), efferent.Policy(made, weights="f32").session()
+    session, exact = (
+        efferent.Policy(made, layer_weights=choice.weights).session(),
+        efferent.Policy(made, weights="f32").session(),
+    )
     assert max(np.abs(session.step(x) - exact.step(x)).max() for x in seen) == pytest.approx(choice.error)
     assert (choice.bytes < quantizer.exact_bytes) == (bound > 1e-5)
     # nothing could be stored in fewer bits alone
@@ -86,7 +90,8 @@ def test_a_policy_is_recorded_and_quantized(tmp_path):
     recorded, written = tmp_path / "seen.npz", tmp_path / "quantized.onnx"
     done = command("record", HALF_CHEETAH, "--steps", "300", "--seed", "7", "-o", recorded)
     assert done.returncode == 0, done.stderr
-    done = command("quantize", HALF_CHEETAH, "--observations", recorded, "--max-action-error", "5e-3", "-o", written, "--json")
+    done = command("quantize", HALF_CHEETAH, "--observations", recorded, "--max-action-error", "5e-3", "-o", written,
+                   "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["error"] <= 5e-3 and told["bytes"] < 0.4 * told["bytes_f32"]
@@ -104,7 +109,9 @@ def test_quantize_explains_what_it_cannot_use(tmp_path):
     nothing = tmp_path / "nothing.npz"
     np.savez(nothing, pressure=np.zeros((3, 2)), force=np.zeros((3, 2)))
     done = command("quantize", HALF_CHEETAH, "--observations", nothing)
-    assert done.returncode == 1 and "expected an array for the input obs f32[1, 17]" in done.stderr.replace("\n", " "), done.stderr
+    assert done.returncode == 1 and "expected an array for the input obs f32[1, 17]" in done.stderr.replace(
+        "\n", " "
+    ), done.stderr
     (tmp_path / "mlp.onnx").write_bytes(models.mlp().SerializeToString())
     done = command("record", tmp_path / "mlp.onnx", "-o", tmp_path / "x.npz")
     assert done.returncode == 1 and "--env" in done.stderr, done.stderr

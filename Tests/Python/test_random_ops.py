@@ -20,7 +20,8 @@ FAMILIES = {f.__name__: f for f in random_ops.FAMILIES}
 def expected(case):
     """onnxruntime's outputs, or None where it does not run the model."""
     try:
-        return ort.InferenceSession(case.model.SerializeToString(), OPTIONS, providers=["CPUExecutionProvider"]).run(None, case.feeds)
+        return ort.InferenceSession(case.model.SerializeToString(), OPTIONS,
+                                    providers=["CPUExecutionProvider"]).run(None, case.feeds)
     except Exception:
         return None
 
@@ -52,8 +53,10 @@ def test_forms_agree_with_onnxruntime(form):
     for value in model.graph.input:
         if value.name not in given:
             shape = [d.dim_value or 2 for d in value.type.tensor_type.shape.dim]
-            feeds[value.name] = draw.array(shape, helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type), 0 if value.name == "i" else -3)
-    outputs = ort.InferenceSession(model.SerializeToString(), OPTIONS, providers=["CPUExecutionProvider"]).run(None, feeds)
+            feeds[value.name] = draw.array(shape, helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type),
+                                           0 if value.name == "i" else -3)
+    outputs = ort.InferenceSession(model.SerializeToString(), OPTIONS,
+                                   providers=["CPUExecutionProvider"]).run(None, feeds)
     found = prepare(model).run(feeds)
     for name, a, b in zip([o.name for o in model.graph.output], found, outputs, strict=True):
         suites.compare(name, a, b, *((2e-3, 2e-3) if form.__name__ == "half" else (1e-5, 1e-5)))

@@ -1,4 +1,5 @@
-"""What every input and output is for: told, by metadata, by one clear name, the only candidate; otherwise a step is refused with the candidates."""
+"""What every input and output is for: told, by metadata, by one clear name, the only candidate; otherwise a step is
+refused with the candidates."""
 import json
 
 import efferent
@@ -37,7 +38,8 @@ EXPORTERS = {
     "rl_games": (["mu", "log_std", "value"], "mu"),
     "rl_games, value first": (["value", "mu"], "mu"),
     "rl_games, sigma": (["mu", "sigma", "neglogp", "value"], "mu"),
-    "ML-Agents": (["version_number", "memory_size", "continuous_actions", "continuous_action_output_shape"], "continuous_actions"),
+    "ML-Agents": (["version_number", "memory_size", "continuous_actions", "continuous_action_output_shape"],
+                  "continuous_actions"),
     "CleanRL": (["logprob", "entropy", "value", "action"], "action"),
     "CleanRL SAC": (["action", "log_prob", "mean"], "action"),
     "d3rlpy": (["action", "logstd"], "action"),
@@ -53,7 +55,8 @@ EXPORTERS = {
     "LEAPP": (["joint_pos_target", "raw_action", "stiffness", "damping"], "joint_pos_target"),
     "a value and a nameless output": (["value", "output"], "output"),
     "exploy": (["observation", "actions"], "actions"),
-    "deterministic by name": (["continuous_actions", "deterministic_continuous_actions"], "deterministic_continuous_actions"),
+    "deterministic by name": (["continuous_actions", "deterministic_continuous_actions"],
+                              "deterministic_continuous_actions"),
     "one nameless output": (["Identity:0"], "Identity:0"),
 }
 
@@ -139,7 +142,8 @@ def test_indices_are_an_action_that_step_of_c_does_not_write():
 def gaussian(names, behind=(), mean_behind=None, noise="RandomNormalLike"):
     """mean + 0.5 noise, then the ops of `behind`; and the mean, behind the ops of `mean_behind`."""
     sampled, calm = names
-    nodes = [N("Mul", ["obs", "two"], ["m"]), N(noise, ["m"], ["e"]), N("Mul", ["e", "half"], ["d"]), N("Add", ["m", "d"], ["s"])]
+    nodes = [N("Mul", ["obs", "two"], ["m"]), N(noise, ["m"], ["e"]), N("Mul", ["e", "half"], ["d"]),
+             N("Add", ["m", "d"], ["s"])]
 
     def chain(x, ops, name):
         for k, op in enumerate(ops):
@@ -149,10 +153,13 @@ def gaussian(names, behind=(), mean_behind=None, noise="RandomNormalLike"):
 
     chain("s", behind, sampled)
     chain("m", behind if mean_behind is None else mean_behind, calm)
-    return model(nodes, [("obs", T.FLOAT, [1, 3])], [(n, T.FLOAT, [1, 3]) for n in names], {"two": np.float32(2), "half": np.float32(0.5)})
+    return model(nodes, [("obs", T.FLOAT, [1, 3])], [(n, T.FLOAT, [1, 3]) for n in names],
+                 {"two": np.float32(2), "half": np.float32(0.5)})
 
 
-@pytest.mark.parametrize("names", [("action", "mean"), ("continuous_actions", "deterministic_continuous_actions"), ("actions", "mu"), ("sample_action", "action"),
+@pytest.mark.parametrize("names",
+                         [("action", "mean"), ("continuous_actions", "deterministic_continuous_actions"),
+                          ("actions", "mu"), ("sample_action", "action"),
                                    ("action_0", "action_1")])
 @pytest.mark.parametrize("behind", [(), ("Tanh",), ("Tanh", "Neg")])
 def test_of_a_sampled_and_a_deterministic_action_it_is_the_latter(names, behind):
@@ -183,7 +190,8 @@ def test_constants_and_inputs_that_are_passed_on_are_no_action():
 
 
 def two_inputs(**metadata):
-    return model([N("Add", ["obs", "command"], ["action"])], [("obs", T.FLOAT, [1, 3]), ("command", T.FLOAT, [1, 3])], [("action", T.FLOAT, [1, 3])], **metadata)
+    return model([N("Add", ["obs", "command"], ["action"])], [("obs", T.FLOAT, [1, 3]), ("command", T.FLOAT, [1, 3])],
+                 [("action", T.FLOAT, [1, 3])], **metadata)
 
 
 def test_an_observation_among_several_is_told_and_the_others_keep_their_values():
@@ -199,7 +207,9 @@ def test_an_observation_among_several_is_told_and_the_others_keep_their_values()
             assert np.array_equal(s.step(np.full(3, x)), np.full(3, x + 5, np.float32))
 
 
-@pytest.mark.parametrize("key,value", [("action", "nothing"), ("observation", "nothing"), ("action", "obs"), ("observation", "action")])
+@pytest.mark.parametrize("key,value",
+                         [("action", "nothing"), ("observation", "nothing"), ("action", "obs"),
+                          ("observation", "action")])
 def test_names_that_do_not_exist_are_refused_with_those_that_do(key, value):
     there = "'action'" if key == "action" else "'obs', 'command'"
     with pytest.raises(efferent.ArgumentError, match=f"{key} '{value}' names no (input|output).*{there}"):
@@ -219,7 +229,8 @@ def rnn(pairs, seen=("obs",), done="action", extra=(), **metadata):
         terms.append(i)
     nodes.append(N("Sum", terms, [done]))
     form = lambda n: (n, T.FLOAT, [1, 4])  # noqa: E731
-    return model(nodes, [form(n) for n in [*seen, *[i for i, _ in pairs], *extra]], [form(done), *[form(o) for _, o in pairs]], {"one": np.float32(1)}, **metadata)
+    return model(nodes, [form(n) for n in [*seen, *[i for i, _ in pairs], *extra]],
+                 [form(done), *[form(o) for _, o in pairs]], {"one": np.float32(1)}, **metadata)
 
 
 def follows(made, pairs, policy):
@@ -233,12 +244,17 @@ def follows(made, pairs, policy):
 
 
 GROUPS = [
-    [("out_state.1", "out_state"), ("hidden_state.1", "hidden_state")], [("carry_0", "new_carry_0"), ("carry_1", "new_carry_1")],
-    [("hidden_0", "next_hidden_0"), ("hidden_1", "next_hidden_1")], [("h_0", "h_out_0"), ("h_1", "h_out_1")], [("hx", "hy"), ("cx", "cy")],
-    [("hiddenIn", "hiddenOut"), ("cellIn", "cellOut")], [("h_t", "h_t1")], [("h_tm1", "h_t")], [("initial_h", "Y_h"), ("initial_c", "Y_c")],
+    [("out_state.1", "out_state"), ("hidden_state.1", "hidden_state")],
+    [("carry_0", "new_carry_0"), ("carry_1", "new_carry_1")],
+    [("hidden_0", "next_hidden_0"), ("hidden_1", "next_hidden_1")], [("h_0", "h_out_0"), ("h_1", "h_out_1")],
+    [("hx", "hy"), ("cx", "cy")],
+    [("hiddenIn", "hiddenOut"), ("cellIn", "cellOut")], [("h_t", "h_t1")], [("h_tm1", "h_t")],
+    [("initial_h", "Y_h"), ("initial_c", "Y_c")],
     [("prev_deter", "deter"), ("prev_stoch", "stoch")], [("past_key", "present_key"), ("past_value", "present_value")],
-    [("obs_history", "new_obs_history")], [("recurrent_in", "recurrent_out")], [("memory.0.in", "memory.0.out"), ("memory.1.in", "memory.1.out")],
-    [("h0", "hn"), ("c0", "cn")], [("k_in", "k_out"), ("v_in", "v_out")], [("prev_h", "h"), ("prev_z", "z")], [("rnn_states", "rnn_states_out")],
+    [("obs_history", "new_obs_history")], [("recurrent_in", "recurrent_out")],
+    [("memory.0.in", "memory.0.out"), ("memory.1.in", "memory.1.out")],
+    [("h0", "hn"), ("c0", "cn")], [("k_in", "k_out"), ("v_in", "v_out")], [("prev_h", "h"), ("prev_z", "z")],
+    [("rnn_states", "rnn_states_out")],
 ]
 
 
@@ -265,8 +281,10 @@ def test_state_leaves_an_observation(pairs, log):
     assert policy_of(made, state=dict(pairs)).state == dict(pairs)  # asked for
 
 
-STATELESS = [("input_0", "output_0"), ("INPUT__0", "OUTPUT__0"), ("input1", "output1"), ("input.1", "output.1"), ("joint_pos_in", "joint_pos_out"), ("x_t", "x_next"),
-             ("image_0", "image_1"), ("x", "x.1"), ("obs_in", "obs_out"), ("robot_state", "next_robot_state"), ("past_actions", "actions"), ("v_in", "v_out")]
+STATELESS = [("input_0", "output_0"), ("INPUT__0", "OUTPUT__0"), ("input1", "output1"), ("input.1", "output.1"),
+             ("joint_pos_in", "joint_pos_out"), ("x_t", "x_next"),
+             ("image_0", "image_1"), ("x", "x.1"), ("obs_in", "obs_out"), ("robot_state", "next_robot_state"),
+             ("past_actions", "actions"), ("v_in", "v_out")]
 
 
 @pytest.mark.parametrize("pair", STATELESS, ids=lambda p: p[0])
@@ -285,20 +303,24 @@ def test_names_without_a_word_for_state_are_none(pair):
 
 
 def test_a_model_of_the_world_has_no_state():
-    made = model([N("Add", ["state", "action"], ["next_state"])], [(n, T.FLOAT, [1, 4]) for n in ("state", "action")], [("next_state", T.FLOAT, [1, 4])])
+    made = model([N("Add", ["state", "action"], ["next_state"])], [(n, T.FLOAT, [1, 4]) for n in ("state", "action")],
+                 [("next_state", T.FLOAT, [1, 4])])
     p = policy_of(made)
     assert p.state == {} and p.action is None and any("would leave no action" in n for n in p.notes)
 
 
 def test_half_a_group_is_no_state_and_said(log):
-    made = model([N("Tanh", ["h_in"], ["h_out"]), N("Sum", ["obs", "h_in", "c_in"], ["action"])], [(n, T.FLOAT, [1, 4]) for n in ("obs", "h_in", "c_in")],
+    made = model([N("Tanh", ["h_in"], ["h_out"]), N("Sum", ["obs", "h_in", "c_in"], ["action"])],
+                 [(n, T.FLOAT, [1, 4]) for n in ("obs", "h_in", "c_in")],
                  [(n, T.FLOAT, [1, 4]) for n in ("action", "h_out")])
     p = policy_of(made)
     assert p.state == {} and any("'h_in'" in t and "'c_in'" in t for level, t in log if level == 2)
     assert policy_of(made, state={"h_in": "h_out"}).state == {"h_in": "h_out"}
 
 
-@pytest.mark.parametrize("text,message", [("[1]", "expected an object"), ('{"h": 1}', "expected the name"), ("{", "not JSON"), ('{"x": "action"}', "names no input")])
+@pytest.mark.parametrize("text,message",
+                         [("[1]", "expected an object"), ('{"h": 1}', "expected the name"), ("{", "not JSON"),
+                          ('{"x": "action"}', "names no input")])
 def test_metadata_that_is_wrong_is_refused_by_its_key(text, message):
     with pytest.raises(efferent.Error, match=message) as caught:
         policy_of(rnn([("h_in", "h_out")], **{"efferent.state": text}))
@@ -316,7 +338,8 @@ def test_inspect_shows_roles_reasons_and_how_to_choose(tmp_path):
     assert "the action is not decided: it may be 'logits'" in shown.stdout
     assert "told" in command("inspect", file, "--action", "probs").stdout
     facts = json.loads(command("inspect", file, "--json", "--action", "probs").stdout)
-    assert [(t["role"], t["reason"]) for t in facts["outputs"]] == [("aux", "another is"), ("action", "told"), ("aux", "another is")]
+    assert [(t["role"], t["reason"]) for t in facts["outputs"]] == [("aux", "another is"), ("action", "told"),
+                                                                    ("aux", "another is")]
     wrong = command("inspect", file, "--action", "nothing")
     assert wrong.returncode == 1 and "'logits', 'probs', 'value'" in wrong.stderr
 

@@ -1,4 +1,5 @@
-"""A row of a session does what a session of its own does, bit for bit, whatever the other rows do: also where it draws random numbers."""
+"""A row of a session does what a session of its own does, bit for bit, whatever the other rows do: also where it draws
+random numbers."""
 import efferent
 import numpy as np
 import pytest
@@ -11,21 +12,26 @@ ROWS = 5
 def drawing(op, shape=(1, 4), given=False, **attributes):
     """A policy whose action is drawn by one operator; `given`: the operator reads the observation."""
     nodes = [helper.make_node("Sigmoid" if op == "Bernoulli" else "Identity", ["obs"], ["x"])]
-    nodes += [helper.make_node(op, ["x"] if given else [], ["drawn"], name="draw", **attributes), helper.make_node("Cast", ["drawn"], ["raw"], to=F)]
+    nodes += [helper.make_node(op, ["x"] if given else [], ["drawn"], name="draw", **attributes),
+              helper.make_node("Cast", ["drawn"], ["raw"], to=F)]
     nodes.append(helper.make_node("Add", ["raw", "zero"], ["action"]))
     zero = helper.make_tensor("zero", F, [], [0.0])
     out = [1, attributes["sample_size"]] if op == "Multinomial" else shape
-    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("obs", F, shape)], [helper.make_tensor_value_info("action", F, out)], [zero])
-    return efferent.Policy(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10).SerializeToString())
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("obs", F, shape)],
+                              [helper.make_tensor_value_info("action", F, out)], [zero])
+    return efferent.Policy(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)],
+                                             ir_version=10).SerializeToString())
 
 
 def sampled():
     """A Gaussian policy with carried noise: the state of a row is a sum of what it has drawn."""
-    nodes = [helper.make_node("RandomNormalLike", ["obs"], ["n"]), helper.make_node("Add", ["h_in", "n"], ["h_out"]), helper.make_node("RandomUniformLike", ["obs"], ["u"]),
+    nodes = [helper.make_node("RandomNormalLike", ["obs"], ["n"]), helper.make_node("Add", ["h_in", "n"], ["h_out"]),
+             helper.make_node("RandomUniformLike", ["obs"], ["u"]),
              helper.make_node("Mul", ["h_out", "u"], ["m"]), helper.make_node("Add", ["m", "obs"], ["action"])]
     value = lambda name: helper.make_tensor_value_info(name, F, [1, 3])
     graph = helper.make_graph(nodes, "g", [value("obs"), value("h_in")], [value("action"), value("h_out")])
-    return efferent.Policy(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10).SerializeToString(), state={"h_in": "h_out"})
+    return efferent.Policy(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)],
+                                             ir_version=10).SerializeToString(), state={"h_in": "h_out"})
 
 
 def branched():
@@ -33,10 +39,12 @@ def branched():
     info = lambda name: helper.make_tensor_value_info(name, F, [1, 3])
     then = helper.make_graph([helper.make_node("RandomNormalLike", ["obs"], ["drawn"])], "then", [], [info("drawn")])
     other = helper.make_graph([helper.make_node("Identity", ["obs"], ["same"])], "else", [], [info("same")])
-    nodes = [helper.make_node("ReduceSum", ["obs"], ["sum"], keepdims=0), helper.make_node("Greater", ["sum", "zero"], ["takes"]),
+    nodes = [helper.make_node("ReduceSum", ["obs"], ["sum"], keepdims=0),
+             helper.make_node("Greater", ["sum", "zero"], ["takes"]),
              helper.make_node("If", ["takes"], ["action"], then_branch=then, else_branch=other)]
     graph = helper.make_graph(nodes, "g", [info("obs")], [info("action")], [helper.make_tensor("zero", F, [], [0.0])])
-    return efferent.Policy(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10).SerializeToString())
+    return efferent.Policy(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)],
+                                             ir_version=10).SerializeToString())
 
 
 POLICIES = {
@@ -57,7 +65,8 @@ def drawing_plain(op, **attributes):
     nodes = [node, helper.make_node("Add", ["n", "obs"], ["action"])]
     value = lambda name: helper.make_tensor_value_info(name, F, [1, 4])
     graph = helper.make_graph(nodes, "g", [value("obs")], [value("action")])
-    return efferent.Policy(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=10).SerializeToString())
+    return efferent.Policy(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)],
+                                             ir_version=10).SerializeToString())
 
 
 def observations(policy, steps, seed=3):

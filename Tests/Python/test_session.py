@@ -51,7 +51,8 @@ def test_an_action_is_written_where_it_is_wanted(folder):
         assert np.array_equal(out, want)
     strided = np.zeros((3, 2), np.float32)[:, 0]
     assert np.array_equal(s.step(x[0], out=strided), s.step(x[0]))
-    for wrong, words in ((np.zeros(4, np.float32), r"float32\[4\], expected float32\[3\]"), (np.zeros(3), "float64.*expected float32"), ([0, 0, 0], "out is list")):
+    for wrong, words in ((np.zeros(4, np.float32), r"float32\[4\], expected float32\[3\]"),
+                         (np.zeros(3), "float64.*expected float32"), ([0, 0, 0], "out is list")):
         with pytest.raises(efferent.ShapeError, match=words):
             s.step(x[0], out=wrong)
 
@@ -76,7 +77,8 @@ def test_several_inputs_and_outputs(folder):
     made = models.several()
     p = efferent.Policy(folder / "several.onnx")
     rng = np.random.default_rng(1)
-    inputs = {"image": rng.integers(0, 256, (3, 2, 6, 6), np.uint8), "mask": rng.random((3, 5)) < 0.7, "vector": models.normal(1, 3, 6)}
+    inputs = {"image": rng.integers(0, 256, (3, 2, 6, 6), np.uint8), "mask": rng.random((3, 5)) < 0.7,
+              "vector": models.normal(1, 3, 6)}
     inputs["mask"][:, 0] = True
     want = expected(made, inputs)
     got = p.session(rows=3).run(inputs)
@@ -95,7 +97,8 @@ def test_every_element_type_goes_in_and_out(folder, kind):
     dtype = p.inputs[f"in_{kind}"].dtype
     assert dtype == (np.uint16 if kind == "bf16" else onnx.helper.tensor_dtype_to_np_dtype(models.TYPES[kind]))
     values = {t.name: (np.arange(6).reshape(2, 3) % 2).astype(t.dtype) for t in p.inputs}
-    values[f"in_{kind}"] = np.array([[1, 0, 1], [1, 1, 0]], dtype) if kind == "bool" else (np.arange(6).reshape(2, 3) * 21).astype(dtype)
+    values[f"in_{kind}"] = np.array([[1, 0, 1], [1, 1, 0]],
+                                    dtype) if kind == "bool" else (np.arange(6).reshape(2, 3) * 21).astype(dtype)
     got = p.session().run(values)
     for name, y in got.items():
         x = values["in_" + name.removeprefix("out_")]
@@ -205,7 +208,8 @@ def test_a_swap_keeps_or_resets_the_recurrent_state(through):
     assert np.array_equal(after(lambda s: s.swap(other, reset_state=True)), fresh)
     assert not np.allclose(after(lambda s: s.swap(other)), fresh)
     # of a replaced offer nothing is left, its reset neither
-    assert np.array_equal(after(lambda s: (s.swap(other, reset_state=True), s.swap(other))), after(lambda s: s.swap(other)))
+    assert np.array_equal(after(lambda s: (s.swap(other, reset_state=True), s.swap(other))),
+                          after(lambda s: s.swap(other)))
     assert np.array_equal(after(lambda s: (s.swap(other), s.swap(other, reset_state=True))), fresh)
 
 

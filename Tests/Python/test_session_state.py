@@ -28,7 +28,8 @@ def test_the_session_carries_recurrent_state(folder):
     s.reset()
     for x, y in zip(xs, want):
         close(s.run({"obs": x})["action"], y)
-    close(s.run({"obs": xs[0], "h_in": np.zeros((1, 1, 8)), "c_in": np.zeros((1, 1, 8))})["action"], want[0])  # given: it overrides
+    # given: it overrides
+    close(s.run({"obs": xs[0], "h_in": np.zeros((1, 1, 8)), "c_in": np.zeros((1, 1, 8))})["action"], want[0])
     close(s.run({"obs": xs[1]})["action"], want[1])  # and is carried from there
 
 

@@ -1,5 +1,5 @@
-"""Importers of policy cards from YAML and JSON sidecars: the reader, and each convention on files written here. The corpus of
-EFFERENT_CARDS or ../shared/cards is run by test_cards.py."""
+"""Importers of policy cards from YAML and JSON sidecars: the reader, and each convention on files written here. The
+corpus of EFFERENT_CARDS or ../shared/cards is run by test_cards.py."""
 import copy
 import json
 
@@ -69,13 +69,18 @@ def test_a_file_of_no_convention_is_left_to_others(tmp_path):
 # ---- unitree deploy.yaml ----
 
 DEPLOY = {
-    "joint_ids_map": [2, 0, 1], "step_dt": 0.02, "stiffness": [10, 11, 12], "damping": [1.0, 1.1, 1.2], "default_joint_pos": [0.1, 0.2, 0.3],
-    "commands": {"base_velocity": {"ranges": {"lin_vel_x": [-1, 1], "lin_vel_y": [-0.5, 0.5], "ang_vel_z": [-2, 2], "heading": None}}},
-    "actions": {"JointPositionAction": {"clip": None, "joint_names": [".*"], "scale": [0.25, 0.25, 0.5], "offset": [0.1, 0.2, 0.3], "joint_ids": None}},
+    "joint_ids_map": [2, 0, 1], "step_dt": 0.02, "stiffness": [10, 11, 12], "damping": [1.0, 1.1, 1.2],
+    "default_joint_pos": [0.1, 0.2, 0.3],
+    "commands": {"base_velocity": {"ranges": {"lin_vel_x": [-1, 1], "lin_vel_y": [-0.5, 0.5], "ang_vel_z": [-2, 2],
+                                              "heading": None}}},
+    "actions": {"JointPositionAction": {"clip": None, "joint_names": [".*"], "scale": [0.25, 0.25, 0.5],
+                                        "offset": [0.1, 0.2, 0.3], "joint_ids": None}},
     "observations": {
         "base_ang_vel": {"params": {}, "clip": None, "scale": [0.2, 0.2, 0.2], "history_length": 2},
-        "velocity_commands": {"params": {"command_name": "base_velocity"}, "clip": None, "scale": None, "history_length": 1},
-        "joint_pos_rel": {"params": {"asset_cfg": {"joint_ids": [2, 0]}}, "clip": [-1, 1], "scale": None, "history_length": 1},
+        "velocity_commands": {"params": {"command_name": "base_velocity"}, "clip": None, "scale": None,
+                              "history_length": 1},
+        "joint_pos_rel": {"params": {"asset_cfg": {"joint_ids": [2, 0]}}, "clip": [-1, 1], "scale": None,
+                          "history_length": 1},
         "gait_phase": {"params": {"period": 0.8}, "clip": None, "scale": None, "history_length": 1},
     },
 }
@@ -107,7 +112,8 @@ def test_gains_whose_order_the_file_cannot_say_are_asked_for(tmp_path):
     refused(deploy(tmp_path, change), efferent.MismatchError, "gain_order", supplied=table)
     card = _sidecars.import_files(deploy(tmp_path, change), {**table, "gain_order": "policy"})
     assert card["joints"]["e"]["kp"] == 11
-    refused(deploy(tmp_path, change), efferent.MismatchError, "stiffness", "motor 4", supplied={**table, "gain_order": "motor"})
+    refused(deploy(tmp_path, change), efferent.MismatchError, "stiffness", "motor 4",
+            supplied={**table, "gain_order": "motor"})
     card = _sidecars.import_files(deploy(tmp_path, change), {**table, "gain_order": ["e", "c", "a"]})
     assert [card["joints"][n]["kp"] for n in ("a", "e", "c")] == [12, 10, 11]
 
@@ -118,11 +124,13 @@ def test_gains_whose_order_the_file_cannot_say_are_asked_for(tmp_path):
     (lambda m: m["default_joint_pos"].pop(), efferent.FormatError, ["default_joint_pos", "2", "3"]),
     (lambda m: m["stiffness"].append(3), efferent.FormatError, ["stiffness", "4", "3"]),
     (lambda m: m.update(step_dt=0), efferent.FormatError, ["step_dt"]),
-    (lambda m: m["observations"]["base_ang_vel"].update(scale=[1, 2]), efferent.FormatError, ["base_ang_vel", "scale", "2", "3"]),
+    (lambda m: m["observations"]["base_ang_vel"].update(scale=[1, 2]), efferent.FormatError,
+     ["base_ang_vel", "scale", "2", "3"]),
     (lambda m: m["observations"]["base_ang_vel"].update(clip=[2, -2]), efferent.FormatError, ["base_ang_vel", "clip"]),
     (lambda m: m["observations"].update(foot_height={"params": {}}), efferent.UnsupportedError, ["foot_height"]),
     (lambda m: m["actions"].update(JointEffortAction={}), efferent.UnsupportedError, ["JointEffortAction"]),
-    (lambda m: m["observations"]["joint_pos_rel"]["params"]["asset_cfg"].update(joint_ids=[3]), efferent.MismatchError, ["joint_ids", "3"]),
+    (lambda m: m["observations"]["joint_pos_rel"]["params"]["asset_cfg"].update(joint_ids=[3]), efferent.MismatchError,
+     ["joint_ids", "3"]),
 ])
 def test_what_is_wrong_in_deploy_yaml_is_named(tmp_path, change, kind, words):
     refused(deploy(tmp_path, change), kind, "deploy.yaml", *words, supplied=MOTORS)
@@ -133,7 +141,9 @@ def test_an_answer_without_meaning_is_refused(tmp_path):
 
 
 def test_a_patch_is_merged_as_rfc_7386_says(tmp_path):
-    card = _sidecars.import_files(deploy(tmp_path), {**MOTORS, "patch": {"control_period": 0.01, "joints": {"hip": {"kp": None, "lower": -1.0}}}})
+    card = _sidecars.import_files(deploy(tmp_path),
+                                  {**MOTORS,
+                                   "patch": {"control_period": 0.01, "joints": {"hip": {"kp": None, "lower": -1.0}}}})
     assert card["control_period"] == 0.01 and card["joints"]["hip"] == {"default": 0.2, "kd": 1.0, "lower": -1.0}
 
 
@@ -142,13 +152,16 @@ def test_a_patch_is_merged_as_rfc_7386_says(tmp_path):
 ENV = {
     "sim": {"dt": 0.005}, "decimation": 4,
     "scene": {"robot": {"init_state": {"joint_pos": {".*_hip": 0.1, ".*_knee": -0.5}}, "actuators": {
-        "legs": {"class_type": "x:DCMotor", "joint_names_expr": [".*_hip", ".*_knee"], "stiffness": {".*_hip": 20.0, ".*_knee": 30.0}, "damping": 1.0}}}},
+        "legs": {"class_type": "x:DCMotor", "joint_names_expr": [".*_hip", ".*_knee"],
+                 "stiffness": {".*_hip": 20.0, ".*_knee": 30.0}, "damping": 1.0}}}},
     "observations": {"policy": {
         "concatenate_terms": True, "history_length": None, "flatten_history_dim": True,
-        "pos": {"func": "m:joint_pos_rel", "params": {"asset_cfg": {"joint_names": ["r_.*", "l_.*"], "preserve_order": True}}, "scale": 2.0},
+        "pos": {"func": "m:joint_pos_rel",
+                "params": {"asset_cfg": {"joint_names": ["r_.*", "l_.*"], "preserve_order": True}}, "scale": 2.0},
         "cmd": {"func": "m:generated_commands", "params": {"command_name": "base_velocity"}, "history_length": 3},
         "act": {"func": "m:last_action", "params": {}}}},
-    "actions": {"pos": {"class_type": "m:JointPositionAction", "joint_names": [".*"], "scale": {".*_knee": 0.5}, "use_default_offset": True}},
+    "actions": {"pos": {"class_type": "m:JointPositionAction", "joint_names": [".*"], "scale": {".*_knee": 0.5},
+                        "use_default_offset": True}},
 }
 LEGS = {"joint_order": ["l_hip", "r_hip", "l_knee", "r_knee"]}
 
@@ -164,7 +177,8 @@ def test_patterns_match_whole_names(tmp_path):
     card = _sidecars.import_files(env(tmp_path), LEGS)
     assert [card["joints"][n]["kp"] for n in LEGS["joint_order"]] == [20.0, 20.0, 30.0, 30.0]
     terms = card["vectors"]["obs"]["terms"]
-    assert terms[0]["joints"] == ["r_hip", "r_knee", "l_hip", "l_knee"] and terms[1]["ages"] == [2, 1, 0] and terms[2]["size"] == 4
+    assert terms[0]["joints"] == ["r_hip", "r_knee", "l_hip",
+                                  "l_knee"] and terms[1]["ages"] == [2, 1, 0] and terms[2]["size"] == 4
     # joints that no pattern of the scale matches keep 1, as in Isaac Lab
     assert card["actions"][0]["scale"] == [1.0, 1.0, 0.5, 0.5]
 
@@ -175,15 +189,22 @@ def test_a_history_length_of_the_group_overrides_those_of_its_terms(tmp_path):
 
 
 @pytest.mark.parametrize("change, kind, words", [
-    (lambda m: m["scene"]["robot"]["init_state"]["joint_pos"].update({"l_.*": 0.0}), efferent.MismatchError, ["l_hip", "two patterns"]),
+    (lambda m: m["scene"]["robot"]["init_state"]["joint_pos"].update({"l_.*": 0.0}), efferent.MismatchError,
+     ["l_hip", "two patterns"]),
     (lambda m: m["scene"]["robot"]["init_state"]["joint_pos"].pop(".*_knee"), efferent.MismatchError, ["l_knee"]),
-    (lambda m: m["scene"]["robot"]["actuators"]["legs"].update(joint_names_expr=[".*_hip"]), efferent.MismatchError, [".*_knee", "matches no joint"]),
-    (lambda m: m["scene"]["robot"]["actuators"]["legs"].update(joint_names_expr=["("]), efferent.FormatError, ["regular expression"]),
-    (lambda m: m["observations"]["policy"]["pos"].update(modifiers=[1]), efferent.UnsupportedError, ["modifiers", "pos"]),
+    (lambda m: m["scene"]["robot"]["actuators"]["legs"].update(joint_names_expr=[".*_hip"]), efferent.MismatchError,
+     [".*_knee", "matches no joint"]),
+    (lambda m: m["scene"]["robot"]["actuators"]["legs"].update(joint_names_expr=["("]), efferent.FormatError,
+     ["regular expression"]),
+    (lambda m: m["observations"]["policy"]["pos"].update(modifiers=[1]), efferent.UnsupportedError,
+     ["modifiers", "pos"]),
     (lambda m: m["observations"]["policy"]["pos"].update(func="m:my_own"), efferent.UnsupportedError, ["my_own"]),
-    (lambda m: m["observations"]["policy"]["cmd"].update(flatten_history_dim=False), efferent.UnsupportedError, ["flatten_history_dim", "cmd"]),
-    (lambda m: m["observations"]["policy"].update(concatenate_terms=False), efferent.UnsupportedError, ["concatenate_terms"]),
-    (lambda m: m["observations"]["policy"]["cmd"]["params"].update(command_name="goal"), efferent.MismatchError, ["command_of", "goal"]),
+    (lambda m: m["observations"]["policy"]["cmd"].update(flatten_history_dim=False), efferent.UnsupportedError,
+     ["flatten_history_dim", "cmd"]),
+    (lambda m: m["observations"]["policy"].update(concatenate_terms=False), efferent.UnsupportedError,
+     ["concatenate_terms"]),
+    (lambda m: m["observations"]["policy"]["cmd"]["params"].update(command_name="goal"), efferent.MismatchError,
+     ["command_of", "goal"]),
 ])
 def test_what_is_wrong_in_env_yaml_is_named(tmp_path, change, kind, words):
     refused(env(tmp_path, change), kind, "env.yaml", *words, supplied=LEGS)
@@ -199,7 +220,10 @@ def test_quantiles_of_openpi_are_asked_for(tmp_path):
     refused([path], efferent.MismatchError, "use_quantiles", supplied=answers)
     card = _sidecars.import_files([path], {**answers, "use_quantiles": True})
     assert card["policy_period"] == 0.2 and card["actions"][0]["add_state"] == [True, False]
-    assert card["actions"][0]["unnormalize"]["q99"] == [1.0, 2.0] and card["vectors"]["state"]["terms"][0]["normalize"]["mode"] == "quantiles"
+    assert (
+        card["actions"][0]["unnormalize"]["q99"] == [1.0, 2.0]
+        and card["vectors"]["state"]["terms"][0]["normalize"]["mode"] == "quantiles"
+    )
 
 
 def test_lerobot_arms_in_other_units_are_refused(tmp_path):

@@ -18,8 +18,8 @@ def attribute(model, name):
 
 
 def expected(model, x):
-    """onnxruntime's outputs; None where it has no such kernel. It takes 1 of post_transform of TreeEnsemble for LOGISTIC and 2 for SOFTMAX, the
-    standard says the opposite, so these two are exchanged for it."""
+    """onnxruntime's outputs; None where it has no such kernel. It takes 1 of post_transform of TreeEnsemble for
+    LOGISTIC and 2 for SOFTMAX, the standard says the opposite, so these two are exchanged for it."""
     model = onnx.ModelProto.FromString(model.SerializeToString())
     post = attribute(model, "post_transform")
     if model.graph.node[0].op_type == "TreeEnsemble" and post.i in (1, 2):
@@ -55,7 +55,9 @@ def test_post_transforms_of_the_second_generation_are_the_standard_s():
     x = np.array([[0.0], [1.0]], np.float32)
     sums = np.array([[1, 3, 0], [0, 1, 0]])
     for post, right in enumerate([sums, np.exp(sums) / np.exp(sums).sum(1, keepdims=True), 1 / (1 + np.exp(-sums))]):
-        attributes = forests.second_generation(trees, np.float32) | dict(n_targets=3, aggregate_function=1, post_transform=post)
+        attributes = forests.second_generation(trees,
+                                               np.float32) | dict(n_targets=3, aggregate_function=1,
+                                                                  post_transform=post)
         model = forests.model("TreeEnsemble", 5, attributes, x, {"y": (1, [2, 3])}, 21)
         suites.compare("y", prepare(model).run({"x": x})[0], right.astype(np.float32), 1e-6, 1e-6, f"post {post}: ")
 
@@ -92,7 +94,8 @@ MALFORMED = {
     "a weight of no node": (dict(target_nodeids=[1, 3, 7]), "a weight belongs to node 7"),
     "a target out of range": (dict(target_ids=[0, 0, 1]), "a weight belongs to target 1 of 1"),
     "a short list": (dict(nodes_featureids=[0, 0, 1, 0]), "'nodes_featureids' has 4 entries, expected 5"),
-    "an unknown mode": (dict(nodes_modes=["BRANCH_LEQ", "LEAF", "BRANCH_MAYBE", "LEAF", "LEAF"]), "mode 'BRANCH_MAYBE'"),
+    "an unknown mode": (dict(nodes_modes=["BRANCH_LEQ", "LEAF", "BRANCH_MAYBE", "LEAF", "LEAF"]),
+                        "mode 'BRANCH_MAYBE'"),
     "an unreachable node": (dict(nodes_falsenodeids=[1, 0, 4, 0, 0]), "no tree reaches node 1"),
     "scattered trees": (dict(nodes_treeids=[0, 0, 1, 0, 0]), "tree"),
     "an unknown aggregate": (dict(aggregate_function="MEDIAN"), "aggregate_function 'MEDIAN' is not known"),
@@ -118,8 +121,10 @@ def named_classifier():
     """Labels are strings; scores are numbers, and a map of both."""
     tree = (0, 0.5, "BRANCH_LEQ", 0, [(0, 0.3), (1, 0.2), (2, 0.5)], [(0, 0.6), (1, 0.1), (2, 0.3)])
     attributes = forests.first_generation([tree], "class") | dict(classlabels_strings=["go", "stop", "turn"])
-    made = forests.model("TreeEnsembleClassifier", 3, attributes, np.zeros((1, 2), np.float32), {"label": (8, [1]), "scores": (1, [1, 3])})
-    made.graph.node.append(onnx.helper.make_node("ZipMap", ["scores"], ["map"], domain="ai.onnx.ml", classlabels_strings=["go", "stop", "turn"]))
+    made = forests.model("TreeEnsembleClassifier", 3, attributes, np.zeros((1, 2), np.float32),
+                         {"label": (8, [1]), "scores": (1, [1, 3])})
+    made.graph.node.append(onnx.helper.make_node("ZipMap", ["scores"], ["map"], domain="ai.onnx.ml",
+                                                 classlabels_strings=["go", "stop", "turn"]))
     key = onnx.helper.make_map_type_proto(8, onnx.helper.make_tensor_type_proto(1, None))
     made.graph.output.append(onnx.helper.make_value_info("map", onnx.helper.make_sequence_type_proto(key)))
     return made

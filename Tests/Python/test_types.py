@@ -1,4 +1,5 @@
-"""Type hints: everything public has them, they name types that exist, and type checkers see what is loaded at first use."""
+"""Type hints: everything public has them, they name types that exist, and type checkers see what is loaded at first
+use."""
 import ast
 import importlib
 import inspect
@@ -10,7 +11,8 @@ import efferent
 import pytest
 
 PACKAGE = Path(efferent.__file__).parent
-MODULES = ["bridge", "card", "client", "controller", "errors", "estimates", "learner", "motion", "mujoco_loop", "plant", "policy", "preflight", "probe",
+MODULES = ["bridge", "card", "client", "controller", "errors", "estimates", "learner", "motion", "mujoco_loop", "plant",
+           "policy", "preflight", "probe",
            "quantize", "remote", "session", "stall", "training"]
 
 
@@ -48,4 +50,5 @@ def test_type_checkers_see_what_is_loaded_at_first_use():
     seen = {a.name: n.module for n in block.body for a in n.names}
     assert {k: v for k, v in seen.items() if k in efferent._LAZY} == efferent._LAZY
     assert (PACKAGE / "py.typed").is_file()
-    assert re.search(r'package-data\][^\[]*py\.typed', (PACKAGE.parent / "pyproject.toml").read_text().replace("efferent = [", "efferent = "))
+    assert re.search(r'package-data\][^\[]*py\.typed',
+                     (PACKAGE.parent / "pyproject.toml").read_text().replace("efferent = [", "efferent = "))

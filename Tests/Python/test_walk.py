@@ -1,5 +1,5 @@
-"""MujocoLoop and the command walk: closed loops with policies that somebody else trained, where ../shared/policies (or EFFERENT_POLICIES) is there,
-and with a pendulum of our own where it is not. Need the package mujoco."""
+"""MujocoLoop and the command walk: closed loops with policies that somebody else trained, where ../shared/policies (or
+EFFERENT_POLICIES) is there, and with a pendulum of our own where it is not. Need the package mujoco."""
 import json
 
 import efferent
@@ -21,12 +21,15 @@ def pendulum_card():
     return {
         "efferent_card": 1, "policy_period": 0.02, "control_period": 0.01, "joint_order": joints,
         "joints": {j: {"default": d, "kp": 50.0, "kd": 1.0} for j, d in (("a", 0.2), ("b", -0.3))},
-        "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}}, "outputs": {"actions": {"to": "action"}}}],
+        "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}},
+                    "outputs": {"actions": {"to": "action"}}}],
         "vectors": {"obs": {"layout": "term_major", "terms": [
             {"name": "command", "op": "command", "command": "pose", "size": 2, "ages": [0], "fill": "first"},
-            {"name": "position", "op": "joint_position", "size": 2, "joints": joints, "minus_default": True, "ages": [0], "fill": "first"}]}},
+            {"name": "position", "op": "joint_position", "size": 2, "joints": joints, "minus_default": True,
+             "ages": [0], "fill": "first"}]}},
         "commands": {"pose": {"signal": "command.pose", "fields": ["a", "b"], "clamp": False}},
-        "actions": [{"name": "p", "type": "position", "model": "policy", "output": "actions", "index": [0, 1], "joints": joints, "scale": 1.0,
+        "actions": [{"name": "p", "type": "position", "model": "policy", "output": "actions", "index": [0, 1],
+                     "joints": joints, "scale": 1.0,
                      "offset": "default"}],
     }
 
@@ -82,7 +85,8 @@ def walk(card, mjcf, models, command, keyframe=None, sensors=None, seconds=10.0)
     """Velocities (forward, left, turn) after 2 s, and whether it fell."""
     model = mujoco.MjModel.from_xml_path(str(POLICIES / "mjcf" / mjcf))
     joints = [model.joint(j).name for j in range(1, model.njnt)]
-    c = efferent.Controller(efferent.Card.load(CARDS / f"cases/{card}/card.json"), {n: POLICIES / m for n, m in models.items()}, joints)
+    c = efferent.Controller(efferent.Card.load(CARDS / f"cases/{card}/card.json"),
+                            {n: POLICIES / m for n, m in models.items()}, joints)
     loop = efferent.MujocoLoop(model, c, keyframe=keyframe, sensors=sensors)
     loop.commands["command.velocity"][:] = command
     found = []
@@ -96,7 +100,8 @@ def walk(card, mjcf, models, command, keyframe=None, sensors=None, seconds=10.0)
 
 
 needs_policies = pytest.mark.skipif(POLICIES is None or not (POLICIES / "mjcf/go1.xml").exists() or not HAS_CARDS,
-                                    reason=f"no policies at {POLICIES} or no cards at {CARDS}: set EFFERENT_POLICIES and EFFERENT_CARDS")
+                                    reason=f"no policies at {POLICIES} or no cards at {CARDS}: set EFFERENT_POLICIES "
+                                           f"and EFFERENT_CARDS")
 
 
 @needs_policies
@@ -125,10 +130,17 @@ def test_the_command_walk_tells_how_well_the_command_is_followed(tmp_path, capsy
     network(tmp_path / "policy.onnx", 4, actions=2)
     (tmp_path / "card.json").write_text(json.dumps(pendulum_card()))
     (tmp_path / "robot.xml").write_text(PENDULUM)
-    run = ["walk", str(tmp_path / "card.json"), "--mjcf", str(tmp_path / "robot.xml"), "--model", f"policy={tmp_path / 'policy.onnx'}"]
-    done = CliRunner().invoke(app, [*run, "--seconds", "1", "--command", "command.pose=0.1,0.2", "--picture", str(tmp_path / "walk.png")])
+    run = ["walk", str(tmp_path / "card.json"), "--mjcf", str(tmp_path / "robot.xml"), "--model",
+           f"policy={tmp_path / 'policy.onnx'}"]
+    done = CliRunner().invoke(app,
+                              [*run, "--seconds", "1", "--command", "command.pose=0.1,0.2", "--picture",
+                               str(tmp_path / "walk.png")])
     assert done.exit_code == 0, done.output
-    assert "100 ticks of 0.01 s, 50 runs" in done.output and "no fall" in done.output and (tmp_path / "walk.png").stat().st_size > 10000
+    assert (
+        "100 ticks of 0.01 s, 50 runs" in done.output
+        and "no fall" in done.output
+        and (tmp_path / "walk.png").stat().st_size > 10000
+    )
     assert CliRunner().invoke(app, [*run, "--command", "command.pose=0.1"]).exit_code != 0
     assert CliRunner().invoke(app, [*run, "--command", "velocity=1"]).exit_code != 0
 
@@ -164,7 +176,8 @@ def test_a_walk_can_be_watched_and_ends_with_its_window(tmp_path, monkeypatch):
     network(tmp_path / "policy.onnx", 4, actions=2)
     (tmp_path / "card.json").write_text(json.dumps(pendulum_card()))
     (tmp_path / "robot.xml").write_text(PENDULUM)
-    run = ["walk", str(tmp_path / "card.json"), "--mjcf", str(tmp_path / "robot.xml"), "--model", f"policy={tmp_path / 'policy.onnx'}", "--viewer"]
+    run = ["walk", str(tmp_path / "card.json"), "--mjcf", str(tmp_path / "robot.xml"), "--model",
+           f"policy={tmp_path / 'policy.onnx'}", "--viewer"]
     done = CliRunner().invoke(app, run)
     assert done.exit_code == 0 and "20 ticks of 0.01 s" in done.output, done.output
     assert seen == ["sync"] * 20 + ["closed"]

@@ -1,5 +1,5 @@
-"""Every model of the zoo gives onnxruntime's outputs: stateless sets, other batch sizes, and sequences whose state the session carries.
-Each loads fast."""
+"""Every model of the zoo gives onnxruntime's outputs: stateless sets, other batch sizes, and sequences whose state the
+session carries. Each loads fast."""
 import os
 import time
 

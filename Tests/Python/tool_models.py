@@ -43,7 +43,8 @@ class Net:
             ports.append(helper.make_tensor_value_info(name, kind, shape))
         for name, (value, _) in outputs.items():
             self.nodes.append(helper.make_node("Identity", [value], [name], f"out_{name}"))
-        results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, (_, shape) in outputs.items()]
+        results = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                   for name, (_, shape) in outputs.items()]
         graph = helper.make_graph(self.nodes, "policy", ports, results, self.tensors)
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
         onnx.checker.check_model(made)
@@ -64,21 +65,27 @@ def mlp(opset=OPSET):
 
 def conv(opset=OPSET):
     n = Net(2)
-    h = n.add("Relu", n.add("Conv", "image", n.weight(8, 3, 3, 3, scale=0.2), n.weight(8, scale=0.1), strides=[2, 2], pads=[1, 1, 1, 1]))
+    h = n.add("Relu",
+              n.add("Conv", "image", n.weight(8, 3, 3, 3, scale=0.2), n.weight(8, scale=0.1), strides=[2, 2],
+                    pads=[1, 1, 1, 1]))
     h = n.add("MaxPool", h, kernel_shape=[2, 2], strides=[2, 2])
     skip = h
     h = n.add("Conv", h, n.weight(8, 8, 3, 3, scale=0.12), n.weight(8, scale=0.1), pads=[1, 1, 1, 1])
     h = n.add("Relu", n.add("Add", h, skip))
-    h = n.add("LeakyRelu", n.add("Conv", h, n.weight(16, 4, 3, 3, scale=0.17), n.weight(16, scale=0.1), group=2), alpha=0.1)
-    h = n.add("AveragePool", h, kernel_shape=[3, 3], strides=[1, 1])  # means of nine steps are seldom halfway between two
+    h = n.add("LeakyRelu", n.add("Conv", h, n.weight(16, 4, 3, 3, scale=0.17), n.weight(16, scale=0.1), group=2),
+              alpha=0.1)
+    # means of nine steps are seldom halfway between two
+    h = n.add("AveragePool", h, kernel_shape=[3, 3], strides=[1, 1])
     h = n.add("Flatten", n.add("GlobalAveragePool", h))
-    return n.model({"image": [1, 3, 28, 28]}, {"action": (n.add("Gemm", h, n.weight(5, 16), n.weight(5, scale=0.1), transB=1), [1, 5])}, opset)
+    return n.model({"image": [1, 3, 28, 28]},
+                   {"action": (n.add("Gemm", h, n.weight(5, 16), n.weight(5, scale=0.1), transB=1), [1, 5])}, opset)
 
 
 def lstm(opset=OPSET):
     n = Net(3)
     h = n.dense("obs", 10, 16, "Relu")
-    y, y_h, y_c = n.add("LSTM", h, n.weight(1, 64, 16, scale=0.25), n.weight(1, 64, 16, scale=0.25), n.weight(1, 128, scale=0.1), "", "h_in", "c_in",
+    y, y_h, y_c = n.add("LSTM", h, n.weight(1, 64, 16, scale=0.25), n.weight(1, 64, 16, scale=0.25),
+                        n.weight(1, 128, scale=0.1), "", "h_in", "c_in",
                         outputs=3, hidden_size=16)
     a = n.dense(n.add("Squeeze", y, n.constant(np.array([1]))), 16, 3)
     return n.model({"obs": [1, 1, 10], "h_in": [1, 1, 16], "c_in": [1, 1, 16]},
@@ -102,7 +109,8 @@ def _gelu(n, x):
 def _tanh_gelu(n, x):
     cube = n.add("Mul", n.constant(np.float32(0.044715)), n.add("Pow", x, n.constant(np.float32(3))))
     inner = n.add("Mul", n.constant(np.float32(np.sqrt(2 / np.pi))), n.add("Add", x, cube))
-    return n.add("Mul", n.add("Mul", n.constant(np.float32(0.5)), x), n.add("Add", n.constant(np.float32(1)), n.add("Tanh", inner)))
+    return n.add("Mul", n.add("Mul", n.constant(np.float32(0.5)), x),
+                 n.add("Add", n.constant(np.float32(1)), n.add("Tanh", inner)))
 
 
 def _quick_gelu(n, x):
@@ -113,16 +121,20 @@ def transformer(opset=OPSET, embedded=True, gelu=_gelu, layers=2):
     """BERT's encoder as PyTorch exports it: tokens with embeddings and a mask, or a window of observations."""
     n, length, size, heads = Net(4), 6, 32, 4
     if embedded:
-        ports = {"ids": (TensorProto.INT64, [1, length]), "kinds": (TensorProto.INT64, [1, length]), "mask": (TensorProto.INT64, [1, length])}
+        ports = {"ids": (TensorProto.INT64, [1, length]), "kinds": (TensorProto.INT64, [1, length]),
+                 "mask": (TensorProto.INT64, [1, length])}
         words = n.add("Gather", n.weight(20, size, scale=1), "ids", axis=0)
         kinds = n.add("Gather", n.weight(2, size, scale=1), "kinds", axis=0)
         # positions up to the length of ids, cut as PyTorch cuts them
-        end = n.add("Unsqueeze", n.add("Gather", n.add("Shape", "ids"), n.constant(np.array(1)), axis=0), n.constant(np.array([0])))
+        end = n.add("Unsqueeze", n.add("Gather", n.add("Shape", "ids"), n.constant(np.array(1)), axis=0),
+                    n.constant(np.array([0])))
         one = [n.constant(np.array([v])) for v in (0, 1, 1)]
         at = n.add("Slice", n.constant(np.arange(16)[None]), one[0], end, one[1], one[2])
         places = n.add("Gather", n.weight(16, size, scale=1), at, axis=0)
         x = _layer_norm(n, n.add("Add", n.add("Add", words, kinds), places), size)
-        shown = n.add("Cast", n.add("Unsqueeze", n.add("Unsqueeze", "mask", n.constant(np.array([1]))), n.constant(np.array([2]))), to=1)
+        shown = n.add("Cast",
+                      n.add("Unsqueeze", n.add("Unsqueeze", "mask", n.constant(np.array([1]))),
+                            n.constant(np.array([2]))), to=1)
         added = n.add("Mul", n.add("Sub", n.constant(np.float32(1)), shown), n.constant(np.float32(-10000)))
     else:
         ports, added = {"window": [1, length, size]}, None
@@ -130,7 +142,8 @@ def transformer(opset=OPSET, embedded=True, gelu=_gelu, layers=2):
     for _ in range(layers):
         def head(perm):
             y = n.dense(x, size, size)
-            return n.add("Transpose", n.add("Reshape", y, n.constant(np.array([0, 0, heads, size // heads]))), perm=perm)
+            return n.add("Transpose", n.add("Reshape", y, n.constant(np.array([0, 0, heads, size // heads]))),
+                         perm=perm)
         q, k, v = head([0, 2, 1, 3]), head([0, 2, 3, 1]), head([0, 2, 1, 3])
         s = n.add("Div", n.add("MatMul", q, k), n.constant(np.float32(np.sqrt(size // heads))))
         if added:
@@ -211,7 +224,8 @@ def few_bits(model, **options):
 def fused(model, folder, kind="bert"):
     from onnxruntime.transformers import optimizer
     onnx.save(model, folder / "float.onnx")
-    made = optimizer.optimize_model(str(folder / "float.onnx"), model_type=kind, num_heads=4, hidden_size=32, opt_level=0)
+    made = optimizer.optimize_model(str(folder / "float.onnx"), model_type=kind, num_heads=4, hidden_size=32,
+                                    opt_level=0)
     made.save_model_to_file(str(folder / "fused.onnx"))
     return onnx.load(folder / "fused.onnx")
 

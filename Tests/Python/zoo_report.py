@@ -40,7 +40,8 @@ def main():
             reasons[result if len(result) < 120 else result[:120] + "..."] += 1
         passed[kind, ok] += 1
         if not ok or not options.failed:
-            print(f"{'ok  ' if ok else 'FAIL'} {kind:10} {name:62} {1e3 * (time.perf_counter() - started):6.0f} ms  {result}", flush=True)
+            print(f"{'ok  ' if ok else 'FAIL'} {kind:10} {name:62} {1e3 * (time.perf_counter() - started):6.0f} ms  "
+                  f"{result}", flush=True)
     print()
     for kind in dict.fromkeys(j[0] for j in jobs):
         print(f"{kind:10} {passed[kind, True]} of {passed[kind, True] + passed[kind, False]}")

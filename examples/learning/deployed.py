@@ -11,7 +11,8 @@ POLICY = Path(__file__).parent.parent / "policies" / "half_cheetah.onnx"  # trai
 
 
 def returns(policy, env, episodes, first_seed):
-    """Return of each episode in which a policy's own actions are taken, without exploration; episode k resets with `first_seed + k`."""
+    """Return of each episode in which a policy's own actions are taken, without exploration; episode k resets with
+    `first_seed + k`."""
     session, totals = policy.session(), []
     for k in range(episodes):
         session.reset()
@@ -34,7 +35,8 @@ def _kept(task):
 
 
 def finished(function, tasks, jobs, folder):
-    """Yields (arguments, result) of every call as it is finished, `jobs` at a time. Results are kept in the folder, so that an interrupted whole goes on."""
+    """Yields (arguments, result) of every call as it is finished, `jobs` at a time. Results are kept in the folder, so
+    that an interrupted whole goes on."""
     named = [(function, task, folder / ("-".join(map(str, task)).replace(" ", "_") + ".json")) for task in tasks]
     if jobs == 1:
         yield from map(_kept, named)
@@ -49,5 +51,6 @@ def record(folder, command, settings, cases, columns):
     facts = {"command": command, "env": ENV, "policy": POLICY.name, **settings, "versions": versions(), "cases": cases}
     (folder / "results.json").write_text(json.dumps(facts) + "\n")
     for name, case in cases.items():
-        estimates = (f"{c} {case[c]['iqm']:.0f} [{case[c]['low']:.0f}, {case[c]['high']:.0f}]" for c in columns if c in case)
+        estimates = (f"{c} {case[c]['iqm']:.0f} [{case[c]['low']:.0f}, {case[c]['high']:.0f}]" for c in columns
+                     if c in case)
         print(f"{name:20}", *estimates, case.get("better", ""), sep="  ")

@@ -1,4 +1,5 @@
-"""MuJoCo plants that are no longer what their policy was trained on. Each change is made to a fresh environment, in place or by a wrapper."""
+"""MuJoCo plants that are no longer what their policy was trained on. Each change is made to a fresh environment, in
+place or by a wrapper."""
 from collections import deque
 
 import gymnasium
@@ -14,7 +15,8 @@ class Latency(gymnasium.Wrapper):
 
     def reset(self, **kwargs):
         self.late.clear()
-        self.late.extend(np.zeros(self.action_space.shape, self.action_space.dtype) for _ in range(self.late.maxlen - 1))
+        self.late.extend(np.zeros(self.action_space.shape, self.action_space.dtype)
+                         for _ in range(self.late.maxlen - 1))
         return self.env.reset(**kwargs)
 
     def step(self, action):

@@ -102,7 +102,8 @@ def action_range(space):
     """The (low, high) that all actions of the space share."""
     low, high = np.unique(space.low), np.unique(space.high)
     if len(low) != 1 or len(high) != 1:
-        raise SystemExit(f"action range differs between actions: low {space.low}, high {space.high}, expected one range")
+        raise SystemExit(f"action range differs between actions: low {space.low}, high {space.high}, expected one "
+                         f"range")
     return float(low[0]), float(high[0])
 
 
@@ -135,7 +136,9 @@ def check(model, normalizer, env_id, path, seed, count=1000):
     space = model.observation_space
     generator = np.random.default_rng(seed)
     # four deviations wide, so that some values pass the normalizer's clip after the tenfold stretch below
-    random = normalizer.obs_rms.mean + 4 * np.sqrt(normalizer.obs_rms.var) * generator.standard_normal((count, *space.shape))
+    random = normalizer.obs_rms.mean + 4 * np.sqrt(normalizer.obs_rms.var) * generator.standard_normal(
+        (count, *space.shape)
+    )
     random[::10] *= 10
     rolled_out = []
     envs = make_vec_env(env_id, n_envs=1, seed=seed)
@@ -195,7 +198,8 @@ def main():
     difference = check(model, normalizer, env_id, path, args.seed)
     console.print(f"largest difference from Stable-Baselines3: {difference:.2e}")
     if not difference < CHECK_TOLERANCE:
-        raise SystemExit(f"{path}: actions differ from Stable-Baselines3 by {difference:.2e}, expected below {CHECK_TOLERANCE}")
+        raise SystemExit(f"{path}: actions differ from Stable-Baselines3 by {difference:.2e}, expected below "
+                         f"{CHECK_TOLERANCE}")
 
     returns = [round(value, 2) for value in evaluate(path, env_id, EPISODES, FIRST_SEED)]
     mean, deviation = round(float(np.mean(returns)), 2), round(float(np.std(returns)), 2)

@@ -13,7 +13,9 @@ def reduce(d):
         x = d.array(s, d.one(np.int64, np.int32), -9, 9)
     more = {"keepdims": d.one(None, 0, 1)}
     if d.chance(0.3):
-        return Case(f"Reduce{op}", d.one(11, 13), [x], **more, rtol=1e-4) if d.chance() else Case(f"Reduce{op}", 18, [x, d.longs([])], noop_with_empty_axes=0, **more)
+        return Case(f"Reduce{op}", d.one(11, 13), [x], **more,
+                    rtol=1e-4) if d.chance() else Case(f"Reduce{op}", 18, [x, d.longs([])], noop_with_empty_axes=0,
+                                                       **more)
     if d.chance() or op == "Sum":
         return Case(f"Reduce{op}", 18 if op != "Sum" else 13, [x, d.longs(axes)], **more, rtol=1e-4)
     return Case(f"Reduce{op}", d.one(11, 13), [x], axes=axes, **more, rtol=1e-4)
@@ -22,7 +24,8 @@ def reduce(d):
 def arg(d):
     s = d.shape(1, 4)
     x = d.array(s, d.one(F32, np.int32), -3, 3)
-    return Case(d.one("ArgMax", "ArgMin"), 13, [x], axis=d.int(-len(s), len(s) - 1), keepdims=d.int(0, 1), select_last_index=d.int(0, 1))
+    return Case(d.one("ArgMax", "ArgMin"), 13, [x], axis=d.int(-len(s), len(s) - 1), keepdims=d.int(0, 1),
+                select_last_index=d.int(0, 1))
 
 
 def softmax(d):
@@ -33,7 +36,9 @@ def softmax(d):
 
 def cum_sum(d):
     s = d.shape(1, 4)
-    return Case("CumSum", 14, [d.array(s, d.one(F32, np.int64)), d.const(np.array(d.int(-len(s), len(s) - 1), np.int64))], exclusive=d.int(0, 1), reverse=d.int(0, 1))
+    return Case("CumSum", 14,
+                [d.array(s, d.one(F32, np.int64)), d.const(np.array(d.int(-len(s), len(s) - 1), np.int64))],
+                exclusive=d.int(0, 1), reverse=d.int(0, 1))
 
 
 def matmul(d):
@@ -56,15 +61,18 @@ def gemm(d):
     w = d.array([n, k] if tb else [k, n])
     inputs = [d.array([k, m] if ta else [m, k]), d.const(w) if d.chance(0.7) else w, d.const(c) if d.chance(0.7) else c]
     opset = d.one(9, 11, 13)
-    return Case("Gemm", opset, inputs[: d.one(2, 3) if opset > 9 else 3], transA=ta, transB=tb, alpha=d.one(None, 0.5), beta=d.one(None, 2.0, 0.0), atol=1e-4)
+    return Case("Gemm", opset, inputs[: d.one(2, 3) if opset > 9 else 3], transA=ta, transB=tb, alpha=d.one(None, 0.5),
+                beta=d.one(None, 2.0, 0.0), atol=1e-4)
 
 
 def einsum(d):
     a, b, c, e = (d.int(1, 4) for _ in range(4))
     sizes = {"a": a, "b": b, "c": c, "e": e}
-    equation = d.one("ab,bc->ac", "ab,cb->ac", "abc,ce->abe", "abc,abe->ace", "ab->ba", "ab->a", "abc->", "ab,ab->ab", "ab,ab->", "a,b->ab", "abc,bc->ab",
+    equation = d.one("ab,bc->ac", "ab,cb->ac", "abc,ce->abe", "abc,abe->ace", "ab->ba", "ab->a", "abc->", "ab,ab->ab",
+                     "ab,ab->", "a,b->ab", "abc,bc->ab",
                      "...ab,...bc->...ac", "ab->b", "abce,abe->abc", "ab,bc,ce->ae", "ab,bc", "bca->abc")
-    inputs = [d.array(([2] if "..." in t else []) + [sizes[k] for k in t.replace("...", "")]) for t in equation.split("->")[0].split(",")]
+    inputs = [d.array(([2] if "..." in t else []) + [sizes[k] for k in t.replace("...", "")])
+              for t in equation.split("->")[0].split(",")]
     return Case("Einsum", 12, inputs, equation=equation, atol=1e-4)
 
 
@@ -72,14 +80,16 @@ def batch_norm(d):
     s = [d.int(1, 3), d.int(1, 4)] + [d.int(1, 4) for _ in range(d.int(0, 3))]
     c = s[1]
     parts = [d.array([c]), d.array([c]), d.array([c]), d.array([c], F32, 0.2, 2)]
-    return Case("BatchNormalization", d.one(9, 14, 15), [d.array(s)] + [d.const(p) for p in parts], epsilon=d.one(None, 1e-3))
+    return Case("BatchNormalization", d.one(9, 14, 15), [d.array(s)] + [d.const(p) for p in parts],
+                epsilon=d.one(None, 1e-3))
 
 
 def layer_norm(d):
     s = d.shape(1, 4)
     axis = d.int(-len(s), len(s) - 1)
     inner = s[axis if axis >= 0 else len(s) + axis :]
-    return Case("LayerNormalization", 17, [d.array(s), d.const(d.array(inner)), d.const(d.array(inner))][: d.one(2, 3)], axis=axis, epsilon=d.one(None, 1e-3), atol=1e-4)
+    return Case("LayerNormalization", 17, [d.array(s), d.const(d.array(inner)), d.const(d.array(inner))][: d.one(2, 3)],
+                axis=axis, epsilon=d.one(None, 1e-3), atol=1e-4)
 
 
 def other_norm(d):
@@ -89,7 +99,8 @@ def other_norm(d):
     if op == "LpNormalization":
         return Case(op, 9, [x], axis=d.int(-len(s), len(s) - 1), p=d.one(1, 2))
     if op == "LRN":
-        return Case(op, 13, [d.array(s[:2] + [3, 3])], size=d.one(1, 3, 5), alpha=d.one(None, 0.1), beta=d.one(None, 0.5), bias=d.one(None, 2.0))
+        return Case(op, 13, [d.array(s[:2] + [3, 3])], size=d.one(1, 3, 5), alpha=d.one(None, 0.1),
+                    beta=d.one(None, 0.5), bias=d.one(None, 2.0))
     if op == "MeanVarianceNormalization":
         return Case(op, 13, [d.array([2, 4, 3, 3])], atol=1e-4)
     if op == "GroupNormalization":
@@ -120,4 +131,5 @@ def recurrent(d):
         more["activations"] = names * dirs
     if d.chance(0.2):
         more["clip"] = 0.7
-    return Case(op, d.one(9, 14), inputs, outputs=3 if op == "LSTM" else 2, hidden_size=hidden, direction=direction, atol=1e-4, **more)
+    return Case(op, d.one(9, 14), inputs, outputs=3 if op == "LSTM" else 2, hidden_size=hidden, direction=direction,
+                atol=1e-4, **more)

@@ -8,11 +8,13 @@ F32, F16, F64 = np.float32, np.float16, np.float64
 class Case:
     """One node between inputs and constants. `quantum`: integer outputs may differ by one."""
 
-    def __init__(self, op, opset, inputs, outputs=1, quantum=False, atol=1e-5, rtol=1e-5, domain="", version=1, **attributes):
+    def __init__(self, op, opset, inputs, outputs=1, quantum=False, atol=1e-5, rtol=1e-5, domain="", version=1,
+                 **attributes):
         self.op, self.opset, self.quantum, self.atol, self.rtol = op, opset, quantum, atol, rtol
         names = [f"x{i}" if x is not None else "" for i, x in enumerate(inputs)]
         # a number of outputs, or which ones: a 0 leaves one out
-        outs = [f"y{i}" if wanted else "" for i, wanted in enumerate([1] * outputs if isinstance(outputs, int) else outputs)]
+        outs = [f"y{i}" if wanted else ""
+                for i, wanted in enumerate([1] * outputs if isinstance(outputs, int) else outputs)]
         attributes = {k: v for k, v in attributes.items() if v is not None}
         nodes = [helper.make_node(op, names, outs, name="tested", domain=domain, **attributes)]
         self.feeds, given, initializers = {}, [], []
@@ -27,8 +29,12 @@ class Case:
                 self.feeds[name] = x
                 given.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(x.dtype), x.shape))
         self.feeds = {k: np.asarray(v) for k, v in self.feeds.items()}
-        graph = helper.make_graph(nodes, "g", given, [helper.make_empty_tensor_value_info(o) for o in outs if o], initializers)
-        self.model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), *([helper.make_opsetid(domain, version)] if domain else [])], ir_version=10)
+        graph = helper.make_graph(nodes, "g", given, [helper.make_empty_tensor_value_info(o) for o in outs if o],
+                                  initializers)
+        self.model = helper.make_model(graph,
+                                       opset_imports=[helper.make_opsetid("", opset),
+                                                      *([helper.make_opsetid(domain, version)] if domain else [])],
+                                       ir_version=10)
 
     def describe(self):
         node = self.model.graph.node[-1]

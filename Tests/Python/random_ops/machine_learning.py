@@ -38,10 +38,12 @@ def binarizer(d):
 def imputer(d):
     x = _x(d, (np.float32, np.int64))
     if x.dtype == np.int64:
-        return Case("Imputer", inputs=[x], replaced_value_int64=d.int(-2, 2), imputed_value_int64s=d.array(d.one([1], [x.shape[1]]), np.int64).tolist(), **ML)
+        return Case("Imputer", inputs=[x], replaced_value_int64=d.int(-2, 2),
+                    imputed_value_int64s=d.array(d.one([1], [x.shape[1]]), np.int64).tolist(), **ML)
     nan = d.chance()
     x[d.array(x.shape, np.bool_)] = np.nan if nan else 1.5
-    return Case("Imputer", inputs=[x], replaced_value_float=float("nan") if nan else 1.5, imputed_value_floats=_per_feature(d, x), **ML)
+    return Case("Imputer", inputs=[x], replaced_value_float=float("nan") if nan else 1.5,
+                imputed_value_floats=_per_feature(d, x), **ML)
 
 
 def vectorizer(d):
@@ -53,7 +55,8 @@ def vectorizer(d):
 def extractor(d):
     dtype = d.one(np.float32, np.float64, np.int64, np.int32)
     x = d.array(d.shape(1, 3), dtype, -5, 5)
-    return Case("ArrayFeatureExtractor", inputs=[x, d.const(d.array([d.int(1, 4)], np.int64, 0, x.shape[-1] - 1))], **ML)
+    return Case("ArrayFeatureExtractor", inputs=[x, d.const(d.array([d.int(1, 4)], np.int64, 0, x.shape[-1] - 1))],
+                **ML)
 
 
 def encoder(d):
@@ -62,9 +65,11 @@ def encoder(d):
     count = d.int(1, 6)
     dtype = np.int64 if keys == "int64s" else np.float32
     known = d.rng.permutation(12)[:count]
-    table = {f"keys_{keys}": known.astype(dtype).tolist(), f"values_{values}": d.array([count], np.int64 if values == "int64s" else F32, -9, 9).tolist()}
+    table = {f"keys_{keys}": known.astype(dtype).tolist(),
+             f"values_{values}": d.array([count], np.int64 if values == "int64s" else F32, -9, 9).tolist()}
     default = {"default_int64": d.one(None, 5)} if values == "int64s" else {"default_float": d.one(None, 2.5)}
-    return Case("LabelEncoder", inputs=[d.array([d.int(1, 4), d.int(1, 4)], np.int64, 0, 12).astype(dtype)], **table, **default, **ML)
+    return Case("LabelEncoder", inputs=[d.array([d.int(1, 4), d.int(1, 4)], np.int64, 0, 12).astype(dtype)], **table,
+                **default, **ML)
 
 
 POST = ["NONE", "NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO"]
@@ -73,14 +78,17 @@ POST = ["NONE", "NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO"]
 def linear_regressor(d):
     x, targets = _x(d), d.int(1, 4)
     return Case("LinearRegressor", inputs=[x], targets=targets, coefficients=d.array([targets * x.shape[1]]).tolist(),
-                intercepts=d.one(None, d.array([targets]).tolist()), post_transform=d.one(*(POST if targets > 1 else ["NONE"])), **ML)
+                intercepts=d.one(None, d.array([targets]).tolist()),
+                post_transform=d.one(*(POST if targets > 1 else ["NONE"])), **ML)
 
 
 def linear_classifier(d):
     x, classes = _x(d, (np.float32, np.float64, np.int64, np.int32)), d.int(2, 5)
     scores = 1 if classes == 2 and d.chance() else classes
-    return Case("LinearClassifier", inputs=[x], outputs=2, coefficients=d.array([scores * x.shape[1]]).tolist(), intercepts=d.array([scores]).tolist(),
-                classlabels_ints=[int(v) for v in d.rng.permutation(20)[:classes]], post_transform=d.one(*POST), multi_class=d.one(None, 0, 1), **ML)
+    return Case("LinearClassifier", inputs=[x], outputs=2, coefficients=d.array([scores * x.shape[1]]).tolist(),
+                intercepts=d.array([scores]).tolist(),
+                classlabels_ints=[int(v) for v in d.rng.permutation(20)[:classes]], post_transform=d.one(*POST),
+                multi_class=d.one(None, 0, 1), **ML)
 
 
 FAMILIES = [scaler, normalizer, binarizer, imputer, vectorizer, extractor, encoder, linear_regressor, linear_classifier]

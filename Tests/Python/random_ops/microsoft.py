@@ -4,7 +4,8 @@ import numpy as np
 from .case import Case, F16, F32, F64
 
 MS = dict(opset=17, domain="com.microsoft")
-# onnxruntime's sums of u8 times i8 saturate on processors without VNNI where both are large (its quantizer has reduce_range for that),
+# onnxruntime's sums of u8 times i8 saturate on processors without VNNI where both are large (its quantizer has
+# reduce_range for that),
 # so weights that meet u8 stay below 64
 SMALL = 60
 
@@ -46,7 +47,8 @@ def fused_matmul(d):
     a = factor(m, k, flags["transA"], flags["transBatchA"])
     b = factor(k, n, flags["transB"], flags["transBatchB"])
     b = d.array(b, t)
-    return Case("FusedMatMul", inputs=[d.array(a, t), d.const(b) if d.chance() else b], alpha=d.one(None, 0.25, -2.0), **flags, **MS)
+    return Case("FusedMatMul", inputs=[d.array(a, t), d.const(b) if d.chance() else b], alpha=d.one(None, 0.25, -2.0),
+                **flags, **MS)
 
 
 ACTIVATIONS = {
@@ -61,7 +63,8 @@ def fused_gemm(d):
     params = ACTIVATIONS.get(name, [0.7] if name in ("Elu", "ThresholdedRelu", "Celu") else [])
     w = d.array([n, k] if trans_b else [k, n])
     c = _optional(d, lambda: d.const(d.array(d.one([n], [1, n], [m, n], [1]))))
-    return Case("FusedGemm", inputs=[d.array([k, m] if trans_a else [m, k]), d.const(w), c], transA=trans_a, transB=trans_b, activation=name,
+    return Case("FusedGemm", inputs=[d.array([k, m] if trans_a else [m, k]), d.const(w), c], transA=trans_a,
+                transB=trans_b, activation=name,
                 alpha=d.one(None, 0.5), beta=d.one(None, 1.5), activation_alpha=params[0] if params else None,
                 activation_beta=params[1] if len(params) > 1 else None, **MS)
 
@@ -78,8 +81,11 @@ def fused_conv(d):
     name = d.one(*ACTIVATIONS)
     bias = _optional(d, lambda: d.const(d.array([out])))
     z = _optional(d, lambda: d.array([batch, out, *to])) if bias else None
-    return Case("FusedConv", inputs=[d.array([batch, channels, *space]), d.const(d.array([out, channels // groups, *kernel])), bias, z],
-                group=groups, kernel_shape=kernel, strides=stride, pads=pads, activation=name, activation_params=ACTIVATIONS[name] or None, **MS)
+    return Case("FusedConv",
+                inputs=[d.array([batch, channels, *space]), d.const(d.array([out, channels // groups, *kernel])), bias,
+                        z],
+                group=groups, kernel_shape=kernel, strides=stride, pads=pads, activation=name,
+                activation_params=ACTIVATIONS[name] or None, **MS)
 
 
 def skip_norm(d):
@@ -90,14 +96,16 @@ def skip_norm(d):
     vector = lambda: d.const(d.array([size], t))
     inputs = [d.array(s, t), d.array(s if rms else d.one(s, [1, length, size], [length, size]), t), vector()]
     inputs += [_optional(d, vector)] if rms else [_optional(d, vector), _optional(d, vector)]
-    return Case("SkipSimplifiedLayerNormalization" if rms else "SkipLayerNormalization", inputs=inputs, outputs=d.one([1], [1, 0, 0, 1]),
+    return Case("SkipSimplifiedLayerNormalization" if rms else "SkipLayerNormalization", inputs=inputs,
+                outputs=d.one([1], [1, 0, 0, 1]),
                 epsilon=d.one(None, 1e-5, 1e-2), **MS, **(dict(atol=2e-2, rtol=2e-2) if t == F16 else {}))
 
 
 def simple_norm(d):
     s = d.shape(2, 4)
     axis = d.int(1, len(s) - 1)
-    return Case("SimplifiedLayerNormalization", 17, [d.array(s), d.const(d.array(s[axis:]))], outputs=d.one(1, 2), axis=axis, epsilon=d.one(1e-5, 1e-2))
+    return Case("SimplifiedLayerNormalization", 17, [d.array(s), d.const(d.array(s[axis:]))], outputs=d.one(1, 2),
+                axis=axis, epsilon=d.one(1e-5, 1e-2))
 
 
 def embed_norm(d):
@@ -106,8 +114,10 @@ def embed_norm(d):
     ids = lambda n: d.array([batch, length], np.int32, 0, n - 1)
     segments = d.chance()
     inputs = [ids(words), ids(2) if segments else None, table(words), table(8), table(2) if segments else None,
-              d.const(d.array([size])), d.const(d.array([size])), _optional(d, lambda: ids(2)), _optional(d, lambda: ids(8))]
-    return Case("EmbedLayerNormalization", inputs=inputs, outputs=d.one([1, 1], [1, 1, 1]), epsilon=d.one(None, 1e-5), **MS)
+              d.const(d.array([size])), d.const(d.array([size])), _optional(d, lambda: ids(2)),
+              _optional(d, lambda: ids(8))]
+    return Case("EmbedLayerNormalization", inputs=inputs, outputs=d.one([1, 1], [1, 1, 1]), epsilon=d.one(None, 1e-5),
+                **MS)
 
 
 def _mask(d, batch, length, total, forms=("end", "range", "raw", "full")):
@@ -115,7 +125,8 @@ def _mask(d, batch, length, total, forms=("end", "range", "raw", "full")):
     if form == "end":
         return d.array([batch], np.int32, 1, total)
     if form == "range":
-        return np.concatenate([d.array([batch], np.int32, total // 2 + 1, total), d.array([batch], np.int32, 0, total // 2)])
+        return np.concatenate([d.array([batch], np.int32, total // 2 + 1, total),
+                               d.array([batch], np.int32, 0, total // 2)])
     mask = d.array([batch, total] if form == "raw" else [batch, length, total], np.int32, 0, 1)
     mask[..., 0] = 1
     return mask
@@ -127,11 +138,15 @@ def attention(d):
     hidden = heads * size
     values = heads * d.int(1, 6) if not past and d.chance(0.4) else hidden
     total = past + length
-    inputs = [d.array([batch, length, width], F32, -1, 1), d.const(d.array([width, 2 * hidden + values], F32, -1, 1)), d.const(d.array([2 * hidden + values])),
-              _optional(d, lambda: _mask(d, batch, length, total)), d.array([2, batch, heads, past, size]) if past else None,
+    inputs = [d.array([batch, length, width], F32, -1, 1), d.const(d.array([width, 2 * hidden + values], F32, -1, 1)),
+              d.const(d.array([2 * hidden + values])),
+              _optional(d, lambda: _mask(d, batch, length, total)),
+              d.array([2, batch, heads, past, size]) if past else None,
               None if past else _optional(d, lambda: d.array([d.one(1, batch), d.one(1, heads), length, total]))]
-    return Case("Attention", inputs=inputs, outputs=2 if past else 1, num_heads=heads, unidirectional=d.one(None, 0, 1), scale=d.one(None, 0.3),
-                mask_filter_value=d.one(None, -50.0), qkv_hidden_sizes=[hidden, hidden, values] if values != hidden else None, **MS)
+    return Case("Attention", inputs=inputs, outputs=2 if past else 1, num_heads=heads, unidirectional=d.one(None, 0, 1),
+                scale=d.one(None, 0.3),
+                mask_filter_value=d.one(None, -50.0),
+                qkv_hidden_sizes=[hidden, hidden, values] if values != hidden else None, **MS)
 
 
 def multi_head_attention(d):
@@ -145,12 +160,15 @@ def multi_head_attention(d):
     values = size if past or cross else d.int(1, 6)
     total = past + keys
     state = lambda n, of: d.array([batch, heads, n, of])
-    kv = [state(keys, size), state(keys, values)] if cross else [d.array([batch, keys, hidden]), d.array([batch, keys, heads * values])]
+    kv = [state(keys, size), state(keys, values)] if cross else [d.array([batch, keys, hidden]),
+                                                                 d.array([batch, keys, heads * values])]
     bias = None if cross else _optional(d, lambda: d.const(d.array([2 * hidden + heads * values])))
-    inputs = [d.array([batch, length, hidden]), *kv, bias, _optional(d, lambda: _mask(d, batch, length, total, ("raw", "full"))),
+    inputs = [d.array([batch, length, hidden]), *kv, bias,
+              _optional(d, lambda: _mask(d, batch, length, total, ("raw", "full"))),
               _optional(d, lambda: d.array([d.one(1, batch), d.one(1, heads), length, total])),
               state(past, size) if past else None, state(past, values) if past else None]
-    return Case("MultiHeadAttention", inputs=inputs, outputs=1 if cross or not past else 3, num_heads=heads, unidirectional=causal,
+    return Case("MultiHeadAttention", inputs=inputs, outputs=1 if cross or not past else 3, num_heads=heads,
+                unidirectional=causal,
                 scale=d.one(None, 0.3), mask_filter_value=d.one(None, -50.0), **MS)
 
 
@@ -164,7 +182,8 @@ def rotary(d):
     x = d.array([batch, length, heads * size] if packed else [batch, heads, length, size])
     ids = d.array([1], np.int64, 0, 6) if d.chance(0.3) else d.array([batch, length], np.int64, 0, 11)
     return Case("RotaryEmbedding", inputs=[x, ids, d.const(table[0]), d.const(table[1])], interleaved=d.one(None, 0, 1),
-                num_heads=heads if part else d.one(None, heads) if packed else None, rotary_embedding_dim=part or None, **MS)
+                num_heads=heads if part else d.one(None, heads) if packed else None, rotary_embedding_dim=part or None,
+                **MS)
 
 
 # ---- integers ----
@@ -199,7 +218,8 @@ def integer_gemm(d):
         tb = np.int8 if ta == np.int8 else tb
         out = [None, None] if d.chance(0.3) else [_scale(d, low=0.1, high=0.5), _zero(d, ta)]
         c = _optional(d, lambda: d.const(d.array(d.one([n], [1, n], [m, n]), np.int32, -500, 500)))
-        inputs = [_bytes(d, [k, m] if trans_a else [m, k], ta), _scale(d), _zero(d, ta), d.const(_bytes(d, [n, k] if trans_b else [k, n], tb, True)),
+        inputs = [_bytes(d, [k, m] if trans_a else [m, k], ta), _scale(d), _zero(d, ta),
+                  d.const(_bytes(d, [n, k] if trans_b else [k, n], tb, True)),
                   _scale(d, *columns), _zero(d, tb, columns), c, *out]
         return Case(op, inputs=inputs, transA=trans_a, transB=trans_b, alpha=d.one(None, 0.5), **MS)
     batch = d.shape(0, 2, 3)
@@ -209,11 +229,14 @@ def integer_gemm(d):
     bz = _optional(d, lambda: _zero(d, tb, columns))
     if op == "DynamicQuantizeMatMul":
         return Case(op, inputs=[d.array([*batch, m, k]), w, _scale(d, *columns), bz, bias], **MS)
-    return Case(op, inputs=[_bytes(d, [*batch, m, k], ta), w, _scale(d), _scale(d, *columns), _optional(d, lambda: _zero(d, ta)), bz, bias], **MS)
+    return Case(op,
+                inputs=[_bytes(d, [*batch, m, k], ta), w, _scale(d), _scale(d, *columns),
+                        _optional(d, lambda: _zero(d, ta)), bz, bias], **MS)
 
 
 def integer_elementwise(d):
-    """QLinearAdd, QLinearMul and the like: one rounding of a float, so ties may fall to either side where processors add in another order."""
+    """QLinearAdd, QLinearMul and the like: one rounding of a float, so ties may fall to either side where processors
+    add in another order."""
     t, s = _type(d), d.shape(1, 4, 9)
     op = d.one("QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearConcat", "QLinearWhere")
     three = lambda x: [x, _scale(d, low=0.01, high=0.1), _zero(d, t)]
@@ -227,15 +250,19 @@ def integer_elementwise(d):
         more = [_bytes(d, [*s[:axis], d.int(1, 4), *s[axis + 1:]], t) for _ in range(d.int(0, 2))]
         return Case(op, inputs=[*out, *(i for x in [a, *more] for i in three(x))], axis=axis, quantum=True, **MS)
     if op == "QLinearWhere":
-        return Case(op, inputs=[d.array(s, np.bool_), *three(a), *three(_bytes(d, d.one(s, [1] * len(s)), t)), *out], quantum=True, **MS)
-    return Case(op, inputs=[*three(a), *out], alpha=d.one(None, 0.3) if op == "QLinearLeakyRelu" else None, quantum=True, **MS)
+        return Case(op, inputs=[d.array(s, np.bool_), *three(a), *three(_bytes(d, d.one(s, [1] * len(s)), t)), *out],
+                    quantum=True, **MS)
+    return Case(op, inputs=[*three(a), *out], alpha=d.one(None, 0.3) if op == "QLinearLeakyRelu" else None,
+                quantum=True, **MS)
 
 
 def integer_softmax(d):
     # onnxruntime gives 0 for the only element of an axis, whose share is 1
     t, s = _type(d), [d.int(2, 6) for _ in range(d.int(2, 4))]
     opset = d.one(11, 13)
-    inputs = [_bytes(d, s, t), _scale(d, low=0.01, high=0.1), _zero(d, t), d.const(np.float32(d.one(1 / 255, 1 / 256, 0.00392157, 0.01))), d.const(np.array(-128 if t == np.int8 else 0, t))]
+    inputs = [_bytes(d, s, t), _scale(d, low=0.01, high=0.1), _zero(d, t),
+              d.const(np.float32(d.one(1 / 255, 1 / 256, 0.00392157, 0.01))),
+              d.const(np.array(-128 if t == np.int8 else 0, t))]
     case = Case("QLinearSoftmax", inputs=inputs, axis=d.int(0, len(s) - 1), quantum=True, **MS)
     # an attribute of the name of an argument of Case
     attribute = case.model.graph.node[-1].attribute.add()
@@ -251,13 +278,15 @@ def integer_pool(d):
     batch, channels = d.int(1, 2), d.int(1, 5)
     x = _bytes(d, [batch, *space, channels] if last or op == "NhwcMaxPool" else [batch, channels, *space], t)
     kernel = [d.int(1, 3), d.int(1, 3)]
-    window = dict(kernel_shape=kernel, strides=[d.int(1, 2), d.int(1, 2)], pads=[d.int(0, k - 1) for k in kernel * 2], ceil_mode=d.one(None, 0, 1))
+    window = dict(kernel_shape=kernel, strides=[d.int(1, 2), d.int(1, 2)], pads=[d.int(0, k - 1) for k in kernel * 2],
+                  ceil_mode=d.one(None, 0, 1))
     if op == "NhwcMaxPool":
         return Case(op, inputs=[x], **window, **MS)
     inputs = [x, _scale(d), _zero(d, t), _scale(d), _zero(d, t)]
     if op == "QLinearGlobalAveragePool":
         return Case(op, inputs=inputs, channels_last=last, quantum=True, **MS)
-    return Case(op, inputs=inputs, channels_last=last, count_include_pad=d.one(None, 0, 1), quantum=True, **window, **MS)
+    return Case(op, inputs=inputs, channels_last=last, count_include_pad=d.one(None, 0, 1), quantum=True, **window,
+                **MS)
 
 
 def integer_conv(d):
@@ -267,20 +296,25 @@ def integer_conv(d):
     x = _bytes(d, [d.int(1, 2), d.int(4, 7), d.int(4, 7), channels], t)
     columns = [out] if d.chance() else []
     w = d.array([out, channels, *kernel], np.int8, -SMALL, SMALL)
-    inputs = [x, _scale(d), _zero(d, t), d.const(w), _scale(d, *columns), d.const(np.zeros(columns, np.int8)), _scale(d, low=0.1, high=0.4), _zero(d, t),
+    inputs = [x, _scale(d), _zero(d, t), d.const(w), _scale(d, *columns), d.const(np.zeros(columns, np.int8)),
+              _scale(d, low=0.1, high=0.4), _zero(d, t),
               _optional(d, lambda: d.const(d.array([out], np.int32, -500, 500)))]
-    return Case("QLinearConv", inputs=inputs, channels_last=1, kernel_shape=kernel, strides=[d.int(1, 2), d.int(1, 2)], **MS)
+    return Case("QLinearConv", inputs=inputs, channels_last=1, kernel_shape=kernel, strides=[d.int(1, 2), d.int(1, 2)],
+                **MS)
 
 
 def integer_points(d):
-    """QuantizeLinear and DequantizeLinear of com.microsoft, as UseQDQContribOps writes them: 16-bit integers before opset 21."""
+    """QuantizeLinear and DequantizeLinear of com.microsoft, as UseQDQContribOps writes them: 16-bit integers before
+    opset 21."""
     t = d.one(np.uint8, np.int8, np.uint16, np.int16)
     s = d.shape(1, 3)
     axis = d.int(0, len(s) - 1) if d.chance() else None
     n = [] if axis is None else [s[axis]]
     if d.chance():
-        return Case("DequantizeLinear", inputs=[d.array(s, t, -30000, 60000), _scale(d, *n), _zero(d, t, n)], axis=axis, **MS)
-    return Case("QuantizeLinear", inputs=[d.array(s, F32, -6, 6), _scale(d, *n), _zero(d, t, n)], axis=axis, quantum=True, **MS)
+        return Case("DequantizeLinear", inputs=[d.array(s, t, -30000, 60000), _scale(d, *n), _zero(d, t, n)], axis=axis,
+                    **MS)
+    return Case("QuantizeLinear", inputs=[d.array(s, F32, -6, 6), _scale(d, *n), _zero(d, t, n)], axis=axis,
+                quantum=True, **MS)
 
 
 def integer_attention(d):
@@ -288,7 +322,8 @@ def integer_attention(d):
     hidden = heads * size
     columns = [3 * hidden] if d.chance() else []
     t = _type(d)
-    inputs = [_bytes(d, [batch, length, width], np.uint8), d.const(_bytes(d, [width, 3 * hidden], t, True)), d.const(d.array([3 * hidden])), _scale(d), _scale(d, *columns),
+    inputs = [_bytes(d, [batch, length, width], np.uint8), d.const(_bytes(d, [width, 3 * hidden], t, True)),
+              d.const(d.array([3 * hidden])), _scale(d), _scale(d, *columns),
               _optional(d, lambda: _mask(d, batch, length, length)), _zero(d, np.uint8), _zero(d, t, columns)]
     return Case("QAttention", inputs=inputs, num_heads=heads, unidirectional=d.one(None, 0, 1), **MS)
 
@@ -303,14 +338,18 @@ def dynamic_lstm(d):
     weights = lambda n: d.const(_bytes(d, [dirs, n, 4 * hidden], t, True))
     zero = lambda: d.const(np.full(per, 0 if t == np.int8 else 128, t))
     state = lambda: d.array([dirs, batch, hidden], F32, -1, 1)
-    inputs = [d.array([time, batch, size]), weights(size), weights(hidden), _optional(d, lambda: d.const(d.array([dirs, 8 * hidden]))), None,
+    inputs = [d.array([time, batch, size]), weights(size), weights(hidden),
+              _optional(d, lambda: d.const(d.array([dirs, 8 * hidden]))), None,
               _optional(d, state), _optional(d, state), _optional(d, lambda: d.const(d.array([dirs, 3 * hidden]))),
               _scale(d, *per, low=0.005, high=0.02), zero(), _scale(d, *per, low=0.005, high=0.02), zero()]
-    return Case("DynamicQuantizeLSTM", inputs=inputs, outputs=d.one([1], [1, 1], [1, 1, 1], [0, 1, 1]), hidden_size=hidden, direction=direction,
+    return Case("DynamicQuantizeLSTM", inputs=inputs, outputs=d.one([1], [1, 1], [1, 1, 1], [0, 1, 1]),
+                hidden_size=hidden, direction=direction,
                 clip=d.one(None, 2.0), input_forget=d.one(None, 0, 1), **MS)
 
 
 FAMILIES = [
-    gelu, fused_matmul, fused_gemm, fused_conv, skip_norm, simple_norm, embed_norm, attention, multi_head_attention, rotary,
-    integer_gemm, integer_elementwise, integer_softmax, integer_pool, integer_conv, integer_points, integer_attention, dynamic_lstm,
+    gelu, fused_matmul, fused_gemm, fused_conv, skip_norm, simple_norm, embed_norm, attention, multi_head_attention,
+    rotary,
+    integer_gemm, integer_elementwise, integer_softmax, integer_pool, integer_conv, integer_points, integer_attention,
+    dynamic_lstm,
 ]

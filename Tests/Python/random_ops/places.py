@@ -8,7 +8,8 @@ def reshape(d):
     s = d.shape(2, 4, 4)
     total = int(np.prod(s))
     target = d.one([-1], [total], [0, -1], [1, -1, 1], [s[0], -1], [total, 1], s[::-1])
-    return Case("Reshape", d.one(9, 13, 14, 19), [d.array(s, d.one(F32, np.int64, np.uint8, np.bool_)), d.longs(target)])
+    return Case("Reshape", d.one(9, 13, 14, 19),
+                [d.array(s, d.one(F32, np.int64, np.uint8, np.bool_)), d.longs(target)])
 
 
 def reshape_zero(d):
@@ -17,7 +18,8 @@ def reshape_zero(d):
 
 def transpose(d):
     s = d.shape(1, 6, 4)
-    return Case("Transpose", 13, [d.array(s, d.one(F32, F16, np.uint8, np.int64))], perm=d.one(None, [int(i) for i in d.rng.permutation(len(s))]))
+    return Case("Transpose", 13, [d.array(s, d.one(F32, F16, np.uint8, np.int64))],
+                perm=d.one(None, [int(i) for i in d.rng.permutation(len(s))]))
 
 
 def squeeze(d):
@@ -101,7 +103,8 @@ def pad(d):
     pads = [d.int(low, max(most, 0)) if min(s) > 2 else d.int(0, max(0, most)) for _ in range(2 * len(s))]
     opset = 19 if mode == "wrap" else d.one(9, 11, 13, 18)
     if opset == 9:
-        return Case("Pad", 9, [d.array(s)], pads=[max(p, 0) for p in pads], mode=mode, value=d.one(None, 1.5) if mode == "constant" else None)
+        return Case("Pad", 9, [d.array(s)], pads=[max(p, 0) for p in pads], mode=mode,
+                    value=d.one(None, 1.5) if mode == "constant" else None)
     value = d.one(None, d.const(np.array(2.5, F32))) if mode == "constant" else None
     inputs = [d.array(s), d.longs(pads), value]
     if opset >= 18 and d.chance():
@@ -113,8 +116,10 @@ def pad(d):
 def depth(d):
     b = d.int(1, 3)
     if d.chance():
-        return Case("SpaceToDepth", 13, [d.array([d.int(1, 2), d.int(1, 3), b * d.int(1, 3), b * d.int(1, 3)])], blocksize=b)
-    return Case("DepthToSpace", 13, [d.array([d.int(1, 2), b * b * d.int(1, 3), d.int(1, 3), d.int(1, 3)])], blocksize=b, mode=d.one("DCR", "CRD"))
+        return Case("SpaceToDepth", 13, [d.array([d.int(1, 2), d.int(1, 3), b * d.int(1, 3), b * d.int(1, 3)])],
+                    blocksize=b)
+    return Case("DepthToSpace", 13, [d.array([d.int(1, 2), b * b * d.int(1, 3), d.int(1, 3), d.int(1, 3)])],
+                blocksize=b, mode=d.one("DCR", "CRD"))
 
 
 def flatten(d):
@@ -132,7 +137,8 @@ def gather(d):
     s = d.shape(1, 4)
     axis = d.int(-len(s), len(s) - 1)
     i = d.array(d.shape(0, 2, 3), d.one(np.int64, np.int32), -s[axis], s[axis] - 1)
-    return Case("Gather", d.one(11, 13), [d.array(s, d.one(F32, np.int64, np.uint8)), d.const(i) if d.chance() else i], axis=axis)
+    return Case("Gather", d.one(11, 13), [d.array(s, d.one(F32, np.int64, np.uint8)), d.const(i) if d.chance() else i],
+                axis=axis)
 
 
 def gather_elements(d):
@@ -165,21 +171,25 @@ def scatter_nd(d):
     n = d.int(1, s[0])
     i = d.rng.permutation(s[0])[:n].reshape(n, 1).astype(np.int64)
     reduction = d.one(None, "add", "mul", "max", "min")
-    return Case("ScatterND", 18 if reduction else 13, [d.array(s), d.const(i) if d.chance() else i, d.array([n] + s[1:])], reduction=reduction)
+    return Case("ScatterND", 18 if reduction else 13,
+                [d.array(s), d.const(i) if d.chance() else i, d.array([n] + s[1:])], reduction=reduction)
 
 
 def one_hot(d):
     i = d.array(d.shape(1, 3), np.int64, -4, 4)
-    return Case("OneHot", 11, [i, d.const(np.array(5, np.int64)), d.const(np.array([0, 1], d.one(F32, np.int64)))], axis=d.int(-i.ndim - 1, i.ndim))
+    return Case("OneHot", 11, [i, d.const(np.array(5, np.int64)), d.const(np.array([0, 1], d.one(F32, np.int64)))],
+                axis=d.int(-i.ndim - 1, i.ndim))
 
 
 def top_k(d):
     s = d.shape(1, 3, 8)
     axis = d.int(-len(s), len(s) - 1)
-    return Case("TopK", 11, [d.array(s, d.one(F32, np.int64), -50, 50), d.longs([d.int(1, s[axis])])], outputs=2, axis=axis, largest=d.int(0, 1))
+    return Case("TopK", 11, [d.array(s, d.one(F32, np.int64), -50, 50), d.longs([d.int(1, s[axis])])], outputs=2,
+                axis=axis, largest=d.int(0, 1))
 
 
 def reverse_sequence(d):
     s = d.shape(2, 4)
     time = d.int(0, 1)
-    return Case("ReverseSequence", 10, [d.array(s), d.array([s[1 - time]], np.int64, 1, s[time])], time_axis=time, batch_axis=1 - time)
+    return Case("ReverseSequence", 10, [d.array(s), d.array([s[1 - time]], np.int64, 1, s[time])], time_axis=time,
+                batch_axis=1 - time)

@@ -14,7 +14,8 @@ def quantize(d):
     axis = d.int(-len(s), len(s) - 1)
     n = [s[axis]] if d.chance() else []
     scale = d.array(n, F32, 0.01, 0.1)
-    return Case("QuantizeLinear", d.one(13, 19), [d.array(s, F32, -6, 6), d.const(scale), d.const(_points(d, dtype, n))], axis=axis, quantum=True)
+    return Case("QuantizeLinear", d.one(13, 19),
+                [d.array(s, F32, -6, 6), d.const(scale), d.const(_points(d, dtype, n))], axis=axis, quantum=True)
 
 
 def dequantize(d):
@@ -23,7 +24,8 @@ def dequantize(d):
     axis = d.int(-len(s), len(s) - 1)
     n = [s[axis]] if d.chance() else []
     inputs = [d.array(s, dtype, -128, 255), d.const(d.array(n, F32, 0.01, 0.1))]
-    return Case("DequantizeLinear", d.one(13, 19), inputs if dtype == np.int32 else [*inputs, d.const(_points(d, dtype, n))], axis=axis)
+    return Case("DequantizeLinear", d.one(13, 19),
+                inputs if dtype == np.int32 else [*inputs, d.const(_points(d, dtype, n))], axis=axis)
 
 
 def integer_product(d):
@@ -39,13 +41,17 @@ def integer_product(d):
         return Case(op, 10, [x, w, d.const(_points(d, np.uint8)), d.const(_points(d, b, [n] if d.chance() else []))])
     if op == "QLinearMatMul":
         per = [n] if d.chance(0.3) else []
-        inputs = [x, scale(), d.const(_points(d, np.uint8)), d.const(w), scale(*per), d.const(np.zeros(per, b) if per else _points(d, b)), d.const(np.array(0.7, F32)), d.const(_points(d, np.uint8))]
+        inputs = [x, scale(), d.const(_points(d, np.uint8)), d.const(w), scale(*per),
+                  d.const(np.zeros(per, b) if per else _points(d, b)), d.const(np.array(0.7, F32)),
+                  d.const(_points(d, np.uint8))]
         return Case(op, 10, inputs, quantum=True)
-    x, w = d.array([1, 2, 6, 6], np.uint8, 0, 255), d.array([3, 2, 3, 3], b if op == "QLinearConv" else np.uint8, -40, 40)
+    x, w = d.array([1, 2, 6, 6], np.uint8, 0, 255), d.array([3, 2, 3, 3], b if op == "QLinearConv" else np.uint8, -40,
+                                                            40)
     pads = d.one(None, [1, 1, 1, 1])
     if op == "ConvInteger":
         return Case(op, 10, [x, w, d.const(_points(d, np.uint8)), d.const(_points(d, np.uint8))], pads=pads)
     per = [3] if d.chance() and b == np.int8 else []
     zero = np.zeros(per, b) if per else _points(d, b)
-    inputs = [x, scale(), d.const(_points(d, np.uint8)), d.const(w), scale(*per), d.const(zero), d.const(np.array(0.9, F32)), d.const(_points(d, np.uint8)), d.const(d.array([3], np.int32, -500, 500))]
+    inputs = [x, scale(), d.const(_points(d, np.uint8)), d.const(w), scale(*per), d.const(zero),
+              d.const(np.array(0.9, F32)), d.const(_points(d, np.uint8)), d.const(d.array([3], np.int32, -500, 500))]
     return Case(op, 10, inputs, quantum=True, pads=pads, strides=d.one(None, [2, 2]))

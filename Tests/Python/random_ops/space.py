@@ -43,7 +43,8 @@ def conv_transpose(d):
     if kind <= 1 and "pads" in more:
         more["output_padding"] = d.one(None, [d.int(0, s - 1) for s in strides])
         more["dilations"] = d.one(None, [d.int(1, 2) for _ in range(rank)])
-    return Case("ConvTranspose", d.one(9, 11), [x, d.const(w), d.const(d.array([filters * groups]))][: d.one(2, 3)], group=groups, strides=strides, atol=1e-4, **more)
+    return Case("ConvTranspose", d.one(9, 11), [x, d.const(w), d.const(d.array([filters * groups]))][: d.one(2, 3)],
+                group=groups, strides=strides, atol=1e-4, **more)
 
 
 def pool(d):
@@ -66,7 +67,8 @@ def pool(d):
 
 
 def global_pool(d):
-    return Case(d.one("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), 9, [d.array([2, 3] + [d.int(1, 5) for _ in range(d.int(1, 3))])])
+    return Case(d.one("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), 9,
+                [d.array([2, 3] + [d.int(1, 5) for _ in range(d.int(1, 3))])])
 
 
 def resize(d):
@@ -81,7 +83,8 @@ def resize(d):
     if mode == "cubic":
         more["cubic_coeff_a"] = d.one(None, -0.5)
         more["exclude_outside"] = d.int(0, 1)
-    if mode != "nearest" and opset >= 18 and coordinate in ("half_pixel", "pytorch_half_pixel") and rank == 2 and d.chance(0.3):
+    if mode != "nearest" and opset >= 18 and coordinate in ("half_pixel",
+                                                            "pytorch_half_pixel") and rank == 2 and d.chance(0.3):
         more["antialias"] = 1
     x = d.array(s)
     roi = d.const(np.zeros(0, F32))
@@ -89,7 +92,8 @@ def resize(d):
         scales = [1.0, 1.0] + [d.one(0.5, 0.6, 1.0, 1.5, 2.0, 3.0) for _ in range(rank)]
         return Case("Resize", opset, [x, roi, d.const(np.array(scales, F32))], atol=1e-4, **more)
     sizes = s[:2] + [d.int(1, 12) for _ in range(rank)]
-    return Case("Resize", opset, [x, roi, d.const(np.zeros(0, F32)) if opset == 11 else None, d.longs(sizes)], atol=1e-4, **more)
+    return Case("Resize", opset, [x, roi, d.const(np.zeros(0, F32)) if opset == 11 else None, d.longs(sizes)],
+                atol=1e-4, **more)
 
 
 def old_resize(d):
@@ -106,10 +110,20 @@ def old_resize(d):
 def grid_sample(d):
     opset = d.one(16, 20)
     rank = 2 if opset == 16 else d.one(2, 2, 3)
-    mode = d.one("bilinear", "nearest", "bicubic") if opset == 16 else d.one("linear", "nearest", "cubic") if rank == 2 else d.one("linear", "nearest")
+    mode = (
+        d.one("bilinear", "nearest", "bicubic")
+        if opset == 16
+        else d.one("linear", "nearest", "cubic")
+        if rank == 2
+        else d.one("linear", "nearest")
+    )
     n = d.int(1, 2)
-    x, grid = d.array([n, d.int(1, 3)] + [d.int(2, 5) for _ in range(rank)]), d.array([n] + [d.int(1, 4) for _ in range(rank)] + [rank], F32, -1.4, 1.4)
-    return Case("GridSample", opset, [x, grid], mode=mode, padding_mode=d.one("zeros", "border", "reflection"), align_corners=d.int(0, 1), atol=1e-3)
+    x, grid = (
+        d.array([n, d.int(1, 3)] + [d.int(2, 5) for _ in range(rank)]),
+        d.array([n] + [d.int(1, 4) for _ in range(rank)] + [rank], F32, -1.4, 1.4),
+    )
+    return Case("GridSample", opset, [x, grid], mode=mode, padding_mode=d.one("zeros", "border", "reflection"),
+                align_corners=d.int(0, 1), atol=1e-3)
 
 
 def attention(d):
@@ -126,4 +140,5 @@ def attention(d):
             m[..., 0] = True
         inputs.append(m)
     more = {"q_num_heads": heads, "kv_num_heads": kv} if packed else {}
-    return Case("Attention", d.one(23, 24), inputs, is_causal=d.int(0, 1), softcap=d.one(None, 2.0), scale=d.one(None, 0.3), atol=1e-4, **more)
+    return Case("Attention", d.one(23, 24), inputs, is_causal=d.int(0, 1), softcap=d.one(None, 2.0),
+                scale=d.one(None, 0.3), atol=1e-4, **more)

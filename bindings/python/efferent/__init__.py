@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from .errors import (ArgumentError, Error, FileError, FormatError, MemoryError_, MismatchError, NumericError, ShapeError, StateError, TimeoutError_,
+from .errors import (ArgumentError, Error, FileError, FormatError, MemoryError_, MismatchError, NumericError,
+                     ShapeError, StateError, TimeoutError_,
                      UnsupportedError)
 
 if TYPE_CHECKING:
@@ -30,15 +31,20 @@ if TYPE_CHECKING:
 
 # loaded at first use: simulators need neither the library nor what the others import
 _LAZY = {
-    "Policy": "policy", "Tensor": "policy", "Session": "session", "version": "_library", "Learner": "learner", "Plant": "plant", "Bridge": "bridge",
-    "Client": "client", "RemoteLearner": "remote", "BridgeError": "wire", "BridgeTimeout": "wire", "BridgeMismatch": "wire", "BridgeLost": "wire",
-    "convert": "_convert", "Card": "card", "Controller": "controller", "MujocoLoop": "mujoco_loop", "PreflightWarning": "controller",
+    "Policy": "policy", "Tensor": "policy", "Session": "session", "version": "_library", "Learner": "learner",
+    "Plant": "plant", "Bridge": "bridge",
+    "Client": "client", "RemoteLearner": "remote", "BridgeError": "wire", "BridgeTimeout": "wire",
+    "BridgeMismatch": "wire", "BridgeLost": "wire",
+    "convert": "_convert", "Card": "card", "Controller": "controller", "MujocoLoop": "mujoco_loop",
+    "PreflightWarning": "controller",
 }
-_MODULES = {"policy", "session", "learner", "training", "estimates", "plant", "wire", "client", "remote", "errors", "bridge", "card", "controller", "mujoco_loop",
+_MODULES = {"policy", "session", "learner", "training", "estimates", "plant", "wire", "client", "remote", "errors",
+            "bridge", "card", "controller", "mujoco_loop",
             "motion", "preflight", "probe", "stall"}
 
 __all__ = [
-    "ArgumentError", "Error", "FileError", "FormatError", "MemoryError_", "MismatchError", "NumericError", "ShapeError", "StateError", "TimeoutError_",
+    "ArgumentError", "Error", "FileError", "FormatError", "MemoryError_", "MismatchError", "NumericError", "ShapeError",
+    "StateError", "TimeoutError_",
     "UnsupportedError", *_LAZY,
 ]
 

@@ -1,14 +1,18 @@
-"""A policy card as a roboticist reads it: joints, terms with formula, unit and place in the vector, actions, periods; and two cards compared."""
+"""A policy card as a roboticist reads it: joints, terms with formula, unit and place in the vector, actions, periods;
+and two cards compared."""
 from typing import NamedTuple
 
 UNITS = {
-    "base_linear_velocity": "m/s", "base_angular_velocity": "rad/s", "projected_gravity": "1", "base_euler_xyz": "rad", "base_height": "m",
-    "joint_position": "rad", "joint_velocity": "rad/s", "joint_effort": "N m", "last_action": "1", "previous_target": "rad", "clock": "1",
+    "base_linear_velocity": "m/s", "base_angular_velocity": "rad/s", "projected_gravity": "1", "base_euler_xyz": "rad",
+    "base_height": "m",
+    "joint_position": "rad", "joint_velocity": "rad/s", "joint_effort": "N m", "last_action": "1",
+    "previous_target": "rad", "clock": "1",
     "height_scan": "m", "reference_joint_position_velocity": "rad, rad/s", "reference_anchor_position": "m",
     "reference_anchor_orientation_6d": "1",
 }
 SYMBOLS = {
-    "base_linear_velocity": "v", "base_angular_velocity": "w", "projected_gravity": "g", "base_euler_xyz": "roll, pitch, yaw", "base_height": "z",
+    "base_linear_velocity": "v", "base_angular_velocity": "w", "projected_gravity": "g",
+    "base_euler_xyz": "roll, pitch, yaw", "base_height": "z",
     "joint_velocity": "qd", "joint_effort": "tau", "previous_target": "last target", "height_scan": "height scan",
     "reference_joint_position_velocity": "q_ref, qd_ref", "reference_anchor_position": "R^T (p_ref - p)",
     "reference_anchor_orientation_6d": "R^T R_ref, two columns",
@@ -30,7 +34,13 @@ class Row(NamedTuple):
 def number(x):
     """A number as short as it can be without loss; a list where not all are equal."""
     if isinstance(x, list):
-        return number(x[0]) if x and all(v == x[0] for v in x) else "[" + ", ".join(number(v) for v in x) + "]" if len(x) <= 4 else f"[{len(x)} numbers]"
+        return (
+            number(x[0])
+            if x and all(v == x[0] for v in x)
+            else "[" + ", ".join(number(v) for v in x) + "]"
+            if len(x) <= 4
+            else f"[{len(x)} numbers]"
+        )
     return "?" if x is None else repr(int(x)) if isinstance(x, float) and x.is_integer() and abs(x) < 1e15 else repr(x)
 
 
@@ -94,11 +104,24 @@ def rows(card):
             else:
                 place = f"{at}:{at + size * len(ages)}"
                 at += size * len(ages)
-            history = "" if ages == [0] else f"{len(ages)} frames, {'old to new' if ages[0] > ages[-1] else 'new to old'}, first: {t.get('fill', 'zero')}"
+            history = (
+                ""
+                if ages == [0]
+                else f"{len(ages)} frames, {'old to new' if ages[0] > ages[-1] else 'new to old'}, first: "
+                     f"{t.get('fill', 'zero')}"
+            )
             if len(ages) > 1 and sorted(ages) != list(range(len(ages))):
                 history = f"ages {ages}, first: {t.get('fill', 'zero')}"
             joints = t.get("joints") or []
-            order = "" if not joints else "policy order" if joints == card.get("joint_order") else ", ".join(joints) if len(joints) <= 4 else f"{len(joints)} joints"
+            order = (
+                ""
+                if not joints
+                else "policy order"
+                if joints == card.get("joint_order")
+                else ", ".join(joints)
+                if len(joints) <= 4
+                else f"{len(joints)} joints"
+            )
             made.append(Row(name, place, t.get("name") or t["op"], formula(t), unit(card, t), history, order))
     return made
 
@@ -143,7 +166,12 @@ def differences(a, b, path=""):
         for key in [*a, *(k for k in b if k not in a)]:
             found += differences(a.get(key), b.get(key), f"{path}.{key}" if path else key)
         return found
-    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b) and any(isinstance(v, (dict, list)) for v in a + b):
+    if (
+        isinstance(a, list)
+        and isinstance(b, list)
+        and len(a) == len(b)
+        and any(isinstance(v, (dict, list)) for v in a + b)
+    ):
         return [d for i, (x, y) in enumerate(zip(a, b)) for d in differences(x, y, f"{path}[{i}]")]
     empty = (None, {}, [])
     same = a == b and isinstance(a, bool) == isinstance(b, bool) or (a in empty and b in empty)

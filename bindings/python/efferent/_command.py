@@ -23,13 +23,16 @@ console = Console(highlight=False)
 File = typer.Argument(..., exists=True, dir_okay=False, help="an ONNX or safetensors policy")
 Dims = typer.Option([], "--dim", metavar="NAME=SIZE", help="size of a symbolic dimension")
 Weights = typer.Option(None, help="storage of layers: f32, f16, bf16 or i8; left out: as the file says")
-Action = typer.Option(None, metavar="NAME", help="the output that moves the robot; left out: metadata, one clear name, the only candidate")
-Observation = typer.Option(None, metavar="NAME", help="the input that a step takes; the others keep what was written to them")
+Action = typer.Option(None, metavar="NAME",
+                      help="the output that moves the robot; left out: metadata, one clear name, the only candidate")
+Observation = typer.Option(None, metavar="NAME",
+                           help="the input that a step takes; the others keep what was written to them")
 State = typer.Option([], metavar="INPUT=OUTPUT", help="a pair of recurrent state; left out: recognized by name")
 NoState = typer.Option(False, "--no-state", help="recognize no recurrent state")
 Outputs = typer.Option([], "--output", metavar="NAME", help="an output that is wanted; left out: all")
 Force = typer.Option(False, "--force", help="replace an output that is there")
-Constants = typer.Option([], "--constant", metavar="INPUT=JSON", help="value of an input that is fixed at load, such as axes=[1]")
+Constants = typer.Option([], "--constant", metavar="INPUT=JSON",
+                         help="value of an input that is fixed at load, such as axes=[1]")
 
 
 @app.callback(invoke_without_command=True)
@@ -61,7 +64,8 @@ def chosen(dim=(), action=None, observation=None, state=(), no_state=False, outp
             constants[name] = np.asarray(json.loads(value))
         except ValueError as e:
             fail(f"--constant {text}: expected a number or lists of numbers after '=': {e}")
-    return {"dims": bound_dims(dim), "action": action, "observation": observation, "state": {} if no_state else pairs or None,
+    return {"dims": bound_dims(dim), "action": action, "observation": observation,
+            "state": {} if no_state else pairs or None,
             "outputs": list(output) or None, "constants": constants}
 
 
@@ -98,11 +102,13 @@ def not_there(path, force):
 
 
 @app.command()
-def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims, weights: str = Weights,
+def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims,
+            weights: str = Weights,
             action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
             output: list[str] = Outputs, constant: list[str] = Constants):
     """Show the inputs, outputs, roles, metadata and plan of a policy."""
-    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, output=output,
+    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state,
+                  output=output,
                   constant=constant)
     info = vars(policy.info)
 
@@ -110,8 +116,10 @@ def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", hel
         return {"name": t.name, "shape": list(t.shape), "dtype": t.type, "role": t.role, "reason": t.reason}
 
     facts = {
-        "file": str(file), **info, "inputs": [described(t) for t in policy.inputs], "outputs": [described(t) for t in policy.outputs],
-        "state": policy.state, "notes": policy.notes, "metadata": policy.metadata, "ops": policy.ops, "step_microseconds": _measured(policy),
+        "file": str(file), **info, "inputs": [described(t) for t in policy.inputs],
+        "outputs": [described(t) for t in policy.outputs],
+        "state": policy.state, "notes": policy.notes, "metadata": policy.metadata, "ops": policy.ops,
+        "step_microseconds": _measured(policy),
     }
     if as_json:
         print(json.dumps(facts, indent=2))
@@ -119,12 +127,17 @@ def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", hel
 
     kind = f"ONNX opset {info['opset']}" if info["opset"] else "safetensors"
     console.print(f"{file}: {kind}, {info['producer'] or 'unknown producer'}", markup=False)
-    console.print(f"{info['node_count']} nodes in the file -> {info['unfused_op_count']} ops -> {info['op_count']} after fusion")
-    console.print(f"{info['parameter_count']:,} parameters; weights {info['weight_bytes']:,} bytes {'as ' + weights if weights else 'in the precision that the file says'}, read once per step")
-    console.print(f"arena {info['arena_bytes']:,} bytes per session of one row: recurrent state {info['state_bytes']:,}, intermediate tensors {info['peak_bytes']:,} at their peak",
+    console.print(f"{info['node_count']} nodes in the file -> {info['unfused_op_count']} ops -> {info['op_count']} "
+                  f"after fusion")
+    console.print(f"{info['parameter_count']:,} parameters; weights {info['weight_bytes']:,} bytes "
+                  f"{'as ' + weights if weights else 'in the precision that the file says'}, read once per step")
+    console.print(f"arena {info['arena_bytes']:,} bytes per session of one row: recurrent state "
+                  f"{info['state_bytes']:,}, intermediate tensors {info['peak_bytes']:,} at their peak",
                   soft_wrap=True)
-    console.print(f"cost of a step: {info['multiply_adds']:,} multiply-adds; {facts['step_microseconds']:.1f} us here ({info['isa']}, one row, hot)\n")
-    table = Table("", "name", "type", "shape of one row", "role", "decided", box=None, pad_edge=False, header_style="bold")
+    console.print(f"cost of a step: {info['multiply_adds']:,} multiply-adds; {facts['step_microseconds']:.1f} us here "
+                  f"({info['isa']}, one row, hot)\n")
+    table = Table("", "name", "type", "shape of one row", "role", "decided", box=None, pad_edge=False,
+                  header_style="bold")
     for kind, tensors in (("input", policy.inputs), ("output", policy.outputs)):
         for t in tensors:
             role = t.role
@@ -132,7 +145,10 @@ def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", hel
                 role += f" {'->' if kind == 'input' else '<-'} {(policy.outputs if kind == 'input' else policy.inputs)[t.pair].name}"
             table.add_row(kind, escape(t.name), t.type, escape(str(list(t.shape))), escape(role), t.reason)
     console.print(table)
-    step = policy.info.step_refusal or f"{', '.join(t.name for t in policy.inputs if t.role == 'observation')} -> {policy.action.name}"
+    step = (
+        policy.info.step_refusal
+        or f"{', '.join(t.name for t in policy.inputs if t.role == 'observation')} -> {policy.action.name}"
+    )
     console.print(f"\nstep: {step}", markup=False, soft_wrap=True)
     for note in policy.notes:
         if note != step:
@@ -140,14 +156,16 @@ def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", hel
     if policy.metadata:
         console.print("\nmetadata", style="bold")
         for key, value in policy.metadata.items():
-            console.print(f"  {key}: {value if len(value) < 200 else value[:200] + f'... ({len(value)} characters)'}", markup=False)
+            console.print(f"  {key}: {value if len(value) < 200 else value[:200] + f'... ({len(value)} characters)'}",
+                          markup=False)
     console.print("\nplan", style="bold")
     for i, op in enumerate(policy.ops):
         console.print(f"  {i:3} {op}", markup=False)
 
 
 def _measured(policy, seconds=0.1):
-    """Microseconds of a step of one row: the smallest mean of some runs, since whatever else the machine does can only add to it."""
+    """Microseconds of a step of one row: the smallest mean of some runs, since whatever else the machine does can only
+    add to it."""
     session, best, end = policy.session(), math.inf, time.monotonic() + seconds
     count = 1
     while True:
@@ -162,28 +180,34 @@ def _measured(policy, seconds=0.1):
 
 
 @app.command()
-def check(file: Path = File, against: str = typer.Option("onnxruntime", help="the reference runtime"), samples: int = typer.Option(64, min=1),
+def check(file: Path = File, against: str = typer.Option("onnxruntime", help="the reference runtime"),
+          samples: int = typer.Option(64, min=1),
           seed: int = 0, tolerance: float = typer.Option(2e-5, help="largest allowed difference, times 1 + |y|"),
-          as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims, weights: str = Weights,
+          as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims,
+          weights: str = Weights,
           action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
             output: list[str] = Outputs, constant: list[str] = Constants):
-    """Compare a policy with onnxruntime on random and extreme inputs, one sequence of steps with the recurrent state carried."""
+    """Compare a policy with onnxruntime on random and extreme inputs, one sequence of steps with the recurrent state
+    carried."""
     if against != "onnxruntime":
         fail(f"--against {against}: expected onnxruntime")
     try:
         import onnxruntime
     except ImportError:
         fail("onnxruntime is not installed: pip install 'efferent[check]'")
-    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, output=output,
+    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state,
+                  output=output,
                   constant=constant)
     fixed = chosen(constant=constant)["constants"]
     if policy.info.opset == 0:
-        fail(f"{file} loads, but it is safetensors, which onnxruntime cannot run: there is nothing to compare it with here; compare its actions with the trainer's")
+        fail(f"{file} loads, but it is safetensors, which onnxruntime cannot run: there is nothing to compare it with "
+             f"here; compare its actions with the trainer's")
     reference = _reference(onnxruntime, file)
     ids = _ranges.id_ranges(file)
     whole = [t.name for t in policy.inputs if t.dtype.kind in "iu" and t.role != "state"]
     if ids is None and whole:
-        fail(f"the inputs {', '.join(whole)} are integers; to know what they may hold, check needs the package onnx: pip install 'efferent[check]'")
+        fail(f"the inputs {', '.join(whole)} are integers; to know what they may hold, check needs the package onnx: "
+             f"pip install 'efferent[check]'")
     session = policy.session()
     state = {t.name: np.zeros(t.shape, t.dtype) for t in policy.inputs if t.role == "state"}
     worst = {t.name: (0.0, 0.0, 0) for t in policy.outputs}
@@ -206,14 +230,19 @@ def check(file: Path = File, against: str = typer.Option("onnxruntime", help="th
     good = all(same.values())
     if as_json:
         finite = lambda x: x if math.isfinite(x) else None  # JSON has no infinity
-        outputs = [{"name": n, "difference": finite(d), "relative": finite(r), "step": at, "same": same[n]} for n, (d, r, at) in worst.items()]
-        print(json.dumps({"file": str(file), "against": f"onnxruntime {onnxruntime.__version__}", "steps": samples, "tolerance": tolerance, "weights": weights, "same": good,
+        outputs = [{"name": n, "difference": finite(d), "relative": finite(r), "step": at, "same": same[n]}
+                   for n, (d, r, at) in worst.items()]
+        print(json.dumps({"file": str(file), "against": f"onnxruntime {onnxruntime.__version__}", "steps": samples,
+                          "tolerance": tolerance, "weights": weights, "same": good,
                           "outputs": outputs}, indent=2))
         raise typer.Exit(0 if good else 1)
-    table = Table("output", "largest difference", "over 1 + |y|", "at step", "", box=None, pad_edge=False, header_style="bold")
+    table = Table("output", "largest difference", "over 1 + |y|", "at step", "", box=None, pad_edge=False,
+                  header_style="bold")
     for name, (difference, relative, step) in worst.items():
-        table.add_row(name, f"{difference:.3g}", f"{relative:.3g}", str(step), "[green]same" if same[name] else "[red]differs")
-    console.print(f"{samples} steps against onnxruntime {onnxruntime.__version__}, tolerance {tolerance:g} (1 + |y|), weights {weights or 'as the file says'}")
+        table.add_row(name, f"{difference:.3g}", f"{relative:.3g}", str(step),
+                      "[green]same" if same[name] else "[red]differs")
+    console.print(f"{samples} steps against onnxruntime {onnxruntime.__version__}, tolerance {tolerance:g} (1 + |y|), "
+                  f"weights {weights or 'as the file says'}")
     console.print(table)
     raise typer.Exit(0 if good else 1)
 
@@ -247,28 +276,37 @@ def _expected(reference, inputs):
 
 
 @app.command()
-def convert(checkpoint: Path = typer.Argument(..., dir_okay=False, help="Stable-Baselines3 zip, rsl_rl or skrl .pt, torch state dict, safetensors"),
+def convert(checkpoint: Path = typer.Argument(..., dir_okay=False,
+                                              help="Stable-Baselines3 zip, rsl_rl or skrl .pt, torch state dict, "
+                                                   "safetensors"),
             output: Path = typer.Option(..., "-o", "--output", help="policy file to write (.safetensors)"),
-            normalizer: Path = typer.Option(None, dir_okay=False, help="VecNormalize pickle of an SB3 zip, or LeRobot's statistics"),
-            activation: str = typer.Option(None, help="of the hidden layers, where the checkpoint does not say: relu, elu, tanh, ..."),
+            normalizer: Path = typer.Option(None, dir_okay=False,
+                                            help="VecNormalize pickle of an SB3 zip, or LeRobot's statistics"),
+            activation: str = typer.Option(None,
+                                           help="of the hidden layers, where the checkpoint does not say: relu, elu, "
+                                                "tanh, ..."),
             normalizer_eps: float = typer.Option(None, help="where it is not the trainer's default (rsl_rl, skrl)"),
-            normalizer_clip: float = typer.Option(None, min=0, help="where it is not the trainer's default (rsl_rl, skrl)"),
+            normalizer_clip: float = typer.Option(None, min=0,
+                                                  help="where it is not the trainer's default (rsl_rl, skrl)"),
             squash: bool = typer.Option(False, "--squash", help="tanh at the end (rsl_rl, skrl)"),
             action_low: float = typer.Option(None, help="lower limit: unscaled to with --squash, otherwise clipped"),
             action_high: float = typer.Option(None, help="upper limit"),
-            actions: int = typer.Option(None, min=1, help="number of actions, where the network also gives their std (rsl_rl)"), force: bool = Force):
+            actions: int = typer.Option(None, min=1, help="number of actions, where the network also gives their std "
+                                                          "(rsl_rl)"), force: bool = Force):
     """Turn a trainer's checkpoint into a policy file. Nothing in the checkpoint is executed."""
     from . import convert as run
 
     not_there(output, force)
 
     try:
-        made = run(checkpoint, output, normalizer=normalizer, activation=activation, normalizer_eps=normalizer_eps, normalizer_clip=normalizer_clip,
+        made = run(checkpoint, output, normalizer=normalizer, activation=activation, normalizer_eps=normalizer_eps,
+                   normalizer_clip=normalizer_clip,
                    squash=squash, action_low=action_low, action_high=action_high, actions=actions)
         policy = Policy(output)
     except Error as e:
         fail(e)
-    console.print(f"{checkpoint} ({made.trainer}) -> {output}: {len(made.layers)} layers, {policy.info.parameter_count:,} parameters, {len(made.data):,} bytes", markup=False)
+    console.print(f"{checkpoint} ({made.trainer}) -> {output}: {len(made.layers)} layers, "
+                  f"{policy.info.parameter_count:,} parameters, {len(made.data):,} bytes", markup=False)
     for note in made.notes:
         console.print(f"  {note}", markup=False)
     for kind, tensors in (("input", policy.inputs), ("output", policy.outputs)):
@@ -277,10 +315,13 @@ def convert(checkpoint: Path = typer.Argument(..., dir_okay=False, help="Stable-
 
 
 @app.command()
-def serve(file: Path = File, endpoint: str = typer.Option("tcp://127.0.0.1:5555", help="where to listen; port * takes any free one"),
-          rows: int = typer.Option(1, min=1, help="most robots that one plant may have"), rate: float = typer.Option(0.0, help="steps per second, told to the plant"),
+def serve(file: Path = File,
+          endpoint: str = typer.Option("tcp://127.0.0.1:5555", help="where to listen; port * takes any free one"),
+          rows: int = typer.Option(1, min=1, help="most robots that one plant may have"),
+          rate: float = typer.Option(0.0, help="steps per second, told to the plant"),
           once: bool = typer.Option(False, "--once", help="end when the first plant says goodbye"), seed: int = 0,
-          stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"), dim: list[str] = Dims, weights: str = Weights,
+          stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"),
+          dim: list[str] = Dims, weights: str = Weights,
           action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
           output: list[str] = Outputs, constant: list[str] = Constants, force: bool = Force):
     """Serve a policy over ZeroMQ until interrupted."""
@@ -288,7 +329,8 @@ def serve(file: Path = File, endpoint: str = typer.Option("tcp://127.0.0.1:5555"
 
     not_there(stats, force)
 
-    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state, output=output,
+    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state,
+                  output=output,
                   constant=constant)
     if policy.info.step_refusal:
         print(f"serving without a step: {policy.info.step_refusal}", file=sys.stderr, flush=True)
@@ -315,7 +357,8 @@ def serve(file: Path = File, endpoint: str = typer.Option("tcp://127.0.0.1:5555"
     bridge.close()
     print(_status(counts))
     if stats:
-        stats.write_text(json.dumps({k: v._asdict() if hasattr(v, "_asdict") else v for k, v in counts.items()}, indent=2))
+        stats.write_text(json.dumps({k: v._asdict() if hasattr(v, "_asdict") else v for k, v in counts.items()},
+                                    indent=2))
 
 
 def _joint_names(policy):
@@ -336,8 +379,9 @@ def _status(counts, rate=None):
 
 
 def _samples(policy, count, seed, ids=None):
-    """Random observations of growing scale; the first ones are all zero, all one, all minus one and large. Integers are drawn from all that they
-    may be: rows of the tables that they pick from (`ids`), otherwise the range of their type."""
+    """Random observations of growing scale; the first ones are all zero, all one, all minus one and large. Integers are
+    drawn from all that they may be: rows of the tables that they pick from (`ids`), otherwise the range of their
+    type."""
     rng = np.random.default_rng(seed)
     for i in range(count):
         inputs = {}

@@ -10,7 +10,9 @@ from . import Error
 from ._card_text import action, differences, number, rows
 from ._command import Force, app, console, fail, not_there
 
-Files = typer.Argument(..., help="a card, an ONNX file with metadata, or the sidecar files of one convention; or 'diff' and two of these")
+Files = typer.Argument(...,
+                       help="a card, an ONNX file with metadata, or the sidecar files of one convention; or 'diff' and "
+                            "two of these")
 
 
 def _list_presets(is_asked):
@@ -24,9 +26,12 @@ def _list_presets(is_asked):
 
 @app.command()
 def card(files: list[Path] = Files,
-         preset: str = typer.Option(None, metavar="NAME", help="the layout of a stack's own code, where no file says it; see --presets"),
-         presets: bool = typer.Option(False, "--presets", is_eager=True, callback=_list_presets, help="list the presets"),
-         supplied: Path = typer.Option(None, exists=True, dir_okay=False, help="JSON with answers to what no file says"),
+         preset: str = typer.Option(None, metavar="NAME",
+                                    help="the layout of a stack's own code, where no file says it; see --presets"),
+         presets: bool = typer.Option(False, "--presets", is_eager=True, callback=_list_presets,
+                                      help="list the presets"),
+         supplied: Path = typer.Option(None, exists=True, dir_okay=False,
+                                       help="JSON with answers to what no file says"),
          output: Path = typer.Option(None, "--output", "-o", help="write the card as JSON"),
          force: bool = Force,
          as_json: bool = typer.Option(False, "--json", help="print the card as JSON")):
@@ -75,13 +80,17 @@ def _table(*columns):
 
 
 def _show(data, made):
-    periods = f"policy every {number(data.get('policy_period'))} s, targets every {number(data.get('control_period'))} s"
-    console.print(f"{data.get('robot') or 'robot not named'}: {len(data.get('joint_order') or [])} joints, {data.get('convention') or 'card'}; {periods}\n",
+    periods = (
+        f"policy every {number(data.get('policy_period'))} s, targets every {number(data.get('control_period'))} s"
+    )
+    console.print(f"{data.get('robot') or 'robot not named'}: {len(data.get('joint_order') or [])} joints, "
+                  f"{data.get('convention') or 'card'}; {periods}\n",
                   markup=False)
     joints = data.get("joints") or {}
     limits = [("lower", "rad"), ("upper", "rad"), ("velocity_limit", "rad/s"), ("effort_limit", "N m")]
     limits = [(k, u) for k, u in limits if any(j.get(k) is not None for j in joints.values())]
-    table = _table("#", "joint", "default rad", "kp N m/rad", "kd N m s/rad", *(f"{k.removesuffix('_limit')} {u}" for k, u in limits))
+    table = _table("#", "joint", "default rad", "kp N m/rad", "kd N m s/rad",
+                   *(f"{k.removesuffix('_limit')} {u}" for k, u in limits))
     for i, name in enumerate(data.get("joint_order") or []):
         joint = joints.get(name) or {}
         table.add_row(str(i), name, *(number(joint.get(k)) for k in ("default", "kp", "kd", *(k for k, _ in limits))))
@@ -107,8 +116,11 @@ def _show(data, made):
     for a in data.get("actions") or []:
         console.print(f"  {a.get('name')}: {action(a)}", markup=False)
     for name, c in (data.get("commands") or {}).items():
-        fields = ", ".join(f"{f} {u}" for f, u in zip(c.get("fields") or [], c.get("units") or [""] * len(c.get("fields") or [])))
-        ranges = "" if not c.get("range") else f"; range {c['range']}" + (", clamped" if c.get("clamp") else ", not applied")
+        fields = ", ".join(f"{f} {u}"
+                           for f, u in zip(c.get("fields") or [], c.get("units") or [""] * len(c.get("fields") or [])))
+        ranges = (
+            "" if not c.get("range") else f"; range {c['range']}" + (", clamped" if c.get("clamp") else ", not applied")
+        )
         console.print(f"command {name}: {fields}{ranges}", markup=False)
     for name, clock in (data.get("clocks") or {}).items():
         facts = ", ".join(f"{k} {v}" for k, v in clock.items() if not isinstance(v, (dict, list)))

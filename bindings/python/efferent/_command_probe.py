@@ -7,7 +7,8 @@ from .errors import Error
 
 
 def tell(loop):
-    """Probes the robot of a loop and prints what should have reacted beside what did. False where something is wrong."""
+    """Probes the robot of a loop and prints what should have reacted beside what did. False where something is
+    wrong."""
     from .probe import limits, probe
 
     try:
@@ -16,7 +17,8 @@ def tell(loop):
         fail(e)
     table = Table("probe", "should react", "reacts", "", box=None, pad_edge=False, header_style="bold")
     for p in probes:
-        table.add_row(escape(p.name), escape(_words(p.expected, p)), escape(_words(p.found, p)), "[red]wrong" if p.wrong else "[green]right")
+        table.add_row(escape(p.name), escape(_words(p.expected, p)), escape(_words(p.found, p)),
+                      "[red]wrong" if p.wrong else "[green]right")
     console.print(table)
     wrong = [p for p in probes if p.wrong]
     for p in wrong:

@@ -13,12 +13,16 @@ from ._rig import Commands, Files, Guards, Keyframe, Models, Sensors, Supplied, 
 
 
 @app.command()
-def walk(files: list[Path] = Files, mjcf: Path = typer.Option(..., exists=True, dir_okay=False, help="MuJoCo model of the robot"),
-         model: list[str] = Models, supplied: Path = Supplied, command: list[str] = Commands, sensor: list[str] = Sensors, keyframe: str = Keyframe,
+def walk(files: list[Path] = Files,
+         mjcf: Path = typer.Option(..., exists=True, dir_okay=False, help="MuJoCo model of the robot"),
+         model: list[str] = Models, supplied: Path = Supplied, command: list[str] = Commands,
+         sensor: list[str] = Sensors, keyframe: str = Keyframe,
          seconds: float = typer.Option(10.0, min=0.0, help="how long"), guard: list[str] = Guards,
-         preflight: list[Path] = typer.Option([], exists=True, dir_okay=False, help="a recording that must be met before the first step"),
+         preflight: list[Path] = typer.Option([], exists=True, dir_okay=False,
+                                              help="a recording that must be met before the first step"),
          on_mismatch: str = typer.Option("refuse", help="refuse or warn: what a recording that is not met does"),
-         viewer: bool = typer.Option(False, "--viewer", help="show the robot in MuJoCo's viewer, in real time; closing it ends the walk"),
+         viewer: bool = typer.Option(False, "--viewer",
+                                     help="show the robot in MuJoCo's viewer, in real time; closing it ends the walk"),
          picture: Path = typer.Option(None, help="write a picture of command, velocity and joint tracking"),
          force: bool = Force):
     """Walk a policy in MuJoCo from its card, and say how well the base follows the command."""
@@ -28,7 +32,8 @@ def walk(files: list[Path] = Files, mjcf: Path = typer.Option(..., exists=True, 
     physics, joints = physics_of(mjcf, "walk")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        controller = controller_of(files, supplied, model, joints, guard=guard, preflight=[str(p) for p in preflight], on_mismatch=on_mismatch)
+        controller = controller_of(files, supplied, model, joints, guard=guard, preflight=[str(p) for p in preflight],
+                                   on_mismatch=on_mismatch)
     for w in caught:
         console.print(f"warning: {w.message}", style="yellow", markup=False, soft_wrap=True)
     loop = loop_of(physics, controller, keyframe, sensor, command)
@@ -63,7 +68,8 @@ def _watched(loop, ticks):
 
 
 def _run(loop, ticks, shown=lambda: True):
-    """([time, velocity 3, turn rate, joint position ..., target ...] per tick, time of the fall or None). It ends where `shown` says so."""
+    """([time, velocity 3, turn rate, joint position ..., target ...] per tick, time of the fall or None). It ends where
+    `shown` says so."""
     c, rows = loop.controller, []
     for k in range(ticks):
         if k and not shown():
@@ -79,8 +85,10 @@ def _run(loop, ticks, shown=lambda: True):
 def _tell(loop, rows, fallen):
     late = rows[len(rows) // 5 :]
     report = loop.controller.report
-    console.print(f"{len(rows)} ticks of {loop.controller.control_period:g} s, {report.runs} runs of the networks, {report.clamped} values clamped", markup=False)
-    console.print(f"mean velocity {_numbers(late[:, 1:4].mean(0))} m/s in the base's frame, {late[:, 4].mean():.3f} rad/s about its z axis", markup=False)
+    console.print(f"{len(rows)} ticks of {loop.controller.control_period:g} s, {report.runs} runs of the networks, "
+                  f"{report.clamped} values clamped", markup=False)
+    console.print(f"mean velocity {_numbers(late[:, 1:4].mean(0))} m/s in the base's frame, {late[:, 4].mean():.3f} "
+                  f"rad/s about its z axis", markup=False)
     goal = loop.commands.get("command.velocity")
     if goal is not None and goal.size == 3:
         error = np.sqrt(((late[:, [1, 2, 4]] - goal) ** 2).mean(0))

@@ -5,7 +5,8 @@ import numpy as np
 
 
 def walk(recorder, loop, content, seconds, rng):
-    """A closed loop whose commands change every 0.4 s, and which begins anew after three quarters. The loop's own controller is not ticked."""
+    """A closed loop whose commands change every 0.4 s, and which begins anew after three quarters. The loop's own
+    controller is not ticked."""
     c, ticks = recorder.controller, max(4, round(seconds / recorder.controller.control_period))
     own, loop.controller = loop.controller, c
     try:
@@ -25,10 +26,13 @@ def walk(recorder, loop, content, seconds, rng):
 
 
 def excite(recorder, content, rng, ticks=None):
-    """Random raw signals for some policy ticks, then commands on both sides of every threshold, and signals far beyond any clip."""
+    """Random raw signals for some policy ticks, then commands on both sides of every threshold, and signals far beyond
+    any clip."""
     c = recorder.controller
     ratio = max(1, round(content["policy_period"] / c.control_period))
-    history = max([0, *(a for v in (content.get("vectors") or {}).values() for t in v["terms"] for a in t.get("ages") or [0])])
+    history = max([0,
+                   *(a for v in (content.get("vectors") or {}).values() for t in v["terms"] for a in t.get("ages")
+                     or [0])])
     runs = 14 + 2 * min(history, 70) if ticks is None else ticks
     probes = list(conditions(content))
     beyond = {name: high for name, _, high in ends(content)}
@@ -46,7 +50,8 @@ def excite(recorder, content, rng, ticks=None):
         for given in (low, high, low):
             for _ in range(3 * ratio):
                 recorder.tick({**raw(c, content, rng), name: given})
-    # far beyond every clip and on both sides, held until filters have settled; mostly with joints where robots have them
+    # far beyond every clip and on both sides, held until filters have settled; mostly with joints where robots have
+    # them
     for size, near in ((30.0, True), (30.0, True), (30.0, True), (30.0, False), (1000.0, False)):
         state = raw(c, content, rng, size, near)
         for given in (state, mirrored(c, content, state)):
@@ -113,8 +118,8 @@ def faults(recorder, content, rng):
 
 
 def raw(controller, content, rng, size=1.0, near=False):
-    """Raw signals of one tick. `size` is above 1 for values beyond what a robot shows (`near`: but for joints); orientations stay of unit length and
-    nearly upright."""
+    """Raw signals of one tick. `size` is above 1 for values beyond what a robot shows (`near`: but for joints);
+    orientations stay of unit length and nearly upright."""
     made = {}
     for s in controller.signals:
         if s.name not in controller.needs:
@@ -137,13 +142,15 @@ def raw(controller, content, rng, size=1.0, near=False):
 def pose(controller, content, signal):
     """The card's default positions in the robot's order, for "joint.position"; 0 for other signals."""
     joints = content.get("joints") or {}
-    return np.array([(joints.get(j) or {}).get("default") or 0.0 for j in controller.joints]) if signal == "joint.position" else 0.0
+    return np.array([(joints.get(j) or {}).get("default") or 0.0
+                     for j in controller.joints]) if signal == "joint.position" else 0.0
 
 
 def mirrored(controller, content, signals):
     """The same on the other side of the default pose and of zero; orientations stay."""
     units = {s.name: s.unit for s in controller.signals}
-    return {k: v if "quaternion" in units[k] or k.endswith("orientation") else 2 * pose(controller, content, k) - v for k, v in signals.items()}
+    return {k: v if "quaternion" in units[k] or k.endswith("orientation") else 2 * pose(controller, content, k) - v
+            for k, v in signals.items()}
 
 
 def ends(content):
@@ -152,12 +159,17 @@ def ends(content):
         if any(c.get("range") or []):
             bounds = [r or [-1.0, 1.0] for r in c["range"]]
             widths = np.array([hi - lo for lo, hi in bounds])
-            yield c["signal"], np.array([lo for lo, _ in bounds]) - 0.3 * widths, np.array([hi for _, hi in bounds]) + 0.3 * widths
+            yield (
+                c["signal"],
+                np.array([lo for lo, _ in bounds]) - 0.3 * widths,
+                np.array([hi for _, hi in bounds]) + 0.3 * widths,
+            )
 
 
 def command(content, signal, count, rng, size):
     """A command within `size` times its range; fields without one within 1. One in five is zero."""
-    ranges = next((c.get("range") or [] for c in (content.get("commands") or {}).values() if c.get("signal") == signal), [])
+    ranges = next((c.get("range") or [] for c in (content.get("commands") or {}).values() if c.get("signal") == signal),
+                  [])
     bounds = [r or [-1.0, 1.0] for r in [*ranges, *[None] * count][:count]]
     if rng.random() < 0.2:
         return np.zeros(count)
@@ -165,7 +177,8 @@ def command(content, signal, count, rng, size):
 
 
 def conditions(content):
-    """(signal, commands on both sides of the threshold) of everything in the card that asks whether a command is small."""
+    """(signal, commands on both sides of the threshold) of everything in the card that asks whether a command is
+    small."""
     def walk_through(node):
         if isinstance(node, dict):
             if "below" in node and node.get("command"):
@@ -195,4 +208,5 @@ def conditions(content):
 def quaternion(roll, pitch, yaw):
     """w, x, y, z of a rotation by yaw about z, then pitch about y, then roll about x."""
     (cr, sr), (cp, sp), (cy, sy) = ((math.cos(a / 2), math.sin(a / 2)) for a in (roll, pitch, yaw))
-    return np.array([cr * cp * cy + sr * sp * sy, sr * cp * cy - cr * sp * sy, cr * sp * cy + sr * cp * sy, cr * cp * sy - sr * sp * cy])
+    return np.array([cr * cp * cy + sr * sp * sy, sr * cp * cy - cr * sp * sy, cr * sp * cy + sr * cp * sy,
+                     cr * cp * sy - sr * sp * cy])

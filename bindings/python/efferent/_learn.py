@@ -32,7 +32,8 @@ def learn(
     env_option: Assignments = typer.Option([], metavar="NAME=VALUE", help="of gymnasium.make"),
     block: int = typer.Option(0, min=0, help="steps of one point of the curves; 0: a hundredth of all, at least 1000"),
     evaluate: int = typer.Option(10, min=0, help="episodes without exploration after learning"),
-    out: Path = typer.Option(None, file_okay=False, help="folder for results.json, curve.csv, curve.png and checkpoints"),
+    out: Path = typer.Option(None, file_okay=False,
+                             help="folder for results.json, curve.csv, curve.png and checkpoints"),
     checkpoint_every: int = typer.Option(50_000, min=1, help="steps"),
     resume: bool = typer.Option(False, "--resume", help="go on from the checkpoints in the folder"),
     force: bool = Force,
@@ -46,9 +47,11 @@ def learn(
         fail(f"--algorithm {algorithm}: expected one of {', '.join(ALGORITHMS)}")
     if resume and out is None:
         fail("--resume needs --out, the folder of the checkpoints")
-    if out is not None and not (resume or force) and ((out / "results.json").exists() or (out / "checkpoints").exists()):
+    if out is not None and not (resume or force) and ((out / "results.json").exists()
+                                                      or (out / "checkpoints").exists()):
         fail(f"{out} holds a run already; give --resume to go on from its checkpoints, or --force to begin anew there")
-    settings = Settings(env, algorithm, steps, block or max(1000, steps // 100), values("--option", option), values("--env-option", env_option), evaluate)
+    settings = Settings(env, algorithm, steps, block or max(1000, steps // 100), values("--option", option),
+                        values("--env-option", env_option), evaluate)
     folder = out / "checkpoints" if out else None
     try:
         runs = run_seeds(settings, range(first_seed, first_seed + seeds), jobs, folder, checkpoint_every, resume)
@@ -109,7 +112,8 @@ def progress(rollout, run):
     """What is shown of a run, as plain numbers that can go from one process to another."""
     told, last = rollout.told, rollout.episodes[-20:]
     return {
-        "seed": run.seed, "step": rollout.step, "return": sum(e.total for e in last) / len(last) if last else None, "td error": told.td_error,
+        "seed": run.seed, "step": rollout.step, "return": sum(e.total for e in last) / len(last) if last else None,
+        "td error": told.td_error,
         "exploration": told.exploration, "rollbacks": told.rollbacks, "bad updates": told.bad_updates + told.bad_inputs,
         "per second": rollout.step / run.seconds if run.seconds else 0.0, "blocks": len(run.blocks),
         "block": run.blocks[-1].mean_return if run.blocks else None,
@@ -138,19 +142,30 @@ class Board:
             self.live.update(self._table())
         elif row["blocks"] > self.shown.get(row["seed"], 0):
             self.shown[row["seed"]] = row["blocks"]
-            print(f"seed {row['seed']} step {row['step']}: return {_number(row['block'])}, std or epsilon {row['exploration']:.3g}, "
-                  f"rollbacks {row['rollbacks']}, bad updates {row['bad updates']}, {row['per second']:.0f} steps/s", flush=True)
+            print(f"seed {row['seed']} step {row['step']}: return {_number(row['block'])}, std or epsilon "
+                  f"{row['exploration']:.3g}, "
+                  f"rollbacks {row['rollbacks']}, bad updates {row['bad updates']}, {row['per second']:.0f} steps/s",
+                  flush=True)
 
     def _table(self):
         columns = ("step", "return", "td error", "exploration", "rollbacks", "bad updates", "per second")
-        table = Table("seed", *columns, box=None, header_style="bold", title=f"{self.settings.env}, {self.settings.algorithm}")
+        table = Table("seed", *columns, box=None, header_style="bold",
+                      title=f"{self.settings.env}, {self.settings.algorithm}")
         for seed, row in sorted(self.rows.items()):
             table.add_row(str(seed), *(_number(row[c]) for c in columns))
         return table
 
 
 def _number(value):
-    return "-" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}"
+    return (
+        "-"
+        if value is None
+        else f"{value:,}"
+        if isinstance(value, int)
+        else f"{value:,.1f}"
+        if abs(value) >= 10
+        else f"{value:.3f}"
+    )
 
 
 def _in_turn(tasks):
@@ -193,5 +208,7 @@ def _print_summary(settings, runs):
     from ._results import summary
 
     for name, found in summary(settings, runs).items():
-        console.print(f"{name.replace('_', ' ')}: interquartile mean {found['iqm']:.1f}, 95 % interval {found['low']:.1f} to {found['high']:.1f}, "
-                      f"{len(found['mean_of_each_seed'])} seeds: {', '.join(f'{m:.0f}' for m in found['mean_of_each_seed'])}", markup=False, soft_wrap=True)
+        console.print(f"{name.replace('_', ' ')}: interquartile mean {found['iqm']:.1f}, 95 % interval "
+                      f"{found['low']:.1f} to {found['high']:.1f}, "
+                      f"{len(found['mean_of_each_seed'])} seeds: "
+                      f"{', '.join(f'{m:.0f}' for m in found['mean_of_each_seed'])}", markup=False, soft_wrap=True)

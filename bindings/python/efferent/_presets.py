@@ -1,9 +1,11 @@
-"""Presets: layouts that live in the code of a stack and not in its files, as data. A preset is an answer: it is never taken without being asked for.
+"""Presets: layouts that live in the code of a stack and not in its files, as data. A preset is an answer: it is never
+taken without being asked for.
 
-A preset is a JSON file in the folder `presets`: title, source, the conventions that it belongs to, and `card`, a part of a card in which
+A preset is a JSON file in the folder `presets`: title, source, the conventions that it belongs to, and `card`, a part
+of a card in which
   "$joints", "$indices"             stand for the card's joints in policy order, and 0 to their number
-  {"$file": PATH, "else", "plus"}   stands for a value of the sidecar file; {controller} in a path is the answer of that name
-  {"$ages": N}                      stands for N frames from old to new
+  {"$file": PATH, "else", "plus"}   stands for a value of the sidecar file; {controller} in a path is the answer of that
+  name {"$ages": N}                      stands for N frames from old to new
   {"$band": X}                      stands for [-X, X]
 Terms get the keys of `frame` (ages and fill), and the sizes that their keys imply.
 """
@@ -32,14 +34,16 @@ def overlay(name, card, item=None, controller=None):
         raise ArgumentError(f"supplied: preset {name!r} is not known, expected one of {', '.join(names())}")
     preset = json.loads(path.read_text())
     if card.get("convention") not in preset["conventions"]:
-        raise MismatchError(f"supplied: preset '{name}' is for {', '.join(preset['conventions'])}, the files are {card.get('convention')}")
+        raise MismatchError(f"supplied: preset '{name}' is for {', '.join(preset['conventions'])}, the files are "
+                            f"{card.get('convention')}")
     made = _Filler(name, card, item, controller).fill(preset["card"])
     driven = (made.get("actions") or card.get("actions")) or []
     merged = {**(card.get("commands") or {})}
     for vector in (made.get("vectors") or {}).values():
         for i, term in enumerate(vector["terms"]):
             frame = _Filler(name, card, item, controller).fill(preset.get("frame") or {"ages": [0], "fill": "first"})
-            term = {"name": term["name"], "op": term["op"], "size": None, "scale": 1.0, "clip": None, **{"fill": "first", **frame}, **term}
+            term = {"name": term["name"], "op": term["op"], "size": None, "scale": 1.0, "clip": None,
+                    **{"fill": "first", **frame}, **term}
             if term["size"] is None:
                 term["size"] = _size(term, merged, made.get("clocks") or {}, sum(len(a["joints"]) for a in driven))
             vector["terms"][i] = term
@@ -77,7 +81,8 @@ class _Filler:
         if "$ages" in node:
             frames = self.fill(node["$ages"])
             if not isinstance(frames, int) or not 1 <= frames <= 10_000:
-                raise FormatError(f"preset '{self.name}': found {frames!r} frames of history, expected a whole number from 1 to 10000")
+                raise FormatError(f"preset '{self.name}': found {frames!r} frames of history, expected a whole number "
+                                  f"from 1 to 10000")
             return list(range(frames - 1, -1, -1))
         if "$band" in node:
             bound = self.fill(node["$band"])
@@ -95,7 +100,8 @@ class _Filler:
             if at is None or not at.is_mapping or not at.has(key):
                 if "else" in node:
                     return node["else"] + node.get("plus", 0)
-                raise MismatchError(f"{self.item.file if self.item else 'the file'}: preset '{self.name}' needs '{node['$file']}', which is not there: "
+                raise MismatchError(f"{self.item.file if self.item else 'the file'}: preset '{self.name}' needs "
+                                    f"'{node['$file']}', which is not there: "
                                     "give the layout in a patch")
             at = at[key]
         if isinstance(at.value, list):

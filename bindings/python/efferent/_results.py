@@ -19,7 +19,8 @@ def versions():
 
     from ._library import version
 
-    found = {"efferent": version(), "kernels": os.environ.get("EFFERENT_ISA", "best"), "processor": _processor(), "python": platform.python_version()}
+    found = {"efferent": version(), "kernels": os.environ.get("EFFERENT_ISA", "best"), "processor": _processor(),
+             "python": platform.python_version()}
     for name in ("gymnasium", "mujoco", "numpy"):
         try:
             found[name] = installed(name)
@@ -30,17 +31,20 @@ def versions():
 
 def _processor():
     try:
-        names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+                 if line.startswith("model name")]
     except OSError:
         names = []
     return names[0] if names else platform.processor() or platform.machine()
 
 
 def summary(settings, runs):
-    """Interquartile means with 95 % intervals over seeds: of the returns in the last tenth of the steps, and of the evaluation."""
+    """Interquartile means with 95 % intervals over seeds: of the returns in the last tenth of the steps, and of the
+    evaluation."""
     first = settings.steps - settings.steps // 10
     found = {}
-    scores = {"last_tenth": [run.returns(first, settings.steps) for run in runs], "evaluation": [run.evaluation for run in runs]}
+    scores = {"last_tenth": [run.returns(first, settings.steps) for run in runs],
+              "evaluation": [run.evaluation for run in runs]}
     for name, returns in scores.items():
         means = [float(np.mean(r)) for r in returns if len(r)]
         if means:
@@ -55,7 +59,8 @@ def write(folder, settings, runs, command):
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "command": command, **asdict(settings), "versions": versions(), "summary": summary(settings, runs),
-        "seeds": [{"seed": r.seed, "seconds": round(r.seconds, 1), "episodes": len(r.episodes), **_last(r), "evaluation": r.evaluation} for r in runs],
+        "seeds": [{"seed": r.seed, "seconds": round(r.seconds, 1), "episodes": len(r.episodes), **_last(r),
+                   "evaluation": r.evaluation} for r in runs],
     }
     paths = [folder / "results.json", folder / "curve.csv"]
     paths[0].write_text(json.dumps(facts, indent=1) + "\n")
@@ -63,7 +68,8 @@ def write(folder, settings, runs, command):
         rows = csv.writer(file)
         rows.writerow(("seed", *Block._fields))
         for run in runs:
-            rows.writerows((run.seed, *(f"{v:.6g}" if isinstance(v, float) else v for v in block)) for block in run.blocks)
+            rows.writerows((run.seed, *(f"{v:.6g}" if isinstance(v, float) else v for v in block))
+                           for block in run.blocks)
     try:
         plot(folder / "curve.png", settings, runs)
     except ImportError:
@@ -76,7 +82,8 @@ def _last(run):
 
 
 def series(runs, name):
-    """(steps [blocks], values [seeds, blocks]) of one column over the blocks that all seeds have; missing returns are those of the block before."""
+    """(steps [blocks], values [seeds, blocks]) of one column over the blocks that all seeds have; missing returns are
+    those of the block before."""
     count = min(len(r.blocks) for r in runs)
     values = np.array([[getattr(b, name) for b in r.blocks[:count]] for r in runs], np.float64)
     for row in values:
@@ -87,7 +94,8 @@ def series(runs, name):
 
 def band(axes, steps, values, label, color):
     """Interquartile mean over seeds with its 95 % interval, over every seed as a thin line."""
-    points = np.array([estimates.interval(column, samples=2000) if np.isfinite(column).all() else (np.nan,) * 3 for column in values.T])
+    points = np.array([estimates.interval(column, samples=2000) if np.isfinite(column).all() else (np.nan,) * 3
+                       for column in values.T])
     axes.plot(steps, values.T, color=color, alpha=0.25, linewidth=0.7)
     axes.plot(steps, points[:, 0], color=color, label=label)
     axes.fill_between(steps, points[:, 1], points[:, 2], color=color, alpha=0.2, linewidth=0)
@@ -101,7 +109,8 @@ def plot(path, settings, runs):
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(3, 1, figsize=(7, 8), sharex=True, height_ratios=(3, 1, 1))
-    for axis, name, label in zip(axes, ("mean_return", "td_error", "exploration"), ("mean return of a block", "|TD error|", "std or epsilon")):
+    for axis, name, label in zip(axes, ("mean_return", "td_error", "exploration"),
+                                 ("mean return of a block", "|TD error|", "std or epsilon")):
         steps, values = series(runs, name)
         band(axis, steps, values, f"interquartile mean of {len(runs)} seeds, 95 % interval", "tab:blue")
         axis.set_ylabel(label)

@@ -1,4 +1,5 @@
-"""What the commands share that drive a robot in MuJoCo: card, networks, model, controller and loop, with their options."""
+"""What the commands share that drive a robot in MuJoCo: card, networks, model, controller and loop, with their
+options."""
 import numpy as np
 import typer
 
@@ -8,10 +9,13 @@ from ._command_card import _load
 
 Files = typer.Argument(..., help="a card, an ONNX file with metadata, or the sidecar files of one convention")
 Mjcf = typer.Option(None, exists=True, dir_okay=False, help="MuJoCo model of the robot")
-Models = typer.Option([], "--model", help="NAME=FILE.onnx per network of the card; not needed where the only network is among the files")
+Models = typer.Option([], "--model",
+                      help="NAME=FILE.onnx per network of the card; not needed where the only network is among the "
+                           "files")
 Supplied = typer.Option(None, exists=True, dir_okay=False, help="JSON with answers to what no file says")
 Commands = typer.Option([], "--command", help="SIGNAL=NUMBERS, such as command.velocity=0.5,0,0")
-Sensors = typer.Option([], "--sensor", help="SIGNAL=SENSOR of the MuJoCo model, such as base.linear_velocity=local_linvel")
+Sensors = typer.Option([], "--sensor",
+                       help="SIGNAL=SENSOR of the MuJoCo model, such as base.linear_velocity=local_linvel")
 Keyframe = typer.Option(None, help="where the simulation starts")
 Guards = typer.Option([], "--guard", help="clamps of the guard: position, velocity, effort, command")
 

@@ -1,4 +1,5 @@
-"""One loop for one environment and for a vector of them: rows that step together, and which of them began an episode."""
+"""One loop for one environment and for a vector of them: rows that step together, and which of them began an
+episode."""
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
@@ -9,7 +10,8 @@ class Moved:
     def __init__(self, observation, reward, terminated, truncated, counted, fresh):
         self.observation, self.reward, self.terminated, self.truncated = observation, reward, terminated, truncated
         self.counted = counted  # [rows]: the step belongs to an episode
-        self.fresh = fresh      # [rows]: the observation is the first of an episode that the environment began by itself
+        # [rows]: the observation is the first of an episode that the environment began by itself
+        self.fresh = fresh
 
 
 class SingleRows:
@@ -23,7 +25,8 @@ class SingleRows:
         self.period = float(getattr(env.unwrapped, "dt", 0.0) or 0.0)
 
     def _row(self, observation):
-        return {k: np.asarray(v)[None] for k, v in observation.items()} if isinstance(observation, dict) else np.asarray(observation)[None]
+        return {k: np.asarray(v)[None]
+                for k, v in observation.items()} if isinstance(observation, dict) else np.asarray(observation)[None]
 
     def reset(self, seed):
         return self._row(self.env.reset(seed=seed)[0])
@@ -33,7 +36,8 @@ class SingleRows:
 
     def step(self, action):
         observation, reward, terminated, truncated, _ = self.env.step(action[0])
-        return Moved(self._row(observation), np.array([reward], float), np.array([terminated], bool), np.array([truncated], bool), np.array([True]),
+        return Moved(self._row(observation), np.array([reward], float), np.array([terminated], bool),
+                     np.array([truncated], bool), np.array([True]),
                      np.array([False]))
 
 
@@ -62,8 +66,10 @@ class VectorRows:
             counted, fresh = ~self._ended, self._ended.copy()
             self._ended = ended & counted
         else:
-            counted, fresh = np.ones(self.rows, bool), ended if self.mode == AutoresetMode.SAME_STEP else np.zeros(self.rows, bool)
-        return Moved(observation, np.asarray(reward, float), np.asarray(terminated, bool), np.asarray(truncated, bool), counted, fresh)
+            counted, fresh = np.ones(self.rows,
+                                     bool), ended if self.mode == AutoresetMode.SAME_STEP else np.zeros(self.rows, bool)
+        return Moved(observation, np.asarray(reward, float), np.asarray(terminated, bool), np.asarray(truncated, bool),
+                     counted, fresh)
 
     @property
     def caller_resets(self):

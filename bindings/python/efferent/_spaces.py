@@ -41,24 +41,28 @@ def _leaf(space, field, name):
         raise ShapeError(f"input '{field.name}': the environment has {name} {space}, expected {field}")
     dtype, convert = converter
     if not np.can_cast(dtype, field.type, "same_kind"):
-        raise ShapeError(f"input '{field.name}': the environment has {np.dtype(dtype)}, which does not become {field.dtype}: {name} {space}, expected {field}")
+        raise ShapeError(f"input '{field.name}': the environment has {np.dtype(dtype)}, which does not become "
+                         f"{field.dtype}: {name} {space}, expected {field}")
     return lambda v: convert(np.asarray(v)).reshape(-1, *field.shape)
 
 
 def observer(space, fields, constants):
-    """Function from a batched observation of `space` (that of one row) to `{input name: [rows, ...]}`; `constants` stand as they are."""
+    """Function from a batched observation of `space` (that of one row) to `{input name: [rows, ...]}`; `constants`
+    stand as they are."""
     wanted = [f for f in fields if f.name not in constants]
     if not isinstance(space, spaces.Dict):
         if len(wanted) != 1:
             names = ", ".join(f"'{f.name}'" for f in wanted) or "none"
-            raise ShapeError(f"the environment has one observation, {space}, expected the inputs {names}; give others as constants")
+            raise ShapeError(f"the environment has one observation, {space}, expected the inputs {names}; give others "
+                             f"as constants")
         name, convert = wanted[0].name, _leaf(space, wanted[0], "the observation")
         return lambda observation: {name: convert(observation), **constants}
     if len(wanted) == 1 and wanted[0].name not in space.spaces:
         return _flattener(space, wanted[0], constants)
     for field in wanted:
         if field.name not in space.spaces:
-            raise ShapeError(f"input '{field.name}': no such observation, found {', '.join(map(repr, space.spaces))}, expected {field}")
+            raise ShapeError(f"input '{field.name}': no such observation, found {', '.join(map(repr, space.spaces))}, "
+                             f"expected {field}")
     converts = {f.name: _leaf(space[f.name], f, f"'{f.name}'") for f in wanted}
     return lambda observation: {**{name: convert(observation[name]) for name, convert in converts.items()}, **constants}
 
@@ -70,13 +74,16 @@ def _flattener(space, field, constants):
         count = part.n if isinstance(part, spaces.Discrete) else int(np.prod(part.shape or (0,), dtype=np.int64))
         converter = _converter(part, int(count))
         if converter is None or not np.can_cast(converter[0], field.type, "same_kind"):
-            raise ShapeError(f"input '{field.name}': no such observation, found {', '.join(map(repr, space.spaces))}, expected {field}")
+            raise ShapeError(f"input '{field.name}': no such observation, found {', '.join(map(repr, space.spaces))}, "
+                             f"expected {field}")
         parts.append((key, converter[1]))
         total += int(count)
     if total != field.count:
-        raise ShapeError(f"input '{field.name}': the observations {', '.join(map(repr, space.spaces))} have {total} elements, expected {field}")
+        raise ShapeError(f"input '{field.name}': the observations {', '.join(map(repr, space.spaces))} have {total} "
+                         f"elements, expected {field}")
     shape = (-1, *field.shape)
-    return lambda observation: {field.name: np.concatenate([f(np.asarray(observation[k])) for k, f in parts], axis=1).reshape(shape), **constants}
+    return lambda observation: {field.name: np.concatenate([f(np.asarray(observation[k])) for k, f in parts],
+                                                           axis=1).reshape(shape), **constants}
 
 
 def actor(space, field, clip):

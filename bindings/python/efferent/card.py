@@ -15,7 +15,8 @@ from .errors import ArgumentError, UnsupportedError
 
 
 class Card(Owner):
-    """An immutable policy card: joints by name with pose, gains and limits, how observations are built, what actions mean, at which rates.
+    """An immutable policy card: joints by name with pose, gains and limits, how observations are built, what actions
+    mean, at which rates.
 
     card = efferent.Card.load(["policy.onnx"], supplied={"patch": {"policy_period": 0.02, "control_period": 0.02}})
     card.questions        # what no file said and nobody answered, as paths; [] where nothing is open
@@ -26,11 +27,13 @@ class Card(Owner):
 
     @classmethod
     def load(cls, files: StrPath | Sequence[StrPath], supplied: dict[str, Any] | None = None) -> Card:
-        """The card of a JSON card, an ONNX file with metadata, or the sidecar files of a convention (YAML, JSON) with or without their network.
+        """The card of a JSON card, an ONNX file with metadata, or the sidecar files of a convention (YAML, JSON) with
+        or without their network.
 
         files     a path or a list of paths
-        supplied  answers to what no file says: joint_names (the motor table), joint_order, gain_order, command_of, limits, motion, chunk_steps,
-                  joint_units, policy_period, control_period, preset (the layout that a stack has in its code, by name), patch (merged into the imported card, RFC 7386), ...
+        supplied  answers to what no file says: joint_names (the motor table), joint_order, gain_order, command_of,
+                  limits, motion, chunk_steps, joint_units, policy_period, control_period, preset (the layout that a
+                  stack has in its code, by name), patch (merged into the imported card, RFC 7386), ...
         """
         if isinstance(files, (str, os.PathLike)):
             files = [files]
@@ -46,7 +49,8 @@ class Card(Owner):
             return cls.from_json(json.dumps(found), name=", ".join(Path(f).name for f in files))
         if len(files) == 1:
             return cls._made(lib.eff_card_load_file, [_path(files[0])], supplied)
-        raise UnsupportedError(f"{', '.join(files)}: no known convention; expected a card, an ONNX file with metadata, or the sidecar files of one convention")
+        raise UnsupportedError(f"{', '.join(files)}: no known convention; expected a card, an ONNX file with metadata, "
+                               f"or the sidecar files of one convention")
 
     @classmethod
     def _with_preset(cls, file, supplied):
@@ -57,7 +61,8 @@ class Card(Owner):
         from ._sidecars.draft import merge
 
         rest = {k: v for k, v in supplied.items() if k != "preset"}
-        imported = json.loads(cls._made(lib.eff_card_load_file, [_path(file)], {k: v for k, v in rest.items() if k != "patch"}).to_json())
+        imported = json.loads(cls._made(lib.eff_card_load_file, [_path(file)],
+                                        {k: v for k, v in rest.items() if k != "patch"}).to_json())
         return {**rest, "patch": merge(overlay(supplied["preset"], imported), rest.get("patch") or {})}
 
     @classmethod
@@ -105,7 +110,8 @@ class Card(Owner):
 
     def __repr__(self):
         data = json.loads(self.to_json())
-        return f"<Card {data.get('robot') or data.get('convention') or ''}: {len(data.get('joints') or {})} joints, {len(self.questions)} questions>"
+        name = data.get("robot") or data.get("convention") or ""
+        return f"<Card {name}: {len(data.get('joints') or {})} joints, {len(self.questions)} questions>"
 
 
 def _path(path):

@@ -1,12 +1,15 @@
-"""The command line: efferent inspect | check | card | preflight | walk | stall-test | serve | learn | record | quantize | convert."""
+"""The command line: efferent inspect | check | card | preflight | walk | stall-test | serve | learn | record | quantize
+| convert."""
 import importlib.util
 import signal
 import sys
 
 # what a module that is missing is installed with, where a command needs it
 INSTALLED_BY = {
-    "gymnasium": "'efferent[learn]'", "matplotlib": "matplotlib", "mujoco": "mujoco", "imageio": "imageio", "glfw": "glfw", "zmq": "'efferent[bridge]'",
-    "msgpack": "'efferent[bridge]'", "onnx": "'efferent[check]'", "onnxruntime": "'efferent[check]'", "yaml": "'efferent[card]'",
+    "gymnasium": "'efferent[learn]'", "matplotlib": "matplotlib", "mujoco": "mujoco", "imageio": "imageio",
+    "glfw": "glfw", "zmq": "'efferent[bridge]'",
+    "msgpack": "'efferent[bridge]'", "onnx": "'efferent[check]'", "onnxruntime": "'efferent[check]'",
+    "yaml": "'efferent[card]'",
 }
 
 
@@ -14,7 +17,8 @@ def main():
     missing = [name for name in ("typer", "rich") if importlib.util.find_spec(name) is None]
     if missing:
         sys.exit(f"the command line needs {' and '.join(missing)}: pip install {' '.join(missing)}")
-    from . import _command_card, _command_preflight, _command_quantize, _command_stall, _command_walk  # noqa: F401  they add their commands
+    # noqa: F401  they add their commands
+    from . import _command_card, _command_preflight, _command_quantize, _command_stall, _command_walk
     from ._learn import app  # with the commands of _command
     from .errors import Error
 

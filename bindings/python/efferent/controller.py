@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._library import Handle, Owner, check, check_rt, lib
-from ._table_controller import (eff_controller_model, eff_controller_options, eff_controller_report, eff_fallback_step, eff_motion_track,
+from ._table_controller import (eff_controller_model, eff_controller_options, eff_controller_report, eff_fallback_step,
+                                eff_motion_track,
                                 eff_signal_binding, eff_signal_spec, eff_target_binding)
 from ._types import StrPath
 from .errors import ArgumentError, MismatchError, ShapeError, error
@@ -34,7 +35,8 @@ class PreflightWarning(UserWarning):
 
 
 class Signal(NamedTuple):
-    """A raw signal that the card needs: `count` values in `unit` ("" where any will do); joint signals come in the robot's order."""
+    """A raw signal that the card needs: `count` values in `unit` ("" where any will do); joint signals come in the
+    robot's order."""
 
     name: str
     unit: str
@@ -43,7 +45,8 @@ class Signal(NamedTuple):
 
 
 class Report(NamedTuple):
-    """One tick. `mode` says who moved the robot, `ran` whether networks ran; times are in seconds, counts are since the controller was made."""
+    """One tick. `mode` says who moved the robot, `ran` whether networks ran; times are in seconds, counts are since the
+    controller was made."""
 
     mode: str
     fault: str
@@ -64,17 +67,22 @@ class Controller(Owner):
     models          {name in the card: path of an ONNX file, or a Policy loaded with state={}}
     joints          the robot's joints, in the order of its arrays; the policy's are found by name
     control_period  seconds between two ticks; None: the card's
-    units           {signal: unit} of what the robot gives; a needed signal that is missing here is refused. None: all signals come in the card's units
+    units           {signal: unit} of what the robot gives; a needed signal that is missing here is refused. None: all
+                    signals come in the card's units
     stale_limit     seconds: the oldest signal that a tick accepts; None: the card's, or any age
     guard           clamps that are on: any of "position", "velocity", "effort", "command"
     roll_limit, pitch_limit, slew_limit, deadline   rad, rad, rad/s, s; 0: the card's, or none
-    blend, ramp     seconds from a fallback to the policy, and of the mode "ramp"; None: the defaults of eff_controller_options
-    fallback        ladder after a refused tick: [(mode, seconds)] or [(mode, seconds, kp, kd)]; (): the card's, or hold 0.05 s, then damp
-    motion          {part: array [frames, ...]} of a motion that the card keeps in a file; None: its npz or csv, looked for in the working directory
-                    and in the folders of the models and above them
+    blend, ramp     seconds from a fallback to the policy, and of the mode "ramp"; None: the defaults of
+                    eff_controller_options
+    fallback        ladder after a refused tick: [(mode, seconds)] or [(mode, seconds, kp, kd)]; (): the card's, or hold
+                    0.05 s, then damp
+    motion          {part: array [frames, ...]} of a motion that the card keeps in a file; None: its npz or csv, looked
+                    for in the working directory and in the folders of the models and above them
     locked          keeps what a tick reads from being paged out
-    preflight       path or array dict of a recording (see efferent.preflight), or a list of them: run through a twin before this controller starts
-    on_mismatch     "refuse": a recording that is not met raises MismatchError; "warn": it is a PreflightWarning, and the controller starts
+    preflight       path or array dict of a recording (see efferent.preflight), or a list of them: run through a twin
+                    before this controller starts
+    on_mismatch     "refuse": a recording that is not met raises MismatchError; "warn": it is a PreflightWarning, and
+                    the controller starts
     """
 
     def __init__(self, card: Card, models: Mapping[str, StrPath | Policy], joints: Sequence[str],
@@ -88,19 +96,26 @@ class Controller(Owner):
             raise ArgumentError(f"on_mismatch is '{on_mismatch}', expected refuse or warn")
         self.joints = tuple(joints)
         self.guard = (guard,) if isinstance(guard, str) else tuple(guard)
-        self.policies = {name: made if isinstance(made, Policy) else Policy(os.fspath(made), state={}) for name, made in models.items()}
+        self.policies = {name: made if isinstance(made, Policy) else Policy(os.fspath(made), state={})
+                         for name, made in models.items()}
         options = eff_controller_options()
         lib.eff_controller_options_default(byref(options), ctypes.sizeof(options))
         names = (ctypes.c_char_p * max(1, len(self.joints)))(*[str(j).encode() for j in self.joints])
         options.joints, options.joint_count = names, len(self.joints)
-        given = (eff_controller_model * max(1, len(models)))(*[(n.encode(), p._handle.value) for n, p in self.policies.items()])
+        given = (eff_controller_model
+                 * max(1, len(models)))(*[(n.encode(), p._handle.value) for n, p in self.policies.items()])
         options.models, options.model_count = given, len(models)
         if control_period is not None:
             if not control_period > 0:
                 raise ArgumentError(f"control_period is {control_period} s, expected a time above 0")
             options.control_period = control_period
         options.stale_limit = stale_limit or 0.0
-        options.roll_limit, options.pitch_limit, options.slew_limit, options.deadline = roll_limit, pitch_limit, slew_limit, deadline
+        options.roll_limit, options.pitch_limit, options.slew_limit, options.deadline = (
+            roll_limit,
+            pitch_limit,
+            slew_limit,
+            deadline,
+        )
         if blend is not None:
             options.blend_seconds = blend if blend > 0 else -1.0
         options.ramp_seconds = ramp or 0.0
@@ -112,8 +127,10 @@ class Controller(Owner):
         options.fallback, options.fallback_count = (eff_fallback_step * max(1, len(steps)))(*steps), len(steps)
         options.seed, options.locked = int(seed) & (2**64 - 1), int(locked)
         if motion is None:
-            motion = of_card(_content(card).get("motion"), [m for m in models.values() if isinstance(m, (str, os.PathLike))])
-        kept = {part: np.ascontiguousarray(np.asarray(v, np.float64).reshape(len(v), -1)) for part, v in (motion or {}).items()}
+            motion = of_card(_content(card).get("motion"),
+                             [m for m in models.values() if isinstance(m, (str, os.PathLike))])
+        kept = {part: np.ascontiguousarray(np.asarray(v, np.float64).reshape(len(v), -1))
+                for part, v in (motion or {}).items()}
         tracks = [(p.encode(), v.ctypes.data_as(ctypes.POINTER(c_double)), *v.shape) for p, v in kept.items()]
         options.motion, options.motion_count = (eff_motion_track * max(1, len(tracks)))(*tracks), len(tracks)
         made = c_void_p()
@@ -126,7 +143,8 @@ class Controller(Owner):
         self._values = {}
         for s in self.signals:
             self._bind(s, units)
-        # kinds of targets that the card commands: {name: array in the robot's order}, NaN where a joint is not commanded
+        # kinds of targets that the card commands: {name: array in the robot's order}, NaN where a joint is not
+        # commanded
         self.targets: dict[str, np.ndarray] = {}
         for what, name in enumerate(TARGETS):
             if lib.eff_controller_commands(self._handle.value, what):
@@ -150,9 +168,11 @@ class Controller(Owner):
                 warnings.warn(str(e), PreflightWarning, stacklevel=2)
 
     def twin(self, binds_time: bool = False, **options: Any) -> Controller:
-        """A fresh controller of the same card, networks and joints, without what this robot adds: limits, ladders and clamps but those in `options`."""
+        """A fresh controller of the same card, networks and joints, without what this robot adds: limits, ladders and
+        clamps but those in `options`."""
         units = {s.name: s.unit for s in self.signals} if binds_time else None
-        return Controller(self.card, self.policies, self.joints, self.control_period, units, seed=self._seed, motion=self._motion, **options)
+        return Controller(self.card, self.policies, self.joints, self.control_period, units, seed=self._seed,
+                          motion=self._motion, **options)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -188,9 +208,10 @@ class Controller(Owner):
         check_rt(lib.eff_controller_mode(self._handle.value, _mode(mode)), "mode")
 
     def tick(self, signals: Mapping[str, ArrayLike], now: float | None = None) -> Report:
-        """One control period. `signals` is {name: array}; joints come in the robot's order. `stamp` in it is the time in seconds at which they were
-        sampled. `now` is the time in seconds; without it tick k is at k control periods. Returns a Report; targets, observations and actions are in
-        the attributes of those names. A refused tick raises, and `targets` then hold the fallback.
+        """One control period. `signals` is {name: array}; joints come in the robot's order. `stamp` in it is the time
+        in seconds at which they were sampled. `now` is the time in seconds; without it tick k is at k control periods.
+        Returns a Report; targets, observations and actions are in the attributes of those names. A refused tick raises,
+        and `targets` then hold the fallback.
         """
         now = self._ticks * self.control_period if now is None else float(now)
         self._ticks += 1
@@ -203,7 +224,8 @@ class Controller(Owner):
             values[...] = given
         ns = round(now * 1e9)
         stamp = signals.get("stamp")
-        check_rt(lib.eff_controller_stamp(self._handle.value, -1, ns if stamp is None else round(float(stamp) * 1e9)), "stamp")
+        check_rt(lib.eff_controller_stamp(self._handle.value, -1, ns if stamp is None else round(float(stamp) * 1e9)),
+                 "stamp")
         status = lib.eff_controller_tick(self._handle.value, ns, byref(self._report))
         r = self._report
         self._seen = ({}, {}) if status < 0 or not r.ran else None
@@ -215,8 +237,9 @@ class Controller(Owner):
 
     def preflight(self, recording: StrPath | Mapping[str, ArrayLike],
                   tolerance: tuple[float, float] = (1e-4, 1e-4)) -> None:
-        """Runs stored raw signals through a twin and raises MismatchError by the name of the first term, action or target that is not as recorded.
-        `recording` is the path of an npz or {name: array}, as efferent.preflight says. This controller is not ticked."""
+        """Runs stored raw signals through a twin and raises MismatchError by the name of the first term, action or
+        target that is not as recorded. `recording` is the path of an npz or {name: array}, as efferent.preflight says.
+        This controller is not ticked."""
         from .preflight import compare
 
         different = compare(self, recording, tolerance).first
@@ -238,7 +261,8 @@ class Controller(Owner):
     def report(self) -> Report:
         """The last tick."""
         r = self._report
-        return Report(MODES[r.mode], FAULTS[r.fault], bool(r.ran), r.ticks, r.runs, r.late, r.refused, r.clamped, r.age_ns * 1e-9, r.period_ns * 1e-9)
+        return Report(MODES[r.mode], FAULTS[r.fault], bool(r.ran), r.ticks, r.runs, r.late, r.refused, r.clamped,
+                      r.age_ns * 1e-9, r.period_ns * 1e-9)
 
     @property
     def clamps(self) -> np.ndarray:
@@ -279,7 +303,8 @@ class Controller(Owner):
         return session
 
     def _layout(self, kind):
-        """("model.tensor", index of the model, index of the tensor, bytes, type, shape) of all inputs or outputs that have memory."""
+        """("model.tensor", index of the model, index of the tensor, bytes, type, shape) of all inputs or outputs that
+        have memory."""
         for m, model in enumerate(self._order):
             for t in getattr(self.policies[model], kind):
                 size = int(np.prod(t.shape, dtype=np.int64)) * t.dtype.itemsize

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 class Error(Exception):
-    """A call failed. `status` says how ("SHAPE"), `name` is that in the C header ("EFF_E_SHAPE"), `code` its value, and `message` says what failed,
-    what was found and what was expected."""
+    """A call failed. `status` says how ("SHAPE"), `name` is that in the C header ("EFF_E_SHAPE"), `code` its value, and
+    `message` says what failed, what was found and what was expected."""
 
     status = "UNKNOWN"
     name = "EFF_E_UNKNOWN"
@@ -80,7 +80,9 @@ class MismatchError(Error):
     status, code = "MISMATCH", -10
 
 
-CLASSES = {c.code: c for c in (ArgumentError, StateError, MemoryError_, FileError, FormatError, UnsupportedError, ShapeError, NumericError,
+CLASSES = {c.code: c
+           for c in (ArgumentError, StateError, MemoryError_, FileError, FormatError, UnsupportedError, ShapeError,
+                     NumericError,
                                TimeoutError_, MismatchError)}
 
 

@@ -29,10 +29,12 @@ NUMERIC = -8
 LEARN = {"all": 0, "last": 1, "residual": 2}
 STD_SOURCES = {"auto": 0, "constant": 1, "parameter": 2}
 _NAMED = {
-    "algorithm": ALGORITHMS, "optimizer": OPTIMIZERS, "activation": ACTIVATIONS, "dtype": {"f32": 1, "f64": 11}, "learn": LEARN,
+    "algorithm": ALGORITHMS, "optimizer": OPTIMIZERS, "activation": ACTIVATIONS, "dtype": {"f32": 1, "f64": 11},
+    "learn": LEARN,
     "std_source": STD_SOURCES,
 }
-_OWN = {"policy", "frozen", "frozen_count", "struct_size", "observation_count", "action_count", "hidden", "hidden_count", "allocator", "arena", "arena_size"}
+_OWN = {"policy", "frozen", "frozen_count", "struct_size", "observation_count", "action_count", "hidden",
+        "hidden_count", "allocator", "arena", "arena_size"}
 
 
 def _code(option, value):
@@ -49,15 +51,16 @@ class Learner(Owner):
         action = learner.act(observation)
         learner.update(next_observation, reward, terminated, truncated)
 
-    `actions` is the number of dimensions, of choices, or 0 for stream-td. Options are the fields of eff_learner_options in learner.h, by their
-    names there (`lambda_` for lambda); those with names are given by name: algorithm, optimizer, activation, dtype, learn, std_source. One
-    caller at a time.
+    `actions` is the number of dimensions, of choices, or 0 for stream-td. Options are the fields of eff_learner_options
+    in learner.h, by their names there (`lambda_` for lambda); those with names are given by name: algorithm, optimizer,
+    activation, dtype, learn, std_source. One caller at a time.
 
         learner = efferent.Learner(policy="deployed.onnx", critic_warmup_steps=20000)
 
-    goes on from a policy that was trained elsewhere: a Policy that was loaded with learnable=True, a path, or bytes. Counts, algorithm and
-    safe defaults are then those of eff_learner_options_adapt(); `hidden` describes the critic; `frozen` lists beginnings of the names of
-    parameters that stay as they are; `critic_warmup_steps` is another name for actor_delay.
+    goes on from a policy that was trained elsewhere: a Policy that was loaded with learnable=True, a path, or bytes.
+    Counts, algorithm and safe defaults are then those of eff_learner_options_adapt(); `hidden` describes the critic;
+    `frozen` lists beginnings of the names of parameters that stay as they are; `critic_warmup_steps` is another name
+    for actor_delay.
     """
 
     def __init__(self, observations: int | None = 0, actions: int | None = 0, algorithm: str | None = None,
@@ -72,7 +75,8 @@ class Learner(Owner):
             check(lib.eff_learner_options_adapt(byref(made), ctypes.sizeof(made), policy._handle.value))
             made.algorithm = made.algorithm if algorithm is None else _code("algorithm", algorithm)
             if frozen:
-                made.frozen, made.frozen_count = (c_char_p * len(frozen))(*(name.encode() for name in frozen)), len(frozen)
+                made.frozen, made.frozen_count = (c_char_p
+                                                  * len(frozen))(*(name.encode() for name in frozen)), len(frozen)
         made.observation_count, made.action_count = observations, actions
         if hidden is not None:
             made.hidden, made.hidden_count = (c_size_t * len(hidden))(*hidden), len(hidden)
@@ -137,7 +141,8 @@ class Learner(Owner):
                action: Any = None, next_action: Any = None, dt: float = 0.0) -> Any:
         """Learns from what followed the last `act`: the observation that the step led to, also where the episode ends.
 
-        Returns telemetry, valid until the next call: `td_error`, `value`, `reason` and so on. `action` is what was really done, where it differs.
+        Returns telemetry, valid until the next call: `td_error`, `value`, `reason` and so on. `action` is what was
+        really done, where it differs.
         """
         t = self._transition
         self._fill(self._next, observation, "observation")
@@ -208,7 +213,8 @@ class Learner(Owner):
         return Policy._of(made)
 
     def export(self, path: StrPath) -> Any:
-        """Writes the policy as an ONNX file: of a loaded policy its own file with what was learned in it, otherwise a new one."""
+        """Writes the policy as an ONNX file: of a loaded policy its own file with what was learned in it, otherwise a
+        new one."""
         check(lib.eff_learner_export_file(self._handle.value, os.fsencode(path)))
 
     def publisher(self, session: Session) -> Publisher:

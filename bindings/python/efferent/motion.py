@@ -12,7 +12,8 @@ from .errors import FormatError, MismatchError
 
 # what trackers call the parts of a motion in an npz
 MOTION_KEYS = {
-    "joint_position": ("joint_pos", "dof_pos"), "joint_velocity": ("joint_vel", "dof_vel"), "body_position": ("body_pos_w",),
+    "joint_position": ("joint_pos", "dof_pos"), "joint_velocity": ("joint_vel", "dof_vel"),
+    "body_position": ("body_pos_w",),
     "body_orientation": ("body_quat_w",), "anchor_position": (), "anchor_orientation": (),
 }
 
@@ -22,15 +23,18 @@ def of_card(motion: Mapping[str, Any] | None, models: Sequence[StrPath] = ()) ->
     if not motion or motion.get("kind") != "file":
         return {}
     name = motion["file"]
-    folders = [os.curdir] + [os.path.join(os.path.dirname(os.fspath(m)), *[os.pardir] * up) for m in models for up in range(4)]
+    folders = [os.curdir] + [os.path.join(os.path.dirname(os.fspath(m)), *[os.pardir] * up) for m in models
+                             for up in range(4)]
     found = next((p for p in (os.path.join(f, name) for f in folders) if os.path.isfile(p)), None)
     if found is None:
-        raise MismatchError(f"motion: the file '{name}' was not found; looked in {', '.join(dict.fromkeys(folders))}. Give its frames as `motion`")
+        raise MismatchError(f"motion: the file '{name}' was not found; looked in {', '.join(dict.fromkeys(folders))}. "
+                            f"Give its frames as `motion`")
     if found.endswith(".csv"):
         return _rows(found, motion.get("fps") or 1)
     keys = motion.get("keys") or {}
     with np.load(found) as z:
-        parts = {part: next((k for k in ([keys[part]] if part in keys else [part, *usual]) if k in z.files), None) for part, usual in MOTION_KEYS.items()}
+        parts = {part: next((k for k in ([keys[part]] if part in keys else [part, *usual]) if k in z.files), None)
+                 for part, usual in MOTION_KEYS.items()}
         for part, key in keys.items():
             if parts.get(part) is None:
                 raise MismatchError(f"motion: '{found}' has no '{key}' for {part}; it has {', '.join(z.files)}")
@@ -38,23 +42,28 @@ def of_card(motion: Mapping[str, Any] | None, models: Sequence[StrPath] = ()) ->
 
 
 def _rows(path, fps):
-    """Rows x, y, z, quaternion x, y, z, w, joints, as rl_sar writes them. Velocities are forward differences; the last frame stands still."""
+    """Rows x, y, z, quaternion x, y, z, w, joints, as rl_sar writes them. Velocities are forward differences; the last
+    frame stands still."""
     try:
         table = np.loadtxt(path, delimiter=",", ndmin=2)
     except ValueError as e:
         raise FormatError(f"{path}: not a table of numbers with commas: {e}") from None
     if table.shape[1] < 8:
-        raise FormatError(f"{path}: rows have {table.shape[1]} numbers, expected x, y, z, a quaternion x, y, z, w and joints")
+        raise FormatError(f"{path}: rows have {table.shape[1]} numbers, expected x, y, z, a quaternion x, y, z, w and "
+                          f"joints")
     joints = table[:, 7:]
     speed = np.diff(joints, axis=0, append=joints[-1:]) * fps
-    return {"joint_position": joints, "joint_velocity": speed, "anchor_position": table[:, :3], "anchor_orientation": table[:, 3:7]}
+    return {"joint_position": joints, "joint_velocity": speed, "anchor_position": table[:, :3],
+            "anchor_orientation": table[:, 3:7]}
 
 
 def rl_sar(path: StrPath, policy_period: float) -> dict[str, np.ndarray]:
-    """The frames of a csv as rl_sar plays them, one per policy tick: `Controller(..., motion=efferent.motion.rl_sar("dance.csv", 0.02))`.
+    """The frames of a csv as rl_sar plays them, one per policy tick: `Controller(...,
+    motion=efferent.motion.rl_sar("dance.csv", 0.02))`.
 
-    A card plays the frames of a file as they are. rl_sar takes the place time / duration * (frames - 1), so it plays a little slowly, and
-    interpolates: linearly for positions and velocities, on the sphere for the orientation (x, y, z, w). Its rate is one frame per policy tick.
+    A card plays the frames of a file as they are. rl_sar takes the place time / duration * (frames - 1), so it plays a
+    little slowly, and interpolates: linearly for positions and velocities, on the sphere for the orientation (x, y, z,
+    w). Its rate is one frame per policy tick.
     """
     parts = _rows(os.fspath(path), 1 / policy_period)
     frames = len(parts["joint_position"])

@@ -21,12 +21,13 @@ class MujocoLoop:
         for _ in range(500):
             loop.step()
 
-    One `step` is one control period: a tick, then as many simulation steps as the period holds. Joints are found by name. `base.*` is the body that
-    the free joint moves (or `base`), in its own frame; `body.NAME.*` and `imu.NAME.*` are bodies or sites of that name.
+    One `step` is one control period: a tick, then as many simulation steps as the period holds. Joints are found by
+    name. `base.*` is the body that the free joint moves (or `base`), in its own frame; `body.NAME.*` and `imu.NAME.*`
+    are bodies or sites of that name.
 
-    An actuator that holds a position gets the position target, with the gains of the model; where the targets' gains are not the card's (a ladder that
-    damps has kp 0), those of the actuator are changed by the same factor for this period. A motor gets kp (target - q) + kd (velocity target - qd)
-    + effort, computed at every simulation step.
+    An actuator that holds a position gets the position target, with the gains of the model; where the targets' gains
+    are not the card's (a ladder that damps has kp 0), those of the actuator are changed by the same factor for this
+    period. A motor gets kp (target - q) + kd (velocity target - qd) + effort, computed at every simulation step.
 
     keyframe  where the simulation starts; None: as the model's qpos0
     sensors   {signal: name of a sensor of the model} for signals that the model measures itself
@@ -46,7 +47,8 @@ class MujocoLoop:
         ratio = controller.control_period / model.opt.timestep
         self.substeps = round(ratio)
         if self.substeps < 1 or abs(ratio - self.substeps) > 1e-6 * ratio:
-            raise MismatchError(f"control_period is {controller.control_period} s, which is no multiple of the simulation's step, {model.opt.timestep} s")
+            raise MismatchError(f"control_period is {controller.control_period} s, which is no multiple of the "
+                                f"simulation's step, {model.opt.timestep} s")
         self._base = self._free_body(base)
         joints = []
         for name in controller.joints:
@@ -80,8 +82,8 @@ class MujocoLoop:
         return {name: read() for name, read in self._readers.items()}
 
     def step(self, tick: Callable[[dict[str, np.ndarray]], Report] | None = None) -> Report:
-        """One control period. Returns the report of the tick; a refused tick moves the robot by its fallback, and raises afterwards.
-        `tick` stands for the controller's own where it is given: a function of the signals."""
+        """One control period. Returns the report of the tick; a refused tick moves the robot by its fallback, and
+        raises afterwards. `tick` stands for the controller's own where it is given: a function of the signals."""
         from .errors import Error
 
         failed = None
@@ -145,7 +147,8 @@ class MujocoLoop:
         m = self.model
         for a in range(m.nu):
             if int(m.actuator_trntype[a]) == int(self.mujoco.mjtTrn.mjTRN_JOINT) and m.actuator_trnid[a, 0] == joint:
-                return a, bool(int(m.actuator_biastype[a]) == int(self.mujoco.mjtBias.mjBIAS_AFFINE) and m.actuator_biasprm[a, 1] != 0)
+                return a, bool(int(m.actuator_biastype[a]) == int(self.mujoco.mjtBias.mjBIAS_AFFINE)
+                               and m.actuator_biasprm[a, 1] != 0)
         return None
 
     def _rotation(self):
@@ -190,11 +193,13 @@ class MujocoLoop:
                 return q
 
             parts = {
-                "orientation": turn, "position": lambda: (d.xpos if kind == mj.mjtObj.mjOBJ_BODY else d.site_xpos)[index],
+                "orientation": turn,
+                "position": lambda: (d.xpos if kind == mj.mjtObj.mjOBJ_BODY else d.site_xpos)[index],
                 "linear_velocity": lambda: moving(3), "angular_velocity": lambda: moving(0),
             }
         if part not in parts:
-            raise MismatchError(f"signal '{name}': nothing in the MuJoCo model gives it; name a sensor for it in `sensors`")
+            raise MismatchError(f"signal '{name}': nothing in the MuJoCo model gives it; name a sensor for it in "
+                                f"`sensors`")
         return parts[part]
 
     def _frame(self, signal, name):
@@ -203,15 +208,18 @@ class MujocoLoop:
             index = mj.mj_name2id(self.model, kind, name)
             if index >= 0:
                 return kind, index
-        raise MismatchError(f"signal '{signal}': the MuJoCo model has no body and no site '{name}'; name a sensor for it in `sensors`")
+        raise MismatchError(f"signal '{signal}': the MuJoCo model has no body and no site '{name}'; name a sensor for "
+                            f"it in `sensors`")
 
     def _scale_gains(self):
-        """Position actuators with the gains of the targets over those of the card. Returns [(actuator, gains, biases)] to restore."""
+        """Position actuators with the gains of the targets over those of the card. Returns [(actuator, gains, biases)]
+        to restore."""
         m, t, changed = self.model, self.controller.targets, []
         for i, actuator in enumerate(self._actuators):
             if actuator is None or not actuator[1]:
                 continue
-            shares = [t[k][i] / own[i] if k in t and own[i] > 0 and not np.isnan(t[k][i]) else 1.0 for k, own in (("kp", self._kp), ("kd", self._kd))]
+            shares = [t[k][i] / own[i] if k in t and own[i] > 0 and not np.isnan(t[k][i]) else 1.0
+                      for k, own in (("kp", self._kp), ("kd", self._kd))]
             if shares != [1.0, 1.0]:
                 a = actuator[0]
                 changed.append((a, m.actuator_gainprm[a].copy(), m.actuator_biasprm[a].copy()))
@@ -226,7 +234,9 @@ class MujocoLoop:
         position, velocity, effort = (t.get(k, none) for k in ("position", "velocity", "effort"))
         kp, kd = t.get("kp", none), t.get("kd", none)
         q, qd = d.qpos[self._qpos], d.qvel[self._qvel]
-        torque = np.nan_to_num(effort) + np.nan_to_num(kp * (position - q)) + np.nan_to_num(kd) * (np.nan_to_num(velocity) - qd)
+        torque = np.nan_to_num(effort) + np.nan_to_num(kp
+                                                       * (position
+                                                          - q)) + np.nan_to_num(kd) * (np.nan_to_num(velocity) - qd)
         commanded = ~(np.isnan(position) & np.isnan(velocity) & np.isnan(effort))
         for i, actuator in enumerate(self._actuators):
             if actuator is None or not commanded[i]:

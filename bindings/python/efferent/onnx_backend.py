@@ -16,7 +16,8 @@ BFLOAT = onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16)
 class EfferentRep(BackendRep):
     """A model, loaded at each run for the shapes of the inputs that it is given.
 
-    Shapes, axes, sizes and conditions must be known at load. A model that takes them as inputs is loaded again with these inputs as constants.
+    Shapes, axes, sizes and conditions must be known at load. A model that takes them as inputs is loaded again with
+    these inputs as constants.
     """
 
     def __init__(self, model):
@@ -30,12 +31,14 @@ class EfferentRep(BackendRep):
             inputs = dict(zip(self.inputs, [inputs] if isinstance(inputs, np.ndarray) else inputs))
         for name, value in inputs.items():
             if not isinstance(value, (np.ndarray, np.generic, int, float)):
-                raise UnsupportedError(f"input '{name}' is not a tensor but a {type(value).__name__}; expected tensors only")
+                raise UnsupportedError(f"input '{name}' is not a tensor but a {type(value).__name__}; expected tensors "
+                                       f"only")
         arrays = {name: np.asarray(value) for name, value in inputs.items()}
         arrays = {name: a.view(np.uint16) if a.dtype == BFLOAT else a for name, a in arrays.items()}
         policy, bound = self._load(arrays)
         found = policy.session().run({name: a for name, a in arrays.items() if name not in bound})
-        outputs = [found[name].view(BFLOAT) if t.type == "bf16" else found[name] for name, t in zip(self.outputs, policy.outputs)]
+        outputs = [found[name].view(BFLOAT) if t.type == "bf16" else found[name]
+                   for name, t in zip(self.outputs, policy.outputs)]
         return namedtupledict("Outputs", self.outputs)(*outputs)
 
     def _load(self, arrays):
@@ -52,11 +55,13 @@ class EfferentRep(BackendRep):
                 bound |= more
 
     def _asked(self, message, arrays):
-        """The inputs that a message asks to bind: the one that it names, or all integers and booleans where it names a result of them."""
+        """The inputs that a message asks to bind: the one that it names, or all integers and booleans where it names a
+        result of them."""
         if "computed while running" not in message:
             return set()
         named = {k for k in arrays if f"('{k}')" in message}
-        return named or {k for k, a in arrays.items() if a.dtype.kind in "iub"} or {k for k, a in arrays.items() if a.ndim == 0}
+        return named or {k for k, a in arrays.items()
+                         if a.dtype.kind in "iub"} or {k for k, a in arrays.items() if a.ndim == 0}
 
     def _sized(self, arrays):
         """The model with the shapes of these inputs in place of symbolic or absent ones."""

@@ -12,7 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._library import Handle, Owner, check, lib
-from ._table import MAX_RANK, eff_constant_binding, eff_dim_binding, eff_layer, eff_policy_info, eff_policy_options, eff_state_pair, eff_tensor_spec
+from ._table import (
+    MAX_RANK,
+    eff_constant_binding,
+    eff_dim_binding,
+    eff_layer,
+    eff_policy_info,
+    eff_policy_options,
+    eff_state_pair,
+    eff_tensor_spec,
+)
 from ._types import StrPath
 from .errors import ArgumentError, MismatchError, StateError
 
@@ -23,8 +32,10 @@ ROLES = ("observation", "action", "state", "aux")
 
 # name in the C header (lower case) -> code, numpy type; numpy has no bfloat16: its bits travel as uint16
 TYPES = {
-    "f32": (1, np.float32), "u8": (2, np.uint8), "i8": (3, np.int8), "u16": (4, np.uint16), "i16": (5, np.int16), "i32": (6, np.int32),
-    "i64": (7, np.int64), "bool": (9, np.bool_), "f16": (10, np.float16), "f64": (11, np.float64), "u32": (12, np.uint32), "u64": (13, np.uint64),
+    "f32": (1, np.float32), "u8": (2, np.uint8), "i8": (3, np.int8), "u16": (4, np.uint16), "i16": (5, np.int16),
+    "i32": (6, np.int32),
+    "i64": (7, np.int64), "bool": (9, np.bool_), "f16": (10, np.float16), "f64": (11, np.float64),
+    "u32": (12, np.uint32), "u64": (13, np.uint64),
     "bf16": (16, np.uint16),
 }
 NAMES = {code: name for name, (code, _) in TYPES.items()}
@@ -33,7 +44,8 @@ WEIGHTS = ("f32", "f16", "bf16", "i8")
 
 
 class Tensor(NamedTuple):
-    """An input or an output. `shape` is that of one row; `dtype` is a numpy dtype; `type` is its name in the C header (bf16 has the dtype uint16)."""
+    """An input or an output. `shape` is that of one row; `dtype` is a numpy dtype; `type` is its name in the C header
+    (bf16 has the dtype uint16)."""
 
     name: str
     shape: tuple
@@ -49,7 +61,8 @@ class Tensor(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A dense or recurrent layer: `weights` is its storage, `parameters` their number without biases, `bytes` what they take (0: always f32)."""
+    """A dense or recurrent layer: `weights` is its storage, `parameters` their number without biases, `bytes` what they
+    take (0: always f32)."""
 
     op: str
     weights: str
@@ -77,14 +90,16 @@ class Tensors(tuple):
 class Policy(Owner):
     """An immutable policy, loaded from an ONNX file (a path) or from its bytes. Sessions keep it alive after `close`.
 
-    dims       {"seq": 16, "obs[1]": 17, "batch": 1}: sizes of dimensions by name, by position, of the batch; unbound leading ones are 1
+    dims       {"seq": 16, "obs[1]": 17, "batch": 1}: sizes of dimensions by name, by position, of the batch; unbound
+               leading ones are 1
     constants  {"axes": array}: values of inputs that are fixed at load; these inputs disappear
     state      {"h_in": "h_out"}: recurrent state; recognized by name and shape where left out; {} for none
-    action     name of the output that moves the robot; left out: as the metadata "efferent.action" says, one clear name, the only candidate
+    action     name of the output that moves the robot; left out: as the metadata "efferent.action" says, one clear
+               name, the only candidate
     observation  name of the input that `step` takes; the other inputs then keep what was written to them
     outputs    names of the outputs that are wanted, in order; left out: all. What none of them needs is left out
-    weights    storage of the weights of dense and recurrent layers: "f32", "f16", "bf16" or "i8"; left out: as the metadata
-               "efferent.weights" of the file says, "f32" without it
+    weights    storage of the weights of dense and recurrent layers: "f32", "f16", "bf16" or "i8"; left out: as the
+               metadata "efferent.weights" of the file says, "f32" without it
     layer_weights  the same for each of `layers`; None entries are as `weights`
     folder     for bytes: the folder of external data files
     memory_limit  bound in bytes on weights and tensors while loading; 0 for 4 GiB
@@ -98,14 +113,18 @@ class Policy(Owner):
                  action: str | None = None, observation: str | None = None,
                  outputs: Sequence[str] | None = None) -> None:
         self._chosen = {
-            "dims": dims, "constants": constants, "state": state, "weights": weights, "layer_weights": layer_weights, "folder": folder,
-            "memory_limit": memory_limit, "learnable": learnable, "action": action, "observation": observation, "outputs": outputs}
+            "dims": dims, "constants": constants, "state": state, "weights": weights, "layer_weights": layer_weights,
+            "folder": folder,
+            "memory_limit": memory_limit, "learnable": learnable, "action": action, "observation": observation,
+            "outputs": outputs}
         options = eff_policy_options()
         lib.eff_policy_options_default(byref(options), ctypes.sizeof(options))
         kept = []  # what options points to, until the load is over
         options.weights = _storage(weights, "weights")
         if layer_weights:
-            options.layer_weights = (ctypes.c_int32 * len(layer_weights))(*[_storage(w, f"layer_weights[{i}]") for i, w in enumerate(layer_weights)])
+            options.layer_weights = (ctypes.c_int32 * len(layer_weights))(
+                *[_storage(w, f"layer_weights[{i}]") for i, w in enumerate(layer_weights)]
+            )
             options.layer_count = len(layer_weights)
         options.memory_limit = memory_limit
         options.learnable = int(learnable)
@@ -113,10 +132,12 @@ class Policy(Owner):
             options.dims = (eff_dim_binding * len(dims))(*[(str(k).encode(), int(v)) for k, v in dims.items()])
             options.dim_count = len(dims)
         if constants:
-            options.constants = (eff_constant_binding * len(constants))(*[_constant(k, v, kept) for k, v in constants.items()])
+            options.constants = (eff_constant_binding
+                                 * len(constants))(*[_constant(k, v, kept) for k, v in constants.items()])
             options.constant_count = len(constants)
         if state:
-            options.states = (eff_state_pair * len(state))(*[(str(k).encode(), str(v).encode()) for k, v in state.items()])
+            options.states = (eff_state_pair
+                              * len(state))(*[(str(k).encode(), str(v).encode()) for k, v in state.items()])
             options.state_count = len(state)
         options.no_state = int(state is not None and not state)
         if outputs is not None:
@@ -151,10 +172,13 @@ class Policy(Owner):
         return policy
 
     def __reduce__(self):
-        """By path, options and hash: another process loads the same file, and refuses one that is no longer the same."""
+        """By path, options and hash: another process loads the same file, and refuses one that is no longer the
+        same."""
         if self.path is None:
-            raise StateError("a policy that was not loaded from a path cannot be pickled: load it from a file, or send its bytes and load them there")
-        return _reloaded, (os.path.abspath(self.path), {k: v for k, v in self._chosen.items() if v is not None}, self.hash)
+            raise StateError("a policy that was not loaded from a path cannot be pickled: load it from a file, or send "
+                             "its bytes and load them there")
+        return _reloaded, (os.path.abspath(self.path), {k: v for k, v in self._chosen.items() if v is not None},
+                           self.hash)
 
     def _adopt(self, made):
         self._handle = Handle(made.value, lib.eff_policy_release, "policy")
@@ -166,26 +190,31 @@ class Policy(Owner):
         check(describe(self._handle.value, index, byref(spec)))
         kind = NAMES[spec.dtype]
         shape = tuple(spec.shape[: spec.rank])
-        return Tensor(spec.name.decode(), shape, np.dtype(TYPES[kind][1]), ROLES[spec.role], kind, index, spec.pair, spec.reason.decode())
+        return Tensor(spec.name.decode(), shape, np.dtype(TYPES[kind][1]), ROLES[spec.role], kind, index, spec.pair,
+                      spec.reason.decode())
 
     @property
     def metadata(self) -> dict[str, str]:
         """Metadata of the file, {key: value}."""
-        return {k: lib.eff_policy_metadata(self._handle.value, k.encode()).decode() for k in _texts(lib.eff_policy_metadata_key, self._handle.value)}
+        return {k: lib.eff_policy_metadata(self._handle.value, k.encode()).decode()
+                for k in _texts(lib.eff_policy_metadata_key, self._handle.value)}
 
     @property
     def info(self) -> SimpleNamespace:
-        """Facts about the model and its plan, as in eff_policy_info: opset, ir_version, parameter_count, weight_bytes, arena_bytes, node_count,
-        op_count, state_count, multiply_adds, isa, producer, unfused_op_count, state_bytes, peak_bytes, hash, step_refusal."""
+        """Facts about the model and its plan, as in eff_policy_info: opset, ir_version, parameter_count, weight_bytes,
+        arena_bytes, node_count, op_count, state_count, multiply_adds, isa, producer, unfused_op_count, state_bytes,
+        peak_bytes, hash, step_refusal."""
         info = eff_policy_info.sized()
         check(lib.eff_policy_describe(self._handle.value, byref(info)))
         values = {name: getattr(info, name) for name, _ in info._fields_ if name != "struct_size"}
-        return SimpleNamespace(**{k: (v or b"").decode() if k in ("isa", "producer", "step_refusal") else v for k, v in values.items()})
+        return SimpleNamespace(**{k: (v or b"").decode() if k in ("isa", "producer", "step_refusal") else v
+                                  for k, v in values.items()})
 
     @property
     def hash(self) -> int:
-        """Which policy this is: XXH64 of the file's bytes, its external data, and the options that change what the policy does. The same on every
-        processor; with default options and no external data that of the file, as `xxhsum -H64` prints it with `f"{policy.hash:016x}"`."""
+        """Which policy this is: XXH64 of the file's bytes, its external data, and the options that change what the
+        policy does. The same on every processor; with default options and no external data that of the file, as `xxhsum
+        -H64` prints it with `f"{policy.hash:016x}"`."""
         return self.info.hash
 
     @property
@@ -195,7 +224,8 @@ class Policy(Owner):
 
     @property
     def notes(self) -> list[str]:
-        """What was decided at load and the file does not say: pairs of state, inputs that nothing reads, why a step is refused."""
+        """What was decided at load and the file does not say: pairs of state, inputs that nothing reads, why a step is
+        refused."""
         return _texts(lib.eff_policy_note, self._handle.value)
 
     @property
@@ -226,9 +256,10 @@ class Policy(Owner):
     def session(self, rows: int = 1, seed: int = 0, first_row: int = 0, non_finite: str = "refuse") -> Session:
         """A running instance for up to `rows` independent robots.
 
-        A stochastic policy draws for row r from the stream of (seed, first_row + r), which depends on no other row and begins anew at a reset.
-        `non_finite` says what `step` does with NaN and infinities in observation or action: "refuse" raises NumericError and leaves recurrent
-        state as it was, "pass" lets the policy see and the caller get them, "clear" makes each 0 and counts it (`Session.explain`).
+        A stochastic policy draws for row r from the stream of (seed, first_row + r), which depends on no other row and
+        begins anew at a reset. `non_finite` says what `step` does with NaN and infinities in observation or action:
+        "refuse" raises NumericError and leaves recurrent state as it was, "pass" lets the policy see and the caller get
+        them, "clear" makes each 0 and counts it (`Session.explain`).
         """
         from .session import Session
 
@@ -242,7 +273,8 @@ def _reloaded(path, options, expected):
     """The policy that was pickled."""
     policy = Policy(path, **options)
     if policy.hash != expected:
-        raise MismatchError(f"{path}: the policy has the hash {policy.hash:016x}, the pickled one had {expected:016x}: the file was changed")
+        raise MismatchError(f"{path}: the policy has the hash {policy.hash:016x}, the pickled one had {expected:016x}: "
+                            f"the file was changed")
     return policy
 
 

@@ -1,15 +1,18 @@
-"""Pre-flight: raw signals kept with the observations, actions and targets that belong to them, run again before a robot moves.
+"""Pre-flight: raw signals kept with the observations, actions and targets that belong to them, run again before a robot
+moves.
 
     recording = efferent.preflight.record(controller, loop)      # a walk in MuJoCo, then signals that no walk shows
     recording.save("robot.npz")
-    efferent.Controller(card, models, joints, preflight="robot.npz")   # MismatchError names the first term that is not as recorded
+    efferent.Controller(card, models, joints, preflight="robot.npz")   # MismatchError names the first term that is not
+                                                                       as recorded
 
-A recording belongs to a card and its networks, not to what a robot adds: limits, ladders and clamps that a Controller is given are left out on both
-sides, but for `guard`, which a recording may ask for.
+A recording belongs to a card and its networks, not to what a robot adds: limits, ladders and clamps that a Controller
+is given are left out on both sides, but for `guard`, which a recording may ask for.
 
-Arrays of a recording: in.SIGNAL [ticks, ...]; any of obs.MODEL.TENSOR and act.MODEL.TENSOR [runs, ...] and out.TARGET [ticks, joints], NaN where nothing
-is commanded; resets [k]: ticks before which the controller is reset. Ours have more: time and stamp [ticks] in s, mode [ticks], ran [ticks],
-status [ticks], and joints, units, control_period, policy_period, guard, policies, card.
+Arrays of a recording: in.SIGNAL [ticks, ...]; any of obs.MODEL.TENSOR and act.MODEL.TENSOR [runs, ...] and out.TARGET
+[ticks, joints], NaN where nothing is commanded; resets [k]: ticks before which the controller is reset. Ours have more:
+time and stamp [ticks] in s, mode [ticks], ran [ticks], status [ticks], and joints, units, control_period,
+policy_period, guard, policies, card.
 """
 from __future__ import annotations
 
@@ -45,7 +48,8 @@ class Difference(NamedTuple):
 
 
 class Row(NamedTuple):
-    """How far one term, action or target is from its recording at worst. `is_same`: within the tolerance at every tick."""
+    """How far one term, action or target is from its recording at worst. `is_same`: within the tolerance at every
+    tick."""
 
     name: str
     is_same: bool
@@ -56,7 +60,8 @@ class Row(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """`first` is the first Difference, or None; `rows` one Row per term, action and target; `unchecked` names what the recording does not hold."""
+    """`first` is the first Difference, or None; `rows` one Row per term, action and target; `unchecked` names what the
+    recording does not hold."""
 
     first: Difference
     rows: list
@@ -123,7 +128,8 @@ class Recorder:
                 raise
         self.ticks += 1
         kept = {"time": now, "stamp": stamp, "mode": mode, "status": status, "ran": c.report.ran}
-        kept |= {"in." + k: np.array(signals[k], float).reshape(-1) for k in c.needs} | {"out." + k: v.copy() for k, v in c.targets.items()}
+        kept |= {"in." + k: np.array(signals[k], float).reshape(-1)
+                 for k in c.needs} | {"out." + k: v.copy() for k, v in c.targets.items()}
         if c.report.ran and status == 0:
             kept |= {"obs." + k: v for k, v in c.observations.items()} | {"act." + k: v for k, v in c.actions.items()}
         for k, v in kept.items():
@@ -146,9 +152,10 @@ class Recorder:
 
 def record(controller: Controller, loop: MujocoLoop | None = None, seconds: float = 4.0, seed: int = 0,
            guard: str | Sequence[str] = ()) -> Recording:
-    """A Recording of a controller's card: a walk in `loop` (a MujocoLoop of the same joints; None: no walk), in which commands change and which begins anew
-    once; then random raw signals, some far outside of what a robot shows, so that clips, orders and thresholds are touched; then old data, tilts, a
-    signal that is not finite and the ramp, so that safety and startup are.
+    """A Recording of a controller's card: a walk in `loop` (a MujocoLoop of the same joints; None: no walk), in which
+    commands change and which begins anew once; then random raw signals, some far outside of what a robot shows, so that
+    clips, orders and thresholds are touched; then old data, tilts, a signal that is not finite and the ramp, so that
+    safety and startup are.
 
     The controller itself is not ticked: a twin without its limits and ladders is.
     """
@@ -167,7 +174,8 @@ def record(controller: Controller, loop: MujocoLoop | None = None, seconds: floa
 
 def compare(controller: Controller, recording: StrPath | Mapping[str, ArrayLike],
             tolerance: tuple[float, float] = TOLERANCE, whole: bool = True) -> Comparison:
-    """Runs a recording (or the path of one) through a twin of the controller. Returns a Comparison; without `whole` it ends at the first difference."""
+    """Runs a recording (or the path of one) through a twin of the controller. Returns a Comparison; without `whole` it
+    ends at the first difference."""
     if isinstance(recording, (str, os.PathLike)):
         recording = Recording.load(recording)
     recording = Recording(recording)
@@ -175,10 +183,12 @@ def compare(controller: Controller, recording: StrPath | Mapping[str, ArrayLike]
     if not given:
         raise ArgumentError("the recording has no raw signals ('in.NAME')")
     if not any(k[:4] in ("obs.", "act.", "out.") for k in recording):
-        raise ArgumentError("the recording has nothing to compare with: no obs.MODEL.TENSOR, act.MODEL.TENSOR or out.TARGET")
+        raise ArgumentError("the recording has nothing to compare with: no obs.MODEL.TENSOR, act.MODEL.TENSOR or "
+                            "out.TARGET")
     ticks = {k: len(v) for k, v in given.items()}
     if len(set(ticks.values())) > 1:
-        raise ArgumentError(f"the recording's signals are not equally long: {', '.join(f'{k} {n}' for k, n in ticks.items())}")
+        raise ArgumentError(f"the recording's signals are not equally long: "
+                            f"{', '.join(f'{k} {n}' for k, n in ticks.items())}")
     return _Comparer(controller, recording, given, tolerance).run(next(iter(ticks.values())), whole)
 
 
@@ -197,7 +207,8 @@ class _Comparer:
         self.order, self.parts = self._joints(), {}
 
     def _joints(self):
-        """Places of the controller's joints in the recording; None where they are the same. Joints are found by name."""
+        """Places of the controller's joints in the recording; None where they are the same. Joints are found by
+        name."""
         names = self.recording.words("joints")
         if not names or names == list(self.twin.joints):
             return None
@@ -225,15 +236,19 @@ class _Comparer:
                 break
             if tick in resets:
                 twin.reset()
-            signals = {k: self._reordered(v[tick], 0.0) if k in joint_signals else v[tick] for k, v in self.given.items()}
+            signals = {k: self._reordered(v[tick], 0.0) if k in joint_signals else v[tick]
+                       for k, v in self.given.items()}
             if stamps is not None:
                 signals["stamp"] = stamps[tick]
             if modes:
                 twin.mode(modes[tick])
             status = self._tick(tick, signals, None if times is None else float(times[tick]))
             ran = twin.report.ran and status == 0
-            if "ran" in recording and bool(recording["ran"][tick] and not recording.get("status", np.zeros(ticks))[tick]) != ran:
-                self._differs(tick, "policy_period", f"the networks {'ran' if ran else 'did not run'} at tick {tick}, in the recording they did"
+            if "ran" in recording and bool(recording["ran"][tick]
+                                           and not recording.get("status", np.zeros(ticks))[tick]) != ran:
+                self._differs(tick, "policy_period",
+                              f"the networks {'ran' if ran else 'did not run'} at tick {tick}, in the recording they "
+                              f"did"
                               f"{' not' if ran else ''}: policy_period is {self.content.get('policy_period')} s")
             if ran:
                 for kind, arrays in (("obs", twin.observations), ("act", twin.actions)):
@@ -249,7 +264,8 @@ class _Comparer:
         return Comparison(self.first, rows, sorted(k for k in self.made if k not in recording), self.notes)
 
     def _facts(self):
-        for name, found in (("control_period", self.twin.control_period), ("policy_period", self.content.get("policy_period"))):
+        for name, found in (("control_period", self.twin.control_period),
+                            ("policy_period", self.content.get("policy_period"))):
             expected = self.recording.get(name)
             if expected is not None and found is not None and abs(float(expected) - found) > 1e-9:
                 self._differs(0, name, f"{name} is {found} s, the recording has {float(expected)} s", found, expected)
@@ -260,7 +276,8 @@ class _Comparer:
         hashes = dict(w.partition("=")[::2] for w in self.recording.words("policies"))
         for name, policy in self.twin.policies.items():
             if hashes.get(name, f"{policy.hash:016x}") != f"{policy.hash:016x}":
-                self.notes.append(f"network '{name}' is another file ({policy.hash:016x}) than the recording's ({hashes[name]})")
+                self.notes.append(f"network '{name}' is another file ({policy.hash:016x}) than the recording's "
+                                  f"({hashes[name]})")
 
     def _tick(self, tick, signals, now):
         expected = int(self.recording["status"][tick]) if "status" in self.recording else 0
@@ -274,7 +291,8 @@ class _Comparer:
         if status != expected:
             words = [f"is {'refused' if s else 'clean'}" for s in (status, expected)]
             words = words if words[0] != words[1] else [f"is refused with {s}" for s in (status, expected)]
-            self._differs(tick, "guard", f"tick {tick} {words[0]}, in the recording it {words[1]}{text}", status, expected)
+            self._differs(tick, "guard", f"tick {tick} {words[0]}, in the recording it {words[1]}{text}", status,
+                          expected)
         return status
 
     def _values(self, tick, at, key, values, whole):
@@ -301,10 +319,13 @@ class _Comparer:
             before = self.worst.get(name)
             is_bad = bool(bad[part].any())
             if before is None or distance[i] > before[1] or is_bad and before[0]:
-                self.worst[name] = (not is_bad and (before is None or before[0]), float(distance[i]), tick, float(x[i]), float(y[i]))
+                self.worst[name] = (not is_bad and (before is None or before[0]), float(distance[i]), tick, float(x[i]),
+                                    float(y[i]))
             if is_bad:
                 i = part[int(np.argmax(bad[part]))]
-                self._differs(tick, name, f"{element(self.content, self.twin, key, i)} at tick {tick} is {x[i]:.6g}, the recording has {y[i]:.6g}", x[i], y[i])
+                self._differs(tick, name,
+                              f"{element(self.content, self.twin, key, i)} at tick {tick} is {x[i]:.6g}, the recording "
+                              f"has {y[i]:.6g}", x[i], y[i])
             self.traces.setdefault(name, []).append((x[part], y[part]))
 
     def _parts(self, key, size):
@@ -326,7 +347,9 @@ class _Comparer:
                 if run and key not in self.made:
                     self._differs(0, key, f"the recording has {key}, which this card's networks do not have")
                 elif (self.first is None or whole) and len(self.recording[key]) != run:
-                    self._differs(0, key, f"the networks ran {run} times, the recording has {len(self.recording[key])} runs in {key}", run, len(self.recording[key]))
+                    self._differs(0, key,
+                                  f"the networks ran {run} times, the recording has {len(self.recording[key])} runs in "
+                                  f"{key}", run, len(self.recording[key]))
 
     def _hint(self, name):
         """What would explain all values of a term: sign, scale, order, time, offset. "" where none does."""
@@ -355,9 +378,11 @@ class _Comparer:
         if same(x[:-1], y[1:]):
             return "all values come one run earlier than in the recording"
         if x.shape[1] <= 256:
-            match = np.array([[same(x[:, i], y[:, j]) for j in range(x.shape[1])] for i in range(x.shape[1])]) if len(x) * x.shape[1] ** 2 < 2e7 else np.zeros((1, 1))
+            match = np.array([[same(x[:, i], y[:, j]) for j in range(x.shape[1])]
+                              for i in range(x.shape[1])]) if len(x) * x.shape[1] ** 2 < 2e7 else np.zeros((1, 1))
             if (match.sum(0) == 1).all() and (match.sum(1) == 1).all():
-                return f"the values are those of the recording in another order: {', '.join(str(j) for j in match.argmax(1))}"
+                order = ", ".join(str(j) for j in match.argmax(1))
+                return f"the values are those of the recording in another order: {order}"
         if same(x - y, np.broadcast_to((x - y).mean(0), x.shape)):
             return "all values differ by a constant"
         return ""
@@ -367,7 +392,8 @@ class _Comparer:
 
 
 def element(content: dict[str, Any], controller: Controller, key: str, index: int) -> str:
-    """Words for element `index` of obs.MODEL.TENSOR, act.MODEL.TENSOR or out.TARGET: the term or the joint that it belongs to."""
+    """Words for element `index` of obs.MODEL.TENSOR, act.MODEL.TENSOR or out.TARGET: the term or the joint that it
+    belongs to."""
     kind, _, name = key.partition(".")
     if kind == "out":
         return f"target '{name}' of joint '{controller.joints[index]}'"
@@ -417,4 +443,5 @@ def _cells(vector):
     return [({**t, "name": t.get("name") or t["op"]}, i, age) for t, age in order for i in range(t["size"])]
 
 
-__all__ = ["Comparison", "Difference", "Recorder", "Recording", "Row", "compare", "conditions", "first_difference", "record"]
+__all__ = ["Comparison", "Difference", "Recorder", "Recording", "Row", "compare", "conditions", "first_difference",
+           "record"]

@@ -1,7 +1,9 @@
-"""Sign and symmetry probes: a robot is moved in its MuJoCo model, and the terms that react are compared with those that should.
+"""Sign and symmetry probes: a robot is moved in its MuJoCo model, and the terms that react are compared with those that
+should.
 
-Each joint is moved and turned, the base is tilted, turned and pushed, each target is raised. What should react is computed from the state of the model
-and the formulas of the card; what reacts comes through the signals that the loop reads and the controller's observation. Needs the package mujoco.
+Each joint is moved and turned, the base is tilted, turned and pushed, each target is raised. What should react is
+computed from the state of the model and the formulas of the card; what reacts comes through the signals that the loop
+reads and the controller's observation. Needs the package mujoco.
 """
 from __future__ import annotations
 
@@ -18,13 +20,16 @@ if TYPE_CHECKING:
 
 TILT, MOVE, SPEED = 0.2, 0.1, 0.5
 # terms of which the probes know how they react; others may react or not
-KNOWN = {"base_linear_velocity", "base_angular_velocity", "projected_gravity", "base_euler_xyz", "joint_position", "joint_velocity"}
+KNOWN = {"base_linear_velocity", "base_angular_velocity", "projected_gravity", "base_euler_xyz", "joint_position",
+         "joint_velocity"}
 STILL = {"constant", "last_action", "previous_target", "command"}
-PAIRS = {"left": "right", "Left": "Right", "L": "R", "l": "r", "FL": "FR", "RL": "RR", "HL": "HR", "LF": "RF", "LH": "RH", "LR": "RR", "BL": "BR"}
+PAIRS = {"left": "right", "Left": "Right", "L": "R", "l": "r", "FL": "FR", "RL": "RR", "HL": "HR", "LF": "RF",
+         "LH": "RH", "LR": "RR", "BL": "BR"}
 
 
 class Probe(NamedTuple):
-    """What was done, and {element: change} of what should have reacted and of what did. `wrong` says what is wrong with it, or ""."""
+    """What was done, and {element: change} of what should have reacted and of what did. `wrong` says what is wrong with
+    it, or ""."""
 
     name: str
     expected: dict
@@ -33,7 +38,8 @@ class Probe(NamedTuple):
 
 
 def probe(loop: MujocoLoop) -> list[Probe]:
-    """All probes of a MujocoLoop, as a list of Probe. The loop's own controller is not ticked; the simulation begins anew afterwards."""
+    """All probes of a MujocoLoop, as a list of Probe. The loop's own controller is not ticked; the simulation begins
+    anew afterwards."""
     return _Prober(loop).run()
 
 
@@ -60,7 +66,8 @@ class _Prober:
     # ---- observations ----
 
     def _seen(self, change=None):
-        """{(vector, term, value): (term, newest value)} of the observation, in the reset state after `change`; and the facts of that state."""
+        """{(vector, term, value): (term, newest value)} of the observation, in the reset state after `change`; and the
+        facts of that state."""
         self.loop.reset()
         if change:
             change()
@@ -87,7 +94,8 @@ class _Prober:
         r = d.xmat[loop._base].reshape(3, 3)
         joints = {j: (d.qpos[p], d.qvel[v]) for j, p, v in zip(loop.controller.joints, loop._qpos, loop._qvel)}
         facts = {"joints": joints, "projected_gravity": r.T @ [0, 0, -1],
-                 "base_euler_xyz": [np.arctan2(r[2, 1], r[2, 2]), -np.arcsin(np.clip(r[2, 0], -1, 1)), np.arctan2(r[1, 0], r[0, 0])]}
+                 "base_euler_xyz": [np.arctan2(r[2, 1], r[2, 2]), -np.arcsin(np.clip(r[2, 0], -1, 1)),
+                                    np.arctan2(r[1, 0], r[0, 0])]}
         if loop._is_free:
             dof = loop._dof
             frame = d.xmat[self.model.dof_bodyid[dof]].reshape(3, 3)
@@ -114,7 +122,8 @@ class _Prober:
             label = label if len(self.content["vectors"]) == 1 else f"{key[0]}.{label}"
             moved = value - before[key][1]
             if term["op"] in KNOWN and not term.get("zero_when"):
-                change_of = self._factor(term, key[2]) * (self._should(term, key[2], facts) - self._should(term, key[2], was))
+                change_of = self._factor(term,
+                                         key[2]) * (self._should(term, key[2], facts) - self._should(term, key[2], was))
                 is_bounded = bool(term.get("clip") or self.content["vectors"][key[0]].get("clip"))
             elif term["op"] in STILL:
                 change_of, is_bounded = 0.0, False
@@ -125,11 +134,18 @@ class _Prober:
                 expected[label] = change_of
             if abs(moved) > 1e-5:
                 found[label] = moved
-            if abs(moved - change_of) <= tolerance or is_bounded and moved * change_of > 0 and abs(moved) <= abs(change_of) or term["op"] in may:
+            if (
+                abs(moved - change_of) <= tolerance
+                or is_bounded
+                and moved * change_of > 0
+                and abs(moved) <= abs(change_of)
+                or term["op"] in may
+            ):
                 continue
             words = "does not react" if abs(moved) <= 1e-5 else f"reacts with {moved:+.3g}"
             should = f"should with {change_of:+.3g}" if abs(change_of) > 1e-5 else "should not"
-            wrong.append(f"{label} {words}, {should}" + (": the other sign" if change_of and abs(moved + change_of) <= tolerance else ""))
+            wrong.append(f"{label} {words}, {should}"
+                         + (": the other sign" if change_of and abs(moved + change_of) <= tolerance else ""))
         self.made.append(Probe(name, expected, found, "; ".join(wrong)))
 
     @staticmethod
@@ -151,7 +167,8 @@ class _Prober:
 
     def _joints(self):
         place = {j: (p, v) for j, p, v in zip(self.loop.controller.joints, self.loop._qpos, self.loop._qvel)}
-        moved = {"base_linear_velocity", "base_angular_velocity", "projected_gravity", "base_euler_xyz"} if self._is_base_moved() else set()
+        moved = {"base_linear_velocity", "base_angular_velocity", "projected_gravity",
+                 "base_euler_xyz"} if self._is_base_moved() else set()
         for j in self.joints:
             def move(at=place[j][0]):
                 self.data.qpos[at] += MOVE
@@ -177,7 +194,8 @@ class _Prober:
             self.mj.mju_mulQuat(made, self.data.qpos[at : at + 4], rotation)
             self.data.qpos[at : at + 4] = made
 
-        for axis, (word, key) in enumerate((("rolled about x", "roll_limit"), ("pitched about y", "pitch_limit"), ("turned about z", None))):
+        for axis, (word, key) in enumerate((("rolled about x", "roll_limit"), ("pitched about y", "pitch_limit"),
+                                            ("turned about z", None))):
             angle = min(TILT, 0.5 * (safety.get(key) or 1.0))
             self._do(f"base {word} by {angle:+.3g} rad", lambda axis=axis, angle=angle: turned(axis, angle))
         for axis, word in enumerate("xyz"):
@@ -215,10 +233,15 @@ class _Prober:
                     speeds.append(float(self.data.qacc[self.loop._qvel[i]]))
                 values[i] = kept
                 moved, label = speeds[1] - speeds[0], f"acceleration of {j}"
-                wrong = "" if moved > 1e-9 else f"{label} {'does not react' if abs(moved) <= 1e-9 else f'reacts with {moved:+.3g}: the other sign'}"
+                wrong = (
+                    ""
+                    if moved > 1e-9
+                    else f"{label} {'does not react' if abs(moved) <= 1e-9 else f'reacts with {moved:+.3g}: the other sign'}"
+                )
                 if self.loop._actuators[i] is None:
                     wrong = f"the model has no actuator for {j}"
-                self.made.append(Probe(f"{kind} target of {j} raised by {MOVE:+g}", {label: 1.0}, {label: moved}, wrong))
+                self.made.append(Probe(f"{kind} target of {j} raised by {MOVE:+g}", {label: 1.0}, {label: moved},
+                                       wrong))
 
 
 # ---- what a card and a model say of the same thing ----
@@ -236,7 +259,8 @@ def limits(loop: MujocoLoop) -> list[str]:
                 made.append(f"joint '{name}': {key} is {j[key]:.4g} rad in the card, {other:.4g} rad in the model")
         pose = j.get("default")
         for who, a, b in (("card", j.get("lower"), j.get("upper")), ("model", low, high)):
-            if pose is not None and not (-np.inf if a is None else a) - 1e-6 <= pose <= (np.inf if b is None else b) + 1e-6:
+            if pose is not None and not (-np.inf if a is None
+                                         else a) - 1e-6 <= pose <= (np.inf if b is None else b) + 1e-6:
                 made.append(f"joint '{name}': its default pose {pose:.4g} rad is outside of the limits of the {who}")
     return made + _sides(loop, joints)
 
@@ -259,10 +283,16 @@ def _sides(loop, joints):
         a, b = joints[left], joints[right]
         image = {**a, "default": None if a.get("default") is None else side * a["default"]}
         if side < 0:
-            image |= {"lower": None if a.get("upper") is None else -a["upper"], "upper": None if a.get("lower") is None else -a["lower"]}
+            image |= {"lower": None if a.get("upper") is None else -a["upper"],
+                      "upper": None if a.get("lower") is None else -a["lower"]}
         for key in ("default", "kp", "kd", "lower", "upper", "velocity_limit", "effort_limit"):
-            if image.get(key) is not None and b.get(key) is not None and abs(image[key] - b[key]) > 1e-6 + 1e-3 * abs(b[key]):
-                made.append(f"not mirrored: {key} of '{right}' is {b[key]:.4g}, that of '{left}' asks for {image[key]:.4g}")
+            if (
+                image.get(key) is not None
+                and b.get(key) is not None
+                and abs(image[key] - b[key]) > 1e-6 + 1e-3 * abs(b[key])
+            ):
+                made.append(f"not mirrored: {key} of '{right}' is {b[key]:.4g}, that of '{left}' asks for "
+                            f"{image[key]:.4g}")
     return made
 
 

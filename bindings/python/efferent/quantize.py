@@ -1,4 +1,5 @@
-"""How few bits each layer of a policy may have: chosen by the action error over recorded observations, which is measured and never assumed."""
+"""How few bits each layer of a policy may have: chosen by the action error over recorded observations, which is
+measured and never assumed."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -25,7 +26,8 @@ class Recording(NamedTuple):
 
     @staticmethod
     def load(path: StrPath, policy: Policy) -> Recording:
-        """Reads an .npz with one array [steps, ...] per input (one of any name where the policy has one observation) and `starts` where given."""
+        """Reads an .npz with one array [steps, ...] per input (one of any name where the policy has one observation)
+        and `starts` where given."""
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         starts = arrays.pop("starts", None)
@@ -34,7 +36,8 @@ class Recording(NamedTuple):
             arrays = {wanted[0].name: next(iter(arrays.values()))}
         for t in wanted:
             if t.name not in arrays:
-                raise ArgumentError(f"{path}: found {', '.join(arrays) or 'no array'}, expected an array for the input {t}")
+                raise ArgumentError(f"{path}: found {', '.join(arrays) or 'no array'}, expected an array for the input "
+                                    f"{t}")
             if arrays[t.name].size == 0:
                 raise ArgumentError(f"{path}: the array of {t} is empty, expected at least one step")
         inputs = {t.name: arrays[t.name].reshape(-1, *t.shape).astype(t.dtype) for t in wanted}
@@ -84,7 +87,8 @@ class Quantizer:
         if key not in self.known:
             policy = self.open(layer_weights=list(key))
             error = np.abs(actions(policy, self.recording) - self.exact)
-            self.known[key] = Choice(list(key), float(np.nan_to_num(error, nan=np.inf).max()), policy.info.weight_bytes, policy.layers)
+            self.known[key] = Choice(list(key), float(np.nan_to_num(error, nan=np.inf).max()), policy.info.weight_bytes,
+                                     policy.layers)
         return self.known[key]
 
     def alone(self, layer: int, weights: str) -> Any:
@@ -92,11 +96,12 @@ class Quantizer:
         return self.measure([weights if i == layer else "f32" for i in range(len(self.layers))]).error
 
     def choose(self, bound: float) -> Any:
-        """The smallest storage found whose measured error is within the bound: from i8 everywhere, the layer that alone errs most per byte
-        is raised until the whole is within it, then whatever can be lowered again is."""
+        """The smallest storage found whose measured error is within the bound: from i8 everywhere, the layer that alone
+        errs most per byte is raised until the whole is within it, then whatever can be lowered again is."""
         weights = ["i8" if layer.bytes else "f32" for layer in self.layers]
         while self.measure(weights).error > bound:
-            i = max((i for i, w in enumerate(weights) if w != "f32"), key=lambda i: self.alone(i, weights[i]) / self.layers[i].bytes)
+            i = max((i for i, w in enumerate(weights) if w != "f32"),
+                    key=lambda i: self.alone(i, weights[i]) / self.layers[i].bytes)
             weights[i] = FORMATS[FORMATS.index(weights[i]) + 1]
         for i in sorted(range(len(weights)), key=lambda i: -self.layers[i].bytes):
             for lower in FORMATS[: FORMATS.index(weights[i])] if self.layers[i].bytes else ():
@@ -107,7 +112,8 @@ class Quantizer:
 
 
 def with_metadata(model: bytes, key: str, value: str) -> bytes:
-    """The bytes of an ONNX model with one metadata entry set: ModelProto.metadata_props is field 14, its key 1 and its value 2."""
+    """The bytes of an ONNX model with one metadata entry set: ModelProto.metadata_props is field 14, its key 1 and its
+    value 2."""
     if model[8:9] == b"{":
         raise FormatError("a safetensors file has no ONNX metadata: give the storage at load, layer_weights=[...]")
     kept, at = [], 0

@@ -21,7 +21,8 @@ F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 # Forms of an array for a tensor of row shape `shape`:
 EXACT = "exact"        # shape                   one row
 ROWS = "rows"          # (rows, *shape)
-SHORT = "short"        # (rows, *shape[1:])      where shape[0] is 1: a leading batch axis of one makes room for the rows
+# (rows, *shape[1:])      where shape[0] is 1: a leading batch axis of one makes room for the rows
+SHORT = "short"
 DROPPED = "dropped"    # shape[1:]               where shape[0] is 1: one row
 
 NON_FINITE = ("refuse", "pass", "clear")  # by value of eff_non_finite
@@ -33,7 +34,8 @@ class Session(Owner):
     Views stay readable after `close`.
     """
 
-    def __init__(self, policy: Policy, rows: int = 1, seed: int = 0, first_row: int = 0, non_finite: str = "refuse") -> None:
+    def __init__(self, policy: Policy, rows: int = 1, seed: int = 0, first_row: int = 0,
+                 non_finite: str = "refuse") -> None:
         if rows < 1:
             raise ArgumentError(f"rows is {rows}, expected at least 1")
         if non_finite not in NON_FINITE:
@@ -41,7 +43,11 @@ class Session(Owner):
         self.policy, self.rows = policy, int(rows)
         options = eff_session_options()
         lib.eff_session_options_default(byref(options), ctypes.sizeof(options))
-        options.max_rows, options.seed, options.first_row = self.rows, int(seed) & (2**64 - 1), int(first_row) & (2**64 - 1)
+        options.max_rows, options.seed, options.first_row = (
+            self.rows,
+            int(seed) & (2**64 - 1),
+            int(first_row) & (2**64 - 1),
+        )
         options.non_finite = NON_FINITE.index(non_finite)
         size = c_size_t()
         check(lib.eff_session_arena_size(policy._handle.value, byref(options), byref(size)))
@@ -63,7 +69,8 @@ class Session(Owner):
         self._inputs, self._outputs = {t.name: t for t in policy.inputs}, tuple(policy.outputs)
         self._needed = frozenset(t.name for t in seen)
         self._views = {}
-        # one row, the case of a robot: {form of the observation: (where it is written, where its action is read)}; empty where there is another case
+        # one row, the case of a robot: {form of the observation: (where it is written, where its action is read)};
+        # empty where there is another case
         self._forms = {}
         if self._direct:
             self._prepare()
@@ -83,8 +90,9 @@ class Session(Owner):
     def step(self, observation: ArrayLike, out: np.ndarray | None = None) -> np.ndarray:
         """Runs the policy on one observation per row and returns the actions.
 
-        For policies with one observation and one action. The observation has the shape of the input, with or without a leading axis of rows
-        (at most `self.rows`); the action comes back in the same form: in a new array, or in `out`, of that shape and of the action's type.
+        For policies with one observation and one action. The observation has the shape of the input, with or without a
+        leading axis of rows (at most `self.rows`); the action comes back in the same form: in a new array, or in `out`,
+        of that shape and of the action's type.
         """
         if observation.__class__ is np.ndarray and (observation.dtype is F32 or observation.dtype is F64):
             form = self._forms.get(observation.shape)
@@ -107,7 +115,8 @@ class Session(Owner):
             self._run(rows)
             return self._shaped(self._action, self._memory(self._action, rows).copy(), form)
         action = np.empty((rows, *self._action.shape), np.float32)
-        status = lib.eff_session_step_n(self._handle.value, rows, array.ctypes.data, array.size, action.ctypes.data, action.size)
+        status = lib.eff_session_step_n(self._handle.value, rows, array.ctypes.data, array.size, action.ctypes.data,
+                                        action.size)
         if status < 0:
             self._refuse(status, "step")
         return self._shaped(self._action, action, form)
@@ -117,8 +126,8 @@ class Session(Owner):
     def run(self, inputs: Mapping[str, ArrayLike] | None = None) -> dict[str, np.ndarray]:
         """Runs the policy on {name: array} and returns {name: array} of all outputs.
 
-        Recurrent state may be left out, then the session carries it, or given, then it overrides. Without `inputs` it runs all rows on what
-        the views of `input` hold.
+        Recurrent state may be left out, then the session carries it, or given, then it overrides. Without `inputs` it
+        runs all rows on what the views of `input` hold.
         """
         rows, form = self.rows, EXACT if self.rows == 1 else ROWS
         if inputs and self._exact(inputs):
@@ -130,7 +139,8 @@ class Session(Owner):
                 fitted.append((tensor, *self._fit(tensor, value)))
             absent = [t.name for t in self.policy.inputs if t.role == "observation" and t.name not in inputs]
             if absent:
-                raise ArgumentError(f"input '{absent[0]}' is missing: found {', '.join(inputs)}, expected {', '.join(self.policy.inputs.names)}")
+                raise ArgumentError(f"input '{absent[0]}' is missing: found {', '.join(inputs)}, expected "
+                                    f"{', '.join(self.policy.inputs.names)}")
             rows = max(n for _, _, n, _ in fitted)
             for tensor, _, n, _ in fitted:
                 if n != rows:
@@ -145,11 +155,17 @@ class Session(Owner):
         return {t.name: self._shaped(t, self._memory(t, rows).copy(), form) for t in self._outputs}
 
     def _exact(self, inputs):
-        """Writes inputs that all have their tensor's shape and type, one row, and nothing is missing. False where it wrote nothing."""
+        """Writes inputs that all have their tensor's shape and type, one row, and nothing is missing. False where it
+        wrote nothing."""
         fitted = []
         for name, value in inputs.items():
             tensor = self._inputs.get(name)
-            if tensor is None or value.__class__ is not np.ndarray or value.shape != tensor.shape or value.dtype != tensor.dtype:
+            if (
+                tensor is None
+                or value.__class__ is not np.ndarray
+                or value.shape != tensor.shape
+                or value.dtype != tensor.dtype
+            ):
                 return False
             fitted.append((tensor, value))
         if not self._needed <= inputs.keys():
@@ -160,14 +176,16 @@ class Session(Owner):
 
     def reset(self, row: int | None = None) -> None:
         """Clears the recurrent state of one row, or of all."""
-        check_rt(lib.eff_session_reset(self._handle.value, -1 if row is None else self._row(row)), f"reset of row {row}")
+        check_rt(lib.eff_session_reset(self._handle.value, -1 if row is None else self._row(row)),
+                 f"reset of row {row}")
 
     def prewarm(self) -> None:
         """Touches what the next step will read, so that a step after a pause finds a warm cache."""
         check_rt(lib.eff_session_prewarm(self._handle.value), "prewarm")
 
     def explain(self) -> str:
-        """The last refusal of `step` or `run` in words, and how many numbers were cleared; "" where there was neither."""
+        """The last refusal of `step` or `run` in words, and how many numbers were cleared; "" where there was
+        neither."""
         return lib.eff_session_explain(self._handle.value).decode()
 
     # ---- zero-copy views ----
@@ -186,8 +204,8 @@ class Session(Owner):
     # ---- other weights ----
 
     def swap(self, policy: Policy, reset_state: bool = False) -> None:
-        """Offers a policy with the same plan and other weights; the next step or run adopts it, and with `reset_state` clears the recurrent
-        state of all rows then. An offer that waits is replaced by a newer one."""
+        """Offers a policy with the same plan and other weights; the next step or run adopts it, and with `reset_state`
+        clears the recurrent state of all rows then. An offer that waits is replaced by a newer one."""
         options = eff_session_swap_options.sized()
         options.reset_state = int(reset_state)
         check(lib.eff_session_swap_with(self._handle.value, policy._handle.value, byref(options)))
@@ -260,10 +278,14 @@ class Session(Owner):
             wanted = f"{list(shape)}" + (f" or {list(shape[1:])}" if one else "")
             hint = ""
             if len(shape) > 1 and shape[0] > 1 and given in (shape[1:], (1, *shape[1:])):
-                hint = f"; if {shape[0]} is the batch of the export, load with dims={{'{tensor.name}[0]': 1}} for one row"
-            raise ShapeError(f"input '{tensor.name}' is {list(given)}, expected {wanted}, with or without a leading axis of at most {self.rows} rows{hint}")
+                hint = (
+                    f"; if {shape[0]} is the batch of the export, load with dims={{'{tensor.name}[0]': 1}} for one row"
+                )
+            raise ShapeError(f"input '{tensor.name}' is {list(given)}, expected {wanted}, with or without a leading "
+                             f"axis of at most {self.rows} rows{hint}")
         if not 1 <= rows <= self.rows:
-            raise ShapeError(f"input '{tensor.name}' has {rows} rows, expected 1 to {self.rows}, as the session was created")
+            raise ShapeError(f"input '{tensor.name}' has {rows} rows, expected 1 to {self.rows}, as the session was "
+                             f"created")
         return self._typed(tensor, found), rows, form
 
     def _typed(self, tensor, found):

@@ -1,4 +1,5 @@
-"""How a robot survives that its data stop: the fallback ladders of the guard, measured in a MuJoCo simulation. Needs the package mujoco."""
+"""How a robot survives that its data stop: the fallback ladders of the guard, measured in a MuJoCo simulation. Needs
+the package mujoco."""
 from __future__ import annotations
 
 import json
@@ -27,8 +28,9 @@ PHASES = (0.0, 0.13, 0.29, 0.41)
 
 
 class Trial(NamedTuple):
-    """One stall. `fell` is the time after its begin in s at which the base was tilted beyond the limit, or None; `tilt` the largest in rad; `sunk` the
-    share of its height that the base lost at worst; `low` the share that it still lacks at the end."""
+    """One stall. `fell` is the time after its begin in s at which the base was tilted beyond the limit, or None; `tilt`
+    the largest in rad; `sunk` the share of its height that the base lost at worst; `low` the share that it still lacks
+    at the end."""
 
     ladder: str
     stall: float
@@ -79,7 +81,8 @@ def stall_test(physics: Any, controller: Controller, *, ladders: Mapping[str, Se
                command: Mapping[str, ArrayLike] | None = None, keyframe: str | None = None,
                sensors: Mapping[str, str] | None = None, warm: float = 2.0, after: float = 2.0, tilt: float = 1.0,
                on_trial: Callable[[Trial], Any] | None = None) -> Outcome:
-    """Walks, stops the data for each of `stalls` seconds, gives them back, and sees who still stands. Returns an Outcome.
+    """Walks, stops the data for each of `stalls` seconds, gives them back, and sees who still stands. Returns an
+    Outcome.
 
     physics      the MuJoCo model
     controller   the robot's controller; every trial runs a fresh one of its card, networks and joints
@@ -101,7 +104,8 @@ def stall_test(physics: Any, controller: Controller, *, ladders: Mapping[str, Se
         for stall in stalls:
             for phase in phases:
                 c = controller.twin(fallback=ladder, stale_limit=limit)
-                trials.append(Trial(name, stall, phase, *_trial(physics, c, stall, warm + phase, after, tilt, command, keyframe, sensors)))
+                trials.append(Trial(name, stall, phase,
+                                    *_trial(physics, c, stall, warm + phase, after, tilt, command, keyframe, sensors)))
                 if on_trial:
                     on_trial(trials[-1])
 
@@ -113,7 +117,8 @@ def stall_test(physics: Any, controller: Controller, *, ladders: Mapping[str, Se
 
 
 def _trial(physics, controller, stall, begin, after, limit, command, keyframe, sensors):
-    """(time of the fall after the begin of the stall or None, largest tilt, largest loss of height, loss of height at the end)."""
+    """(time of the fall after the begin of the stall or None, largest tilt, largest loss of height, loss of height at
+    the end)."""
     from .mujoco_loop import MujocoLoop
 
     loop = MujocoLoop(physics, controller, keyframe=keyframe, sensors=sensors)
@@ -139,7 +144,8 @@ def _trial(physics, controller, stall, begin, after, limit, command, keyframe, s
         if now < begin:
             height = loop.height
             if loop.tilt > limit:
-                raise ArgumentError(f"it fell {now:.2f} s after the start, before any stall: the walk itself is not right")
+                raise ArgumentError(f"it fell {now:.2f} s after the start, before any stall: the walk itself is not "
+                                    f"right")
             continue
         tilted = max(tilted, loop.tilt)
         low = 1 - loop.height / height if height else 0.0

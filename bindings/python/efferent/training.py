@@ -52,11 +52,16 @@ def make(name: str, **kwargs: Any) -> Any:
 
     env = gymnasium.make(name, disable_env_checker=True, **kwargs)
     space = env.observation_space
-    return env if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1 else gymnasium.wrappers.FlattenObservation(env)
+    return (
+        env
+        if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1
+        else gymnasium.wrappers.FlattenObservation(env)
+    )
 
 
 def _applied(space):
-    """Function from what a learner chose to what the environment takes: clipped to its bounds and shaped, or counted from its first choice."""
+    """Function from what a learner chose to what the environment takes: clipped to its bounds and shaped, or counted
+    from its first choice."""
     if hasattr(space, "n"):
         first = int(space.start)
         return lambda action: first + (action if type(action) is int else int(action[0]))
@@ -74,10 +79,11 @@ def _applied(space):
 
 
 class Rollout:
-    """A learner in an environment, any number of steps at a time. Episode i of seed s always resets alike, so that a run can be continued.
+    """A learner in an environment, any number of steps at a time. Episode i of seed s always resets alike, so that a
+    run can be continued.
 
-    `learner` is anything with `act(observation)` and `update(observation, reward, terminated, truncated)`. `on_step(told)` sees the telemetry
-    of every update.
+    `learner` is anything with `act(observation)` and `update(observation, reward, terminated, truncated)`.
+    `on_step(told)` sees the telemetry of every update.
     """
 
     def __init__(self, env: Any, learner: Learner, seed: int = 0, on_step: Any = None) -> None:
@@ -123,7 +129,8 @@ class Rollout:
 
 
 def evaluate(env: Any, learner: Learner, episodes: int, seed: int = 10_000) -> Any:
-    """Undiscounted returns of whole episodes without exploration; episode i resets with `seed + i`. The learner is as before afterwards."""
+    """Undiscounted returns of whole episodes without exploration; episode i resets with `seed + i`. The learner is as
+    before afterwards."""
     before, apply, totals = bytes(learner), _applied(env.action_space), []
     learner.freeze("actor", "critic", "normalizers")
     try:
@@ -156,8 +163,11 @@ class Settings:
     evaluate: int = 10                               # episodes after learning
 
     def learner(self, env: Any, seed: int) -> Learner:
-        """A fresh learner. The networks see the time in the episode where the environment has a limit and the options do not say otherwise."""
-        algorithm = "stream-ac-discrete" if self.algorithm == "stream-ac" and hasattr(env.action_space, "n") else self.algorithm
+        """A fresh learner. The networks see the time in the episode where the environment has a limit and the options
+        do not say otherwise."""
+        algorithm = (
+            "stream-ac-discrete" if self.algorithm == "stream-ac" and hasattr(env.action_space, "n") else self.algorithm
+        )
         options = dict(self.options)
         if env.spec is not None and env.spec.max_episode_steps:
             options.setdefault("time_limit", env.spec.max_episode_steps)
@@ -200,9 +210,10 @@ def train(settings: Settings, seed: int, folder: StrPath | None = None, checkpoi
           resume: bool = False, report: Any = None, slice_steps: int = 1000) -> Run:
     """Learns with one seed and returns the `Run`.
 
-    With a folder, `seed-N.json` says how far the run has come and `seed-N-STEP.ckpt` beside it is the learner at that step; both are written at the
-    first end of an episode after every `checkpoint_every` steps, and with `resume` the run goes on from there as if it had not been interrupted.
-    `report(rollout, run)` is called after every `slice_steps`.
+    With a folder, `seed-N.json` says how far the run has come and `seed-N-STEP.ckpt` beside it is the learner at that
+    step; both are written at the first end of an episode after every `checkpoint_every` steps, and with `resume` the
+    run goes on from there as if it had not been interrupted. `report(rollout, run)` is called after every
+    `slice_steps`.
     """
     env = make(settings.env, **settings.env_options)
     learner = settings.learner(env, seed)
@@ -219,7 +230,12 @@ def train(settings: Settings, seed: int, folder: StrPath | None = None, checkpoi
 
     def save():
         nonlocal saved
-        run.steps, run.episodes, run.pending, run.seconds = rollout.step, rollout.episodes, pending, time.perf_counter() - began
+        run.steps, run.episodes, run.pending, run.seconds = (
+            rollout.step,
+            rollout.episodes,
+            pending,
+            time.perf_counter() - began,
+        )
         learner.save(_checkpoint(folder, seed, run.steps))
         run.save(state)
         if saved and saved != run.steps:
@@ -257,5 +273,6 @@ def _block(rollout, size, td_errors):
     told = rollout.told
     ended = [e.total for e in rollout.episodes if e.step > rollout.step - size]
     drift = told.actor.drift or told.critic.drift
-    return Block(rollout.step, float(np.mean(ended)) if ended else None, len(ended), td_errors / size, told.exploration, told.rollbacks,
+    return Block(rollout.step, float(np.mean(ended)) if ended else None, len(ended), td_errors / size, told.exploration,
+                 told.rollbacks,
                  told.bad_updates, drift)

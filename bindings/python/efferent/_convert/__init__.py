@@ -1,4 +1,5 @@
-"""Trainers' checkpoints -> policy files (Sources/Safetensors/FORMAT.md). Nothing of a checkpoint is executed: see `pickles`."""
+"""Trainers' checkpoints -> policy files (Sources/Safetensors/FORMAT.md). Nothing of a checkpoint is executed: see
+`pickles`."""
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,23 +26,30 @@ class Conversion(NamedTuple):
     notes: list
 
 
-def convert(checkpoint, output=None, *, normalizer=None, activation=None, normalizer_eps=None, normalizer_clip=None, squash=False, action_low=None,
+def convert(checkpoint, output=None, *, normalizer=None, activation=None, normalizer_eps=None, normalizer_clip=None,
+            squash=False, action_low=None,
             action_high=None, actions=None):
-    """Turns a trainer's checkpoint into a policy file that gives the trainer's deterministic action, its normalizer and limits included.
+    """Turns a trainer's checkpoint into a policy file that gives the trainer's deterministic action, its normalizer and
+    limits included.
 
-    checkpoint  a path: a Stable-Baselines3 zip, an rsl_rl or skrl .pt, a torch state dict of an MLP, a safetensors file of one, or LeRobot's statistics
+    checkpoint  a path: a Stable-Baselines3 zip, an rsl_rl or skrl .pt, a torch state dict of an MLP, a safetensors file
+                of one, or LeRobot's statistics
     output      a path to write (.safetensors), or None for the bytes alone, in `data` of the result
-    normalizer  a path: the VecNormalize pickle of an SB3 zip, or LeRobot's statistics for a network that was saved without them
+    normalizer  a path: the VecNormalize pickle of an SB3 zip, or LeRobot's statistics for a network that was saved
+                without them
     activation  of the hidden layers, where the checkpoint does not say: relu, elu, tanh, ...
     normalizer_eps, normalizer_clip   where the trainer's defaults were changed (rsl_rl, skrl)
-    squash, action_low, action_high   tanh at the end, and limits: the action is unscaled to them after tanh, otherwise clipped (rsl_rl, skrl)
+    squash, action_low, action_high   tanh at the end, and limits: the action is unscaled to them after tanh, otherwise
+                                      clipped (rsl_rl, skrl)
     actions     number of actions, where the network also gives their std (rsl_rl)
 
-    Raises FileError, FormatError, UnsupportedError, ShapeError or ArgumentError; nothing in the checkpoint is executed. Returns a `Conversion`.
+    Raises FileError, FormatError, UnsupportedError, ShapeError or ArgumentError; nothing in the checkpoint is executed.
+    Returns a `Conversion`.
     """
     if (action_low is None) != (action_high is None):
         raise ArgumentError("action_low and action_high go together")
-    options = SimpleNamespace(activation=activation, normalizer_eps=normalizer_eps, normalizer_clip=normalizer_clip, squash=squash, action_low=action_low,
+    options = SimpleNamespace(activation=activation, normalizer_eps=normalizer_eps, normalizer_clip=normalizer_clip,
+                              squash=squash, action_low=action_low,
                               action_high=action_high, actions=actions)
     net = _network(Path(checkpoint), Path(normalizer) if normalizer is not None else None, options)
     data = net.dumps()
@@ -72,14 +80,20 @@ def _network(path, normalizer, options):
     if data[:4] == b"PK\x03\x04":
         archive = Archive(path, what)
         if sb3.matches(archive):
-            return sb3.convert(archive, vec_normalize.Normalizer(_statistics(normalizer) if normalizer else {}), options)
+            return sb3.convert(archive, vec_normalize.Normalizer(_statistics(normalizer) if normalizer else {}),
+                               options)
         return _finish(_torch(torchfile.load(data, what), options), normalizer)
     if data[8:9] == b"{":
         return _tensors(data, path, normalizer, options)
     if data[:1] == b"\x80":
         return _pickle(data, path, what)
-    hint = "; it is an ONNX model or another file: 'efferent inspect' says more" if len(data) > 8 else f" ({len(data)} bytes)"
-    raise FormatError(f"{what} is no checkpoint that is known: expected a Stable-Baselines3 zip, a torch checkpoint or safetensors{hint}")
+    hint = (
+        "; it is an ONNX model or another file: 'efferent inspect' says more"
+        if len(data) > 8
+        else f" ({len(data)} bytes)"
+    )
+    raise FormatError(f"{what} is no checkpoint that is known: expected a Stable-Baselines3 zip, a torch checkpoint or "
+                      f"safetensors{hint}")
 
 
 def _torch(root, options):
@@ -88,7 +102,8 @@ def _torch(root, options):
     if skrl.matches(root):
         return skrl.convert(root, options)
     if isinstance(root, dict):
-        inner = next((root[k] for k in ("state_dict", "model", "actor", "policy_state_dict") if isinstance(root.get(k), dict)), root)
+        inner = next((root[k] for k in ("state_dict", "model", "actor", "policy_state_dict")
+                      if isinstance(root.get(k), dict)), root)
         return rsl_rl.flat(inner, {}, options)
     raise UnsupportedError(f"the checkpoint holds a {type(root).__name__}, expected a dictionary of tensors")
 
@@ -110,11 +125,13 @@ def _finish(net, normalizer):
     data = _read(normalizer)
     found = lerobot.features(tensors_of(data, f"'{normalizer}'")[0]) if data[8:9] == b"{" else {}
     if not found:
-        raise UnsupportedError(f"'{normalizer}' is not a normalizer for this checkpoint: expected LeRobot's statistics (safetensors); rsl_rl and skrl checkpoints hold their own")
+        raise UnsupportedError(f"'{normalizer}' is not a normalizer for this checkpoint: expected LeRobot's statistics "
+                               f"(safetensors); rsl_rl and skrl checkpoints hold their own")
     given = lerobot.modes(normalizer)
     states = [f for f in found if f.startswith("observation") and "image" not in f]
     if len(states) != 1:
-        raise UnsupportedError(f"'{normalizer}' has statistics of {', '.join(states) or 'no observation'}, expected one observation")
+        raise UnsupportedError(f"'{normalizer}' has statistics of {', '.join(states) or 'no observation'}, expected "
+                               f"one observation")
     source, first = net.inputs[0]["name"], len(net.layers)
     end = (net.last, net.shape)
     net.goto(source, net.inputs[0]["shape"])

@@ -25,8 +25,13 @@ class Archive:
         entry = self.entries.get(name)
         if entry is None:
             raise FormatError(f"{self.what} has no member '{name}'")
-        if entry.file_size > MOST_BYTES or entry.file_size > LEAST_SUSPECT and entry.file_size > 100 * entry.compress_size:
-            raise FormatError(f"{self.what}: member '{name}' unpacks from {entry.compress_size} to {entry.file_size} bytes, which is refused")
+        if (
+            entry.file_size > MOST_BYTES
+            or entry.file_size > LEAST_SUSPECT
+            and entry.file_size > 100 * entry.compress_size
+        ):
+            raise FormatError(f"{self.what}: member '{name}' unpacks from {entry.compress_size} to {entry.file_size} "
+                              f"bytes, which is refused")
         try:
             with self.zip.open(entry) as stream:
                 data = stream.read(entry.file_size + 1)

@@ -8,7 +8,8 @@ from .network import Network
 from .safetensors import Bfloat16
 
 EPS = 1e-8
-MODES = {"mean_std": ("mean", "std"), "min_max": ("min", "max"), "quantiles": ("q01", "q99"), "quantile10": ("q10", "q90")}
+MODES = {"mean_std": ("mean", "std"), "min_max": ("min", "max"), "quantiles": ("q01", "q99"),
+         "quantile10": ("q10", "q90")}
 
 
 def features(tensors):
@@ -17,8 +18,11 @@ def features(tensors):
     for name, array in tensors.items():
         feature, _, statistic = name.rpartition(".")
         if statistic in ("mean", "std", "min", "max", "count", "q01", "q10", "q50", "q90", "q99"):
-            found.setdefault(feature, {})[statistic] = np.asarray(array.widened() if isinstance(array, Bfloat16) else array, np.float32)
-    good = found and all(f.startswith(("observation", "action", "buffer_")) for f in found) and sum(map(len, found.values())) == len(tensors)
+            found.setdefault(feature,
+                             {})[statistic] = np.asarray(array.widened() if isinstance(array, Bfloat16) else array,
+                                                         np.float32)
+    good = found and all(f.startswith(("observation", "action", "buffer_"))
+                         for f in found) and sum(map(len, found.values())) == len(tensors)
     return found if good else {}
 
 
@@ -46,11 +50,13 @@ def _mode(feature, statistics, given):
     if mode is None:
         complete = [m for m, parts in MODES.items() if all(p in statistics for p in parts)]
         if len(complete) != 1:
-            raise UnsupportedError(f"feature '{feature}' has the statistics {', '.join(sorted(statistics))}: which of them are used is in the configuration of the pipeline; "
+            raise UnsupportedError(f"feature '{feature}' has the statistics {', '.join(sorted(statistics))}: which of "
+                                   f"them are used is in the configuration of the pipeline; "
                                    "keep its .json file beside the file of the statistics")
         mode = complete[0]
     if mode not in MODES or any(p not in statistics for p in MODES[mode]):
-        raise FormatError(f"feature '{feature}' is normalized by {mode}, but has the statistics {', '.join(sorted(statistics))}")
+        raise FormatError(f"feature '{feature}' is normalized by {mode}, but has the statistics "
+                          f"{', '.join(sorted(statistics))}")
     return mode
 
 
@@ -63,7 +69,8 @@ def normalize(net, feature, statistics, given):
         net.normalize(f"{feature}.normalizer", statistics["mean"], std=statistics["std"], eps=EPS)
         return
     low, half = _range(statistics, mode)
-    net.layer("normalizer", f"{feature}.normalizer", mean=net.tensor(f"{feature}.low", low), std=net.tensor(f"{feature}.half", half))
+    net.layer("normalizer", f"{feature}.normalizer", mean=net.tensor(f"{feature}.low", low),
+              std=net.tensor(f"{feature}.half", half))
     net.layer("scale", f"{feature}.centered", offset=-1.0)
     net.note(f"normalizer of {feature}: {MODES[mode][0]} .. {MODES[mode][1]} to -1 .. 1")
 
@@ -79,8 +86,10 @@ def restore(net, feature, statistics, given):
         offset, scale = _range(statistics, mode)
         net.layer("scale", f"{feature}.positive", offset=1.0)
     if net.shape[-1:] != scale.shape:
-        raise FormatError(f"the statistics of {feature} have {scale.size} numbers, but the network gives {list(net.shape)}")
-    net.layer("scale", f"{feature}.restored", scale=net.tensor(f"{feature}.scale", scale), offset=net.tensor(f"{feature}.offset", offset))
+        raise FormatError(f"the statistics of {feature} have {scale.size} numbers, but the network gives "
+                          f"{list(net.shape)}")
+    net.layer("scale", f"{feature}.restored", scale=net.tensor(f"{feature}.scale", scale),
+              offset=net.tensor(f"{feature}.offset", offset))
     net.note(f"action: brought back by {mode}")
 
 

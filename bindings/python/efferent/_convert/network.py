@@ -6,10 +6,13 @@ import numpy as np
 from ..errors import FormatError, ShapeError, UnsupportedError
 from .safetensors import Bfloat16, dumps
 
-FUNCTIONS = ("relu", "relu6", "elu", "selu", "celu", "leaky_relu", "tanh", "sigmoid", "silu", "swish", "gelu", "gelu_tanh", "mish", "softplus", "softsign",
+FUNCTIONS = ("relu", "relu6", "elu", "selu", "celu", "leaky_relu", "tanh", "sigmoid", "silu", "swish", "gelu",
+             "gelu_tanh", "mish", "softplus", "softsign",
              "hard_sigmoid", "hard_swish", "hard_tanh", "identity")
 # as torch and the trainers' configurations call them, in lower case and without underscores
-ALIASES = {name.replace("_", ""): name for name in FUNCTIONS} | {"lrelu": "leaky_relu", "leaky": "leaky_relu", "crelu": "celu", "linear": "identity", "none": "identity", "hardtanh": "hard_tanh"}
+ALIASES = {name.replace("_", ""): name for name in FUNCTIONS} | {"lrelu": "leaky_relu", "leaky": "leaky_relu",
+                                                                 "crelu": "celu", "linear": "identity",
+                                                                 "none": "identity", "hardtanh": "hard_tanh"}
 
 
 def function(name):
@@ -36,9 +39,11 @@ class Network:
         return name
 
     def layer(self, kind, name=None, shape=None, **keys):
-        """Adds a layer after the last one and makes it the last one; `shape` is that of what comes out, where it changes."""
+        """Adds a layer after the last one and makes it the last one; `shape` is that of what comes out, where it
+        changes."""
         name = name or f"{kind}.{len(self.layers)}"
-        self.layers.append({"type": kind, "name": name, **({} if "from" in keys else {"from": self.last}), **{k: v for k, v in keys.items() if v is not None}})
+        self.layers.append({"type": kind, "name": name, **({} if "from" in keys else {"from": self.last}),
+                            **{k: v for k, v in keys.items() if v is not None}})
         self.last, self.shape = name, self.shape if shape is None else tuple(shape)
         return name
 
@@ -52,7 +57,9 @@ class Network:
             raise UnsupportedError(f"tensor '{name}' is {array.dtype}")
         if array.dtype.kind == "f" and not np.all(np.isfinite(array)) and not name.startswith("action."):
             raise FormatError(f"tensor '{name}' holds values that are not finite")
-        self.tensors[name] = array if isinstance(array, Bfloat16) else np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+        self.tensors[name] = (
+            array if isinstance(array, Bfloat16) else np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+        )
         return name
 
     def output(self, name, source=None):
@@ -78,25 +85,37 @@ class Network:
             while array.ndim > len(self.shape) and array.shape[0] == 1:
                 array = array[0]
             if array.shape != self.shape and array.size != 1:
-                raise ShapeError(f"the normalizer's {key} is {list(array.shape)}, expected {list(self.shape)} as the observation")
+                raise ShapeError(f"the normalizer's {key} is {list(array.shape)}, expected {list(self.shape)} as the "
+                                 f"observation")
             keys[key] = self.tensor(f"{label}.{key}", array.astype(np.float64 if wide else np.float32))
         spread = "std" if std is not None else "var"
-        bottom = f"({spread} + {eps:g})" if spread == "std" else f"(sqrt(var) + {eps:g})" if outside else f"sqrt(var + {eps:g})"
+        bottom = (
+            f"({spread} + {eps:g})"
+            if spread == "std"
+            else f"(sqrt(var) + {eps:g})"
+            if outside
+            else f"sqrt(var + {eps:g})"
+        )
         self.note(f"normalizer: {'clip(' if clip else ''}(x - mean) / {bottom}{f', +-{clip:g})' if clip else ''}")
-        return self.layer("normalizer", label, **keys, eps=float(eps), eps_outside=outside or None, clip=float(clip) if clip else None, dtype="f64" if wide else None)
+        return self.layer("normalizer", label, **keys, eps=float(eps), eps_outside=outside or None,
+                          clip=float(clip) if clip else None, dtype="f64" if wide else None)
 
     def dense(self, state, prefix, activation=None):
         """A layer of prefix.weight and prefix.bias."""
         weight = state.take(prefix + ".weight")
         if weight.ndim != 2 or len(self.shape) != 1 or weight.shape[1] != self.shape[0]:
-            raise ShapeError(f"tensor '{prefix}.weight' is {list(weight.shape)}, expected [outputs, {self.shape[0] if len(self.shape) == 1 else '...'}] after an input of {list(self.shape)}")
+            raise ShapeError(f"tensor '{prefix}.weight' is {list(weight.shape)}, expected [outputs, "
+                             f"{self.shape[0] if len(self.shape) == 1 else '...'}] after an input of "
+                             f"{list(self.shape)}")
         self.tensor(prefix + ".weight", weight)
         if prefix + ".bias" in state:
             self.tensor(prefix + ".bias", state.take(prefix + ".bias"))
-        return self.layer("dense", prefix, (weight.shape[0],), activation=None if activation in (None, "identity") else activation)
+        return self.layer("dense", prefix, (weight.shape[0],),
+                          activation=None if activation in (None, "identity") else activation)
 
     def norm(self, state, prefix):
-        """Layer or batch normalization, told apart by its tensors; `ra_mean` is the batch renormalization of sb3_contrib."""
+        """Layer or batch normalization, told apart by its tensors; `ra_mean` is the batch renormalization of
+        sb3_contrib."""
         if prefix + ".ra_mean" in state:
             state.ignore(prefix + ".steps")
             keys = {k: self.tensor(f"{prefix}.{k}", state.take(f"{prefix}.{n}")) for k, n in
@@ -109,8 +128,8 @@ class Network:
         return self.layer("batch_norm" if "running_mean" in parts else "layer_norm", prefix)
 
     def sequence(self, state, prefix, activation, final=None, convolution=None):
-        """The modules `prefix`0, `prefix`2, ... of a torch Sequential: an activation stands wherever a number is left out; `final` follows the last one.
-        `convolution(position)` gives the keys of a convolution."""
+        """The modules `prefix`0, `prefix`2, ... of a torch Sequential: an activation stands wherever a number is left
+        out; `final` follows the last one. `convolution(position)` gives the keys of a convolution."""
         numbers = state.numbers(prefix)
         for i, n in enumerate(numbers):
             name = f"{prefix}{n}"
@@ -130,13 +149,15 @@ class Network:
             elif convolution is not None:
                 self.convolve(state, name, after, **convolution(i))
             else:
-                raise UnsupportedError(f"tensor '{name}.weight' has {rank} axes, and the checkpoint does not say how it is slid over its input; export this policy to ONNX")
+                raise UnsupportedError(f"tensor '{name}.weight' has {rank} axes, and the checkpoint does not say how "
+                                       f"it is slid over its input; export this policy to ONNX")
         return numbers
 
     def convolve(self, state, prefix, activation, stride):
         weight = self.tensors[self.tensor(prefix + ".weight", state.take(prefix + ".weight"))]
         if weight.ndim != 4 or len(self.shape) != 3 or weight.shape[1] != self.shape[0]:
-            raise ShapeError(f"tensor '{prefix}.weight' is {list(weight.shape)}, expected [outputs, channels, height, width] after an input of {list(self.shape)}")
+            raise ShapeError(f"tensor '{prefix}.weight' is {list(weight.shape)}, expected [outputs, channels, height, "
+                             f"width] after an input of {list(self.shape)}")
         if prefix + ".bias" in state:
             self.tensor(prefix + ".bias", state.take(prefix + ".bias"))
         sides = [(n - k) // stride + 1 for n, k in zip(self.shape[1:], weight.shape[2:])]
@@ -151,9 +172,11 @@ class Network:
         rows, hidden = state.shape(f"{prefix}weight_hh_l0")
         kind = {4: "lstm", 3: "gru", 1: "rnn"}.get(rows // hidden if rows % hidden == 0 else 0)
         if kind is None:
-            raise ShapeError(f"tensor '{prefix}weight_hh_l0' is {[rows, hidden]}, expected 4, 3 or 1 times as many rows as columns")
+            raise ShapeError(f"tensor '{prefix}weight_hh_l0' is {[rows, hidden]}, expected 4, 3 or 1 times as many "
+                             f"rows as columns")
         if len(self.shape) != 1 or state.shape(f"{prefix}weight_ih_l0")[1:] != self.shape:
-            raise ShapeError(f"tensor '{prefix}weight_ih_l0' is {list(state.shape(f'{prefix}weight_ih_l0'))}, which does not follow an input of {list(self.shape)}")
+            raise ShapeError(f"tensor '{prefix}weight_ih_l0' is {list(state.shape(f'{prefix}weight_ih_l0'))}, which "
+                             f"does not follow an input of {list(self.shape)}")
         for i in range(count):
             for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
                 if f"{prefix}{part}_l{i}" in state:
@@ -163,10 +186,12 @@ class Network:
 
     def bounds(self, low, high):
         """Action limits as keys of a squash or clip layer, in the action's flat shape."""
-        return {"low": self.tensor("action.low", np.asarray(low, np.float32).reshape(-1)), "high": self.tensor("action.high", np.asarray(high, np.float32).reshape(-1))}
+        return {"low": self.tensor("action.low", np.asarray(low, np.float32).reshape(-1)),
+                "high": self.tensor("action.high", np.asarray(high, np.float32).reshape(-1))}
 
     def dumps(self):
-        architecture = {"efferent": 1, "producer": self.producer, "inputs": self.inputs, "layers": self.layers, "outputs": self.outputs}
+        architecture = {"efferent": 1, "producer": self.producer, "inputs": self.inputs, "layers": self.layers,
+                        "outputs": self.outputs}
         return dumps(self.tensors, self.metadata, architecture)
 
 
@@ -201,7 +226,8 @@ class State:
         return any(name.startswith(prefix) for name in self.tensors)
 
     def numbers(self, prefix):
-        """The numbers n of the modules `prefix`n.weight, and of those without a weight but with statistics, in order."""
+        """The numbers n of the modules `prefix`n.weight, and of those without a weight but with statistics, in
+        order."""
         pattern = re.compile(re.escape(prefix) + r"(\d{1,6})\.(weight|ra_mean|running_mean)$")
         return sorted({int(m[1]) for name in self.tensors if (m := pattern.match(name))})
 
@@ -209,4 +235,5 @@ class State:
         """Refuses to leave out tensors of the actor that were not understood."""
         for name in self.tensors:
             if name.startswith(prefixes) and name not in self.used:
-                raise UnsupportedError(f"tensor '{name}' {list(self.shape(name))} belongs to the policy, but how it is used is not known here; export this policy to ONNX")
+                raise UnsupportedError(f"tensor '{name}' {list(self.shape(name))} belongs to the policy, but how it is "
+                                       f"used is not known here; export this policy to ONNX")

@@ -1,7 +1,7 @@
 """Reads pickles without unpickling: a machine of its own for the opcodes that data needs, over a closed table of names.
 
-No class is imported and nothing of the file is called. A name outside the table is refused with its name; what comes out is plain containers, numbers, texts,
-arrays and `Record`s (the class by name and its state as data).
+No class is imported and nothing of the file is called. A name outside the table is refused with its name; what comes
+out is plain containers, numbers, texts, arrays and `Record`s (the class by name and its state as data).
 """
 import pickletools
 
@@ -53,7 +53,8 @@ class PendingType:
 
     def __init__(self, code):
         code = code.decode("ascii", "replace") if isinstance(code, bytes) else code
-        if not isinstance(code, str) or code.lstrip("<>=|") not in {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"}:
+        if not isinstance(code, str) or code.lstrip("<>=|") not in {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1",
+                                                                    "u2", "u4", "u8", "b1"}:
             raise UnsupportedError(f"an array of type {code!r:.40} is refused, expected numbers")
         self.value = np.dtype(code)
 
@@ -66,7 +67,11 @@ class PendingType:
 
 def array_of(data, dtype, shape, order="C"):
     dtype = getattr(dtype, "value", dtype)
-    if not isinstance(dtype, np.dtype) or not isinstance(shape, tuple) or not all(type(n) is int and 0 <= n < 1 << 40 for n in shape):
+    if (
+        not isinstance(dtype, np.dtype)
+        or not isinstance(shape, tuple)
+        or not all(type(n) is int and 0 <= n < 1 << 40 for n in shape)
+    ):
         raise FormatError("an array has no type or no shape")
     if isinstance(data, str):  # bytes of protocol 2, as latin-1
         data = data.encode("latin-1", "replace")
@@ -93,7 +98,8 @@ def _encode(text, encoding="latin1"):
 
 
 def _pairs(items=()):
-    return dict(items) if isinstance(items, (list, tuple)) and all(isinstance(p, (list, tuple)) and len(p) == 2 and isinstance(p[0], SCALARS) for p in items) else {}
+    return dict(items) if isinstance(items, (list, tuple)) and all(isinstance(p, (list, tuple)) and len(p) == 2
+                                                                   and isinstance(p[0], SCALARS) for p in items) else {}
 
 
 def names(*modules, **made):
@@ -107,17 +113,22 @@ def record(text):
 
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric", "numpy")
 PLAIN = {
-    **names(*_MULTIARRAY, _reconstruct=lambda *_: PendingArray(), scalar=_scalar, _frombuffer=_frombuffer, ndarray=None, dtype=lambda code="", *_: PendingType(code)),
+    **names(*_MULTIARRAY, _reconstruct=lambda *_: PendingArray(), scalar=_scalar, _frombuffer=_frombuffer, ndarray=None,
+            dtype=lambda code="", *_: PendingType(code)),
     **names("collections", OrderedDict=_pairs),
     **names("_codecs", encode=_encode),
-    **names("builtins", "__builtin__", set=lambda items=(): list(items), frozenset=lambda items=(): list(items), slice=lambda *a: a, list=None, dict=None, float=None, int=None, bool=None, str=None, tuple=None),
+    **names("builtins", "__builtin__", set=lambda items=(): list(items), frozenset=lambda items=(): list(items),
+            slice=lambda *a: a, list=None, dict=None, float=None, int=None, bool=None, str=None, tuple=None),
 }
 # numpy's scalar types appear as dtypes by name
-PLAIN |= {f"numpy {t}": None for t in ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool_")}
+PLAIN |= {f"numpy {t}": None
+          for t in ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+                    "uint64", "bool_")}
 
 
 class Machine:
-    """Runs one pickle. `admitted` maps "module name" to what its call gives, or to a `Name`; `persistent` resolves persistent ids."""
+    """Runs one pickle. `admitted` maps "module name" to what its call gives, or to a `Name`; `persistent` resolves
+    persistent ids."""
 
     def __init__(self, admitted, persistent=None, what="the pickle"):
         self.admitted, self.persistent, self.what = admitted, persistent, what
@@ -131,7 +142,8 @@ class Machine:
                 getattr(self, "do_" + opcode.name, self._refuse(opcode.name))(argument)
         except Error as e:
             raise type(e)(f"{self.what}: {e}") from None
-        except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, UnicodeError, MemoryError) as e:
+        except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, UnicodeError,
+                MemoryError) as e:
             raise FormatError(f"{self.what} is damaged: {type(e).__name__}: {str(e)[:200]}") from None
         raise FormatError(f"{self.what} is cut short")
 
@@ -148,8 +160,12 @@ class Machine:
     def _push_argument(self, argument):
         self.stack.append(argument)
 
-    do_INT = do_BININT = do_BININT1 = do_BININT2 = do_LONG = do_LONG1 = do_LONG4 = do_FLOAT = do_BINFLOAT = _push_argument
-    do_STRING = do_BINSTRING = do_SHORT_BINSTRING = do_UNICODE = do_BINUNICODE = do_SHORT_BINUNICODE = do_BINUNICODE8 = _push_argument
+    do_INT = do_BININT = do_BININT1 = do_BININT2 = do_LONG = do_LONG1 = do_LONG4 = do_FLOAT = do_BINFLOAT = (
+        _push_argument
+    )
+    do_STRING = do_BINSTRING = do_SHORT_BINSTRING = do_UNICODE = do_BINUNICODE = do_SHORT_BINUNICODE = (
+        do_BINUNICODE8
+    ) = _push_argument
     do_BINBYTES = do_SHORT_BINBYTES = do_BINBYTES8 = do_BYTEARRAY8 = _push_argument
 
     def do_NONE(self, _): self.push(None)
@@ -209,7 +225,8 @@ class Machine:
         if not isinstance(target, dict) or len(items) % 2:
             raise FormatError("keys are set on what is no dictionary")
         for key, value in zip(items[::2], items[1::2]):
-            if not isinstance(key, SCALARS) and not (isinstance(key, tuple) and all(isinstance(k, SCALARS) for k in key)):
+            if not isinstance(key,
+                              SCALARS) and not (isinstance(key, tuple) and all(isinstance(k, SCALARS) for k in key)):
                 raise FormatError(f"a key is a {type(key).__name__}, expected a text or a number")
             target[key] = _settled(value)
 
@@ -236,7 +253,10 @@ class Machine:
     def _name(self, text):
         if text not in self.admitted:
             module, _, name = text.partition(" ")
-            raise UnsupportedError(f"it holds '{module}.{name}'"[:300] + ", which is refused: only tensors, arrays and plain containers are read, and nothing is called")
+            raise UnsupportedError(
+                f"it holds '{module}.{name}'"[:300]
+                + ", which is refused: only tensors, arrays and plain containers are read, and nothing is called"
+            )
         found = self.admitted[text]
         self.push(found if isinstance(found, Name) else Name(text, make=found))
 
@@ -244,7 +264,9 @@ class Machine:
         arguments, callee = self.stack.pop(), self.stack.pop()
         function = getattr(callee, make, None) if isinstance(callee, Name) else None
         if function is None or not isinstance(arguments, tuple):
-            raise UnsupportedError(f"it {what} {callee.text.replace(' ', '.') if isinstance(callee, Name) else 'something without a name'}, which is refused")
+            raise UnsupportedError(
+                f"it {what} {callee.text.replace(' ', '.') if isinstance(callee, Name) else 'something without a name'}, which is refused"
+            )
         self.push(function(*arguments))
 
     def do_REDUCE(self, _): self._called("make", "calls")

@@ -1,4 +1,5 @@
-"""rsl_rl checkpoints, 5.x (actor_state_dict) and before (model_state_dict), and plain networks whose tensors are named alike."""
+"""rsl_rl checkpoints, 5.x (actor_state_dict) and before (model_state_dict), and plain networks whose tensors are named
+alike."""
 import re
 
 
@@ -9,7 +10,8 @@ EPS = 1e-2  # of EmpiricalNormalization, not in the file
 
 
 def matches(root):
-    return isinstance(root, dict) and any(k in root for k in ("actor_state_dict", "model_state_dict", "student_state_dict"))
+    return isinstance(root,
+                      dict) and any(k in root for k in ("actor_state_dict", "model_state_dict", "student_state_dict"))
 
 
 def convert(root, options):
@@ -30,12 +32,16 @@ def network(flat, trainer, options, metadata):
     """Normalizer, recurrent layer, network: whichever of them the tensors have."""
     state = State(flat, "the checkpoint")
     net = Network(trainer)
-    prefix = _first(state, ("mlp.", "student.", "actor.", "policy.", "net.", "policy_net.", "model.", ""), state.numbers)
+    prefix = _first(state, ("mlp.", "student.", "actor.", "policy.", "net.", "policy_net.", "model.", ""),
+                    state.numbers)
     if prefix is None:
-        raise UnsupportedError(f"the tensors ({', '.join(list(state)[:5])}, ...) are those of no actor that is known here: expected mlp.0.weight, actor.0.weight or the like; export this policy to ONNX")
+        raise UnsupportedError(f"the tensors ({', '.join(list(state)[:5])}, ...) are those of no actor that is known "
+                               f"here: expected mlp.0.weight, actor.0.weight or the like; export this policy to ONNX")
     if state.has("cnns."):
-        raise UnsupportedError("the actor has a CNN, whose strides and order are not in the checkpoint; export this policy to ONNX")
-    memory = _first(state, ("rnn.rnn.", "memory_a.rnn.", "memory_s.rnn.", "rnn.", "lstm.", "gru."), lambda p: f"{p}weight_ih_l0" in state)
+        raise UnsupportedError("the actor has a CNN, whose strides and order are not in the checkpoint; export this "
+                               "policy to ONNX")
+    memory = _first(state, ("rnn.rnn.", "memory_a.rnn.", "memory_s.rnn.", "rnn.", "lstm.", "gru."),
+                    lambda p: f"{p}weight_ih_l0" in state)
     first = state.shape(f"{memory}weight_ih_l0" if memory else f"{prefix}{state.numbers(prefix)[0]}.weight")
     net.input("obs", (first[-1],))
     _normalize(net, state, options)
@@ -62,7 +68,8 @@ def _normalize(net, state, options):
         mean, std = (next((prefix + n for n in (f"_{k}", k) if prefix + n in state), None) for k in ("mean", "std"))
         if mean and std:
             eps = EPS if options.normalizer_eps is None else options.normalizer_eps
-            net.normalize("obs_normalizer", state.take(mean), std=state.take(std), eps=eps, clip=options.normalizer_clip)
+            net.normalize("obs_normalizer", state.take(mean), std=state.take(std), eps=eps,
+                          clip=options.normalizer_clip)
             return
     if any("normalizer" in name for name in state):
         names = ", ".join(n for n in state if "normalizer" in n and "critic" not in n)
@@ -71,17 +78,22 @@ def _normalize(net, state, options):
 
 
 def _head(net, state, options):
-    """Mean of the actions. A network with twice as many outputs as actions gives mean and std in turn, as rsl_rl's state-dependent std does."""
+    """Mean of the actions. A network with twice as many outputs as actions gives mean and std in turn, as rsl_rl's
+    state-dependent std does."""
     outputs = net.shape[0]
-    spread = next((state.shape(n)[-1] for n in ("std", "log_std", "distribution.std_param", "distribution.log_std_param") if n in state and state.shape(n)), None)
+    spread = next((state.shape(n)[-1]
+                   for n in ("std", "log_std", "distribution.std_param", "distribution.log_std_param") if n in state
+                   and state.shape(n)), None)
     actions = options.actions or spread or outputs
     if actions != outputs:
         if outputs != 2 * actions:
-            raise FormatError(f"the network gives {outputs} numbers for {actions} actions, expected as many or twice as many")
+            raise FormatError(f"the network gives {outputs} numbers for {actions} actions, expected as many or twice "
+                              f"as many")
         net.layer("slice", "mean", (actions,), begin=0, end=actions)
         net.note(f"action: the first {actions} of {outputs} outputs, the mean; the others are its std")
     elif spread is None and outputs % 2 == 0:
-        net.note(f"action: all {outputs} outputs of the network; if it also gives its std, say how many actions there are: --actions")
+        net.note(f"action: all {outputs} outputs of the network; if it also gives its std, say how many actions there "
+                 f"are: --actions")
     limit(net, options)
     net.output("action")
 
@@ -99,7 +111,8 @@ def limit(net, options):
 
 def flat(tensors, metadata, options):
     """Tensors without a trainer's wrapping: a state dict that was saved alone, or the tensors of a safetensors file."""
-    found = {re.sub(r"^(module|_orig_mod)\.", "", k): v for k, v in tensors.items() if isinstance(k, str) and isinstance(getattr(v, "shape", None), tuple)}
+    found = {re.sub(r"^(module|_orig_mod)\.", "", k): v for k, v in tensors.items() if isinstance(k, str)
+             and isinstance(getattr(v, "shape", None), tuple)}
     if not found:
         raise UnsupportedError("there are no tensors in it")
     return network(found, "a state dict", options, metadata)

@@ -9,7 +9,8 @@ from ..errors import FormatError, UnsupportedError
 KEY = "efferent.architecture"
 # bfloat16 travels as its bits, since numpy has no such type
 DTYPES = {
-    "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I64": np.int64, "I32": np.int32, "I16": np.int16, "I8": np.int8,
+    "F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16, "I64": np.int64, "I32": np.int32,
+    "I16": np.int16, "I8": np.int8,
     "U64": np.uint64, "U32": np.uint32, "U16": np.uint16, "U8": np.uint8, "BOOL": np.bool_,
 }
 NAMES = {np.dtype(v): k for k, v in DTYPES.items() if k != "BF16"}
@@ -23,7 +24,8 @@ class Bfloat16(np.ndarray):
 
 
 def dumps(tensors, metadata=None, architecture=None):
-    """The bytes of a safetensors file: {name: array}, {key: text} and the architecture that connects the tensors (Sources/Safetensors/FORMAT.md)."""
+    """The bytes of a safetensors file: {name: array}, {key: text} and the architecture that connects the tensors
+    (Sources/Safetensors/FORMAT.md)."""
     header = {}
     metadata = dict(metadata or {})
     if architecture is not None:
@@ -59,7 +61,8 @@ def loads(data, name="the file"):
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict):
         raise FormatError(f"{name}: __metadata__ is not an object")
-    return {key: _tensor(f"{name}: tensor '{key}'", entry, memoryview(data)[8 + size :]) for key, entry in header.items()}, metadata
+    return {key: _tensor(f"{name}: tensor '{key}'", entry, memoryview(data)[8 + size :])
+            for key, entry in header.items()}, metadata
 
 
 def _tensor(what, entry, data):

@@ -1,4 +1,5 @@
-"""Stable-Baselines3 and sb3_contrib zips: PPO, A2C, TRPO, MaskablePPO, RecurrentPPO, SAC, TQC, CrossQ, TD3, DDPG, DQN, QR-DQN."""
+"""Stable-Baselines3 and sb3_contrib zips: PPO, A2C, TRPO, MaskablePPO, RecurrentPPO, SAC, TQC, CrossQ, TD3, DDPG, DQN,
+QR-DQN."""
 import base64
 import json
 import re
@@ -13,13 +14,19 @@ from .pickles import loads, record
 _SPACES = {
     f"{package}.spaces.{module} {name}": record(name)
     for package in ("gymnasium", "gym") for module, name in
-    (("box", "Box"), ("discrete", "Discrete"), ("multi_discrete", "MultiDiscrete"), ("multi_binary", "MultiBinary"), ("dict", "Dict"), ("tuple", "Tuple"))
+    (("box", "Box"), ("discrete", "Discrete"), ("multi_discrete", "MultiDiscrete"), ("multi_binary", "MultiBinary"),
+     ("dict", "Dict"), ("tuple", "Tuple"))
 }
 # the generator of a space that was sampled from: kept as data, never made
 _RANDOM = {
-    **{f"numpy.random._pickle {n}": record(n) for n in ("__generator_ctor", "__bit_generator_ctor", "__randomstate_ctor")},
-    **{f"numpy.random.{m} {n}": record(n) for m, n in (("_generator", "Generator"), ("_pcg64", "PCG64"), ("_mt19937", "MT19937"), ("mtrand", "RandomState"),
-                                                       ("bit_generator", "SeedSequence"), ("bit_generator", "__pyx_unpickle_SeedSequence"), ("bit_generator", "__pyx_unpickle_BitGenerator"))},
+    **{f"numpy.random._pickle {n}": record(n)
+       for n in ("__generator_ctor", "__bit_generator_ctor", "__randomstate_ctor")},
+    **{f"numpy.random.{m} {n}": record(n)
+       for m, n in (("_generator", "Generator"), ("_pcg64", "PCG64"), ("_mt19937", "MT19937"),
+                    ("mtrand", "RandomState"),
+                                                       ("bit_generator", "SeedSequence"),
+                                                       ("bit_generator", "__pyx_unpickle_SeedSequence"),
+                                                       ("bit_generator", "__pyx_unpickle_BitGenerator"))},
 }
 SPACES = {**_SPACES, **_RANDOM}
 NATURE = ((8, 4), (4, 2), (3, 1))  # kernel and stride of NatureCNN
@@ -32,7 +39,11 @@ def matches(archive):
 def convert(archive, normalizer, options):
     data = _json(archive)
     state = State(torchfile.load(archive.read("policy.pth"), "policy.pth"), "policy.pth")
-    version = archive.read("_stable_baselines3_version").decode("ascii", "replace").strip() if "_stable_baselines3_version" in archive else "?"
+    version = (
+        archive.read("_stable_baselines3_version").decode("ascii", "replace").strip()
+        if "_stable_baselines3_version" in archive
+        else "?"
+    )
     observation, action = _space(data, "observation_space"), _space(data, "action_space")
     kwargs = data.get("policy_kwargs")
     kwargs = kwargs if isinstance(kwargs, dict) else {}
@@ -40,7 +51,8 @@ def convert(archive, normalizer, options):
     kind = _kind(state)
     activation = _activation(kwargs, kind, options, network)
     root = {"q_net": "q_net.", "quantile_net": "quantile_net.", "latent_pi": "actor.", "mu": "actor."}.get(kind, "")
-    extractor = next(p for p in (root + "pi_features_extractor.", root + "features_extractor.") if state.has(p) or p.endswith(".features_extractor.") or p == "features_extractor.")
+    extractor = next(p for p in (root + "pi_features_extractor.", root + "features_extractor.") if state.has(p)
+                     or p.endswith(".features_extractor.") or p == "features_extractor.")
     _features(network, state, observation, extractor, normalizer, kwargs.get("normalize_images", True))
     state.expect_used(extractor)
     normalizer.expect_seen()
@@ -76,10 +88,13 @@ def _space(data, key):
 
 
 def _kind(state):
-    for kind, mark in (("quantile_net", "quantile_net.quantile_net."), ("q_net", "q_net.q_net."), ("latent_pi", "actor.latent_pi."), ("latent_pi", "actor.log_std."), ("mu", "actor.mu."), ("actor_critic", "action_net.weight")):
+    for kind, mark in (("quantile_net", "quantile_net.quantile_net."), ("q_net", "q_net.q_net."),
+                       ("latent_pi", "actor.latent_pi."), ("latent_pi", "actor.log_std."), ("mu", "actor.mu."),
+                       ("actor_critic", "action_net.weight")):
         if state.has(mark):
             return kind
-    raise UnsupportedError(f"the policy's tensors ({', '.join(list(state)[:4])}, ...) are those of no algorithm that is known here; export this policy to ONNX")
+    raise UnsupportedError(f"the policy's tensors ({', '.join(list(state)[:4])}, ...) are those of no algorithm that "
+                           f"is known here; export this policy to ONNX")
 
 
 def _activation(kwargs, kind, options, network):
@@ -140,7 +155,9 @@ def _observe(network, name, space, statistics, normalize_images):
         network.layer("concat", f"{name}.one_hot", (int(counts.sum()),), **{"from": ends})
     elif space.kind == "MultiBinary":
         n = space.get("n")
-        network.input(name, tuple(int(i) for i in n) if isinstance(n, (tuple, list)) or hasattr(n, "shape") and n.shape else (_number(n, "n of a MultiBinary space"),))
+        network.input(name,
+                      tuple(int(i) for i in n) if isinstance(n, (tuple, list)) or hasattr(n, "shape") and n.shape
+                      else (_number(n, "n of a MultiBinary space"),))
     elif space.kind == "Box":
         _box(network, name, space, statistics, normalize_images)
     else:
@@ -155,7 +172,8 @@ def _box(network, name, space, statistics, normalize_images):
     if statistics is not None:
         # SB3 computes in f64; f32 does as well unless a mean is so large that its rounding is seen after the division
         wide = bool(np.any(np.abs(statistics["mean"]) > 10 * np.sqrt(statistics["var"] + statistics["eps"])))
-        network.normalize(f"{name}.normalizer", statistics["mean"], statistics["var"], eps=statistics["eps"], clip=statistics["clip"], wide=wide)
+        network.normalize(f"{name}.normalizer", statistics["mean"], statistics["var"], eps=statistics["eps"],
+                          clip=statistics["clip"], wide=wide)
     elif is_image and normalize_images:
         network.layer("scale", f"{name}.scale", scale=1 / 255)
 
@@ -165,7 +183,8 @@ def _nature(network, state, prefix):
     numbers = state.numbers(prefix + "cnn.")
     kernels = [state.shape(f"{prefix}cnn.{n}.weight")[2:] for n in numbers]
     if numbers != [0, 2, 4] or kernels != [(k, k) for k, _ in NATURE]:
-        raise UnsupportedError(f"the feature extractor '{prefix}cnn' has kernels {kernels}, expected those of NatureCNN, {[(k, k) for k, _ in NATURE]}; export this policy to ONNX")
+        raise UnsupportedError(f"the feature extractor '{prefix}cnn' has kernels {kernels}, expected those of "
+                               f"NatureCNN, {[(k, k) for k, _ in NATURE]}; export this policy to ONNX")
     network.sequence(state, prefix + "cnn.", "relu", "relu", lambda i: {"stride": NATURE[i][1]})
     network.sequence(state, prefix + "linear.", "relu", "relu")
 
@@ -187,7 +206,8 @@ def _actor_critic(network, state, action, activation, kwargs):
         network.recurrent(state, "lstm_actor.")
     network.sequence(state, "mlp_extractor.policy_net.", activation, activation)
     if state.has("mlp_extractor.shared_net."):
-        raise UnsupportedError("the policy has shared layers of Stable-Baselines3 before 1.8; load and save it with a newer one")
+        raise UnsupportedError("the policy has shared layers of Stable-Baselines3 before 1.8; load and save it with a "
+                               "newer one")
     network.dense(state, "action_net")
     state.expect_used("mlp_extractor.policy_net.", "action_net.", "lstm_actor.")
     if action.kind == "Box":
@@ -231,7 +251,8 @@ def _quantiles(network, state, action, activation, kwargs):
     _discrete(network, action, "q_values")
 
 
-HEADS = {"actor_critic": _actor_critic, "latent_pi": _squashed_gaussian, "mu": _deterministic, "q_net": _q_values, "quantile_net": _quantiles}
+HEADS = {"actor_critic": _actor_critic, "latent_pi": _squashed_gaussian, "mu": _deterministic, "q_net": _q_values,
+         "quantile_net": _quantiles}
 
 
 def _continuous(network, space, squashed):
@@ -239,7 +260,8 @@ def _continuous(network, space, squashed):
     if network.shape != (low.size,):
         raise FormatError(f"the network gives {list(network.shape)}, but the action space has {low.size} numbers")
     network.layer("squash" if squashed else "clip", "limits", **network.bounds(low, high))
-    network.note("action: tanh, then unscaled to the limits of the action space" if squashed else "action: the mean, clipped to the limits of the action space")
+    network.note("action: tanh, then unscaled to the limits of the action space" if squashed
+                 else "action: the mean, clipped to the limits of the action space")
     if low.shape != network.shape:
         network.reshape("action.shape", low.shape)
     network.output("action")

@@ -36,7 +36,8 @@ def convert(root, options):
             net.dense(state, step[1], None if is_last else activation)
     unused = [n for n in state if n not in state.used and len(state.shape(n)) > 1 and not VALUE.search(n)]
     if unused:
-        raise UnsupportedError(f"tensor '{unused[0]}' belongs to the policy, but how it is used is not known here; export this policy to ONNX")
+        raise UnsupportedError(f"tensor '{unused[0]}' belongs to the policy, but how it is used is not known here; "
+                               f"export this policy to ONNX")
     if is_q:
         net.output("q_values")
         net.layer("argmax", "choice", ())
@@ -48,11 +49,13 @@ def convert(root, options):
 
 
 def _weight(step):
-    return {"recurrent": f"{step[1]}weight_ih_l0", "sequence": f"{step[1]}{step[2]}.weight", "dense": f"{step[1]}.weight"}[step[0]]
+    return {"recurrent": f"{step[1]}weight_ih_l0", "sequence": f"{step[1]}{step[2]}.weight",
+            "dense": f"{step[1]}.weight"}[step[0]]
 
 
 def _steps(state):
-    """The layers in the order of the file, which is the order in which the model declares them: recurrent, sequences of modules, single ones."""
+    """The layers in the order of the file, which is the order in which the model declares them: recurrent, sequences of
+    modules, single ones."""
     steps, seen = [], set()
     for name in state:
         if VALUE.search(name):
@@ -69,7 +72,8 @@ def _steps(state):
             seen.add(step[:2])
             steps.append(step)
     if not steps:
-        raise UnsupportedError(f"the policy's tensors ({', '.join(list(state)[:5])}, ...) are no layers that are known here; export this policy to ONNX")
+        raise UnsupportedError(f"the policy's tensors ({', '.join(list(state)[:5])}, ...) are no layers that are known "
+                               f"here; export this policy to ONNX")
     return steps
 
 
@@ -83,7 +87,9 @@ def _normalize(net, root, options):
             continue
         eps = EPS if options.normalizer_eps is None else options.normalizer_eps
         clip = CLIP if options.normalizer_clip is None else options.normalizer_clip
-        net.normalize(key, state.take("running_mean"), var=state.take("running_variance"), eps=eps, outside=True, clip=clip)
+        net.normalize(key, state.take("running_mean"), var=state.take("running_variance"), eps=eps, outside=True,
+                      clip=clip)
         return
     if any(isinstance(root.get(k), dict) and "running_mean" in root[k] for k in PREPROCESSORS):
-        raise FormatError(f"the preprocessor's statistics do not have the {net.shape[0]} numbers that the policy observes")
+        raise FormatError(f"the preprocessor's statistics do not have the {net.shape[0]} numbers that the policy "
+                          f"observes")

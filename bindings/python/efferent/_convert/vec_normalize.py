@@ -12,7 +12,8 @@ STATISTICS = {
 
 
 class Normalizer:
-    """The statistics of a VecNormalize pickle, by key of the observation; None is the observation that is no dictionary."""
+    """The statistics of a VecNormalize pickle, by key of the observation; None is the observation that is no
+    dictionary."""
 
     def __init__(self, parts):
         self.parts, self.seen = parts, set()
@@ -24,7 +25,9 @@ class Normalizer:
     def expect_seen(self):
         for key in self.parts:
             if key not in self.seen:
-                raise FormatError(f"the normalizer has statistics of {'one observation' if key is None else repr(key)}, which is not what the policy observes")
+                raise FormatError(f"the normalizer has statistics of "
+                                  f"{'one observation' if key is None else repr(key)}, which is not what the policy "
+                                  f"observes")
 
 
 def is_statistics(value):
@@ -42,5 +45,6 @@ def statistics(found):
         mean, var = (np.asarray(part.get(n)) if hasattr(part, "get") else None for n in ("mean", "var"))
         if mean is None or var is None or mean.dtype.kind != "f" or mean.shape != var.shape:
             raise FormatError("the VecNormalize pickle has no mean and variance of observations")
-        out[key] = {"mean": mean, "var": var, "eps": float(found.get("epsilon", default=1e-8)), "clip": float(found.get("clip_obs", default=10.0))}
+        out[key] = {"mean": mean, "var": var, "eps": float(found.get("epsilon", default=1e-8)),
+                    "clip": float(found.get("clip_obs", default=10.0))}
     return out

@@ -1,7 +1,7 @@
 """Importers of policy cards from the YAML and JSON files that trainers and robot stacks write beside their networks.
 
-Each convention is recognized by its keys. What a file cannot say is asked for by path and answered in `supplied`; nothing is assumed.
-The card that comes out is checked again by the core.
+Each convention is recognized by its keys. What a file cannot say is asked for by path and answered in `supplied`;
+nothing is assumed. The card that comes out is checked again by the core.
 """
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from .manipulation import LeRobot, OpenPi
 
 __all__ = ["ANSWERS", "CONVENTIONS", "Question", "draft", "import_files", "is_sidecar"]
 
-CONVENTIONS = [unitree, rl_sar, EnvYaml, IoDescriptors, Advr, Spot, UnitreeGym, Limx, Berkeley, Booster, AgiBot, leapp, LeRobot, OpenPi]
+CONVENTIONS = [unitree, rl_sar, EnvYaml, IoDescriptors, Advr, Spot, UnitreeGym, Limx, Berkeley, Booster, AgiBot, leapp,
+               LeRobot, OpenPi]
 TEXTS = {".yaml", ".yml", ".json"}
 
 
@@ -35,7 +36,8 @@ def draft(files, supplied=None):
             if convention is LeRobot:
                 return convention.read(items, supplied, others)
             if others and any(f.suffix != ".onnx" for f in others):
-                raise UnsupportedError(f"{others[0].name}: has no place beside {items[0].file} ({convention.CONVENTION})")
+                raise UnsupportedError(f"{others[0].name}: has no place beside {items[0].file} "
+                                       f"({convention.CONVENTION})")
             if convention is leapp:
                 return convention.read(items, supplied, files[0].parent)
             made = convention.read(items, supplied)
@@ -45,6 +47,7 @@ def draft(files, supplied=None):
 
 
 def import_files(files, supplied=None):
-    """The card of sidecar files as a dict, or None where no convention is recognized. Raises what cannot be read or is not answered."""
+    """The card of sidecar files as a dict, or None where no convention is recognized. Raises what cannot be read or is
+    not answered."""
     made = draft(files, supplied)
     return None if made is None else made.finish()

@@ -1,4 +1,5 @@
-"""A policy card that is being made from sidecar files: its parts, what is still unknown, and what the user says about it."""
+"""A policy card that is being made from sidecar files: its parts, what is still unknown, and what the user says about
+it."""
 import copy
 import math
 import re
@@ -7,7 +8,8 @@ from .._presets import for_convention, overlay
 from ..errors import ArgumentError, FormatError, MismatchError
 from .item import Item, same
 
-VELOCITY = {"signal": "command.velocity", "fields": ["lin_vel_x", "lin_vel_y", "ang_vel_z"], "units": ["m/s", "m/s", "rad/s"]}
+VELOCITY = {"signal": "command.velocity", "fields": ["lin_vel_x", "lin_vel_y", "ang_vel_z"],
+            "units": ["m/s", "m/s", "rad/s"]}
 
 ANSWERS = {
     "joint_names": "names of the joints in the order of the file's indices (a motor table), or names per feature",
@@ -78,8 +80,10 @@ class Draft:
         # what a preset reads: the first file, and which of its parts is used
         self.item = self.chosen = None
         self.card = {
-            "efferent_card": 1, "convention": convention, "robot": None, "policy_period": None, "control_period": None, "joint_order": [],
-            "joints": {}, "models": [], "vectors": {}, "memory": {}, "clocks": {}, "commands": {}, "motion": None, "actions": [],
+            "efferent_card": 1, "convention": convention, "robot": None, "policy_period": None, "control_period": None,
+            "joint_order": [],
+            "joints": {}, "models": [], "vectors": {}, "memory": {}, "clocks": {}, "commands": {}, "motion": None,
+            "actions": [],
             "startup": None, "safety": None,
         }
 
@@ -120,19 +124,22 @@ class Draft:
             for t in terms[1:]:
                 if t["ages"] != terms[0]["ages"]:
                     raise MismatchError(
-                        f"{', '.join(self.files)}: term '{t['name']}' of '{name}' has {len(t['ages'])} frames and '{terms[0]['name']}' has"
+                        f"{', '.join(self.files)}: term '{t['name']}' of '{name}' has {len(t['ages'])} frames and "
+                        f"'{terms[0]['name']}' has"
                         f" {len(terms[0]['ages'])}: a time_major vector needs the same ages for all")
         self.card["vectors"][name] = {"layout": layout, "clip": clip, "terms": terms}
 
     def velocity_command(self, bounds=None, clamp=False, **more):
         self.card["commands"]["velocity"] = {**copy.deepcopy(VELOCITY), "range": bounds, "clamp": clamp, **more}
 
-    def action(self, joints, index=None, kind="position", name=None, model="policy", output="actions", clip_raw=None, scale=1.0, offset="default",
+    def action(self, joints, index=None, kind="position", name=None, model="policy", output="actions", clip_raw=None,
+               scale=1.0, offset="default",
                clip=None, **more):
         names = {"position": "joint_position", "velocity": "joint_velocity", "effort": "joint_effort"}
         self.card["actions"].append({
             "name": name or names.get(kind, kind), "type": kind, "model": model, "output": output,
-            "index": list(range(len(joints))) if index is None else list(index), "joints": list(joints), "clip_raw": clip_raw, "scale": scale,
+            "index": list(range(len(joints))) if index is None else list(index), "joints": list(joints),
+            "clip_raw": clip_raw, "scale": scale,
             "offset": offset, "clip": clip, **more})
 
     def offset(self, values, joints):
@@ -158,7 +165,8 @@ class Draft:
             known = for_convention(self.card["convention"]) if any(q.path == "vectors" for q in open_) else []
             hint = f". The layout of `preset`: {' or '.join(known)} is that of upstream's code" if known else ""
             raise MismatchError(
-                f"{', '.join(self.files)}: the file cannot say everything. Answer in `supplied`: " + "; ".join(map(repr, open_)) + hint)
+                f"{', '.join(self.files)}: the file cannot say everything. Answer in `supplied`: "
+                + "; ".join(map(repr, open_)) + hint)
         self.check_joints()
         return self.card
 
@@ -170,7 +178,8 @@ class Draft:
             return False
         if head[0] == "joints":
             joints = value.get("joints") or {}
-            return bool(joints) and all(isinstance(j, dict) and j.get(head[1]) is not None for j in joints.values()) if len(head) > 1 else bool(joints)
+            return bool(joints) and all(isinstance(j, dict) and j.get(head[1]) is not None
+                                        for j in joints.values()) if len(head) > 1 else bool(joints)
         for key in head:
             if isinstance(value, list):
                 return bool(value) and all(isinstance(v, dict) and v.get(key) is not None for v in value)
@@ -192,7 +201,8 @@ class Draft:
             for n in names or []:
                 if n not in joints:
                     raise MismatchError(
-                        f"{', '.join(self.files)}: {what} names {len(names)} joints, the file has {len(joints)}: '{n}' is none of them")
+                        f"{', '.join(self.files)}: {what} names {len(names)} joints, the file has {len(joints)}: '{n}' "
+                        f"is none of them")
 
 
 def merge(target, patch):
@@ -221,7 +231,8 @@ def check_finite(item):
 
 def term(name, op, size, *, scale=1.0, clip=None, ages=(0,), fill="first", **more):
     """A term of a vector. `scale` is a number or a list of `size`."""
-    return {"name": name, "op": op, "size": size, "scale": same(scale) if isinstance(scale, list) else scale, "clip": clip, "ages": list(ages),
+    return {"name": name, "op": op, "size": size, "scale": same(scale) if isinstance(scale, list) else scale,
+            "clip": clip, "ages": list(ages),
             "fill": fill, **more}
 
 
@@ -246,14 +257,15 @@ def matching(item, names):
         rule = compiled(p.text(), p)
         hits = [n for n in names if rule.fullmatch(n)]
         if not hits:
-            raise p.fail(MismatchError, f"is the pattern '{p.value}', which matches no joint; there are {', '.join(names)}")
+            raise p.fail(MismatchError,
+                         f"is the pattern '{p.value}', which matches no joint; there are {', '.join(names)}")
         found.update(hits)
     return [n for n in names if n in found]
 
 
 def by_pattern(item, names, required=True):
-    """A number for each name: one for all, or a mapping from patterns. Exactly one pattern per name; None where no pattern matches and
-    `required` is false."""
+    """A number for each name: one for all, or a mapping from patterns. Exactly one pattern per name; None where no
+    pattern matches and `required` is false."""
     if not item.is_mapping:
         return {n: item.number() for n in names}
     found = {}
@@ -261,10 +273,12 @@ def by_pattern(item, names, required=True):
         rule = compiled(pattern, item)
         hits = [n for n in names if rule.fullmatch(n)]
         if not hits:
-            raise item.fail(MismatchError, f"has the pattern '{pattern}', which matches no joint; there are {', '.join(names)}")
+            raise item.fail(MismatchError,
+                            f"has the pattern '{pattern}', which matches no joint; there are {', '.join(names)}")
         for n in hits:
             if n in found:
-                raise item.fail(MismatchError, f"matches joint '{n}' with two patterns, '{found[n][0]}' and '{pattern}'")
+                raise item.fail(MismatchError,
+                                f"matches joint '{n}' with two patterns, '{found[n][0]}' and '{pattern}'")
             found[n] = (pattern, value.number())
     for n in names:
         if n not in found and required:

@@ -1,16 +1,19 @@
-"""Files of Isaac Lab: IO_descriptors.yaml (names and numbers), env.yaml (the training configuration, with patterns), and
-deploy_metadata.yaml of the ADVR toolkit, which holds parts of an env.yaml. Terms and actions mean the same in all three."""
+"""Files of Isaac Lab: IO_descriptors.yaml (names and numbers), env.yaml (the training configuration, with patterns),
+and deploy_metadata.yaml of the ADVR toolkit, which holds parts of an env.yaml. Terms and actions mean the same in all
+three."""
 from ..errors import FormatError, MismatchError, ShapeError, UnsupportedError
 from .draft import Draft, by_pattern, matching, newest_last, term
 from .item import Selection, same
 
 UNITS = {
-    "base_lin_vel": {"m/s"}, "base_ang_vel": {"rad/s"}, "joint_pos": {"rad"}, "joint_pos_rel": {"rad"}, "joint_vel": {"rad/s"},
+    "base_lin_vel": {"m/s"}, "base_ang_vel": {"rad/s"}, "joint_pos": {"rad"}, "joint_pos_rel": {"rad"},
+    "joint_vel": {"rad/s"},
     "joint_vel_rel": {"rad/s"}, "base_pos_z": {"m"}, "joint_effort": {"N.m", "N*m", "Nm", "N m"},
     # upstream writes m/s^2 for what is a unit vector
     "projected_gravity": {"m/s^2", "m/s²", "1"},
 }
-POSE = {"signal": "command.pose", "fields": ["x", "y", "z", "qw", "qx", "qy", "qz"], "units": None, "range": None, "clamp": False}
+POSE = {"signal": "command.pose", "fields": ["x", "y", "z", "qw", "qx", "qy", "qz"], "units": None, "range": None,
+        "clamp": False}
 ACTIONS = {
     "JointPositionAction": "position", "JointVelocityAction": "velocity", "JointEffortAction": "effort",
     "RelativeJointPositionAction": "position_increment",
@@ -25,8 +28,8 @@ def function(text):
 
 
 def vocabulary(d, name, where, joints, actions, command, size=None):
-    """Op, size and further keys of an observation function. `where` is the item for messages, `actions` the number of actions,
-    `command` names the command behind generated_commands."""
+    """Op, size and further keys of an observation function. `where` is the item for messages, `actions` the number of
+    actions, `command` names the command behind generated_commands."""
     if name in ("base_lin_vel", "base_ang_vel"):
         return {"base_lin_vel": "base_linear_velocity", "base_ang_vel": "base_angular_velocity"}[name], 3, {}
     if name == "projected_gravity":
@@ -44,9 +47,11 @@ def vocabulary(d, name, where, joints, actions, command, size=None):
     if name == "generated_commands":
         return "command", len(_command(d, command, size, where)["fields"]), {"command": command}
     if name == "height_scan" and size:
-        d.ask("vectors:height_scan", "the offset of the height scan is not in the file (Isaac Lab's default is 0.5)", blocks=False)
+        d.ask("vectors:height_scan", "the offset of the height scan is not in the file (Isaac Lab's default is 0.5)",
+              blocks=False)
         return "height_scan", size, {}
-    raise where.fail(UnsupportedError, f"is the function '{name}', which is not known; describe its term in a patch on `vectors`")
+    raise where.fail(UnsupportedError,
+                     f"is the function '{name}', which is not known; describe its term in a patch on `vectors`")
 
 
 def _command(d, name, size, where):
@@ -59,7 +64,8 @@ def _command(d, name, size, where):
             commands["pose"] = {**POSE, "fields": list(POSE["fields"])}
         elif size:
             commands[name] = {
-                "signal": f"command.{name}", "fields": [str(i) for i in range(size)], "units": None, "range": None, "clamp": False}
+                "signal": f"command.{name}", "fields": [str(i) for i in range(size)], "units": None, "range": None,
+                "clamp": False}
         else:
             raise where.fail(MismatchError, f"takes the command '{name}', whose width the file does not say")
     found = commands[name]
@@ -76,8 +82,10 @@ def command_of(d, keys, default, size, where):
             return told[key].text()
     if default is None:
         width = f"{size} values wide, " if size else ""
-        raise where.fail(MismatchError, f"takes the command '{keys[0]}', {width}and the file does not say what it is: answer"
-                                        f" {{\"command_of\": {{\"{keys[0]}\": \"velocity\"}}}} (or \"pose\") in `supplied`")
+        raise where.fail(MismatchError,
+                         f"takes the command '{keys[0]}', {width}and the file does not say what it is: answer"
+                                        f" {{\"command_of\": {{\"{keys[0]}\": \"velocity\"}}}} (or \"pose\") in "
+                                        f"`supplied`")
     return default
 
 
@@ -85,7 +93,9 @@ def frames(history, flatten, name):
     """Frames of a history: 0 and 1 are the value alone."""
     n = max(1, history.integer(0)) if history is not None else 1
     if n > 1 and flatten is not None and flatten.flag() is False:
-        raise flatten.fail(UnsupportedError, f"(flatten_history_dim) is false for '{name}': its history would be an axis of its own; the network takes one"
+        raise flatten.fail(UnsupportedError,
+                           f"(flatten_history_dim) is false for '{name}': its history would be an axis of its own; the "
+                           f"network takes one"
                                              " row of numbers")
     return newest_last(n)
 
@@ -101,7 +111,8 @@ class IoDescriptors:
 
     @staticmethod
     def recognizes(items):
-        return len(items) == 1 and items[0].is_mapping and {"articulations", "observations", "actions"} <= set(items[0].value)
+        return len(items) == 1 and items[0].is_mapping and {"articulations", "observations",
+                                                            "actions"} <= set(items[0].value)
 
     @staticmethod
     def read(items, supplied):
@@ -131,7 +142,8 @@ def _articulation(d, file):
     articulations = file["articulations"]
     keys = articulations.keys()
     if len(keys) != 1 and "robot" not in keys:
-        raise articulations.fail(MismatchError, f"holds {', '.join(map(str, keys))}, expected one of them to be called 'robot'")
+        raise articulations.fail(MismatchError,
+                                 f"holds {', '.join(map(str, keys))}, expected one of them to be called 'robot'")
     robot = articulations["robot"] if "robot" in keys else articulations[keys[0]]
     names = robot["joint_names"].names()
     n = len(names)
@@ -144,11 +156,14 @@ def _articulation(d, file):
         limits = [r.range() for r in robot["default_joint_pos_limits"].list()]
         if len(limits) != n:
             raise robot["default_joint_pos_limits"].fail(FormatError, f"has {len(limits)} pairs, expected {n}")
-    d.joints(names, default=robot["default_joint_pos"].numbers(n), kp=kp, kd=kd, lower=[r[0] for r in limits] if limits else None,
+    d.joints(names, default=robot["default_joint_pos"].numbers(n), kp=kp, kd=kd,
+             lower=[r[0] for r in limits] if limits else None,
              upper=[r[1] for r in limits] if limits else None)
     if any(unknown):
         for key in ("kp", "kd"):
-            d.ask(f"joints.{key}", f"stiffness and damping of {', '.join(n for n, u in zip(names, unknown) if u)} are both 0 in the file, which means"
+            d.ask(f"joints.{key}",
+                  f"stiffness and damping of {', '.join(n for n, u in zip(names, unknown) if u)} are both 0 in the "
+                  f"file, which means"
                                    " unknown", blocks=False)
 
 
@@ -170,7 +185,8 @@ def _described_action(d, a, at):
         if len(clip) != len(names):
             raise a["clip"].fail(FormatError, f"has {len(clip)} pairs, expected {len(names)}")
     taken = d.offset(offset, names) if ACTIONS[kind] == "position" else same(offset)
-    d.action(names, range(at, at + len(names)), ACTIONS[kind], scale=same(scale) if isinstance(scale, list) else scale, offset=taken, clip=clip)
+    d.action(names, range(at, at + len(names)), ACTIONS[kind], scale=same(scale) if isinstance(scale, list) else scale,
+             offset=taken, clip=clip)
 
 
 def _described_terms(d, file, total):
@@ -186,10 +202,12 @@ def _described_terms(d, file, total):
         func = function(t["full_path"].text()) if t.has("full_path") else name
         extras = t.get("extras")
         if extras and extras.has("modifiers"):
-            raise extras["modifiers"].fail(UnsupportedError, f"change '{name}' before scaling; modifiers have no place in a card")
+            raise extras["modifiers"].fail(UnsupportedError,
+                                           f"change '{name}' before scaling; modifiers have no place in a card")
         units = extras.get("units") if extras else None
         if units is not None and func in UNITS and units.text() not in UNITS[func]:
-            raise units.fail(MismatchError, f"of '{name}' is '{units.value}', expected {' or '.join(sorted(UNITS[func]))}")
+            raise units.fail(MismatchError,
+                             f"of '{name}' is '{units.value}', expected {' or '.join(sorted(UNITS[func]))}")
         joints = t["joint_names"].names() if t.has("joint_names") else d.order
         for j in joints:
             if j not in d.card["joints"]:
@@ -200,18 +218,25 @@ def _described_terms(d, file, total):
         if func == "generated_commands":
             command = command_of(d, [name, func], "velocity" if width == 3 else None, width, t)
             if width == 3 and d.answers.get("command_of") is None:
-                d.ask(f"command_of:{name}", "which command feeds it is not in the file; a velocity is taken, being 3 wide", blocks=False)
+                d.ask(f"command_of:{name}",
+                      "which command feeds it is not in the file; a velocity is taken, being 3 wide", blocks=False)
         op, size, more = vocabulary(d, func, t, joints, total, command, width)
         if width is not None and width != size:
             raise t["shape"].fail(ShapeError, f"of '{name}' is {width} wide, but the term has {size} values")
         if func == "joint_pos_rel" and t.has("joint_pos_offsets"):
             offsets = t["joint_pos_offsets"].numbers(size)
             if offsets != d.defaults(joints):
-                raise t["joint_pos_offsets"].fail(MismatchError, f"of '{name}' is not the default pose of the articulation")
+                raise t["joint_pos_offsets"].fail(MismatchError,
+                                                  f"of '{name}' is not the default pose of the articulation")
         over = t.get("overloads")
         at = (lambda key: over.get(key)) if over else (lambda key: None)
-        flat = over["flatten_history_dim"] if over and "flatten_history_dim" in over.value and over.value["flatten_history_dim"] is not None else None
-        terms.append(term(name, op, size, scale=scale_of(at("scale"), size), clip=at("clip").range() if at("clip") else None,
+        flat = (
+            over["flatten_history_dim"]
+            if over and "flatten_history_dim" in over.value and over.value["flatten_history_dim"] is not None
+            else None
+        )
+        terms.append(term(name, op, size, scale=scale_of(at("scale"), size),
+                          clip=at("clip").range() if at("clip") else None,
                           ages=frames(at("history_length"), flat, name), **more))
     d.vector("obs", terms)
 
@@ -233,7 +258,8 @@ class EnvYaml:
         d.periods(file["sim"]["dt"].number(positive=True) * file["decimation"].integer(1))
         names = d.answers.names("joint_order")
         if names is None:
-            raise MismatchError(f"{file.file}: the file has patterns for joints only; answer `joint_order` in `supplied`: the names in the order of the"
+            raise MismatchError(f"{file.file}: the file has patterns for joints only; answer `joint_order` in "
+                                f"`supplied`: the names in the order of the"
                                 " articulation")
         robot = file["scene"]["robot"]
         _posed(d, robot, names)
@@ -246,7 +272,8 @@ class EnvYaml:
 
 def _group(d, observations):
     if "policy" not in observations.value:
-        raise observations.fail(FormatError, f"has no group 'policy'; it has {', '.join(map(str, observations.keys()))}")
+        raise observations.fail(FormatError,
+                                f"has no group 'policy'; it has {', '.join(map(str, observations.keys()))}")
     for other in observations.keys():
         if other != "policy":
             d.note(f"{observations.file}: group '{other}' is not the policy's")
@@ -268,7 +295,8 @@ def _posed(d, robot, names):
                 raise a.fail(MismatchError, f"drives joint '{n}', which actuator '{owner[n]}' drives already")
             owner[n] = group
         is_network = "net" in function(a["class_type"].text()).lower() if a.has("class_type") else False
-        for key, sources in (("kp", ("stiffness",)), ("kd", ("damping",)), ("effort_limit", ("effort_limit", "effort_limit_sim")),
+        for key, sources in (("kp", ("stiffness",)), ("kd", ("damping",)),
+                             ("effort_limit", ("effort_limit", "effort_limit_sim")),
                              ("velocity_limit", ("velocity_limit", "velocity_limit_sim"))):
             item = next((a.get(s) for s in sources if a.has(s)), None)
             if item is None or (is_network and key in ("kp", "kd")):
@@ -279,7 +307,9 @@ def _posed(d, robot, names):
             d.note(f"{robot.file}: actuator '{group}' is a network: its gains are not in the file")
     for n in names:
         if n not in owner:
-            raise robot["actuators"].fail(MismatchError, f"has no actuator pattern (joint_names_expr) that covers joint '{n}': its stiffness and damping are"
+            raise robot["actuators"].fail(MismatchError,
+                                          f"has no actuator pattern (joint_names_expr) that covers joint '{n}': its "
+                                          f"stiffness and damping are"
                                                          " unknown")
     for key in ("kp", "kd"):
         unknown = [n for n, v in zip(names, columns[key]) if v is None]
@@ -323,7 +353,8 @@ def _configured_actions(d, actions, names, unwrap=lambda a: a, more=None):
         a = unwrap(a)
         kind = function(a["class_type"].text())
         if kind not in ACTIONS:
-            raise a["class_type"].fail(UnsupportedError, f"is an action of type '{kind}'; known are {', '.join(ACTIONS)}")
+            raise a["class_type"].fail(UnsupportedError,
+                                       f"is an action of type '{kind}'; known are {', '.join(ACTIONS)}")
         chosen = _ordered(a["joint_names"], names, a.get("preserve_order"))
         n = len(chosen)
         # Isaac Lab lets patterns of scale leave joints out: those keep 1
@@ -340,7 +371,8 @@ def _configured_actions(d, actions, names, unwrap=lambda a: a, more=None):
         clip = None
         if a.has("clip"):
             clip = _clips(a["clip"], chosen)
-        d.action(chosen, range(at, at + n), kind, name, scale=same(scale), offset=offset, clip=clip, **(more(chosen) if more else {}))
+        d.action(chosen, range(at, at + n), kind, name, scale=same(scale), offset=offset, clip=clip,
+                 **(more(chosen) if more else {}))
         at += n
     return at
 
@@ -377,7 +409,8 @@ def _configured_terms(d, group, flags, names, total, commands, unwrap):
         t = unwrap(t)
         func = function(t["func"].text())
         if t.has("modifiers"):
-            raise t["modifiers"].fail(UnsupportedError, f"change '{name}' before scaling; modifiers have no place in a card")
+            raise t["modifiers"].fail(UnsupportedError,
+                                      f"change '{name}' before scaling; modifiers have no place in a card")
         params = t.get("params")
         command, width = _command_name(d, t, params, commands) if func == "generated_commands" else (None, None)
         actions = total
@@ -391,8 +424,10 @@ def _configured_terms(d, group, flags, names, total, commands, unwrap):
         # a length at the group overrides those of its terms
         owner = flags if flags.value.get("history_length") is not None else t
         flat = owner.value.get("flatten_history_dim")
-        terms.append(term(name, op, size, scale=scale_of(t.get("scale"), size), clip=t["clip"].range() if t.has("clip") else None,
-                          ages=frames(owner.get("history_length"), owner["flatten_history_dim"] if flat is not None else None, name), **more))
+        terms.append(term(name, op, size, scale=scale_of(t.get("scale"), size),
+                          clip=t["clip"].range() if t.has("clip") else None,
+                          ages=frames(owner.get("history_length"),
+                                      owner["flatten_history_dim"] if flat is not None else None, name), **more))
     d.vector("obs", terms)
 
 
@@ -425,13 +460,16 @@ class Advr:
         d.periods(file["ctrl_dt"].number(positive=True))
         limits = d.answers.get("limits")
         if limits is None:
-            d.ask("limits", "targets are clamped to the position and velocity limits of the robot's description, which is not given")
+            d.ask("limits",
+                  "targets are clamped to the position and velocity limits of the robot's description, which is not "
+                  "given")
 
         def clamps(joints):
             if limits is None:
                 return {}
             each = [limits[j] for j in joints]
-            return {"limits_position": [_bounds(e) for e in each], "limits_velocity": [e["velocity"].number(positive=True) for e in each]}
+            return {"limits_position": [_bounds(e) for e in each],
+                    "limits_velocity": [e["velocity"].number(positive=True) for e in each]}
 
         total = _configured_actions(d, file["actions"], names, lambda a: a["cfg"] if a.has("cfg") else a, clamps)
         group = _group(d, file["observations"])

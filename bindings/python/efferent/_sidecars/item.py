@@ -197,7 +197,8 @@ def _check_depth(value, name):
     """Refuses values that nest deeper than any sidecar does, or that contain themselves."""
     level = [value]
     for _ in range(MAXIMUM_DEPTH):
-        level = [v for x in {id(x): x for x in level}.values() for v in (x.values() if isinstance(x, dict) else x if isinstance(x, list) else ())]
+        level = [v for x in {id(x): x for x in level}.values()
+                 for v in (x.values() if isinstance(x, dict) else x if isinstance(x, list) else ())]
         level = [v for v in level if isinstance(v, (dict, list))]
         if not level:
             return
@@ -252,8 +253,9 @@ _cached = None
 
 
 def _loader():
-    """PyYAML's safe loader, for what training code dumps: Python's tuples and slices are lists and Selections, other Python tags are
-    ignored and nothing is executed. Numbers are JSON's (YAML 1.1 reads 1e-3 as text and 1:30 as ninety). A key may stand only once."""
+    """PyYAML's safe loader, for what training code dumps: Python's tuples and slices are lists and Selections, other
+    Python tags are ignored and nothing is executed. Numbers are JSON's (YAML 1.1 reads 1e-3 as text and 1:30 as
+    ninety). A key may stand only once."""
     global _cached
     if _cached is not None:
         return _cached
@@ -264,12 +266,18 @@ def _loader():
 
     number = {"tag:yaml.org,2002:float", "tag:yaml.org,2002:int", "tag:yaml.org,2002:timestamp"}
     Loader.yaml_implicit_resolvers = {
-        first: [(tag, rule) for tag, rule in rules if tag not in number] for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()}
-    Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^(?:[-+]?[0-9]+|0x[0-9a-fA-F]+)$"), list("-+0123456789"))
+        first: [(tag, rule) for tag, rule in rules if tag not in number]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+    Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^(?:[-+]?[0-9]+|0x[0-9a-fA-F]+)$"),
+                                 list("-+0123456789"))
     # the first rule that matches wins: whole numbers stand before
     Loader.add_implicit_resolver(
         "tag:yaml.org,2002:float",
-        re.compile(r"^(?:[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"), list("-+0123456789."))
+        re.compile(
+            r"^(?:[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+        ),
+        list("-+0123456789."),
+    )
 
     def whole(loader, node):
         text = loader.construct_scalar(node)

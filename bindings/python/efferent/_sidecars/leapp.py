@@ -6,8 +6,10 @@ from ..errors import FormatError, MismatchError, ShapeError, UnsupportedError
 from .draft import Draft
 
 CONVENTION = "leapp"
-JOINT = {"position": "joint.position", "velocity": "joint.velocity", "effort": "joint.effort", "torque": "joint.effort", "torques": "joint.effort"}
-BODY = {"angular_velocity": "base.angular_velocity", "linear_velocity": "base.linear_velocity", "position": "base.position",
+JOINT = {"position": "joint.position", "velocity": "joint.velocity", "effort": "joint.effort", "torque": "joint.effort",
+         "torques": "joint.effort"}
+BODY = {"angular_velocity": "base.angular_velocity", "linear_velocity": "base.linear_velocity",
+        "position": "base.position",
         "rotation": "base.orientation"}
 TARGETS = {"position": "position", "velocity": "velocity", "effort": "effort", "torque": "effort", "torques": "effort"}
 
@@ -35,7 +37,8 @@ def read(items, supplied, folder=None):
     feedback = _edges([e for f in flows for e in f.items()], models)
     data = _edges(pipeline["data_flow"].items() if pipeline.has("data_flow") else [], models)
     if pipeline.has("initial_values"):
-        raise pipeline["initial_values"].fail(UnsupportedError, "gives the feedback initial values from a file; give `memory` in a patch")
+        raise pipeline["initial_values"].fail(UnsupportedError,
+                                              "gives the feedback initial values from a file; give `memory` in a patch")
     for name, m in models.items():
         _model(d, name, m, feedback, data)
     if not d.card["actions"]:
@@ -58,7 +61,9 @@ def _hash(model, folder):
     for key in hashes:
         found = hashlib.new(key[:-3], data).hexdigest()
         if found != parameters[key].text().lower():
-            raise parameters[key].fail(MismatchError, f"is {parameters[key].value}, but {path.name} has {found}: the network is not the one that the"
+            raise parameters[key].fail(MismatchError,
+                                       f"is {parameters[key].value}, but {path.name} has {found}: the network is not "
+                                       f"the one that the"
                                                       " bundle describes")
 
 
@@ -81,13 +86,16 @@ def _elements(port):
     axes = port["element_names"].list()
     shape, _ = _width(port)
     if len(axes) != len(shape):
-        raise port["element_names"].fail(ShapeError, f"of '{port['name'].value}' names {len(axes)} axes of a tensor of rank {len(shape)}")
+        raise port["element_names"].fail(ShapeError,
+                                         f"of '{port['name'].value}' names {len(axes)} axes of a tensor of rank "
+                                         f"{len(shape)}")
     found = None
     for size, axis in zip(shape, axes):
         if axis.is_null or axis.value == []:
             continue
         if isinstance(axis.value, str):
-            raise axis.fail(UnsupportedError, f"of '{port['name'].value}' is '{axis.value}': an axis in time has no place in a card")
+            raise axis.fail(UnsupportedError,
+                            f"of '{port['name'].value}' is '{axis.value}': an axis in time has no place in a card")
         names = axis.names()
         if len(names) != size:
             raise axis.fail(ShapeError, f"of '{port['name'].value}' has {len(names)} names for {size} values")
@@ -133,7 +141,8 @@ def _model(d, node, model, feedback, data):
     for name, port in _ports(model, "inputs"):
         if (node, name) in feedback:
             if name in d.card["memory"]:
-                raise port.fail(UnsupportedError, f"'{name}' is fed back in two models: their memories would share a name")
+                raise port.fail(UnsupportedError,
+                                f"'{name}' is fed back in two models: their memories would share a name")
             d.card["memory"][name] = {"shape": _width(port)[0], "dtype": _dtype(port), "init": 0}
             inputs[name] = {"from": f"memory:{name}"}
         elif (node, name) in data:
@@ -158,7 +167,9 @@ def _model(d, node, model, feedback, data):
         else:
             raise port["kind"].fail(UnsupportedError, f"of output '{name}' is '{kind}', which is not known")
         if len(fed) > 1 or (fed and outputs[name]["to"] == "target"):
-            raise port.fail(UnsupportedError, f"'{name}' feeds {len(fed)} inputs back and is a target as well: one output per memory is known")
+            raise port.fail(UnsupportedError,
+                            f"'{name}' feeds {len(fed)} inputs back and is a target as well: one output per memory is "
+                            f"known")
     d.model(inputs, outputs, node)
     _actions(d, node, model, outputs)
 
@@ -184,14 +195,17 @@ def _signal(d, name, port):
         if parts[-1] == "rotation":
             last = [e[-1:].lower() for e in elements] if elements else list("xyzw")
             if sorted(last) != sorted("wxyz") or "".join(last) not in ("xyzw", "wxyz"):
-                raise port["element_names"].fail(UnsupportedError, f"of '{name}' is {elements}, expected a quaternion x,y,z,w or w,x,y,z")
+                raise port["element_names"].fail(UnsupportedError,
+                                                 f"of '{name}' is {elements}, expected a quaternion x,y,z,w or w,x,y,z")
             made["quaternion"] = "".join(last)
         return made
     if kind.startswith("command/"):
-        if kind == "command/body/velocity" and width == 3 and (elements is None or elements == ["lin_vel_x", "lin_vel_y", "ang_vel_z"]):
+        if kind == "command/body/velocity" and width == 3 and (elements is None
+                                                               or elements == ["lin_vel_x", "lin_vel_y", "ang_vel_z"]):
             d.velocity_command()
             return {"from": "command:velocity"}
-        d.card["commands"][name] = {"signal": f"command.{name}", "fields": elements or [str(i) for i in range(width)], "units": None, "range": None,
+        d.card["commands"][name] = {"signal": f"command.{name}", "fields": elements or [str(i) for i in range(width)],
+                                    "units": None, "range": None,
                                     "clamp": False}
         return {"from": f"command:{name}"}
     if kind.startswith("state/"):
@@ -208,10 +222,13 @@ def _actions(d, node, model, outputs):
         if o["to"] != "target":
             continue
         port = ports[name]
-        what = _kind(port).rsplit("/", 1)[-1].replace("joint_pos_targets", "position").replace("joint_vel_targets", "velocity")
+        what = _kind(port).rsplit("/", 1)[-1].replace("joint_pos_targets",
+                                                      "position").replace("joint_vel_targets", "velocity")
         joints = _elements(port)
         if what not in TARGETS:
-            raise port["kind"].fail(UnsupportedError, f"of output '{name}' is '{_kind(port)}'; known are {', '.join(sorted(set(TARGETS)))} of joints")
+            raise port["kind"].fail(UnsupportedError,
+                                    f"of output '{name}' is '{_kind(port)}'; known are "
+                                    f"{', '.join(sorted(set(TARGETS)))} of joints")
         if joints is None:
             raise port.fail(FormatError, f"'{name}' names no joints (element_names)")
         more = {}
@@ -221,6 +238,7 @@ def _actions(d, node, model, outputs):
                     raise port.fail(UnsupportedError, f"'{name}' has {len(found)} outputs of kind {key}")
                 if found:
                     if _elements(ports[found[0]]) != joints:
-                        raise ports[found[0]].fail(MismatchError, f"'{found[0]}' is in another joint order than '{name}'")
+                        raise ports[found[0]].fail(MismatchError,
+                                                   f"'{found[0]}' is in another joint order than '{name}'")
                     more[f"{key}_from"] = found[0]
         d.action(joints, kind=TARGETS[what], model=node, output=name, offset=0.0, **more)

@@ -1,5 +1,5 @@
-"""Files of stacks whose observation layout lives in their code: unitree_rl_gym, LimX, Berkeley Humanoid Lite, Booster, AgiBot, Spot.
-The files have joints, gains, scales and periods; the layout is asked for (`vectors` in a patch)."""
+"""Files of stacks whose observation layout lives in their code: unitree_rl_gym, LimX, Berkeley Humanoid Lite, Booster,
+AgiBot, Spot. The files have joints, gains, scales and periods; the layout is asked for (`vectors` in a patch)."""
 from ..errors import FormatError, MismatchError
 from .draft import Draft, by_pattern, compiled, matching
 from .item import same
@@ -32,8 +32,11 @@ class UnitreeGym:
                 raise d.answers.get("joint_names").fail(MismatchError, f"has {len(table)} names, expected {n}")
             names = table or [f"index:{i}" for i in range(n)]
         if table is None:
-            d.ask("joint_names", "the file has no joint names: give them in the order of its " + ("motors" if motors is not None else "lists"))
-        d.joints(names, default=file["default_angles"].numbers(n), kp=file["kps"].numbers(n, "gains"), kd=file["kds"].numbers(n, "gains"))
+            d.ask("joint_names",
+                  "the file has no joint names: give them in the order of its "
+                  + ("motors" if motors is not None else "lists"))
+        d.joints(names, default=file["default_angles"].numbers(n), kp=file["kps"].numbers(n, "gains"),
+                 kd=file["kds"].numbers(n, "gains"))
         if file.has("control_dt"):
             d.periods(file["control_dt"].number(positive=True))
         else:
@@ -50,7 +53,9 @@ class UnitreeGym:
         d.velocity_command([[-m, m] for m in top] if top else None, **command)
         d.action(names, scale=same(file["action_scale"].per(n)))
         if file.has("imu_type") and file["imu_type"].text() == "torso":
-            d.ask("vectors:imu", "the IMU is on the torso (imu_type): orientation and angular velocity of the pelvis must be given, turned by the waist",
+            d.ask("vectors:imu",
+                  "the IMU is on the torso (imu_type): orientation and angular velocity of the pelvis must be given, "
+                  "turned by the waist",
                   blocks=False)
         d.ask("vectors", LAYOUT)
         d.ask("clocks", "the gait clock is in upstream's code: give it in a patch", blocks=False)
@@ -105,15 +110,19 @@ class Limx:
         legs = [i for i in range(n) if i not in driven]
         shared = {"output": "mlp_output", "clip_raw": [-bound, bound]}
         d.action([names[i] for i in legs], legs, scale=control["action_scale_pos"].number(),
-                 post=[{"op": "torque_band", "limit": control["user_torque_limit"].number(positive=True)}], last_of="applied", **shared)
+                 post=[{"op": "torque_band", "limit": control["user_torque_limit"].number(positive=True)}],
+                 last_of="applied", **shared)
         for kind in ("ankle", "wheel"):
             at = [i for i in driven if kinds[i] == kind]
             if at:
-                d.action([names[i] for i in at], at, "velocity", f"{kind}_velocity", scale=control[f"{kind}_joint_damping"].number(), offset=0.0,
-                         post=[{"op": "velocity_band", "limit": control[f"{kind}_joint_torque_limit"].number(positive=True)}], **shared)
+                d.action([names[i] for i in at], at, "velocity", f"{kind}_velocity",
+                         scale=control[f"{kind}_joint_damping"].number(), offset=0.0,
+                         post=[{"op": "velocity_band",
+                                "limit": control[f"{kind}_joint_torque_limit"].number(positive=True)}], **shared)
         if file.has("stand_mode"):
             d.card["startup"] = {
-                "kind": "ramp", "to": "default", "seconds": file["stand_mode"]["stand_duration"].number(positive=True), "from_": "zero"}
+                "kind": "ramp", "to": "default", "seconds": file["stand_mode"]["stand_duration"].number(positive=True),
+                "from_": "zero"}
         d.ask("vectors", LAYOUT)
         d.ask("models", "which network takes what is in upstream's code: give it in a patch")
         d.ask("clocks", "the gait clock is in upstream's code: give it in a patch", blocks=False)
@@ -128,7 +137,8 @@ class Limx:
         if told is None:
             if len({tuple(v) for v in lists.values()}) == 1:
                 return next(iter(lists.values()))
-            raise MismatchError(f"{file.file}: the file has the joint orders {' and '.join(lists) or 'of no list'}: say in `supplied` which `joint_order` the"
+            raise MismatchError(f"{file.file}: the file has the joint orders {' and '.join(lists) or 'of no list'}: "
+                                f"say in `supplied` which `joint_order` the"
                                 " policy was trained with")
         if lists and sorted(told) != sorted(next(iter(lists.values()))):
             raise d.answers.get("joint_order").fail(MismatchError, f"does not have the joints of {next(iter(lists))}")
@@ -138,7 +148,8 @@ class Limx:
     def periods(d, file, control):
         decimation = control["decimation"].integer(1)
         if file.has("loop_frequency"):
-            d.periods(decimation / file["loop_frequency"].number(positive=True), 1 / file["loop_frequency"].number(positive=True))
+            d.periods(decimation / file["loop_frequency"].number(positive=True),
+                      1 / file["loop_frequency"].number(positive=True))
         elif d.answers.get("control_period") is not None:
             tick = d.answers.get("control_period").number(positive=True)
             d.periods(tick * decimation, tick)
@@ -163,13 +174,16 @@ class Berkeley:
         if file.has("num_joints") and file["num_joints"].integer() != n:
             raise file["num_joints"].fail(FormatError, f"is {file['num_joints'].value}, but joints has {n} names")
         limits = file["effort_limits"].per(n) if file.has("effort_limits") else None
-        d.joints(names, default=file["default_joint_positions"].numbers(n), kp=file["joint_kp"].per(n), kd=file["joint_kd"].per(n), effort_limit=limits)
+        d.joints(names, default=file["default_joint_positions"].numbers(n), kp=file["joint_kp"].per(n),
+                 kd=file["joint_kd"].per(n), effort_limit=limits)
         d.periods(file["policy_dt"].number(positive=True))
         if file.has("control_dt"):
             d.card["drive_period"] = file["control_dt"].number(positive=True)
         chosen = [names[i] for i in file["action_indices"].indices(n, "joints")]
         if file.has("num_actions") and file["num_actions"].integer() != len(chosen):
-            raise file["num_actions"].fail(FormatError, f"is {file['num_actions'].value}, but action_indices has {len(chosen)} entries")
+            raise file["num_actions"].fail(FormatError,
+                                           f"is {file['num_actions'].value}, but action_indices has {len(chosen)} "
+                                           f"entries")
         init = {"init": file["command_velocity"].numbers(3)} if file.has("command_velocity") else {}
         d.velocity_command(**init)
         low, high = (file[f"action_limit_{k}"].per(len(chosen)) for k in ("lower", "upper"))
@@ -177,7 +191,8 @@ class Berkeley:
         for a, b in pairs:
             if a > b:
                 raise file["action_limit_lower"].fail(FormatError, f"has {a} above {b} of action_limit_upper")
-        d.action(chosen, clip_raw=pairs[0] if all(p == pairs[0] for p in pairs) else pairs, scale=same(file["action_scale"].per(len(chosen))))
+        d.action(chosen, clip_raw=pairs[0] if all(p == pairs[0] for p in pairs) else pairs,
+                 scale=same(file["action_scale"].per(len(chosen))))
         d.model({"obs": {"from": "vector:obs"}}, {"actions": {"to": "action"}})
         d.ask("vectors", LAYOUT)
         return d
@@ -202,14 +217,19 @@ class Booster:
         if table is None:
             d.ask("joint_names", f"the file has no names: give those of its {n} motors, in its order")
         names = table or [f"motor:{i}" for i in range(n)]
-        columns = {"default": pose, "kp": common["stiffness"].numbers(n, "gains"), "kd": common["damping"].numbers(n, "gains"),
+        columns = {"default": pose, "kp": common["stiffness"].numbers(n, "gains"),
+                   "kd": common["damping"].numbers(n, "gains"),
                    "effort_limit": common["torque_limit"].numbers(n) if common.has("torque_limit") else None}
         driven = policy["num_actions"].integer(1)
         if driven > n:
             raise policy["num_actions"].fail(MismatchError, f"is {driven}, but there are {n} motors")
         # the legs stand last
         first = n - driven
-        parallel = file["mech"]["parallel_mech_indexes"].indices(n, "the motors") if file["mech"].has("parallel_mech_indexes") else []
+        parallel = (
+            file["mech"]["parallel_mech_indexes"].indices(n, "the motors")
+            if file["mech"].has("parallel_mech_indexes")
+            else []
+        )
         for motor in parallel:
             # driven by torque: the drive closes no position loop
             columns["kp"][motor] = 0.0
@@ -222,11 +242,13 @@ class Booster:
         d.model({"obs": {"from": "vector:obs"}}, {"actions": {"to": "action"}})
         prepare = file.get("prepare")
         if prepare:
-            d.card["startup"] = {"kind": "pose", "pose": prepare["default_qpos"].numbers(n), "kp": prepare["stiffness"].numbers(n, "gains"),
+            d.card["startup"] = {"kind": "pose", "pose": prepare["default_qpos"].numbers(n),
+                                 "kp": prepare["stiffness"].numbers(n, "gains"),
                                  "kd": prepare["damping"].numbers(n, "gains"), "order": "motor"}
         d.ask("vectors", LAYOUT)
         d.ask("clocks", "the gait clock is in upstream's code: give it in a patch", blocks=False)
-        d.ask("actions", "the filter at 500 Hz and the ankles as torque are in upstream's code: give `actions` in a patch")
+        d.ask("actions",
+              "the filter at 500 Hz and the ankles as torque are in upstream's code: give `actions` in a patch")
         return d
 
 
@@ -246,7 +268,8 @@ class AgiBot:
         networks = [k for k, c in controllers.items() if c.is_mapping and c.has("onnx_conf")]
         told = d.answers.get("controller")
         if told is None and len(networks) != 1:
-            raise MismatchError(f"{file.file}: 'controllers' holds {len(networks)} with a network ({', '.join(networks)}): answer `controller` in `supplied`")
+            raise MismatchError(f"{file.file}: 'controllers' holds {len(networks)} with a network "
+                                f"({', '.join(networks)}): answer `controller` in `supplied`")
         name = told.text() if told is not None else networks[0]
         if name not in controllers.value:
             raise told.fail(MismatchError, f"is '{name}', but the file has {', '.join(controllers.keys())}")
@@ -259,7 +282,9 @@ class AgiBot:
             if j not in known:
                 raise c["joint_list"].fail(MismatchError, f"names '{j}', which is not in the file's joint_list")
         gains = {"kp": c["stiffness"].numbers(n, "gains"), "kd": c["damping"].numbers(n, "gains")}
-        parallel = c["lpf_conf"]["paralle_list"].names() if c.has("lpf_conf") and c["lpf_conf"].has("paralle_list") else []
+        parallel = (
+            c["lpf_conf"]["paralle_list"].names() if c.has("lpf_conf") and c["lpf_conf"].has("paralle_list") else []
+        )
         for j in parallel:
             if j not in names:
                 raise c["lpf_conf"]["paralle_list"].fail(MismatchError, f"names '{j}', which is not in joint_list")
@@ -273,7 +298,8 @@ class AgiBot:
         offsets = file.get("joint_offset")
         for j, o in offsets.items() if offsets else []:
             if o.number() != 0:
-                d.ask(f"joint_offset:{j}", f"the file moves the zero of '{j}' by {o.value} rad: apply it on the robot's side", blocks=False)
+                d.ask(f"joint_offset:{j}",
+                      f"the file moves the zero of '{j}' by {o.value} rad: apply it on the robot's side", blocks=False)
         actions = c["onnx_conf"]["actions_size"].integer(1)
         if actions != n:
             raise c["onnx_conf"]["actions_size"].fail(FormatError, f"is {actions}, but joint_list has {n} names")
@@ -281,7 +307,8 @@ class AgiBot:
         d.model({"input": {"from": "vector:obs"}}, {"output": {"to": "action"}})
         d.ask("vectors", LAYOUT)
         d.ask("clocks", "the gait clock is in upstream's code: give it in a patch", blocks=False)
-        d.ask("actions", "the filter at 1 kHz and the parallel ankles are in upstream's code: give `actions` in a patch")
+        d.ask("actions",
+              "the filter at 1 kHz and the parallel ankles are in upstream's code: give `actions` in a patch")
         return d
 
 
@@ -301,7 +328,8 @@ class Spot:
         d = Draft(Spot.CONVENTION, [file.file], supplied)
         names = d.answers.names("joint_order")
         if names is None:
-            raise MismatchError(f"{file.file}: the file has patterns for joints only; answer `joint_order` in `supplied`")
+            raise MismatchError(f"{file.file}: the file has patterns for joints only; answer `joint_order` in "
+                                f"`supplied`")
         robot = file["scene"]["robot"]
         default = by_pattern(robot["init_state"]["joint_pos"], names)
         gains = {}
@@ -312,8 +340,11 @@ class Spot:
                 gains[n] = (group, by_pattern(a["stiffness"], [n])[n], by_pattern(a["damping"], [n])[n])
         for n in names:
             if n not in gains:
-                raise robot["actuators"].fail(MismatchError, f"has no actuator pattern that covers joint '{n}': its stiffness and damping are unknown")
-        d.joints(names, default=[default[n] for n in names], kp=[gains[n][1] for n in names], kd=[gains[n][2] for n in names])
+                raise robot["actuators"].fail(MismatchError,
+                                              f"has no actuator pattern that covers joint '{n}': its stiffness and "
+                                              f"damping are unknown")
+        d.joints(names, default=[default[n] for n in names], kp=[gains[n][1] for n in names],
+                 kd=[gains[n][2] for n in names])
         d.periods(file["sim"]["dt"].number(positive=True) * file["decimation"].integer(1))
         (label, action), *others = file["actions"].items()
         if others:

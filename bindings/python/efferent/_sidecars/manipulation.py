@@ -1,5 +1,5 @@
-"""Statistics of manipulation policies: processor pipelines of LeRobot, norm_stats.json of openpi. They hold numbers and no names: joints,
-units, periods and the steps that are played of a chunk are asked for."""
+"""Statistics of manipulation policies: processor pipelines of LeRobot, norm_stats.json of openpi. They hold numbers and
+no names: joints, units, periods and the steps that are played of a chunk are asked for."""
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ class LeRobot:
 
     @staticmethod
     def recognizes(items):
-        return bool(items) and all(i.is_mapping and isinstance(i.value.get("steps"), list) and "name" in i.value for i in items)
+        return bool(items) and all(i.is_mapping and isinstance(i.value.get("steps"), list) and "name" in i.value
+                                   for i in items)
 
     @staticmethod
     def read(items, supplied, paths):
@@ -33,20 +34,27 @@ class LeRobot:
             for step in item["steps"].list():
                 name = step["registry_name"].text()
                 if name in PASSIVE:
-                    if name == "rename_observations_processor" and step["config"].has("rename_map") and step["config"]["rename_map"].value:
+                    if (
+                        name == "rename_observations_processor"
+                        and step["config"].has("rename_map")
+                        and step["config"]["rename_map"].value
+                    ):
                         raise step.fail(UnsupportedError, "renames observations; describe them in a patch")
                 elif name == "normalizer_processor":
                     inputs.update(_features(step, states, "STATE"))
                 elif name == "unnormalizer_processor":
                     actions.update(_features(step, states, "ACTION"))
                 else:
-                    raise step["registry_name"].fail(UnsupportedError, f"is '{name}', a step that is not known; describe what it does in a patch")
+                    raise step["registry_name"].fail(UnsupportedError,
+                                                     f"is '{name}', a step that is not known; describe what it does in "
+                                                     f"a patch")
         if not actions:
             raise FormatError(f"{', '.join(d.files)}: no unnormalizer_processor with a feature of type ACTION")
         _rates(d)
         units = d.answers.get("joint_units")
         if units is None:
-            d.ask("joint_units", "the unit of the joint values is not in the files (LeRobot's arms often use -100 to 100)")
+            d.ask("joint_units",
+                  "the unit of the joint values is not in the files (LeRobot's arms often use -100 to 100)")
         elif units.text() != "rad":
             raise units.fail(MismatchError, f"is '{units.value}': a card is in rad; convert on the robot's side")
         names = {f: _names(d, f, width) for f, (_, width) in {**inputs, **actions}.items()}
@@ -93,7 +101,8 @@ def _features(step, states, kind):
                 raise FormatError(f"{step['state_file'].value}: '{name}' has no '{part}', which {word} needs")
             values = np.asarray(values, np.float64).ravel()
             if values.size != shape[0]:
-                raise FormatError(f"{step['state_file'].value}: '{name}.{part}' has {values.size} values, expected {shape[0]}")
+                raise FormatError(f"{step['state_file'].value}: '{name}.{part}' has {values.size} values, expected "
+                                  f"{shape[0]}")
             if not np.isfinite(values).all():
                 raise FormatError(f"{step['state_file'].value}: '{name}.{part}' holds a value that is not finite")
             made[key] = values.tolist()
@@ -154,7 +163,9 @@ class OpenPi:
         patch = d.answers.get("patch")
         quantiles = d.answers.get("use_quantiles")
         if quantiles is None and not (patch and patch.has("vectors") and patch.has("actions")):
-            d.ask("use_quantiles", "the file has mean and std as well as quantiles: which the policy was trained with is in its configuration")
+            d.ask("use_quantiles",
+                  "the file has mean and std as well as quantiles: which the policy was trained with is in its "
+                  "configuration")
         chosen = quantiles.flag() if quantiles is not None else False
         widths = {}
         made = {}
@@ -162,7 +173,8 @@ class OpenPi:
             entry = stats[key]
             mean = entry["mean"].numbers()
             widths[key] = len(mean)
-            parts = {"q01": entry["q01"], "q99": entry["q99"]} if chosen else {"mean": entry["mean"], "std": entry["std"]}
+            parts = {"q01": entry["q01"],
+                     "q99": entry["q99"]} if chosen else {"mean": entry["mean"], "std": entry["std"]}
             made[key] = {"mode": "quantiles" if chosen else "mean_std", "eps": 1e-6, "eps_in_inverse": True,
                          **{k: v.numbers(len(mean)) for k, v in parts.items()}}
         if patch is None or not patch.has("policy_period"):
@@ -184,8 +196,10 @@ class OpenPi:
             for k in ("actions", "state"):
                 order += [x for x in names[k] if x not in order]
             d.joints(order)
-            d.vector("state", [term("state", "joint_position", widths["state"], joints=names["state"], minus_default=False,
+            d.vector("state",
+                     [term("state", "joint_position", widths["state"], joints=names["state"], minus_default=False,
                                     normalize=made["state"])])
-            d.action(names["actions"], output="actions", offset=0.0, chunk=_chunk(d), unnormalize=made["actions"], **add)
+            d.action(names["actions"], output="actions", offset=0.0, chunk=_chunk(d), unnormalize=made["actions"],
+                     **add)
             d.model({"state": {"from": "vector:state"}}, {"actions": {"to": "action"}})
         return d

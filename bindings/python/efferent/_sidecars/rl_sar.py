@@ -1,4 +1,5 @@
-"""base.yaml and config.yaml of rl_sar: policy/ROBOT/base.yaml has the robot, policy/ROBOT/NAME/config.yaml overrides it key by key."""
+"""base.yaml and config.yaml of rl_sar: policy/ROBOT/base.yaml has the robot, policy/ROBOT/NAME/config.yaml overrides it
+key by key."""
 from ..errors import FormatError, MismatchError, ShapeError, UnsupportedError
 from .draft import Draft, term
 from .item import Item, same
@@ -54,7 +55,8 @@ def read(items, supplied):
     startup = {k: c.get(f"fixed_{k}") for k in ("kp", "kd")}
     if all(startup.values()):
         d.card["startup"] = {
-            "kind": "ramp", "to": "default", **{k: v.numbers(len(names), "gains") for k, v in startup.items()}, "gain_order": "policy"}
+            "kind": "ramp", "to": "default", **{k: v.numbers(len(names), "gains") for k, v in startup.items()},
+            "gain_order": "policy"}
     d.model({"obs": {"from": "vector:obs"}}, {"actions": {"to": "action"}})
     return d
 
@@ -71,7 +73,8 @@ def _joints(d, c):
         raise mapping.fail(FormatError, f"has {len(mapping.list())} entries, expected num_of_dofs {n}")
     names = [listed[i] for i in mapping.indices(len(listed), "joint_names")]
     limits = c.get("torque_limits")
-    d.joints(names, default=c["default_dof_pos"].numbers(n), kp=c["rl_kp"].numbers(n, "gains"), kd=c["rl_kd"].numbers(n, "gains"),
+    d.joints(names, default=c["default_dof_pos"].numbers(n), kp=c["rl_kp"].numbers(n, "gains"),
+             kd=c["rl_kd"].numbers(n, "gains"),
              effort_limit=limits.numbers(n) if limits else None)
     return names
 
@@ -87,14 +90,17 @@ def _actions(d, c, names, wheels):
     for i, (a, b) in enumerate(clips or []):
         if a > b:
             raise low.fail(FormatError, f"has {a} at {i}, above {b} of clip_actions_upper")
-    for kind, name, chosen, offset in (("position", "joint_position", [i for i in range(n) if names[i] not in wheels], "default"),
-                                       ("velocity", "wheel_velocity", [i for i in range(n) if names[i] in wheels], 0.0)):
+    for kind, name, chosen, offset in (("position", "joint_position", [i for i in range(n) if names[i] not in wheels],
+                                        "default"),
+                                       ("velocity", "wheel_velocity", [i for i in range(n) if names[i] in wheels],
+                                        0.0)):
         if not chosen:
             continue
         clip = [list(clips[i]) for i in chosen] if clips else None
         if clip and all(p == clip[0] for p in clip):
             clip = clip[0]
-        d.action([names[i] for i in chosen], chosen, kind, name, clip_raw=clip, scale=same([scale[i] for i in chosen]), offset=offset)
+        d.action([names[i] for i in chosen], chosen, kind, name, clip_raw=clip, scale=same([scale[i] for i in chosen]),
+                 offset=offset)
     return n
 
 
@@ -148,8 +154,11 @@ def _observations(d, c, names, wheels, total):
             else:
                 d.card["motion"] = motion.mapping().value
         else:
-            raise item.fail(UnsupportedError, f"is '{name}', an observation that is not known; known are lin_vel, ang_vel, gravity_vec, commands, dof_pos,"
-                                              " dof_vel, actions and those of whole_body_tracking. Upstream skips it without a word")
+            raise item.fail(UnsupportedError,
+                            f"is '{name}', an observation that is not known; known are lin_vel, ang_vel, gravity_vec, "
+                            f"commands, dof_pos,"
+                                              " dof_vel, actions and those of whole_body_tracking. Upstream skips it "
+                                              "without a word")
         terms.append(term(name, op, size, scale=scale, ages=ages, fill="zero", **more))
     width = sum(t["size"] for t in terms)
     declared = c.get("num_observations")

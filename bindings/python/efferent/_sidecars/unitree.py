@@ -29,7 +29,8 @@ def _joints(d, file):
     if not ids:
         raise motors.wrong("the motor index of each joint")
     if table is None:
-        d.ask("joint_names", "the file has motor indices (joint_ids_map) only; name the joints in the order of the motor table")
+        d.ask("joint_names",
+              "the file has motor indices (joint_ids_map) only; name the joints in the order of the motor table")
     names = [table[i] if table else f"motor:{i}" for i in ids]
     n = len(ids)
     defaults = file["default_joint_pos"].numbers(n, "values")
@@ -44,7 +45,9 @@ def _gains(d, file, ids, names, table):
     order = d.answers.get("gain_order")
     if order is None:
         if sorted(ids) != list(range(n)):
-            d.ask("gain_order", f"joint_ids_map is no permutation of 0 to {n - 1}: say whether the {len(stiffness.list())} gains are in the order of"
+            d.ask("gain_order",
+                  f"joint_ids_map is no permutation of 0 to {n - 1}: say whether the {len(stiffness.list())} gains are "
+                  f"in the order of"
                                 " 'policy', of 'motor', or give the names in whose order they are")
             return {"kp": None, "kd": None}
         at = ids
@@ -70,7 +73,8 @@ def _pick(item, at, count):
     values = item.numbers(count)
     for i in at:
         if i >= len(values):
-            raise item.fail(MismatchError, f"has {len(values)} values in motor order, but joint_ids_map names motor {i}")
+            raise item.fail(MismatchError,
+                            f"has {len(values)} values in motor order, but joint_ids_map names motor {i}")
     return [values[i] for i in at]
 
 
@@ -126,7 +130,8 @@ def _observations(d, file, names):
     # upstream's rule: a first entry without params is a group
     groups = observations.items() if "params" not in mappings[0].value else [("obs", observations)]
     groups = [(g, item) for g, item in groups if g not in FLAGS]
-    is_gym = any(item.is_mapping and item.value.get("use_gym_history") is True for _, item in [*groups, ("", observations)])
+    is_gym = any(item.is_mapping and item.value.get("use_gym_history") is True
+                 for _, item in [*groups, ("", observations)])
     inputs = {}
     for group, item in groups:
         first = bool(item.get("scale_first") and item["scale_first"].flag())
@@ -149,7 +154,8 @@ def _term(d, name, t, names, scale_first):
     if name in ("base_ang_vel", "projected_gravity"):
         op, size = {"base_ang_vel": "base_angular_velocity"}.get(name, name), 3
     elif name in ("joint_pos", "joint_pos_rel"):
-        op, size, more = "joint_position", len(chosen), {"joints": list(chosen), "minus_default": name == "joint_pos_rel"}
+        op, size, more = "joint_position", len(chosen), {"joints": list(chosen),
+                                                         "minus_default": name == "joint_pos_rel"}
     elif name in ("joint_vel", "joint_vel_rel"):
         op, size, more = "joint_velocity", len(chosen), {"joints": list(chosen)}
     elif name == "last_action":
@@ -167,21 +173,27 @@ def _term(d, name, t, names, scale_first):
             if "velocity" not in d.card["commands"]:
                 d.velocity_command()
     elif name in motion:
-        op, size = {"motion_command": ("reference_joint_position_velocity", 2 * n)}.get(name, ("reference_anchor_orientation_6d", 6))
+        op, size = {"motion_command": ("reference_joint_position_velocity",
+                                       2 * n)}.get(name, ("reference_anchor_orientation_6d", 6))
         more = {"joints": list(names)} if name == "motion_command" else {}
         _motion(d)
     else:
-        raise t.fail(UnsupportedError, f"is an observation term that is not known; known are base_ang_vel, projected_gravity, joint_pos, joint_pos_rel,"
-                                       " joint_vel_rel, last_action, velocity_commands, gait_phase, gait_phase_my, motion_command and"
+        raise t.fail(UnsupportedError,
+                     f"is an observation term that is not known; known are base_ang_vel, projected_gravity, joint_pos, "
+                     f"joint_pos_rel,"
+                                       " joint_vel_rel, last_action, velocity_commands, gait_phase, gait_phase_my, "
+                                       "motion_command and"
                                        " motion_anchor_ori_b")
     scale = t["scale"].per(size) if t.has("scale") else [1.0] * size
     frames = max(1, t.get("history_length").integer(0)) if t.has("history_length") else 1
-    return term(name, op, size, scale=scale, clip=t["clip"].range() if t.has("clip") else None, ages=newest_last(frames), fill="reset",
+    return term(name, op, size, scale=scale, clip=t["clip"].range() if t.has("clip") else None,
+                ages=newest_last(frames), fill="reset",
                 scale_first=scale_first, **more)
 
 
 def _clock(d, period):
-    clock = {"period": period, "phases": [0.0], "init": 0.0, "advance": "before_use", "advances_at_reset": 1, "wrap": "modulo"}
+    clock = {"period": period, "phases": [0.0], "init": 0.0, "advance": "before_use", "advances_at_reset": 1,
+             "wrap": "modulo"}
     for name, known in d.card["clocks"].items():
         if known == clock:
             return name
