@@ -2,8 +2,8 @@
 import PackageDescription
 
 // Two builds of one source. `swift build` and `swift test` are ordinary Swift. The shipped library is the same targets as
-// Embedded Swift in release: bindings/c/install.sh sets EFFERENT_EMBEDDED and EFFERENT_TABLES (the folder of
-// libswiftUnicodeDataTables.a) and uses its own --scratch-path.
+// Embedded Swift in release: bindings/c/install.sh sets EFFERENT_EMBEDDED, EFFERENT_TABLES (the folder of
+// libswiftUnicodeDataTables.a), EFFERENT_SONAME and EFFERENT_EXPORTS (from the version in the header) and uses its own --scratch-path.
 let embedded = Context.environment["EFFERENT_EMBEDDED"] != nil
 
 let swift: [SwiftSetting] = embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"])] : []
@@ -17,7 +17,8 @@ let link: [LinkerSetting] = embedded
       "-use-ld=lld", "-Xlinker", "--icf=safe",  // gold leaves local symbols in the dynamic table
       "-L", Context.environment["EFFERENT_TABLES"] ?? ".", "-lswiftUnicodeDataTables", "-lm",
       "-Xlinker", "-z", "-Xlinker", "defs", "-Xlinker", "--gc-sections",
-      "-Xlinker", "-soname=libefferent.so.0", "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/CABI/exports.map"]),
+      "-Xlinker", "-soname=\(Context.environment["EFFERENT_SONAME"] ?? "libefferent.so")",
+      "-Xlinker", "--version-script=\(Context.environment["EFFERENT_EXPORTS"] ?? "")"]),
       // glibc before 2.34 has threads and dlopen in libraries of their own (OldGlibc)
       .unsafeFlags(["-Xlinker", "-l:libpthread.so.0", "-Xlinker", "-l:libdl.so.2"], .when(platforms: [.linux], traits: ["Bridge"]))]
   : []

@@ -233,6 +233,7 @@ suite c c_suite
 suite cpp cpp_suite
 suite python python_suite
 suite wheel wheel_suite
+suite packages bash Tests/packages.sh --short --prefix "x86_64=$prefix"
 suite dependent dependent_suite
 suite fuzz bash Tests/Fuzz/smoke.sh
 

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import efferent
@@ -31,7 +32,20 @@ def test_the_version_is_that_of_the_header():
     header = (ROOT / "include/efferent/efferent.h").read_text()
     number = ".".join(re.search(rf"EFF_VERSION_{part} (\d+)", header).group(1) for part in ("MAJOR", "MINOR", "PATCH"))
     assert efferent.version() == number
-    assert f'version = "{number}"' in (ROOT / "bindings/python/pyproject.toml").read_text()
+    assert efferent.__version__ == number
+
+
+def test_no_other_file_of_the_packages_has_a_version_of_its_own():
+    for path in (ROOT / "bindings/python").rglob("pyproject.toml"):
+        project = tomllib.loads(path.read_text())["project"]
+        assert "version" not in project and project["dynamic"] == ["version"], path
+
+
+def test_a_library_of_another_series_is_refused_with_both_versions(tmp_path):
+    (tmp_path / "other.c").write_text("int eff_version(void) { return 900; }")
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "other.so", tmp_path / "other.c"], check=True)
+    done = python("import efferent\ntry:\n  efferent.Policy(b'')\nexcept efferent.FileError as e: print(e)", EFFERENT_LIBRARY=str(tmp_path / "other.so"))
+    assert "other.so is libefferent 0.9.0" in done.stdout and f"this package is {efferent.__version__}" in done.stdout, done.stderr
 
 
 def command(*arguments):

@@ -11,7 +11,7 @@ check() { # DESCRIPTION, then a command
   if out=$("$@" 2>&1); then passed=$((passed + 1)); else failed=$((failed + 1)); printf 'FAIL %s\n%s\n' "$what" "$out"; fi
 }
 
-exports() { nm -D --defined-only "$1" | awk '{print $3}' | sed 's/@.*//' | LC_ALL=C sort -u; }
+exports() { nm -D --defined-only "$1" | awk '$2 != "A" {print $3}' | sed 's/@.*//' | LC_ALL=C sort -u; }
 needed() { readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sed 's/^ld-linux.*/ld-linux/' | LC_ALL=C sort; }
 declared() { # every EFF_API function of the headers in a folder
   cat "$1"/*.h | tr '\n' ' ' | sed 's@/\*[^*]*\*\+\([^/*][^*]*\*\+\)*/@ @g' | grep -o 'EFF_API [^;]*;' | grep -o 'eff_[a-z0-9_]* *(' | tr -d ' (' | LC_ALL=C sort -u
@@ -32,6 +32,10 @@ compiles() { # COMPILER STANDARD LANGUAGE INCLUDE HEADER
 }
 no_writable_code() { ! readelf -lW "$1" | grep -E 'LOAD|GNU_STACK' | grep -E 'RWE'; }
 
+part() { sed -n "s/^#define EFF_VERSION_$1 \([0-9]*\)$/\1/p" "$here/../../include/efferent/efferent.h"; }
+series=$(part MAJOR)
+((series > 0)) || series+=.$(part MINOR)
+
 for kind in '' -nobridge; do
   prefix=$1
   [[ $kind ]] && prefix=$2
@@ -40,7 +44,9 @@ for kind in '' -nobridge; do
   check "$name is there" test -f "$library"
   check "$name exports exactly the functions of its headers" same "$(declared "$prefix/include/efferent")" "$(exports "$library")"
   check "$name needs what needed$kind.txt lists" same "$(cat "$here/needed$kind.txt")" "$(needed "$library")"
-  check "$name has its soname" same libefferent.so.0 "$(readelf -d "$library" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')"
+  check "$name has its soname" same "libefferent.so.$series" "$(readelf -d "$library" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')"
+  check "$name has its functions in the version node EFFERENT_$series" same "EFFERENT_$series" \
+    "$(nm -D --defined-only "$library" | awk '$2 == "T" {print $3}' | sed 's/.*@@*//' | LC_ALL=C sort -u)"
   check "$name has no run path" same '' "$(readelf -d "$library" | grep -E 'RPATH|RUNPATH' || true)"
   check "$name has no writable code and no executable stack" no_writable_code "$library"
   check "$name resolves every library" bash -c "! ldd '$library' | grep 'not found'"

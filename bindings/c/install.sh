@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
 # Builds libefferent (Embedded Swift, release) and installs it for C and C++ programs:
-#   bash bindings/c/install.sh --prefix DIR [--no-bridge] [--debug-symbols]
-# Installs the library, its headers, a CMake package and a pkg-config file. Safe to run again; asks nothing.
+#   bash bindings/c/install.sh --prefix DIR [--no-bridge] [--debug-symbols] [--arch x86_64|aarch64]
+# Installs the library, shared and static, its headers, a CMake package and a pkg-config file. Safe to run again; asks nothing.
+# --arch: another processor than this machine's is cross-built (aarch64, with g++-aarch64-linux-gnu).
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$root/bindings/c
 say() { printf '[install] %s\n' "$*"; }
 fail() { printf '[install] error: %s\n' "$*" >&2; exit 1; }
-usage() { sed -n '2,4s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
-prefix='' bridge=1 symbols=0
+prefix='' bridge=1 symbols=0 host=$(uname -m) arch=$(uname -m)
 while (($#)); do
   case $1 in
     --prefix) (($# > 1)) || fail "--prefix needs a folder"; prefix=$2; shift 2 ;;
     --prefix=*) prefix=${1#*=}; shift ;;
     --no-bridge) bridge=0; shift ;;
     --debug-symbols) symbols=1; shift ;;
+    --arch) (($# > 1)) || fail "--arch needs a processor"; arch=$2; shift 2 ;;
+    --arch=*) arch=${1#*=}; shift ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; fail "unknown argument '$1'" ;;
   esac
@@ -36,12 +39,22 @@ version=$(sed -n 's/.*Swift version \([0-9]*\.[0-9]*\).*/\1/p' <<<"$target" | he
 [[ $(printf '6.3\n%s\n' "$version" | sort -V | head -n 1) == 6.3 ]] || fail "Swift $version found, 6.3 or later is needed: see https://swift.org/install"
 resources=$(sed -n 's/.*"runtimeResourcePath" *: *"\(.*\)".*/\1/p' <<<"$target")
 triple=$(sed -n 's/.*"unversionedTriple" *: *"\(.*\)".*/\1/p' <<<"$target" | head -n 1)
+cross=''
+if [[ $arch != "$host" ]]; then
+  [[ $arch == aarch64 ]] || fail "cannot build for '$arch' on $host: $host and aarch64 are possible"
+  # the toolchain has Embedded Swift for this processor without an operating system; C and the link are those of Linux
+  triple=aarch64-none-none-elf cross=aarch64-linux-gnu-
+fi
 tables=$resources/embedded/$triple
 [[ -f $tables/libswiftUnicodeDataTables.a ]] || fail "this toolchain has no Embedded Swift for $triple ($tables/libswiftUnicodeDataTables.a is missing)"
 
 missing=()
-command -v c++ >/dev/null || missing+=(g++)
-command -v strip >/dev/null && command -v objcopy >/dev/null || missing+=(binutils)
+if [[ $cross ]]; then
+  command -v ${cross}g++ >/dev/null || missing+=(g++-aarch64-linux-gnu)
+else
+  command -v c++ >/dev/null || missing+=(g++)
+  command -v strip >/dev/null && command -v objcopy >/dev/null || missing+=(binutils)
+fi
 if ((${#missing[@]})); then
   if command -v apt-get >/dev/null && ((EUID == 0)); then
     say "installing ${missing[*]} with apt-get"
@@ -55,15 +68,35 @@ fi
 
 # ---- build ----
 
-scratch=$root/.build/embedded traits=() what="with the bridge"
-((bridge)) || { scratch+=-nobridge; traits=(--disable-default-traits); what="without the bridge"; }
+part() { sed -n "s/^#define EFF_VERSION_$1 \([0-9]*\)$/\1/p" "$root/include/efferent/efferent.h"; }
+number=$(part MAJOR).$(part MINOR).$(part PATCH) series=$(part MAJOR)
+((series > 0)) || series+=.$(part MINOR) # until 1.0 each minor version is an interface of its own
+name=libefferent.so.$number soname=libefferent.so.$series
+
+scratch=$root/.build/embedded options=() what="with the bridge"
+((bridge)) || { scratch+=-nobridge; options=(--disable-default-traits); what="without the bridge"; }
+if [[ $cross ]]; then
+  scratch+=-$arch
+  mkdir -p "$scratch"
+  flag='"-Xcc", "--target=aarch64-linux-gnu", "-Xcc", "-isystem", "-Xcc", "/usr/aarch64-linux-gnu/include"'
+  cat >"$scratch/toolset.json" <<END
+{"schemaVersion": "1.0", "rootPath": "$(dirname "$(command -v swift)")",
+ "swiftCompiler": {"extraCLIOptions": ["-Xllvm", "-relocation-model=pic", $flag]},
+ "cCompiler": {"extraCLIOptions": ["--target=aarch64-linux-gnu"]}, "cxxCompiler": {"extraCLIOptions": ["--target=aarch64-linux-gnu"]}}
+END
+  options+=(--triple $triple --toolset "$scratch/toolset.json" --target CABI)
+else
+  options+=(--product efferent)
+fi
+mkdir -p "$scratch"
+sed "s/@SERIES@/$series/" "$root/Sources/CABI/exports.map" >"$scratch/exports.map"
 say "building libefferent $what for $triple with Swift $version; the first time takes a minute or two"
 log=$(mktemp)
 stripped=$(mktemp)
 trap 'rm -f "$log" "$stripped"' EXIT
 started=$SECONDS next=$((SECONDS + 15))
-EFFERENT_EMBEDDED=1 EFFERENT_TABLES=$tables swift build --package-path "$root" -c release --product efferent \
-  --scratch-path "$scratch" --disable-local-rpath ${traits[@]+"${traits[@]}"} </dev/null >"$log" 2>&1 &
+EFFERENT_EMBEDDED=1 EFFERENT_TABLES=$tables EFFERENT_SONAME=$soname EFFERENT_EXPORTS=$scratch/exports.map swift build --package-path "$root" \
+  -c release --scratch-path "$scratch" --disable-local-rpath "${options[@]}" </dev/null >"$log" 2>&1 &
 build=$!
 while kill -0 $build 2>/dev/null; do
   sleep 1
@@ -75,34 +108,60 @@ wait $build || {
   cat "$log" >&2
   fail "swift build failed"
 }
+# objects of the sources that are there now; a folder of objects may hold those of older ones
+objects=()
+while read -r source; do
+  source=${source#"$root"/Sources/} module=${source%%/*}
+  [[ $source == *.swift ]] && object=$(basename "$source").o || object=${source#*/}.o
+  [[ -d $scratch/release/$module.build ]] || continue # the bridge, where it is left out
+  [[ -f $scratch/release/$module.build/$object ]] || fail "swift build left no $scratch/release/$module.build/$object"
+  objects+=("$scratch/release/$module.build/$object")
+done < <(find "$root/Sources" -name '*.swift' -o -name '*.c' -o -name '*.cpp' | LC_ALL=C sort)
+
 built=$scratch/release/libefferent.so
+if [[ $cross ]]; then # the same link as Package.swift has
+  old=()
+  ((!bridge)) || old=(-l:libpthread.so.0 -l:libdl.so.2)
+  "$(dirname "$(command -v swift)")/clang" --target=aarch64-linux-gnu -fuse-ld=lld -shared -o "$built" "${objects[@]}" -L "$tables" \
+    -lswiftUnicodeDataTables -lm -Wl,--icf=safe,--gc-sections,-z,defs,-soname="$soname",--version-script="$scratch/exports.map" \
+    ${old[@]+"${old[@]}"} || fail "the link for $arch failed"
+fi
 [[ -f $built ]] || { cat "$log" >&2; fail "swift build left no $built"; }
 say "built in $((SECONDS - started)) s"
 
+# The archive is one object with the exported functions as its only symbols, so that the parts of Swift in it meet no others. What only the shared
+# library needs (versions.c) stays out: an archive is linked with the glibc of its user.
+archive=$scratch/archive
+rm -rf "$archive" && mkdir -p "$archive"
+nm -D --defined-only "$built" | awk '{print $3}' | sed 's/@.*//' | grep "^eff_" | LC_ALL=C sort >"$archive/symbols"
+mapfile -t members < <(printf '%s\n' "${objects[@]}" | grep -v '/OldGlibc.build/versions.c.o$')
+(cd "$archive" && ${cross}ld -r --gc-sections $(sed 's/^/-u /' symbols) -o efferent.o "${members[@]}" -L "$tables" -lswiftUnicodeDataTables &&
+  ${cross}objcopy --strip-debug --remove-section=.comment --remove-section=.swift1_autolink_entries --keep-global-symbols=symbols efferent.o &&
+  ${cross}strip --strip-unneeded efferent.o && ${cross}ar rcsD libefferent.a efferent.o) || fail "the archive could not be made"
+
 # ---- install: every file is put in place by a rename, so that running programs keep the one they have ----
 
-part() { sed -n "s/^#define EFF_VERSION_$1 \([0-9]*\)$/\1/p" "$root/include/efferent/efferent.h"; }
-major=$(part MAJOR) number=$(part MAJOR).$(part MINOR).$(part PATCH)
-name=libefferent.so.$number
 place() { # SOURCE DESTINATION MODE
   mkdir -p "$(dirname "$2")"
   install -m "$3" "$1" "$2.new" && mv -f "$2.new" "$2"
 }
 fill() { # SOURCE DESTINATION
-  sed -e "s/@VERSION@/$number/g" -e "s/@MAJOR@/$major/g" -e "s/@BRIDGE@/$bridge/g" "$1" >"$log"
+  sed -e "s/@VERSION@/$number/g" -e "s/@MAJOR@/$(part MAJOR)/g" -e "s|@PREFIX@|../..|g" -e "s|@INCLUDE@|../../../include|g" -e "s/@SONAME@/$soname/g" -e "s/@BRIDGE@/$bridge/g" "$1" >"$log"
   place "$log" "$2" 644
 }
 
-strip --strip-unneeded -R .comment -o "$stripped" "$built"
+${cross}strip --strip-unneeded -R .comment -o "$stripped" "$built"
 if ((symbols)); then
-  objcopy --only-keep-debug "$built" "$prefix/lib/$name.debug"
-  (cd "$prefix/lib" && objcopy --add-gnu-debuglink="$name.debug" "$stripped")
+  ${cross}objcopy --only-keep-debug "$built" "$prefix/lib/$name.debug"
+  (cd "$prefix/lib" && ${cross}objcopy --add-gnu-debuglink="$name.debug" "$stripped")
 else
   rm -f "$prefix/lib/$name.debug"
 fi
 place "$stripped" "$prefix/lib/$name" 755
-ln -sfn "$name" "$prefix/lib/libefferent.so.$major"
-ln -sfn "libefferent.so.$major" "$prefix/lib/libefferent.so"
+ln -sfn "$name" "$prefix/lib/$soname"
+ln -sfn "$soname" "$prefix/lib/libefferent.so"
+rm -f "$prefix/lib/libefferent.so.0" # the soname of versions before 0.2
+place "$archive/libefferent.a" "$prefix/lib/libefferent.a" 644
 
 for header in "$root"/include/efferent/*.h "$root"/bindings/cpp/*.hpp; do
   [[ -f $header ]] || continue
@@ -117,5 +176,6 @@ size=$(stat -c %s "$prefix/lib/$name")
 glibc=$(objdump -T "$prefix/lib/$name" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1)
 needed=$(readelf -d "$prefix/lib/$name" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | tr '\n' ' ')
 say "installed $prefix/lib/$name: $size bytes, needs ${needed% } ($glibc or later)"
-((!bridge)) || ldconfig -p 2>/dev/null | grep -q 'libzmq\.so\.5' || say "no libzmq here: bridges need it when they are made (Debian: apt-get install libzmq5)"
+say "installed $prefix/lib/libefferent.a: $(stat -c %s "$prefix/lib/libefferent.a") bytes"
+((!bridge)) || [[ $cross ]] || ldconfig -p 2>/dev/null | grep -q 'libzmq\.so\.5' || say "no libzmq here: bridges need it when they are made (Debian: apt-get install libzmq5)"
 say "CMake: -DCMAKE_PREFIX_PATH=$prefix, find_package(efferent), efferent::efferent; pkg-config: PKG_CONFIG_PATH=$prefix/lib/pkgconfig"

@@ -1,5 +1,6 @@
 """Builds libefferent with bindings/c/install.sh and bundles it. EFFERENT_BRIDGE=0 builds it without ZeroMQ."""
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -52,4 +53,9 @@ class WithLibrary(Distribution):
         return True
 
 
-setup(distclass=WithLibrary, cmdclass={"build_py": Build, "bdist_wheel": Wheel})
+def version():
+    header = (project() / "include/efferent/efferent.h").read_text()
+    return ".".join(re.search(rf"^#define EFF_VERSION_{part} (\d+)$", header, re.M).group(1) for part in ("MAJOR", "MINOR", "PATCH"))
+
+
+setup(version=version(), distclass=WithLibrary, cmdclass={"build_py": Build, "bdist_wheel": Wheel})

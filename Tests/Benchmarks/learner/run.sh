@@ -9,8 +9,9 @@ mkdir -p "$out"
 source Tests/Benchmarks/common.sh
 find_library
 find_python "numpy, torch" torch==2.13.0 --extra-index-url https://download.pytorch.org/whl/cpu
-cp -L "$library" "$out/libefferent.so.0"
-flags=(-std=c++17 -O2 -Wall -Wextra -I include "$out/libefferent.so.0" "-Wl,-rpath,$PWD/$out")
+soname=$(readelf -d "$library" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
+cp -L "$library" "$out/$soname"
+flags=(-std=c++17 -O2 -Wall -Wextra -I include "$out/$soname" "-Wl,-rpath,$PWD/$out")
 ${CXX:-clang++} "${flags[@]}" -shared -fPIC Tests/Benchmarks/learner/loops.cpp -o "$out/loops.so"
 ${CXX:-clang++} "${flags[@]}" Tests/Benchmarks/learner/learner_bench.cpp -o "$out/learner_bench"
 "$out/learner_bench"

@@ -51,12 +51,9 @@ __all__ = [
 
 def __getattr__(name):
     if name == "__version__":
-        from importlib.metadata import PackageNotFoundError, version
+        from ._version import number
 
-        try:
-            return version("efferent")
-        except PackageNotFoundError:
-            return "0.1.0"
+        return number()
     if name in _LAZY:
         return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
     if name in _MODULES:

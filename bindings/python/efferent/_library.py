@@ -3,7 +3,7 @@ import ctypes
 import os
 from pathlib import Path
 
-from . import _table, _table_bridge, _table_card, _table_controller, _table_learner
+from . import _table, _table_bridge, _table_card, _table_controller, _table_learner, _version
 from ._closes import Closes
 from .errors import FileError, StateError, UnsupportedError, error
 
@@ -16,16 +16,26 @@ def candidates():
     if chosen := os.environ.get("EFFERENT_LIBRARY"):
         return [chosen]
     here = Path(__file__).resolve().parent
-    return [str(p) for p in (here / NAME, here.parents[2] / ".build/prefix/lib" / NAME) if p.exists()] + [NAME + ".0"]
+    wanted = _version.number()
+    return [str(p) for p in (here / NAME, here.parents[2] / ".build/prefix/lib" / NAME) if p.exists()] + [f"{NAME}.{_version.series(wanted)}" if wanted else NAME]
+
+
+def _text(version):
+    return f"{version // 10000}.{version // 100 % 100}.{version % 100}"
 
 
 def _load():
     tried = []
     for path in candidates():
         try:
-            return ctypes.CDLL(path), path
-        except OSError as e:
+            loaded = ctypes.CDLL(path)
+            found, wanted = _text(loaded.eff_version()), _version.number()
+        except (OSError, AttributeError) as e:
             tried.append(f"  {path}: {e}")
+            continue
+        if wanted and _version.series(found) != _version.series(wanted):
+            raise FileError(f"{path} is libefferent {found}; this package is {wanted} and needs {_version.series(wanted)}: install both from one release")
+        return loaded, path
     raise FileError("libefferent was not found:\n" + "\n".join(tried) + "\nInstall it with `pip install ./bindings/python`, or set EFFERENT_LIBRARY.")
 
 
@@ -67,8 +77,7 @@ def check_rt(status, what):
 
 def version():
     """The version of the loaded library, such as "0.1.0"."""
-    v = lib.eff_version()
-    return f"{v // 10000}.{v // 100 % 100}.{v % 100}"
+    return _text(lib.eff_version())
 
 
 class Handle:
