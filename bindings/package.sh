@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Makes every package of Efferent for Linux, from this checkout into dist/:
 #   bash bindings/package.sh [x86_64] [aarch64]      without a name: both
-# Per processor: a Python wheel that needs nothing else of the system's, a tarball (library, archive, headers, CMake, pkg-config) and two .deb;
-# once: efferent-client, a wheel for the plant's machine; SHA256SUMS and an SPDX file. The same commit gives the same bytes.
-# Needs Swift, Python 3.11, dpkg-deb and, for aarch64, g++-aarch64-linux-gnu. --prefix ARCH=DIR packs what install.sh put there instead of building.
+# Per processor: a Python wheel with its own libzmq, a tarball (library, archive, headers, CMake, pkg-config), two .deb.
+# Once: efferent-client, a wheel for the plant's machine; SHA256SUMS; an SPDX file. The same commit gives the same bytes.
+# Needs Swift, Python 3.11, dpkg-deb and, for aarch64, g++-aarch64-linux-gnu.
+# --prefix ARCH=DIR packs what install.sh put there instead of building.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -16,7 +17,7 @@ while (($#)); do
   case $1 in
     x86_64 | aarch64) archs+=("$1") ;;
     --prefix) (($# > 1)) && [[ $2 == *=* ]] || fail "--prefix needs ARCH=DIR"; prefix[${2%%=*}]=${2#*=}; shift ;;
-    -h | --help) sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) fail "unknown argument '$1': x86_64 and aarch64 are possible" ;;
   esac
   shift

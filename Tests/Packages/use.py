@@ -1,4 +1,5 @@
-"""What a user of the wheels does, in a folder that is no checkout: use.py POLICY.onnx. One line per thing that works."""
+"""What a user of the wheels does, outside of a checkout: use.py POLICY.onnx. One line per thing that works."""
+
 import os
 import subprocess
 import sys
@@ -27,5 +28,7 @@ with Client(sys.argv[1]) as client:
 with efferent.Bridge(policy.session(), "tcp://127.0.0.1:*") as bridge:
     bridge.start()
     emulator = os.environ.get("EMULATOR", "").split()  # of aarch64
-    done = subprocess.run([*emulator, sys.executable, "-c", CLIENT, bridge.endpoint], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [*emulator, sys.executable, "-c", CLIENT, bridge.endpoint], capture_output=True, text=True, timeout=60
+    )
     print(done.stdout.strip() or done.stderr.strip())

@@ -1,4 +1,5 @@
-"""libzmq is opened when the first bridge is made: what a machine without it runs, what it is told, and which one is found."""
+"""libzmq is opened when the first bridge is made: what a machine without it runs, what it says, which one is found."""
+
 import ctypes.util
 import os
 import shutil
@@ -15,18 +16,23 @@ import bridging, efferent, numpy
 session = bridging.policy("mlp").session()
 print(session.step(numpy.ones(7)).shape)
 """
-BRIDGE = POLICY + """
+BRIDGE = (
+    POLICY
+    + """
 try:
     with efferent.Bridge(session, "tcp://127.0.0.1:*") as bridge:
         print(bridge.endpoint.split(":")[0])
 except efferent.Error as e:
     print(type(e).__name__, e)
 """
+)
 
 
 def run(program, **environment):
     script = program.format(path=[p for p in sys.path if p])
-    done = subprocess.run([sys.executable, "-c", script], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **environment}, capture_output=True, text=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -38,7 +44,10 @@ def library():
 
 def compiled(folder, source):
     (folder / "libzmq.c").write_text(source)
-    subprocess.run(["cc", "-shared", "-fPIC", "-Wl,-soname,libzmq.so.5", "-o", folder / "libzmq.so.5", folder / "libzmq.c"], check=True)
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-Wl,-soname,libzmq.so.5", "-o", folder / "libzmq.so.5", folder / "libzmq.c"],
+        check=True,
+    )
 
 
 @pytest.fixture
@@ -53,7 +62,9 @@ def without(tmp_path):
 def test_a_machine_without_libzmq_runs_all_but_bridges_and_says_what_to_install(without):
     shape, told = run(BRIDGE, **without)
     assert shape == "(3,)"
-    assert told.startswith("UnsupportedError ") and "the bridge needs libzmq" in told and "apt-get install libzmq5" in told, told
+    assert (
+        told.startswith("UnsupportedError ") and "the bridge needs libzmq" in told and "apt-get install libzmq5" in told
+    ), told
 
 
 def test_serve_without_libzmq_says_what_to_install(without, tmp_path):
@@ -62,7 +73,13 @@ def test_serve_without_libzmq_says_what_to_install(without, tmp_path):
     path = tmp_path / "mlp.onnx"
     path.write_bytes(models.MODELS["mlp"]().SerializeToString())
     environment = {**os.environ, **without, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    done = subprocess.run([sys.executable, "-m", "efferent", "serve", str(path)], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-m", "efferent", "serve", str(path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     text = " ".join((done.stdout + done.stderr).split())
     assert done.returncode not in (0, None) and "apt-get install libzmq5" in text and "Traceback" not in text, text
 
@@ -79,7 +96,9 @@ def test_a_libzmq_beside_the_library_is_found_before_the_systems(without, tmp_pa
 
 
 def test_a_libzmq_of_another_generation_is_refused_with_its_version(tmp_path):
-    names = "ctx_new ctx_term socket close setsockopt getsockopt bind unbind connect send recv poll errno strerror".split()
+    names = (
+        "ctx_new ctx_term socket close setsockopt getsockopt bind unbind connect send recv poll errno strerror".split()
+    )
     source = "".join(f"void *zmq_{n}(void) {{ return 0; }}\n" for n in names)
     compiled(tmp_path, source + "void zmq_version(int *a, int *b, int *c) { *a = 4, *b = 1, *c = 6; }\n")
     told = run(BRIDGE, LD_LIBRARY_PATH=str(tmp_path))[1]

@@ -1,4 +1,5 @@
 """Tarball and Debian packages out of an installed prefix."""
+
 import gzip
 import io
 import os
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from facts import DEBIAN, EPOCH, ROOT, SUMMARY, fail, licences, newest, run, series, version
 
+MAINTAINER = "The Efferent authors <efferent@localhost>"
 LONG = """ Loads the policies that trainers export (ONNX, safetensors) and steps them inside
  a control loop without allocation, keeps learning while it runs, and serves
  simulators and robot controllers over ZeroMQ. Swift is not needed."""
@@ -19,7 +21,11 @@ def tarball(arch, prefix, folder):
     top = f"efferent-{version()}-linux-{arch}"
     out = Path(folder) / f"{top}.tar.gz"
     prefix = Path(prefix)
-    with out.open("wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=EPOCH) as packed, tarfile.open(mode="w", fileobj=packed, format=tarfile.GNU_FORMAT) as tar:
+    with (
+        out.open("wb") as raw,
+        gzip.GzipFile("", "wb", 9, raw, mtime=EPOCH) as packed,
+        tarfile.open(mode="w", fileobj=packed, format=tarfile.GNU_FORMAT) as tar,
+    ):
 
         def add(name, data=None, mode=0o644, link=None):
             entry = tarfile.TarInfo(f"{top}/{name}")
@@ -44,8 +50,14 @@ def fill(template, arch):
     """A template of bindings/c for Debian's folders."""
     number = version()
     text = (ROOT / "bindings/c" / template).read_text()
-    values = {"VERSION": number, "MAJOR": number.split(".")[0], "BRIDGE": "1", "SONAME": f"libefferent.so.{series(number)}", "PREFIX": "../../..",
-              "INCLUDE": "../../../../include"}
+    values = {
+        "VERSION": number,
+        "MAJOR": number.split(".")[0],
+        "BRIDGE": "1",
+        "SONAME": f"libefferent.so.{series(number)}",
+        "PREFIX": "../../..",
+        "INCLUDE": "../../../../include",
+    }
     for key, value in values.items():
         text = text.replace(f"@{key}@", value)
     return text
@@ -53,16 +65,24 @@ def fill(template, arch):
 
 def copyright_text():
     texts = licences()
-    return (f"{texts['LICENSE']}\n{texts['THIRD-PARTY.txt']}\n" + "\n".join(f"---- {n} ----\n\n{t}" for n, t in sorted(texts.items()) if n.startswith("LICENSE.")))
+    return f"{texts['LICENSE']}\n{texts['THIRD-PARTY.txt']}\n" + "\n".join(
+        f"---- {n} ----\n\n{t}" for n, t in sorted(texts.items()) if n.startswith("LICENSE.")
+    )
 
 
 def package(name, arch, files, links, control, folder, extra=None):
     """Writes one .deb. files: {path: (bytes, mode)}."""
     number = version()
     debian = DEBIAN[arch][0]
-    changelog = f"efferent ({number}) unstable; urgency=medium\n\n  * Version {number}.\n\n -- The Efferent authors <efferent@localhost>  {formatdate(EPOCH)}\n"
-    files = {**files, f"usr/share/doc/{name}/copyright": (copyright_text().encode(), 0o644),
-             f"usr/share/doc/{name}/changelog.gz": (gzip.compress(changelog.encode(), 9, mtime=EPOCH), 0o644)}
+    changelog = (
+        f"efferent ({number}) unstable; urgency=medium\n\n  * Version {number}.\n\n"
+        f" -- {MAINTAINER}  {formatdate(EPOCH)}\n"
+    )
+    files = {
+        **files,
+        f"usr/share/doc/{name}/copyright": (copyright_text().encode(), 0o644),
+        f"usr/share/doc/{name}/changelog.gz": (gzip.compress(changelog.encode(), 9, mtime=EPOCH), 0o644),
+    }
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
         root.chmod(0o755)
@@ -75,8 +95,10 @@ def package(name, arch, files, links, control, folder, extra=None):
         size = sum(-(-len(d) // 1024) for d, _ in files.values())
         (root / "DEBIAN").mkdir()
         (root / "DEBIAN/control").write_text(
-            f"Package: {name}\nSource: efferent\nVersion: {number}\nArchitecture: {debian}\nMaintainer: The Efferent authors <efferent@localhost>\n"
-            f"Installed-Size: {size}\n{control}Priority: optional\nMulti-Arch: same\nDescription: {SUMMARY}\n{LONG}\n")
+            f"Package: {name}\nSource: efferent\nVersion: {number}\nArchitecture: {debian}\n"
+            f"Maintainer: {MAINTAINER}\n"
+            f"Installed-Size: {size}\n{control}Priority: optional\nMulti-Arch: same\nDescription: {SUMMARY}\n{LONG}\n"
+        )
         for file, text in (extra or {}).items():
             (root / "DEBIAN" / file).write_text(text)
         out = Path(folder) / f"{name}_{number}_{debian}.deb"
@@ -97,14 +119,31 @@ def pair(arch, prefix, folder):
     low, high = series(number), number.split(".")
     after = f"0.{int(high[1]) + 1}~" if high[0] == "0" else f"{int(high[0]) + 1}~"
     runtime = package(
-        "libefferent0", arch, {f"{lib}/libefferent.so.{number}": (shared.read_bytes(), 0o644)}, {f"{lib}/{soname}": shared.name},
-        f"Depends: libc6 (>= {major}.{minor})\nRecommends: libzmq5\nSection: libs\n", folder,
-        {"shlibs": f"libefferent {low} libefferent0 (>= {low}), libefferent0 (<< {after})\n", "triggers": "activate-noawait ldconfig\n"})
-    files = {f"usr/include/efferent/{p.name}": (p.read_bytes(), 0o644) for p in sorted((prefix / "include/efferent").iterdir())}
+        "libefferent0",
+        arch,
+        {f"{lib}/libefferent.so.{number}": (shared.read_bytes(), 0o644)},
+        {f"{lib}/{soname}": shared.name},
+        f"Depends: libc6 (>= {major}.{minor})\nRecommends: libzmq5\nSection: libs\n",
+        folder,
+        {
+            "shlibs": f"libefferent {low} libefferent0 (>= {low}), libefferent0 (<< {after})\n",
+            "triggers": "activate-noawait ldconfig\n",
+        },
+    )
+    files = {
+        f"usr/include/efferent/{p.name}": (p.read_bytes(), 0o644)
+        for p in sorted((prefix / "include/efferent").iterdir())
+    }
     files[f"{lib}/libefferent.a"] = ((prefix / "lib/libefferent.a").read_bytes(), 0o644)
     files[f"{lib}/pkgconfig/efferent.pc"] = (fill("efferent.pc.in", arch).encode(), 0o644)
     for name in ("efferentConfig.cmake", "efferentConfigVersion.cmake"):
         files[f"{lib}/cmake/efferent/{name}"] = (fill(f"cmake/{name}.in", arch).encode(), 0o644)
-    development = package("libefferent-dev", arch, files, {f"{lib}/libefferent.so": soname},
-                          f"Depends: libefferent0 (= {number}), libc6-dev\nSection: libdevel\n", folder)
+    development = package(
+        "libefferent-dev",
+        arch,
+        files,
+        {f"{lib}/libefferent.so": soname},
+        f"Depends: libefferent0 (= {number}), libc6-dev\nSection: libdevel\n",
+        folder,
+    )
     return runtime, development

@@ -1,4 +1,5 @@
 """What every package says of itself: version, time, licences, symbol versions. Errors end the run with one line."""
+
 import os
 import re
 import shutil
@@ -25,7 +26,9 @@ def run(*command, **options):
 def version():
     """The version of the header, "0.1.0"."""
     header = (ROOT / "include/efferent/efferent.h").read_text()
-    return ".".join(re.search(rf"^#define EFF_VERSION_{part} (\d+)$", header, re.M).group(1) for part in ("MAJOR", "MINOR", "PATCH"))
+    return ".".join(
+        re.search(rf"^#define EFF_VERSION_{part} (\d+)$", header, re.M).group(1) for part in ("MAJOR", "MINOR", "PATCH")
+    )
 
 
 def series(number):
@@ -50,24 +53,32 @@ def swift_license():
     return path.read_text()
 
 
-NOTICES = """Efferent {version} is under the Apache License 2.0 (LICENSE; the text is the first part of LICENSE.Swift.txt).
+NOTICES = """Efferent {version} is under the Apache License 2.0 (LICENSE).
+Its text is the first part of LICENSE.Swift.txt.
 
 The library contains
-  parts of the Swift runtime   Apache License 2.0 with Runtime Library Exception (LICENSE.Swift.txt)   https://swift.org
-  tables of Unicode data       Unicode License v3 (LICENSE.Unicode.txt)                                https://www.unicode.org
+  parts of the Swift runtime   https://swift.org
+                               Apache License 2.0 with Runtime Library Exception (LICENSE.Swift.txt)
+  tables of Unicode data       https://www.unicode.org
+                               Unicode License v3 (LICENSE.Unicode.txt)
 """
 BUNDLED = """
 Beside the library lie, unchanged, as the pyzmq project builds them ({source}):
-  libzmq                       Mozilla Public License 2.0 (LICENSE.zeromq.txt)                         https://github.com/zeromq/libzmq
-  libsodium                    ISC License (LICENSE.libsodium.txt)                                     https://github.com/jedisct1/libsodium
+  libzmq                       https://github.com/zeromq/libzmq
+                               Mozilla Public License 2.0 (LICENSE.zeromq.txt)
+  libsodium                    https://github.com/jedisct1/libsodium
+                               ISC License (LICENSE.libsodium.txt)
 """
 
 
 def licences(bundle=None):
-    """{file name: text} of the licences and notices of a package. `bundle`: that of the libzmq in it (wheels.Bundle)."""
-    texts = {"LICENSE": (ROOT / "LICENSE").read_text(), "LICENSE.Swift.txt": swift_license(),
-             "LICENSE.Unicode.txt": (ROOT / "bindings/package/LICENSE.Unicode.txt").read_text(),
-             "THIRD-PARTY.txt": NOTICES.format(version=version())}
+    """{file name: text} of the licences and notices of a package. `bundle`: the libzmq in it (wheels.Bundle)."""
+    texts = {
+        "LICENSE": (ROOT / "LICENSE").read_text(),
+        "LICENSE.Swift.txt": swift_license(),
+        "LICENSE.Unicode.txt": (ROOT / "bindings/package/LICENSE.Unicode.txt").read_text(),
+        "THIRD-PARTY.txt": NOTICES.format(version=version()),
+    }
     if bundle:
         texts["THIRD-PARTY.txt"] += BUNDLED.format(source=bundle.source)
         texts |= bundle.licences

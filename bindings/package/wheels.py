@@ -1,4 +1,5 @@
 """Wheels, written byte by byte so that the same files give the same wheel."""
+
 import base64
 import hashlib
 import tempfile
@@ -17,8 +18,8 @@ CLIENT_MODULES = ("client", "plant", "remote", "wire", "errors", "_closes", "_ro
 class Bundle(NamedTuple):
     """libzmq for a wheel."""
 
-    files: dict      # {file name: bytes}
-    licences: dict   # {file name: text}
+    files: dict  # {file name: bytes}
+    licences: dict  # {file name: text}
     source: str
 
 
@@ -27,25 +28,58 @@ def libzmq(arch):
     import sys
 
     with tempfile.TemporaryDirectory() as folder:
-        run(sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--require-hashes",
-            "--python-version", "3.12", "--platform", f"manylinux_2_28_{arch}", "-d", folder, "-r", ROOT / "bindings/package/libzmq.txt")
-        path, = Path(folder).glob("*.whl")
+        run(
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "-q",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--require-hashes",
+            "--python-version",
+            "3.12",
+            "--platform",
+            f"manylinux_2_28_{arch}",
+            "-d",
+            folder,
+            "-r",
+            ROOT / "bindings/package/libzmq.txt",
+        )
+        (path,) = Path(folder).glob("*.whl")
         with zipfile.ZipFile(path) as wheel:
             names = wheel.namelist()
-            libraries = {n.rsplit("/", 1)[1]: wheel.read(n) for n in names if n.startswith("pyzmq.libs/") and ".so" in n}
-            texts = {n.rsplit("/", 1)[1]: wheel.read(n).decode() for n in names if n.endswith(("LICENSE.zeromq.txt", "LICENSE.libsodium.txt"))}
+            libraries = {
+                n.rsplit("/", 1)[1]: wheel.read(n) for n in names if n.startswith("pyzmq.libs/") and ".so" in n
+            }
+            texts = {
+                n.rsplit("/", 1)[1]: wheel.read(n).decode()
+                for n in names
+                if n.endswith(("LICENSE.zeromq.txt", "LICENSE.libsodium.txt"))
+            }
     zmq = [n for n in libraries if n.startswith("libzmq")]
     if len(zmq) != 1 or len(libraries) != 2 or len(texts) != 2:
-        fail(f"{path.name}: libzmq, libsodium and their licences expected, found {sorted(libraries)} and {sorted(texts)}")
+        fail(
+            f"{path.name}: libzmq, libsodium and their licences expected, found {sorted(libraries)} and {sorted(texts)}"
+        )
     libraries["libzmq.so.5"] = libraries.pop(zmq[0])  # the name that libefferent looks for beside itself
     return Bundle(libraries, texts, path.name)
 
 
 def metadata(project, number, files, expression):
     """Core metadata 2.4 out of pyproject's [project] table."""
-    lines = ["Metadata-Version: 2.4", f"Name: {project['name']}", f"Version: {number}", f"Summary: {project['description']}",
-             f"License-Expression: {expression}", *(f"License-File: {n}" for n in sorted(files)), f"Requires-Python: {project['requires-python']}",
-             *(f"Requires-Dist: {r}" for r in project["dependencies"])]
+    lines = [
+        "Metadata-Version: 2.4",
+        f"Name: {project['name']}",
+        f"Version: {number}",
+        f"Summary: {project['description']}",
+        f"License-Expression: {expression}",
+        *(f"License-File: {n}" for n in sorted(files)),
+        f"Requires-Python: {project['requires-python']}",
+        *(f"Requires-Dist: {r}" for r in project["dependencies"]),
+    ]
     for extra, requirements in project.get("optional-dependencies", {}).items():
         lines += [f"Provides-Extra: {extra}", *(f'Requires-Dist: {r}; extra == "{extra}"' for r in requirements)]
     return "\n".join([*lines, "Description-Content-Type: text/markdown", "", project["text"]])
@@ -58,9 +92,13 @@ def write(folder, project, tag, pure, contents, licence_files, expression):
     info = f"{name}-{number}.dist-info"
     contents = dict(contents)
     contents[f"{info}/METADATA"] = metadata(project, number, licence_files, expression).encode()
-    contents[f"{info}/WHEEL"] = f"Wheel-Version: 1.0\nGenerator: efferent\nRoot-Is-Purelib: {str(pure).lower()}\nTag: {tag}\n".encode()
+    contents[f"{info}/WHEEL"] = (
+        f"Wheel-Version: 1.0\nGenerator: efferent\nRoot-Is-Purelib: {str(pure).lower()}\nTag: {tag}\n".encode()
+    )
     if scripts := project.get("scripts"):
-        contents[f"{info}/entry_points.txt"] = ("[console_scripts]\n" + "".join(f"{a} = {b}\n" for a, b in scripts.items())).encode()
+        contents[f"{info}/entry_points.txt"] = (
+            "[console_scripts]\n" + "".join(f"{a} = {b}\n" for a, b in scripts.items())
+        ).encode()
     contents |= {f"{info}/licenses/{n}": t.encode() for n, t in licence_files.items()}
     record = ""
     for path, data in sorted(contents.items()):
@@ -100,8 +138,15 @@ def native(arch, prefix, folder):
     for path in (PYTHON / "efferent").rglob("*"):  # with the data files of its packages
         if path.is_file() and "__pycache__" not in path.parts and ".so" not in path.name:
             contents[str(path.relative_to(PYTHON))] = path.read_bytes()
-    return write(folder, project, f"py3-none-manylinux_{major}_{minor}_{arch}", False, contents, licences(bundle),
-                 "Apache-2.0 AND MPL-2.0 AND ISC AND Unicode-3.0")
+    return write(
+        folder,
+        project,
+        f"py3-none-manylinux_{major}_{minor}_{arch}",
+        False,
+        contents,
+        licences(bundle),
+        "Apache-2.0 AND MPL-2.0 AND ISC AND Unicode-3.0",
+    )
 
 
 def client(folder):
@@ -109,5 +154,8 @@ def client(folder):
     home = PYTHON / "client"
     contents = {f"efferent_client/{m}.py": (PYTHON / f"efferent/{m}.py").read_bytes() for m in CLIENT_MODULES}
     contents["efferent_client/__init__.py"] = (home / "__init__.py").read_bytes()
-    texts = {"LICENSE": (ROOT / "LICENSE").read_text(), "LICENSE.Apache-2.0.txt": (ROOT / "bindings/package/LICENSE.Apache-2.0.txt").read_text()}
+    texts = {
+        "LICENSE": (ROOT / "LICENSE").read_text(),
+        "LICENSE.Apache-2.0.txt": (ROOT / "bindings/package/LICENSE.Apache-2.0.txt").read_text(),
+    }
     return write(folder, project_of(home), "py3-none-any", True, contents, texts, "Apache-2.0")

@@ -4,20 +4,50 @@
     with Plant(gymnasium.make("HalfCheetah-v5"), "tcp://127.0.0.1:5555") as plant:
         print(plant.run(episodes=5).mean_return)
 
-The same classes as `efferent.Client`, `efferent.Plant` and `efferent.RemoteLearner`; the two packages can be installed beside each other.
+The same classes as `efferent.Client`, `efferent.Plant` and `efferent.RemoteLearner`. Both packages can be installed beside
+each other.
 """
+
 import importlib
 
-from .errors import (ArgumentError, Error, FileError, FormatError, MemoryError_, MismatchError, NumericError, ShapeError, StateError, TimeoutError_,
-                     UnsupportedError)
+from .errors import (
+    ArgumentError,
+    Error,
+    FileError,
+    FormatError,
+    MemoryError_,
+    MismatchError,
+    NumericError,
+    ShapeError,
+    StateError,
+    TimeoutError_,
+    UnsupportedError,
+)
 
 # loaded at first use: a client needs no gymnasium
-_LAZY = {"Client": "client", "Plant": "plant", "RemoteLearner": "remote", "BridgeError": "wire", "BridgeTimeout": "wire", "BridgeMismatch": "wire",
-         "BridgeLost": "wire"}
+_LAZY = {
+    "Client": "client",
+    "Plant": "plant",
+    "RemoteLearner": "remote",
+    "BridgeError": "wire",
+    "BridgeTimeout": "wire",
+    "BridgeMismatch": "wire",
+    "BridgeLost": "wire",
+}
 
 __all__ = [
-    "ArgumentError", "Error", "FileError", "FormatError", "MemoryError_", "MismatchError", "NumericError", "ShapeError", "StateError", "TimeoutError_",
-    "UnsupportedError", *_LAZY,
+    "ArgumentError",
+    "Error",
+    "FileError",
+    "FormatError",
+    "MemoryError_",
+    "MismatchError",
+    "NumericError",
+    "ShapeError",
+    "StateError",
+    "TimeoutError_",
+    "UnsupportedError",
+    *_LAZY,
 ]
 
 

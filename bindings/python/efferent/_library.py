@@ -1,4 +1,5 @@
 """Finds libefferent, binds the functions of the table, and turns statuses into exceptions."""
+
 import ctypes
 import os
 from pathlib import Path
@@ -8,7 +9,13 @@ from ._closes import Closes
 from .errors import FileError, StateError, UnsupportedError, error
 
 NAME = "libefferent.so"
-FUNCTIONS = _table.FUNCTIONS | _table_bridge.FUNCTIONS | _table_learner.FUNCTIONS | _table_card.FUNCTIONS | _table_controller.FUNCTIONS
+FUNCTIONS = (
+    _table.FUNCTIONS
+    | _table_bridge.FUNCTIONS
+    | _table_learner.FUNCTIONS
+    | _table_card.FUNCTIONS
+    | _table_controller.FUNCTIONS
+)
 
 
 def candidates():
@@ -17,7 +24,9 @@ def candidates():
         return [chosen]
     here = Path(__file__).resolve().parent
     wanted = _version.number()
-    return [str(p) for p in (here / NAME, here.parents[2] / ".build/prefix/lib" / NAME) if p.exists()] + [f"{NAME}.{_version.series(wanted)}" if wanted else NAME]
+    return [str(p) for p in (here / NAME, here.parents[2] / ".build/prefix/lib" / NAME) if p.exists()] + [
+        f"{NAME}.{_version.series(wanted)}" if wanted else NAME
+    ]
 
 
 def _text(version):
@@ -34,9 +43,16 @@ def _load():
             tried.append(f"  {path}: {e}")
             continue
         if wanted and _version.series(found) != _version.series(wanted):
-            raise FileError(f"{path} is libefferent {found}; this package is {wanted} and needs {_version.series(wanted)}: install both from one release")
+            raise FileError(
+                f"{path} is libefferent {found}; this package is {wanted} and needs {_version.series(wanted)}: "
+                "install both from one release"
+            )
         return loaded, path
-    raise FileError("libefferent was not found:\n" + "\n".join(tried) + "\nInstall it with `pip install ./bindings/python`, or set EFFERENT_LIBRARY.")
+    raise FileError(
+        "libefferent was not found:\n"
+        + "\n".join(tried)
+        + "\nInstall it with `pip install ./bindings/python`, or set EFFERENT_LIBRARY."
+    )
 
 
 class Library:

@@ -1,4 +1,5 @@
 """The version of this package. It is written in one place, include/efferent/efferent.h."""
+
 import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -7,10 +8,13 @@ HEADER = Path(__file__).resolve().parents[3] / "include/efferent/efferent.h"
 
 
 def number():
-    """The version such as "0.1.0": that of the header in a checkout, else that of the installed package; None where neither is there."""
+    """The version, such as "0.1.0": of the header in a checkout, else of the installed package, else None."""
     if HEADER.is_file():
         text = HEADER.read_text()
-        return ".".join(re.search(rf"^#define EFF_VERSION_{part} (\d+)$", text, re.M).group(1) for part in ("MAJOR", "MINOR", "PATCH"))
+        return ".".join(
+            re.search(rf"^#define EFF_VERSION_{part} (\d+)$", text, re.M).group(1)
+            for part in ("MAJOR", "MINOR", "PATCH")
+        )
     try:
         return version("efferent")
     except PackageNotFoundError:
