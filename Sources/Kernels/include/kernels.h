@@ -243,8 +243,8 @@ typedef struct { int64_t count, outer, n; int32_t fn, out_type; double low, high
 // The beginning of the stream of (seed, row).
 EFF_RT void eff_random_seed(eff_random_state *state, uint64_t seed, uint64_t row);
 
-// Copies count numbers; the position of the first that is NaN or infinite, or -1.
-EFF_RT int64_t eff_copy_finite(float *to, const float *from, int64_t count);
+// The position of the first number that is NaN or infinite, or -1.
+EFF_RT int64_t eff_first_not_finite(const float *x, int64_t count);
 // Sets what is NaN or infinite to 0; how many there were.
 EFF_RT int64_t eff_clear_not_finite(float *x, int64_t count);
 

@@ -96,22 +96,21 @@ private func checkedStep(
   }
   let rule = s.pointee.nonFinite
   let memory = input.pointee.memory.assumingMemoryBound(to: Float.self)
-  if rule != .refuse {
-    eff_copy(memory, observation, wide)
-    if rule == .clear { s.pointee.fault.clearedInputs += Int(eff_clear_not_finite(memory, Int64(wide / 4))) }
-  } else {
-    let bad = Int(eff_copy_finite(memory, observation, Int64(wide / 4)))
+  eff_copy(memory, observation, wide)
+  if rule == .refuse {
+    let bad = Int(eff_first_not_finite(memory, Int64(wide / 4)))
     if bad >= 0 {
-      s.pointee.fault.note(.observation, at: bad, of: observation, perRow: input.pointee.size / 4)
+      s.pointee.fault.note(.observation, at: bad, of: memory, perRow: input.pointee.size / 4)
       eff_copy(action, s.pointee.lastAction, narrow)
       return -8
     }
+  } else if rule == .clear {
+    s.pointee.fault.clearedInputs += Int(eff_clear_not_finite(memory, Int64(wide / 4)))
   }
   _ = sessionRun(s, rows)
   let result = output.pointee.memory.assumingMemoryBound(to: Float.self)
-  if rule == .clear { s.pointee.fault.clearedOutputs += Int(eff_clear_not_finite(result, Int64(narrow / 4))) }
   if rule == .refuse {
-    let bad = Int(eff_copy_finite(action, result, Int64(narrow / 4)))
+    let bad = Int(eff_first_not_finite(result, Int64(narrow / 4)))
     if bad >= 0 {
       s.pointee.fault.note(.action, at: bad, of: result, perRow: output.pointee.size / 4)
       // the buffers that the run read hold the state from before
@@ -119,8 +118,9 @@ private func checkedStep(
       eff_copy(action, s.pointee.lastAction, narrow)
       return -8
     }
-    eff_copy(s.pointee.lastAction, action, narrow)
-    return 0
+    eff_copy(s.pointee.lastAction, result, narrow)
+  } else if rule == .clear {
+    s.pointee.fault.clearedOutputs += Int(eff_clear_not_finite(result, Int64(narrow / 4)))
   }
   eff_copy(action, result, narrow)
   return 0
