@@ -1,6 +1,5 @@
 """Strangers cost nothing: connections, queues and descriptors are bounded, and what is turned away is counted."""
 import os
-import resource
 import socket
 import struct
 import subprocess
@@ -95,6 +94,12 @@ def raw(endpoint):
     return socket.create_connection(("127.0.0.1", int(endpoint.rsplit(":", 1)[1])))
 
 
+def listens(path):
+    """Whether a socket of that path listens: told without a connection."""
+    with open("/proc/net/unix") as file:
+        return any(line.split()[3] == "00010000" for line in file if line.rstrip().endswith(" " + path))
+
+
 def test_a_thousand_clients_that_come_and_go_leave_nothing(endpoint):
     with Server(endpoint) as server:
         server.ask("start")
@@ -160,7 +165,9 @@ def test_without_descriptors_nothing_spins_and_with_them_plants_are_served_again
     with Server(endpoint) as server:
         server.ask("start")
         server.ask(f"fill {server.descriptors() + 20}")
-        time.sleep(0.4)  # libzmq 4.3.4 ends the process where an ipc connection comes before the bridge has seen that none is left
+        if endpoint.startswith("ipc"):
+            # libzmq 4.3.4 ends the process where an ipc connection comes before the bridge has seen that none is left
+            until(lambda: not listens(endpoint[6:]))
         strangers = [dealer(server.endpoint) for _ in range(5)]
         time.sleep(0.5)
         before = server.ask("stats")

@@ -9,7 +9,15 @@ import efferent
 import pytest
 from bridging import served
 
-FIFO_ALLOWED = os.geteuid() == 0
+
+
+def allowed():
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        return False
+    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    return True
 
 
 def threads():
@@ -22,7 +30,7 @@ def threads():
     return found
 
 
-@pytest.mark.skipif(not FIFO_ALLOWED, reason="needs the right to real-time priorities")
+@pytest.mark.skipif(not allowed(), reason="needs the right to real-time priorities")
 @pytest.mark.parametrize("policy, code", [("fifo", os.SCHED_FIFO), ("rr", os.SCHED_RR)])
 def test_both_threads_run_as_they_should(policy, code):
     cpu = max(os.sched_getaffinity(0))
@@ -60,13 +68,14 @@ import sys; sys.path[:0] = {path!r}
 import os, resource
 import bridging, efferent
 session = bridging.policy("mlp").session()
+Bridge, UnsupportedError = efferent.Bridge, efferent.UnsupportedError
 resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
 if os.geteuid() == 0: os.setuid(65534)
 try:
-    efferent.Bridge(session, thread_policy="fifo", thread_priority=50)
-except efferent.UnsupportedError as e:
+    Bridge(session, thread_policy="fifo", thread_priority=50)
+except UnsupportedError as e:
     print(e)
-efferent.Bridge(session).start()
+Bridge(session).start()
 print("still serves")
 sys.stdout.flush(); os._exit(0)
 """
