@@ -35,7 +35,7 @@ def card(**more):
                     "outputs": {"actions": {"to": "action"}}}],
         "vectors": {"obs": {"layout": "term_major", "terms": [
             term("base_linear_velocity", 3), term("base_angular_velocity", 3, scale=0.25, ages=[1, 0]),
-            term("projected_gravity", 3),
+            term("projected_gravity", 3), term("base_euler_xyz", 3),
             term("joint_position", 2, joints=NAMES[::-1], minus_default=True),
             term("joint_velocity", 2, scale=[0.1, 0.2])]}},
         "actions": [{"name": "legs", "type": "position", "model": "policy", "output": "actions", "index": [0, 1],
@@ -47,9 +47,9 @@ def card(**more):
 
 def loop(tmp_path, content, xml=ROBOT, **more):
     graph = helper.make_graph([helper.make_node("MatMul", ["obs", "w"], ["actions"])], "still",
-                              [helper.make_tensor_value_info("obs", T.FLOAT, [1, 16])],
+                              [helper.make_tensor_value_info("obs", T.FLOAT, [1, 19])],
                               [helper.make_tensor_value_info("actions", T.FLOAT, [1, 2])],
-                              [numpy_helper.from_array(np.zeros((16, 2), np.float32), "w")])
+                              [numpy_helper.from_array(np.zeros((19, 2), np.float32), "w")])
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
               tmp_path / "policy.onnx")
     c = efferent.Controller(efferent.Card.from_json(json.dumps(content)), {"policy": tmp_path / "policy.onnx"}, NAMES)
@@ -73,7 +73,9 @@ def test_a_right_robot_reacts_as_it_should(tmp_path):
     )
     tilt = by["base rolled about x by +0.2 rad"]
     assert tilt.found == pytest.approx({"projected_gravity (y)": -np.sin(0.2),
-                                        "projected_gravity (z)": 1 - np.cos(0.2)}, rel=1e-3)
+                                        "projected_gravity (z)": 1 - np.cos(0.2),
+                                        "base_euler_xyz (x)": 0.2}, rel=1e-3)
+    assert by["base turned about z by +0.2 rad"].found == pytest.approx({"base_euler_xyz (z)": 0.2}, rel=1e-3)
     assert tilt.expected == pytest.approx(tilt.found, rel=1e-3)
     assert by["base turning about y at +0.5 rad/s"].found["base_angular_velocity (y)"] == pytest.approx(0.125, rel=1e-3)
     assert len(made) == 2 * 2 + 3 + 6 + 2
