@@ -201,13 +201,19 @@ if [[ ! -e $arm/.complete ]]; then
   check "packages of Debian 12 for arm64" debootstrap --arch=arm64 --foreign --variant=minbase --include=python3 bookworm "$arm"
   for deb in "$arm"/var/cache/apt/archives/*.deb; do dpkg-deb -x "$deb" "$arm"; done && touch "$arm/.complete"
 fi
-check "what the wheel needs is fetched for aarch64" "$python" -m pip download -q --disable-pip-version-check -d "$work/wheelhouse-arm" --only-binary :all: \
-  --platform manylinux_2_28_aarch64 --python-version 3.11 numpy typer rich pyzmq msgpack
-check "pip takes the aarch64 wheels" "$python" -m pip install -q --disable-pip-version-check --no-index --find-links "$work/wheelhouse-arm" --only-binary :all: \
-  --platform manylinux_2_28_aarch64 --python-version 3.11 --target "$work/arm" dist/efferent-"$version"-*_aarch64.whl dist/efferent_client-*.whl
-use=("${empty[@]}" PYTHONPATH="$work/arm" EMULATOR="qemu-aarch64-static -L $arm" LD_LIBRARY_PATH="$work/hidden" qemu-aarch64-static -L "$arm" "$arm/usr/bin/python3" \
-  "$root/Tests/Packages/use.py" "$policy")
-check "aarch64: the wheel steps, learns and serves" says "answer 6 False" "${use[@]}"
+arm_wheels=$work/wheelhouse-arm
+platforms=()
+for glibc in 2_17 2_25 2_26 2_27 2_28; do platforms+=(--platform "manylinux_${glibc}_aarch64"); done
+check "what the wheel needs is fetched for aarch64" "$python" -m pip download -q --disable-pip-version-check \
+  -d "$arm_wheels" --only-binary :all: "${platforms[@]}" --python-version 3.11 numpy typer rich pyzmq msgpack pip
+arm_python=("${empty[@]}" LD_LIBRARY_PATH="$work/hidden" PYTHONPATH="$work/arm" EMULATOR="qemu-aarch64-static -L $arm"
+  qemu-aarch64-static -L "$arm" "$arm/usr/bin/python3")
+# pip of that interpreter decides, by its glibc, whether it takes a wheel
+check "aarch64: pip takes the wheels" "${arm_python[@]}" "$(echo "$arm_wheels"/pip-*.whl)/pip" install -q \
+  --disable-pip-version-check --no-index --find-links "$arm_wheels" --target "$work/arm" \
+  dist/efferent-"$version"-*_aarch64.whl dist/efferent_client-*.whl
+check "aarch64: the wheel steps, learns and serves" says "answer 6 False" \
+  "${arm_python[@]}" "$root/Tests/Packages/use.py" "$policy"
 
 # ---- bare roots: Debian 12 (glibc 2.36) and 11 (2.31), without Swift ----
 
