@@ -91,6 +91,7 @@ fi
 mkdir -p "$scratch"
 sed "s/@SERIES@/$series/" "$root/Sources/CABI/exports.map" >"$scratch/exports.map"
 say "building libefferent $what for $triple with Swift $version; the first time takes a minute or two"
+unset CC CXX CFLAGS CXXFLAGS LDFLAGS # SwiftPM would take them (CMake sets CC) instead of its own clang and flags
 log=$(mktemp)
 stripped=$(mktemp)
 trap 'rm -f "$log" "$stripped"' EXIT
