@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from . import Error, Policy, _ranges, version
+from . import Error, Policy, _joints, _ranges, version
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Runs trained policies.",
                   context_settings={"help_option_names": ["-h", "--help"]})
@@ -102,7 +102,9 @@ def not_there(path, force):
 
 
 @app.command()
-def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", help="print JSON"), dim: list[str] = Dims,
+def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", help="print JSON"),
+            joints: bool = typer.Option(False, "--joints", help="print the joints alone: names, gains, defaults"),
+            dim: list[str] = Dims,
             weights: str = Weights,
             action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
             output: list[str] = Outputs, constant: list[str] = Constants):
@@ -119,8 +121,17 @@ def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", hel
         "file": str(file), **info, "inputs": [described(t) for t in policy.inputs],
         "outputs": [described(t) for t in policy.outputs],
         "state": policy.state, "notes": policy.notes, "metadata": policy.metadata, "ops": policy.ops,
-        "step_microseconds": _measured(policy),
+        "warnings": _joints.warnings(policy),
     }
+    named = _joints.joints(policy.metadata)
+    facts["joints"] = named and {"names": named.names, **named.columns}
+    if joints:
+        if named is None:
+            fail(f"no key of the metadata names joints: found {', '.join(policy.metadata) or 'no metadata'}, expected one of "
+                 f"{', '.join(_joints.NAME_KEYS)}; other conventions: efferent card {file}")
+        print(json.dumps(facts["joints"], indent=2)) if as_json else console.print(_joint_table(named))
+        return
+    facts["step_microseconds"] = _measured(policy)
     if as_json:
         print(json.dumps(facts, indent=2))
         return
@@ -153,14 +164,29 @@ def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", hel
     for note in policy.notes:
         if note != step:
             console.print(f"note: {note}", markup=False, soft_wrap=True)
+    for warning in facts["warnings"]:
+        console.print(f"warning: {warning}", style="yellow", markup=False, soft_wrap=True)
+    if named:
+        console.print(f"\njoints, as the metadata has them ({named.key})", style="bold")
+        console.print(_joint_table(named))
     if policy.metadata:
         console.print("\nmetadata", style="bold")
         for key, value in policy.metadata.items():
+            if named and (key == named.key or key in named.columns):
+                continue
             console.print(f"  {key}: {value if len(value) < 200 else value[:200] + f'... ({len(value)} characters)'}",
                           markup=False)
     console.print("\nplan", style="bold")
     for i, op in enumerate(policy.ops):
         console.print(f"  {i:3} {op}", markup=False)
+
+
+def _joint_table(named):
+    """All joints, a column for every list of the metadata that has a number for each."""
+    table = Table("", "joint", *map(escape, named.columns), box=None, pad_edge=False, header_style="bold")
+    for i, name in enumerate(named.names):
+        table.add_row(str(i), escape(name), *(f"{column[i]:g}" for column in named.columns.values()))
+    return table
 
 
 def _measured(policy, seconds=0.1):
@@ -320,6 +346,8 @@ def serve(file: Path = File,
           rows: int = typer.Option(1, min=1, help="most robots that one plant may have"),
           rate: float = typer.Option(0.0, help="steps per second, told to the plant"),
           once: bool = typer.Option(False, "--once", help="end when the first plant says goodbye"), seed: int = 0,
+          joints: str = typer.Option(None, metavar="NAME,NAME,...",
+                                     help="names of the action's elements, told to the plant; left out: the metadata's"),
           stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"),
           dim: list[str] = Dims, weights: str = Weights,
           action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
@@ -338,7 +366,7 @@ def serve(file: Path = File,
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     try:
-        bridge = Bridge(policy.session(rows, seed), endpoint, rate=rate, joint_names=_joint_names(policy),
+        bridge = Bridge(policy.session(rows, seed), endpoint, rate=rate, joint_names=_joint_names(policy, joints),
                         on_event=lambda event: ended.set() if once and event.kind == "bye" else None)
         bridge.start()
     except Error as e:
@@ -361,11 +389,23 @@ def serve(file: Path = File,
                                     indent=2))
 
 
-def _joint_names(policy):
-    """Names of the action's elements from the metadata, where there is one for each."""
-    names = [n.strip() for n in policy.metadata.get("joint_names", "").split(",") if n.strip()]
+def _joint_names(policy, told=None):
+    """Names of the action's elements: as told, or as the metadata has them where there is one for each."""
     actions = [t for t in policy.outputs if t.role == "action"]
-    return names if len(actions) == 1 and len(names) == np.prod(actions[0].shape) else []
+    size = int(np.prod(actions[0].shape)) if len(actions) == 1 else 0
+    if told is not None:
+        names = [n.strip() for n in told.split(",")]
+        if len(names) != size or not all(names):
+            fail(f"--joints names {len(names)} joints, expected {size}, one for each element of the action")
+        return names
+    named = _joints.joints(policy.metadata)
+    if named is None:
+        return []
+    if len(named.names) != size:
+        print(f"serving without names of joints: '{named.key}' of the metadata has {len(named.names)}, the action has "
+              f"{size} elements", file=sys.stderr, flush=True)
+        return []
+    return named.names
 
 
 def _status(counts, rate=None):
