@@ -606,6 +606,55 @@ def test_modes_hold_ramp_and_damp_the_robot_and_run_begins_anew(tmp_path):
     np.testing.assert_allclose(of(c.targets["kp"]), [20, 30, 40])
 
 
+def test_a_startup_and_every_step_of_a_ladder_have_gains_of_their_own_for_each_joint(tmp_path, log):
+    terms = [term("command", 3, command="velocity")]
+    startup = {"kind": "ramp", "to": "given", "pose": [0.3, 0.1, -0.2], "seconds": 0.1, "kp": [11.0, 12.0, 13.0], "kd": [1.1, 1.2, 1.3]}
+    ladder = [{"kind": "ramp", "seconds": 0.1, "kp": [5.0, 6.0, 7.0], "kd": [0.5, 0.6, 0.7]},
+              {"kind": "damping", "kd": [2.0, 3.0, 4.0]}]
+    c = controller(tmp_path, card(terms, startup=startup, safety={"fallback": ladder}), blend=0)
+    c.mode("ramp")
+    for _ in range(7):
+        c.tick(signals())
+        np.testing.assert_allclose(of(c.targets["kp"]), [11, 12, 13])
+        np.testing.assert_allclose(of(c.targets["kd"]), [1.1, 1.2, 1.3])
+    np.testing.assert_allclose(of(c.targets["position"]), [0.3, 0.1, -0.2], atol=1e-6)
+    c.mode("run")
+    c.tick(signals(), now=1.0)
+    np.testing.assert_allclose(of(c.targets["kp"]), [20, 30, 40])
+    bad = {**signals(), "command.velocity": [0, math.inf, 0]}
+    for now, kp, kd in ((1.02, [5, 6, 7], [0.5, 0.6, 0.7]), (1.2, [0, 0, 0], [2, 3, 4])):
+        with pytest.raises(efferent.NumericError):
+            c.tick(bad, now=now)
+        np.testing.assert_allclose(of(c.targets["kp"]), kp)
+        np.testing.assert_allclose(of(c.targets["kd"]), kd)
+    assert not log
+
+    # in the robot's order: by its names
+    inverse = {name: k for k, name in enumerate(ROBOT)}
+    def in_robot_order(values):
+        laid = [99.0] * len(ROBOT)
+        for name, v in zip(JOINTS, values):
+            laid[inverse[name]] = v
+        return laid
+    robot = {**startup, "order": "robot", **{k: in_robot_order(startup[k]) for k in ("pose", "kp", "kd")}}
+    c = controller(tmp_path, card(terms, startup=robot))
+    c.mode("ramp")
+    for _ in range(7):
+        c.tick(signals())
+    np.testing.assert_allclose(of(c.targets["kp"]), [11, 12, 13])
+    np.testing.assert_allclose(of(c.targets["position"]), [0.3, 0.1, -0.2], atol=1e-6)
+    assert not log
+
+    # motors have no names in a card: the joints' own are used, and that is said
+    c = controller(tmp_path, card(terms, startup={**startup, "order": "motor"}))
+    c.mode("ramp")
+    c.tick(signals())
+    np.testing.assert_allclose(of(c.targets["kp"]), [20, 30, 40])
+    said = [text for _, text in log]
+    assert len(said) == 3 and all("order of motors" in text for text in said)
+    assert [text.split()[0] for text in said] == ["startup.kp", "startup.kd", "startup.pose"]
+
+
 def test_a_refused_run_is_made_at_the_next_clean_tick_and_the_phase_stays(tmp_path):
     c = controller(tmp_path, card([term("command", 3, command="velocity")], control_period=0.005), blend=0)
     bad = {**signals(), "command.velocity": [math.nan] * 3}

@@ -29,7 +29,8 @@ enum { EFF_TARGET_POSITION = 0, EFF_TARGET_VELOCITY = 1, EFF_TARGET_EFFORT = 2, 
 /* Who moves the robot. A controller starts in EFF_MODE_RUN.
  * RUN   the policy. Entering it resets the policy and blends from the present targets.
  * HOLD  the targets as they are; before any target, the measured positions.
- * RAMP  a straight line from the present targets to the card's startup pose (its default pose where it names none).
+ * RAMP  a straight line from the present targets to the card's startup pose (its default pose where it names none), with the gains
+ *       that its startup names.
  * DAMP  kp 0, the joints' kd (or the ladder's), velocity and effort 0: the robot sinks.
  * ZERO  kp, kd, velocity and effort 0. */
 enum { EFF_MODE_RUN = 0, EFF_MODE_HOLD = 1, EFF_MODE_RAMP = 2, EFF_MODE_DAMP = 3, EFF_MODE_ZERO = 4 };

@@ -14,6 +14,8 @@ struct Carver {
   /// nil: measure.
   init(_ base: UnsafeMutableRawPointer?) { self.base = base }
 
+  var isMeasuring: Bool { base == nil }
+
   private final class Scratch {
     var pieces: [UnsafeMutableRawPointer] = []
     deinit { for p in pieces { eff_free(p) } }

@@ -228,6 +228,30 @@ extension ControllerLayout {
     return g
   }
 
+  /// Numbers of a card onto the policy's joints: by their own order, or by the robot's names. What has the order of motors, of which a card knows no
+  /// names, is left out, and said.
+  private func laid(_ numbers: Card.Numbers?, _ order: String?, _ key: String, instead: String) -> Card.Numbers? {
+    guard case .each(let list)? = numbers, let order, order != "policy" else { return numbers }
+    if order == "robot", list.count == options.joints.count { return .each(robotIndex.map { list[$0] }) }
+    let found = order == "robot" ? "\(list.count) numbers for a robot of \(options.joints.count) joints" : "the order of motors, which names no joints"
+    if carver.isMeasuring { Log.write(.warning, "\(key) has \(found): \(instead) is used") }
+    return nil
+  }
+
+  /// A table of gains, NaN where there are none.
+  private mutating func gains(_ numbers: Card.Numbers?) throws(Failure) -> UnsafeMutablePointer<Double> {
+    let table = try carver.doubles(card.jointOrder.count)
+    for j in card.jointOrder.indices { table[j] = numbers?.value(j) ?? Double.nan }
+    return table
+  }
+
+  private mutating func startGains(_ startup: Card.Startup?) throws(Failure) -> (kp: UnsafeMutablePointer<Double>, kd: UnsafeMutablePointer<Double>) {
+    let order = startup?.gainOrder ?? startup?.order
+    let kp = laid(startup?.kp, order, "startup.kp", instead: "the stiffness of each joint")
+    let kd = laid(startup?.kd, order, "startup.kd", instead: "the damping of each joint")
+    return (try gains(kp), try gains(kd))
+  }
+
   mutating func buildFallback() throws(Failure) -> FallbackSlot {
     let n = card.jointOrder.count
     var steps = options.fallback
@@ -240,7 +264,7 @@ extension ControllerLayout {
         case .damping: mode = ControllerMode.damp
         case .zero: mode = ControllerMode.zero
         }
-        steps.append(FallbackStep(mode: mode, seconds: s.seconds ?? 0, kp: s.kp?.value(0) ?? -1, kd: s.kd?.value(0) ?? -1))
+        steps.append(FallbackStep(mode: mode, seconds: s.seconds ?? 0, kp: s.kp, kd: s.kd))
       }
     }
     if steps.isEmpty { steps = [FallbackStep(mode: ControllerMode.hold, seconds: 0.05), FallbackStep(mode: ControllerMode.damp, seconds: 0)] }
@@ -251,18 +275,20 @@ extension ControllerLayout {
       guard s.duration >= 0 else { throw Failure(.argument, "fallback[\(i)].seconds is below 0") }
     }
     let ladder = try carver.table(steps.count, of: FallbackSlot.Step.self)
-    for (i, s) in steps.enumerated() { (ladder + i).initialize(to: FallbackSlot.Step(mode: s.mode, duration: s.duration, kp: s.kp, kd: s.kd)) }
+    for (i, s) in steps.enumerated() {
+      (ladder + i).initialize(to: FallbackSlot.Step(mode: s.mode, duration: s.duration, kp: try gains(s.kp), kd: try gains(s.kd)))
+    }
     let startup = card.startup
+    let start = try startGains(startup)
     let rampSeconds = options.rampSeconds > 0 ? options.rampSeconds : startup?.seconds ?? 2
     let f = FallbackSlot(
       ladder: ladder, count: steps.count, pose: try carver.doubles(n), kp: try carver.doubles(n), kd: try carver.doubles(n),
-      rampDuration: nanoseconds(rampSeconds), blendDuration: options.blendSeconds > 0 ? nanoseconds(options.blendSeconds) : 0,
+      startKp: start.kp, startKd: start.kd, rampDuration: nanoseconds(rampSeconds), blendDuration: options.blendSeconds > 0 ? nanoseconds(options.blendSeconds) : 0,
       from: try carver.doubles(n))
-    // a pose in another order than the policy's cannot be laid onto joints by name: the default pose is used then
-    let isOwnPose = startup.map { $0.pose.count == n && ($0.order == nil || $0.order == "policy") } ?? false
+    let pose = startup.map { $0.pose.isEmpty ? nil : laid(.each($0.pose), $0.order, "startup.pose", instead: "the default pose") } ?? nil
     for j in 0..<n {
       let p = properties(j)
-      f.pose[j] = isOwnPose ? startup!.pose[j] : p.defaultPosition.value ?? Double.nan
+      f.pose[j] = pose?.value(j) ?? p.defaultPosition.value ?? Double.nan
       f.kp[j] = p.kp.value ?? Double.nan
       f.kd[j] = p.kd.value ?? Double.nan
       f.from[j] = Double.nan

@@ -1,4 +1,5 @@
 import Base
+import Card
 
 /// Who moves the robot; the codes of the C header.
 public enum ControllerMode {
@@ -57,13 +58,18 @@ public struct FallbackStep {
   public var mode: Int32
   /// Time before the next step, ns; the last step lasts.
   public var duration: Int64
-  /// Gains of all joints (ramp, damp); negative: those of the joints.
-  public var kp: Double
-  public var kd: Double
+  /// Gains while it lasts (ramp, damp); nil: those of the joints.
+  public var kp: Card.Numbers?
+  public var kd: Card.Numbers?
 
-  public init(mode: Int32, seconds: Double, kp: Double = -1, kd: Double = -1) {
+  public init(mode: Int32, seconds: Double, kp: Card.Numbers? = nil, kd: Card.Numbers? = nil) {
     (self.mode, self.kp, self.kd) = (mode, kp, kd)
     duration = nanoseconds(seconds)
+  }
+
+  /// The same gains for all joints; negative: those of the joints.
+  public init(mode: Int32, seconds: Double, kp: Double, kd: Double) {
+    self.init(mode: mode, seconds: seconds, kp: kp < 0 ? nil : .all(kp), kd: kd < 0 ? nil : .all(kd))
   }
 }
 

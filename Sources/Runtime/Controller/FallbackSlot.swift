@@ -6,8 +6,9 @@ struct FallbackSlot {
     var mode: Int32
     /// ns; the last step lasts.
     var duration: Int64
-    var kp: Double
-    var kd: Double
+    /// Gains while it lasts, `[joints]`; NaN: those of the joint.
+    var kp: UnsafeMutablePointer<Double>
+    var kd: UnsafeMutablePointer<Double>
   }
 
   var ladder: UnsafeMutablePointer<Step>
@@ -17,6 +18,9 @@ struct FallbackSlot {
   /// Gains of the joints; NaN where the card has none.
   var kp: UnsafeMutablePointer<Double>
   var kd: UnsafeMutablePointer<Double>
+  /// Gains while the caller's ramp lasts, `[joints]`; NaN: those of the joint.
+  var startKp: UnsafeMutablePointer<Double>
+  var startKd: UnsafeMutablePointer<Double>
   /// ns.
   var rampDuration: Int64
   var blendDuration: Int64
@@ -107,11 +111,15 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
       keepFrom()
     }
     let elapsed = now &- pointee.fallback.stepSince
-    writeMode(pointee.fallback.mode, elapsed: elapsed, duration: pointee.fallback.rampDuration, kp: -1, kd: -1)
+    let f = pointee.fallback
+    let isStart = f.mode == ControllerMode.ramp
+    writeMode(f.mode, elapsed: elapsed, duration: f.rampDuration, kp: isStart ? f.startKp : f.kp, kd: isStart ? f.startKd : f.kd)
   }
 
   @_noLocks
-  private func writeMode(_ mode: Int32, elapsed: Int64, duration: Int64, kp: Double, kd: Double) {
+  private func writeMode(
+    _ mode: Int32, elapsed: Int64, duration: Int64, kp: UnsafeMutablePointer<Double>, kd: UnsafeMutablePointer<Double>
+  ) {
     let f = pointee.fallback
     let share = duration <= 0 || elapsed >= duration ? 1.0 : Double(elapsed) / Double(duration)
     let positions = pointee.targets[TargetKind.position].values
@@ -133,8 +141,8 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
         positions[j] = mode == ControllerMode.ramp && goal.isFinite ? f.from[j] + share * (goal - f.from[j]) : f.from[j]
         (velocities[j], efforts[j]) = (0, 0)
         let (ownKp, ownKd) = (f.kp[j].isFinite ? f.kp[j] : stiffness[j], f.kd[j].isFinite ? f.kd[j] : damping[j])
-        stiffness[j] = isLimp ? 0 : (kp >= 0 && mode == ControllerMode.ramp ? kp : ownKp)
-        damping[j] = mode == ControllerMode.zero ? 0 : (kd >= 0 && mode != ControllerMode.hold ? kd : ownKd)
+        stiffness[j] = isLimp ? 0 : (kp[j].isFinite && mode == ControllerMode.ramp ? kp[j] : ownKp)
+        damping[j] = mode == ControllerMode.zero ? 0 : (kd[j].isFinite && mode != ControllerMode.hold ? kd[j] : ownKd)
       }
       j += 1
     }
