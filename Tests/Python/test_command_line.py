@@ -98,3 +98,16 @@ def test_an_interrupted_command_ends_with_130_and_no_traceback(arguments):
     _, errors = made.communicate(timeout=60)
     assert made.returncode == 130 and "Traceback" not in errors and "interrupted" in errors, (made.returncode, errors)
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_the_commands(shell):
+    run = [sys.executable, "-c", "import sys; sys.argv = ['efferent']; from efferent.command import main; main()"]
+
+    def asked(**more):
+        return subprocess.run(run, env={**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"), **more}, capture_output=True, text=True).stdout
+
+    assert f"_EFFERENT_COMPLETE=complete_{shell}" in asked(_EFFERENT_COMPLETE=f"source_{shell}")
+    given = {"COMP_WORDS": "efferent insp", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "efferent insp",
+             "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    assert "inspect" in asked(_EFFERENT_COMPLETE=f"complete_{shell}", **given)

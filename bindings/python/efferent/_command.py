@@ -16,7 +16,7 @@ from rich.table import Table
 
 from . import Error, Policy, _joints, _ranges, version
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, help="Runs trained policies.",
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Runs trained policies.",
                   context_settings={"help_option_names": ["-h", "--help"]})
 console = Console(highlight=False)
 
