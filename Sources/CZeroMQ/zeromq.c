@@ -23,6 +23,14 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int fill(void *library, const char *where, char *problem, size_t size) {
   eff_zmq_functions found;
   memset(&found, 0, sizeof found);
+  // the version first: an old one lacks functions, and that it is old is what helps
+  void (*version)(int *, int *, int *) = NULL;
+  void *asked = dlsym(library, "zmq_version");
+  if (!asked) return snprintf(problem, size, "%s: libzmq without zmq_version", where), -1;
+  memcpy(&version, &asked, sizeof asked);
+  int major = 0, minor = 0, patch = 0;
+  version(&major, &minor, &patch);
+  if (major != 4 || minor < 2) return snprintf(problem, size, "%s: libzmq %d.%d.%d found, 4.2 or a later 4 is needed", where, major, minor, patch), -1;
 #define FIND(result, name, parameters)                                                                   \
   {                                                                                                      \
     const char *symbol = strcmp(#name, "errno_") ? "zmq_" #name : "zmq_errno";                           \
@@ -32,9 +40,6 @@ static int fill(void *library, const char *where, char *problem, size_t size) {
   }
   EFF_ZMQ_FUNCTIONS(FIND)
 #undef FIND
-  int major = 0, minor = 0, patch = 0;
-  found.version(&major, &minor, &patch);
-  if (major != 4 || minor < 2) return snprintf(problem, size, "%s: libzmq %d.%d.%d found, 4.2 or a later 4 is needed", where, major, minor, patch), -1;
   eff_zmq = found;
   return 0;
 }

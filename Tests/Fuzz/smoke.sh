@@ -25,21 +25,28 @@ grep -vE '^[0-9]+ passed' "$log" | tail -40
 read -r p f < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log" | tail -1) || { p=0 f=1; }
 passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
 
-for target in "$bin"/fuzz_*; do
-  name=$(basename "$target")
-  work=$(mktemp -d)
-  dictionary=()
+# one line, "ok NAME: ..." or "FAIL NAME: ..."
+fuzz() { # TARGET
+  local name work dictionary=()
+  name=$(basename "$1") work=$(mktemp -d)
   [[ ! -f Tests/Fuzz/${name#fuzz_}.dict ]] || dictionary=(-dict="Tests/Fuzz/${name#fuzz_}.dict")
-  if timeout 300 "$target" -max_total_time="${SECONDS_PER_TARGET:-30}" -timeout=20 -rss_limit_mb=4096 -malloc_limit_mb=2048 -max_len=65536 "${dictionary[@]}" -print_final_stats=1 \
+  if timeout 300 "$1" -max_total_time="${SECONDS_PER_TARGET:-30}" -timeout=20 -rss_limit_mb=4096 -malloc_limit_mb=2048 -max_len=65536 "${dictionary[@]}" -print_final_stats=1 \
     -artifact_prefix="$findings/$name-" "$work" Tests/Fuzz/seeds >"$findings/$name.log" 2>&1; then
-    passed=$((passed + 1))
-    echo "$name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$findings/$name.log") runs, nothing found"
+    echo "ok $name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$findings/$name.log") runs, nothing found"
   else
-    failed=$((failed + 1))
-    echo "FAIL $name: see $findings/$name.log"
-    grep -E 'ERROR|SUMMARY|runtime error|artifact' "$findings/$name.log" | head -5
+    echo "FAIL $name: see $findings/$name.log $(grep -E 'ERROR|SUMMARY|runtime error|artifact' "$findings/$name.log" | head -5 | tr '\n' ' ')"
   fi
   rm -rf "$work"
-done
+}
+export -f fuzz
+export findings
+# two at a time: each keeps one core busy
+targets=("$bin"/fuzz_*) ran=0
+while IFS= read -r line; do
+  echo "${line#ok }"
+  ran=$((ran + 1))
+  if [[ $line == ok\ * ]]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+done < <(printf '%s\n' "${targets[@]}" | xargs -P 2 -I{} bash -c 'fuzz "$1"' _ {})
+((ran == ${#targets[@]})) || failed=$((failed + 1))
 echo "$passed passed, $failed failed"
 ((failed == 0))

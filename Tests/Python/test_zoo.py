@@ -4,6 +4,7 @@ import os
 import time
 
 import efferent
+import onnxruntime
 import pytest
 import suites
 
@@ -29,18 +30,31 @@ def test_recognizes_recurrent_state(record):
 @absent
 @pytest.mark.skipif("/debug/" in os.environ.get("EFFERENT_LIBRARY", ""), reason="a debug build")
 def test_loads_in_5_ms_and_1_ms_per_megabyte():
+    """On a machine that is too slow or busy for that: in 0.6 of what onnxruntime needs, the two by turns."""
     late = []
     for record in ZOO:
         file = suites.ZOO / record["file"]
         bound = 5e-3 + 1e-9 * file.stat().st_size
-        best = float("inf")
         # other processes only ever add time, so one fast try is proof
-        for _ in range(40):
-            began = time.perf_counter()
-            efferent.Policy(file).close()
-            best = min(best, time.perf_counter() - began)
+        best = min(took(lambda: efferent.Policy(file).close()) for _ in range(4))
+        peer = float("inf")
+        for _ in range(0 if best <= bound else 36):
+            best = min(best, took(lambda: efferent.Policy(file).close()))
+            peer = min(peer, took(lambda: session(file)))
             if best <= bound:
                 break
-        if best > bound:
-            late.append(f"{record['file']}: {best * 1e3:.1f} ms, expected at most {bound * 1e3:.1f}")
+        if best > bound and best > 0.6 * peer:
+            late.append(f"{record['file']}: {best * 1e3:.1f} ms, expected at most {bound * 1e3:.1f}, or 0.6 of onnxruntime's {peer * 1e3:.1f}")
     assert not late, "\n".join(late)
+
+
+def took(call):
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def session(file):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 4
+    return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
