@@ -25,19 +25,24 @@ import Testing
     let counts = await withTaskGroup(of: (mixed: Int, seen: Set<Float>).self) { group in
       group.addTask {
         var (mixed, seen, steps) = (0, Set<Float>(), 0)
+        var isLast = false
         repeat {
+          isLast = shared.isStopped.load(ordering: .acquiring)  // one more step after the last offer
           steps += 1
           if steps % 1024 == 0 { await Task.yield() }  // other tests share these threads
           let y = step(shared.value, [1, 1, 1, 1])
           if y != [Float](repeating: y[0], count: 4) || ![1, 4].contains(y[0]) { mixed += 1 }
           seen.insert(y[0])
-        } while !shared.isStopped.load(ordering: .acquiring)
+          shared.hasBegun.store(true, ordering: .releasing)
+        } while !isLast
         return (mixed, seen)
       }
       // offers that wait are replaced, in between others are reclaimed: enough to meet every interleaving
       var swaps = 0
+      while !shared.hasBegun.load(ordering: .acquiring) { await Task.yield() }
       while swaps < 20_000 {
-        if (try? shared.value.swap(to: policies[(swaps + 1) % 2])) != nil { swaps += 1 } else { break }
+        // the last one is not what the session began with
+        if (try? shared.value.swap(to: policies[swaps % 2])) != nil { swaps += 1 } else { break }
         if swaps % 3 == 0 { shared.value.reclaim() }
         if swaps % 64 == 0 { await Task.yield() }
       }
