@@ -11,15 +11,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { HELLO = 1, WELCOME = 2, STEP = 5, ACT = 6 };
-typedef struct {
-  uint32_t magic;
-  uint8_t version, type;
-  uint16_t flags;
-  uint32_t step_time_us, episode;
-  uint64_t session, seq, ref_seq, monotonic_ns, simulation_ns;
-  uint32_t ttl_us, crc32c;
-} header;
+#include "../../examples/plants/efferent_frame.h"
 
 static uint64_t now_ns(void) {
   struct timespec t;
@@ -44,15 +36,15 @@ static void fail(const char *what) {
 
 typedef struct {
   void *socket;
-  header state;
+  efb_header state;
   size_t step_size;
   char *frame, answer[1 << 17];
 } plant;
 
 static void ask(plant *p, int type, size_t size, int wanted) {
-  header h = p->state;
-  h.magic = 0x42464645, h.version = 2, h.type = (uint8_t)type, h.seq = ++p->state.seq, h.monotonic_ns = now_ns();
-  memcpy(p->frame, &h, sizeof h);
+  efb_header h = p->state;
+  h.type = (uint8_t)type, h.seq = ++p->state.seq, h.monotonic_ns = now_ns();
+  efb_write(p->frame, size, h, 0);
   if (zmq_send(p->socket, p->frame, size, 0) != (int)size || zmq_recv(p->socket, p->answer, sizeof p->answer, 0) < 64) fail("no answer");
   memcpy(&h, p->answer, sizeof h);
   if (h.type != wanted) fail("another answer");
@@ -86,7 +78,7 @@ static double *block(plant *p, int raw, int calls, size_t size, double *took) {
     if (raw) {
       if (zmq_send(p->socket, p->frame, size, 0) < 0 || zmq_recv(p->socket, p->answer, sizeof p->answer, 0) < 1) fail("no echo");
     } else {
-      ask(p, STEP, size, ACT);
+      ask(p, EFB_STEP, size, EFB_ACT);
     }
     took[i] = (double)(now_ns() - began) / 1e3;
   }
@@ -116,7 +108,7 @@ static void measure(const char *name, eff_session *session, size_t seen, size_t 
   plant *p = client(plants, eff_bridge_endpoint(bridge), size);
   static const char hello[] = "\x82\xA7" "version\x92\x02\x02\xA8" "checksum\xA4" "none";
   memcpy(p->frame + 64, hello, sizeof hello - 1);
-  ask(p, HELLO, 64 + sizeof hello - 1, WELCOME);
+  ask(p, EFB_HELLO, 64 + sizeof hello - 1, EFB_WELCOME);
 
   void *raw_context = zmq_ctx_new();
   static echo e;
