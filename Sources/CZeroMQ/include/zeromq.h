@@ -31,8 +31,7 @@ typedef struct zmq_msg_t {
   F(int, msg_more, (const zmq_msg_t *message))                          \
   F(int, msg_get, (const zmq_msg_t *message, int property))             \
   F(int, errno_, (void))                                                \
-  F(const char *, strerror, (int code))                                 \
-  F(void, version, (int *major, int *minor, int *patch))
+  F(const char *, strerror, (int code))
 
 #define EFF_ZMQ_SLOT(result, name, parameters) result(*name) parameters;
 typedef struct eff_zmq_functions {
