@@ -62,18 +62,19 @@ public func sessionCallPrewarm(_ s: SessionHandle) -> Int32 {
   return SessionCore.leave(s, caller, sessionPrewarm(s))
 }
 
-/// `sessionStep` for one caller at a time, with the lengths that the caller knows (-1: none) and the session's rule for what is not finite.
+/// `sessionStep` for one caller at a time.
 @_noLocks
 public func sessionCallStep(
   _ s: SessionHandle, _ rows: Int, _ observation: UnsafePointer<Float>, _ observationCount: Int, _ action: UnsafeMutablePointer<Float>, _ actionCount: Int
 ) -> Int32 {
   guard let caller = SessionCore.enter(s) else { return -2 }
-  return SessionCore.leave(s, caller, checkedStep(s, rows, observation, observationCount, action, actionCount))
+  return SessionCore.leave(s, caller, sessionStep(s, rows, observation, action, observationCount: observationCount, actionCount: actionCount))
 }
 
+/// One observation in, one action out, with the lengths that the caller knows (-1: none) and the session's rule for what is not finite.
 @_noLocks @inline(__always)
-private func checkedStep(
-  _ s: SessionHandle, _ rows: Int, _ observation: UnsafePointer<Float>, _ observationCount: Int, _ action: UnsafeMutablePointer<Float>, _ actionCount: Int
+public func sessionStep(
+  _ s: SessionHandle, _ rows: Int, _ observation: UnsafePointer<Float>, _ action: UnsafeMutablePointer<Float>, observationCount: Int = -1, actionCount: Int = -1
 ) -> Int32 {
   if s.pointee.observation < 0 || s.pointee.action < 0 {
     s.pointee.fault.kind = .undecided

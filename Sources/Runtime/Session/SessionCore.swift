@@ -146,19 +146,6 @@ public func sessionHash(_ s: SessionHandle) -> UInt64 {
   return s.pointee.tables.pointee.hash
 }
 
-/// One observation in, one action out.
-@_noLocks
-public func sessionStep(_ s: SessionHandle, _ rows: Int, _ observation: UnsafePointer<Float>, _ action: UnsafeMutablePointer<Float>) -> Int32 {
-  if s.pointee.observation < 0 || s.pointee.action < 0 { return -2 }
-  if rows < 1 || rows > s.pointee.maxRows { return -1 }
-  let input = s.pointee.inputs + s.pointee.observation
-  eff_copy(input.pointee.memory, observation, rows * input.pointee.size)
-  let status = sessionRun(s, rows)
-  let output = s.pointee.outputs + s.pointee.action
-  eff_copy(action, output.pointee.memory, rows * output.pointee.size)
-  return status
-}
-
 @_noLocks
 private func portMemory(_ s: SessionHandle, _ port: UnsafePointer<SessionPort>) -> UnsafeMutableRawPointer? {
   port.pointee.state < 0 ? port.pointee.memory : (s.pointee.states + port.pointee.state).pointee.buffer(s.pointee.parity)
@@ -224,7 +211,11 @@ private func rehearse(_ s: SessionHandle) {
     let input = s.pointee.inputs + s.pointee.observation
     eff_copy(s.pointee.rehearsed, input.pointee.memory, input.pointee.size)
     let observation = s.pointee.rehearsed.assumingMemoryBound(to: Float.self)
+    // whatever the session holds is run, and nothing of it is noted
+    let rule = s.pointee.nonFinite
+    s.pointee.nonFinite = .pass
     _ = sessionStep(s, 1, observation, (s.pointee.rehearsed + input.pointee.size).assumingMemoryBound(to: Float.self))
+    s.pointee.nonFinite = rule
   } else {
     _ = sessionRun(s, 1)
   }
