@@ -5,9 +5,9 @@ from pathlib import Path
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
 
 
-def source():
+def source(include=INCLUDE):
     """The headers as one text without comments and preprocessor lines."""
-    text = "\n".join(h.read_text() for h in sorted((INCLUDE / "efferent").glob("*.h")))
+    text = "\n".join(h.read_text() for h in sorted((include / "efferent").glob("*.h")))
     text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
     text = re.sub(r"//[^\n]*", " ", text)
     text = re.sub(r"\\\n", " ", text)

@@ -60,6 +60,8 @@ done
 check "libefferent-nobridge is within its size budget" below "$size" 3800000
 check "libefferent-nobridge needs the C library alone" only_c_library "$2/lib/libefferent.so"
 
+check "programs that are built against the release before go on working" python3 "$here/abi.py" "$1/include"
+
 for prefix in "$1" "$2"; do
   for header in "$prefix"/include/efferent/*.h; do
     for compiler in gcc clang; do

@@ -21,11 +21,13 @@ class Card {
  public:
   // A JSON card or an ONNX file with metadata; `supplied` is a JSON object of answers (card.h), or empty.
   explicit Card(const std::string &path, const std::string &supplied = {}) {
+    check_version();
     const eff_card_options o = options(supplied, nullptr);
     check(eff_card_load_file(path.c_str(), &o, &handle_));
   }
   // The same from bytes, which messages call `name`.
   Card(const void *bytes, std::size_t size, const std::string &supplied = {}, const std::string &name = "card") {
+    check_version();
     const eff_card_options o = options(supplied, name.c_str());
     check(eff_card_load_memory(bytes, size, &o, &handle_));
   }

@@ -45,6 +45,17 @@ inline void check_rt(eff_status status, const char *what) {
   if (status < 0) throw Error(status, std::string(what) + ": " + eff_status_name(status));
 }
 
+// Throws where the library that is loaded is not one that these headers are for (bindings/ABI.md): it would read structs of another layout.
+// What loads or makes something calls it first.
+inline void check_version() {
+  const std::int32_t found = eff_version(), wanted = EFF_VERSION;
+  const auto series = [](std::int32_t v) { return v < 10000 ? v / 100 : v / 10000 * 100; };  // until 1.0 each minor version is one of its own
+  if (series(found) == series(wanted) && (wanted < 10000 || found / 100 >= wanted / 100)) return;
+  const auto text = [](std::int32_t v) { return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." + std::to_string(v % 100); };
+  throw Error(EFF_E_MISMATCH, "libefferent " + text(found) + " is loaded, this program was built against " + text(wanted) +
+                                  ": install library and headers of one release, and build again");
+}
+
 // ---- spans ----
 
 // A view of contiguous memory that somebody else owns.
@@ -147,10 +158,12 @@ struct PolicyOptions {
 class Policy {
  public:
   explicit Policy(const std::string &path, const PolicyOptions &options = {}) {
+    check_version();
     const Lent lent(options);
     check(eff_policy_load_file(path.c_str(), &lent.options, &handle_));
   }
   Policy(const void *bytes, std::size_t size, const PolicyOptions &options = {}) {
+    check_version();
     const Lent lent(options);
     check(eff_policy_load_memory(bytes, size, &lent.options, &handle_));
   }

@@ -18,6 +18,7 @@ class Learner {
  public:
   // Options for fresh networks.
   static eff_learner_options defaults(std::size_t observation_count, std::size_t action_count, std::int32_t algorithm = EFF_LEARNER_AC_CONTINUOUS) {
+    check_version();
     eff_learner_options options;
     eff_learner_options_default(&options, sizeof options);
     options.observation_count = observation_count, options.action_count = action_count, options.algorithm = algorithm;
@@ -31,6 +32,7 @@ class Learner {
   }
 
   explicit Learner(const eff_learner_options &options) {
+    check_version();
     check(eff_learner_create(&options, &handle_));
     eff_learner_sizes(handle_, &observation_count_, &action_count_);
   }
