@@ -36,6 +36,7 @@ EFFERENT_LIBRARY=$prefix/lib/libefferent.so PYTHONPATH=bindings/python "$python"
 small=("$build/card.json" "$build/controller.onnx" ankle,spare,hip,knee)
 expect '^(.*\n)*1000 ticks, 100 runs of the networks, .* 0 refused' "$made/lowstate" "${small[@]}" 2
 expect '^100 of 100 updates, 10 runs; .* refused and held' "$made/ros2_control" "${small[@]}"
+expect 'wake-ups, late by: 500, .*steps: 500, .*500 periods of 1.000 ms, ' "$made/jitter" examples/policies/half_cheetah.onnx 1000 0.5
 if [[ -x $made/go1 && -f $policies/mjplayground_go1.onnx && -f $cards/cases/playground_go1/card.json ]]; then
   expect 'no fall in 10.0 s; command 1.00 m/s, mean 1.0[0-4]' "$made/go1" "$cards/cases/playground_go1/card.json" "$policies/mjplayground_go1.onnx" \
     "$policies/mjcf/go1.xml" 1.0
