@@ -5,7 +5,7 @@ import pytest
 
 gymnasium = pytest.importorskip("gymnasium")
 pytest.importorskip("zmq")
-from efferent.training import Rollout, make  # noqa: E402
+from efferent.lab import Rollout, make  # noqa: E402
 
 
 def learner(env, algorithm=None):
@@ -27,7 +27,7 @@ def test_learning_over_the_bridge_is_learning_here_bit_for_bit(name, algorithm, 
             joined.advance(900)
         bridge.stop()
     assert joined.episodes == alone.episodes and len(alone.episodes) > 1
-    assert joined.told.td_error == alone.told.td_error and joined.td_error == alone.td_error
+    assert joined.telemetry.td_error == alone.telemetry.td_error and joined.td_error == alone.td_error
     for name in here.shapes:
         assert np.array_equal(here[name], there[name]), name
 

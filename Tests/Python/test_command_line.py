@@ -42,7 +42,7 @@ def test_every_command_has_a_short_help():
 
     # noqa: F401  they add their commands
     from efferent import _command_card, _command_preflight, _command_quantize, _command_stall, _command_walk
-    from efferent._learn import app
+    from efferent.lab._command import app
 
     for command in [[], *[[c] for c in COMMANDS]]:
         done = CliRunner().invoke(app, [*command, "-h"])
@@ -64,6 +64,23 @@ def test_a_package_that_is_missing_is_one_line_with_its_pip_command(folder, tmp_
     names = {"MODEL": folder / "mlp.onnx", "OUT": tmp_path / "out.npz", "CARD": tmp_path / "card.json",
              "SIDECAR": tmp_path / "deploy.yaml"}
     one_line(efferent(*[names.get(a, a) for a in arguments], without=[package]), words)
+
+
+def test_a_package_that_the_processes_of_a_run_miss_is_one_line_too(tmp_path):
+    (tmp_path / "imageio.py").write_text("raise ModuleNotFoundError(\"No module named 'imageio'\", name='imageio')")
+    path = os.pathsep.join([str(ROOT / "bindings/python"), str(tmp_path)])
+    run = [sys.executable, "-m", "efferent", "learn", "HalfCheetah-v5", "--seeds", "2", "--jobs", "2", "--steps", "10"]
+    one_line(subprocess.run(run, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}),
+             "imageio is not installed: pip install imageio")
+
+
+def test_without_matplotlib_what_was_learned_is_kept_and_the_picture_is_missed_in_a_line(tmp_path):
+    done = efferent("learn", "CartPole-v1", "--steps", 2000, "--evaluate", 1, "--out", tmp_path,
+                    without=["matplotlib"])
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [
+        f"{tmp_path}/curve.png is not drawn: matplotlib is not installed: pip install matplotlib"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoints", "curve.csv", "results.json"]
 
 
 @pytest.mark.parametrize("arguments, output", [

@@ -9,10 +9,10 @@ import sys
 import efferent
 import numpy as np
 import pytest
-from efferent import estimates
+from efferent.lab import estimates
 
 gymnasium = pytest.importorskip("gymnasium")
-from efferent.training import Rollout, Settings, evaluate, make, train  # noqa: E402
+from efferent.lab import Rollout, Settings, evaluate, make, train  # noqa: E402
 
 
 def run(*arguments, expect=0):

@@ -14,7 +14,7 @@ import adapt  # noqa: E402
 import naive_switch  # noqa: E402
 import plants  # noqa: E402
 import runs  # noqa: E402
-from efferent.training import make, train  # noqa: E402
+from efferent.lab import make, train  # noqa: E402
 
 EARLY = adapt.SETTING | {"critic_warmup_steps": 300}
 

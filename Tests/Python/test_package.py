@@ -23,6 +23,25 @@ def test_importing_loads_neither_the_library_nor_optional_packages():
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_the_runtime_does_not_import_the_lab():
+    code = """
+import importlib, pkgutil, sys, efferent
+for module in pkgutil.iter_modules(efferent.__path__, "efferent."):
+    if module.name not in ("efferent.lab", "efferent.command", "efferent.__main__"):
+        importlib.import_module(module.name)
+print(sorted(m for m in sys.modules if m.startswith("efferent.lab")), len(sys.modules))
+"""
+    done = python(code)
+    assert done.stdout.startswith("[] "), done.stdout + done.stderr
+
+
+def test_a_wheel_holds_every_folder_of_the_package():
+    package = Path(efferent.__file__).parent
+    folders = {".".join(["efferent", *path.parent.relative_to(package).parts]) for path in package.rglob("*.py")}
+    project = tomllib.loads((ROOT / "bindings/python/pyproject.toml").read_text())
+    assert set(project["tool"]["setuptools"]["packages"]) == folders
+
+
 def test_a_missing_library_is_explained():
     done = python("import efferent\ntry:\n  efferent.Policy(b'')\nexcept efferent.FileError as e: print(e)", EFFERENT_LIBRARY="/no/such/library.so")
     assert "/no/such/library.so" in done.stdout and "EFFERENT_LIBRARY" in done.stdout, done.stderr

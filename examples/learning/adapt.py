@@ -22,9 +22,9 @@ import efferent
 import numpy as np
 import plants
 from deployed import ENV, POLICY, finished, record, returns
-from efferent.estimates import interval
+from efferent.lab import Rollout, make
+from efferent.lab.estimates import interval
 from efferent.learner import REASONS
-from efferent.training import Rollout, make
 
 # name: (what has changed, function of a fresh environment)
 PLANTS = {

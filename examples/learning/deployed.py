@@ -4,7 +4,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from efferent._results import versions
+from efferent.lab import versions
 
 ENV = "HalfCheetah-v5"
 POLICY = Path(__file__).parent.parent / "policies" / "half_cheetah.onnx"  # trained with PPO, by the script beside it

@@ -15,8 +15,8 @@ from pathlib import Path
 import efferent
 import numpy as np
 from deployed import ENV, POLICY, finished, record, returns
-from efferent.estimates import interval
-from efferent.training import Rollout, make
+from efferent.lab import Rollout, make
+from efferent.lab.estimates import interval
 
 # what stream-x uses from fresh weights on (arXiv 2410.14606)
 PAPER = dict(kappa_policy=3.0, critic_warmup_steps=0, entropy=0.01)

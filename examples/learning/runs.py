@@ -10,9 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from efferent._learn import run_seeds
-from efferent._results import write
-from efferent.training import Settings
+from efferent.lab import Settings, run_seeds, write
 
 GUARDS = {"snapshots": 8}
 # the limit of 500 steps is no part of the task: who balances the pole need not know the time

@@ -14,7 +14,7 @@ from .errors import (ArgumentError, Error, FileError, FormatError, MemoryError_,
                      UnsupportedError)
 
 if TYPE_CHECKING:
-    from . import controller, estimates, motion, preflight, probe, stall, training
+    from . import controller, lab, motion, preflight, probe, stall
     from ._convert import convert
     from ._library import version
     from .bridge import Bridge
@@ -38,7 +38,7 @@ _LAZY = {
     "convert": "_convert", "Card": "card", "Controller": "controller", "MujocoLoop": "mujoco_loop",
     "PreflightWarning": "controller",
 }
-_MODULES = {"policy", "session", "learner", "training", "estimates", "plant", "wire", "client", "remote", "errors",
+_MODULES = {"policy", "session", "learner", "lab", "plant", "wire", "client", "remote", "errors",
             "bridge", "card", "controller", "mujoco_loop",
             "motion", "preflight", "probe", "stall"}
 

@@ -19,8 +19,8 @@ def main():
         sys.exit(f"the command line needs {' and '.join(missing)}: pip install {' '.join(missing)}")
     # noqa: F401  they add their commands
     from . import _command_card, _command_preflight, _command_quantize, _command_stall, _command_walk
-    from ._learn import app  # with the commands of _command
     from .errors import Error
+    from .lab._command import app  # with the commands of _command
 
     is_interrupted = False
 

@@ -22,7 +22,7 @@ class RemoteLearner(Closes):
     """A learner behind a bridge, with the `act` and `update` of one that is here.
 
         with RemoteLearner("tcp://127.0.0.1:5555") as learner:
-            efferent.training.Rollout(env, learner).advance(10_000)
+            efferent.lab.Rollout(env, learner).advance(10_000)
 
     `client` are the arguments of `efferent.Client`. One round trip per step: an update brings the next action.
     """

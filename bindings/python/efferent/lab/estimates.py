@@ -5,16 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 
-def _matrix(scores):
+def _matrix(scores: ArrayLike) -> NDArray[np.float64]:
     """`scores` as `[runs, tasks]`; a vector is runs of one task."""
-    scores = np.asarray(scores, np.float64)
-    scores = scores[:, None] if scores.ndim == 1 else scores
-    if scores.ndim != 2 or scores.size == 0:
-        raise ValueError(f"scores have shape {scores.shape}, expected [runs] or [runs, tasks]")
-    return scores
+    matrix = np.asarray(scores, np.float64)
+    matrix = matrix[:, None] if matrix.ndim == 1 else matrix
+    if matrix.ndim != 2 or matrix.size == 0:
+        raise ValueError(f"scores have shape {matrix.shape}, expected [runs] or [runs, tasks]")
+    return matrix
 
 
 def iqm(scores: ArrayLike, axis: int | None = None) -> Any:

@@ -1,23 +1,30 @@
 """What learning runs gave, as files: results.json, curve.csv and curve.png in a folder."""
+from __future__ import annotations
+
 import csv
 import json
 import os
 import platform
+import sys
 from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .._types import StrPath
 from . import estimates
-from .training import Block
+from .training import Block, Run, Settings
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Of everything that the figures depend on."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 
-    from ._library import version
+    from .._library import version
 
     found = {"efferent": version(), "kernels": os.environ.get("EFFERENT_ISA", "best"), "processor": _processor(),
              "python": platform.python_version()}
@@ -29,7 +36,7 @@ def versions():
     return found
 
 
-def _processor():
+def _processor() -> str:
     try:
         names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
                  if line.startswith("model name")]
@@ -38,11 +45,11 @@ def _processor():
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def summary(settings, runs):
+def summary(settings: Settings, runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     """Interquartile means with 95 % intervals over seeds: of the returns in the last tenth of the steps, and of the
     evaluation."""
     first = settings.steps - settings.steps // 10
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     scores = {"last_tenth": [run.returns(first, settings.steps) for run in runs],
               "evaluation": [run.evaluation for run in runs]}
     for name, returns in scores.items():
@@ -53,8 +60,9 @@ def summary(settings, runs):
     return found
 
 
-def write(folder, settings, runs, command):
-    """Writes the three files; the picture only where matplotlib is installed. Returns their paths."""
+def write(folder: StrPath, settings: Settings, runs: Sequence[Run], command: str) -> list[Path]:
+    """Writes the three files and returns their paths. Without matplotlib there is no picture, which is said on
+    stderr: what was learned is worth more than its picture."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     facts = {
@@ -72,16 +80,20 @@ def write(folder, settings, runs, command):
                            for block in run.blocks)
     try:
         plot(folder / "curve.png", settings, runs)
-    except ImportError:
+    except ModuleNotFoundError as e:
+        if e.name != "matplotlib":
+            raise
+        print(f"{folder / 'curve.png'} is not drawn: matplotlib is not installed: pip install matplotlib",
+              file=sys.stderr)
         return paths
     return [*paths, folder / "curve.png"]
 
 
-def _last(run):
+def _last(run: Run) -> dict[str, Any]:
     return {name: getattr(run.blocks[-1], name) for name in ("rollbacks", "bad_updates", "drift")} if run.blocks else {}
 
 
-def series(runs, name):
+def series(runs: Sequence[Run], name: str) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """(steps [blocks], values [seeds, blocks]) of one column over the blocks that all seeds have; missing returns are
     those of the block before."""
     count = min(len(r.blocks) for r in runs)
@@ -92,7 +104,7 @@ def series(runs, name):
     return np.array([b.step for b in runs[0].blocks[:count]]), values
 
 
-def band(axes, steps, values, label, color):
+def band(axes: Any, steps: NDArray[Any], values: NDArray[np.float64], label: str, color: str) -> None:
     """Interquartile mean over seeds with its 95 % interval, over every seed as a thin line."""
     points = np.array([estimates.interval(column, samples=2000) if np.isfinite(column).all() else (np.nan,) * 3
                        for column in values.T])
@@ -101,7 +113,7 @@ def band(axes, steps, values, label, color):
     axes.fill_between(steps, points[:, 1], points[:, 2], color=color, alpha=0.2, linewidth=0)
 
 
-def plot(path, settings, runs):
+def plot(path: StrPath, settings: Settings, runs: Sequence[Run]) -> None:
     """Return, TD error and exploration over steps, with a mark where a guard rolled back."""
     import matplotlib
 
