@@ -2,6 +2,7 @@
 import threading
 
 import efferent
+import models
 import numpy as np
 import onnx
 import pytest
@@ -140,3 +141,25 @@ def test_two_callers_at_once_are_told(tmp_path):
     assert all("one caller at a time" in text for text in told)
     # and afterwards the session serves as if nothing had happened
     assert np.array_equal(session.step(x), want)
+
+
+def locked_kib():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("VmLck")).split()[1])
+
+
+def test_what_is_locked_counts_as_locked_as_long_as_it_lives():
+    import gc
+
+    model = models.mlp(sizes=(7, 512, 512, 3)).SerializeToString()
+    before = locked_kib()
+    policy = efferent.Policy(model, locked=True)
+    with_policy = locked_kib()
+    assert with_policy - before >= 1000
+    session = policy.session(locked=True)
+    assert locked_kib() > with_policy
+    expected = efferent.Policy(model).session().step(np.ones(7))
+    assert np.array_equal(session.step(np.ones(7)), expected)
+    del session
+    policy.close()
+    gc.collect()
+    assert locked_kib() - before < 1000

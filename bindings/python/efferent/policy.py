@@ -104,6 +104,7 @@ class Policy(Owner):
     folder     for bytes: the folder of external data files
     memory_limit  bound in bytes on weights and tensors while loading; 0 for 4 GiB
     learnable  keeps a copy of the file, so that a Learner can start from the policy
+    locked     keeps weights and plan from being paged out (mlock); MemoryError where RLIMIT_MEMLOCK is too low
     """
 
     def __init__(self, path: StrPath | bytes | bytearray | memoryview, dims: Mapping[str, int] | None = None,
@@ -111,12 +112,12 @@ class Policy(Owner):
                  weights: str | None = None, *, layer_weights: Sequence[str | None] | None = None,
                  folder: StrPath | None = None, memory_limit: int = 0, learnable: bool = False,
                  action: str | None = None, observation: str | None = None,
-                 outputs: Sequence[str] | None = None) -> None:
+                 outputs: Sequence[str] | None = None, locked: bool = False) -> None:
         self._chosen = {
             "dims": dims, "constants": constants, "state": state, "weights": weights, "layer_weights": layer_weights,
             "folder": folder,
             "memory_limit": memory_limit, "learnable": learnable, "action": action, "observation": observation,
-            "outputs": outputs}
+            "outputs": outputs, "locked": locked}
         options = eff_policy_options()
         lib.eff_policy_options_default(byref(options), ctypes.sizeof(options))
         kept = []  # what options points to, until the load is over
@@ -127,7 +128,7 @@ class Policy(Owner):
             )
             options.layer_count = len(layer_weights)
         options.memory_limit = memory_limit
-        options.learnable = int(learnable)
+        options.learnable, options.locked = int(learnable), int(locked)
         if dims:
             options.dims = (eff_dim_binding * len(dims))(*[(str(k).encode(), int(v)) for k, v in dims.items()])
             options.dim_count = len(dims)
@@ -253,17 +254,19 @@ class Policy(Owner):
         """Recurrent state that sessions carry, {input: output}."""
         return {t.name: self.outputs[t.pair].name for t in self.inputs if t.role == "state"}
 
-    def session(self, rows: int = 1, seed: int = 0, first_row: int = 0, non_finite: str = "refuse") -> Session:
+    def session(self, rows: int = 1, seed: int = 0, first_row: int = 0, non_finite: str = "refuse",
+                locked: bool = False) -> Session:
         """A running instance for up to `rows` independent robots.
 
         A stochastic policy draws for row r from the stream of (seed, first_row + r), which depends on no other row and
         begins anew at a reset. `non_finite` says what `step` does with NaN and infinities in observation or action:
         "refuse" raises NumericError and leaves recurrent state as it was, "pass" lets the policy see and the caller get
-        them, "clear" makes each 0 and counts it (`Session.explain`).
+        them, "clear" makes each 0 and counts it (`Session.explain`). `locked` keeps arena and tables from being paged
+        out, as `locked` of the policy does with its weights.
         """
         from .session import Session
 
-        return Session(self, rows, seed, first_row, non_finite)
+        return Session(self, rows, seed, first_row, non_finite, locked)
 
     def __repr__(self):
         return f"Policy({self.path or 'bytes'}: {', '.join(map(repr, self.inputs))} -> {', '.join(map(repr, self.outputs))})"

@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import ctypes
+import mmap
+import os
+import resource
 from collections.abc import Mapping
 from ctypes import byref, c_size_t, c_void_p
 from typing import TYPE_CHECKING
@@ -11,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from ._library import Handle, Owner, check, check_rt, error, lib
 from ._table import eff_session_options, eff_session_swap_options
-from .errors import ArgumentError, ShapeError, StateError
+from .errors import ArgumentError, MemoryError_, ShapeError, StateError
 
 if TYPE_CHECKING:
     from .policy import Policy
@@ -28,6 +31,18 @@ DROPPED = "dropped"    # shape[1:]               where shape[0] is 1: one row
 NON_FINITE = ("refuse", "pass", "clear")  # by value of eff_non_finite
 
 
+def _locked(size):
+    """Bytes on pages of their own that stay in memory as long as an array of them lives."""
+    block = np.frombuffer(mmap.mmap(-1, size), np.uint8)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mlock(c_void_p(block.ctypes.data), c_size_t(size)) != 0:
+        limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+        raise MemoryError_(f"{size} bytes of a session cannot be locked in memory: {os.strerror(ctypes.get_errno())}; "
+                           f"the process may lock {limit} bytes (RLIMIT_MEMLOCK): raise it with 'ulimit -l' or "
+                           f"LimitMEMLOCK=, or give the process CAP_IPC_LOCK")
+    return block
+
+
 class Session(Owner):
     """Made by `Policy.session`. Recurrent state starts at zero and is carried from step to step. One caller at a time.
 
@@ -35,7 +50,7 @@ class Session(Owner):
     """
 
     def __init__(self, policy: Policy, rows: int = 1, seed: int = 0, first_row: int = 0,
-                 non_finite: str = "refuse") -> None:
+                 non_finite: str = "refuse", locked: bool = False) -> None:
         if rows < 1:
             raise ArgumentError(f"rows is {rows}, expected at least 1")
         if non_finite not in NON_FINITE:
@@ -48,11 +63,11 @@ class Session(Owner):
             int(seed) & (2**64 - 1),
             int(first_row) & (2**64 - 1),
         )
-        options.non_finite = NON_FINITE.index(non_finite)
+        options.non_finite, options.locked = NON_FINITE.index(non_finite), int(locked)
         size = c_size_t()
         check(lib.eff_session_arena_size(policy._handle.value, byref(options), byref(size)))
         # the arena belongs to numpy, so that views of it outlive the session
-        block = np.zeros(size.value + 64, np.uint8)
+        block = _locked(size.value + 64) if locked else np.zeros(size.value + 64, np.uint8)
         start = -block.ctypes.data % 64
         self._arena = block[start : start + size.value]
         self._base = self._arena.ctypes.data
