@@ -142,6 +142,14 @@ c_suite() {
   fi
   echo "the bridge"
   "$build/c-gcc/bridge_test" "$root/.build/models/mlp.onnx" || bad=1
+  echo "the receiver"
+  "$build/c-gcc/receiver_test" "$root/.build/models/mlp.onnx" || bad=1
+  if [[ -x $build/c-gcc/receiver_thread_test ]]; then
+    echo "under the thread sanitizer"
+    TSAN_OPTIONS="suppressions=$root/Tests/C/receiver.tsan halt_on_error=1" "$build/c-gcc/receiver_thread_test" "$root/.build/models/mlp.onnx" || bad=1
+  else
+    echo "no gcc with -fsanitize=thread here: not tried"
+  fi
   echo "C11 with pkg-config, the library without the bridge"
   mkdir -p "$build/pkg-config"
   export PKG_CONFIG_PATH=$bare/lib/pkgconfig

@@ -3,6 +3,7 @@
 #include <Eigen/Core>
 #endif
 #include <efferent/bridge.hpp>
+#include <efferent/receiver.hpp>
 #include <efferent/card.hpp>
 #include <efferent/efferent.hpp>
 #include <efferent/learner.hpp>
@@ -228,6 +229,44 @@ static void test_bridge(const std::string &path) {
   CHECK(thrown([&] { efferent::Bridge{learner}; }) == EFF_E_STATE);
 }
 
+static void test_receiver(const std::string &path) {
+  Session session{Policy(path)}, twin{Policy(path)};
+  efferent::Bridge bridge(session);
+  bridge.start();
+  efferent::ReceiverOptions options;
+  options.endpoint = bridge.endpoint();
+  options.observation_size = session.observation_count() * sizeof(float);
+  options.action_size = session.action_count() * sizeof(float);
+  std::vector<float> observation(session.observation_count(), 0.5f), action(session.action_count()), expected(action.size());
+  twin.step(observation, expected);
+  efferent::Receiver receiver(options);
+  CHECK(!receiver.latest(action));
+  receiver.start();
+  receiver.reset();
+  receiver.post(observation);
+  std::optional<std::chrono::nanoseconds> age;
+  for (int i = 0; i < 5000 && !(age = receiver.latest(action)); i++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  CHECK(age && age->count() > 0 && *age < std::chrono::seconds(5) && action == expected);
+  CHECK(receiver.stats().resets == 1 && receiver.stats().actions == 1);
+  receiver.stop();
+  CHECK(receiver.poll(std::chrono::milliseconds(0)) == EFF_RECEIVER_NONE);
+  auto refusal = [](auto &&call) {
+    try {
+      call();
+    } catch (const efferent::ReceiverError &e) {
+      return e.status();
+    }
+    return EFF_OK + 0;
+  };
+  observation.push_back(0);
+  CHECK(refusal([&] { receiver.post(observation); }) == EFF_E_ARGUMENT);
+  options.endpoint = "nowhere";
+  CHECK(refusal([&] { efferent::Receiver{options}; }) == EFF_E_ARGUMENT);
+  options.endpoint = bridge.endpoint(), options.action_size += 4;
+  efferent::Receiver other(options);
+  CHECK(refusal([&] { for (int i = 0; i < 100; i++) other.poll(std::chrono::milliseconds(50)); }) != EFF_OK);
+}
+
 static void test_card() {
   const std::string text = R"({"efferent_card": 1, "policy_period": 0.02, "control_period": 0.01, "joint_order": ["a"], "joints": {"a": {"kp": null}}})";
   const efferent::Card card = efferent::Card::from_json(text);
@@ -254,5 +293,6 @@ int main(int count, char **arguments) {
   test_learner(arguments[1]);
   test_card();
   test_bridge(arguments[1]);
+  test_receiver(arguments[1]);
   return check_report();
 }

@@ -80,6 +80,12 @@ def test_c_frames_and_bodies_are_the_vectors(tmp_path):
     assert run.returncode == 0 and run.stdout.strip() == f"{len(VECTORS) - len(vectors('hello_refused'))} passed, 0 failed", run.stdout + run.stderr
 
 
+def test_the_bare_plants_fit_one_screen():
+    for name, limit in (("plant.c", 60), ("plant.py", 40)):
+        lines = (PLANTS / name).read_text().splitlines()
+        assert len(lines) <= limit and max(map(len, lines)) <= 100, name
+
+
 @pytest.mark.parametrize("language", ["c", "python"])
 @pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:*", "ipc://{tmp}/bridge"], ids=["tcp", "ipc"])
 def test_a_bare_plant_steps_the_policy(language, endpoint, tmp_path):

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds libefferent (Embedded Swift, release) and installs it for C and C++ programs:
 #   bash bindings/c/install.sh --prefix DIR [--no-bridge] [--debug-symbols] [--arch x86_64|aarch64]
-# Installs the library, shared and static, its headers, a CMake package and a pkg-config file. Safe to run again; asks nothing.
+# Installs the library, shared and static, the receiver (libefferent_receiver.a and its source), headers, a CMake package and pkg-config files.
+# Safe to run again; asks nothing.
 # --arch: another processor than this machine's is cross-built (aarch64, with g++-aarch64-linux-gnu).
 set -euo pipefail
 
@@ -9,7 +10,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$root/bindings/c
 say() { printf '[install] %s\n' "$*"; }
 fail() { printf '[install] error: %s\n' "$*" >&2; exit 1; }
-usage() { sed -n '2,5s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 prefix='' bridge=1 symbols=0 host=$(uname -m) arch=$(uname -m)
 while (($#)); do
@@ -140,6 +141,15 @@ mapfile -t members < <(printf '%s\n' "${objects[@]}" | grep -v '/OldGlibc.build/
   ${cross}objcopy --strip-debug --remove-section=.comment --remove-section=.swift1_autolink_entries --keep-global-symbols=symbols efferent.o &&
   ${cross}strip --strip-unneeded efferent.o && ${cross}ar rcsD libefferent.a efferent.o) || fail "the archive could not be made"
 
+# The receiver needs none of the above: one C file over libzmq
+if ((bridge)); then
+  receiver=()
+  [[ ! $cross ]] || receiver=(--target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include)
+  "$(dirname "$(command -v swift)")/clang" ${receiver[@]+"${receiver[@]}"} -std=c11 -O2 -fPIC -Wall -Wextra -Werror -I "$root/include" \
+    -I "$root/examples/plants" -c "$here/receiver/receiver.c" -o "$archive/receiver.o" &&
+    ${cross}ar rcsD "$archive/libefferent_receiver.a" "$archive/receiver.o" || fail "the receiver could not be built"
+fi
+
 # ---- install: every file is put in place by a rename, so that running programs keep the one they have ----
 
 place() { # SOURCE DESTINATION MODE
@@ -167,8 +177,17 @@ place "$archive/libefferent.a" "$prefix/lib/libefferent.a" 644
 for header in "$root"/include/efferent/*.h "$root"/bindings/cpp/*.hpp; do
   [[ -f $header ]] || continue
   to=$prefix/include/efferent/$(basename "$header")
-  if ((!bridge)) && [[ $header == */bridge.h* ]]; then rm -f "$to"; else place "$header" "$to" 644; fi
+  if ((!bridge)) && [[ $header == */bridge.h* || $header == */receiver.h* ]]; then rm -f "$to"; else place "$header" "$to" 644; fi
 done
+if ((bridge)); then
+  place "$archive/libefferent_receiver.a" "$prefix/lib/libefferent_receiver.a" 644
+  for source in "$here/receiver/receiver.c" "$root/examples/plants/efferent_frame.h"; do
+    place "$source" "$prefix/share/efferent/receiver/$(basename "$source")" 644
+  done
+  fill "$here/efferent-receiver.pc.in" "$prefix/lib/pkgconfig/efferent-receiver.pc"
+else
+  rm -rf "$prefix/lib/libefferent_receiver.a" "$prefix/lib/pkgconfig/efferent-receiver.pc" "$prefix/share/efferent/receiver"
+fi
 fill "$here/efferent.pc.in" "$prefix/lib/pkgconfig/efferent.pc"
 fill "$here/cmake/efferentConfig.cmake.in" "$prefix/lib/cmake/efferent/efferentConfig.cmake"
 fill "$here/cmake/efferentConfigVersion.cmake.in" "$prefix/lib/cmake/efferent/efferentConfigVersion.cmake"
@@ -178,5 +197,6 @@ glibc=$(objdump -T "$prefix/lib/$name" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | t
 needed=$(readelf -d "$prefix/lib/$name" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | tr '\n' ' ')
 say "installed $prefix/lib/$name: $size bytes, needs ${needed% } ($glibc or later)"
 say "installed $prefix/lib/libefferent.a: $(stat -c %s "$prefix/lib/libefferent.a") bytes"
+((!bridge)) || say "installed $prefix/lib/libefferent_receiver.a: $(stat -c %s "$prefix/lib/libefferent_receiver.a") bytes; its source is in share/efferent/receiver"
 ((!bridge)) || [[ $cross ]] || ldconfig -p 2>/dev/null | grep -q 'libzmq\.so\.5' || say "no libzmq here: bridges need it when they are made (Debian: apt-get install libzmq5)"
 say "CMake: -DCMAKE_PREFIX_PATH=$prefix, find_package(efferent), efferent::efferent; pkg-config: PKG_CONFIG_PATH=$prefix/lib/pkgconfig"

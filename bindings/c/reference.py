@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include/efferent"
-ORDER = ("efferent.h", "learner.h", "card.h", "controller.h", "bridge.h")
+ORDER = ("efferent.h", "learner.h", "card.h", "controller.h", "bridge.h", "receiver.h")
 NOISE = re.compile(r"^\s*(#\s*(if|ifdef|ifndef|endif|else|elif|include|define EFF\w*_H\b|define EFF_(API|RT)).*|extern \"C\" \{|\}|)$")
 
 
@@ -69,6 +69,7 @@ def prose(comment):
 def name_of(code):
     """What a piece of code declares, as a heading."""
     functions = re.findall(r"\bEFF_API\b[^;]*?\b(eff_\w+)\s*\(", code)
+    functions += re.findall(r"(?m)^(?:EFF_RT )?(?:\w+ |const char \*)(eff_receiver_\w+)\(", code)  # of a library of its own
     types = re.findall(r"typedef\s+(?:struct|enum)\s+(eff_\w+)", code)
     types += [n for n in re.findall(r"typedef\s+\w+\s+(eff_\w+)\s*;", code) if n not in types]
     constants = re.findall(r"\b(EFF_[A-Z0-9_]+)\s*=", code) if not types else []
@@ -90,7 +91,7 @@ def page(header):
             if comment:
                 out += [prose(comment), ""]
             if code:
-                out += ["```c", code.replace("EFF_API EFF_RT ", "").replace("EFF_API ", ""), "```", ""]
+                out += ["```c", re.sub(r"\bEFF_API |\bEFF_RT ", "", code), "```", ""]
     return "\n".join(out)
 
 

@@ -1,72 +1,60 @@
-/* A plant on bare libzmq: connects to a bridge, steps a policy of one f32 observation and one f32 action, prints the actions.
- *   cc plant.c -lzmq -o plant && ./plant tcp://127.0.0.1:5555 [STEPS] */
-#include <stdio.h>
+/* A plant on bare libzmq (cc plant.c -lzmq) for one f32 observation and action: ENDPOINT [STEPS] */
+#include <err.h>
 #include <stdlib.h>
 #include <time.h>
 #include <zmq.h>
 
-#include "efferent_frame.h"
+enum { HELLO = 1, RESET = 3, STEP = 5, ERR = 7, BYE = 8, FIXED = 0x0100 };
+static struct { /* a frame, as in Sources/Bridge/PROTOCOL.md */
+  uint32_t magic;
+  uint8_t version, type;
+  uint16_t flags;
+  uint32_t step_time_us, episode;
+  uint64_t session, seq, ref_seq, monotonic_ns, simulation_ns;
+  uint32_t ttl_us, crc32c;
+  union { float number; uint32_t word; } body[1 << 18];
+} sent = {.magic = 0x42464645, .version = 2}, answer;
+static void *dealer;
 
-static unsigned char frame[1 << 20], answer[1 << 20];
-static void *link_socket;
-static efb_header state; /* session, episode, seq */
-
-static uint64_t now_ns(void) {
-  struct timespec t;
-  timespec_get(&t, TIME_UTC); /* any clock will do that never stands still */
-  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-/* Sends a frame until it is answered, the same bytes each time, at most 50 times 100 ms. Ends the program where it is refused. */
-static size_t ask(int type, size_t size, int wanted) {
-  efb_header h = state;
-  h.type = (uint8_t)type, h.flags = type == EFB_HELLO ? EFB_FIXED : 0, h.monotonic_ns = now_ns();
-  for (int tries = 0; tries < 50; tries++) {
-    if (tries == 0) h.seq = ++state.seq, efb_write(frame, size, h, 0);
-    zmq_send(link_socket, frame, size, 0);
-    efb_header found;
-    int count;
-    while ((count = zmq_recv(link_socket, answer, sizeof answer, 0)) >= 0) {
-      if (!efb_read(answer, (size_t)count, 0, &found) || found.ref_seq != state.seq) continue; /* a PING, or a late answer */
-      if (found.type == wanted) return state.session = found.session, (size_t)count;
-      efb_error e;
-      memcpy(&e, answer + 64, sizeof e);
-      fprintf(stderr, "refused: %.*s\n", count - 80, (const char *)answer + 80);
-      if (e.wait_ms == 0) exit(1);
-      nanosleep(&(struct timespec){0, (long)e.wait_ms * 1000000}, NULL); /* another plant is connected */
-      tries = -1; /* a new number: a refusal is not repeated */
-      break;
+/* Sends a frame, the same bytes every 100 ms for 5 s, and returns the size of its answer. */
+static int ask(uint8_t type, int size) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  sent.monotonic_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+  sent.type = type, sent.flags = type == HELLO ? FIXED : 0, sent.seq++;
+  for (int tries = 0, count; tries < 50; tries++) {
+    zmq_send(dealer, &sent, (size_t)size, 0);
+    while ((count = zmq_recv(dealer, &answer, sizeof answer, 0)) >= 0) { /* waits for 100 ms */
+      if (answer.ref_seq != sent.seq) continue; /* a PING, or a late answer */
+      if (answer.type != ERR || answer.body[2].word > 0) return count;
+      errx(1, "refused: %.*s", count - 80, (char *)&answer.body[4]);
     }
   }
-  fprintf(stderr, "no answer\n");
-  exit(1);
+  errx(1, "no answer");
 }
 
 int main(int argc, char **argv) {
-  const int steps = argc > 2 ? atoi(argv[2]) : 10, wait_ms = 100;
+  const int wait_ms = 100, steps = argc > 2 ? atoi(argv[2]) : 10;
   void *context = zmq_ctx_new();
-  link_socket = zmq_socket(context, ZMQ_DEALER);
-  uint64_t id[2] = {now_ns() << 8 | 1, (uint64_t)(size_t)frame}; /* the connection that comes back is the same plant; use 16 random bytes */
-  zmq_setsockopt(link_socket, ZMQ_ROUTING_ID, id, sizeof id);
-  zmq_setsockopt(link_socket, ZMQ_LINGER, &wait_ms, sizeof wait_ms), zmq_setsockopt(link_socket, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
-  if (argc < 2 || zmq_connect(link_socket, argv[1]) != 0) return fprintf(stderr, "usage: plant ENDPOINT [STEPS]\n"), 2;
-
-  efb_hello hello = {.oldest = 2, .newest = 2, .options = EFB_NO_CHECKSUM, .rows = 1};
-  efb_welcome welcome;
-  memcpy(frame + 64, &hello, sizeof hello);
-  ask(EFB_HELLO, 64 + sizeof hello, EFB_WELCOME);
-  memcpy(&welcome, answer + 64, sizeof welcome);
-  state.episode = 1;
-  ask(EFB_RESET, 64, EFB_ACK);
+  dealer = zmq_socket(context, ZMQ_DEALER);
+  const size_t id[2] = {(size_t)context << 8 | 1, (size_t)time(NULL)}; /* better: random bytes */
+  zmq_setsockopt(dealer, ZMQ_ROUTING_ID, id, sizeof id); /* who comes back is the same plant */
+  zmq_setsockopt(dealer, ZMQ_LINGER, &wait_ms, sizeof wait_ms);
+  zmq_setsockopt(dealer, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
+  if (argc < 2 || zmq_connect(dealer, argv[1]) != 0) errx(2, "usage: plant ENDPOINT [STEPS]");
+  sent.body[0].word = 0x00040202, sent.body[1].word = 1; /* version 2, no checksum, one row */
+  while (ask(HELLO, 128), answer.type == ERR) zmq_poll(NULL, 0, 50); /* until the place is free */
+  const int size = (int)answer.body[6].word, seen = (size - 64) / 4; /* of STEP */
+  if (size < 64 || size > (int)sizeof sent) errx(1, "STEP of %d bytes", size);
+  sent.session = answer.session, sent.episode = 1;
+  ask(RESET, 64);
   for (int i = 0; i < steps; i++) {
-    float *observation = (float *)(void *)(frame + 64), *action = (float *)(void *)(answer + 64);
-    for (size_t k = 0; k < (welcome.step_size - 64) / 4; k++) observation[k] = (float)((i + (int)k) % 5) / 4; /* your sensors */
-    size_t count = (ask(EFB_STEP, welcome.step_size, EFB_ACT) - 64) / 4;
-    for (size_t k = 0; k < count; k++) printf("%.9g%c", (double)action[k], k + 1 < count ? ' ' : '\n'); /* your motors */
+    for (int k = 0; k < seen; k++) sent.body[k].number = (i + k) % 5 / 4.0f; /* your sensors */
+    const int done = (ask(STEP, size) - 64) / 4;
+    for (int k = 0; k < done; k++) printf("%.9g ", answer.body[k].number); /* your motors */
+    puts("");
   }
-  state.seq++, state.type = EFB_BYE;
-  efb_write(frame, 64, state, 0);
-  zmq_send(link_socket, frame, 64, 0);
-  zmq_close(link_socket);
-  return zmq_ctx_term(context); /* waits until BYE has left */
+  sent.type = BYE, sent.seq++;
+  zmq_send(dealer, &sent, 64, 0);
+  return zmq_close(dealer) || zmq_ctx_term(context); /* waits until BYE has left */
 }

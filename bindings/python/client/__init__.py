@@ -4,8 +4,8 @@
     with Plant(gymnasium.make("HalfCheetah-v5"), "tcp://127.0.0.1:5555") as plant:
         print(plant.run(episodes=5).mean_return)
 
-The same classes as `efferent.Client`, `efferent.Plant` and `efferent.RemoteLearner`. Both packages can be installed beside
-each other.
+The same classes as `efferent.Client`, `efferent.Receiver`, `efferent.Plant` and `efferent.RemoteLearner`. Both packages
+can be installed beside each other.
 """
 
 import importlib
@@ -28,6 +28,7 @@ from .errors import (
 _LAZY = {
     "Client": "client",
     "Plant": "plant",
+    "Receiver": "receiver",
     "RemoteLearner": "remote",
     "BridgeError": "wire",
     "BridgeTimeout": "wire",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .mujoco_loop import MujocoLoop
     from .plant import Plant
     from .policy import Policy, Tensor
+    from .receiver import Receiver
     from .remote import RemoteLearner
     from .session import Session
     from .wire import BridgeError, BridgeLost, BridgeMismatch, BridgeTimeout
@@ -33,12 +34,12 @@ if TYPE_CHECKING:
 _LAZY = {
     "Policy": "policy", "Tensor": "policy", "Session": "session", "version": "_library", "Learner": "learner",
     "Plant": "plant", "Bridge": "bridge",
-    "Client": "client", "RemoteLearner": "remote", "BridgeError": "wire", "BridgeTimeout": "wire",
-    "BridgeMismatch": "wire", "BridgeLost": "wire",
+    "Client": "client", "Receiver": "receiver", "RemoteLearner": "remote", "BridgeError": "wire",
+    "BridgeTimeout": "wire", "BridgeMismatch": "wire", "BridgeLost": "wire",
     "convert": "_convert", "Card": "card", "Controller": "controller", "MujocoLoop": "mujoco_loop",
     "PreflightWarning": "controller",
 }
-_MODULES = {"policy", "session", "learner", "lab", "plant", "wire", "client", "remote", "errors",
+_MODULES = {"policy", "session", "learner", "lab", "plant", "wire", "client", "receiver", "remote", "errors",
             "bridge", "card", "controller", "mujoco_loop",
             "motion", "preflight", "probe", "stall"}
 

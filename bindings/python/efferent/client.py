@@ -36,6 +36,8 @@ class Client(Closes):
         self.retry = max(timeout / 4, 0.01) if retry is None else retry
         self._hello = wire.hello(rows, aux, checksum=checksum, **(expect or {}))
         self._context = context or zmq.Context.instance()
+        # called while an answer is awaited, with the seconds that it takes already: true where it is waited for no longer
+        self._gives_up = None
         self._socket = None
         self.welcome = None
         self.connect()
@@ -186,13 +188,14 @@ class Client(Closes):
             raise BridgeLost(f"{self.endpoint}: not connected")
         # an answer to HELLO is not sealed unless HELLO was; later ones as agreed
         sealed = self.welcome.sealed if self.welcome is not None else True
-        deadline = time.monotonic() + timeout
+        began = time.monotonic()
+        deadline = began + timeout
         try:
             socket.send(frame, copy=True)
             again = time.monotonic() + self.retry
             while True:
                 now = time.monotonic()
-                if now >= deadline:
+                if now >= deadline or self._gives_up is not None and self._gives_up(now - began):
                     raise zmq.Again
                 if now >= again:
                     socket.send(frame, zmq.DONTWAIT, copy=True)

@@ -1,0 +1,210 @@
+// The receiver against a real bridge: the control thread's calls allocate nothing, and two threads share actions that are whole.
+//   receiver_test MLP.onnx     under the thread sanitizer the same without counting
+// MLP.onnx has one f32 observation and one f32 action.
+#define _GNU_SOURCE
+#include <efferent/bridge.h>
+#include <efferent/receiver.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "check.h"
+
+enum { KINDS = 64, SEEN = 64 };
+
+static eff_policy *policy;
+static eff_session *session, *twin;
+static size_t seen, done;
+static float observations[KINDS][SEEN], expected[KINDS][SEEN];
+
+// ---- an allocator that counts the calls of a thread that is armed ----
+
+static _Thread_local int armed;
+static long counted;
+
+#if !defined(__SANITIZE_THREAD__)
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
+extern void __libc_free(void *);
+void *malloc(size_t size) { return counted += armed, __libc_malloc(size); }
+void *calloc(size_t n, size_t size) { return counted += armed, __libc_calloc(n, size); }
+void *realloc(void *p, size_t size) { return counted += armed, __libc_realloc(p, size); }
+void free(void *p) { counted += armed && p, __libc_free(p); }
+#else
+// the sanitizer's own wants a size that is a multiple of the alignment, as C11 did
+void *aligned_alloc(size_t align, size_t size) {
+  void *p = NULL;
+  return posix_memalign(&p, align, size) == 0 ? p : NULL;
+}
+#endif
+
+static void pause_ms(long ms) { nanosleep(&(struct timespec){0, ms * 1000000}, NULL); }
+
+static eff_bridge *serve(const char *endpoint) {
+  eff_bridge_options options;
+  eff_bridge_options_default(&options, sizeof options);
+  options.endpoint = endpoint;
+  eff_bridge *bridge = NULL;
+  if (eff_bridge_create(session, &options, &bridge) != EFF_OK) printf("%s\n", eff_last_error());
+  CHECK(bridge && eff_bridge_start(bridge) == EFF_OK);
+  return bridge;
+}
+
+static eff_receiver *receive(const char *endpoint) {
+  eff_receiver_options options;
+  eff_receiver_options_default(&options, sizeof options);
+  options.endpoint = endpoint, options.observation_size = seen * sizeof(float), options.action_size = done * sizeof(float);
+  eff_receiver *receiver = NULL;
+  if (eff_receiver_create(&options, &receiver) != EFF_OK) printf("%s\n", eff_receiver_last_error());
+  CHECK(receiver != NULL);
+  return receiver;
+}
+
+// Which observation an action answers; -1: none.
+static int kind_of(const float *action) {
+  for (int i = 0; i < KINDS; i++) {
+    if (memcmp(action, expected[i], done * sizeof(float)) == 0) return i;
+  }
+  return -1;
+}
+
+static void test_one_thread_posts_polls_and_reads(void) {
+  eff_bridge *bridge = serve("tcp://127.0.0.1:*");
+  eff_receiver *r = receive(eff_bridge_endpoint(bridge));
+  float action[SEEN];
+  uint64_t age = 0;
+  int32_t kind = 0;
+  CHECK(eff_receiver_latest(r, action, done * sizeof(float), &age) == EFF_E_STATE);
+  int same = 0;
+  for (int i = 0; i < KINDS; i++) {
+    CHECK(eff_receiver_post(r, observations[i], seen * sizeof(float)) == EFF_OK);
+    for (int tries = 0; tries < 100 && kind != EFF_RECEIVER_ACTION; tries++) {
+      CHECK(eff_receiver_poll(r, 100, &kind) == EFF_OK);
+    }
+    kind = 0;
+    same += eff_receiver_latest(r, action, done * sizeof(float), &age) == EFF_OK && kind_of(action) == i && age < 5000000000u;
+  }
+  CHECK(same == KINDS);
+  eff_receiver_stats stats = {.struct_size = sizeof stats};
+  CHECK(eff_receiver_read_stats(r, &stats) == EFF_OK && stats.actions == KINDS && stats.connects == 1 && stats.connected == 1);
+  printf("%d round trips by one thread over tcp, the last one took %.0f us\n", KINDS, (double)stats.round_trip_ns / 1e3);
+  eff_receiver_destroy(r);
+  eff_bridge_destroy(bridge);
+}
+
+static atomic_int ending;
+
+static void *link_thread(void *receiver) {
+  while (!atomic_load(&ending)) eff_receiver_poll((eff_receiver *)receiver, 20, NULL);
+  return NULL;
+}
+
+static uint64_t now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+// The control thread posts and reads every half millisecond: each action is whole, its age is that of the observation which it answers, and none is
+// older than the one before.
+static void test_two_threads_share_no_lock(void) {
+  enum { TICKS = 4000 };
+  static uint64_t began[TICKS], ended[TICKS];  // of each post
+  eff_bridge *bridge = serve("tcp://127.0.0.1:*");
+  eff_receiver *r = receive(eff_bridge_endpoint(bridge));
+  pthread_t thread;
+  pthread_create(&thread, NULL, link_thread, r);
+  float action[SEEN];
+  uint64_t age = 0;
+  int wrong = 0, changes = 0, newest = 0;
+  eff_receiver_stats stats = {.struct_size = sizeof stats};
+  armed = 1;
+  eff_receiver_reset(r);
+  for (int i = 0; i < TICKS; i++) {
+    began[i] = now_ns();
+    CHECK(eff_receiver_post(r, observations[i % KINDS], seen * sizeof(float)) == EFF_OK);
+    ended[i] = now_ns();
+    const uint64_t before = ended[i];
+    if (eff_receiver_latest(r, action, done * sizeof(float), &age) == EFF_OK) {
+      const uint64_t after = now_ns();
+      const int kind = kind_of(action);
+      int tick = i;  // the post of that kind at that time
+      while (tick >= newest && (tick % KINDS != kind || ended[tick] < before - age || began[tick] > after - age)) tick--;
+      wrong += kind < 0 || tick < newest;
+      changes += tick > newest;
+      if (tick > newest) newest = tick;
+    }
+    eff_receiver_read_stats(r, &stats);
+    nanosleep(&(struct timespec){0, 500000}, NULL);
+  }
+  armed = 0;
+  CHECK(wrong == 0);
+  CHECK(changes > 200);
+  CHECK(counted == 0);
+  CHECK(stats.connects == 1 && stats.resets == 1 && stats.steps >= stats.actions && stats.posts == TICKS);
+  printf("%d posts and reads beside the link's thread: %d new actions, %ld allocations\n", TICKS, changes, counted);
+  atomic_store(&ending, 1);
+  pthread_join(thread, NULL);
+  eff_receiver_destroy(r);
+  eff_bridge_destroy(bridge);
+}
+
+static void test_allocations_are_counted(void) {
+  armed = 1;
+  free(malloc(1));
+  armed = 0;
+#if !defined(__SANITIZE_THREAD__)
+  CHECK(counted == 2);
+#endif
+  counted = 0;
+}
+
+static void test_age_grows_while_nobody_answers(void) {
+  eff_bridge *bridge = serve("tcp://127.0.0.1:*");
+  eff_receiver *r = receive(eff_bridge_endpoint(bridge));
+  float action[SEEN];
+  uint64_t age = 0;
+  int32_t kind = 0;
+  eff_receiver_post(r, observations[0], seen * sizeof(float));
+  while (kind != EFF_RECEIVER_ACTION) CHECK(eff_receiver_poll(r, 1000, &kind) == EFF_OK);
+  CHECK(eff_bridge_stop(bridge) == EFF_OK);  // its host stands still
+  for (int i = 0; i < 30; i++) {
+    eff_receiver_post(r, observations[1], seen * sizeof(float));
+    eff_receiver_poll(r, 10, &kind);
+    CHECK(kind == EFF_RECEIVER_NONE);
+  }
+  CHECK(eff_receiver_latest(r, action, done * sizeof(float), &age) == EFF_OK && kind_of(action) == 0 && age >= 250000000);
+  CHECK(eff_bridge_start(bridge) == EFF_OK);
+  while (kind != EFF_RECEIVER_ACTION) CHECK(eff_receiver_poll(r, 1000, &kind) == EFF_OK);
+  CHECK(eff_receiver_latest(r, action, done * sizeof(float), &age) == EFF_OK && kind_of(action) == 1 && age < 250000000);
+  eff_bridge_destroy(bridge);
+  for (int i = 0; i < 100 && kind != EFF_RECEIVER_LOST; i++) CHECK(eff_receiver_poll(r, 50, &kind) == EFF_OK);
+  CHECK(kind == EFF_RECEIVER_LOST);  // it said goodbye
+  pause_ms(1);
+  eff_receiver_destroy(r);
+}
+
+int main(int argc, char **argv) {
+  if (argc != 2) return printf("usage: receiver_test MLP.onnx\n"), 2;
+  eff_tensor_spec in = {.struct_size = sizeof in}, out = {.struct_size = sizeof out};
+  if (eff_policy_load_file(argv[1], NULL, &policy) != EFF_OK || eff_session_create(policy, NULL, &session) != EFF_OK ||
+      eff_session_create(policy, NULL, &twin) != EFF_OK || eff_policy_input(policy, 0, &in) != EFF_OK ||
+      eff_policy_output(policy, 0, &out) != EFF_OK) {
+    return printf("%s: %s\n", argv[1], eff_last_error()), 1;
+  }
+  seen = in.count, done = out.count;
+  CHECK(seen <= SEEN && done <= SEEN);
+  for (int i = 0; i < KINDS; i++) {
+    for (size_t k = 0; k < seen; k++) observations[i][k] = (float)(i + 1) / KINDS - (float)k / 7;
+    CHECK(eff_session_step(twin, 1, observations[i], expected[i]) == EFF_OK);
+  }
+  test_allocations_are_counted();
+  test_one_thread_posts_polls_and_reads();
+  test_two_threads_share_no_lock();
+  test_age_grows_while_nobody_answers();
+  eff_session_destroy(twin);
+  eff_session_destroy(session);
+  eff_policy_release(policy);
+  return check_report();
+}
