@@ -24,6 +24,14 @@ check() { # DESCRIPTION, then a command
   if out=$("$@" 2>&1); then passed=$((passed + 1)); else failed=$((failed + 1)); printf 'FAIL %s\n%s\n' "$what" "$(tail -n 30 <<<"$out")"; fi
 }
 finish() { echo "$passed passed, $failed failed"; ((failed == 0)); exit; }
+timed() { # NAME, then a command: how long it took
+  local name=$1 began=$EPOCHREALTIME status
+  shift
+  "$@"
+  status=$?
+  awk "BEGIN { printf \"%s %.1f\\n\", \"$name\", $EPOCHREALTIME - $began }" >>"$work/times"
+  return $status
+}
 says() { # TEXT, then a command whose output has it, in whatever lines
   local text=$1 out
   shift
@@ -51,6 +59,17 @@ import json, pathlib
 names = {p["name"] for p in json.load(next(pathlib.Path("dist").glob("*.spdx.json")).open())["packages"]}
 missing = {p.name for p in pathlib.Path("dist").iterdir() if p.suffix in (".whl", ".gz", ".deb")} - names
 raise SystemExit(missing or 0)'
+
+# ---- compiled again in another folder, the same bytes ----
+
+if ((!short)) && git rev-parse --git-dir >/dev/null 2>&1; then
+  elsewhere="$work/another folder"
+  mkdir -p "$elsewhere"
+  git ls-files -coz --exclude-standard | tar --null -T - -c | tar -x -C "$elsewhere"
+  given=$(printf '%s\n' ${options[@]+"${options[@]}"} | sed -n "s/^x86_64=//p")
+  check "it compiles in another folder" bash "$elsewhere/bindings/c/install.sh" --prefix "$work/compiled-again"
+  check "two compiles give the same bytes" diff -r "${given:-$root/.build/package/x86_64}" "$work/compiled-again"
+fi
 
 # ---- what is in them ----
 
@@ -102,7 +121,7 @@ c_user() { # ARCH CC RUNNER... : compiles against tarball and .deb, shared and s
   check "$arch: tarball, static" "$cc" -O1 Tests/Packages/walk.c $("${pc[@]}" --cflags efferent) "$lib/libefferent.a" -lm -lpthread -ldl \
     -Wl,--gc-sections -s -o "$work/$arch/static"
   check "$arch: it needs no libefferent.so" bash -c "! readelf -d '$work/$arch/static' | grep libefferent"
-  check "$arch: it is small" small "$work/$arch/static" "$static_bound"
+  check "$arch: it is small" small "$work/$arch/static" "${static_bound[$arch]}"
   check "$arch: it steps and learns too" says "learner" "${empty[@]}" "$@" "$work/$arch/static" "$policy"
   local debian=$work/$arch/deb/usr/lib/$([[ $arch == x86_64 ]] && echo x86_64 || echo aarch64)-linux-gnu
   flags=$("${empty[@]}" PKG_CONFIG_PATH="$debian/pkgconfig" pkg-config --cflags --libs efferent)
@@ -110,7 +129,8 @@ c_user() { # ARCH CC RUNNER... : compiles against tarball and .deb, shared and s
   check "$arch: it steps and learns as well" says "learner" "${empty[@]}" "$@" "$work/$arch/debian" "$policy"
 }
 # of a program that loads, steps and learns with the whole of libefferent but what nothing calls
-static_bound=3600000
+# The aim is 2 MB (issue 14). These are 3.26 and 2.51 MB (November 2026): what they may not grow beyond without a decision.
+declare -A static_bound=([x86_64]=3400000 [aarch64]=2700000)
 c_user x86_64 gcc
 if command -v cmake >/dev/null; then
   for kind in efferent static; do
@@ -165,6 +185,9 @@ FetchContent_MakeAvailable(efferent)"
     check "add_subdirectory builds the library by Swift" says "efferent: building version $version" \
       cmake -S "$work/source-sub" -B "$work/source-sub/s"
     check "it builds and runs as well" says learner bash -c "cmake --build '$work/source-sub/s' >/dev/null && '$work/source-sub/s/walk' '$policy'"
+    check "FetchContent builds the library by Swift" says "efferent: building version $version" \
+      cmake -S "$work/source-fetch" -B "$work/source-fetch/s"
+    check "its program builds and runs as well" says learner bash -c "cmake --build '$work/source-fetch/s' >/dev/null && '$work/source-fetch/s/walk' '$policy'"
   fi
 fi
 
@@ -175,7 +198,7 @@ wheels=$work/wheelhouse
 check "what the wheels need is fetched" "$python" -m pip download -q --disable-pip-version-check -d "$wheels" numpy typer rich pyzmq msgpack
 check "an environment of its own" "$python" -m venv "$work/venv"
 pip=("${empty[@]}" "$work/venv/bin/python" -m pip --disable-pip-version-check install -q --no-index --find-links "$wheels")
-check "pip install --no-index of the wheel" "${pip[@]}" dist/efferent-"$version"-*_x86_64.whl
+check "pip install --no-index of the wheel" timed wheel "${pip[@]}" dist/efferent-"$version"-*_x86_64.whl
 check "pip install --no-index of the client" "${pip[@]}" dist/efferent_client-"$version"-py3-none-any.whl
 use=("${empty[@]}" LD_LIBRARY_PATH="$work/hidden" "$work/venv/bin/python" "$root/Tests/Packages/use.py" "$policy")
 cd "$work" || exit 1
@@ -196,10 +219,37 @@ for tool in debootstrap qemu-aarch64-static aarch64-linux-gnu-gcc; do
 done
 c_user aarch64 aarch64-linux-gnu-gcc qemu-aarch64-static -L /usr/aarch64-linux-gnu
 arm=$roots/bookworm-arm64
-if [[ ! -e $arm/.complete ]]; then
+if [[ ! -e $arm/.complete ]] || ! compgen -G "$arm/var/cache/apt/archives/libc6-dev_*" >/dev/null; then
   rm -rf "$arm"
-  check "packages of Debian 12 for arm64" debootstrap --arch=arm64 --foreign --variant=minbase --include=python3 bookworm "$arm"
+  check "packages of Debian 12 for arm64" debootstrap --arch=arm64 --foreign --variant=minbase --include=python3,libc6-dev bookworm "$arm"
   for deb in "$arm"/var/cache/apt/archives/*.deb; do dpkg-deb -x "$deb" "$arm"; done && touch "$arm/.complete"
+fi
+# The kernel starts programs of arm64 by qemu: binfmt_misc, mounted for one command, under a name that is taken back at its end.
+cat >"$work/arm.sh" <<'END'
+set -e
+mount -t binfmt_misc none /proc/sys/fs/binfmt_misc
+magic='\x7f\x45\x4c\x46\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
+mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
+printf '%s' ":efferent-$$:M::$magic:$mask:$(command -v qemu-aarch64-static):F" >/proc/sys/fs/binfmt_misc/register
+trap 'echo -1 >/proc/sys/fs/binfmt_misc/efferent-'$$ EXIT
+chroot "$@"
+END
+in_arm() { "${empty[@]}" PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive unshare -m bash "$work/arm.sh" "$arm" "$@"; }
+if [[ $(in_arm uname -m 2>/dev/null) == aarch64 ]]; then
+  # dpkg of that root is told what was unpacked there; to configure a hundred packages under qemu takes half an hour
+  for deb in "$arm"/var/cache/apt/archives/*.deb; do
+    dpkg-deb -f "$deb" | sed '1a Status: install ok installed' && echo
+  done >"$arm/var/lib/dpkg/status"
+  mkdir -p "$arm/in"
+  cp dist/*arm64.deb "$policy" "$arm/in/"
+  in_arm dpkg -P libefferent-dev libefferent0 >/dev/null 2>&1
+  check "aarch64: .deb are installed by dpkg" timed deb-arm64 in_arm bash -c "dpkg -i /in/libefferent0_*.deb /in/libefferent-dev_*.deb"
+  check "aarch64: a program that was built against them starts by the system's folders" aarch64-linux-gnu-gcc Tests/Packages/walk.c \
+    -idirafter "$arm/usr/include" "$arm/usr/lib/aarch64-linux-gnu/libefferent.so" -Wl,--allow-shlib-undefined -o "$arm/in/walk"
+  check "aarch64: it steps and learns with what dpkg installed" says learner in_arm /in/walk /in/half_cheetah.onnx
+  check "aarch64: dpkg takes them out again" in_arm bash -c "dpkg -r libefferent-dev libefferent0 && ! ls /usr/lib/aarch64-linux-gnu/libefferent* 2>/dev/null"
+else
+  echo "programs of arm64 cannot be started by the kernel here (binfmt_misc): dpkg of arm64 is not tried"
 fi
 arm_wheels=$work/wheelhouse-arm
 platforms=()
@@ -241,7 +291,9 @@ cd /in
 if command -v swift; then exit 1; fi
 mount -t proc proc /proc
 mount -t devtmpfs dev /dev 2>/dev/null || true
+began=$EPOCHREALTIME
 dpkg -i libefferent0_*.deb libefferent-dev_*.deb
+echo "$began $EPOCHREALTIME" >times
 gcc walk.c $(pkg-config --cflags --libs efferent) -o walk
 ldd ./walk | grep '=> /lib\|=> /usr/lib' | grep libefferent
 ./walk half_cheetah.onnx
@@ -263,5 +315,23 @@ END
   [[ $release != bullseye ]] || last="no Python 3.10 here"
   check "$release: .deb and tarball by gcc and CMake, the wheels where Python is 3.10 or later" says "$last" \
     "${empty[@]}" PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root unshare -m chroot "$bare" bash -x /in/use.sh
+  awk -v name="deb-$release" '{ printf "%s %.1f\n", name, $2 - $1 }' "$bare/in/times" >>"$work/times" 2>/dev/null
 done
+
+# ---- what it comes to ----
+
+printf '\n%-52s %9s  %s\n' file bytes "newest symbol of glibc"
+for file in dist/*; do
+  kind='' newest=''
+  case $file in
+    *-py3-none-manylinux*) kind=wheel ;;
+    *.tar.gz) kind=tar ;;
+    *libefferent0_*) kind=deb ;;
+  esac
+  arch=$([[ $file == *aarch64* || $file == *arm64* ]] && echo aarch64 || echo x86_64)
+  [[ $kind ]] && newest=$(find "$work/$arch/$kind" -name '*.so*' -type f | while read -r object; do newest "$object"; done | sort -uV | tail -n 1)
+  printf '%-52s %9d  %s\n' "$(basename "$file")" "$(stat -c %s "$file")" "$newest"
+done
+echo "installed in:"
+sed 's/$/ s/' "$work/times"
 finish

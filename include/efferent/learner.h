@@ -50,38 +50,66 @@ enum {
 /* Activation of hidden units. */
 enum { EFF_ACTIVATION_LEAKY_RELU = 0, EFF_ACTIVATION_RELU = 1, EFF_ACTIVATION_TANH = 2, EFF_ACTIVATION_ELU = 3, EFF_ACTIVATION_SWISH = 4, EFF_ACTIVATION_IDENTITY = 5 };
 
-/* Fill with eff_learner_options_default() first; then every number means what it says (entropy 0 is no entropy). Set observation_count and
- * action_count; everything else has the value of the papers. */
+/* Fill with eff_learner_options_default() first, or with eff_learner_options_adapt() for a loaded policy. Then every number means what it says
+ * (entropy 0 is no entropy). Set observation_count and action_count; everything else has the value of the papers, which stands first in
+ * each comment.
+ *
+ * Ten that matter first; the others can wait:
+ *   algorithm          what is learned
+ *   observation_count  numbers of one observation
+ *   action_count       dimensions, or choices
+ *   hidden             widths of the hidden layers
+ *   gamma              how far ahead a return looks: about 1 / (1 - gamma) steps
+ *   kappa_policy       larger: smaller steps of the actor
+ *   entropy            larger: explores longer
+ *   time_limit         of an episode, where it has one: the networks then see how far it is
+ *   snapshots          above 0: what was learned and lost again is rolled back
+ *   change_limit       of a loaded policy: how differently from the shipped one it may act */
 typedef struct eff_learner_options {
   size_t struct_size;
+
+  /* what is learned, and of what */
   int32_t algorithm, optimizer;        /* EFF_LEARNER_..., EFF_OPTIMIZER_... */
   int32_t dtype;                       /* networks in EFF_F32 (default) or EFF_F64 */
   int32_t reference;                   /* 1: reproduce the authors' implementations: truncation ends the return (intentional: truncation clears nothing), the
                                           return trace leaks into the next episode, the time input starts late, SARSA's action survives a reset */
   size_t observation_count;            /* numbers of one observation */
   size_t action_count;                 /* dimensions (continuous) or choices; 0 for TD */
+
+  /* the networks, where none is loaded */
   const size_t *hidden; size_t hidden_count; /* widths of hidden layers; 0: 128, 128 (continuous, TD) or 32, 32 */
   int32_t activation;                  /* EFF_ACTIVATION_... */
   int32_t no_layer_norm, no_observation_norm, no_reward_scaling; /* 1: leave it out */
   double activation_alpha;             /* 0.01: slope of leaky relu, alpha of elu */
   double layer_norm_epsilon;           /* 1e-5 */
   double sparsity;                     /* 0.9: share of a unit's incoming weights that start at 0, rounded up */
-  double gamma, lambda;                /* 0.99, 0.8 */
+
+  /* how far ahead, and how far back */
+  double gamma, lambda;                /* 0.99, 0.8: discount of rewards, decay of the trace */
+
+  /* how large a step is */
   double step_size;                    /* 1: of (adaptive) ObGD, before its bound */
   double kappa_value, kappa_policy;    /* 2, 3: ObGD moves a network by an L1 distance of at most min(|TD error|, 1) / kappa */
   double eta_value, eta_policy;        /* 0.5, 0.05: intentional */
   double beta2, moment_epsilon;        /* 0.999, 1e-8: second moments */
   double clip_multiple, beta_clip, beta_norm; /* 20, 0.9998, 0.9998: intentional */
+
+  /* exploration */
   double entropy;                      /* 0.01: weight of the entropy in the actor's objective */
   double epsilon_start, epsilon_end, epsilon_steps; /* 1, 0.01, 25000: epsilon falls linearly over so many action selections */
+
+  /* what the networks see */
   double observation_epsilon, reward_epsilon; /* 1e-8, 1e-8: added to variances */
   double time_limit;                   /* 0: none; otherwise the networks see -0.5 + step / time_limit as one more input */
   double filter_beta;                  /* 0: none; otherwise observations pass a bias-corrected moving average first */
   double nominal_dt;                   /* 0: all steps count alike; otherwise discount and decay of a transition are raised to the power dt / nominal_dt */
+
+  /* the actor's spread and its start */
   double std_floor, std_ceiling;       /* 0, infinity: the Gaussian's standard deviation is floor + softplus(output), at most ceiling */
   uint64_t actor_delay;                /* 0: updates in which only the critic learns: its warm-up, where the actor is a loaded policy */
   uint64_t seed;                       /* of initial weights and exploration */
-  /* guards */
+
+  /* guards: snapshots and roll-back */
   size_t snapshots;                    /* 0: kept for roll-back, at most 64; each holds all weights and the observation statistics */
   uint64_t snapshot_period;            /* 1000: updates between snapshots, at least */
   uint64_t return_window;              /* 0: a return is that of an episode; otherwise that of so many updates */
@@ -91,8 +119,11 @@ typedef struct eff_learner_options {
   double fall_limit;                   /* 6: and only where it is below by so many times the usual fall of returns; after five good returns one bad one is then enough */
   double rollback_step;                /* 0.5: a roll-back multiplies the step size of the network that acts by this; accepted snapshots bring it back */
   double drift_budget;                 /* 0: none; otherwise the actor stops when its weights have moved so far in L1, summed over updates */
+
+  /* memory */
   const eff_allocator *allocator;      /* or NULL; used where arena is NULL */
   void *arena; size_t arena_size;      /* kept: memory owned by the caller, aligned to 64 bytes, of at least eff_learner_arena_size() bytes; or NULL */
+
   /* starting from a loaded policy; fill with eff_learner_options_adapt() */
   const eff_policy *policy;            /* or NULL; the actor of EFF_LEARNER_AC_..., loaded with eff_policy_options.learnable; retained by the learner */
   const char *mean, *std;              /* tensors of the policy, outputs or inside its graph; NULL: by role and name. Discrete: mean names the logits */
@@ -102,11 +133,14 @@ typedef struct eff_learner_options {
   double initial_std;                  /* 0.1, in the same units */
   uint64_t normalizer_count;           /* 0: a normalizer in the policy stays as it is. Otherwise its statistics become the learner's, as of so many samples, and go on */
   const char *const *frozen; size_t frozen_count; /* beginnings of the names of parameters that stay as they are */
-  /* guard of what the policy does, for EFF_LEARNER_AC_... */
+
+  /* guards: what the policy does, for EFF_LEARNER_AC_... */
   double change_limit;                 /* 0: none; otherwise the actor learns only while its mean KL divergence from the shipped actor, in nats, is at most this (eff_update.change); infinity: measured only */
   uint64_t change_period;              /* 8: updates from one look to the next; each costs one pass over the actor. Of five looks one keeps the observation
                                           at hand, with the shipped actor's output for it, and four compare the actor with what is kept, one after the other */
   size_t change_observations;          /* 32: observations kept */
+
+  /* guards: when to roll back */
   double td_error_rise;                /* 0: none; otherwise roll back where the mean |TD error| of about 100 updates is so many times that of about 2000,
                                           known after 2000; that level is the measure from then on. For tasks whose returns come late or say little */
   uint64_t steady_updates;             /* 5000: nothing is rolled back for its return before the best snapshot's level was held for so many updates, but for the usual
