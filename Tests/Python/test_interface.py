@@ -31,7 +31,7 @@ def test_nothing_that_is_built_already_breaks():
 
 
 def test_the_text_has_every_function_struct_and_constant():
-    text = headers.source()
+    text = headers.source() + headers.source(receiver=True)
     for kind, names in (("function", headers.functions(text)), ("struct", headers.structs(text))):
         assert {line.split()[1] for line in abi.dump(headers.INCLUDE) if line.startswith(kind + " ")} == set(names)
     assert any(line == "constant EFF_E_SHAPE -7" for line in KEPT) and any("eff_session_step_n" in line and line.endswith("[RT]") for line in KEPT)
@@ -47,6 +47,7 @@ BREAKS = {
     "a function that goes": ("efferent.h", "EFF_API eff_status eff_session_reclaim(eff_session *session);", "", "function eff_session_reclaim: gone"),
     "an argument more": ("efferent.h", "eff_session_prewarm(eff_session *session)", "eff_session_prewarm(eff_session *session, size_t rows)",
                          "function eff_session_prewarm: (eff_session*, size_t) -> eff_status [RT]"),
+    "a field of the receiver's": ("receiver.h", "int32_t retry_ms; ", "int64_t retry_ms; ", "field eff_receiver_options.retry_ms: at 56, 8 bytes"),
     "no longer real-time": ("efferent.h", "EFF_API EFF_RT eff_status eff_session_prewarm", "EFF_API eff_status eff_session_prewarm",
                             "function eff_session_prewarm: (eff_session*) -> eff_status, was"),
 }

@@ -23,7 +23,7 @@ KEPT = HERE / "abi.txt"
 def dump(include):
     """The lines of the interface whose headers are in include/efferent."""
     names = sorted(h.name for h in (include / "efferent").glob("*.h"))
-    text = headers.source(include)
+    text = headers.source(include) + headers.source(include, receiver=True)
     types = headers.fields(text)
     constants = sorted(set(re.findall(r"\b(EFF_[A-Z0-9_]+)\s*=", text)))
     program = [f"#include <efferent/{name}>" for name in names] + ["#include <stdio.h>", "int main(void) {"]
