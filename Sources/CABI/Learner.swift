@@ -19,6 +19,36 @@ func learnerDefaults() -> eff_learner_options {
   var o = eff_learner_options()
   o.dtype = Int32(EFF_F32)
   (o.learn_layers, o.residual_bound, o.initial_std) = (1, 0.1, 0.1)
+  writeRule(s, &o)
+  (o.epsilon_start, o.epsilon_end, o.epsilon_steps) = (s.epsilonStart, s.epsilonEnd, s.epsilonSteps)
+  (o.std_floor, o.std_ceiling) = (s.stdFloor, s.stdCeiling)
+  (o.snapshot_period, o.return_rate, o.return_drop, o.keep_margin) = (g.snapshotPeriod, g.returnRate, g.returnDrop, g.keepMargin)
+  (o.fall_limit, o.rollback_step) = (g.fallLimit, g.rollbackStep)
+  (o.change_period, o.change_observations) = (g.changePeriod, g.changeObservations)
+  o.steady_updates = g.steadyUpdates
+  return o
+}
+
+/// The options that a preset is about: how a transition becomes a step, and how networks and normalizers are made.
+private func writeRule(_ s: LearnerSettings, _ o: inout eff_learner_options) {
+  o.optimizer =
+    switch s.optimizer {
+    case .obgd: Int32(EFF_OPTIMIZER_OBGD)
+    case .adaptiveObGD: Int32(EFF_OPTIMIZER_ADAPTIVE_OBGD)
+    case .intentional: Int32(EFF_OPTIMIZER_INTENTIONAL)
+    }
+  o.activation =
+    switch s.hidden.activation {
+    case Int32(EFF_FN_RELU): Int32(EFF_ACTIVATION_RELU)
+    case Int32(EFF_FN_TANH): Int32(EFF_ACTIVATION_TANH)
+    case Int32(EFF_FN_ELU): Int32(EFF_ACTIVATION_ELU)
+    case Int32(EFF_FN_SWISH): Int32(EFF_ACTIVATION_SWISH)
+    case Int32(EFF_FN_IDENTITY): Int32(EFF_ACTIVATION_IDENTITY)
+    default: Int32(EFF_ACTIVATION_LEAKY_RELU)
+    }
+  o.no_layer_norm = s.hidden.hasLayerNorm ? 0 : 1
+  o.no_observation_norm = s.normalizesObservations ? 0 : 1
+  o.no_reward_scaling = s.scalesRewards ? 0 : 1
   o.activation_alpha = s.hidden.alpha
   o.layer_norm_epsilon = s.hidden.layerNormEpsilon
   o.sparsity = s.hidden.sparsity
@@ -26,14 +56,29 @@ func learnerDefaults() -> eff_learner_options {
   (o.kappa_value, o.kappa_policy, o.eta_value, o.eta_policy) = (s.kappaValue, s.kappaPolicy, s.etaValue, s.etaPolicy)
   (o.beta2, o.moment_epsilon) = (s.beta2, s.momentEpsilon)
   (o.clip_multiple, o.beta_clip, o.beta_norm, o.entropy) = (s.clipMultiple, s.betaClip, s.betaNorm, s.entropy)
-  (o.epsilon_start, o.epsilon_end, o.epsilon_steps) = (s.epsilonStart, s.epsilonEnd, s.epsilonSteps)
   (o.observation_epsilon, o.reward_epsilon) = (s.observationEpsilon, s.rewardEpsilon)
-  (o.std_floor, o.std_ceiling) = (s.stdFloor, s.stdCeiling)
-  (o.snapshot_period, o.return_rate, o.return_drop, o.keep_margin) = (g.snapshotPeriod, g.returnRate, g.returnDrop, g.keepMargin)
-  (o.fall_limit, o.rollback_step) = (g.fallLimit, g.rollbackStep)
-  (o.change_period, o.change_observations) = (g.changePeriod, g.changeObservations)
-  o.steady_updates = g.steadyUpdates
-  return o
+}
+
+@c @implementation
+public func eff_learner_options_preset(_ options: UnsafeMutablePointer<eff_learner_options>?, _ preset: UnsafePointer<CChar>?) -> eff_status {
+  report { () throws(Failure) in
+    guard let options else {
+      throw Failure(.argument, "options is NULL; fill eff_learner_options with eff_learner_options_default()")
+    }
+    guard let preset else { throw Failure(.argument, "preset is NULL, expected one of " + LearnerPreset.names) }
+    var o = try readOptions(options, learnerDefaults(), "eff_learner_options")
+    guard o.policy == nil else {
+      throw Failure(
+        .argument,
+        "preset '" + text(preset) + "' is for fresh networks, but options.policy is set: leave the preset out, the "
+          + "numbers of a loaded policy are those of eff_learner_options_adapt()")
+    }
+    guard let found = LearnerPreset(name: text(preset)) else {
+      throw Failure(.argument, "preset is '" + text(preset) + "', expected one of " + LearnerPreset.names)
+    }
+    writeRule(found.settings, &o)
+    write(o, options, o.struct_size)
+  }
 }
 
 /// The caller's options, of which it may know only the first bytes, in Swift's form.

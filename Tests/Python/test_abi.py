@@ -222,7 +222,8 @@ def valid(world, function, name, kind):
             if "load_file" in function:
                 return world.model.encode()
             return (world.checkpoint if "restore" in function else os.path.join(world.folder, "out")).encode()
-        return {"name": b"actor.w.l1.weight" if "learner" in function else b"observation", "key": b"key"}[name]
+        return {"name": b"actor.w.l1.weight" if "learner" in function else b"observation", "key": b"key",
+                "preset": b"intentional"}[name]
     if base == "size_t":
         return byref(world.keep(c_size_t()))
     if base in ("void", "float", "double"):

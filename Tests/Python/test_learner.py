@@ -6,10 +6,13 @@ import random
 import signal
 import struct
 import time
+from ctypes import byref, sizeof
 
 import efferent
 import numpy as np
 import pytest
+from efferent._library import lib
+from efferent._table_learner import eff_learner_options
 from efferent.learner import Learner
 from suites import GOLDEN
 
@@ -35,7 +38,8 @@ class Golden:
         a, b = entry["data_offsets"]
         return np.frombuffer(self._data[a:b], TYPES[entry["dtype"]]).astype(np.float64).reshape(entry["shape"])
 
-    def learner(self):
+    def learner(self, preset=None):
+        """The learner that the file describes: by numbers of its own, or by those of a preset."""
         m = self.meta
         names = {"td": "stream-td", "q": "stream-q", "sarsa": "stream-sarsa", "continuous": "stream-ac",
                  "discrete": "stream-ac-discrete"}
@@ -49,14 +53,19 @@ class Golden:
             "leaky_slope": "activation_alpha",
             "layernorm_eps": "layer_norm_epsilon", "obs_ema_beta": "filter_beta",
         }
+        if preset:
+            given = {"obs_ema_beta": "filter_beta"}  # of the task, as is the time limit
         options = {ours: m[theirs] for theirs, ours in given.items() if m.get(theirs) is not None}
         if m.get("adaptive"):
             options |= {"beta2": m["adaptive"]["beta2"], "moment_epsilon": m["adaptive"]["eps"]}
         if m["n_in"] > m["n_obs_raw"]:
             options["time_limit"] = m["time_limit"]
         intentional = m["algorithm"].startswith("intentional")
-        options["optimizer"] = "intentional" if intentional else {"ObGD": "obgd",
-                                                                  "AdaptiveObGD": "adaptive-obgd"}[m["optimizer"]]
+        if preset:
+            options["preset"] = preset
+        else:
+            options["optimizer"] = "intentional" if intentional else {"ObGD": "obgd",
+                                                                      "AdaptiveObGD": "adaptive-obgd"}[m["optimizer"]]
         hidden = []
         while f"init.critic.w.l{len(hidden) + 1}.weight" in self:
             hidden.append(self.header[f"init.critic.w.l{len(hidden) + 1}.weight"]["shape"][0])
@@ -78,7 +87,63 @@ class Golden:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_golden_traces_are_reproduced(path):
     g = Golden(path)
-    learner = g.learner()
+    reproduces(g, g.learner())
+
+
+# files whose numbers are those that their papers give
+PAPERS = {"stream-x": ["ac_continuous", "ac_continuous_sparse", "ac_continuous_halfcheetah", "ac_discrete",
+                       "ac_discrete_sparse", "q", "sarsa", "td"],
+          "intentional": ["intentional_ac", "intentional_ac_sparse"]}
+
+
+@pytest.mark.skipif(not FILES, reason="no golden traces")
+@pytest.mark.parametrize("preset, name", [(preset, name) for preset, names in PAPERS.items() for name in names])
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_a_preset_is_the_rule_of_its_paper(preset, name, dtype):
+    g = Golden(GOLDEN / f"{name}_{dtype}.safetensors")
+    reproduces(g, g.learner(preset))
+
+
+def test_a_preset_sets_its_rule_and_leaves_the_rest():
+    made = eff_learner_options()
+    lib.eff_learner_options_default(byref(made), sizeof(made))
+    defaults = {name: getattr(made, name) for name, _ in made._fields_}
+    mine = {"seed": 7, "time_limit": 200.0, "snapshots": 3, "std_floor": 0.1, "nominal_dt": 0.02, "algorithm": 1,
+            "epsilon_steps": 9.0}
+    for name, value in {**mine, "gamma": 0.5, "sparsity": 0.1, "optimizer": 1, "activation": 4,
+                        "no_layer_norm": 1}.items():
+        setattr(made, name, value)
+    assert lib.eff_learner_options_preset(byref(made), b"intentional") == 0
+    plain = {k: v for k, v in defaults.items() if isinstance(v, (int, float))}
+    assert {k: getattr(made, k) for k in plain} == {**plain, **mine, "optimizer": 2}
+    # of a caller that knows less of the struct nothing is written behind its end
+    made.struct_size, made.gamma = eff_learner_options.gamma.offset + 8, 0.5
+    setattr(made, "lambda", 0.25)
+    assert lib.eff_learner_options_preset(byref(made), b"stream-x") == 0
+    assert (made.gamma, getattr(made, "lambda"), made.optimizer) == (0.99, 0.25, 0)
+
+
+def test_stream_x_is_what_a_learner_has_without_a_preset():
+    plain, named = Learner(5, 3, seed=1), Learner(5, 3, seed=1, preset="stream-x")
+    world(plain, 50), world(named, 50)
+    assert bytes(plain) == bytes(named)
+
+
+def test_options_beside_a_preset_win():
+    half, both = Learner(5, 3, preset="intentional", gamma=0.5), Learner(5, 3, optimizer="intentional", gamma=0.5)
+    world(half, 50), world(both, 50)
+    assert bytes(half) == bytes(both)
+
+
+def test_a_preset_that_cannot_be_is_refused_with_those_that_can(folder):
+    with pytest.raises(efferent.ArgumentError, match="preset is 'adam', expected one of 'stream-x', 'intentional'"):
+        Learner(5, 3, preset="adam")
+    with pytest.raises(efferent.ArgumentError, match="'intentional' is for fresh networks.*options_adapt"):
+        Learner(policy=folder / "mlp.onnx", preset="intentional")
+
+
+def reproduces(g, learner):
+    """Replays a golden file through a learner and compares everything that was recorded."""
     single, zero = g.meta["dtype"] == "f32", not g["init.critic.w.l1.weight"].any()
     intentional = g.meta["algorithm"].startswith("intentional")
     weight = (1e-4 if zero else 1e-5 if intentional else 1e-6) if single else 1e-11 if zero else 1e-12

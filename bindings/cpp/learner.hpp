@@ -24,6 +24,13 @@ class Learner {
     options.observation_count = observation_count, options.action_count = action_count, options.algorithm = algorithm;
     return options;
   }
+  // The same with the learning rule of a paper, such as "intentional".
+  static eff_learner_options preset(const std::string &name, std::size_t observation_count, std::size_t action_count,
+                                    std::int32_t algorithm = EFF_LEARNER_AC_CONTINUOUS) {
+    eff_learner_options options = defaults(observation_count, action_count, algorithm);
+    check(eff_learner_options_preset(&options, name.c_str()));
+    return options;
+  }
   // Options for a policy that was trained elsewhere, loaded with PolicyOptions::learnable; it must live until the learner is made.
   static eff_learner_options adapt(const Policy &policy) {
     eff_learner_options options;

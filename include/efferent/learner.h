@@ -150,6 +150,16 @@ typedef struct eff_learner_options {
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
 EFF_API void eff_learner_options_default(eff_learner_options *options, size_t struct_size);
 
+/* Gives options, filled with eff_learner_options_default(), the learning rule of a paper with all its numbers:
+ *   "stream-x"     ObGD (arXiv 2410.14606); what the defaults have
+ *   "intentional"  intentional updates (arXiv 2604.19033); learns faster on most tasks, on some it loses what it learned
+ * Sets optimizer, activation, activation_alpha, no_layer_norm, no_observation_norm, no_reward_scaling,
+ * layer_norm_epsilon, sparsity, gamma, lambda, step_size, kappa_..., eta_..., beta2, beta_clip, beta_norm,
+ * moment_epsilon, clip_multiple, entropy, observation_epsilon, reward_epsilon. All else stays as it is. Call it before
+ * you set numbers of your own. Any thread. EFF_E_ARGUMENT: there is no such preset (the message lists them), or
+ * options.policy is set: a preset is for fresh networks. */
+EFF_API eff_status eff_learner_options_preset(eff_learner_options *options, const char *preset);
+
 /* Fills options with defaults for a policy that was trained elsewhere and is in use: the algorithm that the policy is for, the critic
  * warms up for 10000 updates (actor_delay), the actor takes small steps (kappa_policy 300), a policy without a std explores little
  * (initial_std 0.03), and nothing is paid for entropy. What else the policy needs is in its comments above; these numbers were chosen by

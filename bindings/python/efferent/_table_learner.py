@@ -54,6 +54,7 @@ class eff_learner_tensor(Options):
 
 FUNCTIONS = {
     "eff_learner_options_default": (None, [POINTER(eff_learner_options), c_size_t]),
+    "eff_learner_options_preset": (status, [POINTER(eff_learner_options), c_char_p]),
     "eff_learner_options_adapt": (status, [POINTER(eff_learner_options), c_size_t, handle]),
     "eff_learner_arena_size": (status, [POINTER(eff_learner_options), POINTER(c_size_t)]),
     "eff_learner_create": (status, [POINTER(eff_learner_options), out]),

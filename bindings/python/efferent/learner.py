@@ -55,6 +55,8 @@ class Learner(Owner):
     in learner.h, by their names there (`lambda_` for lambda); those with names are given by name: algorithm, optimizer,
     activation, dtype, learn, std_source. One caller at a time.
 
+    `preset` is a learning rule with all its numbers: "stream-x" (the default) or "intentional"; options beside it win.
+
         learner = efferent.Learner(policy="deployed.onnx", critic_warmup_steps=20000)
 
     goes on from a policy that was trained elsewhere: a Policy that was loaded with learnable=True, a path, or bytes.
@@ -64,8 +66,8 @@ class Learner(Owner):
     """
 
     def __init__(self, observations: int | None = 0, actions: int | None = 0, algorithm: str | None = None,
-                 hidden: Sequence[int] | None = None, *, policy: Policy | None = None, frozen: Any = (),
-                 **options: Any) -> None:
+                 hidden: Sequence[int] | None = None, *, preset: str | None = None,
+                 policy: Policy | StrPath | bytes | None = None, frozen: Sequence[str] = (), **options: Any) -> None:
         made = eff_learner_options()
         if policy is None:
             lib.eff_learner_options_default(byref(made), ctypes.sizeof(made))
@@ -77,6 +79,8 @@ class Learner(Owner):
             if frozen:
                 made.frozen, made.frozen_count = (c_char_p
                                                   * len(frozen))(*(name.encode() for name in frozen)), len(frozen)
+        if preset is not None:
+            check(lib.eff_learner_options_preset(byref(made), str(preset).encode()))
         made.observation_count, made.action_count = observations, actions
         if hidden is not None:
             made.hidden, made.hidden_count = (c_size_t * len(hidden))(*hidden), len(hidden)
@@ -104,12 +108,13 @@ class Learner(Owner):
         self._addresses = (self._seen.ctypes.data, self._action.ctypes.data)
 
     @classmethod
-    def for_env(cls, env: Any, algorithm: str | None = None, **options: Any) -> Learner:
+    def for_env(cls, env: Any, algorithm: str | None = None, *, preset: str | None = None, **options: Any) -> Learner:
         """A learner for a Gymnasium environment with a box of observations."""
         discrete = hasattr(env.action_space, "n")
         size = math.prod(env.observation_space.shape)
         actions = int(env.action_space.n) if discrete else math.prod(env.action_space.shape)
-        return cls(size, actions, algorithm or ("stream-ac-discrete" if discrete else "stream-ac"), **options)
+        algorithm = algorithm or ("stream-ac-discrete" if discrete else "stream-ac")
+        return cls(size, actions, algorithm, preset=preset, **options)
 
     def _fill(self, buffer, values, what):
         if type(values) is not np.ndarray or values.shape != buffer.shape:

@@ -405,6 +405,7 @@ pub struct eff_learner_tensor {
 
 extern "C" {
     pub fn eff_learner_options_default(options: *mut eff_learner_options, struct_size: usize);
+    pub fn eff_learner_options_preset(options: *mut eff_learner_options, preset: *const c_char) -> eff_status;
     pub fn eff_learner_options_adapt(options: *mut eff_learner_options, struct_size: usize, policy: *const eff_policy) -> eff_status;
     pub fn eff_learner_arena_size(options: *const eff_learner_options, out: *mut usize) -> eff_status;
     pub fn eff_learner_create(options: *const eff_learner_options, out: *mut *mut eff_learner) -> eff_status;

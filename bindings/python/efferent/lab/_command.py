@@ -24,6 +24,7 @@ Assignments = list[str]
 def learn(
     env: str = typer.Argument(..., help="a Gymnasium environment, such as HalfCheetah-v5 or package:Name-v0"),
     algorithm: str = typer.Option("stream-ac", help=", ".join(ALGORITHMS)),
+    preset: str = typer.Option(None, help="a learning rule with its numbers: stream-x (the default) or intentional"),
     steps: int = typer.Option(100_000, min=1, help="of each seed"),
     seeds: int = typer.Option(1, min=1, help="how many"),
     first_seed: int = typer.Option(0, min=0),
@@ -49,7 +50,7 @@ def learn(
                                                       or (out / "checkpoints").exists()):
         fail(f"{out} holds a run already; give --resume to go on from its checkpoints, or --force to begin anew there")
     settings = Settings(env, algorithm, steps, block or max(1000, steps // 100), values("--option", option),
-                        values("--env-option", env_option), evaluate)
+                        values("--env-option", env_option), evaluate, preset)
     folder = out / "checkpoints" if out else None
     try:
         runs = run_seeds(settings, range(first_seed, first_seed + seeds), jobs, folder, checkpoint_every, resume)

@@ -176,6 +176,7 @@ class Settings:
     options: dict[str, Any] = field(default_factory=dict)      # of the learner
     env_options: dict[str, Any] = field(default_factory=dict)  # of gymnasium.make
     evaluate: int = 10                                         # episodes after learning
+    preset: str | None = None                                  # of the learner; None: its default
 
     def learner(self, env: Any, seed: int) -> Learner:
         """A fresh learner. The networks see the time in the episode where the environment has a limit and the options
@@ -188,7 +189,7 @@ class Settings:
             options.setdefault("time_limit", env.spec.max_episode_steps)
         if algorithm in ("stream-q", "stream-sarsa"):
             options.setdefault("epsilon_steps", self.steps / 20)
-        return Learner.for_env(env, algorithm, seed=seed, **options)
+        return Learner.for_env(env, algorithm, preset=self.preset, seed=seed, **options)
 
 
 @dataclass
