@@ -1,4 +1,4 @@
-"""Learning in environments: the loop, runs that go on where they stopped, estimates over seeds, and the command."""
+"""Learning in environments: the loop, runs that go on where they stopped, and the command."""
 import csv
 import json
 import math
@@ -9,7 +9,6 @@ import sys
 import efferent
 import numpy as np
 import pytest
-from efferent.lab import estimates
 
 gymnasium = pytest.importorskip("gymnasium")
 from efferent.lab import Rollout, Settings, evaluate, make, train  # noqa: E402
@@ -20,37 +19,6 @@ def run(*arguments, expect=0):
                           text=True, env=os.environ)
     assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout if expect == 0 else done.stderr
-
-
-# ---- estimates ----
-
-
-def test_the_interquartile_mean_cuts_a_quarter_rounded_down():
-    assert estimates.iqm([100, 1, 2, 3]) == 2.5
-    assert estimates.iqm([5, 1, 3]) == 3          # nothing is cut off three values
-    assert estimates.iqm([0, 1, 2, 3, 4, 5, 60]) == 3
-    scores = np.random.default_rng(0).normal(size=(10, 4))
-    stats = pytest.importorskip("scipy.stats")  # rliable takes its definition from there
-    assert estimates.iqm(scores) == pytest.approx(stats.trim_mean(scores, 0.25, axis=None))
-    assert estimates.iqm(scores, axis=1) == pytest.approx(stats.trim_mean(scores, 0.25, axis=1))
-
-
-def test_intervals_cover_the_mean_as_often_as_they_say():
-    rng, hits = np.random.default_rng(1), 0
-    for i in range(300):
-        estimate, low, high = estimates.interval(rng.normal(size=30), estimates.mean, samples=400, seed=i)
-        assert low <= estimate <= high
-        hits += low <= 0 <= high
-    # percentile intervals of 30 runs are a little narrow
-    assert 0.88 <= hits / 300 <= 0.98
-
-
-def test_the_bootstrap_draws_runs_of_each_task_on_their_own():
-    scores = np.array([[0.0, 10.0]] * 5)
-    assert estimates.interval(scores, estimates.mean) == (5, 5, 5)
-    assert estimates.interval([3.0]) == (3, 3, 3)
-    with pytest.raises(ValueError, match="shape"):
-        estimates.interval([])
 
 
 # ---- the loop ----

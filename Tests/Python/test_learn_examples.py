@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("gymnasium")
@@ -11,6 +12,7 @@ pytest.importorskip("mujoco")
 pytest.importorskip("zmq")
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples/learning"))
 import adapt  # noqa: E402
+import evaluate  # noqa: E402
 import naive_switch  # noqa: E402
 import plants  # noqa: E402
 import runs  # noqa: E402
@@ -48,6 +50,50 @@ def test_the_example_writes_estimates_and_a_picture_and_goes_on_from_finished_ru
 def test_a_policy_is_better_where_the_intervals_do_not_overlap(frozen, learned, better):
     runs = [{"frozen": [a], "learned": [[0.0], [b]]} for a, b in zip(frozen, learned)]
     assert adapt.summary(runs)["better"] == better
+
+
+def evaluated(monkeypatch, capsys, folder, *more):
+    """What evaluate.py prints, and the facts that it writes."""
+    command = ("evaluate.py --tasks CartPole-v1 InvertedPendulum-v5 --seeds 0,2 --steps 600 --rules stream-x "
+               f"intentional,eta_policy=0.02 --work {folder}/work --out {folder}/out")
+    monkeypatch.setattr(sys, "argv", [*command.split(), *more])
+    evaluate.main()
+    return capsys.readouterr().out, json.loads((folder / "out/results.json").read_text())
+
+
+def test_rules_are_compared_on_tasks_and_what_is_finished_is_not_run_again(tmp_path, monkeypatch, capsys):
+    text, first = evaluated(monkeypatch, capsys, tmp_path)
+    assert "[10/10]" in text and "| InvertedPendulum-v5 (2 seeds) |" in text
+    task, other = "InvertedPendulum-v5", "intentional,eta_policy=0.02"
+    base, varied = first["tasks"][task]["stream-x"], first["tasks"][task][other]
+    runs = [train(evaluate.rule_settings("stream-x", task, 600), seed) for seed in (0, 2)]
+    assert base["seeds"] == [0, 2] and base["scores"] == [evaluate.score(run, 600) for run in runs]
+    # the first rule is the measure: its mean is 1, random actions are 0
+    found, low = first["all"], first["random"][task]
+    assert found["stream-x"]["of_each_task"] == {task: 1} and found["stream-x"]["improvement"][0] == 0.5
+    gain = (np.mean(varied["scores"]) - low) / (np.mean(base["scores"]) - low)
+    assert found[other]["of_each_task"] == {task: pytest.approx(gain)}
+    # after 600 steps Q balances no pole: what is not learned is no measure
+    assert first["unmeasured"] == ["CartPole-v1"] and "is no better than random: CartPole-v1" in text
+    for name in ("report.md", "curves.csv", "curves.png", "profiles.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 500, name
+    # one run is gone: it alone is made again, to the same numbers. Of others there is a report without another step
+    (tmp_path / "work/InvertedPendulum-v5-600-stream-x/seed-2.json").rename(tmp_path / "kept.json")
+    text, part = evaluated(monkeypatch, capsys, tmp_path, "--report")
+    assert part["tasks"][task]["stream-x"]["scores"] == base["scores"][:1] and "[1/" not in text
+    text, again = evaluated(monkeypatch, capsys, tmp_path)
+    assert f"[1/1] {task} stream-x seed 2" in text and again["tasks"][task]["stream-x"]["scores"] == base["scores"]
+
+
+@pytest.mark.parametrize("means, fell", [
+    ([0, 10, 50, 100, 100, 90, 95, 100, 90, 92], False), ([0, 10, 50, 100, 100, 40, 95, 100, 90, 92], True),
+    ([0, 60, 20, 30, 40, 50, 60, 70, 90, 100], False),   # before it had 80 of 100
+    ([-50, -20, -9, -9, -8, -8, -9, -40, -8, -8], True),  # of returns below 0 what counts is the gain over random
+    ([-50, -60, -55, -70, -52, -51, -60, -54, -53, -51], False),
+])
+def test_a_fall_is_less_than_half_of_a_best_that_was_nearly_reached(means, fell):
+    assert evaluate.falls([m for m in means for _ in range(2)], low=-50 if min(means) < 0 else 0) == fell
+    assert evaluate.falls([v for m in means for v in (m, float("nan"))], low=-50 if min(means) < 0 else 0) == fell
 
 
 def test_a_late_plant_does_what_it_was_told_a_step_before():

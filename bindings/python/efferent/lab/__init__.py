@@ -5,10 +5,35 @@
     rollout.advance(10_000)
     print(rollout.episodes[-1].total)
 """
-from . import estimates
-from .results import versions, write
-from .seeds import run_seeds
-from .training import Block, Episode, Rollout, Run, Settings, evaluate, make, train
+from __future__ import annotations
 
-__all__ = ["Block", "Episode", "Rollout", "Run", "Settings", "estimates", "evaluate", "make", "run_seeds", "train",
-           "versions", "write"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import estimates, results, seeds, training
+    from .results import versions, write
+    from .seeds import run_seeds
+    from .training import Block, Episode, Rollout, Run, Settings, evaluate, make, train
+
+# loaded at first use: estimates need neither the library nor a terminal
+_LAZY = {
+    "versions": "results", "write": "results", "run_seeds": "seeds", "Block": "training", "Episode": "training",
+    "Rollout": "training", "Run": "training", "Settings": "training", "evaluate": "training", "make": "training",
+    "train": "training",
+}
+_MODULES = {"estimates", "results", "seeds", "training"}
+
+__all__ = [*_MODULES, *_LAZY]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
+    if name in _MODULES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module 'efferent.lab' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY, *_MODULES})

@@ -29,12 +29,12 @@ def run_seeds(settings: Settings, seeds: Iterable[int], jobs: int = 1, folder: S
     """Learns with every seed, `jobs` at a time, and shows the progress. Returns a `Run` of each."""
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
-        _same_settings(Path(folder) / "settings.json", settings, resume)
+        same_settings(Path(folder) / "settings.json", settings, resume)
     tasks: list[Task] = [(settings, seed, folder, checkpoint_every, resume) for seed in seeds]
     return list(_parallel(tasks, jobs) if jobs > 1 and len(tasks) > 1 else _in_turn(tasks))
 
 
-def _same_settings(path: Path, settings: Settings, resume: bool) -> None:
+def same_settings(path: Path, settings: Settings, resume: bool) -> None:
     """A folder belongs to one set of settings."""
     given = asdict(settings)
     if resume and path.exists():
