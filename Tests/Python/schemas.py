@@ -1,9 +1,11 @@
-"""Writes Sources/Graph/Schemas.swift: what each operator of ONNX takes, opset by opset, from the schemas of the installed onnx package.
+"""Writes Sources/Graph/Schemas.swift: what each operator of ONNX takes, opset by opset, from the schemas of the
+installed onnx package.
 
     python Tests/Python/schemas.py           write the file
     python Tests/Python/schemas.py --check   say whether it is what the schemas give
 
-Operators of com.microsoft come from the schemas in onnxruntime. To state one more, add its name to MICROSOFT and run this again.
+Operators of com.microsoft come from the schemas in onnxruntime. To state one more, add its name to MICROSOFT and run
+this again.
 """
 import sys
 from pathlib import Path
@@ -14,17 +16,20 @@ FILE = Path(__file__).parents[2] / "Sources" / "Graph" / "Schemas.swift"
 
 # operators of com.microsoft that onnxruntime's optimizer and quantizer write
 MICROSOFT = """
-Attention BiasGelu BiasSoftmax DequantizeLinear DynamicQuantizeLSTM DynamicQuantizeMatMul EmbedLayerNormalization FastGelu FusedConv FusedGemm
-FusedMatMul FusedMatMulActivation GatherBlockQuantized Gelu GroupQueryAttention MatMulIntegerToFloat MatMulNBits MultiHeadAttention NhwcConv NhwcFusedConv NhwcMaxPool
-QAttention QEmbedLayerNormalization QGemm QLinearAdd QLinearAveragePool QLinearConcat QLinearConv QLinearGlobalAveragePool QLinearLeakyRelu
-QLinearMul QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu RotaryEmbedding SkipLayerNormalization
-SkipSimplifiedLayerNormalization TransposeMatMul Pad Trilu Unique
+Attention BiasGelu BiasSoftmax DequantizeLinear DynamicQuantizeLSTM DynamicQuantizeMatMul EmbedLayerNormalization
+FastGelu FusedConv FusedGemm FusedMatMul FusedMatMulActivation GatherBlockQuantized Gelu GroupQueryAttention
+MatMulIntegerToFloat MatMulNBits MultiHeadAttention NhwcConv NhwcFusedConv NhwcMaxPool QAttention
+QEmbedLayerNormalization QGemm QLinearAdd QLinearAveragePool QLinearConcat QLinearConv QLinearGlobalAveragePool
+QLinearLeakyRelu QLinearMul QLinearReduceMean QLinearSigmoid QLinearSoftmax QLinearWhere QuantizeLinear QuickGelu
+RotaryEmbedding SkipLayerNormalization SkipSimplifiedLayerNormalization TransposeMatMul Pad Trilu Unique
 """.split()
 
-# definitions before opset 7 that are built although a later one differs from them; see Build+Legacy.swift and the builders
-OLDER = {("Add", 1), ("Add", 6), ("Sub", 1), ("Sub", 6), ("Mul", 1), ("Mul", 6), ("Div", 1), ("Div", 6), ("Pow", 1), ("And", 1), ("Or", 1),
-         ("Xor", 1), ("Equal", 1), ("Less", 1), ("Greater", 1), ("Gemm", 1), ("Gemm", 6), ("Concat", 1), ("Reshape", 1), ("Dropout", 1),
-         ("Dropout", 6), ("BatchNormalization", 1), ("BatchNormalization", 6), ("AveragePool", 1)}
+# definitions before opset 7 that are built although a later one differs from them; see Build+Legacy.swift and the
+# builders
+OLDER = {("Add", 1), ("Add", 6), ("Sub", 1), ("Sub", 6), ("Mul", 1), ("Mul", 6), ("Div", 1), ("Div", 6), ("Pow", 1),
+         ("And", 1), ("Or", 1), ("Xor", 1), ("Equal", 1), ("Less", 1), ("Greater", 1), ("Gemm", 1), ("Gemm", 6),
+         ("Concat", 1), ("Reshape", 1), ("Dropout", 1), ("Dropout", 6), ("BatchNormalization", 1),
+         ("BatchNormalization", 6), ("AveragePool", 1)}
 
 # definitions before opset 7 that take the same as a later one, but mean something else
 DIFFERENT = {("Selu", 1)}
@@ -46,8 +51,8 @@ def rows(schemas):
     for s in schemas:
         # GroupNormalization 18 was withdrawn, but files with it run
         row = "-" if s.deprecated and s.name != "GroupNormalization" else takes(s)
-        if s.since_version < at7 and row != "-" and not is_built_before_7(s, next(t for t in schemas if t.since_version == at7)):
-            row = "!"
+        if s.since_version < at7 and row != "-":
+            row = row if is_built_before_7(s, next(t for t in schemas if t.since_version == at7)) else "!"
         if not found or found[-1][1] != row:
             found.append((s.since_version, row))
     if name in EARLIER and domain == "":

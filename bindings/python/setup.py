@@ -16,11 +16,13 @@ INSTALL = "bindings/c/install.sh"
 
 def project():
     """The folder that holds Package.swift: EFFERENT_SOURCE, or where this file lies."""
-    folders = [Path(os.environ["EFFERENT_SOURCE"])] if "EFFERENT_SOURCE" in os.environ else Path(__file__).resolve().parents[2:3]
+    given = os.environ.get("EFFERENT_SOURCE")
+    folders = Path(__file__).resolve().parents[2:3] if given is None else [Path(given)]
     for folder in folders:
         if (folder / INSTALL).is_file() and (folder / "Package.swift").is_file():
             return folder
-    raise SystemExit(f"efferent: no Swift sources in {folders[0]}: build from a checkout (pip install ./bindings/python), or set EFFERENT_SOURCE to one")
+    raise SystemExit(f"efferent: no Swift sources in {folders[0]}: build from a checkout (pip install "
+                     "./bindings/python), or set EFFERENT_SOURCE to one")
 
 
 class Build(build_py):
@@ -34,7 +36,8 @@ class Build(build_py):
         with tempfile.TemporaryDirectory() as folder:
             prefix = to.parents[1] if self.editable_mode else Path(folder)
             bridge = ["--no-bridge"] if os.environ.get("EFFERENT_BRIDGE") == "0" else []
-            subprocess.run(["bash", str(project() / INSTALL), "--prefix", str(prefix), *bridge], check=True, stdin=subprocess.DEVNULL)
+            subprocess.run(["bash", str(project() / INSTALL), "--prefix", str(prefix), *bridge], check=True,
+                           stdin=subprocess.DEVNULL)
             if not self.editable_mode:
                 to.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(prefix / "lib/libefferent.so", to)
@@ -55,7 +58,8 @@ class WithLibrary(Distribution):
 
 def version():
     header = (project() / "include/efferent/efferent.h").read_text()
-    return ".".join(re.search(rf"^#define EFF_VERSION_{part} (\d+)$", header, re.M).group(1) for part in ("MAJOR", "MINOR", "PATCH"))
+    return ".".join(re.search(rf"^#define EFF_VERSION_{part} (\d+)$", header, re.M).group(1)
+                    for part in ("MAJOR", "MINOR", "PATCH"))
 
 
 setup(version=version(), distclass=WithLibrary, cmdclass={"build_py": Build, "bdist_wheel": Wheel})

@@ -71,7 +71,10 @@ class Run:
     def judge(self, answer, expected, asked, op, plain, feeds):
         if expected is not None:
             if answer.refusal:
-                return None if known.is_refused(op, answer.refusal) else f"refused, onnxruntime gives {[list(e.shape) for e in expected]}: {answer.refusal}"
+                if known.is_refused(op, answer.refusal):
+                    return None
+                shapes = [list(e.shape) for e in expected]
+                return f"refused, onnxruntime gives {shapes}: {answer.refusal}"
             problem = self.differs(answer.arrays, expected)
             if problem is None:
                 return None
@@ -102,7 +105,8 @@ class Run:
             text = answer.refusal or ""
             if "computed while running" not in text:
                 return None
-            named = {k for k in base.feeds if f"('{k}')" in text} or {k for k, a in base.feeds.items() if a.dtype.kind in "iub" or a.ndim == 0}
+            named = {k for k in base.feeds if f"('{k}')" in text}
+            named = named or {k for k, a in base.feeds.items() if a.dtype.kind in "iub" or a.ndim == 0}
             if named <= constants:
                 return None
             constants |= named
@@ -125,14 +129,16 @@ class Run:
                 self.check(f"{base.name} ({op}): {what}", op, base.model, feeds, constants)
             if time.monotonic() - t0 > 3:
                 print(f"SLOW {base.name} {time.monotonic() - t0:.1f}", flush=True)
-        print(f"{len(operators)} operators after {time.monotonic() - began:.0f} s; {self.skipped} node tests are not supported as they are")
+        print(f"{len(operators)} operators after {time.monotonic() - began:.0f} s; {self.skipped} node tests are not "
+              "supported as they are")
         for name in nets.NETS:
             if self.only and self.only not in name:
                 continue
             for what, sizes in [("as it is", nets.sizes_of(nets.NETS[name][0])), *nets.zeros(name)]:
                 model, feeds, constants = nets.build(name, sizes)
                 self.check(f"{name}: {what}", name, model, feeds, constants)
-        print(f"{len(nets.NETS)} nets, all after {time.monotonic() - began:.0f} s; {self.undefined} values that no oracle gives")
+        print(f"{len(nets.NETS)} nets, all after {time.monotonic() - began:.0f} s; {self.undefined} values that no "
+              "oracle gives")
         print(", ".join(f"{k} {v:.0f} s" for k, v in self.spent.items()))
         for s in [*self.servers, self.oracles]:
             s.close()
@@ -144,7 +150,8 @@ def main():
     parser.add_argument("--level", action="append", default=[])
     parser.add_argument("--only", default="")
     args = parser.parse_args()
-    levels = args.level or [l for l in ("naive", "sse2", "avx2", "avx512", "neon") if Efferent(args.program, l).run(*nodes.made(*smallest())).arrays is not None]
+    levels = args.level or [level for level in ("naive", "sse2", "avx2", "avx512", "neon")
+                            if Efferent(args.program, level).run(*nodes.made(*smallest())).arrays is not None]
     print("levels:", ", ".join(levels))
     run = Run(args.program, levels, args.only)
     run.run()

@@ -14,7 +14,8 @@ REFUSED = [
 
 # (operator, part of the difference): not defined by ONNX, and the two oracles differ from us, or from each other
 THEIRS = [
-    ("BatchNormalization", "expected nan"),  # training on a batch of nothing: its mean is 0 here, as ReduceMean's is in onnxruntime
+    # training on a batch of nothing: its mean is 0 here, as ReduceMean's is in onnxruntime
+    ("BatchNormalization", "expected nan"),
     ("MatMulInteger", ": 0, expected"),  # over no products, onnxruntime gives what lay in memory
     ("quantized product", ": 0, expected"),
     ("NegativeLogLikelihoodLoss", "nan, expected 0"),  # a mean over nothing, weighted by nothing: 0 / 0

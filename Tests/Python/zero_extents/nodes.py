@@ -6,7 +6,8 @@ from onnx import ModelProto, numpy_helper
 
 MOST_PER_OPERATOR = 4
 # no oracle says what they give: they draw, or their outputs are not tensors
-LEFT_OUT = {"Bernoulli", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Dropout"}
+LEFT_OUT = {"Bernoulli", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial",
+            "Dropout"}
 
 
 class Base:
@@ -33,7 +34,8 @@ def bases():
         inputs = case.data_sets[0][0]
         if not all(isinstance(x, np.ndarray) and x.dtype.kind in "fiub" and x.size < 20_000 for x in inputs):
             continue
-        form = (tuple(sorted(a.name for a in graph.node[0].attribute)), len(inputs), max([x.ndim for x in inputs], default=0))
+        form = (tuple(sorted(a.name for a in graph.node[0].attribute)), len(inputs),
+                max([x.ndim for x in inputs], default=0))
         found = seen.setdefault(graph.node[0].op_type, {})
         if form in found or len(found) >= MOST_PER_OPERATOR:
             continue
@@ -51,7 +53,9 @@ def variants(base, constants):
     data = {k: v for k, v in base.feeds.items() if k not in constants}
     sizes = sorted({n for v in data.values() for n in v.shape if n > 0})
     for size in sizes:
-        yield f"every dimension of {size}", {k: cut(v, {d for d, n in enumerate(v.shape) if n == size}) if k in data else v for k, v in base.feeds.items()}
+        yield f"every dimension of {size}", {
+            k: cut(v, {d for d, n in enumerate(v.shape) if n == size}) if k in data else v
+            for k, v in base.feeds.items()}
     for k, v in base.feeds.items():
         for d in range(v.ndim):
             yield f"dimension {d} of {k}", base.feeds | {k: cut(v, {d})}

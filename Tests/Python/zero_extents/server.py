@@ -28,9 +28,11 @@ class Efferent:
 
     def _start(self):
         # a crash must end the process, not be reported and passed over
-        env = os.environ | {"EFFERENT_ISA": self.level, "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1", "ASAN_OPTIONS": "detect_leaks=0"}
+        env = os.environ | {"EFFERENT_ISA": self.level, "ASAN_OPTIONS": "detect_leaks=0",
+                            "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1"}
         self.said = tempfile.TemporaryFile()
-        self.process = subprocess.Popen([self.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said, env=env)
+        self.process = subprocess.Popen([self.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.said,
+                                        env=env)
 
     def close(self):
         if self.process:
@@ -85,13 +87,15 @@ class Efferent:
 
 
 class Oracles:
-    """onnxruntime and the reference evaluator, in a process of their own: empty tensors crash some kernels of onnxruntime."""
+    """onnxruntime and the reference evaluator, in a process of their own: empty tensors crash some kernels of
+    onnxruntime."""
 
     def __init__(self):
         self.process = None
 
     def _start(self):
-        self.process = subprocess.Popen([sys.executable, "-m", "zero_extents.oracle"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen([sys.executable, "-m", "zero_extents.oracle"], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def close(self):
         if self.process:

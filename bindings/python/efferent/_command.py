@@ -127,8 +127,8 @@ def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", hel
     facts["joints"] = named and {"names": named.names, **named.columns}
     if joints:
         if named is None:
-            fail(f"no key of the metadata names joints: found {', '.join(policy.metadata) or 'no metadata'}, expected one of "
-                 f"{', '.join(_joints.NAME_KEYS)}; other conventions: efferent card {file}")
+            fail(f"no key of the metadata names joints: found {', '.join(policy.metadata) or 'no metadata'}, expected "
+                 f"one of {', '.join(_joints.NAME_KEYS)}; other conventions: efferent card {file}")
         print(json.dumps(facts["joints"], indent=2)) if as_json else console.print(_joint_table(named))
         return
     facts["step_microseconds"] = _measured(policy)
@@ -153,7 +153,8 @@ def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", hel
         for t in tensors:
             role = t.role
             if t.role == "state":
-                role += f" {'->' if kind == 'input' else '<-'} {(policy.outputs if kind == 'input' else policy.inputs)[t.pair].name}"
+                arrow, others = ("->", policy.outputs) if kind == "input" else ("<-", policy.inputs)
+                role += f" {arrow} {others[t.pair].name}"
             table.add_row(kind, escape(t.name), t.type, escape(str(list(t.shape))), escape(role), t.reason)
     console.print(table)
     step = (
@@ -347,7 +348,8 @@ def serve(file: Path = File,
           rate: float = typer.Option(0.0, help="steps per second, told to the plant"),
           once: bool = typer.Option(False, "--once", help="end when the first plant says goodbye"), seed: int = 0,
           joints: str = typer.Option(None, metavar="NAME,NAME,...",
-                                     help="names of the action's elements, told to the plant; left out: the metadata's"),
+                                     help="names of the action's elements, told to the plant; left out: the "
+                                          "metadata's"),
           stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"),
           dim: list[str] = Dims, weights: str = Weights,
           action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
@@ -414,7 +416,8 @@ def _status(counts, rate=None):
     if rate is not None:
         text += f", {rate:.0f} per second"
     if tick.count:
-        text += f", tick p50 {tick.quantile(0.5) / 1e3:.1f} us, p99 {tick.quantile(0.99) / 1e3:.1f} us, max {tick.max / 1e3:.1f} us"
+        text += (f", tick p50 {tick.quantile(0.5) / 1e3:.1f} us, p99 {tick.quantile(0.99) / 1e3:.1f} us, "
+                 f"max {tick.max / 1e3:.1f} us")
     return text
 
 

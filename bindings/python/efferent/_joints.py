@@ -1,4 +1,5 @@
-"""Joints that the metadata of a policy names, and every list of as many numbers beside them, whatever stack wrote it."""
+"""Joints that the metadata of a policy names, and every list of as many numbers beside them, whatever stack wrote
+it."""
 import json
 from dataclasses import dataclass
 

@@ -97,7 +97,8 @@ def version():
 
 
 class Handle:
-    """Owns one C handle and destroys it once. `after` is a handle that must outlive it; `kept` is what C points to meanwhile."""
+    """Owns one C handle and destroys it once. `after` is a handle that must outlive it; `kept` is what C points to
+    meanwhile."""
 
     def __init__(self, pointer, destroy, what, kept=None, after=None):
         self._pointer, self._destroy, self._what, self._kept = pointer, destroy, what, kept

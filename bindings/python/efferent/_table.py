@@ -1,4 +1,5 @@
-"""The C interface as data: structs, and (result, arguments) of every function. Tests/Python/test_table.py compares it with the headers.
+"""The C interface as data: structs, and (result, arguments) of every function. Tests/Python/test_table.py compares it
+with the headers.
 
 A handle, a buffer or a pointer to a struct is a `c_void_p` or a `POINTER` here; both match any C pointer.
 """
@@ -27,7 +28,8 @@ class eff_allocator(Structure):
 
 class eff_tensor_spec(Options):
     _fields_ = [
-        ("struct_size", c_size_t), ("name", c_char_p), ("role", c_int32), ("dtype", c_int32), ("rank", c_int32), ("pair", c_int32),
+        ("struct_size", c_size_t), ("name", c_char_p), ("role", c_int32), ("dtype", c_int32), ("rank", c_int32),
+        ("pair", c_int32),
         ("shape", c_int64 * MAX_RANK), ("count", c_size_t), ("size", c_size_t), ("reason", c_char_p),
     ]
 
@@ -41,7 +43,8 @@ class eff_state_pair(Structure):
 
 
 class eff_constant_binding(Structure):
-    _fields_ = [("input", c_char_p), ("dtype", c_int32), ("rank", c_int32), ("shape", c_int64 * MAX_RANK), ("data", c_void_p)]
+    _fields_ = [("input", c_char_p), ("dtype", c_int32), ("rank", c_int32), ("shape", c_int64 * MAX_RANK),
+    ("data", c_void_p)]
 
 
 class eff_policy_options(Options):
@@ -60,16 +63,20 @@ class eff_policy_options(Options):
 
 class eff_policy_info(Options):
     _fields_ = [
-        ("struct_size", c_size_t), ("opset", c_int64), ("ir_version", c_int64), ("parameter_count", c_size_t), ("weight_bytes", c_size_t),
-        ("arena_bytes", c_size_t), ("node_count", c_size_t), ("op_count", c_size_t), ("state_count", c_size_t), ("multiply_adds", c_int64),
-        ("isa", c_char_p), ("producer", c_char_p), ("layer_count", c_size_t), ("unfused_op_count", c_size_t), ("state_bytes", c_size_t), ("peak_bytes", c_size_t),
+        ("struct_size", c_size_t), ("opset", c_int64), ("ir_version", c_int64), ("parameter_count", c_size_t),
+        ("weight_bytes", c_size_t),
+        ("arena_bytes", c_size_t), ("node_count", c_size_t), ("op_count", c_size_t), ("state_count", c_size_t),
+        ("multiply_adds", c_int64),
+        ("isa", c_char_p), ("producer", c_char_p), ("layer_count", c_size_t), ("unfused_op_count", c_size_t),
+        ("state_bytes", c_size_t), ("peak_bytes", c_size_t),
         ("hash", c_uint64),
         ("step_refusal", c_char_p),
     ]
 
 
 class eff_layer(Options):
-    _fields_ = [("struct_size", c_size_t), ("weights", c_int32), ("op", c_int32), ("parameter_count", c_size_t), ("bytes", c_size_t)]
+    _fields_ = [("struct_size", c_size_t), ("weights", c_int32), ("op", c_int32), ("parameter_count", c_size_t),
+    ("bytes", c_size_t)]
 
 
 class eff_session_swap_options(Options):
@@ -78,7 +85,8 @@ class eff_session_swap_options(Options):
 
 class eff_session_options(Options):
     _fields_ = [
-        ("struct_size", c_size_t), ("max_rows", c_size_t), ("arena", c_void_p), ("arena_size", c_size_t), ("allocator", POINTER(eff_allocator)),
+        ("struct_size", c_size_t), ("max_rows", c_size_t), ("arena", c_void_p), ("arena_size", c_size_t),
+        ("allocator", POINTER(eff_allocator)),
         ("seed", c_uint64), ("locked", c_int32), ("reserved", c_int32), ("first_row", c_uint64),
         ("non_finite", c_int32), ("reserved2", c_int32),
     ]

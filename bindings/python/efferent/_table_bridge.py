@@ -8,7 +8,8 @@ BINS, REASONS = 32, 16
 
 class eff_bridge_event(Options):
     _fields_ = [
-        ("struct_size", c_size_t), ("kind", c_int32), ("reason", c_int32), ("session", c_uint32), ("episode", c_uint32), ("seq", c_uint64),
+        ("struct_size", c_size_t), ("kind", c_int32), ("reason", c_int32), ("session", c_uint32), ("episode", c_uint32),
+        ("seq", c_uint64),
         ("simulation_ns", c_uint64), ("rows", c_uint64), ("tick_ns", c_uint64), ("run_ns", c_uint64),
     ]
 
@@ -18,9 +19,11 @@ EVENT_FUNCTION = CFUNCTYPE(None, c_void_p, POINTER(eff_bridge_event))
 
 class eff_bridge_options(Options):
     _fields_ = [
-        ("struct_size", c_size_t), ("endpoint", c_char_p), ("allow_remote", c_int32), ("idle_timeout_ms", c_int32), ("high_water", c_int32),
+        ("struct_size", c_size_t), ("endpoint", c_char_p), ("allow_remote", c_int32), ("idle_timeout_ms", c_int32),
+        ("high_water", c_int32),
         ("reserved", c_int32), ("rate", c_double), ("context", c_void_p),
-        ("observation_names", POINTER(c_char_p)), ("observation_count", c_size_t), ("joint_names", POINTER(c_char_p)), ("joint_count", c_size_t),
+        ("observation_names", POINTER(c_char_p)), ("observation_count", c_size_t), ("joint_names", POINTER(c_char_p)),
+        ("joint_count", c_size_t),
         ("on_event", EVENT_FUNCTION), ("user", c_void_p), ("checksum", c_int32), ("non_finite", c_int32),
         ("max_peers", c_int32), ("thread_policy", c_int32), ("thread_priority", c_int32), ("reserved_2", c_int32),
         ("thread_cpus", POINTER(c_int32)), ("thread_cpu_count", c_size_t), ("thread_name", c_char_p),
@@ -34,8 +37,10 @@ class eff_bridge_latency(Structure):
 class eff_bridge_stats(Options):
     _fields_ = [
         ("struct_size", c_size_t), ("session", c_uint32), ("episode", c_uint32),
-        *[(n, c_uint64) for n in ("connected", "hellos", "resets", "steps", "rows", "byes", "idles", "bytes_in", "bytes_out", "drops")],
-        ("dropped", c_uint64 * REASONS), ("unsent", c_uint64), ("tick", eff_bridge_latency), ("run", eff_bridge_latency), ("age", eff_bridge_latency),
+        *[(n, c_uint64) for n in ("connected", "hellos", "resets", "steps", "rows", "byes", "idles", "bytes_in",
+                                      "bytes_out", "drops")],
+        ("dropped", c_uint64 * REASONS), ("unsent", c_uint64), ("tick", eff_bridge_latency),
+        ("run", eff_bridge_latency), ("age", eff_bridge_latency),
         *[(n, c_uint64) for n in ("retries", "peers", "peers_accepted", "peers_refused", "peers_cut")],
     ]
 

@@ -20,8 +20,10 @@ class eff_controller_options(Options):
     _fields_ = [
         ("struct_size", c_size_t), ("joints", POINTER(c_char_p)), ("joint_count", c_size_t),
         ("models", POINTER(eff_controller_model)), ("model_count", c_size_t),
-        *[(name, c_double) for name in """control_period stale_limit roll_limit pitch_limit slew_limit deadline blend_seconds ramp_seconds""".split()],
-        ("guard", c_int32), ("locked", c_int32), ("fallback", POINTER(eff_fallback_step)), ("fallback_count", c_size_t), ("seed", c_uint64),
+        *[(name, c_double) for name in """control_period stale_limit roll_limit pitch_limit slew_limit deadline
+                blend_seconds ramp_seconds""".split()],
+        ("guard", c_int32), ("locked", c_int32), ("fallback", POINTER(eff_fallback_step)), ("fallback_count", c_size_t),
+        ("seed", c_uint64),
         ("arena", c_void_p), ("arena_size", c_size_t), ("allocator", POINTER(eff_allocator)),
         ("motion", POINTER(eff_motion_track)), ("motion_count", c_size_t),
     ]
@@ -29,29 +31,34 @@ class eff_controller_options(Options):
 
 class eff_signal_binding(Options):
     _fields_ = [
-        ("struct_size", c_size_t), ("name", c_char_p), ("data", c_void_p), ("stride", c_ssize_t), ("offsets", POINTER(c_ssize_t)), ("count", c_size_t),
+        ("struct_size", c_size_t), ("name", c_char_p), ("data", c_void_p), ("stride", c_ssize_t),
+        ("offsets", POINTER(c_ssize_t)), ("count", c_size_t),
         ("dtype", c_int32), ("reserved", c_int32), ("unit", c_char_p), ("layout", c_char_p), ("stale_limit", c_double),
     ]
 
 
 class eff_target_binding(Options):
     _fields_ = [
-        ("struct_size", c_size_t), ("what", c_int32), ("dtype", c_int32), ("data", c_void_p), ("stride", c_ssize_t), ("offsets", POINTER(c_ssize_t)),
+        ("struct_size", c_size_t), ("what", c_int32), ("dtype", c_int32), ("data", c_void_p), ("stride", c_ssize_t),
+        ("offsets", POINTER(c_ssize_t)),
         ("count", c_size_t),
     ]
 
 
 class eff_signal_spec(Options):
     _fields_ = [
-        ("struct_size", c_size_t), ("name", c_char_p), ("unit", c_char_p), ("count", c_size_t), ("is_joint", c_int32), ("is_bound", c_int32),
+        ("struct_size", c_size_t), ("name", c_char_p), ("unit", c_char_p), ("count", c_size_t), ("is_joint", c_int32),
+        ("is_bound", c_int32),
         ("is_optional", c_int32), ("reserved", c_int32),
     ]
 
 
 class eff_controller_report(Options):
     _fields_ = [
-        ("struct_size", c_size_t), *[(name, c_int32) for name in "status mode fault signal joint model action ran".split()],
-        ("value", c_double), ("limit", c_double), *[(name, c_uint64) for name in "ticks runs late refused clamped".split()],
+        ("struct_size", c_size_t),
+        *[(name, c_int32) for name in "status mode fault signal joint model action ran".split()],
+        ("value", c_double), ("limit", c_double),
+        *[(name, c_uint64) for name in "ticks runs late refused clamped".split()],
         ("age_ns", c_int64), ("period_ns", c_int64),
     ]
 

@@ -13,24 +13,31 @@ def fields(kind, names):
 class eff_learner_options(Options):
     _fields_ = [
         ("struct_size", c_size_t),
-        *fields(c_int32, "algorithm optimizer dtype reference"), ("observation_count", c_size_t), ("action_count", c_size_t),
+        *fields(c_int32, "algorithm optimizer dtype reference"), ("observation_count", c_size_t),
+        ("action_count", c_size_t),
         ("hidden", POINTER(c_size_t)), ("hidden_count", c_size_t),
         *fields(c_int32, "activation no_layer_norm no_observation_norm no_reward_scaling"),
-        *fields(c_double, """activation_alpha layer_norm_epsilon sparsity gamma lambda step_size kappa_value kappa_policy eta_value eta_policy beta2
-                moment_epsilon clip_multiple beta_clip beta_norm entropy epsilon_start epsilon_end epsilon_steps observation_epsilon reward_epsilon
-                time_limit filter_beta nominal_dt std_floor std_ceiling"""),
-        ("actor_delay", c_uint64), ("seed", c_uint64), ("snapshots", c_size_t), ("snapshot_period", c_uint64), ("return_window", c_uint64),
+        *fields(c_double, """activation_alpha layer_norm_epsilon sparsity gamma lambda step_size kappa_value
+                kappa_policy eta_value eta_policy beta2 moment_epsilon clip_multiple beta_clip beta_norm entropy
+                epsilon_start epsilon_end epsilon_steps observation_epsilon reward_epsilon time_limit filter_beta
+                nominal_dt std_floor std_ceiling"""),
+        ("actor_delay", c_uint64), ("seed", c_uint64), ("snapshots", c_size_t), ("snapshot_period", c_uint64),
+        ("return_window", c_uint64),
         *fields(c_double, "return_rate return_drop keep_margin fall_limit rollback_step drift_budget"),
         ("allocator", POINTER(eff_allocator)), ("arena", c_void_p), ("arena_size", c_size_t),
-        ("policy", handle), *fields(c_char_p, "mean std"), *fields(c_int32, "learn std_source"), ("learn_layers", c_size_t),
-        *fields(c_double, "residual_bound initial_std"), ("normalizer_count", c_uint64), ("frozen", POINTER(c_char_p)), ("frozen_count", c_size_t),
-        ("change_limit", c_double), ("change_period", c_uint64), ("change_observations", c_size_t), ("td_error_rise", c_double), ("steady_updates", c_uint64),
+        ("policy", handle), *fields(c_char_p, "mean std"), *fields(c_int32, "learn std_source"),
+        ("learn_layers", c_size_t),
+        *fields(c_double, "residual_bound initial_std"), ("normalizer_count", c_uint64), ("frozen", POINTER(c_char_p)),
+        ("frozen_count", c_size_t),
+        ("change_limit", c_double), ("change_period", c_uint64), ("change_observations", c_size_t),
+        ("td_error_rise", c_double), ("steady_updates", c_uint64),
     ]
 
 
 class eff_transition(Options):
     _fields_ = [
-        ("struct_size", c_size_t), ("observation", array), ("reward", c_double), ("terminated", c_int32), ("truncated", c_int32),
+        ("struct_size", c_size_t), ("observation", array), ("reward", c_double), ("terminated", c_int32),
+        ("truncated", c_int32),
         ("action", array), ("next_action", array), ("dt", c_double),
     ]
 
@@ -44,12 +51,14 @@ class eff_update(Options):
         ("struct_size", c_size_t), ("reason", c_int32), ("trace_reset", c_int32),
         *fields(c_double, "td_error value next_value scaled_reward exploration"),
         ("actor", eff_network_update), ("critic", eff_network_update),
-        *fields(c_uint64, "updates episodes bad_inputs bad_updates snapshots rollbacks"), *fields(c_double, "running_return change actor_dormant critic_dormant running_td_error"),
+        *fields(c_uint64, "updates episodes bad_inputs bad_updates snapshots rollbacks"),
+        *fields(c_double, "running_return change actor_dormant critic_dormant running_td_error"),
     ]
 
 
 class eff_learner_tensor(Options):
-    _fields_ = [("struct_size", c_size_t), ("name", c_char * 64), ("rank", c_int32), ("shape", c_int64 * 2), ("count", c_size_t)]
+    _fields_ = [("struct_size", c_size_t), ("name", c_char * 64), ("rank", c_int32), ("shape", c_int64 * 2),
+    ("count", c_size_t)]
 
 
 FUNCTIONS = {

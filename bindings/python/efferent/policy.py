@@ -269,7 +269,8 @@ class Policy(Owner):
         return Session(self, rows, seed, first_row, non_finite, locked)
 
     def __repr__(self):
-        return f"Policy({self.path or 'bytes'}: {', '.join(map(repr, self.inputs))} -> {', '.join(map(repr, self.outputs))})"
+        given, made = (", ".join(map(repr, tensors)) for tensors in (self.inputs, self.outputs))
+        return f"Policy({self.path or 'bytes'}: {given} -> {made})"
 
 
 def _reloaded(path, options, expected):

@@ -233,11 +233,8 @@ class _Prober:
                     speeds.append(float(self.data.qacc[self.loop._qvel[i]]))
                 values[i] = kept
                 moved, label = speeds[1] - speeds[0], f"acceleration of {j}"
-                wrong = (
-                    ""
-                    if moved > 1e-9
-                    else f"{label} {'does not react' if abs(moved) <= 1e-9 else f'reacts with {moved:+.3g}: the other sign'}"
-                )
+                reaction = "does not react" if abs(moved) <= 1e-9 else f"reacts with {moved:+.3g}: the other sign"
+                wrong = "" if moved > 1e-9 else f"{label} {reaction}"
                 if self.loop._actuators[i] is None:
                     wrong = f"the model has no actuator for {j}"
                 self.made.append(Probe(f"{kind} target of {j} raised by {MOVE:+g}", {label: 1.0}, {label: moved},

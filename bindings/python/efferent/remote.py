@@ -39,13 +39,15 @@ class RemoteLearner(Closes):
 
     def _step(self, observation, reward, terminated, truncated):
         told = self.client.step({
-            "observation": np.reshape(observation, (1, -1)), "reward": np.array([[reward]]), "terminated": np.array([[terminated]], bool),
+            "observation": np.reshape(observation, (1, -1)), "reward": np.array([[reward]]),
+            "terminated": np.array([[terminated]], bool),
             "truncated": np.array([[truncated]], bool)})
         self._action = told["action"][0]
         return told
 
     def act(self, observation: ArrayLike) -> Any:
-        """The action to take: an array, or of one number. The observation matters where an episode begins; then it is that of the last update."""
+        """The action to take: an array, or of one number. The observation matters where an episode begins; then it is
+        that of the last update."""
         if self._fresh:
             self.client.reset()
             self._step(observation, 0.0, False, False)

@@ -264,9 +264,8 @@ class Machine:
         arguments, callee = self.stack.pop(), self.stack.pop()
         function = getattr(callee, make, None) if isinstance(callee, Name) else None
         if function is None or not isinstance(arguments, tuple):
-            raise UnsupportedError(
-                f"it {what} {callee.text.replace(' ', '.') if isinstance(callee, Name) else 'something without a name'}, which is refused"
-            )
+            name = callee.text.replace(" ", ".") if isinstance(callee, Name) else "something without a name"
+            raise UnsupportedError(f"it {what} {name}, which is refused")
         self.push(function(*arguments))
 
     def do_REDUCE(self, _): self._called("make", "calls")

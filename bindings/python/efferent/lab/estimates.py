@@ -56,8 +56,8 @@ def interval(scores: ArrayLike, statistic: Callable[..., Any] = iqm, confidence:
 
 
 def performance_profile(scores: ArrayLike, thresholds: ArrayLike) -> NDArray[np.float64]:
-    """Share of all runs of all tasks whose score is above each threshold: `[thresholds]` of `scores` [..., runs, tasks],
-    with the leading axes kept."""
+    """Share of all runs of all tasks whose score is above each threshold: `[..., thresholds]` of `scores` [..., runs,
+    tasks]."""
     values = np.asarray(scores, np.float64)
     return np.stack([np.mean(values > t, axis=(-2, -1)) for t in np.asarray(thresholds, np.float64)], axis=-1)
 
