@@ -37,6 +37,7 @@ small=("$build/card.json" "$build/controller.onnx" ankle,spare,hip,knee)
 expect '^(.*\n)*1000 ticks, 100 runs of the networks, .* 0 refused' "$made/lowstate" "${small[@]}" 2
 expect '^100 of 100 updates, 10 runs; .* refused and held' "$made/ros2_control" "${small[@]}"
 expect 'wake-ups, late by: 500, .*steps: 500, .*500 periods of 1.000 ms, ' "$made/jitter" examples/policies/half_cheetah.onnx 1000 0.5
+expect '^step  4000: reward -[1-9].*step 40000: reward -0\.[12].*, roll-backs 0$' env -C "$build" "$(readlink -f "$made/learn")"
 if [[ -x $made/go1 && -f $policies/mjplayground_go1.onnx && -f $cards/cases/playground_go1/card.json ]]; then
   expect 'no fall in 10.0 s; command 1.00 m/s, mean 1.0[0-4]' "$made/go1" "$cards/cases/playground_go1/card.json" "$policies/mjplayground_go1.onnx" \
     "$policies/mjcf/go1.xml" 1.0

@@ -90,6 +90,13 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(tmp_path):
     assert train(settings, 1, tmp_path, resume=True).episodes == whole.episodes
 
 
+def test_a_run_has_the_rule_of_its_preset():
+    named, plain = (train(Settings("CartPole-v1", "stream-q", 1500, 500, options, evaluate=0, preset=preset), 1)
+                    for options, preset in (({}, "intentional"), ({"optimizer": "intentional"}, None)))
+    assert named.blocks == plain.blocks
+    assert named.blocks != train(Settings("CartPole-v1", "stream-q", 1500, 500, evaluate=0), 1).blocks
+
+
 # ---- the command ----
 
 
@@ -141,6 +148,7 @@ def test_the_command_learns_and_writes_what_it_saw(tmp_path):
 
 @pytest.mark.parametrize("arguments, words", [
     (["NoSuchThing-v0"], "NoSuchThing"), (["CartPole-v1", "--algorithm", "ppo"], "stream-sarsa"),
+    (["CartPole-v1", "--preset", "adam"], "preset is 'adam', expected one of 'stream-x', 'intentional'"),
     (["CartPole-v1", "--option", "gama=1"], "gama"),
     (["CartPole-v1", "--option", "gamma"], "NAME=VALUE"), (["CartPole-v1", "--resume"], "--out"),
     (["CartPole-v1", "--option", "gamma=2"], "gamma"),

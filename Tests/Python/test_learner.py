@@ -277,6 +277,15 @@ def test_what_is_not_finite_is_refused_and_survived():
     assert learner.reason == "learned" and np.isfinite(learner["actor.w.l2.weight"]).all()
 
 
+def test_numbers_and_flags_of_numpy_are_taken_as_those_of_python():
+    plain, arrays = Learner(5, 3, seed=1), Learner(5, 3, seed=1)
+    for t in range(20):
+        plain.act(np.ones(5)), arrays.act(np.ones(5, np.float32))
+        plain.update(np.zeros(5), 0.5, t == 5, t == 9)
+        arrays.update(np.zeros(5), np.float32(0.5), np.bool_(t == 5), np.bool_(t == 9))
+    assert bytes(plain) == bytes(arrays)
+
+
 def test_infer_changes_nothing():
     first, second = Learner(5, 3, seed=1), Learner(5, 3, seed=1)
     world(first, 50), world(second, 50)

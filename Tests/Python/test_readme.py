@@ -36,6 +36,20 @@ def test_the_compiled_program_prints_an_action_of_the_example_policy(tmp_path, p
     assert subprocess.run([program, "nothing.onnx"], capture_output=True).returncode == 1
 
 
+def test_the_c_program_learns_to_stand(tmp_path):
+    if not (prefix / "lib/libefferent.so").exists() or not shutil.which("cc"):
+        pytest.skip("needs bindings/c/install.sh --prefix .build/prefix and a compiler")
+    (tmp_path / "learn.c").write_text(block("c", 1, page="bindings/c/README.md"))
+    subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{prefix}/include", "learn.c", "-o", "learn",
+                    f"-L{prefix}/lib", f"-Wl,-rpath,{prefix}/lib", "-lefferent"], cwd=tmp_path, check=True)
+    run = subprocess.run([tmp_path / "learn"], cwd=tmp_path, capture_output=True, text=True)
+    rewards = [float(line) for line in run.stdout.split()]
+    assert run.returncode == 0 and rewards[0] < -1 and rewards[-1] > -0.3, run.stdout
+    assert (tmp_path / "cart.onnx").stat().st_size > 10_000
+    refused = subprocess.run([tmp_path / "learn", "adam"], capture_output=True, text=True)
+    assert refused.returncode == 1 and "expected one of 'stream-x', 'intentional'" in refused.stdout
+
+
 def test_the_python_program_runs_as_written():
     code = block("python") + "\nassert action.shape == (6,) and np.array_equal(action, outputs['actions'][0]), (action, outputs)\n"
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, env=os.environ)

@@ -54,7 +54,7 @@ enum { EFF_ACTIVATION_LEAKY_RELU = 0, EFF_ACTIVATION_RELU = 1, EFF_ACTIVATION_TA
  * (entropy 0 is no entropy). Set observation_count and action_count; everything else has the value of the papers, which stands first in
  * each comment.
  *
- * Ten that matter first; the others can wait:
+ * Which rule learns, with all its numbers, has a name: eff_learner_options_preset(). Ten that matter then; the others can wait:
  *   algorithm          what is learned
  *   observation_count  numbers of one observation
  *   action_count       dimensions, or choices

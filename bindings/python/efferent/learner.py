@@ -151,7 +151,7 @@ class Learner(Owner):
         """
         t = self._transition
         self._fill(self._next, observation, "observation")
-        t.reward, t.terminated, t.truncated, t.dt = reward, terminated, truncated, dt
+        t.reward, t.terminated, t.truncated, t.dt = reward, bool(terminated), bool(truncated), dt
         t.action = t.next_action = None
         if action is not None:
             self._fill(self._given, action, "action")
