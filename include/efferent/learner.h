@@ -42,13 +42,17 @@ enum {
 
 /* Starting from a loaded policy: the Gaussian's standard deviation. */
 enum {
-  EFF_STD_AUTO = 0,      /* the output that `std` names, or that has "std" in its name (its logarithm, where it has "log" too); else EFF_STD_CONSTANT */
+  EFF_STD_AUTO = 0,      /* the output that `std` names, or one with "std" in its name (with "log" too: its logarithm); without one
+                            EFF_STD_CONSTANT */
   EFF_STD_CONSTANT = 1,  /* initial_std */
   EFF_STD_PARAMETER = 2  /* a vector that learns, and starts at initial_std */
 };
 
 /* Activation of hidden units. */
-enum { EFF_ACTIVATION_LEAKY_RELU = 0, EFF_ACTIVATION_RELU = 1, EFF_ACTIVATION_TANH = 2, EFF_ACTIVATION_ELU = 3, EFF_ACTIVATION_SWISH = 4, EFF_ACTIVATION_IDENTITY = 5 };
+enum {
+  EFF_ACTIVATION_LEAKY_RELU = 0, EFF_ACTIVATION_RELU = 1, EFF_ACTIVATION_TANH = 2, EFF_ACTIVATION_ELU = 3, EFF_ACTIVATION_SWISH = 4,
+  EFF_ACTIVATION_IDENTITY = 5
+};
 
 /* Fill with eff_learner_options_default() first, or with eff_learner_options_adapt() for a loaded policy. Then every number means what it says
  * (entropy 0 is no entropy). Set observation_count and action_count; everything else has the value of the papers, which stands first in
@@ -71,8 +75,9 @@ typedef struct eff_learner_options {
   /* what is learned, and of what */
   int32_t algorithm, optimizer;        /* EFF_LEARNER_..., EFF_OPTIMIZER_... */
   int32_t dtype;                       /* networks in EFF_F32 (default) or EFF_F64 */
-  int32_t reference;                   /* 1: reproduce the authors' implementations: truncation ends the return (intentional: truncation clears nothing), the
-                                          return trace leaks into the next episode, the time input starts late, SARSA's action survives a reset */
+  int32_t reference;                   /* 1: does what the authors' programs do: a truncation ends the return (intentional: it clears
+                                          nothing), the return trace leaks into the next episode, the time input starts late,
+                                          SARSA's action survives a reset */
   size_t observation_count;            /* numbers of one observation */
   size_t action_count;                 /* dimensions (continuous) or choices; 0 for TD */
 
@@ -102,7 +107,8 @@ typedef struct eff_learner_options {
   double observation_epsilon, reward_epsilon; /* 1e-8, 1e-8: added to variances */
   double time_limit;                   /* 0: none; otherwise the networks see -0.5 + step / time_limit as one more input */
   double filter_beta;                  /* 0: none; otherwise observations pass a bias-corrected moving average first */
-  double nominal_dt;                   /* 0: all steps count alike; otherwise discount and decay of a transition are raised to the power dt / nominal_dt */
+  double nominal_dt;                   /* 0: all steps count alike; otherwise discount and decay of a transition are raised to the
+                                          power dt / nominal_dt */
 
   /* the actor's spread and its start */
   double std_floor, std_ceiling;       /* 0, infinity: the Gaussian's standard deviation is floor + softplus(output), at most ceiling */
@@ -114,37 +120,50 @@ typedef struct eff_learner_options {
   uint64_t snapshot_period;            /* 1000: updates between snapshots, at least */
   uint64_t return_window;              /* 0: a return is that of an episode; otherwise that of so many updates */
   double return_rate;                  /* 0.1: weight of the last return in the running return */
-  double return_drop;                  /* 0.5: roll back when the return has lost this share of what the best snapshot gained over the worst; 0: never */
-  double keep_margin;                  /* 0.1: a snapshot is accepted when the return that follows it is within this share of the best snapshot's */
-  double fall_limit;                   /* 6: and only where it is below by so many times the usual fall of returns; after five good returns one bad one is then enough */
-  double rollback_step;                /* 0.5: a roll-back multiplies the step size of the network that acts by this; accepted snapshots bring it back */
-  double drift_budget;                 /* 0: none; otherwise the actor stops when its weights have moved so far in L1, summed over updates */
+  double return_drop;                  /* 0.5: what a policy has gained is the best snapshot's return less the worst one's. Rolls back
+                                          when this share of the gain is lost; 0: never */
+  double keep_margin;                  /* 0.1: a snapshot is accepted when the return that follows it is within this share of the best
+                                          snapshot's */
+  double fall_limit;                   /* 6: and only where the return is below the best one by so many times the usual fall of returns.
+                                          The running return counts; after five good returns a single bad one is enough */
+  double rollback_step;                /* 0.5: a roll-back multiplies the step size of the network that acts by this. Accepted snapshots
+                                          bring it back */
+  double drift_budget;                 /* 0: none; otherwise the actor stops when its weights have moved so far in L1, summed over
+                                          updates */
 
   /* memory */
   const eff_allocator *allocator;      /* or NULL; used where arena is NULL */
-  void *arena; size_t arena_size;      /* kept: memory owned by the caller, aligned to 64 bytes, of at least eff_learner_arena_size() bytes; or NULL */
+  void *arena; size_t arena_size;      /* kept: memory owned by the caller, aligned to 64 bytes, of at least eff_learner_arena_size()
+                                          bytes; or NULL */
 
   /* starting from a loaded policy; fill with eff_learner_options_adapt() */
-  const eff_policy *policy;            /* or NULL; the actor of EFF_LEARNER_AC_..., loaded with eff_policy_options.learnable; retained by the learner */
-  const char *mean, *std;              /* tensors of the policy, outputs or inside its graph; NULL: by role and name. Discrete: mean names the logits */
+  const eff_policy *policy;            /* or NULL; the actor of EFF_LEARNER_AC_..., loaded with eff_policy_options.learnable; retained
+                                          by the learner */
+  const char *mean, *std;              /* tensors of the policy, outputs or inside its graph; NULL: by role and name. Discrete: mean
+                                          names the logits */
   int32_t learn, std_source;           /* EFF_LEARN_..., EFF_STD_... */
   size_t learn_layers;                 /* EFF_LEARN_LAST: 1 */
   double residual_bound;               /* EFF_LEARN_RESIDUAL: 0.1, in units of the mean before tanh, clip or scale */
   double initial_std;                  /* 0.1, in the same units */
-  uint64_t normalizer_count;           /* 0: a normalizer in the policy stays as it is. Otherwise its statistics become the learner's, as of so many samples, and go on */
+  uint64_t normalizer_count;           /* 0: a normalizer in the policy stays as it is. Otherwise its statistics become the learner's, count
+                                          as those of so many samples, and go on */
   const char *const *frozen; size_t frozen_count; /* beginnings of the names of parameters that stay as they are */
 
   /* guards: what the policy does, for EFF_LEARNER_AC_... */
-  double change_limit;                 /* 0: none; otherwise the actor learns only while its mean KL divergence from the shipped actor, in nats, is at most this (eff_update.change); infinity: measured only */
-  uint64_t change_period;              /* 8: updates from one look to the next; each costs one pass over the actor. Of five looks one keeps the observation
-                                          at hand, with the shipped actor's output for it, and four compare the actor with what is kept, one after the other */
+  double change_limit;                 /* 0: none. Otherwise the actor learns only while its mean KL divergence from the shipped actor
+                                          (eff_update.change), in nats, is at most this. Infinity: measured only */
+  uint64_t change_period;              /* 8: updates from one look to the next. A look costs one pass over the actor. One of five looks
+                                          keeps the observation at hand with the shipped actor's output; the other four compare the
+                                          actor with what is kept, one after the other */
   size_t change_observations;          /* 32: observations kept */
 
   /* guards: when to roll back */
-  double td_error_rise;                /* 0: none; otherwise roll back where the mean |TD error| of about 100 updates is so many times that of about 2000,
-                                          known after 2000; that level is the measure from then on. For tasks whose returns come late or say little */
-  uint64_t steady_updates;             /* 5000: nothing is rolled back for its return before the best snapshot's level was held for so many updates, but for the usual
-                                          falls: what was reached and lost again while much is still being learned is not worth going back to */
+  double td_error_rise;                /* 0: none. Otherwise rolls back where the mean |TD error| of about 100 updates is so many times that of
+                                          about 2000, which is known after 2000. The new level is the usual one from then on. For tasks
+                                          whose returns come late or say little */
+  uint64_t steady_updates;             /* 5000: nothing is rolled back for its return until the best snapshot's level was held for so many
+                                          updates; the usual falls do not end a level. What was reached and lost again while much is
+                                          still being learned is not worth going back to */
 } eff_learner_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
