@@ -18,6 +18,8 @@
 #endif
 #endif
 #define EFF_HIDDEN __attribute__((visibility("hidden")))
+// part of every [RT] call: inlined where the rest is compiled for size, too
+#define EFF_RT_INLINE static inline __attribute__((always_inline)) EFF_RT
 
 // Kinds of handles: odd, below 2^EFF_HANDLE_KIND_BITS.
 enum {
@@ -50,9 +52,8 @@ typedef struct __attribute__((aligned(64))) eff_slot {
 extern EFF_HIDDEN eff_slot eff_first_slots[1u << EFF_HANDLE_CHUNK_BITS];
 extern EFF_HIDDEN eff_slot *eff_slot_chunks[EFF_HANDLE_CHUNKS];
 
-// Slot `index`, or NULL where none was ever made.
-static inline EFF_RT eff_slot *eff_slot_at(uint32_t index) {
-  if (index < 1u << EFF_HANDLE_CHUNK_BITS) return eff_first_slots + index;  // as good as always
+// Slot `index` of the chunks after the first, or NULL where none was ever made.
+static __attribute__((noinline, unused)) EFF_RT eff_slot *eff_late_slot_at(uint32_t index) {
   const uint32_t place = index + (1u << EFF_HANDLE_CHUNK_BITS);
   const int chunk = 31 - __builtin_clz(place) - EFF_HANDLE_CHUNK_BITS;
   if (chunk >= EFF_HANDLE_CHUNKS) return NULL;
@@ -60,15 +61,20 @@ static inline EFF_RT eff_slot *eff_slot_at(uint32_t index) {
   return first ? first + (place - (1u << (EFF_HANDLE_CHUNK_BITS + chunk))) : NULL;
 }
 
+// Slot `index`, or NULL where none was ever made.
+EFF_RT_INLINE eff_slot *eff_slot_at(uint32_t index) {
+  return index < 1u << EFF_HANDLE_CHUNK_BITS ? eff_first_slots + index : eff_late_slot_at(index);
+}
+
 // The slot of a live object of a kind, or NULL for every other value.
-static inline EFF_RT eff_slot *eff_handle_slot(uintptr_t handle, int32_t kind) {
+EFF_RT_INLINE eff_slot *eff_handle_slot(uintptr_t handle, int32_t kind) {
   if ((handle & ((1u << EFF_HANDLE_KIND_BITS) - 1)) != (uintptr_t)kind) return NULL;
   eff_slot *slot = eff_slot_at((uint32_t)(handle >> EFF_HANDLE_KIND_BITS) & ((1u << EFF_HANDLE_SLOT_BITS) - 1));
   return slot && __atomic_load_n(&slot->handle, __ATOMIC_ACQUIRE) == handle ? slot : NULL;
 }
 
 // [RT] The live object of a kind that a handle names, or NULL. Any thread.
-static inline EFF_RT void *eff_handle_find(uintptr_t handle, int32_t kind) {
+EFF_RT_INLINE void *eff_handle_find(uintptr_t handle, int32_t kind) {
   eff_slot *slot = eff_handle_slot(handle, kind);
   return slot ? __atomic_load_n(&slot->object, __ATOMIC_RELAXED) : NULL;
 }

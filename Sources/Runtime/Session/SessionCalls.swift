@@ -42,7 +42,7 @@ extension SessionCore {
 // the functions below return codes of the C header: 0 EFF_OK, -1 EFF_E_ARGUMENT, -2 EFF_E_STATE, -7 EFF_E_SHAPE, -8 EFF_E_NUMERIC
 
 /// `sessionRun` for one caller at a time.
-@_noLocks
+@_noLocks @inline(__always)
 public func sessionCallRun(_ s: SessionHandle, _ rows: Int) -> Int32 {
   guard let caller = SessionCore.enter(s) else { return -2 }
   let status = sessionRun(s, rows)
@@ -63,7 +63,7 @@ public func sessionCallPrewarm(_ s: SessionHandle) -> Int32 {
 }
 
 /// `sessionStep` for one caller at a time.
-@_noLocks
+@_noLocks @inline(__always)
 public func sessionCallStep(
   _ s: SessionHandle, _ rows: Int, _ observation: UnsafePointer<Float>, _ observationCount: Int, _ action: UnsafeMutablePointer<Float>, _ actionCount: Int
 ) -> Int32 {

@@ -99,7 +99,7 @@ public typealias SessionHandle = UnsafeMutablePointer<SessionCore>
 // the functions below return codes of the C header: 0 EFF_OK, -1 EFF_E_ARGUMENT, -2 EFF_E_STATE
 
 /// Runs `rows` rows. - Complexity: one pass over the plan.
-@_noLocks
+@_noLocks @inline(__always)
 public func sessionRun(_ s: SessionHandle, _ rows: Int) -> Int32 {
   if rows < 1 || rows > s.pointee.maxRows { return -1 }
   if Mailbox.isOffer(eff_atomic_load(&s.pointee.mailbox)) { adopt(s) }
@@ -114,7 +114,7 @@ public func sessionRun(_ s: SessionHandle, _ rows: Int) -> Int32 {
 }
 
 /// Rows that did not take part keep their recurrent state.
-@_noLocks
+@_noLocks @inline(never)
 private func keepIdleRows(_ s: SessionHandle, _ rows: Int) {
   var i = 0
   while i < s.pointee.stateCount {
@@ -128,7 +128,7 @@ private func keepIdleRows(_ s: SessionHandle, _ rows: Int) {
 }
 
 /// Takes the newest tables that another thread offered, and leaves the present ones in their place.
-@_noLocks
+@_noLocks @inline(never)
 private func adopt(_ s: SessionHandle) {
   if s.pointee.isRehearsing { return }
   guard let next = Mailbox.tables(eff_atomic_exchange(&s.pointee.mailbox, Mailbox.retired(s.pointee.tables))) else { return }
