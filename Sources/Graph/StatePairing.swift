@@ -1,7 +1,10 @@
+import Base
+
 /// Which output holds the next value of which input, by their names, types and shapes.
 ///
-/// Two names are a pair where they are equal but for a marker (in/out, prev/next, 0/n, t/t1, ...) and name a state. All inputs that belong
-/// together (h and c, carry_0 and carry_1) have an output each, or none of them is state. What is not clear is no state, and a line says so.
+/// Two names are a pair where they are equal but for a marker (in/out, prev/next, 0/n, t/t1, ...) and name a state. All
+/// inputs that belong together (h and c, carry_0 and carry_1) have an output each, or none of them is state. What is
+/// not clear is no state, and a line says so.
 struct StatePairing {
   struct Tensor {
     var name: String
@@ -49,7 +52,9 @@ struct StatePairing {
   private mutating func indexOutputs() {
     for (o, output) in outputs.enumerated() {
       for reading in StateReading.all(output.name, NameWords.split(output.name), .output) {
-        let same = (places[reading.key] ?? []).count { $0.reading.family == reading.family && $0.reading.isDigit == reading.isDigit }
+        let same = (places[reading.key] ?? []).count {
+          $0.reading.family == reading.family && $0.reading.isDigit == reading.isDigit
+        }
         if same < 2 { places[reading.key, default: []].append((o, reading)) }
       }
     }
@@ -78,7 +83,13 @@ struct StatePairing {
         note(i, "outputs '\(outputs[match[i]].name)' and '\(outputs[rival].name)' are both named as its next value")
         match[i] = -1
       } else if match[i] >= 0 && inputs[i].kind != outputs[match[i]].kind {
-        note(i, "it is \(inputs[i].kind), but output '\(outputs[match[i]].name)', which is named as its next value, is \(outputs[match[i]].kind)")
+        note(
+          i,
+          """
+          it is \(inputs[i].kind), but output '\(outputs[match[i]].name)', which is named as its next value, is \
+          \(outputs[match[i]].kind)
+          """
+        )
         match[i] = -1
       }
       distances.append(best)
@@ -104,7 +115,13 @@ struct StatePairing {
     for i in inputs.indices where match[i] >= 0 {
       let o = match[i]
       if let rival = shared[o], let winner = first[o], distances[i] == distances[winner] {
-        note(i, "output '\(outputs[o].name)' is named as the next value of '\(inputs[i == rival ? winner : rival].name)' as well")
+        note(
+          i,
+          """
+          output '\(outputs[o].name)' is named as the next value of '\(inputs[i == rival ? winner : rival].name)' as \
+          well
+          """
+        )
         match[i] = -1
       } else if first[o] != i {
         match[i] = -1
@@ -173,7 +190,10 @@ struct StatePairing {
   }
 
   private mutating func note(_ i: Int, _ reason: String) {
-    if notes.count < 16 { notes.append("input '\(inputs[i].name)' is no state: \(reason); name the pairs, or none, if it is meant otherwise") }
+    if notes.count < 16 {
+      notes.append(
+        "input '\(inputs[i].name)' is no state: \(reason); name the pairs, or none, if it is meant otherwise")
+    }
   }
 }
 
