@@ -131,11 +131,11 @@ public func eff_bridge_create(
     // looked up at each call: where the session was destroyed too early, the plant is told so
     let target = Target(
       inputs: tensors(plan.inputs), outputs: tensors(plan.outputs), maxRows: s.core.pointee.maxRows, 
-      policyHash: CABI.session(session).map { sessionHash($0) } ?? 0,
-      input: { i in CABI.session(session).flatMap { sessionInput($0, i) } },
-      output: { i in CABI.session(session).flatMap { UnsafeRawPointer(sessionOutput($0, i)) } },
-      run: { rows in CABI.session(session).map { sessionCallRun($0, rows) } ?? -1 },
-      reset: { row in CABI.session(session).map { sessionReset($0, Int64(row)) } ?? -1 })
+      policyHash: CABI.session(session)?.hash() ?? 0,
+      input: { i in CABI.session(session)?.input(i) },
+      output: { i in UnsafeRawPointer(CABI.session(session)?.output(i)) },
+      run: { rows in CABI.session(session)?.callRun(rows).code ?? -1 },
+      reset: { row in CABI.session(session)?.reset(Int64(row)).code ?? -1 })
     out.pointee = try serve(target, options_or_null, Claim(session, EFF_HANDLE_SESSION, "session"))
   }
 }

@@ -51,12 +51,13 @@ func policy(_ p: OpaquePointer?, _ name: StaticString = "policy") throws(Failure
 /// The session behind a handle, or nil where it is NULL, dead or foreign.
 @_noLocks @inline(__always)
 func session(_ p: OpaquePointer?) -> SessionHandle? {
-  eff_handle_find(UInt(bitPattern: p), Int32(EFF_HANDLE_SESSION))?.assumingMemoryBound(to: SessionCore.self)
+  guard let found = eff_handle_find(UInt(bitPattern: p), Int32(EFF_HANDLE_SESSION)) else { return nil }
+  return SessionHandle(core: found.assumingMemoryBound(to: SessionCore.self))
 }
 
 func liveSession(_ p: OpaquePointer?) throws(Failure) -> Session {
   guard let s = session(p) else { throw refusal(p, "session", "eff_session") }
-  return s.pointee.owner.takeUnretainedValue()
+  return s.core.pointee.owner.takeUnretainedValue()
 }
 
 /// The learner behind a handle, or nil where it is NULL, dead or foreign.

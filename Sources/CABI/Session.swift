@@ -55,7 +55,7 @@ public func eff_session_step(
   _ session: OpaquePointer?, _ rows: Int, _ observation: UnsafePointer<Float>?, _ action: UnsafeMutablePointer<Float>?
 ) -> eff_status {
   guard let s = CABI.session(session), let observation, let action else { return -1 }
-  return sessionCallStep(s, rows, observation, -1, action, -1)
+  return s.callStep(rows, observation, -1, action, -1).code
 }
 
 @c @implementation @_noLocks
@@ -65,43 +65,43 @@ public func eff_session_step_n(
 ) -> eff_status {
   guard let s = CABI.session(session), let observation, let action else { return -1 }
   // what C has as 2^63 and more arrives as a negative number, and fits no session
-  return sessionCallStep(s, rows, observation, observation_count < 0 ? .max : observation_count, action, action_count < 0 ? .max : action_count)
+  return s.callStep(rows, observation, observation_count < 0 ? .max : observation_count, action, action_count < 0 ? .max : action_count).code
 }
 
 @c @implementation
 public func eff_session_explain(_ session: OpaquePointer?) -> UnsafePointer<CChar>? {
   guard let s = CABI.session(session) else { return nil }
-  return UnsafePointer(s.pointee.owner.takeUnretainedValue().explanation())
+  return UnsafePointer(s.core.pointee.owner.takeUnretainedValue().explanation())
 }
 
 @c @implementation @_noLocks
 public func eff_session_input(_ session: OpaquePointer?, _ index: Int) -> UnsafeMutableRawPointer? {
   guard let s = CABI.session(session) else { return nil }
-  return sessionInput(s, index)
+  return s.input(index)
 }
 
 @c @implementation @_noLocks
 public func eff_session_run(_ session: OpaquePointer?, _ rows: Int) -> eff_status {
   guard let s = CABI.session(session) else { return -1 }
-  return sessionCallRun(s, rows)
+  return s.callRun(rows).code
 }
 
 @c @implementation @_noLocks
 public func eff_session_output(_ session: OpaquePointer?, _ index: Int) -> UnsafeRawPointer? {
   guard let s = CABI.session(session) else { return nil }
-  return UnsafeRawPointer(sessionOutput(s, index))
+  return UnsafeRawPointer(s.output(index))
 }
 
 @c @implementation @_noLocks
 public func eff_session_reset(_ session: OpaquePointer?, _ row: Int64) -> eff_status {
   guard let s = CABI.session(session) else { return -1 }
-  return sessionCallReset(s, row)
+  return s.callReset(row).code
 }
 
 @c @implementation @_noLocks
 public func eff_session_prewarm(_ session: OpaquePointer?) -> eff_status {
   guard let s = CABI.session(session) else { return -1 }
-  return sessionCallPrewarm(s)
+  return s.callPrewarm().code
 }
 
 @c @implementation

@@ -74,6 +74,41 @@ static subject subject_of(const char *path, int32_t weights) {
   return s;
 }
 
+// Most bytes of the one handle that a session has besides its block.
+enum { HANDLE = 256 };
+
+static size_t given, returned;
+static void *give(void *user, size_t size, size_t align) { return (void)user, given += size, __libc_memalign(align, size); }
+static void take_back(void *user, void *p, size_t size) { (void)user, returned += size, __libc_free(p); }
+
+// A session in memory of the caller, or of the caller's allocator, uses that alone: what else it allocates does not grow with the policy.
+static void test_memory(const char *path, const eff_policy *policy) {
+  eff_allocator allocator = {give, take_back, NULL};
+  for (int has_arena = 0; has_arena < 2; has_arena++) {
+    eff_session_options o;
+    eff_session *session = NULL;
+    size_t size = 0;
+    eff_session_options_default(&o, sizeof o);
+    o.max_rows = 3;
+    CHECK(eff_session_arena_size(policy, &o, &size) == EFF_OK);
+    void *arena = has_arena ? __libc_memalign(64, size) : NULL;
+    o.arena = arena, o.arena_size = size, o.allocator = has_arena ? NULL : &allocator;
+    given = returned = 0;
+    allocations = frees = bytes = 0, armed = 1;
+    const eff_status status = eff_session_create(policy, &o, &session);
+    armed = 0;
+    CHECK(status == EFF_OK);
+    CHECK(allocations == 1 && frees == 0 && bytes <= HANDLE);
+    if (allocations != 1 || frees || bytes > HANDLE)
+      printf("%s, %s: eff_session_create allocates %ld times, %ld bytes, frees %ld times\n", path, has_arena ? "arena" : "allocator", allocations, bytes, frees);
+    CHECK(given == (has_arena ? 0 : size < 64 ? 64 : size));
+    CHECK(eff_session_run(session, 3) == EFF_OK);
+    eff_session_destroy(session);
+    CHECK(returned == given);
+    __libc_free(arena);
+  }
+}
+
 static void drop(subject *s) {
   eff_publisher_destroy(s->publisher);
   eff_session_destroy(s->session);
@@ -138,6 +173,7 @@ static void test_storage(const char *path, int32_t weights) {
   models += weights == EFF_F32;
   CHECK(s.session);
   if (!s.session) return;
+  if (weights == EFF_F32) test_memory(path, s.policy);
   int found = system_calls(tick, &s);
   if (found > 0) printf("%s, weights %d: a real-time function made a system call\n", path, (int)weights);
   if (found >= 0) CHECK(found == 0);

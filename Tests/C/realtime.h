@@ -18,20 +18,24 @@ extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_real
 extern void __libc_free(void *);
 
 static volatile int armed;
-static long allocations, frees;
+static long allocations, frees, bytes;
 
-void *malloc(size_t size) { return allocations += armed, __libc_malloc(size); }
-void *calloc(size_t count, size_t size) { return allocations += armed, __libc_calloc(count, size); }
-void *realloc(void *p, size_t size) { return allocations += armed, __libc_realloc(p, size); }
-void *reallocarray(void *p, size_t count, size_t size) {
-  size_t bytes;
-  if (__builtin_mul_overflow(count, size, &bytes)) return errno = ENOMEM, NULL;
-  return allocations += armed, __libc_realloc(p, bytes);
+static void count(size_t size) {
+  if (armed) allocations++, bytes += (long)size;
 }
-void *memalign(size_t align, size_t size) { return allocations += armed, __libc_memalign(align, size); }
-void *aligned_alloc(size_t align, size_t size) { return allocations += armed, __libc_memalign(align, size); }
+
+void *malloc(size_t size) { return counted(size), __libc_malloc(size); }
+void *calloc(size_t n, size_t size) { return counted(n * size), __libc_calloc(n, size); }
+void *realloc(void *p, size_t size) { return counted(size), __libc_realloc(p, size); }
+void *reallocarray(void *p, size_t n, size_t size) {
+  size_t total;
+  if (__builtin_mul_overflow(n, size, &total)) return errno = ENOMEM, NULL;
+  return counted(total), __libc_realloc(p, total);
+}
+void *memalign(size_t align, size_t size) { return counted(size), __libc_memalign(align, size); }
+void *aligned_alloc(size_t align, size_t size) { return counted(size), __libc_memalign(align, size); }
 int posix_memalign(void **out, size_t align, size_t size) {
-  allocations += armed;
+  counted(size);
   *out = __libc_memalign(align, size);
   return *out ? 0 : ENOMEM;
 }
@@ -40,7 +44,7 @@ void free(void *p) {
   __libc_free(p);
 }
 void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset) {
-  allocations += armed;
+  counted(size);
   return (void *)syscall(SYS_mmap, at, size, protection, flags, fd, offset);
 }
 int munmap(void *p, size_t size) {

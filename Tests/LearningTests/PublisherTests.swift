@@ -9,7 +9,7 @@ import Testing
 @Suite struct PublisherTests {
   private static func step(_ s: Session, _ x: [Double]) -> [Float] {
     var action = [Float](repeating: 0, count: 3)
-    #expect(sessionStep(s.core, 1, x.map { Float($0) }, &action) == 0)
+    #expect(s.handle.step(1, x.map { Float($0) }, &action) == .ok)
     return action
   }
 

@@ -8,7 +8,9 @@ import Testing
 
 
 @Suite struct SessionTests {
-  private func observation(_ row: Int, _ t: Int, _ count: Int = 3) -> [Float] { (0..<count).map { Float((row * 31 + t * 17 + $0 * 7) % 13) / 13 - 0.5 } }
+  private func observation(_ row: Int, _ t: Int, _ count: Int = 3) -> [Float] {
+    (0..<count).map { Float((row * 31 + t * 17 + $0 * 7) % 13) / 13 - 0.5 }
+  }
 
   @Test func rowsAreIndependentRobots() throws {
     for (model, count) in [(Model.lstm(), 3), (Model.mlp(), 7)] {
@@ -32,8 +34,8 @@ import Testing
     // an odd and an even number of steps: both directions between the buffers
     for t in 1..<4 {
       _ = step(idle, (0..<2).flatMap { observation($0, t) })
-      let state = try #require(sessionInput(idle.core, 1)).assumingMemoryBound(to: Float.self)
-      let kept = try #require(sessionInput(busy.core, 1)).assumingMemoryBound(to: Float.self)
+      let state = try #require(idle.handle.input(1)).assumingMemoryBound(to: Float.self)
+      let kept = try #require(busy.handle.input(1)).assumingMemoryBound(to: Float.self)
       #expect((8..<16).map { state[$0] } == (8..<16).map { kept[$0] })
       #expect((0..<8).map { state[$0] } != (0..<8).map { kept[$0] })
     }
@@ -46,20 +48,22 @@ import Testing
     let x = (0..<3).flatMap { observation($0, 1) }
     let start = step(fresh, x)
     for _ in 0..<5 { _ = step(s, x) }
-    #expect(sessionReset(s.core, 1) == 0)
+    #expect(s.handle.reset(1) == .ok)
     let after = step(s, x)
     #expect(Array(after[4..<8]) == Array(start[4..<8]))
     #expect(Array(after[..<4]) != Array(start[..<4]) && Array(after[8...]) != Array(start[8...]))
-    #expect(sessionReset(s.core, -1) == 0)
+    #expect(s.handle.reset(-1) == .ok)
     #expect(step(s, x) == start)
-    #expect(sessionReset(s.core, 3) == -1 && sessionReset(s.core, -2) == -1)
+    #expect(s.handle.reset(3) == .argument && s.handle.reset(-2) == .argument)
   }
 
   @Test func rowsOutsideTheirRangeAreRefused() throws {
     let s = try session(try load(.mlp()), rows: 2)
     var action = [Float](repeating: 0, count: 9)
-    for rows in [0, 3, -1, .max, .min] { #expect(sessionStep(s.core, rows, [Float](repeating: 0, count: 21), &action) == -1) }
-    for index in [-1, 1, .max] { #expect(sessionInput(s.core, index) == nil && sessionOutput(s.core, index) == nil) }
+    for rows in [0, 3, -1, .max, .min] {
+      #expect(s.handle.step(rows, [Float](repeating: 0, count: 21), &action) == .argument)
+    }
+    for index in [-1, 1, .max] { #expect(s.handle.input(index) == nil && s.handle.output(index) == nil) }
   }
 
   @Test func aSwapIsAdoptedAtTheNextStepAndKeepsTheState() throws {
@@ -73,7 +77,7 @@ import Testing
     let before = try session(first)
     #expect(step(before, x) == step(try session(first), x))
     // the same state in a session of the second policy
-    for i in 1...2 { eff_copy(sessionInput(manual.core, i), sessionInput(swapped.core, i), 16) }
+    for i in 1...2 { eff_copy(manual.handle.input(i), swapped.handle.input(i), 16) }
     try swapped.swap(to: second)
     #expect(step(swapped, x) == step(manual, x))
     swapped.reclaim()
@@ -95,7 +99,8 @@ import Testing
     #expect(refusal(.lstm()).hasPrefix("the new policy has another plan: "))
     var elu = Model.mlp()
     elu.nodes[1].op = "Elu"
-    #expect(refusal(elu) == "the new policy has another plan: op 0 is 'dense [7 -> 16] elu', expected 'dense [7 -> 16] tanh'")
+    #expect(
+      refusal(elu) == "the new policy has another plan: op 0 is 'dense [7 -> 16] elu', expected 'dense [7 -> 16] tanh'")
     var wide = Model.mlp()
     wide.outputs[0].name = "other"
     wide.nodes[4].outputs = ["other"]
@@ -109,7 +114,8 @@ import Testing
       try t.swap(to: try load(leakier))
       Issue.record("no failure")
     } catch {
-      #expect(error.message == "the new policy has another plan: op 1 ('dense [16 -> 16] leaky_relu') has other parameters")
+      #expect(
+        error.message == "the new policy has another plan: op 1 ('dense [16 -> 16] leaky_relu') has other parameters")
     }
   }
 
@@ -134,7 +140,9 @@ import Testing
         let s = try session(try load(model, isa: level))
         var action: [Float] = []
         for t in 0..<5 { action = step(s, observation(0, t, count)) }
-        for (a, b) in zip(action, first ?? action) { #expect(abs(a - b) <= 2e-6 * (1 + abs(b)), "\(String(cString: eff_isa_name(level)))") }
+        for (a, b) in zip(action, first ?? action) {
+          #expect(abs(a - b) <= 2e-6 * (1 + abs(b)), "\(String(cString: eff_isa_name(level)))")
+        }
         first = first ?? action
       }
     }

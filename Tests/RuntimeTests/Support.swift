@@ -6,7 +6,9 @@ import TestSupport
 
 
 /// A policy from a model of the tests.
-func load(_ m: Model, limit: Int = 256 << 20, _ change: (inout PolicyOptions) -> Void = { _ in }) throws(Failure) -> Policy {
+func load(_ m: Model, limit: Int = 256 << 20, _ change: (inout PolicyOptions) -> Void = { _ in }) throws(Failure)
+  -> Policy
+{
   var options = PolicyOptions()
   options.build.memoryLimit = limit
   change(&options)
@@ -43,7 +45,7 @@ func step(_ s: Session, _ observation: [Float]) -> [Float] {
   let core = s.core
   let rows = observation.count * 4 / core.pointee.inputs[core.pointee.observation].size
   var action = [Float](repeating: .nan, count: rows * core.pointee.outputs[core.pointee.action].size / 4)
-  let status = sessionStep(core, rows, observation, &action)
-  precondition(status == 0, "step gives \(status)")
+  let status = s.handle.step(rows, observation, &action)
+  precondition(status.isOK, "step gives \(status.code)")
   return action
 }

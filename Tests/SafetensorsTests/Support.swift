@@ -16,10 +16,12 @@ struct File {
     for (name, shape) in tensors {
       let begin = data.count
       for i in 0..<shape.reduce(1, *) { withUnsafeBytes(of: (Float(i) / 4).bitPattern.littleEndian) { data += $0 } }
-      entries.append("\"\(name)\": {\"dtype\": \"F32\", \"shape\": \(shape), \"data_offsets\": [\(begin), \(data.count)]}")
+      entries.append(
+        "\"\(name)\": {\"dtype\": \"F32\", \"shape\": \(shape), \"data_offsets\": [\(begin), \(data.count)]}")
     }
     if let architecture {
-      let escaped = architecture.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
+      let escaped = architecture.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing(
+        "\n", with: "\\n")
       entries.insert("\"__metadata__\": {\"efferent.architecture\": \"\(escaped)\"\(metadata)}", at: 0)
     }
     header = "{" + entries.joined(separator: ", ") + "}"

@@ -83,15 +83,17 @@ EFF_API void eff_set_log(void (*fn_or_null)(void *user, int32_t level, const cha
 
 /* ---- memory ---- */
 
-/* Source of weights and arenas. alloc returns NULL on failure; align is a power of two of at most 4096. Both kept while an object made with it lives. */
+/* Source of weights and arenas. alloc returns NULL on failure; align is a power of two of at most 4096. Both kept while
+ * an object made with it lives, and called by whoever creates, swaps, reclaims or destroys it. */
 typedef struct eff_allocator {
   void *(*alloc)(void *user, size_t size, size_t align);
   void (*free)(void *user, void *p, size_t size);
   void *user;
 } eff_allocator;
 
-/* Blocks  a policy has one (weights in the order of their use), a session one (activations and state), because several sessions share a policy
- * and swap to another one.
+/* Blocks  a policy has one (weights in the order of their use), because several sessions share it. A session has one
+ * (bound ops, activations, state) and nothing else but a handle of fixed size. A policy that is swapped in brings its
+ * bound ops in a block of their own, from the session's allocator.
  * Huge pages  are asked for where a block takes 128 KiB or more; nothing depends on them.
  * Locked memory  `locked` in options keeps what a step reads from being paged out (mlock). It counts against RLIMIT_MEMLOCK, huge pages whole:
  * EFF_E_MEMORY where that is too low, saying what it is, and nothing is created. Memory that the caller brings is the caller's to lock; code and
@@ -267,7 +269,8 @@ typedef struct eff_session_options {
   size_t arena_size;               /* bytes of arena; at least eff_session_arena_size() */
   const eff_allocator *allocator;  /* or NULL; used where arena is NULL */
   uint64_t seed;                   /* of the random numbers of stochastic policies; each row has a stream of its own, see first_row */
-  int32_t locked, reserved;        /* 1: arena and tables of ops are locked in memory, but for what `arena` or `allocator` gave; reserved: 0 */
+  int32_t locked, reserved;        /* 1: all that a step reads is locked in memory, but for what `arena` or `allocator`
+                                      gave; reserved: 0 */
   uint64_t first_row;              /* row r draws from the stream of (seed, first_row + r): a session of one row with the same seed and
                                       first_row = r draws what row r of a session draws, whatever the other rows do */
   int32_t non_finite;              /* an eff_non_finite */
@@ -276,7 +279,7 @@ typedef struct eff_session_options {
 
 EFF_API void eff_session_options_default(eff_session_options *options, size_t struct_size);
 
-/* Bytes that a session needs for its arena. */
+/* Bytes that a session uses: its arena holds all of it. */
 EFF_API eff_status eff_session_arena_size(const eff_policy *policy, const eff_session_options *options_or_null, size_t *out);
 
 /* Creates a session and retains the policy. Recurrent state starts at zero. *out is NULL on failure. Any thread; many may make sessions of one

@@ -60,7 +60,7 @@ struct ActionSlot {
   /// Values of step `step` of the output. - Returns: place of the first that is not finite, or -1.
   @_noLocks
   func take(_ c: ControllerHandle, step: Int) -> Int {
-    guard let from = sessionOutput((c.pointee.models + model).pointee.session, output) else { return -1 }
+    guard let from = (c.pointee.models + model).pointee.session.output(output) else { return -1 }
     let base = step * width
     var bad = -1
     var i = 0
@@ -137,7 +137,7 @@ struct ActionSlot {
   @_noLocks
   private func takeGains(_ c: ControllerHandle, _ output: Int, _ kind: Int) {
     let m = c.pointee.models + model
-    guard let from = sessionOutput(m.pointee.session, output) else { return }
+    guard let from = m.pointee.session.output(output) else { return }
     let slot = m.pointee.outputs + output
     let values = c.pointee.targets[kind].values
     var i = 0

@@ -167,7 +167,7 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     i = 0
     while i < pointee.modelCount {
       pointee.models[i].hasRun = false
-      _ = sessionReset(pointee.models[i].session, -1)
+      _ = pointee.models[i].session.reset(-1)
       i += 1
     }
     i = 0
@@ -281,7 +281,7 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
         pointee.report.model = Int32(truncatingIfNeeded: a.pointee.model)
         pointee.report.action = Int32(truncatingIfNeeded: i)
       }
-      if a.pointee.remembered >= 0, let from = sessionOutput(pointee.models[a.pointee.model].session, a.pointee.output) {
+      if a.pointee.remembered >= 0, let from = pointee.models[a.pointee.model].session.output(a.pointee.output) {
         var k = 0
         while k < a.pointee.count {
           let e = Int(a.pointee.index[k])

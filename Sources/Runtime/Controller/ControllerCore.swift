@@ -160,12 +160,12 @@ public func controllerInput(_ c: ControllerHandle, _ model: Int, _ input: Int) -
   let m = c.pointee.models + model
   if input < 0 || input >= m.pointee.inputCount { return nil }
   if let mirror = m.pointee.inputs[input].mirror { return UnsafeRawPointer(mirror) }
-  return sessionInput(m.pointee.session, input).map { UnsafeRawPointer($0) }
+  return m.pointee.session.input(input).map { UnsafeRawPointer($0) }
 }
 
 /// What the last run wrote.
 @_noLocks
 public func controllerOutput(_ c: ControllerHandle, _ model: Int, _ output: Int) -> UnsafeRawPointer? {
   if model < 0 || model >= c.pointee.modelCount { return nil }
-  return sessionOutput(c.pointee.models[model].session, output).map { UnsafeRawPointer($0) }
+  return c.pointee.models[model].session.output(output).map { UnsafeRawPointer($0) }
 }

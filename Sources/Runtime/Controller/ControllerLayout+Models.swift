@@ -142,7 +142,7 @@ extension ControllerLayout {
       }
       guard model.every >= 1 else { throw Failure(.mismatch, "model '\(model.name)': every is \(model.every)") }
       // while measuring there is no session: an address that nothing follows
-      let session = sessions.isEmpty ? SessionHandle(bitPattern: 64)! : sessions[m].core
+      let session = sessions.isEmpty ? SessionHandle(core: UnsafeMutablePointer(bitPattern: 64)!) : sessions[m].handle
       (slots + m).initialize(
         to: ModelSlot(
           session: session, inputs: inputs, inputCount: plan.inputs.count, outputs: outputs, outputCount: plan.outputs.count,

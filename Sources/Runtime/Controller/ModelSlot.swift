@@ -22,7 +22,7 @@ struct InputSlot {
   @_noLocks
   func fill(_ c: ControllerHandle, _ session: SessionHandle) {
     if source == .vector { (c.pointee.vectors + place).pointee.build(c) }
-    guard let to = sessionInput(session, port) else { return }
+    guard let to = session.input(port) else { return }
     if c.pointee.isPriming && source != .counter && source != .memory {
       eff_zero(to, count * elementSize)
     } else {
@@ -42,7 +42,7 @@ struct InputSlot {
       case .counter: storeElement(to, type, (c.pointee.counters + place).pointee.value)
       case .output:
         let m = c.pointee.models + place
-        if let from = sessionOutput(m.pointee.session, output) {
+        if let from = m.pointee.session.output(output) {
           let from0 = m.pointee.outputs + output
           var i = 0
           while i < count {
@@ -91,7 +91,7 @@ struct ModelSlot {
       inputs[i].fill(c, session)
       i += 1
     }
-    _ = sessionRun(session, 1)
+    _ = session.run(1)
     hasRun = true
   }
 
@@ -101,7 +101,7 @@ struct ModelSlot {
     var o = 0
     while o < outputCount {
       let out = outputs[o]
-      if let from = sessionOutput(session, o) {
+      if let from = session.output(o) {
         if out.memory >= 0 { eff_copy((c.pointee.memories + out.memory).pointee.bytes, from, out.count * out.elementSize) }
         if let reference = out.reference {
           var i = 0

@@ -82,7 +82,7 @@ struct TermSlot {
     case .clock: clockValue(x)
     case .modelOutput:
       let m = c.pointee.models + model
-      guard m.pointee.hasRun, let p = sessionOutput(m.pointee.session, output) else {
+      guard m.pointee.hasRun, let p = m.pointee.session.output(output) else {
         eff_zero(x, count * 8)
         return
       }

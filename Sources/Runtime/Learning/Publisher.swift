@@ -8,11 +8,10 @@ import Platform
 ///
 ///     learner's weights -> spare packed weights -- offered --> session -- retired --> spare
 ///
-/// Two exchanges with the session, and no lock. Each spare has one reference that goes along with it; the session drops those that it has at its end.
+/// Two exchanges with the session, and no lock. A spare belongs to whoever has it: the session frees those that it has at its end.
 public final class Publisher {
   public let core: PublisherHandle
   private let session: Session
-  private let spares: [Binding]
 
   /// Fails with `.mismatch` where the session runs another policy than the learner's, `.unsupported` where its weights are not those that are learned,
   /// but made of them, `.state` where something else swaps its weights.
@@ -25,20 +24,16 @@ public final class Publisher {
     if let difference = session.policy.plan.difference(policies[0].plan) { throw Failure(.mismatch, "the session runs another policy than the learner's: \(difference)") }
     let trace = try WeightTrace(learner)
     self.session = session
-    var spares: [Binding] = []
-    for policy in policies { spares.append(try session.binding(of: policy)) }
-    self.spares = spares
+    let spares = try Publisher.spares(policies, session)
 
     // from here on the session is given back by deinit, also where this throws
-    try session.claim()
     core = PublisherHandle.allocate(capacity: 1)
     let memory = UnsafeMutablePointer<SpareWeights>.allocate(capacity: spares.count)
-    for (i, b) in spares.enumerated() {
-      _ = Unmanaged.passRetained(b)
-      (memory + i).initialize(to: SpareWeights(table: b.table, weights: b.policy.plan.weights.start.assumingMemoryBound(to: Float.self)))
+    for (i, table) in spares.enumerated() {
+      (memory + i).initialize(to: SpareWeights(table: table, weights: policies[i].plan.weights.start.assumingMemoryBound(to: Float.self)))
     }
     core.initialize(to: PublisherCore(
-      learner: learner, session: session.core, spares: memory, weights: Publisher.kept(trace.weights),
+      learner: learner, session: session.handle, spares: memory, weights: Publisher.kept(trace.weights),
       statistics: Publisher.kept(trace.statistics), first: nil, owner: Unmanaged.passUnretained(self)))
     guard !session.hasOffer else { throw Failure(.state, "a swap is waiting for the session's next step") }
     // the copies just loaded say what has to come out
@@ -51,6 +46,19 @@ public final class Publisher {
     }
   }
 
+  /// Ops of the policies for a session that is claimed then; where either fails nothing is left.
+  private static func spares(_ policies: [Policy], _ session: Session) throws(Failure) -> [UnsafeMutablePointer<BoundOps>] {
+    var spares: [UnsafeMutablePointer<BoundOps>] = []
+    do {
+      for policy in policies { spares.append(try session.bound(policy)) }
+      try session.claim()
+    } catch {
+      for table in spares { BoundOps.free(table) }
+      throw error
+    }
+    return spares
+  }
+
   private static func kept<T>(_ list: [T]) -> UnsafeMutableBufferPointer<T> {
     let out = UnsafeMutableBufferPointer<T>.allocate(capacity: list.count)
     _ = out.initialize(from: list)
@@ -58,8 +66,8 @@ public final class Publisher {
   }
 
   deinit {
-    for i in 0..<spares.count where core.pointee.spares[i].isFree { Session.free(core.pointee.spares[i].table) }
-    Session.free(core.pointee.first)
+    for i in 0..<PublisherCore.spareCount where core.pointee.spares[i].isFree { BoundOps.free(core.pointee.spares[i].table) }
+    BoundOps.free(core.pointee.first)
     core.pointee.spares.deallocate()
     core.pointee.weights.deallocate()
     core.pointee.statistics.deallocate()

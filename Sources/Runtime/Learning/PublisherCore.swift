@@ -44,15 +44,15 @@ extension UnsafeMutablePointer where Pointee == PublisherCore {
   /// - Complexity: one pass over the weights of the policy that acts.
   @export(interface)
   @_noLocks public func publish() -> LearnerOutcome {
-    let content = eff_atomic_load(&pointee.session.pointee.mailbox)
-    if Mailbox.isRetired(content), eff_atomic_replace(&pointee.session.pointee.mailbox, content, nil) != 0 { takeBack(content) }
+    let content = eff_atomic_load(&pointee.session.core.pointee.mailbox)
+    if Mailbox.isRetired(content), eff_atomic_replace(&pointee.session.core.pointee.mailbox, content, nil) != 0 { takeBack(content) }
     var free = 0
     while free < PublisherCore.spareCount && !pointee.spares[free].isFree { free += 1 }
     guard free < PublisherCore.spareCount else { return .state }
     write(to: pointee.spares[free].weights)
     pointee.spares[free].isFree = false
     pointee.spares[free].table.pointee.hash = pointee.learner.policyHash()
-    takeBack(eff_atomic_exchange(&pointee.session.pointee.mailbox, UnsafeMutableRawPointer(pointee.spares[free].table)))
+    takeBack(eff_atomic_exchange(&pointee.session.core.pointee.mailbox, UnsafeMutableRawPointer(pointee.spares[free].table)))
     return .ok
   }
 

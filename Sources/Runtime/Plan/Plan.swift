@@ -3,7 +3,8 @@ import Graph
 import Kernels
 import Onnx
 
-/// Where an operand of a plan is. Arena offsets are those of a session with one row; a session with n rows multiplies them by n.
+/// Where an operand of a plan is. Arena offsets are those of a session with one row; a session with n rows multiplies
+/// them by n.
 public struct Operand: Equatable, Sendable {
   public enum Space: Int32, Sendable { case none = 0, weights, arena, stateIn, stateOut, random, table, row, rehearsal }
   public var space: Space
@@ -52,7 +53,8 @@ public struct PlanConstant {
   public var size: Int
 }
 
-/// Everything a session needs to run: ops in order, their parameters, the packed weights and the layout of the arena. Immutable.
+/// Everything a session needs to run: ops in order, their parameters, the packed weights and the layout of the arena.
+/// Immutable.
 public final class Plan {
   /// In order of execution; the ops of a branch follow it.
   public internal(set) var ops: [PlanOp] = []
@@ -87,11 +89,4 @@ public final class Plan {
     self.weights = weights
   }
 
-  /// Bytes in front of the generators: the flag that a rehearsal sets.
-  static let arenaFlags = 64
-
-  /// Bytes at the start of an arena of `rows` rows: flags, and of a policy that draws random numbers a generator for each row.
-  func arenaHeader(_ rows: Int) -> Int {
-    Plan.arenaFlags + (usesRandom ? (rows * MemoryLayout<eff_random_state>.stride + 63) / 64 * 64 : 0)
-  }
 }

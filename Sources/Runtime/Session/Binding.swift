@@ -3,21 +3,70 @@ import Kernels
 import Onnx
 import Platform
 
-/// A policy's ops with the addresses of one arena filled in.
-final class Binding {
-  let policy: Policy
-  let table: UnsafeMutablePointer<BoundOps>
-  private let ops: MemoryBlock
+/// Memory that the ops of a session read and write besides weights.
+struct SessionMemory {
+  /// Set while a rehearsal takes both sides of branches.
+  var flag: UnsafeMutablePointer<UInt8>
+  /// A generator per row.
+  var random: UnsafeMutablePointer<eff_random_state>
+  /// Tensors of the plan, `rows` rows each.
+  var body: UnsafeMutableRawPointer
+  var rows: Int
 
-  /// `arena` holds `rows` rows; the table comes from `memory`.
-  init(_ policy: Policy, arena: UnsafeMutableRawPointer, rows: Int, _ memory: MemorySource) throws(Failure) {
+  /// Where an operand lies for the runs of one direction between the buffers of recurrent state; nil: not in memory.
+  func address(_ o: Operand, _ plan: Plan, _ direction: Int) -> UnsafeMutableRawPointer? {
+    switch o.space {
+    case .none, .row, .table: return nil
+    case .rehearsal: return UnsafeMutableRawPointer(flag)
+    case .weights: return plan.weights.start + o.place + o.view
+    case .random: return UnsafeMutableRawPointer(random)
+    case .arena: return body + o.place * rows + o.view
+    case .stateIn: return stateBuffer(plan, o.place, direction) + o.view
+    case .stateOut: return stateBuffer(plan, o.place, 1 - direction) + o.view
+    }
+  }
+
+  /// One of the two buffers of recurrent state `index`.
+  func stateBuffer(_ plan: Plan, _ index: Int, _ which: Int) -> UnsafeMutableRawPointer {
+    let port = plan.inputs[plan.stateInputs[index]]
+    let slot = (max(port.size, 1) + 63) / 64 * 64
+    return body + (port.place + which * slot) * rows
+  }
+}
+
+/// Ops of one policy bound to one session's memory. Stands at the start of the memory that holds the ops.
+struct BoundOps {
+  var ops: (UnsafeMutablePointer<eff_op>, UnsafeMutablePointer<eff_op>)
+  var count: Int
+  var weights: UnsafeRawPointer
+  var weightBytes: Int
+  /// Of the policy whose weights these are.
+  var hash: UInt64
+  /// Recurrent state is cleared where these are adopted.
+  var resetsState = false
+  /// References that end with `free`: to the policy, and to the block that this stands in where that is not the
+  /// session's.
+  var policy: Unmanaged<Policy>
+  var block: Unmanaged<MemoryBlock>?
+
+  private static func directions(_ plan: Plan) -> Int { plan.stateCount > 0 ? 2 : 1 }
+
+  /// Takes what `bind` fills.
+  static func place(_ plan: Plan, _ cursor: inout ArenaCursor) -> (
+    UnsafeMutablePointer<BoundOps>, UnsafeMutablePointer<eff_op>
+  ) {
+    (cursor.table(1, of: BoundOps.self), cursor.table(plan.ops.count * directions(plan), of: eff_op.self))
+  }
+
+  /// The ops of `policy` in memory that `place` took.
+  static func bind(
+    _ policy: Policy, to memory: SessionMemory, _ table: UnsafeMutablePointer<BoundOps>,
+    _ first: UnsafeMutablePointer<eff_op>,
+    in block: MemoryBlock? = nil
+  ) -> UnsafeMutablePointer<BoundOps> {
     let plan = policy.plan
-    let directions = plan.stateCount > 0 ? 2 : 1
-    let stride = MemoryLayout<eff_op>.stride
-    let block = try MemoryBlock(max(1, plan.ops.count * directions * stride), memory, for: "session")
-    let first = block.start.bindMemory(to: eff_op.self, capacity: max(1, plan.ops.count * directions))
-    for direction in 0..<directions {
-      let table = first + direction * plan.ops.count
+    for direction in 0..<directions(plan) {
+      let ops = first + direction * plan.ops.count
       for op in plan.ops {
         var bound = eff_op()
         bound.run = op.kernel
@@ -28,41 +77,39 @@ final class Binding {
             let strides = s.bindMemory(to: Int64.self)
             for k in 0..<op.count {
               let o = plan.operands[op.first + k]
-              pointers[k] = o.space == .table ? UnsafeMutableRawPointer(table + o.place) : Binding.address(o, plan, arena, rows, direction)
+              pointers[k] =
+                o.space == .table ? UnsafeMutableRawPointer(ops + o.place) : memory.address(o, plan, direction)
               strides[k] = Int64(o.stride)
             }
           }
         }
-        table[op.position] = bound
+        (ops + op.position).initialize(to: bound)
       }
     }
-    self.policy = policy
-    ops = block
-    table = UnsafeMutablePointer<BoundOps>.allocate(capacity: 1)
     table.initialize(to: BoundOps(
-      ops: (first, first + (directions - 1) * plan.ops.count), count: plan.mainCount,
-      weights: UnsafeRawPointer(plan.weights.start), weightBytes: plan.weights.size, owner: Unmanaged.passUnretained(self), hash: policy.hash))
+      ops: (first, first + (directions(plan) - 1) * plan.ops.count), count: plan.mainCount,
+      weights: UnsafeRawPointer(plan.weights.start), weightBytes: plan.weights.size, hash: policy.hash,
+      policy: Unmanaged.passRetained(policy), block: block.map { Unmanaged.passRetained($0) }))
+    return table
   }
 
-  deinit { table.deallocate() }
-
-  private static func address(_ o: Operand, _ plan: Plan, _ arena: UnsafeMutableRawPointer, _ rows: Int, _ direction: Int) -> UnsafeMutableRawPointer? {
-    let body = arena + plan.arenaHeader(rows)
-    switch o.space {
-    case .none, .row, .table: return nil
-    case .rehearsal: return arena
-    case .weights: return plan.weights.start + o.place + o.view
-    case .random: return arena + Plan.arenaFlags
-    case .arena: return body + o.place * rows + o.view
-    case .stateIn: return stateBuffer(plan, o.place, body, rows, direction) + o.view
-    case .stateOut: return stateBuffer(plan, o.place, body, rows, 1 - direction) + o.view
-    }
+  /// The same in a block of its own from `source`.
+  static func make(_ policy: Policy, for memory: SessionMemory, _ source: MemorySource) throws(Failure)
+    -> UnsafeMutablePointer<BoundOps>
+  {
+    var counting = ArenaCursor(nil)
+    _ = place(policy.plan, &counting)
+    let block = try MemoryBlock(counting.used, source, for: "ops")
+    var cursor = ArenaCursor(block.start)
+    let (table, first) = place(policy.plan, &cursor)
+    return bind(policy, to: memory, table, first, in: block)
   }
 
-  /// One of the two buffers of recurrent state `index`.
-  static func stateBuffer(_ plan: Plan, _ index: Int, _ body: UnsafeMutableRawPointer, _ rows: Int, _ which: Int) -> UnsafeMutableRawPointer {
-    let port = plan.inputs[plan.stateInputs[index]]
-    let slot = (max(port.size, 1) + 63) / 64 * 64
-    return body + (port.place + which * slot) * rows
+  /// For whoever has the table.
+  static func free(_ table: UnsafeMutablePointer<BoundOps>?) {
+    guard let table else { return }
+    let (policy, block) = (table.pointee.policy, table.pointee.block)
+    policy.release()
+    block?.release()
   }
 }

@@ -17,32 +17,65 @@ public struct SessionOptions {
   public init() {}
 }
 
-/// Owns the arena and the bound ops of one running policy. Everything that a step needs is in `core`.
+/// The parts of a session in its one block. What a step touches stands together, in front of the rows.
+private struct SessionParts {
+  let flag: UnsafeMutablePointer<UInt8>
+  let core: UnsafeMutablePointer<SessionCore>
+  let bound: (UnsafeMutablePointer<BoundOps>, UnsafeMutablePointer<eff_op>)
+  let ports: UnsafeMutablePointer<SessionPort>
+  let states: UnsafeMutablePointer<SessionState>
+  let random: UnsafeMutablePointer<eff_random_state>
+  /// As in SessionCore.
+  let kept, rehearsed, lastAction: UnsafeMutableRawPointer
+  let body: UnsafeMutableRawPointer
+
+  init(_ plan: Plan, rows: Int, _ cursor: inout ArenaCursor) {
+    let (observation, action) = (Session.only(plan.inputs, .observation), Session.only(plan.outputs, .action))
+    flag = cursor.table(1, of: UInt8.self)
+    core = cursor.table(1, of: SessionCore.self)
+    bound = BoundOps.place(plan, &cursor)
+    ports = cursor.table(plan.inputs.count + plan.outputs.count, of: SessionPort.self)
+    states = cursor.table(plan.stateCount, of: SessionState.self)
+    random = cursor.table(plan.usesRandom ? rows : 0, of: eff_random_state.self)
+    var keptSize = MemoryLayout<eff_random_state>.size
+    for p in plan.outputs where p.state < 0 { keptSize += p.size }
+    kept = cursor.take(keptSize)
+    rehearsed = cursor.take(
+      observation < 0 || action < 0 ? 0 : plan.inputs[observation].size + plan.outputs[action].size)
+    lastAction = cursor.take(action < 0 ? 0 : rows * plan.outputs[action].size)
+    body = cursor.take(rows * plan.arenaSize)
+  }
+}
+
+/// A running policy: one block, and this handle of fixed size to it. Everything that a step needs is in `core`.
 public final class Session {
   public let policy: Policy
-  public let core: SessionHandle
-  private let arena: UnsafeMutableRawPointer
+  public let core: UnsafeMutablePointer<SessionCore>
+  public var handle: SessionHandle { SessionHandle(core: core) }
+  private let memory: SessionMemory
+  /// nil: the block is the caller's.
   private let block: MemoryBlock?
-  private let kept: MemoryBlock
-  /// Where what a session keeps besides its arena comes from.
-  private let tables: MemorySource
-  private let ports: UnsafeMutablePointer<SessionPort>
-  private let states: UnsafeMutablePointer<SessionState>
+  /// Where the ops of policies that are swapped in lie.
+  private let source: MemorySource
   /// What `explanation` gave last.
   var explained: CText? = nil
 
   /// Most rows of a session: what is more is a mistake that would fill the memory.
   public static let maximumRows = 1 << 20
 
-  /// Bytes of arena for `rows` rows.
+  /// Bytes of a session of `rows` rows, all that it uses.
   @export(interface)
   public static func arenaSize(_ policy: Policy, rows: Int) throws(Failure) -> Int {
     guard rows >= 1, rows <= maximumRows else {
       throw Failure(.argument, "max_rows is \(rows), expected 1 to \(maximumRows)")
     }
     let (body, overflow) = policy.plan.arenaSize.multipliedReportingOverflow(by: rows)
-    guard !overflow, body < 1 << 46 else { throw Failure(.memory, "an arena of \(rows) rows is too large; expected fewer max_rows") }
-    return policy.plan.arenaHeader(rows) + body
+    guard !overflow, body < 1 << 46 else {
+      throw Failure(.memory, "an arena of \(rows) rows is too large; expected fewer max_rows")
+    }
+    var cursor = ArenaCursor(nil)
+    _ = SessionParts(policy.plan, rows: rows, &cursor)
+    return cursor.used
   }
 
   @export(interface)
@@ -50,56 +83,63 @@ public final class Session {
     let plan = policy.plan
     let rows = options.maxRows
     let size = try Session.arenaSize(policy, rows: rows)
+    let start: UnsafeMutableRawPointer
     if let given = options.arena {
-      guard UInt(bitPattern: given.start) % 64 == 0 else { throw Failure(.argument, "the arena is not aligned to 64 bytes") }
-      guard given.size >= size else { throw Failure(.argument, "the arena has \(given.size) bytes, expected at least \(size); ask eff_session_arena_size() with the same options") }
-      arena = given.start
-      block = nil
-      eff_zero(given.start, size)
+      guard UInt(bitPattern: given.start) % 64 == 0 else {
+        throw Failure(.argument, "the arena is not aligned to 64 bytes")
+      }
+      guard given.size >= size else {
+        throw Failure(
+          .argument,
+          """
+          the arena has \(given.size) bytes, expected at least \(size); ask eff_session_arena_size() with the same \
+          options
+          """
+        )
+      }
+      (start, block) = (given.start, nil)
+      eff_zero(start, size)
     } else {
       let own = try MemoryBlock(size, options.memory, for: "arena")
-      arena = own.start
-      block = own
+      (start, block) = (own.start, own)
     }
+    var cursor = ArenaCursor(start)
+    let parts = SessionParts(plan, rows: rows, &cursor)
     self.policy = policy
-    let body = arena + plan.arenaHeader(rows)
+    source = options.memory
+    memory = SessionMemory(flag: parts.flag, random: parts.random, body: parts.body, rows: rows)
+    core = parts.core
     for c in plan.constants {
-      for r in 0..<rows { eff_copy(body + c.place * rows + r * c.size, plan.weights.start + c.weights, c.size) }
+      for r in 0..<rows { eff_copy(parts.body + c.place * rows + r * c.size, plan.weights.start + c.weights, c.size) }
     }
-    tables = MemorySource.tables(isLocked: options.memory.isLocked)
-    let binding = try Binding(policy, arena: arena, rows: rows, tables)
-    let outputSize = plan.outputs.reduce(0) { $0 + ($1.state < 0 ? $1.size : 0) }
-    let (observation, action) = (Session.only(plan.inputs, .observation), Session.only(plan.outputs, .action))
-    let keptSize = (MemoryLayout<eff_random_state>.size + outputSize + 63) / 64 * 64
-    let rehearsedSize = observation < 0 || action < 0 ? 0 : plan.inputs[observation].size + plan.outputs[action].size
-    let actionSize = action < 0 ? 0 : rows * plan.outputs[action].size
-    kept = try MemoryBlock(keptSize + rehearsedSize + actionSize, tables, for: "session")
-
     let inputCount = plan.inputs.count
-    ports = UnsafeMutablePointer<SessionPort>.allocate(capacity: max(1, inputCount + plan.outputs.count))
-    for (i, p) in (plan.inputs + plan.outputs).enumerated() {
-      (ports + i).initialize(to: SessionPort(memory: body + p.place * rows, size: p.size, state: p.state))
+    func fill(_ ports: [PlanPort], _ at: UnsafeMutablePointer<SessionPort>) {
+      for (i, p) in ports.enumerated() {
+        (at + i).initialize(to: SessionPort(memory: parts.body + p.place * rows, size: p.size, state: p.state))
+      }
     }
-    states = UnsafeMutablePointer<SessionState>.allocate(capacity: max(1, plan.stateCount))
+    fill(plan.inputs, parts.ports)
+    fill(plan.outputs, parts.ports + inputCount)
     for i in 0..<plan.stateCount {
-      let buffers = (Binding.stateBuffer(plan, i, body, rows, 0), Binding.stateBuffer(plan, i, body, rows, 1))
-      (states + i).initialize(to: SessionState(buffers: buffers, size: plan.inputs[plan.stateInputs[i]].size))
+      let buffers = (memory.stateBuffer(plan, i, 0), memory.stateBuffer(plan, i, 1))
+      (parts.states + i).initialize(to: SessionState(buffers: buffers, size: plan.inputs[plan.stateInputs[i]].size))
     }
-    core = SessionHandle.allocate(capacity: 1)
     core.initialize(to: SessionCore(
-      maxRows: rows, tables: binding.table, parity: 0, mailbox: nil, offerer: nil, isRehearsing: false, inputs: ports, inputCount: inputCount,
-      outputs: ports + inputCount, outputCount: plan.outputs.count, states: states, stateCount: plan.stateCount,
-      observation: observation, action: action,
-      takesBothSides: arena.bindMemory(to: UInt8.self, capacity: 1),
-      random: plan.usesRandom ? (arena + Plan.arenaFlags).bindMemory(to: eff_random_state.self, capacity: rows) : nil, seed: options.seed, firstRow: options.firstRow,
-      kept: kept.start, rehearsed: kept.start + keptSize, lastAction: kept.start + keptSize + rehearsedSize,
+        maxRows: rows, tables: BoundOps.bind(policy, to: memory, parts.bound.0, parts.bound.1), parity: 0, mailbox: nil,
+        offerer: nil,
+        isRehearsing: false, inputs: parts.ports, inputCount: inputCount, outputs: parts.ports + inputCount,
+        outputCount: plan.outputs.count,
+      states: parts.states, stateCount: plan.stateCount,
+      observation: Session.only(plan.inputs, .observation), action: Session.only(plan.outputs, .action),
+        takesBothSides: parts.flag, random: plan.usesRandom ? parts.random : nil, seed: options.seed,
+        firstRow: options.firstRow,
+      kept: parts.kept, rehearsed: parts.rehearsed, lastAction: parts.lastAction,
       nonFinite: options.nonFinite, owner: Unmanaged.passUnretained(self)))
-    _ = Unmanaged.passRetained(binding)
-    _ = sessionReset(core, -1)
+    _ = handle.reset(-1)
   }
 
   /// Index of the only f32 port with a role, or -1.
-  private static func only(_ ports: [PlanPort], _ role: Role) -> Int {
+  fileprivate static func only(_ ports: [PlanPort], _ role: Role) -> Int {
     var found = -1
     for (i, p) in ports.enumerated() where p.role == role {
       if found >= 0 || p.type != .f32 { return -1 }
@@ -109,26 +149,23 @@ public final class Session {
   }
 
   deinit {
-    Session.free(core.pointee.tables)
-    Session.free(Mailbox.tables(core.pointee.mailbox))
-    core.deallocate()
-    ports.deallocate()
-    states.deallocate()
+    BoundOps.free(core.pointee.tables)
+    BoundOps.free(Mailbox.tables(core.pointee.mailbox))
   }
 
-  static func free(_ table: UnsafeMutablePointer<BoundOps>?) { table?.pointee.owner.release() }
-
-  /// Offers the weights of `next` to the stepping thread, in the place of an offer that it has not adopted. With `resetsState` recurrent state is
-  /// cleared at adoption. Throws `.mismatch` for another plan, `.state` where a learner publishes to this session.
+  /// Offers the weights of `next` to the stepping thread, in the place of an offer that it has not adopted. With
+  /// `resetsState` recurrent state is cleared at adoption. Throws `.mismatch` for another plan, `.state` where a
+  /// learner publishes to this session.
   @export(interface)
   public func swap(to next: Policy, resetsState: Bool = false) throws(Failure) {
-    if let difference = policy.plan.difference(next.plan) { throw Failure(.mismatch, "the new policy has another plan: \(difference)") }
+    if let difference = policy.plan.difference(next.plan) {
+      throw Failure(.mismatch, "the new policy has another plan: \(difference)")
+    }
     try claim()
     defer { unclaim() }
-    let binding = try binding(of: next)
-    binding.table.pointee.resetsState = resetsState
-    let table = Unmanaged.passRetained(binding).takeUnretainedValue().table
-    Session.free(Mailbox.tables(eff_atomic_exchange(&core.pointee.mailbox, UnsafeMutableRawPointer(table))))
+    let table = try bound(next)
+    table.pointee.resetsState = resetsState
+    BoundOps.free(Mailbox.tables(eff_atomic_exchange(&core.pointee.mailbox, UnsafeMutableRawPointer(table))))
   }
 
   /// Becomes the only one who writes offers. Throws `.state` where somebody is.
@@ -142,15 +179,19 @@ public final class Session {
 
   var hasOffer: Bool { Mailbox.isOffer(eff_atomic_load(&core.pointee.mailbox)) }
 
-  /// Ops of a policy with the same plan, on this session's arena.
-  func binding(of next: Policy) throws(Failure) -> Binding { try Binding(next, arena: arena, rows: core.pointee.maxRows, tables) }
+  /// Ops of a policy with the same plan, on this session's memory; freed by whoever has them at the end.
+  func bound(_ next: Policy) throws(Failure) -> UnsafeMutablePointer<BoundOps> {
+    try BoundOps.make(next, for: memory, source)
+  }
 
   /// Frees the weights that a step has replaced; a publisher takes those back itself.
   public func reclaim() {
     guard eff_atomic_replace(&core.pointee.offerer, nil, UnsafeMutableRawPointer(core)) != 0 else { return }
     defer { unclaim() }
     let content = eff_atomic_load(&core.pointee.mailbox)
-    if Mailbox.isRetired(content), eff_atomic_replace(&core.pointee.mailbox, content, nil) != 0 { Session.free(Mailbox.tables(content)) }
+    if Mailbox.isRetired(content), eff_atomic_replace(&core.pointee.mailbox, content, nil) != 0 {
+      BoundOps.free(Mailbox.tables(content))
+    }
   }
 }
 
@@ -158,18 +199,29 @@ extension Plan {
   /// First difference that forbids running this plan's sessions with the weights of another; nil where there is none.
   func difference(_ other: Plan) -> String? {
     if isa != other.isa { return "it was packed for another instruction set" }
-    if let d = Plan.difference(inputs, other.inputs, "input") ?? Plan.difference(outputs, other.outputs, "output") { return d }
+    if let d = Plan.difference(inputs, other.inputs, "input") ?? Plan.difference(outputs, other.outputs, "output") {
+      return d
+    }
     if ops.count != other.ops.count { return "it has \(other.ops.count) ops, expected \(ops.count)" }
     for i in 0..<ops.count {
       let a = ops[i]
       let b = other.ops[i]
-      if a.code != b.code || a.count != b.count || labels[i] != other.labels[i] { return "op \(i) is '\(other.labels[i])', expected '\(labels[i])'" }
-      for k in 0..<a.count where operands[a.first + k] != other.operands[b.first + k] { return "op \(i) ('\(labels[i])') uses other memory" }
+      if a.code != b.code || a.count != b.count || labels[i] != other.labels[i] {
+        return "op \(i) is '\(other.labels[i])', expected '\(labels[i])'"
+      }
+      for k in 0..<a.count where operands[a.first + k] != other.operands[b.first + k] {
+        return "op \(i) ('\(labels[i])') uses other memory"
+      }
     }
     for i in 0..<ops.count where !hasEqualParams(other, i) { return "op \(i) ('\(labels[i])') has other parameters" }
-    if weights.size != other.weights.size { return "it has \(other.weights.size) bytes of weights, expected \(weights.size)" }
+    if weights.size != other.weights.size {
+      return "it has \(other.weights.size) bytes of weights, expected \(weights.size)"
+    }
     if arenaSize != other.arenaSize { return "it needs another arena" }
-    for (a, b) in zip(constants, other.constants) where a.place != b.place || a.size != b.size || memcmp(weights.start + a.weights, other.weights.start + b.weights, a.size) != 0 {
+    for (a, b) in zip(constants, other.constants)
+    where a.place != b.place || a.size != b.size
+      || memcmp(weights.start + a.weights, other.weights.start + b.weights, a.size) != 0
+    {
       return "an output that is a constant has another value"
     }
     return nil
@@ -180,9 +232,15 @@ extension Plan {
     for i in a.indices {
       if a[i].name != b[i].name { return "\(what) \(i) is '\(b[i].name)', expected '\(a[i].name)'" }
       if a[i].type != b[i].type || a[i].shape != b[i].shape {
-        return "\(what) '\(a[i].name)' is \(b[i].type.name) \(describe(b[i].shape)), expected \(a[i].type.name) \(describe(a[i].shape))"
+        return
+          """
+          \(what) '\(a[i].name)' is \(b[i].type.name) \(describe(b[i].shape)), expected \(a[i].type.name) \
+          \(describe(a[i].shape))
+          """
       }
-      if a[i].state != b[i].state || a[i].role != b[i].role || a[i].place != b[i].place { return "\(what) '\(a[i].name)' has another role" }
+      if a[i].state != b[i].state || a[i].role != b[i].role || a[i].place != b[i].place {
+        return "\(what) '\(a[i].name)' has another role"
+      }
     }
     return nil
   }
