@@ -55,8 +55,10 @@ public final class Bytes {
   /// For filling memory made by `zeroed` before it is shared.
   public var mutable: UnsafeMutableRawPointer { UnsafeMutableRawPointer(mutating: start) }
 
-  /// The content of a file, in memory of its own: what happens to the file afterwards changes nothing. `name` is what messages call it.
-  /// Throws `.io` where it is written to meanwhile, `.memory` where it has more than `limit` bytes or there is no memory for it.
+  /// The content of a file, in memory of its own: what happens to the file afterwards changes nothing. `name` is what
+  /// messages call it.
+  /// Throws `.io` where it is written to meanwhile, `.memory` where it has more than `limit` bytes or there is no
+  /// memory for it.
   @export(interface)
   public static func file(_ path: String, name: String, limit: Int = 1 << 40) throws(Failure) -> Bytes {
     let fd = path.withCString { eff_open_read($0) }
@@ -64,7 +66,9 @@ public final class Bytes {
     defer { eff_close(fd) }
     let before = try settled(fd, name)
     let size = Int(before.size)
-    guard size <= limit else { throw Failure(.memory, "\(name): has \(size) bytes, which exceeds the memory limit of \(limit) bytes") }
+    guard size <= limit else {
+      throw Failure(.memory, "\(name): has \(size) bytes, which exceeds the memory limit of \(limit) bytes")
+    }
     let bytes = try large(size, "\(name): its \(size) bytes")
     var count = 0
     while count < size {
@@ -80,13 +84,16 @@ public final class Bytes {
     return bytes
   }
 
-  /// What a file is once its last change is older than the clock of file times is coarse: a change from now on will show in its times.
+  /// What a file is once its last change is older than the clock of file times is coarse: a change from now on will
+  /// show in its times.
   private static func settled(_ fd: Int32, _ name: String) throws(Failure) -> eff_file_state {
     let coarse: Int64 = 10_000_000
     var state = eff_file_state()
     for _ in 0..<50 {
       let code = eff_file_look(fd, &state)
-      guard code == 0 else { throw Failure(.io, "\(name): not a regular file: \(String(cString: eff_error_text(-code)))") }
+      guard code == 0 else {
+        throw Failure(.io, "\(name): not a regular file: \(String(cString: eff_error_text(-code)))")
+      }
       let age = eff_wall_ns() - state.changed_ns
       if age < 0 || age >= coarse { return state }
       eff_sleep_ns(coarse - age)
@@ -94,7 +101,8 @@ public final class Bytes {
     throw Failure(.io, "\(name): is being written; write it beside and rename it")
   }
 
-  /// Memory for a file. That of large ones is a mapping of its own, with huge pages where there are some, which is filled in less time.
+  /// Memory for a file. That of large ones is a mapping of its own, with huge pages where there are some, which is
+  /// filled in less time.
   private static func large(_ count: Int, _ what: String) throws(Failure) -> Bytes {
     let page = 2 << 20
     if count >= page, let p = eff_map_zeroed((count + page - 1) / page * page, page) {

@@ -1,7 +1,8 @@
-/// Element types, by their code in ONNX TensorProto.DataType. i4 and u4 are for constants alone; here each takes one byte,
-/// which holds its value as i8 or u8.
+/// Element types, by their code in ONNX TensorProto.DataType. i4 and u4 are for constants alone; here each takes one
+/// byte, which holds its value as i8 or u8.
 public enum ElementType: Int32, Sendable {
-  case f32 = 1, u8 = 2, i8 = 3, u16 = 4, i16 = 5, i32 = 6, i64 = 7, bool = 9, f16 = 10, f64 = 11, u32 = 12, u64 = 13, bf16 = 16, u4 = 21, i4 = 22
+  case f32 = 1, u8 = 2, i8 = 3, u16 = 4, i16 = 5, i32 = 6, i64 = 7, bool = 9, f16 = 10, f64 = 11, u32 = 12, u64 = 13,
+    bf16 = 16, u4 = 21, i4 = 22
 
   /// Bytes of one element.
   public var size: Int {

@@ -4,7 +4,8 @@ import Platform
 public struct Failure: Error {
   /// The reasons, equal to the `EFF_E_...` codes of the C header.
   public enum Reason: Int32, Sendable {
-    case argument = -1, state = -2, memory = -3, io = -4, format = -5, unsupported = -6, shape = -7, numeric = -8, timeout = -9, mismatch = -10
+    case argument = -1, state = -2, memory = -3, io = -4, format = -5, unsupported = -6, shape = -7, numeric = -8,
+      timeout = -9, mismatch = -10
   }
 
   public let reason: Reason
@@ -37,7 +38,8 @@ public struct Failure: Error {
   /// Memory was refused: says what for, and the bound of the process where it has one.
   public static func noMemory(_ size: Int, for what: String) -> Failure {
     let limit = eff_address_limit()
-    let bound = limit < 0 ? "" : "; the process may have \(limit) bytes of memory in all (RLIMIT_AS): raise it with 'ulimit -v'"
+    let bound =
+      limit < 0 ? "" : "; the process may have \(limit) bytes of memory in all (RLIMIT_AS): raise it with 'ulimit -v'"
     return Failure(.memory, what + ": cannot allocate \(size) bytes" + bound)
   }
 }

@@ -18,15 +18,21 @@ public struct JsonReader {
 
   /// The value of the whole text at `range` of `base`.
   @export(interface)
-  public static func read(_ base: UnsafeRawPointer, _ range: Range<Int>, what: String, budget: MemoryBudget, acceptsNonFinite: Bool = false) throws(Failure) -> Json {
-    var r = JsonReader(base: base, position: range.lowerBound, end: range.upperBound, budget: budget, what: what, acceptsNonFinite: acceptsNonFinite)
+  public static func read(
+    _ base: UnsafeRawPointer, _ range: Range<Int>, what: String, budget: MemoryBudget, acceptsNonFinite: Bool = false
+  ) throws(Failure) -> Json {
+    var r = JsonReader(
+      base: base, position: range.lowerBound, end: range.upperBound, budget: budget, what: what,
+      acceptsNonFinite: acceptsNonFinite)
     let value = try r.value(depth: 0)
     r.skipSpace()
     guard r.position == r.end else { throw r.fail("text after the end of the value") }
     return value
   }
 
-  private func fail(_ problem: String) -> Failure { Failure(.format, "\(what) is not JSON at byte \(position): \(problem)") }
+  private func fail(_ problem: String) -> Failure {
+    Failure(.format, "\(what) is not JSON at byte \(position): \(problem)")
+  }
 
   private func peek() -> UInt8? { position < end ? base.load(fromByteOffset: position, as: UInt8.self) : nil }
 
@@ -52,7 +58,8 @@ public struct JsonReader {
     case UInt8(ascii: "t"): return try word("true", .bool(true))
     case UInt8(ascii: "f"): return try word("false", .bool(false))
     case UInt8(ascii: "n"): return try word("null", .null)
-    case UInt8(ascii: "N") where acceptsNonFinite, UInt8(ascii: "I") where acceptsNonFinite: return .number(try number())
+    case UInt8(ascii: "N") where acceptsNonFinite, UInt8(ascii: "I") where acceptsNonFinite:
+      return .number(try number())
     default: return .number(try number())
     }
   }
@@ -162,7 +169,8 @@ public struct JsonReader {
 
   // MARK: numbers
 
-  /// Correctly rounded, whatever the locale: by the exact product or quotient of two doubles where there is one (Clinger 1990), otherwise by the C library.
+  /// Correctly rounded, whatever the locale: by the exact product or quotient of two doubles where there is one
+  /// (Clinger 1990), otherwise by the C library.
   private mutating func number() throws(Failure) -> Double {
     let from = position
     let isNegative = take("-")
@@ -219,7 +227,8 @@ public struct JsonReader {
 
   private mutating func takeWord(_ word: StaticString) -> Bool {
     guard end - position >= word.utf8CodeUnitCount else { return false }
-    for i in 0..<word.utf8CodeUnitCount where base.load(fromByteOffset: position + i, as: UInt8.self) != word.utf8Start[i] { return false }
+    for i in 0..<word.utf8CodeUnitCount
+    where base.load(fromByteOffset: position + i, as: UInt8.self) != word.utf8Start[i] { return false }
     position += word.utf8CodeUnitCount
     return true
   }

@@ -1,4 +1,5 @@
-/// Writes a JSON value as text that a person reads: what fits in a line stays in one line. Numbers are the shortest text that reads back as the same double.
+/// Writes a JSON value as text that a person reads: what fits in a line stays in one line. Numbers are the shortest
+/// text that reads back as the same double.
 public struct JsonWriter {
   private var bytes: [UInt8] = []
   private static let width = 120
@@ -17,10 +18,13 @@ public struct JsonWriter {
     return String(decoding: w.bytes, as: UTF8.self)
   }
 
-  /// The shortest text that reads back as `number`; whole numbers without a point. JSON has no text for numbers that are not finite: null.
+  /// The shortest text that reads back as `number`; whole numbers without a point. JSON has no text for numbers that
+  /// are not finite: null.
   public static func number(_ number: Double) -> String {
     guard number.isFinite else { return "null" }
-    if number == number.rounded(.towardZero), number.magnitude < 1e15, number != 0 || number.sign == .plus { return String(Int(number)) }
+    if number == number.rounded(.towardZero), number.magnitude < 1e15, number != 0 || number.sign == .plus {
+      return String(Int(number))
+    }
     return number.description
   }
 

@@ -10,7 +10,8 @@ public enum Log {
     let minimum: Int32
 
     public init(
-      write: @escaping @convention(c) (UnsafeMutableRawPointer?, Int32, UnsafePointer<CChar>?) -> Void, user: UnsafeMutableRawPointer?, minimum: Int32
+      write: @escaping @convention(c) (UnsafeMutableRawPointer?, Int32, UnsafePointer<CChar>?) -> Void,
+      user: UnsafeMutableRawPointer?, minimum: Int32
     ) {
       self.write = write
       self.user = user

@@ -1,5 +1,6 @@
-/// The text of a failure, written as an interpolated string literal. Unlike a String, whose every piece is appended by a page of inlined code, each
-/// piece is one call: failures are a third of the loader's code, and this is what keeps the library small.
+/// The text of a failure, written as an interpolated string literal. Unlike a String, whose every piece is appended by
+/// a page of inlined code, each piece is one call: failures are a third of the loader's code, and this is what keeps
+/// the library small.
 public struct Message: ExpressibleByStringInterpolation, Sendable {
   public let text: String
 
@@ -29,9 +30,13 @@ public struct Message: ExpressibleByStringInterpolation, Sendable {
 
     /// The shortest text that reads back as the number; "nan", "inf" for what is none.
     @inline(never)
-    public mutating func appendInterpolation(_ number: Double) { text += number.isFinite ? JsonWriter.number(number) : number.description }
+    public mutating func appendInterpolation(_ number: Double) {
+      text += number.isFinite ? JsonWriter.number(number) : number.description
+    }
 
-    public mutating func appendInterpolation<T: BinaryInteger>(_ number: T) { appendInterpolation(Int(truncatingIfNeeded: number)) }
+    public mutating func appendInterpolation<T: BinaryInteger>(_ number: T) {
+      appendInterpolation(Int(truncatingIfNeeded: number))
+    }
 
     public mutating func appendInterpolation(_ piece: StaticString) { appendLiteral(piece) }
   }

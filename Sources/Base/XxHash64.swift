@@ -1,4 +1,5 @@
-/// XXH64 (Yann Collet, xxHash, seed 0) of the pieces that were added, laid end to end: what `xxhsum -H64` prints. - Complexity: O(bytes).
+/// XXH64 (Yann Collet, xxHash, seed 0) of the pieces that were added, laid end to end: what `xxhsum -H64` prints. -
+/// Complexity: O(bytes).
 public struct XxHash64 {
   private var a, b, c, d: UInt64
   /// Bytes that wait for a stripe of 32 to be full, little-endian.
@@ -131,7 +132,9 @@ public struct XxHash64 {
     }
   }
 
-  @_noLocks private func merged(_ h: UInt64, _ lane: UInt64) -> UInt64 { (h ^ round(0, lane)) &* XxHash64.p1 &+ XxHash64.p4 }
+  @_noLocks private func merged(_ h: UInt64, _ lane: UInt64) -> UInt64 {
+    (h ^ round(0, lane)) &* XxHash64.p1 &+ XxHash64.p4
+  }
 
   @_noLocks private func waitingWord(_ i: Int) -> UInt64 {
     switch i {

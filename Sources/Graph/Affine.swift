@@ -2,7 +2,8 @@ import Base
 import Kernels
 import Onnx
 
-/// An integer that is computed while running, as a sum over elements of other tensors: factor * element + ... + constant.
+/// An integer that is computed while running, as a sum over elements of other tensors: factor * element + ... +
+/// constant.
 struct Affine: Equatable {
   struct Term: Equatable {
     /// Memory root, and the element in it.
@@ -37,7 +38,8 @@ struct Affine: Equatable {
   }
 }
 
-/// Bounds the time that is spent on following numbers back through a graph: what is not found within it counts as unknown.
+/// Bounds the time that is spent on following numbers back through a graph: what is not found within it counts as
+/// unknown.
 final class SearchBudget {
   private var steps = 1 << 27
 
@@ -63,7 +65,8 @@ extension Builder {
     guard depth < 24, value.constant == nil, value.type == .i64 || value.type == .i32 else {
       return Affine(terms: [Affine.Term(root: value.root, element: at, factor: 1)])
     }
-    return through(value.root, at, depth) ?? Affine(terms: [Affine.Term(root: twin(value.root), element: at, factor: 1)])
+    return through(value.root, at, depth)
+      ?? Affine(terms: [Affine.Term(root: twin(value.root), element: at, factor: 1)])
   }
 
   /// What the op that writes element `at` of a root computes it from.
@@ -84,13 +87,16 @@ extension Builder {
         source = (op.operands[0], x)
       case _ where writers.count > 1: return nil
       case .gather(let p):
-        guard let c = graph.values[op.operands[1]].constant, p.inner > 0, p.indices > 0, c.type == .i64 || c.type == .i32 else { return nil }
+        guard let c = graph.values[op.operands[1]].constant, p.inner > 0, p.indices > 0,
+          c.type == .i64 || c.type == .i32
+        else { return nil }
         let (inner, indices) = (Int(p.inner), Int(p.indices))
         var k = affine(op.operands[1], i / inner % indices).constant
         if k < 0 { k += Int(p.axis) }
         guard k >= 0, k < Int(p.axis) else { return nil }
         return affine(op.operands[0], (i / inner / indices * Int(p.axis) + k) * inner + i % inner, depth: depth + 1)
-      case .unary(let p) where p.fn == EFF_FN_NEG: return Affine().adding(affine(op.operands[0], i, depth: depth + 1), times: -1)
+      case .unary(let p) where p.fn == EFF_FN_NEG:
+        return Affine().adding(affine(op.operands[0], i, depth: depth + 1), times: -1)
       case .binary(let p):
         guard let (a, b) = sides(p, i) else { return nil }
         let (l, r) = (affine(op.operands[0], a, depth: depth + 1), affine(op.operands[1], b, depth: depth + 1))
@@ -115,12 +121,18 @@ extension Builder {
 
   /// The first root that an equal op computes from equal operands: exporters write the same conversion for each use.
   func twin(_ root: Int, depth: Int = 0) -> Int {
-    guard depth < 4, search.take(graph.ops.count), let op = writer(root), op.kernel != EFF_K_RANDOM, op.inputCount <= 4, graph.values[root].byteCount <= 512 else { return root }
+    guard depth < 4, search.take(graph.ops.count), let op = writer(root), op.kernel != EFF_K_RANDOM, op.inputCount <= 4,
+      graph.values[root].byteCount <= 512
+    else { return root }
     for other in graph.ops {
-      guard other.kernel == op.kernel, other.type == op.type, other.inputCount == op.inputCount, other.operands.count == op.operands.count else { continue }
+      guard other.kernel == op.kernel, other.type == op.type, other.inputCount == op.inputCount,
+        other.operands.count == op.operands.count
+      else { continue }
       var isEqual = true
       for k in 0..<op.inputCount where !isSame(other.operands[k], op.operands[k], depth) { isEqual = false }
-      guard isEqual, hasEqualParams(op, other), let y = other.outputs.first, y >= 0, graph.root(y) == y, writer(y) != nil else { continue }
+      guard isEqual, hasEqualParams(op, other), let y = other.outputs.first, y >= 0, graph.root(y) == y,
+        writer(y) != nil
+      else { continue }
       return y
     }
     return root

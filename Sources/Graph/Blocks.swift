@@ -1,7 +1,7 @@
 import Kernels
 
-/// The nesting of branches in a list of ops, and where each op stands in a table: first the ops that always run, then body after body,
-/// so that the ops of one body, without those of branches inside of it, follow each other.
+/// The nesting of branches in a list of ops, and where each op stands in a table: first the ops that always run, then
+/// body after body, so that the ops of one body, without those of branches inside of it, follow each other.
 public struct Blocks {
   /// Block of each op; a branch and its end belong to the block around them. Block 0 always runs.
   public private(set) var of: [Int] = []
@@ -84,8 +84,8 @@ public struct Blocks {
 
 /// From which op to which the memory of each root is in use.
 ///
-/// With several rows a branch runs whole for some of them, then for others: what lies outside of it and is touched inside is in use
-/// from its first op to its last.
+/// With several rows a branch runs whole for some of them, then for others: what lies outside of it and is touched
+/// inside is in use from its first op to its last.
 public struct Lifetimes {
   /// Roots whose use begins before op i, in the order in which ops name them, and whose use ends with it.
   public private(set) var begin: [[Int]]

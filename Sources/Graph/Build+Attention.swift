@@ -30,7 +30,9 @@ extension Builder {
     let s = shape(x)
     if s.count == 4 { return Heads(value: x, shape: s, strides: denseStrides(s)) }
     guard s.count == 3 else { throw n.fail(.shape, "input is \(describe(s)), expected rank 3 or 4") }
-    guard count > 0, s[2] % count == 0 else { throw n.fail(.shape, "\(attribute) is \(count), expected a divisor of \(s[2])") }
+    guard count > 0, s[2] % count == 0 else {
+      throw n.fail(.shape, "\(attribute) is \(count), expected a divisor of \(s[2])")
+    }
     let size = s[2] / count
     return Heads(value: x, shape: [s[0], count, s[1], size], strides: [s[1] * s[2], size, s[2], 1])
   }
@@ -45,7 +47,9 @@ extension Builder {
     guard let past else { return h }
     let s = shape(past)
     guard s.count == 4, s[0] == h.shape[0], s[1] == h.shape[1], s[3] == h.shape[3], type(past) == type(h.value) else {
-      throw n.fail(.shape, "the past is \(describe(s)), expected \(describe([h.shape[0], h.shape[1], -1, h.shape[3]])) with any length")
+      throw n.fail(
+        .shape,
+        "the past is \(describe(s)), expected \(describe([h.shape[0], h.shape[1], -1, h.shape[3]])) with any length")
     }
     let all = s[2] == 0 ? try dense(h, n) : try concat([past, try dense(h, n)], axis: 2, label: n.label)
     return Heads(value: all, shape: shape(all), strides: denseStrides(shape(all)))
@@ -73,9 +77,11 @@ extension Builder {
     let given = type(try n.input(0))
     let precision = try n.int("softmax_precision", 1)
     guard [1, 10, 11, 16].contains(precision) else {
-      throw n.fail(.unsupported, "attribute 'softmax_precision' is \(Node.typeName(precision)), expected a floating-point type")
+      throw n.fail(
+        .unsupported, "attribute 'softmax_precision' is \(Node.typeName(precision)), expected a floating-point type")
     }
-    /// in f64 where the node asks for it; everything else is computed in f32, which is as precise as what it may ask for
+    /// in f64 where the node asks for it; everything else is computed in f32, which is as precise as what it may ask
+    /// for
     func widened(_ b: inout Builder, _ i: Int) throws(Failure) -> Int? {
       guard let x = n.optional(i), precision == 11, b.type(x) == given else { return n.optional(i) }
       return try b.cast(x, to: .f64)
@@ -90,11 +96,20 @@ extension Builder {
       throw n.fail(.format, "has both nonpad_kv_seqlen and a past; ONNX allows one of them")
     }
     let mode = try n.int("qk_matmul_output_mode", 0)
-    guard mode >= 0, mode <= 3 else { throw n.fail(.unsupported, "attribute 'qk_matmul_output_mode' is \(mode), expected 0 to 3") }
+    guard mode >= 0, mode <= 3 else {
+      throw n.fail(.unsupported, "attribute 'qk_matmul_output_mode' is \(mode), expected 0 to 3")
+    }
     let t = type(q.value)
-    guard type(k.value) == t, type(v.value) == t, k.shape[0] == q.shape[0], v.shape[0] == q.shape[0], k.shape[1] == v.shape[1], k.shape[2] == v.shape[2],
+    guard type(k.value) == t, type(v.value) == t, k.shape[0] == q.shape[0], v.shape[0] == q.shape[0],
+      k.shape[1] == v.shape[1], k.shape[2] == v.shape[2],
           k.shape[3] == q.shape[3], k.shape[1] > 0, q.shape[1] % k.shape[1] == 0 else {
-      throw n.fail(.shape, "Q, K and V are \(describe(q.shape)), \(describe(k.shape)) and \(describe(v.shape)) as [batch, heads, length, size]; they do not fit")
+      throw n.fail(
+        .shape,
+        """
+        Q, K and V are \(describe(q.shape)), \(describe(k.shape)) and \(describe(v.shape)) as [batch, heads, length, \
+        size]; they do not fit
+        """
+      )
     }
     let window = try Visibility(n)
     let past = n.optional(4).map { shape($0)[2] } ?? 0
@@ -121,7 +136,9 @@ extension Builder {
     store(v.strides, &p.v)
     store(ys, &p.y)
     if mask >= 0 { store(broadcastStrides(shape(mask), to: scores), &p.mask) }
-    var op = GraphOp(kernel: Int(EFF_K_ATTENTION), type: t, params: .attention(p), inputs: [q.value, k.value, v.value, mask], outputs: [y], label: n.label)
+    var op = GraphOp(
+      kernel: Int(EFF_K_ATTENTION), type: t, params: .attention(p), inputs: [q.value, k.value, v.value, mask],
+      outputs: [y], label: n.label)
     op.scratch = Int(eff_attention_scratch_size(&p))
     op.work = work([scores[0], scores[1], scores[2], scores[3], q.shape[3] + v.shape[3]])
     try emit(op)
@@ -145,25 +162,36 @@ extension Builder {
         let rest = try expand(never, to: Array(s.dropLast()) + [missing])
         mask = try concat([mask, rest], axis: s.count - 1, label: n.label)
       }
-      guard broadcast(shape(mask), scores) == scores else { throw n.fail(.shape, "attn_mask is \(describe(shape(m))), expected a shape that broadcasts to \(describe(scores))") }
+      guard broadcast(shape(mask), scores) == scores else {
+        throw n.fail(
+          .shape, "attn_mask is \(describe(shape(m))), expected a shape that broadcasts to \(describe(scores))")
+      }
     }
     if let lengths = n.optional(6) {
-      guard count(lengths) == scores[0] else { throw n.fail(.shape, "nonpad_kv_seqlen is \(describe(shape(lengths))), expected [\(scores[0])]") }
+      guard count(lengths) == scores[0] else {
+        throw n.fail(.shape, "nonpad_kv_seqlen is \(describe(shape(lengths))), expected [\(scores[0])]")
+      }
       let places = try positions(scores[3], [1, 1, 1, scores[3]])
-      let isKey = try binary(Int(EFF_FN2_LESS), places, view(try cast(lengths, to: .i64), [scores[0], 1, 1, 1]), label: n.label)
+      let isKey = try binary(
+        Int(EFF_FN2_LESS), places, view(try cast(lengths, to: .i64), [scores[0], 1, 1, 1]), label: n.label)
       let padding = try select(isKey, try scalar(0, .f32), try scalar(-.infinity, .f32), label: n.label)
       mask = mask < 0 ? padding : try binary(Int(EFF_FN2_ADD), mask, padding, label: n.label)
     }
     return mask
   }
 
-  /// The mask and the bounds by position. The first query stands `past` keys in, or at the end of the keys that are no padding.
-  private mutating func windowMask(_ n: Node, _ window: Visibility, _ mask: Int, _ scores: [Int], past: Int) throws(Failure) -> Int {
+  /// The mask and the bounds by position. The first query stands `past` keys in, or at the end of the keys that are no
+  /// padding.
+  private mutating func windowMask(_ n: Node, _ window: Visibility, _ mask: Int, _ scores: [Int], past: Int)
+    throws(Failure) -> Int
+  {
     let (lq, lk) = (scores[2], scores[3])
     var mask = mask
     var i = try positions(lq, [1, 1, lq, 1])
     if let lengths = n.optional(6) {
-      let offset = try binary(Int(EFF_FN2_SUB), view(try cast(lengths, to: .i64), [scores[0], 1, 1, 1]), try integers([lq], []), label: n.label)
+      let offset = try binary(
+        Int(EFF_FN2_SUB), view(try cast(lengths, to: .i64), [scores[0], 1, 1, 1]), try integers([lq], []),
+        label: n.label)
       i = try binary(Int(EFF_FN2_ADD), i, offset, label: n.label)
     } else {
       i = try binary(Int(EFF_FN2_ADD), i, try integers([past], []), label: n.label)
@@ -182,12 +210,14 @@ extension Builder {
   }
 
   /// The optional output of scores: 0 the product, 1 with softcap, 2 with the mask, 3 after softmax.
-  private mutating func attentionScores(_ n: Node, _ q: Heads, _ k: Heads, _ p: eff_attention, _ mask: Int, _ form: [Int], mode: Int) throws(Failure) -> Int {
+  private mutating func attentionScores(
+    _ n: Node, _ q: Heads, _ k: Heads, _ p: eff_attention, _ mask: Int, _ form: [Int], mode: Int
+  ) throws(Failure) -> Int {
     let t = type(q.value)
     let share = q.shape[1] / k.shape[1]
     // keys as [batch, kv_heads, 1, size, length], queries as [batch, kv_heads, share, length, size]
     let keys = try gatherStrided(k.value, dims: [k.shape[0], k.shape[1], 1, k.shape[3], k.shape[2]],
-                                 strides: [k.strides[0], k.strides[1], 0, k.strides[3], k.strides[2]], offset: 0, label: n.label)
+      strides: [k.strides[0], k.strides[1], 0, k.strides[3], k.strides[2]], offset: 0, label: n.label)
     let queries = try view(try dense(q, n), [q.shape[0], k.shape[1], share, q.shape[2], q.shape[3]])
     var s = try view(try matmul(queries, keys, label: n.label), form)
     s = try cast(try binary(Int(EFF_FN2_MUL), s, try scalar(p.scale, t), label: n.label), to: .f32)
@@ -198,7 +228,8 @@ extension Builder {
     }
     if mode >= 2 && mask >= 0 { s = try binary(Int(EFF_FN2_ADD), s, mask, label: n.label) }
     if mode >= 2 && p.causal != 0 {
-      let i = try binary(Int(EFF_FN2_ADD), try positions(form[2], [form[2], 1]), try integers([Int(p.past)], []), label: n.label)
+      let i = try binary(
+        Int(EFF_FN2_ADD), try positions(form[2], [form[2], 1]), try integers([Int(p.past)], []), label: n.label)
       let j = try positions(form[3], [1, form[3]])
       let isLater = try binary(Int(EFF_FN2_GREATER), j, i, label: n.label)
       s = try select(isLater, try scalar(-.infinity, .f32), s, label: n.label)
@@ -218,7 +249,8 @@ extension Builder {
     (p.outer, p.n, p.inner) = split(s, max(s.count - 1, 0))
     p.fn = Int32(EFF_SOFTMAX_SOFT)
     let y = try newValue(type(x), s, label)
-    try emit(GraphOp(kernel: Int(EFF_K_SOFTMAX), type: type(x), params: .softmax(p), inputs: [x], outputs: [y], label: label))
+    try emit(
+      GraphOp(kernel: Int(EFF_K_SOFTMAX), type: type(x), params: .softmax(p), inputs: [x], outputs: [y], label: label))
     return y
   }
 
@@ -226,15 +258,22 @@ extension Builder {
   mutating func buildFlexAttention(_ n: Node) throws(Failure) -> Int {
     let (q, k, v) = (try n.input(0), try n.input(1), try n.input(2))
     let (sq, sk, sv) = (shape(q), shape(k), shape(v))
-    guard sq.count == 4, sk.count == 4, sv.count == 4, sk[1] > 0, sq[1] % sk[1] == 0, sv[1] == sk[1], sk[3] == sq[3] else {
-      throw n.fail(.shape, "Q, K and V are \(describe(sq)), \(describe(sk)) and \(describe(sv)), expected [batch, heads, length, size]")
+    guard sq.count == 4, sk.count == 4, sv.count == 4, sk[1] > 0, sq[1] % sk[1] == 0, sv[1] == sk[1], sk[3] == sq[3]
+    else {
+      throw n.fail(
+        .shape,
+        "Q, K and V are \(describe(sq)), \(describe(sk)) and \(describe(sv)), expected [batch, heads, length, size]")
     }
     let share = sq[1] / sk[1]
     let scale = try n.float("scale", 1 / Double(max(sq[3], 1)).squareRoot())
     let code = Int32(try n.int("softmax_precision", Int((type(q) == .f64 ? ElementType.f64 : .f32).rawValue)))
-    guard let precision = ElementType(rawValue: code), precision.isFloat else { throw n.fail(.unsupported, "softmax_precision \(ElementType.unsupportedName(code)) is not supported") }
+    guard let precision = ElementType(rawValue: code), precision.isFloat else {
+      throw n.fail(.unsupported, "softmax_precision \(ElementType.unsupportedName(code)) is not supported")
+    }
     let keys = try view(try transpose(k, [0, 1, 3, 2], label: n.label), [sk[0], sk[1], 1, sk[3], sk[2]])
-    let product = try matmul(view(try cast(q, to: precision), [sq[0], sk[1], share, sq[2], sq[3]]), try cast(keys, to: precision), label: n.label)
+    let product = try matmul(
+      view(try cast(q, to: precision), [sq[0], sk[1], share, sq[2], sq[3]]), try cast(keys, to: precision),
+      label: n.label)
     let form = [sq[0], sq[1], sq[2], sk[2]]
     var s = try binary(Int(EFF_FN2_MUL), view(product, form), try scalar(scale, precision), label: n.label)
     if n.has("score_mod") { s = try modified(s, "score_mod", n) }
@@ -266,7 +305,9 @@ extension Builder {
     let (batch, length, size) = (h.shape[0], h.shape[2], h.shape[3])
     let given = try n.int("rotary_embedding_dim", 0)
     let rotary = given == 0 ? size : given
-    guard rotary > 0, rotary <= size, rotary % 2 == 0 else { throw n.fail(.shape, "rotates \(rotary) of \(size) features, expected an even number") }
+    guard rotary > 0, rotary <= size, rotary % 2 == 0 else {
+      throw n.fail(.shape, "rotates \(rotary) of \(size) features, expected an even number")
+    }
     let half = rotary / 2
     func cache(_ b: inout Builder, _ c: Int) throws(Failure) -> Int {
       guard broadcast(b.shape(c), [batch, length, half]) == [batch, length, half] else {
@@ -279,13 +320,22 @@ extension Builder {
     let all = try dense(h, n)
     let isInterleaved = try n.bool("interleaved", false)
     let a = try slice(all, axis: 3, start: 0, count: half, step: isInterleaved ? 2 : 1, label: n.label)
-    let b = try slice(all, axis: 3, start: isInterleaved ? 1 : half, count: half, step: isInterleaved ? 2 : 1, label: n.label)
-    let real = try binary(Int(EFF_FN2_SUB), try binary(Int(EFF_FN2_MUL), cos, a, label: n.label), try binary(Int(EFF_FN2_MUL), sin, b, label: n.label), label: n.label)
-    let imaginary = try binary(Int(EFF_FN2_ADD), try binary(Int(EFF_FN2_MUL), sin, a, label: n.label), try binary(Int(EFF_FN2_MUL), cos, b, label: n.label), label: n.label)
+    let b = try slice(
+      all, axis: 3, start: isInterleaved ? 1 : half, count: half, step: isInterleaved ? 2 : 1, label: n.label)
+    let real = try binary(
+      Int(EFF_FN2_SUB), try binary(Int(EFF_FN2_MUL), cos, a, label: n.label),
+      try binary(Int(EFF_FN2_MUL), sin, b, label: n.label), label: n.label)
+    let imaginary = try binary(
+      Int(EFF_FN2_ADD), try binary(Int(EFF_FN2_MUL), sin, a, label: n.label),
+      try binary(Int(EFF_FN2_MUL), cos, b, label: n.label), label: n.label)
     let form = Array(h.shape[..<3])
     var parts: [Int]
     if isInterleaved {
-      parts = [try view(try concat([view(real, form + [half, 1]), view(imaginary, form + [half, 1])], axis: 4, label: n.label), form + [rotary])]
+      parts = [
+        try view(
+          try concat([view(real, form + [half, 1]), view(imaginary, form + [half, 1])], axis: 4, label: n.label),
+          form + [rotary])
+      ]
     } else {
       parts = [real, imaginary]
     }

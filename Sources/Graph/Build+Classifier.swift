@@ -34,9 +34,13 @@ extension Builder {
     let top = try reduce(x, Int(EFF_REDUCE_MAX), axes: [last], keepDims: true, label: n.label)
     let share = try unary(try binary(Int(EFF_FN2_SUB), x, top, label: n.label), Int(EFF_FN_EXP), label: n.label)
     let isScore = try op(Int(EFF_FN2_GREATER), try unary(x, Int(EFF_FN_ABS), label: n.label), 0.0000001, n)
-    let sum = try reduce(try select(isScore, share, try scalar(0, type(x)), label: n.label), Int(EFF_REDUCE_SUM), axes: [last], keepDims: true,
+    let sum = try reduce(
+      try select(isScore, share, try scalar(0, type(x)), label: n.label), Int(EFF_REDUCE_SUM), axes: [last],
+      keepDims: true,
                          label: n.label)
-    let rest = try binary(Int(EFF_FN2_MUL), x, try unary(try unary(top, Int(EFF_FN_NEG), label: n.label), Int(EFF_FN_EXP), label: n.label), label: n.label)
+    let rest = try binary(
+      Int(EFF_FN2_MUL), x, try unary(try unary(top, Int(EFF_FN_NEG), label: n.label), Int(EFF_FN_EXP), label: n.label),
+      label: n.label)
     return try binary(Int(EFF_FN2_DIV), try select(isScore, share, rest, label: n.label), sum, label: n.label)
   }
 
@@ -47,18 +51,25 @@ extension Builder {
     let square = try unary(try unary(v, Int(EFF_FN_SQUARE), label: n.label), Int(EFF_FN_NEG), label: n.label)
     let log = try unary(try op(Int(EFF_FN2_ADD), square, 1, n), Int(EFF_FN_LOG), label: n.label)
     let m = try op(Int(EFF_FN2_ADD), try op(Int(EFF_FN2_MUL), log, 0.5, n), 2 / (3.14159 * a), n)
-    let inner = try binary(Int(EFF_FN2_SUB), try unary(m, Int(EFF_FN_SQUARE), label: n.label), try op(Int(EFF_FN2_MUL), log, 1 / a, n), label: n.label)
+    let inner = try binary(
+      Int(EFF_FN2_SUB), try unary(m, Int(EFF_FN_SQUARE), label: n.label), try op(Int(EFF_FN2_MUL), log, 1 / a, n),
+      label: n.label)
     let root = try binary(Int(EFF_FN2_SUB), try unary(inner, Int(EFF_FN_SQRT), label: n.label), m, label: n.label)
     let size = try op(Int(EFF_FN2_MUL), try unary(root, Int(EFF_FN_SQRT), label: n.label), 1.41421356, n)
-    return try select(try op(Int(EFF_FN2_LESS), v, 0, n), try unary(size, Int(EFF_FN_NEG), label: n.label), size, label: n.label)
+    return try select(
+      try op(Int(EFF_FN2_LESS), v, 0, n), try unary(size, Int(EFF_FN_NEG), label: n.label), size, label: n.label)
   }
 
   // MARK: labels
 
-  /// Labels of a classifier. Where they are strings, the output of labels is set aside and the classes are numbered: the scores can be had.
+  /// Labels of a classifier. Where they are strings, the output of labels is set aside and the classes are numbered:
+  /// the scores can be had.
   private mutating func labels(_ n: Node, ints: String, strings: String) throws(Failure) -> [Int] {
     guard let names = try n.strings(strings), !names.isEmpty else { return try n.ints(ints) ?? [] }
-    if n.hasOutput(0) { dynamic[n.onnx.outputs[0]] = n.fail(.unsupported, "its labels are strings ('\(strings)'), which are not supported; choose the scores") }
+    if n.hasOutput(0) {
+      dynamic[n.onnx.outputs[0]] = n.fail(
+        .unsupported, "its labels are strings ('\(strings)'), which are not supported; choose the scores")
+    }
     return Array(0..<names.count)
   }
 
@@ -74,7 +85,9 @@ extension Builder {
     var p = eff_arg()
     (p.outer, p.n, p.inner, p.is_max) = (Int64(s[0]), Int64(s[1]), 1, 1)
     let y = try newValue(.i64, [s[0]], n.label)
-    try emit(GraphOp(kernel: Int(EFF_K_ARG), type: type(scores), params: .arg(p), inputs: [scores], outputs: [y], label: n.label))
+    try emit(
+      GraphOp(
+        kernel: Int(EFF_K_ARG), type: type(scores), params: .arg(p), inputs: [scores], outputs: [y], label: n.label))
     return y
   }
 
@@ -86,7 +99,9 @@ extension Builder {
 
   /// Two scores out of one [batch, 1]: of both signs, or shares of 1.
   private mutating func secondScore(_ s: Int, _ post: String, isShare: Bool, _ n: Node) throws(Failure) -> Int {
-    guard post != "PROBIT" else { throw n.fail(.unsupported, "post_transform 'PROBIT' of one score for two classes is not defined") }
+    guard post != "PROBIT" else {
+      throw n.fail(.unsupported, "post_transform 'PROBIT' of one score for two classes is not defined")
+    }
     var other = try unary(s, Int(EFF_FN_NEG), label: n.label)
     if isShare && post != "LOGISTIC" { other = try op(Int(EFF_FN2_ADD), other, 1, n) }
     let both = try concat([other, s], axis: 1, label: n.label)
@@ -101,7 +116,9 @@ extension Builder {
     let post = try n.string("post_transform", "NONE")
     let (sums, has) = try evaluate(forest, try features(n), targets: names.count, aggregate: Int(EFF_TREES_SUM), n)
     if names.count == 2 { return try twoClasses(forest, sums, has, base, names, post, n) }
-    guard base.isEmpty || base.count == names.count else { throw n.fail(.shape, "has \(base.count) base values, expected \(names.count)") }
+    guard base.isEmpty || base.count == names.count else {
+      throw n.fail(.shape, "has \(base.count) base values, expected \(names.count)")
+    }
     var scores = sums
     var ranked = sums
     if base.isEmpty {
@@ -135,15 +152,21 @@ extension Builder {
       let y = try cast(try secondScore(s, post, isShare: isPositive, n), to: .f32)
       return [try label(try isAbove(s, level, n), names, n), y]
     }
-    guard base.isEmpty else { throw n.fail(.unsupported, "has base values and weights of class 1; expected weights of class 0 alone") }
+    guard base.isEmpty else {
+      throw n.fail(.unsupported, "has base values and weights of class 1; expected weights of class 0 alone")
+    }
     let second = try slice(sums, axis: 1, start: 1, count: 1, label: n.label)
     let two = try cast(try transformed(sums, post, n), to: .f32)
     if !named[0] { return [try label(try isAbove(second, level, n), names, n), two] }
     // weights of both classes: onnxruntime answers 1 where the second score is positive, whatever the labels are
     guard names == [0, 1] else {
-      throw n.fail(.unsupported, "has weights of both classes and labels \(describe(names)); expected [0, 1], or weights of class 0 alone")
+      throw n.fail(
+        .unsupported,
+        "has weights of both classes and labels \(describe(names)); expected [0, 1], or weights of class 0 alone")
     }
-    if forest.leaves.allSatisfy({ leaf in leaf.contains { $0.target == 1 } }) { return [try isAbove(second, 0, n), two] }
+    if forest.leaves.allSatisfy({ leaf in leaf.contains { $0.target == 1 } }) {
+      return [try isAbove(second, 0, n), two]
+    }
     let first = try slice(sums, axis: 1, start: 0, count: 1, label: n.label)
     let hasSecond = try slice(has, axis: 1, start: 1, count: 1, label: n.label)
     let one = try cast(try secondScore(first, post, isShare: false, n), to: .f32)
@@ -160,10 +183,13 @@ extension Builder {
     let x = try view(try cast(source, to: .f32), s.count == 1 ? [1] + s : s)
     let w = try n.floats("coefficients") ?? []
     guard shape(x).count == 2, shape(x)[1] > 0, w.count % shape(x)[1] == 0, !w.isEmpty else {
-      throw n.fail(.shape, "has \(w.count) coefficients for input \(describe(s)), expected a row of them for each output")
+      throw n.fail(
+        .shape, "has \(w.count) coefficients for input \(describe(s)), expected a row of them for each output")
     }
     let rows = w.count / shape(x)[1]
-    if let targets, targets != rows { throw n.fail(.shape, "has \(w.count) coefficients, expected \(targets * shape(x)[1])") }
+    if let targets, targets != rows {
+      throw n.fail(.shape, "has \(w.count) coefficients, expected \(targets * shape(x)[1])")
+    }
     let weights = try transpose(try view(try constants(w, .f32), [rows, shape(x)[1]]), [1, 0], label: n.label)
     let y = try matmul(x, weights, label: n.label)
     let intercepts = try n.floats("intercepts") ?? []
@@ -185,7 +211,9 @@ extension Builder {
       guard names.count == 2 else { throw n.fail(.shape, "has one score and \(names.count) labels, expected 2") }
       return [try label(try isAbove(scores, 0, n), names, n), try secondScore(scores, post, isShare: true, n)]
     }
-    guard names.count == shape(scores)[1] else { throw n.fail(.shape, "has \(shape(scores)[1]) scores and \(names.count) labels") }
+    guard names.count == shape(scores)[1] else {
+      throw n.fail(.shape, "has \(shape(scores)[1]) scores and \(names.count) labels")
+    }
     return [try label(try largest(scores, n), names, n), try transformed(scores, post, n)]
   }
 }

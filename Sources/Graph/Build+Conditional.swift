@@ -3,7 +3,8 @@ import Kernels
 import Onnx
 import Platform
 
-// If and Loop that are computed while running: ops between a branch and its end run for the rows whose condition asks for them
+// If and Loop that are computed while running: ops between a branch and its end run for the rows whose condition asks
+// for them
 extension Builder {
   /// Both branches, of which one runs, and what they have in common: one value per output, which either writes.
   mutating func buildRunningIf(_ n: Node, _ condition: Int) throws(Failure) -> [Int] {
@@ -17,7 +18,8 @@ extension Builder {
     let other = try inline(try n.graph("else_branch"), [], n)
     var otherOps = takeOps(from: start)
     guard then.count == other.count else {
-      throw n.fail(.format, "has \(then.count) outputs in then_branch and \(other.count) in else_branch, expected the same")
+      throw n.fail(
+        .format, "has \(then.count) outputs in then_branch and \(other.count) in else_branch, expected the same")
     }
     var out: [Int] = []
     for i in then.indices {
@@ -40,7 +42,9 @@ extension Builder {
   private mutating func appendBlock(_ condition: Int, wanted: Bool, _ ops: [GraphOp], _ n: Node) {
     guard !ops.isEmpty else { return }
     let p = eff_branch(count: 0, wanted: wanted ? 1 : 0, reserved: 0)
-    graph.ops.append(GraphOp(kernel: Int(EFF_K_BRANCH), type: .bool, params: .branch(p), inputs: [condition], outputs: [], label: n.label))
+    graph.ops.append(
+      GraphOp(
+        kernel: Int(EFF_K_BRANCH), type: .bool, params: .branch(p), inputs: [condition], outputs: [], label: n.label))
     graph.ops += ops
     graph.ops.append(GraphOp(kernel: 0, type: .bool, params: .end, inputs: [], outputs: [], label: n.label))
   }
@@ -52,14 +56,29 @@ extension Builder {
     for v in [a, b] { try requireTensor(v, "\(n.label): its \(what)") }
     if sequences[a] != nil || sequences[b] != nil {
       guard let first = sequences[a], let second = sequences[b], first.count == second.count else {
-        throw n.fail(.unsupported, "its \(what) is a sequence of other length in the other branch; which branch runs is computed while running, and lengths must be known at load").dynamic
+        throw n.fail(
+          .unsupported,
+          """
+          its \(what) is a sequence of other length in the other branch; which branch runs is computed while running, \
+          and lengths must be known at load
+          """
+        ).dynamic
       }
       var items: [Int] = []
-      for k in first.indices { items.append(try join(first[k], second[k], "\(what), item \(k),", n, &thenOps, &otherOps)) }
+      for k in first.indices {
+        items.append(try join(first[k], second[k], "\(what), item \(k),", n, &thenOps, &otherOps))
+      }
       return try newSequence(items)
     }
     guard type(a) == type(b), shape(a) == shape(b) else {
-      throw n.fail(.unsupported, "its \(what) is \(type(a).name) \(describe(shape(a))) in then_branch and \(type(b).name) \(describe(shape(b))) in else_branch; which one runs is computed while running, so expected the same: export both with one shape, or bind the input that the condition ('\(graph.values[try n.input(0)].name)') depends on to a constant").dynamic
+      throw n.fail(
+        .unsupported,
+        """
+        its \(what) is \(type(a).name) \(describe(shape(a))) in then_branch and \(type(b).name) \(describe(shape(b))) \
+        in else_branch; which one runs is computed while running, so expected the same: export both with one shape, \
+        or bind the input that the condition ('\(graph.values[try n.input(0)].name)') depends on to a constant
+        """
+      ).dynamic
     }
     if isSame(a, b) { return a }
     let y = try newValue(type(a), shape(a))
@@ -92,26 +111,35 @@ extension Builder {
     return try inline(body, [index, flag] + carried, n)
   }
 
-  /// Condition of trip `i`: what the body gave, and `i` below the trip count where that is computed while running. nil: it never runs.
+  /// Condition of trip `i`: what the body gave, and `i` below the trip count where that is computed while running. nil:
+  /// it never runs.
   mutating func nextTrip(_ i: Int, _ limit: Int, _ condition: Int, _ trips: Int, _ n: Node) throws(Failure) -> Int? {
     guard i < limit else { return nil }
     let known = try truth(condition, n)
     if known == false { return nil }
     guard trips >= 0 else { return condition }
-    let isBelow = try binary(Int(EFF_FN2_LESS), try integers([i], []), try cast(try view(trips, []), to: .i64), label: n.label)
+    let isBelow = try binary(
+      Int(EFF_FN2_LESS), try integers([i], []), try cast(try view(trips, []), to: .i64), label: n.label)
     return known == true ? isBelow : try binary(Int(EFF_FN2_AND), try view(condition, []), isBelow, label: n.label)
   }
 
   /// Trips of a loop most that can be unrolled where a condition ends it.
   private static let maximumTrips = 4096
 
-  /// The trips of a loop from `first` on, which run while a condition holds that is computed while running. Each has a block of its own,
-  /// whose last ops copy what it carries to the results and whether it goes on to the condition of those after it.
+  /// The trips of a loop from `first` on, which run while a condition holds that is computed while running. Each has a
+  /// block of its own, whose last ops copy what it carries to the results and whether it goes on to the condition of
+  /// those after it.
   mutating func finishLoop(
     _ n: Node, _ body: OnnxGraph, from first: Int, _ limit: Int, _ condition: Int, _ trips: Int, _ carried: [Int]
   ) throws(Failure) -> [Int] {
     for (k, v) in carried.enumerated() where sequences[v] != nil {
-      throw n.fail(.unsupported, "carries a sequence (input \(2 + k)) through trips whose number is computed while running; carry a tensor of fixed length instead").dynamic
+      throw n.fail(
+        .unsupported,
+        """
+        carries a sequence (input \(2 + k)) through trips whose number is computed while running; carry a tensor of \
+        fixed length instead
+        """
+      ).dynamic
     }
     let counted = lengths
     defer { lengths = counted }
@@ -129,7 +157,13 @@ extension Builder {
     while true {
       guard i - first < Self.maximumTrips else {
         let bound = limit == .max || limit >= Int(Int32.max) ? "has no trip count" : "may take \(limit) trips"
-        throw n.fail(.unsupported, "\(bound), and when it ends is computed while running; expected at most \(Self.maximumTrips) trips: give it a trip count as a constant, limit it with Min or Clip, or bind the input that it depends on to a constant").dynamic
+        throw n.fail(
+          .unsupported,
+          """
+          \(bound), and when it ends is computed while running; expected at most \(Self.maximumTrips) trips: give it \
+          a trip count as a constant, limit it with Min or Clip, or bind the input that it depends on to a constant
+          """
+        ).dynamic
       }
       let start = graph.ops.count
       // it runs only where all before it ran: what they carried needs no choice
@@ -141,7 +175,13 @@ extension Builder {
         let v = out[1 + k]
         try requireTensor(v, "\(n.label): carried value \(k)")
         guard sequences[v] == nil, type(v) == type(y), shape(v) == shape(y) else {
-          throw n.fail(.unsupported, "carried value \(k) is \(type(y).name) \(describe(shape(y))) before and \(type(v).name) \(describe(shape(v))) after a trip; how many there are is computed while running, so expected the same").dynamic
+          throw n.fail(
+            .unsupported,
+            """
+            carried value \(k) is \(type(y).name) \(describe(shape(y))) before and \(type(v).name) \
+            \(describe(shape(v))) after a trip; how many there are is computed while running, so expected the same
+            """
+          ).dynamic
         }
         if v != carried[k] && count(y) > 0 { ops.append(wholeCopy(v, y, n)) }
         carried[k] = v
@@ -159,7 +199,13 @@ extension Builder {
   func tripBound(_ v: Int, _ n: Node) throws(Failure) -> Int {
     let high = range(v).high
     guard high < Double(Int32.max) else {
-      throw n.fail(.unsupported, "its trip count ('\(graph.values[v].name)') is computed while running and has no bound; limit it with Min or Clip before the loop, or bind the input that it depends on to a constant").dynamic
+      throw n.fail(
+        .unsupported,
+        """
+        its trip count ('\(graph.values[v].name)') is computed while running and has no bound; limit it with Min or \
+        Clip before the loop, or bind the input that it depends on to a constant
+        """
+      ).dynamic
     }
     return clampIndex(high)
   }

@@ -1,7 +1,8 @@
 import Base
 import Onnx
 
-// If, Loop and Scan: unrolled where their course is known at load; Build+Conditional.swift has what is computed while running
+// If, Loop and Scan: unrolled where their course is known at load; Build+Conditional.swift has what is computed while
+// running
 extension Builder {
   mutating func buildControl(_ n: Node) throws(Failure) -> [Int]? {
     switch n.op {
@@ -36,7 +37,8 @@ extension Builder {
   func truth(_ v: Int, _ n: Node) throws(Failure) -> Bool? {
     try requireTensor(v, "\(n.label): its condition")
     guard type(v) == .bool, count(v) == 1 else {
-      throw n.fail(.shape, "its condition ('\(graph.values[v].name)') is \(type(v).name) \(describe(shape(v))), expected one bool")
+      throw n.fail(
+        .shape, "its condition ('\(graph.values[v].name)') is \(type(v).name) \(describe(shape(v))), expected one bool")
     }
     return constant(v).map { $0.start.load(as: UInt8.self) != 0 }
   }
@@ -54,12 +56,21 @@ extension Builder {
     var trips = -1
     if let m = n.optional(0) {
       guard count(m) == 1 else { throw n.fail(.shape, "its trip count is \(describe(shape(m))), expected one number") }
-      if isConstant(m) { limit = try integers(m, n, "trip count")[0] } else { (trips, limit) = (m, try tripBound(m, n)) }
+      if isConstant(m) {
+        limit = try integers(m, n, "trip count")[0]
+      } else {
+        (trips, limit) = (m, try tripBound(m, n))
+      }
     }
     var carried: [Int] = []
     for i in 2..<max(n.inputs.count, 2) { carried.append(try n.input(i)) }
     let scans = body.outputs.count - 1 - carried.count
-    guard scans >= 0, body.inputs.count >= 2 + carried.count else { throw n.fail(.format, "its body has \(body.inputs.count) inputs and \(body.outputs.count) outputs for \(carried.count) carried values") }
+    guard scans >= 0, body.inputs.count >= 2 + carried.count else {
+      throw n.fail(
+        .format,
+        "its body has \(body.inputs.count) inputs and \(body.outputs.count) outputs for \(carried.count) carried values"
+      )
+    }
     var collected = [[Int]](repeating: [], count: scans)
     var i = 0
     let isTrue = try filled(1, .bool, [])
@@ -67,7 +78,14 @@ extension Builder {
     while let condition = goes {
       if try truth(condition, n) == nil {
         for s in 0..<scans where n.hasOutput(carried.count + s) {
-          throw n.fail(.unsupported, "output \(carried.count + s) ('\(n.onnx.outputs[carried.count + s])') has one entry for each trip, and how many there are is computed while running; shapes must be known at load: write into a carried tensor of fixed length instead, or bind the input that it depends on to a constant").dynamic
+          throw n.fail(
+            .unsupported,
+            """
+            output \(carried.count + s) ('\(n.onnx.outputs[carried.count + s])') has one entry for each trip, and how \
+            many there are is computed while running; shapes must be known at load: write into a carried tensor of \
+            fixed length instead, or bind the input that it depends on to a constant
+            """
+          ).dynamic
         }
         return try finishLoop(n, body, from: i, limit, condition, trips, carried) + [Int](repeating: -1, count: scans)
       }
@@ -90,7 +108,9 @@ extension Builder {
     var views: [Int] = []
     for p in parts {
       try requireTensor(p, "\(n.label): an item")
-      guard shape(p) == shape(parts[0]), type(p) == type(parts[0]) else { throw n.fail(.shape, "a scan output changes its shape between iterations") }
+      guard shape(p) == shape(parts[0]), type(p) == type(parts[0]) else {
+        throw n.fail(.shape, "a scan output changes its shape between iterations")
+      }
       var s = shape(p)
       s.insert(1, at: axis)
       views.append(try view(p, s))
@@ -105,7 +125,9 @@ extension Builder {
     let sequences = try n.int("num_scan_inputs", 0)
     let states = n.inputs.count - sequences
     let outputs = body.outputs.count - states
-    guard sequences > 0, states >= 0, outputs >= 0 else { throw n.fail(.format, "has \(n.inputs.count) inputs for \(sequences) scan inputs") }
+    guard sequences > 0, states >= 0, outputs >= 0 else {
+      throw n.fail(.format, "has \(n.inputs.count) inputs for \(sequences) scan inputs")
+    }
     let inAxes = try n.ints("scan_input_axes", count: sequences, fallback: 0)
     let inReversed = try n.ints("scan_input_directions", count: sequences, fallback: 0)
     let outAxes = try n.ints("scan_output_axes", count: outputs, fallback: 0)
@@ -117,7 +139,9 @@ extension Builder {
     for s in 0..<sequences {
       let x = try n.input(states + s)
       let a = try axis(inAxes[s], rank: shape(x).count, n)
-      guard a < shape(x).count, length < 0 || shape(x)[a] == length else { throw n.fail(.shape, "scan inputs have different lengths") }
+      guard a < shape(x).count, length < 0 || shape(x)[a] == length else {
+        throw n.fail(.shape, "scan inputs have different lengths")
+      }
       length = shape(x)[a]
       axes.append(a)
     }
@@ -145,28 +169,39 @@ extension Builder {
     return result
   }
 
-  /// Scan of opset 8: Scan(lengths?, state..., sequences...) for each entry of a leading batch axis; time is the second axis.
+  /// Scan of opset 8: Scan(lengths?, state..., sequences...) for each entry of a leading batch axis; time is the second
+  /// axis.
   private mutating func buildBatchedScan(_ n: Node) throws(Failure) -> [Int] {
     let body = try n.graph("body")
     let sequences = try n.int("num_scan_inputs", 0)
     let states = n.inputs.count - 1 - sequences
     let outputs = body.outputs.count - states
-    guard sequences > 0, states >= 0, outputs >= 0 else { throw n.fail(.format, "has \(n.inputs.count) inputs for \(sequences) scan inputs") }
+    guard sequences > 0, states >= 0, outputs >= 0 else {
+      throw n.fail(.format, "has \(n.inputs.count) inputs for \(sequences) scan inputs")
+    }
     let reversed = try n.ints("directions", count: sequences, fallback: 0)
     let first = shape(try n.input(1 + states))
-    guard first.count >= 2 else { throw n.fail(.shape, "scan input is \(describe(first)), expected [batch, time, ...]") }
+    guard first.count >= 2 else {
+      throw n.fail(.shape, "scan input is \(describe(first)), expected [batch, time, ...]")
+    }
     let (batch, length) = (first[0], first[1])
     for i in 0..<(states + sequences) {
       let s = shape(try n.input(1 + i))
-      guard s.count >= (i < states ? 1 : 2), s[0] == batch, i < states || s[1] == length else { throw n.fail(.shape, "input \(1 + i) is \(describe(s)), expected [\(batch), ...] and \(length) steps") }
+      guard s.count >= (i < states ? 1 : 2), s[0] == batch, i < states || s[1] == length else {
+        throw n.fail(.shape, "input \(1 + i) is \(describe(s)), expected [\(batch), ...] and \(length) steps")
+      }
     }
     if let lengths = n.optional(0) {
-      guard try integers(lengths, n, "sequence_lens").allSatisfy({ $0 == length }) else { throw n.fail(.unsupported, "has sequences of different lengths") }
+      guard try integers(lengths, n, "sequence_lens").allSatisfy({ $0 == length }) else {
+        throw n.fail(.unsupported, "has sequences of different lengths")
+      }
     }
     /// one element of the leading axes
     func element(_ b: inout Builder, _ x: Int, _ places: [Int]) throws(Failure) -> Int {
       var y = x
-      for p in places { y = try b.view(try b.slice(y, axis: 0, start: p, count: 1, label: n.label), Array(b.shape(y).dropFirst())) }
+      for p in places {
+        y = try b.view(try b.slice(y, axis: 0, start: p, count: 1, label: n.label), Array(b.shape(y).dropFirst()))
+      }
       return y
     }
     var finals = [[Int]](repeating: [], count: states + outputs)
@@ -178,7 +213,9 @@ extension Builder {
       for t in 0..<length {
         try account(nodes: 1)
         var inputs = carried
-        for s in 0..<sequences { inputs.append(try element(&self, try n.input(1 + states + s), [b, reversed[s] == 1 ? length - 1 - t : t])) }
+        for s in 0..<sequences {
+          inputs.append(try element(&self, try n.input(1 + states + s), [b, reversed[s] == 1 ? length - 1 - t : t]))
+        }
         let out = try inline(body, inputs, n)
         carried = Array(out[..<states])
         for k in 0..<outputs { collected[k].append(out[states + k]) }

@@ -30,11 +30,20 @@ extension Builder {
   func window(_ n: Node, kernel: [Int], input: [Int]) throws(Failure) -> Window {
     let rank = kernel.count
     var w = Window(
-      kernel: kernel, strides: try n.ints("strides", count: rank, fallback: 1), dilations: try n.ints("dilations", count: rank, fallback: 1),
+      kernel: kernel, strides: try n.ints("strides", count: rank, fallback: 1),
+      dilations: try n.ints("dilations", count: rank, fallback: 1),
       begin: [Int](repeating: 0, count: rank), end: [Int](repeating: 0, count: rank))
     for d in 0..<rank {
-      guard w.kernel[d] > 0, w.strides[d] > 0, w.dilations[d] > 0, w.kernel[d] < 1 << 24, w.dilations[d] < 1 << 24, w.strides[d] < 1 << 24 else {
-        throw n.fail(.shape, "kernel \(describe(kernel)), strides \(describe(w.strides)) and dilations \(describe(w.dilations)) must be positive")
+      guard w.kernel[d] > 0, w.strides[d] > 0, w.dilations[d] > 0, w.kernel[d] < 1 << 24, w.dilations[d] < 1 << 24,
+        w.strides[d] < 1 << 24
+      else {
+        throw n.fail(
+          .shape,
+          """
+          kernel \(describe(kernel)), strides \(describe(w.strides)) and dilations \(describe(w.dilations)) must be \
+          positive
+          """
+        )
       }
     }
     let mode = try n.string("auto_pad", "NOTSET")
@@ -43,7 +52,9 @@ extension Builder {
       let pads = try n.ints("pads", count: 2 * rank, fallback: 0)
       w.begin = Array(pads[..<rank])
       w.end = Array(pads[rank...])
-      for p in pads where p < 0 || p > 1 << 24 { throw n.fail(.unsupported, "pads \(describe(pads)) are negative or too large") }
+      for p in pads where p < 0 || p > 1 << 24 {
+        throw n.fail(.unsupported, "pads \(describe(pads)) are negative or too large")
+      }
     case "VALID": try passPads(n, mode)
     case "SAME_UPPER", "SAME_LOWER":
       try passPads(n, mode)
@@ -66,7 +77,10 @@ extension Builder {
 
   func spatialRank(_ x: Int, _ n: Node) throws(Failure) -> Int {
     let rank = shape(x).count - 2
-    guard rank >= 1, rank <= 3 else { throw n.fail(.unsupported, "input is \(describe(shape(x))), expected [batch, channels, ...] with 1 to 3 spatial dimensions") }
+    guard rank >= 1, rank <= 3 else {
+      throw n.fail(
+        .unsupported, "input is \(describe(shape(x))), expected [batch, channels, ...] with 1 to 3 spatial dimensions")
+    }
     return rank
   }
 
@@ -93,14 +107,24 @@ extension Builder {
     let ws = shape(w)
     let xs = shape(x)
     guard groups > 0, ws.count == rank + 2, xs[1] % groups == 0, ws[0] % groups == 0, ws[1] == xs[1] / groups else {
-      throw n.fail(.shape, "weights are \(describe(ws)), expected [out, \(groups > 0 ? xs[1] / groups : 0), ...] for input \(describe(xs)) and \(groups) groups")
+      throw n.fail(
+        .shape,
+        """
+        weights are \(describe(ws)), expected [out, \(groups > 0 ? xs[1] / groups : 0), ...] for input \
+        \(describe(xs)) and \(groups) groups
+        """
+      )
     }
-    if let k = try n.ints("kernel_shape"), k != Array(ws[2...]) { throw n.fail(.shape, "kernel_shape \(describe(k)) differs from weights \(describe(ws))") }
+    if let k = try n.ints("kernel_shape"), k != Array(ws[2...]) {
+      throw n.fail(.shape, "kernel_shape \(describe(k)) differs from weights \(describe(ws))")
+    }
     let win = try window(n, kernel: Array(ws[2...]), input: Array(xs[2...]))
     var out: [Int] = []
     for d in 0..<rank {
       let size = (xs[2 + d] + win.begin[d] + win.end[d] - win.extent(d)) / win.strides[d] + 1
-      guard xs[2 + d] + win.begin[d] + win.end[d] >= win.extent(d) else { throw n.fail(.shape, "input \(describe(xs)) is smaller than the kernel") }
+      guard xs[2 + d] + win.begin[d] + win.end[d] >= win.extent(d) else {
+        throw n.fail(.shape, "input \(describe(xs)) is smaller than the kernel")
+      }
       out.append(size)
     }
     let p = convParams(n, x, w, win, out: out, channels: ws[0], groups: groups)
@@ -112,10 +136,18 @@ extension Builder {
     let w = try n.input(1)
     let c = try convolution(n, x, w)
     let b = n.optional(2)
-    guard type(w) == type(x) else { throw n.fail(.shape, "weights have type \(type(w).name), expected \(type(x).name)") }
-    if let b { guard count(b) == shape(w)[0], type(b) == type(x) else { throw n.fail(.shape, "bias is \(describe(shape(b))), expected [\(shape(w)[0])]") } }
+    guard type(w) == type(x) else {
+      throw n.fail(.shape, "weights have type \(type(w).name), expected \(type(x).name)")
+    }
+    if let b {
+      guard count(b) == shape(w)[0], type(b) == type(x) else {
+        throw n.fail(.shape, "bias is \(describe(shape(b))), expected [\(shape(w)[0])]")
+      }
+    }
     let y = try newValue(type(x), c.shape, n.label)
-    var op = GraphOp(kernel: Int(EFF_K_CONV), type: type(x), params: .conv(c.params), inputs: [x, w, b ?? -1], outputs: [y], label: n.label)
+    var op = GraphOp(
+      kernel: Int(EFF_K_CONV), type: type(x), params: .conv(c.params), inputs: [x, w, b ?? -1], outputs: [y],
+      label: n.label)
     op.work = c.work
     try emit(op)
     return y
@@ -129,11 +161,21 @@ extension Builder {
     let ws = shape(w)
     let xs = shape(x)
     guard groups > 0, ws.count == rank + 2, ws[0] == xs[1], xs[1] % groups == 0, type(w) == type(x) else {
-      throw n.fail(.shape, "weights are \(describe(ws)), expected [\(xs[1]), out/groups, ...] for input \(describe(xs)) and \(groups) groups")
+      throw n.fail(
+        .shape,
+        """
+        weights are \(describe(ws)), expected [\(xs[1]), out/groups, ...] for input \(describe(xs)) and \(groups) \
+        groups
+        """
+      )
     }
-    if let k = try n.ints("kernel_shape"), k != Array(ws[2...]) { throw n.fail(.shape, "kernel_shape \(describe(k)) differs from weights \(describe(ws))") }
+    if let k = try n.ints("kernel_shape"), k != Array(ws[2...]) {
+      throw n.fail(.shape, "kernel_shape \(describe(k)) differs from weights \(describe(ws))")
+    }
     let mode = try n.string("auto_pad", "NOTSET")
-    if mode != "NOTSET" && !mode.utf8.isEmpty, try n.ints("pads") != nil { throw n.fail(.format, "has both pads and auto_pad \(mode); ONNX allows one of them") }
+    if mode != "NOTSET" && !mode.utf8.isEmpty, try n.ints("pads") != nil {
+      throw n.fail(.format, "has both pads and auto_pad \(mode); ONNX allows one of them")
+    }
     let isSame = mode == "SAME_UPPER" || mode == "SAME_LOWER"
     var win = try window(n, kernel: Array(ws[2...]), input: Array(xs[2...]))
     let extra = try n.ints("output_padding", count: rank, fallback: 0)
@@ -141,7 +183,13 @@ extension Builder {
     var out: [Int] = []
     for d in 0..<rank {
       guard extra[d] >= 0, extra[d] < max(win.strides[d], win.dilations[d]) else {
-        throw n.fail(.shape, "output_padding \(describe(extra)) must be less than strides \(describe(win.strides)) or dilations \(describe(win.dilations))")
+        throw n.fail(
+          .shape,
+          """
+          output_padding \(describe(extra)) must be less than strides \(describe(win.strides)) or dilations \
+          \(describe(win.dilations))
+          """
+        )
       }
       let full = win.strides[d] * (xs[2 + d] - 1) + extra[d] + win.extent(d)
       var size = full - win.begin[d] - win.end[d]
@@ -150,7 +198,9 @@ extension Builder {
           guard wanted.count >= rank else { throw n.fail(.shape, "output_shape \(describe(wanted)) is too short") }
           size = wanted[wanted.count - rank + d]
           guard size < full + max(win.strides[d], win.dilations[d]) else {
-            throw n.fail(.shape, "output_shape \(describe(wanted)) is larger than what the input reaches: \(full) along axis \(2 + d)")
+            throw n.fail(
+              .shape,
+              "output_shape \(describe(wanted)) is larger than what the input reaches: \(full) along axis \(2 + d)")
           }
         } else {  // as onnxruntime: a kernel smaller than the stride leaves less than input * stride
           size = min(full, xs[2 + d] * win.strides[d])
@@ -163,10 +213,16 @@ extension Builder {
     }
     let channels = ws[1] * groups
     let b = n.optional(2)
-    if let b { guard count(b) == channels, type(b) == type(x) else { throw n.fail(.shape, "bias is \(describe(shape(b))), expected [\(channels)]") } }
+    if let b {
+      guard count(b) == channels, type(b) == type(x) else {
+        throw n.fail(.shape, "bias is \(describe(shape(b))), expected [\(channels)]")
+      }
+    }
     let y = try newValue(type(x), [xs[0], channels] + out, n.label)
     let p = convParams(n, x, w, win, out: out, channels: channels, groups: groups)
-    var op = GraphOp(kernel: Int(EFF_K_CONV_TRANSPOSE), type: type(x), params: .conv(p), inputs: [x, w, b ?? -1], outputs: [y], label: n.label)
+    var op = GraphOp(
+      kernel: Int(EFF_K_CONV_TRANSPOSE), type: type(x), params: .conv(p), inputs: [x, w, b ?? -1], outputs: [y],
+      label: n.label)
     op.work = work(xs + Array(ws[1...]))
     try emit(op)
     return y
@@ -176,21 +232,37 @@ extension Builder {
     let x = try n.input(0)
     let rank = try spatialRank(x, n)
     let xs = shape(x)
-    guard let kernel = try n.ints("kernel_shape"), kernel.count == rank else { throw n.fail(.shape, "kernel_shape must have \(rank) entries") }
+    guard let kernel = try n.ints("kernel_shape"), kernel.count == rank else {
+      throw n.fail(.shape, "kernel_shape must have \(rank) entries")
+    }
     var win = try window(n, kernel: kernel, input: Array(xs[2...]))
     let isCeil = try n.bool("ceil_mode", false)
     let mode = try n.string("auto_pad", "NOTSET")
     let isSame = mode == "SAME_UPPER" || mode == "SAME_LOWER"
     guard !isSame || win.dilations.allSatisfy({ $0 == 1 }) else {
-      throw n.fail(.unsupported, "has dilations \(describe(win.dilations)) with auto_pad \(mode), which runtimes read in different ways; export it with pads")
+      throw n.fail(
+        .unsupported,
+        """
+        has dilations \(describe(win.dilations)) with auto_pad \(mode), which runtimes read in different ways; export \
+        it with pads
+        """
+      )
     }
     var out: [Int] = []
     for d in 0..<rank {
       guard win.begin[d] < win.extent(d), win.end[d] < win.extent(d) else {
-        throw n.fail(.shape, "pads \(describe(win.begin + win.end)) leave windows that see padding only; expected less than the kernel \(describe(kernel))")
+        throw n.fail(
+          .shape,
+          """
+          pads \(describe(win.begin + win.end)) leave windows that see padding only; expected less than the kernel \
+          \(describe(kernel))
+          """
+        )
       }
       let span = xs[2 + d] + win.begin[d] + win.end[d] - win.extent(d)
-      guard span >= 0 else { throw n.fail(.shape, "input \(describe(xs)) is smaller than the kernel \(describe(kernel))") }
+      guard span >= 0 else {
+        throw n.fail(.shape, "input \(describe(xs)) is smaller than the kernel \(describe(kernel))")
+      }
       var size = (isCeil ? span + win.strides[d] - 1 : span) / win.strides[d] + 1
       // a window that starts in the end padding is left out
       if isCeil && (size - 1) * win.strides[d] >= xs[2 + d] + win.begin[d] { size -= 1 }
@@ -217,7 +289,8 @@ extension Builder {
     store(win.end, &p.pad_end)
     let y = try newValue(type(x), [xs[0], xs[1]] + out, n.label)
     let indices = n.hasOutput(1) ? try newValue(.i64, [xs[0], xs[1]] + out, n.label) : -1
-    var op = GraphOp(kernel: Int(EFF_K_POOL), type: type(x), params: .pool(p), inputs: [x], outputs: [y, indices], label: n.label)
+    var op = GraphOp(
+      kernel: Int(EFF_K_POOL), type: type(x), params: .pool(p), inputs: [x], outputs: [y, indices], label: n.label)
     op.work = work([xs[0], xs[1]] + out + win.kernel)
     try emit(op)
     return [y, indices]

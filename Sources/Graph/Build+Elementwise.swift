@@ -16,18 +16,34 @@ extension Builder {
     switch n.op {
     case "Identity", "Dropout": return try buildIdentity(n)
     case "Elu": return [try unary(try n.input(0), Int(EFF_FN_ELU), alpha: try n.float("alpha", 1), label: n.label)]
-    case "LeakyRelu": return [try unary(try n.input(0), Int(EFF_FN_LEAKY_RELU), alpha: try n.float("alpha", 0.01), label: n.label)]
+    case "LeakyRelu":
+      return [try unary(try n.input(0), Int(EFF_FN_LEAKY_RELU), alpha: try n.float("alpha", 0.01), label: n.label)]
     case "Selu":
       let alpha = try n.float("alpha", 1.6732632423543772)
-      return [try unary(try n.input(0), Int(EFF_FN_SELU), alpha: alpha, beta: try n.float("gamma", 1.0507009873554805), label: n.label)]
+      return [
+        try unary(
+          try n.input(0), Int(EFF_FN_SELU), alpha: alpha, beta: try n.float("gamma", 1.0507009873554805), label: n.label
+        )
+      ]
     case "Celu": return [try unary(try n.input(0), Int(EFF_FN_CELU), alpha: try n.float("alpha", 1), label: n.label)]
-    case "ThresholdedRelu": return [try unary(try n.input(0), Int(EFF_FN_THRESHOLDED_RELU), alpha: try n.float("alpha", 1), label: n.label)]
+    case "ThresholdedRelu":
+      return [try unary(try n.input(0), Int(EFF_FN_THRESHOLDED_RELU), alpha: try n.float("alpha", 1), label: n.label)]
     case "HardSigmoid":
-      return [try unary(try n.input(0), Int(EFF_FN_HARD_SIGMOID), alpha: try n.float("alpha", 0.2), beta: try n.float("beta", 0.5), label: n.label)]
+      return [
+        try unary(
+          try n.input(0), Int(EFF_FN_HARD_SIGMOID), alpha: try n.float("alpha", 0.2), beta: try n.float("beta", 0.5),
+          label: n.label)
+      ]
     case "SwiGLU":
       let (gate, value) = (try n.input(0), try n.input(1))
       guard shape(gate) == shape(value), type(gate) == type(value) else {
-        throw n.fail(.shape, "B is \(type(value).name) \(describe(shape(value))), expected \(type(gate).name) \(describe(shape(gate))) as A")
+        throw n.fail(
+          .shape,
+          """
+          B is \(type(value).name) \(describe(shape(value))), expected \(type(gate).name) \(describe(shape(gate))) as \
+          A
+          """
+        )
       }
       let open = try unary(gate, Int(EFF_FN_SWISH), alpha: try n.float("alpha", 1), label: n.label)
       return [try binary(Int(EFF_FN2_MUL), open, value, label: n.label)]
@@ -37,7 +53,11 @@ extension Builder {
       return [try unary(try n.input(0), Int(isTanh ? EFF_FN_GELU_TANH : EFF_FN_GELU), label: n.label)]
     case "IsInf":
       let negative = try n.int("detect_negative", 1)
-      return [try unary(try n.input(0), Int(EFF_FN_IS_INF), alpha: Double(negative), beta: Double(try n.int("detect_positive", 1)), label: n.label)]
+      return [
+        try unary(
+          try n.input(0), Int(EFF_FN_IS_INF), alpha: Double(negative), beta: Double(try n.int("detect_positive", 1)),
+          label: n.label)
+      ]
     case "Clip": return try buildClip(n)
     case "Pow":
       let (a, given) = try operands(n)
@@ -57,7 +77,9 @@ extension Builder {
       let x = try n.input(0)
       var slope = try n.input(1)
       // before opset 7 a slope is one for each channel
-      if (n.opset < 7 || broadcast(shape(x), shape(slope)) != shape(x)) && shape(slope).count == 1 && shape(x).count > 1 && shape(slope)[0] == shape(x)[1] {
+      if (n.opset < 7 || broadcast(shape(x), shape(slope)) != shape(x)) && shape(slope).count == 1 && shape(x).count > 1
+        && shape(slope)[0] == shape(x)[1]
+      {
         slope = try view(slope, [shape(slope)[0]] + [Int](repeating: 1, count: shape(x).count - 2))
       }
       return [try binary(Int(EFF_FN2_PRELU), x, slope, label: n.label)]
@@ -83,7 +105,13 @@ extension Builder {
     let first = try n.int("axis", sa.count - sb.count)
     let at = first < 0 ? first + sa.count : first
     guard isBroadcast || sa == sb else {
-      throw n.fail(.shape, "inputs are \(describe(sa)) and \(describe(sb)); before opset 7 they have one shape, or the attribute 'broadcast' is 1")
+      throw n.fail(
+        .shape,
+        """
+        inputs are \(describe(sa)) and \(describe(sb)); before opset 7 they have one shape, or the attribute \
+        'broadcast' is 1
+        """
+      )
     }
     if sa == sb || count(b) == 1 { return (a, count(b) == 1 ? try view(b, []) : b) }
     guard at >= 0, at + sb.count <= sa.count, Array(sa[at..<(at + sb.count)]) == sb else {
@@ -159,7 +187,8 @@ extension Builder {
     // these two say how 8-bit floats are rounded, which are no element types here
     n.pass("saturate", "round_mode")
     guard let to = ElementType(rawValue: Int32(code)) else {
-      throw n.fail(.unsupported, "casts to element type \(ElementType.unsupportedName(Int32(code))), which is not supported")
+      throw n.fail(
+        .unsupported, "casts to element type \(ElementType.unsupportedName(Int32(code))), which is not supported")
     }
     return try cast(x, to: to)
   }
@@ -170,7 +199,10 @@ extension Builder {
     // the share that training drops, and its generator
     n.pass("ratio", "seed")
     if n.op == "Dropout" && n.opset < 7 {
-      guard try n.bool("is_test", false) else { throw n.fail(.unsupported, "is in training mode (is_test is 0); export the policy in evaluation mode, after model.eval()") }
+      guard try n.bool("is_test", false) else {
+        throw n.fail(
+          .unsupported, "is in training mode (is_test is 0); export the policy in evaluation mode, after model.eval()")
+      }
     }
     if n.op == "Dropout", let training = n.optional(2), try number(cast(training, to: .f64), n, "training_mode") != 0 {
       if let ratio = n.optional(1), try number(ratio, n, "ratio") == 0 {} else {

@@ -26,13 +26,16 @@ extension Builder {
     }
   }
 
-  /// Refuses constant indices outside the axes that they count along in turn; those that are computed are clamped by the kernels.
+  /// Refuses constant indices outside the axes that they count along in turn; those that are computed are clamped by
+  /// the kernels.
   private func checkPlaces(_ i: Int, _ axes: [Int], _ data: [Int], _ n: Node) throws(Failure) {
     guard constant(i) != nil, !axes.isEmpty, axes.allSatisfy({ $0 >= 0 && $0 < data.count }) else { return }
     try requireIndices(i, n)
     for (k, v) in try integers(i, n, "indices").enumerated() {
       let a = axes[k % axes.count]
-      guard v >= -data[a], v < data[a] else { throw n.fail(.shape, "index \(v) is outside axis \(a) of \(describe(data))") }
+      guard v >= -data[a], v < data[a] else {
+        throw n.fail(.shape, "index \(v) is outside axis \(a) of \(describe(data))")
+      }
     }
   }
 
@@ -43,7 +46,9 @@ extension Builder {
   }
 
   func requireIndices(_ v: Int, _ n: Node) throws(Failure) {
-    guard type(v) == .i64 || type(v) == .i32 else { throw n.fail(.shape, "indices have type \(type(v).name), expected i64 or i32") }
+    guard type(v) == .i64 || type(v) == .i32 else {
+      throw n.fail(.shape, "indices have type \(type(v).name), expected i64 or i32")
+    }
   }
 
   /// Slices of `x` along `axis`, in the order of `indices`.
@@ -54,7 +59,9 @@ extension Builder {
     let out = Array(s[..<axis]) + shape(indices) + Array(s[(axis + 1)...])
     if let c = constant(indices) {
       let list = try integers(indices, n, "indices")
-      for i in list where i < -s[axis] || i >= s[axis] { throw n.fail(.shape, "index \(i) is outside axis \(axis) of \(describe(s))") }
+      for i in list where i < -s[axis] || i >= s[axis] {
+        throw n.fail(.shape, "index \(i) is outside axis \(axis) of \(describe(s))")
+      }
       if c.count == 1 {  // one slice: a view where the memory allows
         let i = list[0] < 0 ? list[0] + s[axis] : list[0]
         let one = try slice(x, axis: axis, start: i, count: 1, label: n.label)
@@ -69,7 +76,10 @@ extension Builder {
     p.indices = Int64(count(indices))
     p.index_type = type(indices).rawValue
     guard s[axis] > 0 || count(y) == 0 else { throw n.fail(.shape, "gathers from an empty axis of \(describe(s))") }
-    try emit(GraphOp(kernel: Int(EFF_K_GATHER), type: type(x), params: .gather(p), inputs: [x, indices], outputs: [y], label: n.label))
+    try emit(
+      GraphOp(
+        kernel: Int(EFF_K_GATHER), type: type(x), params: .gather(p), inputs: [x, indices], outputs: [y], label: n.label
+      ))
     return y
   }
 
@@ -90,7 +100,9 @@ extension Builder {
     let t = shape(i)
     var fits = s.count == t.count && s.count > 0
     if fits { for d in 0..<s.count where d != axis && t[d] > s[d] { fits = false } }
-    guard fits, s[axis] > 0 || count(i) == 0 else { throw n.fail(.shape, "indices \(describe(t)) do not fit data \(describe(s))") }
+    guard fits, s[axis] > 0 || count(i) == 0 else {
+      throw n.fail(.shape, "indices \(describe(t)) do not fit data \(describe(s))")
+    }
   }
 
   /// y[.., i, ..] = x[.., indices[.., i, ..], ..] along `axis`.
@@ -98,7 +110,10 @@ extension Builder {
     try requireElements(x, i, axis: a, n)
     let y = try newValue(type(x), shape(i), n.label)
     let p = elements(n, axis: a, data: shape(x), indices: i, reduction: 0)
-    try emit(GraphOp(kernel: Int(EFF_K_GATHER_ELEMENTS), type: type(x), params: .elements(p), inputs: [x, i], outputs: [y], label: n.label))
+    try emit(
+      GraphOp(
+        kernel: Int(EFF_K_GATHER_ELEMENTS), type: type(x), params: .elements(p), inputs: [x, i], outputs: [y],
+        label: n.label))
     return y
   }
 
@@ -126,11 +141,14 @@ extension Builder {
     let p = try tuples(shape(x), i, batch: b, n)
     let out = Array(shape(i).dropLast()) + Array(shape(x)[(b + Int(p.depth))...])
     if p.depth == 0 {  // an empty tuple names all
-      let all = try gatherStrided(x, dims: [Int(p.batch), Int(p.tuples), Int(p.inner)], strides: [Int(p.inner), 0, 1], offset: 0, label: n.label)
+      let all = try gatherStrided(
+        x, dims: [Int(p.batch), Int(p.tuples), Int(p.inner)], strides: [Int(p.inner), 0, 1], offset: 0, label: n.label)
       return try view(all, out)
     }
     let y = try newValue(type(x), out, n.label)
-    try emit(GraphOp(kernel: Int(EFF_K_GATHER_ND), type: type(x), params: .tuples(p), inputs: [x, i], outputs: [y], label: n.label))
+    try emit(
+      GraphOp(
+        kernel: Int(EFF_K_GATHER_ND), type: type(x), params: .tuples(p), inputs: [x, i], outputs: [y], label: n.label))
     return y
   }
 
@@ -146,11 +164,18 @@ extension Builder {
   }
 
   /// Copies the data, then scatters into the copy.
-  mutating func scatter(_ kernel: Int32, _ params: Params, data: Int, _ indices: Int, _ updates: Int, _ n: Node) throws(Failure) -> Int {
-    guard type(updates) == type(data) else { throw n.fail(.shape, "updates have type \(type(updates).name), expected \(type(data).name)") }
+  mutating func scatter(_ kernel: Int32, _ params: Params, data: Int, _ indices: Int, _ updates: Int, _ n: Node)
+    throws(Failure) -> Int
+  {
+    guard type(updates) == type(data) else {
+      throw n.fail(.shape, "updates have type \(type(updates).name), expected \(type(data).name)")
+    }
     let first = graph.ops.count
     let y = try copy(data, label: n.label)
-    graph.ops.append(GraphOp(kernel: Int(kernel), type: type(data), params: params, inputs: [indices, updates], outputs: [y], label: n.label))
+    graph.ops.append(
+      GraphOp(
+        kernel: Int(kernel), type: type(data), params: params, inputs: [indices, updates], outputs: [y], label: n.label)
+    )
     try foldIfConstant(from: first, [y])
     return y
   }
@@ -162,7 +187,9 @@ extension Builder {
     let a = try axis(try n.int("axis", 0), rank: shape(x).count, n)
     try requireElements(x, i, axis: a, n)
     try checkPlaces(i, [a], shape(x), n)
-    guard shape(u) == shape(i) else { throw n.fail(.shape, "updates are \(describe(shape(u))), expected the shape of indices \(describe(shape(i)))") }
+    guard shape(u) == shape(i) else {
+      throw n.fail(.shape, "updates are \(describe(shape(u))), expected the shape of indices \(describe(shape(i)))")
+    }
     let p = elements(n, axis: a, data: shape(x), indices: i, reduction: try reduction(n))
     return try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: x, i, u, n)
   }
@@ -175,7 +202,9 @@ extension Builder {
     var p = try tuples(shape(x), i, batch: 0, n)
     p.reduction = Int32(try reduction(n))
     let expected = Array(shape(i).dropLast()) + Array(shape(x)[Int(p.depth)...])
-    guard shape(u) == expected else { throw n.fail(.shape, "updates are \(describe(shape(u))), expected \(describe(expected))") }
+    guard shape(u) == expected else {
+      throw n.fail(.shape, "updates are \(describe(shape(u))), expected \(describe(expected))")
+    }
     return try scatter(Int32(EFF_K_SCATTER_ND), .tuples(p), data: x, i, u, n)
   }
 
@@ -183,7 +212,9 @@ extension Builder {
     let i = try cast(try n.input(0), to: .i64)
     let depth = clampIndex(try number(try n.input(1), n, "depth"))
     let values = try n.input(2)
-    guard depth > 0, count(values) == 2 else { throw n.fail(.shape, "needs a positive depth and two values; found \(depth) and \(count(values))") }
+    guard depth > 0, count(values) == 2 else {
+      throw n.fail(.shape, "needs a positive depth and two values; found \(depth) and \(count(values))")
+    }
     let a = try axis(try n.int("axis", -1), rank: shape(i).count + 1, n)
     var out = shape(i)
     out.insert(depth, at: a)
@@ -193,7 +224,10 @@ extension Builder {
     p.depth = Int64(depth)
     p.inner = Int64(out[(a + 1)...].reduce(1, *))
     p.index_type = ElementType.i64.rawValue
-    try emit(GraphOp(kernel: Int(EFF_K_ONE_HOT), type: type(values), params: .oneHot(p), inputs: [i, values], outputs: [y], label: n.label))
+    try emit(
+      GraphOp(
+        kernel: Int(EFF_K_ONE_HOT), type: type(values), params: .oneHot(p), inputs: [i, values], outputs: [y],
+        label: n.label))
     return y
   }
 
@@ -206,7 +240,9 @@ extension Builder {
     let (rows, columns) = (s[s.count - 2], s[s.count - 1])
     let bytes = try budget.zeroed(max(rows * columns, 1), for: n.label)
     for i in 0..<rows {
-      for j in 0..<columns where isUpper ? j - i >= k : j - i <= k { bytes.mutable.storeBytes(of: 1, toByteOffset: i * columns + j, as: UInt8.self) }
+      for j in 0..<columns where isUpper ? j - i >= k : j - i <= k {
+        bytes.mutable.storeBytes(of: 1, toByteOffset: i * columns + j, as: UInt8.self)
+      }
     }
     let mask = newConstant(TensorData(type: .bool, shape: [rows, columns], bytes: bytes))
     return try select(mask, x, try scalar(0, type(x)), label: n.label)
@@ -225,7 +261,9 @@ extension Builder {
     }
     if let v = n.optional(3) {
       let axes = try integers(v, n, "axes")
-      guard pads.count == 2 * axes.count else { throw n.fail(.shape, "has \(pads.count) pads for \(axes.count) axes, expected two for each") }
+      guard pads.count == 2 * axes.count else {
+        throw n.fail(.shape, "has \(pads.count) pads for \(axes.count) axes, expected two for each")
+      }
       var all = [Int](repeating: 0, count: 2 * rank)
       for (i, a) in axes.enumerated() {
         let d = try axis(a, rank: rank, n)
@@ -234,7 +272,9 @@ extension Builder {
       }
       pads = all
     }
-    guard pads.count == 2 * rank else { throw n.fail(.shape, "has \(pads.count) pads for a tensor of rank \(rank), expected \(2 * rank)") }
+    guard pads.count == 2 * rank else {
+      throw n.fail(.shape, "has \(pads.count) pads for a tensor of rank \(rank), expected \(2 * rank)")
+    }
     let begin = Array(pads[..<rank])
     let end = Array(pads[rank...])
     let mode = try n.choice("mode", "constant", ["constant", "edge", "reflect"] + (n.opset >= 19 ? ["wrap"] : []))
@@ -246,7 +286,9 @@ extension Builder {
   }
 
   mutating func padConstant(_ x: Int, _ begin: [Int], _ end: [Int], _ fill: Int, _ n: Node) throws(Failure) -> Int {
-    guard count(fill) == 1, type(fill) == type(x) else { throw n.fail(.shape, "constant_value must be one \(type(x).name)") }
+    guard count(fill) == 1, type(fill) == type(x) else {
+      throw n.fail(.shape, "constant_value must be one \(type(x).name)")
+    }
     let s = shape(x)
     var out: [Int] = []
     var dims: [Int] = []
@@ -265,14 +307,19 @@ extension Builder {
     }
     let start = graph.ops.count
     let p = eff_fill(count: Int64(count(y)))
-    graph.ops.append(GraphOp(kernel: Int(EFF_K_FILL), type: type(x), params: .fill(p), inputs: [fill], outputs: [y], label: n.label))
-    if !dims.contains(0) { graph.ops.append(move(x, y, dims: dims, x: xs, y: ys, xOffset: from, yOffset: to, label: n.label)) }
+    graph.ops.append(
+      GraphOp(kernel: Int(EFF_K_FILL), type: type(x), params: .fill(p), inputs: [fill], outputs: [y], label: n.label))
+    if !dims.contains(0) {
+      graph.ops.append(move(x, y, dims: dims, x: xs, y: ys, xOffset: from, yOffset: to, label: n.label))
+    }
     try foldIfConstant(from: start, [y])
     return y
   }
 
   /// edge, reflect and wrap: each padded axis is a gather by constant positions.
-  private mutating func padByIndex(_ x: Int, _ begin: [Int], _ end: [Int], _ mode: String, _ n: Node) throws(Failure) -> Int {
+  private mutating func padByIndex(_ x: Int, _ begin: [Int], _ end: [Int], _ mode: String, _ n: Node) throws(Failure)
+    -> Int
+  {
     var y = x
     for d in 0..<shape(x).count where begin[d] != 0 || end[d] != 0 {
       let size = shape(y)[d]

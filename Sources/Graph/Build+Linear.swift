@@ -18,7 +18,9 @@ extension Builder {
     let b = try n.input(1)
     let sa = shape(a)
     let sb = shape(b)
-    guard !sa.isEmpty, !sb.isEmpty else { throw n.fail(.shape, "inputs are \(describe(sa)) and \(describe(sb)), expected at least one dimension") }
+    guard !sa.isEmpty, !sb.isEmpty else {
+      throw n.fail(.shape, "inputs are \(describe(sa)) and \(describe(sb)), expected at least one dimension")
+    }
     let y = try matmul(sa.count == 1 ? view(a, [1] + sa) : a, sb.count == 1 ? view(b, sb + [1]) : b, label: n.label)
     var out = shape(y)
     if sb.count == 1 { out.removeLast() }
@@ -43,7 +45,9 @@ extension Builder {
       let expected = transB ? "[\(size), \(k)]" : "[\(k), \(size)]"
       throw n.fail(.shape, "input B is \(describe(shape(b))), expected \(expected)")
     }
-    guard type(a) == type(b), c == nil || type(c!) == type(a) else { throw n.fail(.shape, "inputs have different element types") }
+    guard type(a) == type(b), c == nil || type(c!) == type(a) else {
+      throw n.fail(.shape, "inputs have different element types")
+    }
     var p = eff_matmul()
     (p.m, p.n, p.k) = (Int64(m), Int64(size), Int64(k))
     (p.a_m, p.a_k) = transA ? (1, Int64(m)) : (Int64(k), 1)
@@ -55,16 +59,25 @@ extension Builder {
     store([1], &p.batch)
     if let c {
       if n.opset < 7, try !n.bool("broadcast", false), shape(c) != [m, size] {
-        throw n.fail(.shape, "input C is \(describe(shape(c))), expected \(describe([m, size])); before opset 7 it fits others only where the attribute 'broadcast' is 1")
+        throw n.fail(
+          .shape,
+          """
+          input C is \(describe(shape(c))), expected \(describe([m, size])); before opset 7 it fits others only where \
+          the attribute 'broadcast' is 1
+          """
+        )
       }
       guard broadcast(shape(c), [m, size]) == [m, size] else {
-        throw n.fail(.shape, "input C is \(describe(shape(c))), expected a shape that broadcasts to \(describe([m, size]))")
+        throw n.fail(
+          .shape, "input C is \(describe(shape(c))), expected a shape that broadcasts to \(describe([m, size]))")
       }
       let s = broadcastStrides(shape(c), to: [m, size])
       (p.bias_m, p.bias_n) = (Int64(s[0]), Int64(s[1]))
     }
     let y = try newValue(type(a), [m, size], n.label)
-    var op = GraphOp(kernel: Int(EFF_K_MATMUL), type: type(a), params: .matmul(p), inputs: [a, b, c ?? -1], outputs: [y], label: n.label)
+    var op = GraphOp(
+      kernel: Int(EFF_K_MATMUL), type: type(a), params: .matmul(p), inputs: [a, b, c ?? -1], outputs: [y],
+      label: n.label)
     op.work = work([m, size, k])
     try emit(op)
     return y
@@ -72,8 +85,8 @@ extension Builder {
 
   // MARK: Einsum
 
-  /// Einsum as transpositions, products and one sum: operands are brought to [labels of the output and of the sum], multiplied
-  /// pairwise, and reduced; a pair that is a plain matrix product is computed as one.
+  /// Einsum as transpositions, products and one sum: operands are brought to [labels of the output and of the sum],
+  /// multiplied pairwise, and reduced; a pair that is a plain matrix product is computed as one.
   private mutating func buildEinsum(_ n: Node) throws(Failure) -> Int {
     let equation = try n.string("equation", "")
     var terms: [[UInt8]] = [[]]
@@ -95,7 +108,9 @@ extension Builder {
       }
       i += 1
     }
-    guard terms.count == n.inputs.count else { throw n.fail(.shape, "equation '\(equation)' has \(terms.count) operands, found \(n.inputs.count) inputs") }
+    guard terms.count == n.inputs.count else {
+      throw n.fail(.shape, "equation '\(equation)' has \(terms.count) operands, found \(n.inputs.count) inputs")
+    }
     var operands: [Int] = []
     var labels: [[UInt8]] = []
     var sizes = [Int](repeating: 0, count: 256)
@@ -104,7 +119,9 @@ extension Builder {
       let x = try n.input(t)
       let named = term.filter { $0 != UInt8(ascii: ".") }.count
       let extra = term.count > named ? shape(x).count - named : 0
-      guard extra >= 0, named + extra == shape(x).count else { throw n.fail(.shape, "operand \(t) of '\(equation)' is \(describe(shape(x)))") }
+      guard extra >= 0, named + extra == shape(x).count else {
+        throw n.fail(.shape, "operand \(t) of '\(equation)' is \(describe(shape(x)))")
+      }
       ellipsis = max(ellipsis, extra)
       // dimensions of an ellipsis get labels 128, 129, ... counted from its end
       var l: [UInt8] = []
@@ -120,7 +137,9 @@ extension Builder {
       let (y, unique) = try diagonal(x, l, n)
       for (d, b) in unique.enumerated() {
         let s = shape(y)[d]
-        guard sizes[Int(b)] == 0 || sizes[Int(b)] == s || s == 1 || sizes[Int(b)] == 1 else { throw n.fail(.shape, "a label of '\(equation)' has sizes \(sizes[Int(b)]) and \(s)") }
+        guard sizes[Int(b)] == 0 || sizes[Int(b)] == s || s == 1 || sizes[Int(b)] == 1 else {
+          throw n.fail(.shape, "a label of '\(equation)' has sizes \(sizes[Int(b)]) and \(s)")
+        }
         sizes[Int(b)] = max(sizes[Int(b)], s)
       }
       operands.append(y)
@@ -159,7 +178,9 @@ extension Builder {
     }
     var perm: [Int] = []
     for b in order {
-      guard let at = accLabels.firstIndex(of: b) else { throw n.fail(.shape, "equation '\(equation)' has an output label that no operand has") }
+      guard let at = accLabels.firstIndex(of: b) else {
+        throw n.fail(.shape, "equation '\(equation)' has an output label that no operand has")
+      }
       perm.append(at)
     }
     return try transpose(acc, perm, label: n.label)
@@ -173,7 +194,9 @@ extension Builder {
     let s = denseStrides(shape(x))
     for (d, b) in labels.enumerated() {
       if let at = unique.firstIndex(of: b) {
-        guard dims[at] == shape(x)[d] else { throw n.fail(.shape, "a repeated label has sizes \(dims[at]) and \(shape(x)[d])") }
+        guard dims[at] == shape(x)[d] else {
+          throw n.fail(.shape, "a repeated label has sizes \(dims[at]) and \(shape(x)[d])")
+        }
         strides[at] += s[d]
       } else {
         unique.append(b)
@@ -186,7 +209,9 @@ extension Builder {
   }
 
   /// One pair of operands as a batched matrix product: batch, rows of a, columns of b, summed labels.
-  private mutating func contract(_ a: Int, _ la: [UInt8], _ b: Int, _ lb: [UInt8], keep: [UInt8], _ n: Node) throws(Failure) -> (Int, [UInt8]) {
+  private mutating func contract(_ a: Int, _ la: [UInt8], _ b: Int, _ lb: [UInt8], keep: [UInt8], _ n: Node)
+    throws(Failure) -> (Int, [UInt8])
+  {
     let shared = la.filter { lb.contains($0) }
     let batch = shared.filter { keep.contains($0) }
     let sum = shared.filter { !keep.contains($0) }

@@ -39,7 +39,9 @@ extension Builder {
       return a == 0 && (axis == 1 || axis == 1 - s.count) ? try plain(n, mask, axis: 0) : nil
     case "Gather": return try gatherList(n, list)
     case "GatherND":
-      guard at == 1, try n.int("batch_dims", 0) == 0, a < s.count - 1, s.count == 2, let x = n.optional(0) else { return nil }
+      guard at == 1, try n.int("batch_dims", 0) == 0, a < s.count - 1, s.count == 2, let x = n.optional(0) else {
+        return nil
+      }
       let depth = s[1]
       if depth == shape(mask).count, isGrid(list), Array(shape(x).prefix(depth)) == shape(mask) {
         return [newList(try view(x, [count(mask)] + shape(x)[depth...]), mask, axis: 0)]
@@ -47,25 +49,36 @@ extension Builder {
       return try plain(n, mask, axis: 0)
     case "ScatterND": return try scatterList(n)
     case "Slice":
-      guard at == 0, n.opset >= 10, let starts = n.optional(1), let ends = n.optional(2), isConstant(starts), isConstant(ends) else { return nil }
+      guard at == 0, n.opset >= 10, let starts = n.optional(1), let ends = n.optional(2), isConstant(starts),
+        isConstant(ends)
+      else { return nil }
       let (from, to) = (try integers(starts, n, "starts"), try integers(ends, n, "ends"))
       let given = try n.optional(3).map { v throws(Failure) in try integers(v, n, "axes") } ?? Array(0..<from.count)
-      let steps = try n.optional(4).map { v throws(Failure) in try integers(v, n, "steps") } ?? [Int](repeating: 1, count: from.count)
+      let steps =
+        try n.optional(4).map { v throws(Failure) in try integers(v, n, "steps") }
+        ?? [Int](repeating: 1, count: from.count)
       guard given.count == from.count, to.count == from.count, steps.count == from.count else { return nil }
       // of the list itself only the whole
-      for (i, v) in given.enumerated() where wrap(v, s.count) == a { guard from[i] == 0, to[i] >= Int(Int32.max), steps[i] == 1 else { return nil } }
+      for (i, v) in given.enumerated() where wrap(v, s.count) == a {
+        guard from[i] == 0, to[i] >= Int(Int32.max), steps[i] == 1 else { return nil }
+      }
       return try plain(n, mask, axis: a)
     case "Split", "Softmax", "LogSoftmax", "Hardmax", "LayerNormalization":
       let fallback = n.op == "Split" ? 0 : n.opset < 13 && n.op != "LayerNormalization" ? 1 : -1
       let axis = wrap(try n.int("axis", fallback), s.count)
       let isApart = n.op == "Split" || (n.opset >= 13 && n.op != "LayerNormalization") ? axis != a : axis > a
-      return at == 0 && isApart && n.inputs.dropFirst().allSatisfy({ lists[$0] == nil }) ? try plain(n, mask, axis: a) : nil
+      return at == 0 && isApart && n.inputs.dropFirst().allSatisfy({ lists[$0] == nil })
+        ? try plain(n, mask, axis: a) : nil
     case "Concat":
       let axis = wrap(try n.int("axis", 0), s.count)
-      guard axis != a, n.inputs.allSatisfy({ v in lists[v].map { $0.axis == a && shape($0.full).count == s.count } ?? false }) else { return nil }
+      guard axis != a,
+        n.inputs.allSatisfy({ v in lists[v].map { $0.axis == a && shape($0.full).count == s.count } ?? false })
+      else { return nil }
       return try plain(n, mask, axis: a)
     case "MatMul", "Gemm":
-      guard at == 0, a == 0 || (n.op == "MatMul" && a < s.count - 1), s.count >= 2, n.inputs.dropFirst().allSatisfy({ lists[$0] == nil }) else { return nil }
+      guard at == 0, a == 0 || (n.op == "MatMul" && a < s.count - 1), s.count >= 2,
+        n.inputs.dropFirst().allSatisfy({ lists[$0] == nil })
+      else { return nil }
       if n.op == "Gemm" {
         guard try n.int("transA", 0) == 0 else { return nil }
         if let c = n.optional(2) { guard shape(c).count < 2 || shape(c)[0] == 1 else { return nil } }
@@ -88,10 +101,14 @@ extension Builder {
 
   private static func isElementwise(_ op: String) -> Bool {
     let names: [String] = [
-      "Identity", "Dropout", "Cast", "CastLike", "Relu", "Tanh", "Sigmoid", "Softplus", "Softsign", "Mish", "HardSwish", "HardSigmoid", "Elu", "LeakyRelu", "Selu", "Celu",
-      "ThresholdedRelu", "Swish", "Gelu", "PRelu", "Clip", "Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Sign", "Floor", "Ceil", "Round", "Sin", "Cos", "Tan", "Asin", "Acos",
-      "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Erf", "Not", "BitwiseNot", "IsNaN", "IsInf", "Shrink", "Add", "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Sum", "Mean",
-      "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Where",
+      "Identity", "Dropout", "Cast", "CastLike", "Relu", "Tanh", "Sigmoid", "Softplus", "Softsign", "Mish", "HardSwish",
+      "HardSigmoid", "Elu", "LeakyRelu", "Selu", "Celu",
+      "ThresholdedRelu", "Swish", "Gelu", "PRelu", "Clip", "Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Sign",
+      "Floor", "Ceil", "Round", "Sin", "Cos", "Tan", "Asin", "Acos",
+      "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Erf", "Not", "BitwiseNot", "IsNaN", "IsInf", "Shrink", "Add",
+      "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Sum", "Mean",
+      "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift", "Equal", "Less", "LessOrEqual",
+      "Greater", "GreaterOrEqual", "Where",
     ]
     return names.contains(op)
   }
@@ -111,7 +128,9 @@ extension Builder {
   }
 
   private mutating func reshapeList(_ n: Node, _ list: MaskedList) throws(Failure) -> [Int]? {
-    guard n.opset >= 5, n.inputs.count > 1, let x = n.optional(0), lists[x] != nil, let v = n.optional(1), lists[v] == nil else { return nil }
+    guard n.opset >= 5, n.inputs.count > 1, let x = n.optional(0), lists[x] != nil, let v = n.optional(1),
+      lists[v] == nil
+    else { return nil }
     let (s, a, mask) = (shape(list.full), list.axis, list.mask)
     var dims: [Int]
     var axis = -1
@@ -136,7 +155,9 @@ extension Builder {
       guard let found = listShape(v), isSameMask(found.mask, mask) else { return nil }
       (dims, axis) = (found.dims, found.axis)
     }
-    guard dims[..<axis].reduce(1, *) == s[..<a].reduce(1, *), dims[(axis + 1)...].reduce(1, *) == s[(a + 1)...].reduce(1, *) else { return nil }
+    guard dims[..<axis].reduce(1, *) == s[..<a].reduce(1, *),
+      dims[(axis + 1)...].reduce(1, *) == s[(a + 1)...].reduce(1, *)
+    else { return nil }
     return [newList(try view(list.full, dims), mask, axis: axis)]
   }
 
@@ -156,10 +177,14 @@ extension Builder {
   /// Whether the entries are the positions of the mask's elements, [elements, rank].
   private func isGrid(_ list: MaskedList) -> Bool {
     let (s, m) = (shape(list.full), shape(list.mask))
-    guard list.axis == 0, s == [count(list.mask), m.count], let c = constant(list.full), c.type == .i64 else { return false }
+    guard list.axis == 0, s == [count(list.mask), m.count], let c = constant(list.full), c.type == .i64 else {
+      return false
+    }
     let strides = denseStrides(m)
     for i in 0..<s[0] {
-      for d in m.indices where c.start.loadUnaligned(fromByteOffset: 8 * (i * m.count + d), as: Int64.self) != Int64(i / strides[d] % m[d]) { return false }
+      for d in m.indices
+      where c.start.loadUnaligned(fromByteOffset: 8 * (i * m.count + d), as: Int64.self) != Int64(i / strides[d] % m[d])
+      { return false }
     }
     return true
   }
@@ -169,10 +194,18 @@ extension Builder {
     let (x, u) = (try n.input(0), try n.input(2))
     guard lists[x] == nil, let places = lists[try n.input(1)], isGrid(places) else { return nil }
     let m = shape(places.mask)
-    guard Array(shape(x).prefix(m.count)) == m else { throw n.fail(.shape, "the mask '\(graph.values[places.mask].name)' is \(describe(m)), which does not lead \(describe(shape(x)))") }
+    guard Array(shape(x).prefix(m.count)) == m else {
+      throw n.fail(
+        .shape,
+        "the mask '\(graph.values[places.mask].name)' is \(describe(m)), which does not lead \(describe(shape(x)))")
+    }
     let rest = Array(shape(x)[m.count...])
-    guard let updates = lists[u], updates.axis == 0, shape(updates.full) == [count(places.mask)] + rest else { return nil }
-    guard type(updates.full) == type(x) else { throw n.fail(.shape, "updates have type \(type(updates.full).name), expected \(type(x).name)") }
+    guard let updates = lists[u], updates.axis == 0, shape(updates.full) == [count(places.mask)] + rest else {
+      return nil
+    }
+    guard type(updates.full) == type(x) else {
+      throw n.fail(.shape, "updates have type \(type(updates.full).name), expected \(type(x).name)")
+    }
     var y = try view(updates.full, shape(x))
     switch try n.string("reduction", "none") {
     case "none": break

@@ -29,7 +29,9 @@ extension Builder {
     case "LabelEncoder": return [try buildLabelEncoder(n)]
     case "ZipMap":
       for name in n.onnx.outputs {
-        dynamic[name] = n.fail(.unsupported, "gives a sequence of maps, expected tensors only; convert without it (zipmap=False), or choose other outputs")
+        dynamic[name] = n.fail(
+          .unsupported,
+          "gives a sequence of maps, expected tensors only; convert without it (zipmap=False), or choose other outputs")
       }
       n.passOver(["classlabels_int64s", "classlabels_strings"])
       return []
@@ -43,7 +45,13 @@ extension Builder {
   private mutating func perFeature(_ n: Node, _ name: String, _ x: Int, _ type: ElementType) throws(Failure) -> Int {
     let list = try n.floats(name) ?? []
     guard list.count == 1 || list.count == shape(x).last else {
-      throw n.fail(.shape, "attribute '\(name)' has \(list.count) entries for input \(describe(shape(x))), expected 1 or one for each feature")
+      throw n.fail(
+        .shape,
+        """
+        attribute '\(name)' has \(list.count) entries for input \(describe(shape(x))), expected 1 or one for each \
+        feature
+        """
+      )
     }
     return try constants(list, type)
   }
@@ -61,7 +69,9 @@ extension Builder {
   /// x over the largest, the sum of sizes or the length of each row; a row where that is 0 stays as it is.
   private mutating func buildNormalizer(_ n: Node) throws(Failure) -> Int {
     let x = try cast(try n.input(0), to: .f32)
-    guard !shape(x).isEmpty, shape(x).count <= 2 else { throw n.fail(.shape, "input is \(describe(shape(x))), expected [features] or [batch, features]") }
+    guard !shape(x).isEmpty, shape(x).count <= 2 else {
+      throw n.fail(.shape, "input is \(describe(shape(x))), expected [features] or [batch, features]")
+    }
     let name = try n.string("norm", "MAX")
     let fn: Int
     switch name {
@@ -72,7 +82,8 @@ extension Builder {
     }
     let size = try reduce(x, fn, axes: [shape(x).count - 1], keepDims: true, label: n.label)
     let isZero = try binary(Int(EFF_FN2_EQUAL), size, try scalar(0, .f32), label: n.label)
-    return try binary(Int(EFF_FN2_DIV), x, try select(isZero, try scalar(1, .f32), size, label: n.label), label: n.label)
+    return try binary(
+      Int(EFF_FN2_DIV), x, try select(isZero, try scalar(1, .f32), size, label: n.label), label: n.label)
   }
 
   /// Puts numbers where x is the replaced value, which may be NaN.
@@ -87,7 +98,9 @@ extension Builder {
     } else {
       let list = try n.ints("imputed_value_int64s") ?? []
       guard list.count == 1 || list.count == shape(x).last else {
-        throw n.fail(.shape, "has \(list.count) imputed values for input \(describe(shape(x))), expected 1 or one for each feature")
+        throw n.fail(
+          .shape, "has \(list.count) imputed values for input \(describe(shape(x))), expected 1 or one for each feature"
+        )
       }
       values = try cast(try integers(list, [list.count]), to: t)
     }
@@ -99,7 +112,9 @@ extension Builder {
   /// Inputs [batch, size] behind each other, f32.
   private mutating func buildFeatureVectorizer(_ n: Node) throws(Failure) -> Int {
     let sizes = try n.ints("inputdimensions") ?? []
-    guard !n.inputs.isEmpty, sizes.count == n.inputs.count else { throw n.fail(.shape, "has \(n.inputs.count) inputs and \(sizes.count) inputdimensions") }
+    guard !n.inputs.isEmpty, sizes.count == n.inputs.count else {
+      throw n.fail(.shape, "has \(n.inputs.count) inputs and \(sizes.count) inputdimensions")
+    }
     var parts: [Int] = []
     for i in 0..<sizes.count {
       let x = try cast(try n.input(i), to: .f32)
@@ -117,7 +132,9 @@ extension Builder {
     guard !n.has(side + "_strings") else { throw n.fail(.unsupported, "its \(side) are strings, expected numbers") }
     if let list = try n.ints(side + "_int64s") { return try integers(list, [list.count]) }
     if let list = try n.floats(side + "_floats") { return try constants(list, .f32) }
-    guard let t = n.attribute(side + "_tensor")?.tensors.first else { throw n.fail(.unsupported, "has no numeric \(side)") }
+    guard let t = n.attribute(side + "_tensor")?.tensors.first else {
+      throw n.fail(.unsupported, "has no numeric \(side)")
+    }
     return newConstant(try tensors.read(t, "attribute '\(side)_tensor' of \(n.label)"), n.label)
   }
 
@@ -128,23 +145,35 @@ extension Builder {
     let values = try labelTable(n, "values")
     let x = try n.input(0)
     guard type(keys) == type(x), shape(keys).count == 1, shape(keys) == shape(values), count(keys) > 0 else {
-      throw n.fail(.shape, "keys are \(type(keys).name) \(describe(shape(keys))) and values \(describe(shape(values))), expected one value for each key of type \(type(x).name)")
+      throw n.fail(
+        .shape,
+        """
+        keys are \(type(keys).name) \(describe(shape(keys))) and values \(describe(shape(values))), expected one \
+        value for each key of type \(type(x).name)
+        """
+      )
     }
     if type(keys).isFloat {
-      for k in try numbers(keys, n, "keys") where k.isNaN { throw n.fail(.unsupported, "NaN as a key is not supported") }
+      for k in try numbers(keys, n, "keys") where k.isNaN {
+        throw n.fail(.unsupported, "NaN as a key is not supported")
+      }
     }
     let isKey = try cast(try binary(Int(EFF_FN2_EQUAL), try view(x, shape(x) + [1]), keys, label: n.label), to: .i32)
     let last = shape(x).count
-    let isAny = try cast(try reduce(isKey, Int(EFF_REDUCE_MAX), axes: [last], keepDims: false, label: n.label), to: .bool)
+    let isAny = try cast(
+      try reduce(isKey, Int(EFF_REDUCE_MAX), axes: [last], keepDims: false, label: n.label), to: .bool)
     var p = eff_arg()
     (p.outer, p.n, p.inner, p.is_max) = (Int64(count(x)), Int64(count(keys)), 1, 1)
     let place = try newValue(.i64, shape(x), n.label)
-    try emit(GraphOp(kernel: Int(EFF_K_ARG), type: .i32, params: .arg(p), inputs: [isKey], outputs: [place], label: n.label))
+    try emit(
+      GraphOp(kernel: Int(EFF_K_ARG), type: .i32, params: .arg(p), inputs: [isKey], outputs: [place], label: n.label))
     let found = try gather(values, place, axis: 0, n)
     var fallback: Int
     if let t = n.attribute("default_tensor")?.tensors.first {
       fallback = newConstant(try tensors.read(t, "attribute 'default_tensor' of \(n.label)"), n.label)
-      guard count(fallback) == 1 else { throw n.fail(.shape, "default_tensor is \(describe(shape(fallback))), expected one number") }
+      guard count(fallback) == 1 else {
+        throw n.fail(.shape, "default_tensor is \(describe(shape(fallback))), expected one number")
+      }
       fallback = try cast(try view(fallback, []), to: type(values))
     } else if type(values).isFloat {
       fallback = try scalar(try n.float("default_float", -0.0), type(values))

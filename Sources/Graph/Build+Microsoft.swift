@@ -34,14 +34,16 @@ extension Builder {
   mutating func biased(_ x: Int, _ bias: Int?, _ n: Node) throws(Failure) -> Int {
     guard let bias else { return x }
     guard broadcast(shape(x), shape(bias)) == shape(x) else {
-      throw n.fail(.shape, "bias is \(describe(shape(bias))), expected a shape that broadcasts to \(describe(shape(x)))")
+      throw n.fail(
+        .shape, "bias is \(describe(shape(bias))), expected a shape that broadcasts to \(describe(shape(x)))")
     }
     return try binary(Int(EFF_FN2_ADD), x, bias, label: n.label)
   }
 
   // MARK: products
 
-  /// Y = alpha A' B', where each factor may have its last two dimensions swapped, and its first dimension moved behind the batch.
+  /// Y = alpha A' B', where each factor may have its last two dimensions swapped, and its first dimension moved behind
+  /// the batch.
   private mutating func buildFusedMatMul(_ n: Node) throws(Failure) -> Int {
     func factor(_ b: inout Builder, _ i: Int, _ swap: String, _ move: String) throws(Failure) -> Int {
       let v = try n.input(i)
@@ -72,7 +74,9 @@ extension Builder {
   private mutating func buildFusedConv(_ n: Node) throws(Failure) -> Int {
     var y = try buildConv(n)
     if let z = n.optional(3) {
-      guard shape(z) == shape(y) else { throw n.fail(.shape, "input Z is \(describe(shape(z))), expected \(describe(shape(y)))") }
+      guard shape(z) == shape(y) else {
+        throw n.fail(.shape, "input Z is \(describe(shape(z))), expected \(describe(shape(y)))")
+      }
       y = try binary(Int(EFF_FN2_ADD), y, z, label: n.label)
     }
     return try activated(y, try n.floats("activation_params") ?? [], n)
@@ -108,7 +112,9 @@ extension Builder {
   // MARK: normalizations
 
   /// gamma (x - mean) / sqrt(var + epsilon) + beta over the last dimension; rms: without mean and beta.
-  private mutating func lastNorm(_ x: Int, gamma: Int, beta: Int?, epsilon: Double, rms: Bool, _ n: Node) throws(Failure) -> Int {
+  private mutating func lastNorm(_ x: Int, gamma: Int, beta: Int?, epsilon: Double, rms: Bool, _ n: Node)
+    throws(Failure) -> Int
+  {
     let s = shape(x)
     let size = s.last ?? 1
     func whole(_ v: Int, _ what: String) throws(Failure) -> Int {
@@ -118,7 +124,8 @@ extension Builder {
       return v
     }
     let shift = try beta.map { v throws(Failure) in try whole(v, "beta") } ?? -1
-    return try norm(x, try whole(gamma, "gamma"), shift, outer: s.dropLast().reduce(1, *), n: size, affine: Int32(EFF_NORM_ELEMENT),
+    return try norm(
+      x, try whole(gamma, "gamma"), shift, outer: s.dropLast().reduce(1, *), n: size, affine: Int32(EFF_NORM_ELEMENT),
                     channels: 1, inner: 1, epsilon: epsilon, rms: rms, n)
   }
 
@@ -127,14 +134,18 @@ extension Builder {
     let x = try n.input(0)
     var sum = try biased(x, try n.input(1), n)
     sum = try biased(sum, n.optional(rms ? 3 : 4), n)
-    let y = try lastNorm(sum, gamma: try n.input(2), beta: rms ? nil : n.optional(3), epsilon: try n.float("epsilon", 1e-12), rms: rms, n)
+    let y = try lastNorm(
+      sum, gamma: try n.input(2), beta: rms ? nil : n.optional(3), epsilon: try n.float("epsilon", 1e-12), rms: rms, n)
     return [y, -1, -1, sum]
   }
 
-  /// Sum of the embeddings of words, positions and segments, normalized; output 1 counts the ones of the mask, output 2 is the sum.
+  /// Sum of the embeddings of words, positions and segments, normalized; output 1 counts the ones of the mask, output 2
+  /// is the sum.
   private mutating func buildEmbedNorm(_ n: Node) throws(Failure) -> [Int] {
     n.passOver(["mask_index_type"])  // output 1 says the same by being there
-    return try embedNorm(words: try n.input(2), places: try n.input(3), segments: n.optional(4), gamma: try n.input(5), beta: try n.input(6),
+    return try embedNorm(
+      words: try n.input(2), places: try n.input(3), segments: n.optional(4), gamma: try n.input(5),
+      beta: try n.input(6),
                          mask: n.optional(7), ids: n.optional(8), n)
   }
 
@@ -143,9 +154,12 @@ extension Builder {
     words: Int, places: Int, segments: Int?, gamma: Int, beta: Int, mask: Int?, ids: Int?, _ n: Node
   ) throws(Failure) -> [Int] {
     let input = try n.input(0)
-    guard shape(input).count == 2 else { throw n.fail(.shape, "input_ids is \(describe(shape(input))), expected [batch, length]") }
+    guard shape(input).count == 2 else {
+      throw n.fail(.shape, "input_ids is \(describe(shape(input))), expected [batch, length]")
+    }
     let (batch, length) = (shape(input)[0], shape(input)[1])
-    for (table, what) in [(words, "word"), (places, "position"), (segments ?? words, "segment")] where shape(table).count != 2 {
+    for (table, what) in [(words, "word"), (places, "position"), (segments ?? words, "segment")]
+    where shape(table).count != 2 {
       throw n.fail(.shape, "\(what)_embedding is \(describe(shape(table))), expected [count, hidden]")
     }
     var sum = try gather(words, input, axis: 0, n)
@@ -153,7 +167,9 @@ extension Builder {
     if let ids {
       place = try gather(places, ids, axis: 0, n)
     } else {
-      guard shape(places)[0] >= length else { throw n.fail(.shape, "position_embedding has \(shape(places)[0]) rows, expected \(length)") }
+      guard shape(places)[0] >= length else {
+        throw n.fail(.shape, "position_embedding has \(shape(places)[0]) rows, expected \(length)")
+      }
       place = try slice(places, axis: 0, start: 0, count: length, label: n.label)
     }
     sum = try biased(sum, place, n)
@@ -165,7 +181,8 @@ extension Builder {
     if n.hasOutput(1) {
       if let mask {
         guard shape(mask) == [batch, length], type(mask) == .i32 else {
-          throw n.fail(.shape, "mask is \(type(mask).name) \(describe(shape(mask))), expected i32 \(describe([batch, length]))")
+          throw n.fail(
+            .shape, "mask is \(type(mask).name) \(describe(shape(mask))), expected i32 \(describe([batch, length]))")
         }
         let isOne = try binary(Int(EFF_FN2_EQUAL), mask, try scalar(1, .i32), label: n.label)
         lengths = try reduce(try cast(isOne, to: .i32), Int(EFF_REDUCE_SUM), axes: [1], keepDims: false, label: n.label)

@@ -32,7 +32,9 @@ extension Builder {
   }
 
   /// x [batch, heads, length, size]
-  private func whole(_ x: Int) -> AttentionHeads { AttentionHeads(value: x, shape: shape(x), strides: denseStrides(shape(x))) }
+  private func whole(_ x: Int) -> AttentionHeads {
+    AttentionHeads(value: x, shape: shape(x), strides: denseStrides(shape(x)))
+  }
 
   private mutating func dense(_ h: AttentionHeads, _ n: Node) throws(Failure) -> Int {
     try gatherStrided(h.value, dims: h.shape, strides: h.strides, offset: 0, label: n.label)
@@ -42,7 +44,13 @@ extension Builder {
   private mutating func joined(_ past: Int, _ h: AttentionHeads, _ n: Node) throws(Failure) -> AttentionHeads {
     let s = shape(past)
     guard s.count == 4, s[0] == h.shape[0], s[1] == h.shape[1], s[3] == h.shape[3], type(past) == type(h.value) else {
-      throw n.fail(.shape, "the past is \(type(past).name) \(describe(s)), expected \(type(h.value).name) \(describe(h.shape)) with any length")
+      throw n.fail(
+        .shape,
+        """
+        the past is \(type(past).name) \(describe(s)), expected \(type(h.value).name) \(describe(h.shape)) with any \
+        length
+        """
+      )
     }
     var all = try dense(h, n)
     if s[2] > 0 { all = try concat([past, all], axis: 2, label: n.label) }
@@ -54,7 +62,8 @@ extension Builder {
     _ q: AttentionHeads, _ k: AttentionHeads, _ v: AttentionHeads, mask: Int, past: Int, isCausal: Bool, _ n: Node
   ) throws(Failure) -> Int {
     let t = type(q.value)
-    guard type(k.value) == t, type(v.value) == t, k.shape[0] == q.shape[0], v.shape[0] == q.shape[0], k.shape[1] == q.shape[1],
+    guard type(k.value) == t, type(v.value) == t, k.shape[0] == q.shape[0], v.shape[0] == q.shape[0],
+      k.shape[1] == q.shape[1],
           v.shape[1] == q.shape[1], k.shape[2] == v.shape[2], k.shape[3] == q.shape[3] else {
       throw n.fail(.shape, """
         Q, K and V are \(describe(q.shape)), \(describe(k.shape)) and \(describe(v.shape)) \
@@ -62,7 +71,13 @@ extension Builder {
         """)
     }
     guard !isCausal || k.shape[2] == past + q.shape[2] else {
-      throw n.fail(.unsupported, "is unidirectional with \(k.shape[2]) keys for \(past + q.shape[2]) queries, the past among them; expected as many")
+      throw n.fail(
+        .unsupported,
+        """
+        is unidirectional with \(k.shape[2]) keys for \(past + q.shape[2]) queries, the past among them; expected as \
+        many
+        """
+      )
     }
     var p = eff_attention()
     (p.batch, p.heads, p.kv_heads) = (Int64(q.shape[0]), Int64(q.shape[1]), Int64(q.shape[1]))
@@ -77,7 +92,9 @@ extension Builder {
     store(v.strides, &p.v)
     store([q.shape[1] * q.shape[2] * v.shape[3], v.shape[3], q.shape[1] * v.shape[3], 1], &p.y)
     if mask >= 0 { store(broadcastStrides(shape(mask), to: [q.shape[0], q.shape[1], q.shape[2], k.shape[2]]), &p.mask) }
-    var op = GraphOp(kernel: Int(EFF_K_ATTENTION), type: t, params: .attention(p), inputs: [q.value, k.value, v.value, mask], outputs: [y],
+    var op = GraphOp(
+      kernel: Int(EFF_K_ATTENTION), type: t, params: .attention(p), inputs: [q.value, k.value, v.value, mask],
+      outputs: [y],
                      label: n.label)
     op.scratch = Int(eff_attention_scratch_size(&p))
     op.work = work([q.shape[0], q.shape[1], q.shape[2], k.shape[2], q.shape[3] + v.shape[3]])
@@ -86,8 +103,8 @@ extension Builder {
   }
 
   /// What is added to the scores [batch, heads, length, total], f32; -1 where nothing is.
-  /// `mask` keeps keys where it is positive ([batch, total], [batch, length, total]), or gives the end [batch] and, behind all ends,
-  /// the start of the keys to keep [2 batch].
+  /// `mask` keeps keys where it is positive ([batch, total], [batch, length, total]), or gives the end [batch] and,
+  /// behind all ends, the start of the keys to keep [2 batch].
   private mutating func scoreMask(_ mask: Int?, _ bias: Int?, _ scores: [Int], _ n: Node) throws(Failure) -> Int {
     let filter = try n.float("mask_filter_value", -10000)
     var out = -1
@@ -119,7 +136,9 @@ extension Builder {
     }
     if let bias {
       guard shape(bias).count == 4, broadcast(shape(bias), scores) == scores else {
-        throw n.fail(.shape, "attention_bias is \(describe(shape(bias))), expected \(describe(scores)), where batch and heads may be 1")
+        throw n.fail(
+          .shape,
+          "attention_bias is \(describe(shape(bias))), expected \(describe(scores)), where batch and heads may be 1")
       }
       let wide = try cast(bias, to: .f32)
       out = out < 0 ? wide : try binary(Int(EFF_FN2_ADD), out, wide, label: n.label)
@@ -134,8 +153,11 @@ extension Builder {
     }
   }
 
-  /// Self-attention of projections q, k and v [batch, length, size]; `past` and the second output are [2, batch, heads, length, size].
-  private mutating func selfAttention(_ parts: [Int], mask: Int?, past: Int?, bias: Int?, _ n: Node) throws(Failure) -> [Int] {
+  /// Self-attention of projections q, k and v [batch, length, size]; `past` and the second output are [2, batch, heads,
+  /// length, size].
+  private mutating func selfAttention(_ parts: [Int], mask: Int?, past: Int?, bias: Int?, _ n: Node) throws(Failure)
+    -> [Int]
+  {
     let heads = try n.int("num_heads", 0)
     let q = try split(parts[0], heads: heads, "Q", n)
     var k = try split(parts[1], heads: heads, "K", n)
@@ -143,7 +165,9 @@ extension Builder {
     var pastLength = 0
     if let past {
       let s = shape(past)
-      guard s.count == 5, s[0] == 2 else { throw n.fail(.shape, "past is \(describe(s)), expected [2, batch, heads, length, size]") }
+      guard s.count == 5, s[0] == 2 else {
+        throw n.fail(.shape, "past is \(describe(s)), expected [2, batch, heads, length, size]")
+      }
       let half = Array(s[1...])
       pastLength = s[3]
       k = try joined(try view(try slice(past, axis: 0, start: 0, count: 1, label: n.label), half), k, n)
@@ -154,7 +178,9 @@ extension Builder {
     let y = try attend(q, k, v, mask: added, past: pastLength, isCausal: try n.bool("unidirectional", false), n)
     guard n.hasOutput(1) else { return [y] }
     let (keys, values) = (try dense(k, n), try dense(v, n))
-    guard shape(keys) == shape(values) else { throw n.fail(.shape, "present needs K and V of one size, found \(describe(k.shape)), \(describe(v.shape))") }
+    guard shape(keys) == shape(values) else {
+      throw n.fail(.shape, "present needs K and V of one size, found \(describe(k.shape)), \(describe(v.shape))")
+    }
     return [y, try concat([view(keys, [1] + shape(keys)), view(values, [1] + shape(values))], axis: 0, label: n.label)]
   }
 
@@ -162,7 +188,9 @@ extension Builder {
   private func projections(_ n: Node, _ total: Int) throws(Failure) -> [Int] {
     let sizes = try n.ints("qkv_hidden_sizes") ?? [Int](repeating: total / 3, count: 3)
     guard sizes.count == 3, sizes.allSatisfy({ $0 > 0 && $0 <= total }), sizes.reduce(0, +) == total else {
-      throw n.fail(.shape, "qkv_hidden_sizes are \(describe(sizes)), expected three with the sum \(total), the columns of the weights")
+      throw n.fail(
+        .shape,
+        "qkv_hidden_sizes are \(describe(sizes)), expected three with the sum \(total), the columns of the weights")
     }
     return sizes
   }
@@ -171,9 +199,17 @@ extension Builder {
     try requireNoSharing(n)
     let x = try n.input(0)
     let w = try n.input(1)
-    guard n.optional(6) == nil else { throw n.fail(.unsupported, "past_sequence_length belongs to a shared buffer, which is not supported") }
+    guard n.optional(6) == nil else {
+      throw n.fail(.unsupported, "past_sequence_length belongs to a shared buffer, which is not supported")
+    }
     guard shape(x).count == 3, shape(w).count == 2 else {
-      throw n.fail(.shape, "input is \(describe(shape(x))) and weights are \(describe(shape(w))), expected [batch, length, size] and a matrix")
+      throw n.fail(
+        .shape,
+        """
+        input is \(describe(shape(x))) and weights are \(describe(shape(w))), expected [batch, length, size] and a \
+        matrix
+        """
+      )
     }
     var parts: [Int] = []
     var start = 0
@@ -181,7 +217,9 @@ extension Builder {
     for size in try projections(n, shape(w)[1]) {
       var y = try matmul(x, try slice(w, axis: 1, start: start, count: size, label: n.label), label: n.label)
       if let b = n.optional(2) {
-        guard shape(b) == [shape(w)[1]] else { throw n.fail(.shape, "bias is \(describe(shape(b))), expected [\(shape(w)[1])]") }
+        guard shape(b) == [shape(w)[1]] else {
+          throw n.fail(.shape, "bias is \(describe(shape(b))), expected [\(shape(w)[1])]")
+        }
         y = try biased(y, try slice(b, axis: 0, start: start, count: size, label: n.label), n)
       }
       parts.append(y)
@@ -194,8 +232,11 @@ extension Builder {
   private mutating func buildQuantizedAttention(_ n: Node) throws(Failure) -> [Int] {
     try requireNoSharing(n)
     let w = try n.input(1)
-    guard shape(try n.input(0)).count == 3, shape(w).count == 2 else { throw n.fail(.shape, "expected [batch, length, size] and a matrix") }
-    let y = try integerProduct(try n.input(0), w, n.optional(6), n.optional(7), scale: try n.input(3), columns: try n.input(4), n)
+    guard shape(try n.input(0)).count == 3, shape(w).count == 2 else {
+      throw n.fail(.shape, "expected [batch, length, size] and a matrix")
+    }
+    let y = try integerProduct(
+      try n.input(0), w, n.optional(6), n.optional(7), scale: try n.input(3), columns: try n.input(4), n)
     let all = try biased(y, try n.input(2), n)
     var parts: [Int] = []
     var start = 0
@@ -209,7 +250,8 @@ extension Builder {
   private mutating func buildMultiHead(_ n: Node) throws(Failure) -> [Int] {
     let heads = try n.int("num_heads", 0)
     guard n.optional(8) == nil, n.optional(9) == nil else {
-      throw n.fail(.unsupported, "past_sequence_length and cache_indirection belong to a shared buffer, which is not supported")
+      throw n.fail(
+        .unsupported, "past_sequence_length and cache_indirection belong to a shared buffer, which is not supported")
     }
     guard let key = n.optional(1), let value = n.optional(2), shape(try n.input(0)).count == 3 else {
       throw n.fail(.unsupported, "query, key and value packed into one tensor are not supported; expected three")
@@ -219,7 +261,9 @@ extension Builder {
       var start = 0
       for i in 0..<3 where shape(inputs[i]).count == 3 {
         let size = shape(inputs[i])[2]
-        guard shape(b).count == 1, shape(b)[0] >= start + size else { throw n.fail(.shape, "bias is \(describe(shape(b))), expected one for each of Q, K and V") }
+        guard shape(b).count == 1, shape(b)[0] >= start + size else {
+          throw n.fail(.shape, "bias is \(describe(shape(b))), expected one for each of Q, K and V")
+        }
         inputs[i] = try biased(inputs[i], try slice(b, axis: 0, start: start, count: size, label: n.label), n)
         start += size
       }
@@ -265,7 +309,9 @@ extension Builder {
     var heads = try n.int("num_heads", 0)
     if s.count == 3 && heads == 0 {  // the caches hold half of a head
       let size = 2 * shape(cos)[2]
-      guard size > 0, s[2] % size == 0 else { throw n.fail(.shape, "the caches rotate \(size) features, expected a divisor of \(s[2])") }
+      guard size > 0, s[2] % size == 0 else {
+        throw n.fail(.shape, "the caches rotate \(size) features, expected a divisor of \(s[2])")
+      }
       heads = s[2] / size
     }
     return try rotate(x, cos, sin, heads: heads, n)

@@ -2,7 +2,8 @@ import Base
 import Kernels
 import Onnx
 
-// domain com.microsoft: weights of a few bits in blocks, as matmul_nbits_quantizer writes them; unpacked to numbers at load
+// domain com.microsoft: weights of a few bits in blocks, as matmul_nbits_quantizer writes them; unpacked to numbers at
+// load
 extension Builder {
   mutating func buildMicrosoftPacked(_ n: Node) throws(Failure) -> [Int]? {
     switch n.op {
@@ -14,16 +15,20 @@ extension Builder {
 
   /// The constant behind an input.
   private func known(_ v: Int, _ what: String, _ n: Node) throws(Failure) -> TensorData {
-    guard let c = constant(v) else { throw n.fail(.unsupported, "its \(what) is computed while running; expected a constant") }
+    guard let c = constant(v) else {
+      throw n.fail(.unsupported, "its \(what) is computed while running; expected a constant")
+    }
     return c
   }
 
-  /// Y = A W + bias with W [K, N] from B [N, blocks, bytes]: element k of column n is in block k / block_size, low bits first.
+  /// Y = A W + bias with W [K, N] from B [N, blocks, bytes]: element k of column n is in block k / block_size, low bits
+  /// first.
   private mutating func buildMatMulNBits(_ n: Node) throws(Failure) -> Int {
     n.passOver(["accuracy_level"])  // the least accuracy that is asked for: this one is the greatest
     let (k, columns) = (try n.int("K", 0), try n.int("N", 0))
     let (bits, size) = (try n.int("bits", 4), try n.int("block_size", 0))
-    guard bits == 2 || bits == 4 || bits == 8, k > 0, columns > 0, size >= 16, size <= 1 << 20, size & (size - 1) == 0 else {
+    guard bits == 2 || bits == 4 || bits == 8, k > 0, columns > 0, size >= 16, size <= 1 << 20, size & (size - 1) == 0
+    else {
       throw n.fail(.unsupported, """
         has bits \(bits), K \(k), N \(columns) and block_size \(size); \
         expected 2, 4 or 8 bits and blocks of a power of two from 16 on
@@ -33,12 +38,16 @@ extension Builder {
       throw n.fail(.unsupported, "weight_prepacked and g_idx are not supported; quantize without them")
     }
     let a = try n.input(0)
-    guard let last = shape(a).last, last == k, shape(a).count >= 2 else { throw n.fail(.shape, "input A is \(describe(shape(a))), expected [..., \(k)]") }
+    guard let last = shape(a).last, last == k, shape(a).count >= 2 else {
+      throw n.fail(.shape, "input A is \(describe(shape(a))), expected [..., \(k)]")
+    }
     let blocks = (k + size - 1) / size
     let bytes = size * bits / 8
     let packed = try known(try n.input(1), "B", n)
     guard packed.type == .u8, packed.count == TensorReader.product(columns, blocks, bytes) else {
-      throw n.fail(.shape, "input B is \(packed.type.name) \(describe(packed.shape)), expected u8 \(describe([columns, blocks, bytes]))")
+      throw n.fail(
+        .shape,
+        "input B is \(packed.type.name) \(describe(packed.shape)), expected u8 \(describe([columns, blocks, bytes]))")
     }
     let scales = try numbers(try n.input(2), n, "scales")
     guard scales.count == columns * blocks else {
@@ -54,7 +63,9 @@ extension Builder {
         let bit = i % size * bits
         let byte = packed.start.load(fromByteOffset: block * bytes + bit / 8, as: UInt8.self)
         let q = Float(byte >> UInt8(truncatingIfNeeded: bit % 8) & mask)
-        wide.mutable.storeBytes(of: (q - Float(zeros[block])) * Float(scales[block]), toByteOffset: 4 * (i * columns + column), as: Float.self)
+        wide.mutable.storeBytes(
+          of: (q - Float(zeros[block])) * Float(scales[block]), toByteOffset: 4 * (i * columns + column), as: Float.self
+        )
       }
     }
     let w = newConstant(TensorData(type: .f32, shape: [k, columns], bytes: wide), n.label)
@@ -62,7 +73,8 @@ extension Builder {
     return try biased(y, n.optional(5), n)
   }
 
-  /// Zero points per column and block: numbers of the type of A, or packed like B, each column beginning with a byte of its own.
+  /// Zero points per column and block: numbers of the type of A, or packed like B, each column beginning with a byte of
+  /// its own.
   private mutating func blockZeros(_ n: Node, _ columns: Int, _ blocks: Int, _ bits: Int) throws(Failure) -> [Double] {
     guard let v = n.optional(3) else { return [Double](repeating: Double(1 << (bits - 1)), count: columns * blocks) }
     if type(v).isFloat {
@@ -74,7 +86,9 @@ extension Builder {
     let packed = try known(v, "zero_points", n)
     let bytes = (blocks * bits + 7) / 8
     guard packed.type == .u8, packed.count == columns * bytes else {
-      throw n.fail(.shape, "zero_points is \(packed.type.name) \(describe(packed.shape)), expected u8 \(describe([columns, bytes]))")
+      throw n.fail(
+        .shape,
+        "zero_points is \(packed.type.name) \(describe(packed.shape)), expected u8 \(describe([columns, bytes]))")
     }
     var out: [Double] = []
     for column in 0..<columns {

@@ -2,13 +2,16 @@ import Base
 import Kernels
 import Onnx
 
-// domain com.microsoft: integer operators, in the arithmetic of onnxruntime on x86 (float in between, rounded once, half to even)
+// domain com.microsoft: integer operators, in the arithmetic of onnxruntime on x86 (float in between, rounded once,
+// half to even)
 extension Builder {
   mutating func buildMicrosoftQuantized(_ n: Node) throws(Failure) -> [Int]? {
     switch n.op {
     case "QuantizeLinear", "DequantizeLinear":
       let scale = try n.input(1)
-      guard n.has("axis") || count(scale) == 1 else { throw n.fail(.shape, "has several scales and no attribute 'axis'") }
+      guard n.has("axis") || count(scale) == 1 else {
+        throw n.fail(.shape, "has several scales and no attribute 'axis'")
+      }
       return [n.op == "QuantizeLinear" ? try buildQuantize(n) : try buildDequantize(n)]
     case "QGemm": return [try buildQGemm(n)]
     case "MatMulIntegerToFloat":
@@ -17,7 +20,8 @@ extension Builder {
       return [try biased(y, n.optional(6), n)]
     case "DynamicQuantizeMatMul":
       let q = try dynamicQuantize(try n.input(0), n)
-      let y = try integerProduct(q.value, try n.input(1), q.zero, n.optional(3), scale: q.scale, columns: try n.input(2), n)
+      let y = try integerProduct(
+        q.value, try n.input(1), q.zero, n.optional(3), scale: q.scale, columns: try n.input(2), n)
       return [try biased(y, n.optional(4), n)]
     case "DynamicQuantizeLSTM": return try buildDynamicLSTM(n)
     case "QLinearAdd": return [try buildQLinearAdd(n)]
@@ -72,10 +76,14 @@ extension Builder {
   }
 
   private func zeroPoint(_ zero: Int?, like x: Int, _ n: Node) throws(Failure) -> Int? {
-    guard type(x) == .u8 || type(x) == .i8 else { throw n.fail(.shape, "input has type \(type(x).name), expected i8 or u8") }
+    guard type(x) == .u8 || type(x) == .i8 else {
+      throw n.fail(.shape, "input has type \(type(x).name), expected i8 or u8")
+    }
     guard let zero else { return nil }
     try requireOne(zero, "a zero point", n)
-    guard type(zero) == type(x) else { throw n.fail(.shape, "zero point has type \(type(zero).name), expected \(type(x).name)") }
+    guard type(zero) == type(x) else {
+      throw n.fail(.shape, "zero point has type \(type(zero).name), expected \(type(x).name)")
+    }
     return zero
   }
 
@@ -86,9 +94,15 @@ extension Builder {
     return try view(try cast(v, to: .f32), [])
   }
 
-  private mutating func times(_ a: Int, _ b: Int, _ n: Node) throws(Failure) -> Int { try binary(Int(EFF_FN2_MUL), a, b, label: n.label) }
-  private mutating func plus(_ a: Int, _ b: Int, _ n: Node) throws(Failure) -> Int { try binary(Int(EFF_FN2_ADD), a, b, label: n.label) }
-  private mutating func over(_ a: Int, _ b: Int, _ n: Node) throws(Failure) -> Int { try binary(Int(EFF_FN2_DIV), a, b, label: n.label) }
+  private mutating func times(_ a: Int, _ b: Int, _ n: Node) throws(Failure) -> Int {
+    try binary(Int(EFF_FN2_MUL), a, b, label: n.label)
+  }
+  private mutating func plus(_ a: Int, _ b: Int, _ n: Node) throws(Failure) -> Int {
+    try binary(Int(EFF_FN2_ADD), a, b, label: n.label)
+  }
+  private mutating func over(_ a: Int, _ b: Int, _ n: Node) throws(Failure) -> Int {
+    try binary(Int(EFF_FN2_DIV), a, b, label: n.label)
+  }
 
   /// Rounds `y`, which holds the zero point already.
   private mutating func rounded(_ y: Int, to: ElementType, _ n: Node) throws(Failure) -> Int {
@@ -98,11 +112,14 @@ extension Builder {
   // MARK: products
 
   /// scale (a - a_zero) (b - b_zero) columns
-  mutating func integerProduct(_ a: Int, _ b: Int, _ aZero: Int?, _ bZero: Int?, scale: Int, columns: Int, _ n: Node) throws(Failure) -> Int {
+  mutating func integerProduct(_ a: Int, _ b: Int, _ aZero: Int?, _ bZero: Int?, scale: Int, columns: Int, _ n: Node)
+    throws(Failure) -> Int
+  {
     let sum = try matMulInteger(a, b, aZero, bZero, n)
     try requireOne(scale, "the scale of A", n)
     guard count(columns) == 1 || count(columns) == shape(sum).last else {
-      throw n.fail(.shape, "the scale of B is \(describe(shape(columns))), expected one number or [\(shape(sum).last ?? 1)]")
+      throw n.fail(
+        .shape, "the scale of B is \(describe(shape(columns))), expected one number or [\(shape(sum).last ?? 1)]")
     }
     let factor = try times(try view(scale, []), try view(columns, count(columns) == 1 ? [] : [count(columns)]), n)
     let y = try times(try cast(sum, to: .f32), try cast(factor, to: .f32), n)
@@ -137,7 +154,8 @@ extension Builder {
     return try requantize(sum, aScale, bForm, yScale, yZero, n)
   }
 
-  /// An LSTM with 8-bit weights [dirs, input, 4 hidden] whose inputs and states are rounded to 8 bits before each product.
+  /// An LSTM with 8-bit weights [dirs, input, 4 hidden] whose inputs and states are rounded to 8 bits before each
+  /// product.
   private mutating func buildDynamicLSTM(_ n: Node) throws(Failure) -> [Int] {
     func weights(_ b: inout Builder, _ i: Int, _ scale: Int) throws(Failure) -> Int {
       let w = try n.input(i)
@@ -151,7 +169,8 @@ extension Builder {
     }
     let x = try n.input(0)
     if let lengths = n.optional(4) {
-      guard constant(lengths) != nil, try integers(lengths, n, "sequence_lens").allSatisfy({ $0 == shape(x).first }) else {
+      guard constant(lengths) != nil, try integers(lengths, n, "sequence_lens").allSatisfy({ $0 == shape(x).first })
+      else {
         throw n.fail(.unsupported, "sequence_lens shortens a sequence; expected full sequences")
       }
     }
@@ -165,7 +184,8 @@ extension Builder {
   private mutating func perGate(_ w: Int, _ v: Int, _ n: Node) throws(Failure) -> Int {
     let (dirs, columns) = (shape(w)[0], shape(w)[2])
     guard shape(v) == [dirs] || shape(v) == [dirs, columns] else {
-      throw n.fail(.shape, "scale or zero point is \(describe(shape(v))), expected [\(dirs)] or \(describe([dirs, columns]))")
+      throw n.fail(
+        .shape, "scale or zero point is \(describe(shape(v))), expected [\(dirs)] or \(describe([dirs, columns]))")
     }
     return try view(v, [dirs, 1, shape(v).count == 1 ? 1 : columns])
   }
@@ -174,7 +194,10 @@ extension Builder {
 
   private mutating func buildQLinearAdd(_ n: Node) throws(Failure) -> Int {
     let (a, b, scale) = (try n.input(0), try n.input(3), try one(6, n))
-    _ = (try zeroPoint(n.optional(2), like: a, n), try zeroPoint(n.optional(5), like: b, n), try zeroPoint(n.optional(7), like: a, n))
+    _ = (
+      try zeroPoint(n.optional(2), like: a, n), try zeroPoint(n.optional(5), like: b, n),
+      try zeroPoint(n.optional(7), like: a, n)
+    )
     let aRatio = try over(try one(1, n), scale, n)
     let bRatio = try over(try one(4, n), scale, n)
     let zeros = try plus(try times(aRatio, try one(2, n), n), try times(bRatio, try one(5, n), n), n)
@@ -185,7 +208,10 @@ extension Builder {
 
   private mutating func buildQLinearMul(_ n: Node) throws(Failure) -> Int {
     let (a, b) = (try n.input(0), try n.input(3))
-    _ = (try zeroPoint(n.optional(2), like: a, n), try zeroPoint(n.optional(5), like: b, n), try zeroPoint(n.optional(7), like: a, n))
+    _ = (
+      try zeroPoint(n.optional(2), like: a, n), try zeroPoint(n.optional(5), like: b, n),
+      try zeroPoint(n.optional(7), like: a, n)
+    )
     let ratio = try over(try times(try one(1, n), try one(4, n), n), try one(6, n), n)
     let left = try binary(Int(EFF_FN2_SUB), try cast(a, to: .f32), try one(2, n), label: n.label)
     let right = try binary(Int(EFF_FN2_SUB), try cast(b, to: .f32), try one(5, n), label: n.label)
@@ -204,14 +230,16 @@ extension Builder {
     if opset >= 13 { order.swapAt(a, s.count - 1) }
     let y = try softmax(try transpose(try view(wide, form), order, label: n.label), label: n.label)
     // onnxruntime counts whole steps in 1: floor(1 / y_scale)
-    let steps = try unary(try unary(try one(3, n), Int(EFF_FN_RECIPROCAL), label: n.label), Int(EFF_FN_FLOOR), label: n.label)
+    let steps = try unary(
+      try unary(try one(3, n), Int(EFF_FN_RECIPROCAL), label: n.label), Int(EFF_FN_FLOOR), label: n.label)
     let scaled = try times(try view(try transpose(y, order, label: n.label), s), steps, n)
     return try quantize(scaled, try scalar(1, .f32), try zeroPoint(n.input(4), like: x, n), to: type(x), n)
   }
 
   private mutating func buildQLinearConcat(_ n: Node) throws(Failure) -> Int {
     guard n.inputs.count >= 5, (n.inputs.count - 2) % 3 == 0 else {
-      throw n.fail(.format, "has \(n.inputs.count) inputs, expected scale and zero point of Y and three for each tensor")
+      throw n.fail(
+        .format, "has \(n.inputs.count) inputs, expected scale and zero point of Y and three for each tensor")
     }
     var parts: [Int] = []
     let first = shape(try n.input(2))
@@ -220,7 +248,9 @@ extension Builder {
     for i in stride(from: 2, to: n.inputs.count, by: 3) {
       var s = shape(try n.input(i))
       if s.count == first.count, a < s.count { s[a] = first[a] }
-      guard s == first, !first.isEmpty else { throw n.fail(.shape, "input \(i) is \(describe(shape(try n.input(i)))), which does not fit \(describe(first))") }
+      guard s == first, !first.isEmpty else {
+        throw n.fail(.shape, "input \(i) is \(describe(shape(try n.input(i)))), which does not fit \(describe(first))")
+      }
       let x = try dequantized(try n.input(i), try n.input(i + 1), n.optional(i + 2), n)
       parts.append(try quantize(x, try n.input(0), try n.input(1), to: to, n))
     }
@@ -241,11 +271,14 @@ extension Builder {
     // tables 2 to 6 with their scales from 8 and zero points from 13 on
     var tables: [Int?] = []
     for i in 2..<7 {
-      let table = try n.optional(i).map { v throws(Failure) in try dequantized(v, try n.input(i + 6), n.optional(i + 11), n) }
+      let table = try n.optional(i).map { v throws(Failure) in
+        try dequantized(v, try n.input(i + 6), n.optional(i + 11), n)
+      }
       guard table != nil || i == 4 else { throw n.fail(.format, "input \(i) is missing") }
       tables.append(table)
     }
-    return try embedNorm(words: tables[0]!, places: tables[1]!, segments: tables[2], gamma: tables[3]!, beta: tables[4]!,
+    return try embedNorm(
+      words: tables[0]!, places: tables[1]!, segments: tables[2], gamma: tables[3]!, beta: tables[4]!,
                          mask: n.optional(7), ids: nil, n)
   }
 
@@ -268,10 +301,13 @@ extension Builder {
     _ = try zeroPoint(n.optional(2), like: x, n)
     let axes = try n.bool("channels_last", false) ? Array(1..<(s.count - 1)) : Array(2..<s.count)
     let size = axes.map { s[$0] }.reduce(1, *)
-    let centered = try binary(Int(EFF_FN2_SUB), try cast(x, to: .i32), try view(try cast(try n.input(2), to: .i32), []), label: n.label)
+    let centered = try binary(
+      Int(EFF_FN2_SUB), try cast(x, to: .i32), try view(try cast(try n.input(2), to: .i32), []), label: n.label)
     let sum = try reduce(centered, Int(EFF_REDUCE_SUM), axes: axes, keepDims: true, label: n.label)
     let ratio = try over(try one(1, n), try times(try one(3, n), try scalar(Double(size), .f32), n), n)
-    return try quantize(try times(try cast(sum, to: .f32), ratio, n), try scalar(1, .f32), try zeroPoint(n.input(4), like: x, n), to: type(x), n)
+    return try quantize(
+      try times(try cast(sum, to: .f32), ratio, n), try scalar(1, .f32), try zeroPoint(n.input(4), like: x, n),
+      to: type(x), n)
   }
 
   private mutating func buildQLinearPool(_ n: Node) throws(Failure) -> Int {

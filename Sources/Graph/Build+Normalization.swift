@@ -8,7 +8,8 @@ extension Builder {
     switch n.op {
     case "BatchNormalization": return try buildBatchNorm(n)
     case "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization": return try buildLayerNorm(n)
-    case "InstanceNormalization": return [try buildGroupNorm(n, groups: shape(try n.input(0)).count > 1 ? shape(try n.input(0))[1] : 1)]
+    case "InstanceNormalization":
+      return [try buildGroupNorm(n, groups: shape(try n.input(0)).count > 1 ? shape(try n.input(0))[1] : 1)]
     case "GroupNormalization": return [try buildGroupNorm(n, groups: try n.int("num_groups", 1))]
     case "MeanVarianceNormalization": return [try buildMeanVariance(n)]
     case "LpNormalization": return [try buildLpNorm(n)]
@@ -22,19 +23,28 @@ extension Builder {
   private mutating func buildBatchNorm(_ n: Node) throws(Failure) -> [Int] {
     let x = try n.input(0)
     let s = shape(x)
-    guard s.count >= 2 || n.opset < 14 else { throw n.fail(.shape, "input is \(describe(s)), expected [batch, channels, ...]") }
+    guard s.count >= 2 || n.opset < 14 else {
+      throw n.fail(.shape, "input is \(describe(s)), expected [batch, channels, ...]")
+    }
     let isTraining = try n.bool("training_mode", false)
     if n.opset < 9 { try n.require("spatial", 1) }
     if n.opset < 7 {
-      guard try n.bool("is_test", false) else { throw n.fail(.unsupported, "is in training mode (is_test is 0); export the policy in evaluation mode, after model.eval()") }
+      guard try n.bool("is_test", false) else {
+        throw n.fail(
+          .unsupported, "is in training mode (is_test is 0); export the policy in evaluation mode, after model.eval()")
+      }
     }
-    guard n.opset >= 14 || !n.hasOutput(1) else { throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode, after model.eval()") }
+    guard n.opset >= 14 || !n.hasOutput(1) else {
+      throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode, after model.eval()")
+    }
     let channels = s.count > 1 ? s[1] : 1
     let t = type(x)
     var inputs: [Int] = []
     for i in 1..<5 {
       let v = try n.input(i)
-      guard count(v) == channels else { throw n.fail(.shape, "input \(i) is \(describe(shape(v))), expected [\(channels)]") }
+      guard count(v) == channels else {
+        throw n.fail(.shape, "input \(i) is \(describe(shape(v))), expected [\(channels)]")
+      }
       inputs.append(try cast(v, to: t))
     }
     let form = [channels] + [Int](repeating: 1, count: max(s.count - 2, 0))
@@ -42,25 +52,32 @@ extension Builder {
     if isTraining {
       let axes = (0..<s.count).filter { $0 != 1 }
       let mean = try reduce(x, Int(EFF_REDUCE_MEAN), axes: axes, keepDims: false, label: n.label)
-      let away = try unary(try binary(Int(EFF_FN2_SUB), x, try view(mean, form), label: n.label), Int(EFF_FN_SQUARE), label: n.label)
+      let away = try unary(
+        try binary(Int(EFF_FN2_SUB), x, try view(mean, form), label: n.label), Int(EFF_FN_SQUARE), label: n.label)
       let variance = try reduce(away, Int(EFF_REDUCE_MEAN), axes: axes, keepDims: false, label: n.label)
       let momentum = try n.float("momentum", 0.9)
       for (old, new) in [(inputs[2], mean), (inputs[3], variance)] {
         let kept = try binary(Int(EFF_FN2_MUL), try view(old, [channels]), try scalar(momentum, t), label: n.label)
-        running.append(try binary(Int(EFF_FN2_ADD), kept, try binary(Int(EFF_FN2_MUL), new, try scalar(1 - momentum, t), label: n.label), label: n.label))
+        running.append(
+          try binary(
+            Int(EFF_FN2_ADD), kept, try binary(Int(EFF_FN2_MUL), new, try scalar(1 - momentum, t), label: n.label),
+            label: n.label))
       }
       (inputs[2], inputs[3]) = (mean, variance)
     }
     let epsilon = try scalar(try n.float("epsilon", 1e-5), t)
-    let spread = try unary(try binary(Int(EFF_FN2_ADD), inputs[3], epsilon, label: n.label), Int(EFF_FN_SQRT), label: n.label)
+    let spread = try unary(
+      try binary(Int(EFF_FN2_ADD), inputs[3], epsilon, label: n.label), Int(EFF_FN_SQRT), label: n.label)
     let scale = try binary(Int(EFF_FN2_DIV), inputs[0], spread, label: n.label)
-    let shift = try binary(Int(EFF_FN2_SUB), inputs[1], try binary(Int(EFF_FN2_MUL), inputs[2], scale, label: n.label), label: n.label)
+    let shift = try binary(
+      Int(EFF_FN2_SUB), inputs[1], try binary(Int(EFF_FN2_MUL), inputs[2], scale, label: n.label), label: n.label)
     let scaled = try binary(Int(EFF_FN2_MUL), x, try view(scale, form), label: n.label)
     return [try binary(Int(EFF_FN2_ADD), scaled, try view(shift, form), label: n.label)] + running
   }
 
   mutating func norm(
-    _ x: Int, _ scale: Int, _ bias: Int, outer: Int, n size: Int, affine: Int32, channels: Int, inner: Int, epsilon: Double, rms: Bool,
+    _ x: Int, _ scale: Int, _ bias: Int, outer: Int, n size: Int, affine: Int32, channels: Int, inner: Int,
+    epsilon: Double, rms: Bool,
     extra: [Int] = [], _ n: Node
   ) throws(Failure) -> Int {
     var p = eff_norm()
@@ -69,7 +86,10 @@ extension Builder {
     p.affine = affine
     p.epsilon = epsilon
     let y = try newValue(type(x), shape(x), n.label)
-    try emit(GraphOp(kernel: Int(EFF_K_NORM), type: type(x), params: .norm(p), inputs: [x, scale, bias], outputs: [y] + extra, label: n.label))
+    try emit(
+      GraphOp(
+        kernel: Int(EFF_K_NORM), type: type(x), params: .norm(p), inputs: [x, scale, bias], outputs: [y] + extra,
+        label: n.label))
     return y
   }
 
@@ -99,7 +119,8 @@ extension Builder {
       extra = [try newValue(.f32, form, n.label), try newValue(.f32, form, n.label)]
       guard type(x) == .f32 else { throw n.fail(.unsupported, "statistics outputs are supported for f32 only") }
     }
-    let y = try norm(x, scale, bias, outer: s[..<a].reduce(1, *), n: size, affine: Int32(EFF_NORM_ELEMENT), channels: 1, inner: 1,
+    let y = try norm(
+      x, scale, bias, outer: s[..<a].reduce(1, *), n: size, affine: Int32(EFF_NORM_ELEMENT), channels: 1, inner: 1,
                      epsilon: try n.float("epsilon", 1e-5), rms: isRMS, extra: extra, n)
     // onnxruntime's form has one statistic alone: the inverse deviation
     return n.op == "SimplifiedLayerNormalization" ? [y] + extra.suffix(1) : [y] + extra
@@ -118,7 +139,9 @@ extension Builder {
     let epsilon = try n.float("epsilon", 1e-5)
     // no channels to normalize
     if groups == 0 && count(x) == 0 { return try view(x, s) }
-    guard s.count >= 2, groups > 0, s[1] % groups == 0 else { throw n.fail(.shape, "input \(describe(s)) does not divide into \(groups) groups") }
+    guard s.count >= 2, groups > 0, s[1] % groups == 0 else {
+      throw n.fail(.shape, "input \(describe(s)) does not divide into \(groups) groups")
+    }
     let space = s[2...].reduce(1, *)
     try checkStash(n, type(x))
     var scale = try cast(try n.input(1), to: type(x))
@@ -131,10 +154,15 @@ extension Builder {
     let isPerGroup = n.op == "GroupNormalization" && n.opset < 21
     let given = try n.input(1)
     guard !isPerGroup || count(given) == groups else {
-      throw n.fail(.shape, "scale is \(describe(shape(given))), expected [\(groups)]: one for each group before opset 21")
+      throw n.fail(
+        .shape, "scale is \(describe(shape(given))), expected [\(groups)]: one for each group before opset 21")
     }
-    guard count(scale) == s[1], count(bias) == s[1] else { throw n.fail(.shape, "scale is \(describe(shape(scale))), expected [\(s[1])]") }
-    return try norm(x, scale, bias, outer: s[0] * groups, n: s[1] / groups * space, affine: Int32(EFF_NORM_CHANNEL), channels: s[1], inner: space,
+    guard count(scale) == s[1], count(bias) == s[1] else {
+      throw n.fail(.shape, "scale is \(describe(shape(scale))), expected [\(s[1])]")
+    }
+    return try norm(
+      x, scale, bias, outer: s[0] * groups, n: s[1] / groups * space, affine: Int32(EFF_NORM_CHANNEL), channels: s[1],
+      inner: space,
                     epsilon: epsilon, rms: false, n)
   }
 
@@ -145,8 +173,11 @@ extension Builder {
     for a in try n.ints("axes") ?? [0, 2, 3] { list.append(try axis(a, rank: shape(x).count, n)) }
     let mean = try reduce(x, Int(EFF_REDUCE_MEAN), axes: list, keepDims: true, label: n.label)
     let d = try binary(Int(EFF_FN2_SUB), x, mean, label: n.label)
-    let variance = try reduce(try unary(d, Int(EFF_FN_SQUARE), label: n.label), Int(EFF_REDUCE_MEAN), axes: list, keepDims: true, label: n.label)
-    let std = try binary(Int(EFF_FN2_ADD), try unary(variance, Int(EFF_FN_SQRT), label: n.label), try scalar(1e-9, t), label: n.label)
+    let variance = try reduce(
+      try unary(d, Int(EFF_FN_SQUARE), label: n.label), Int(EFF_REDUCE_MEAN), axes: list, keepDims: true, label: n.label
+    )
+    let std = try binary(
+      Int(EFF_FN2_ADD), try unary(variance, Int(EFF_FN_SQRT), label: n.label), try scalar(1e-9, t), label: n.label)
     return try binary(Int(EFF_FN2_DIV), d, std, label: n.label)
   }
 

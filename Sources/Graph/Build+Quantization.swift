@@ -21,9 +21,15 @@ extension Builder {
   func quantizeParams(_ n: Node, _ x: Int, scale: Int, zero: Int?) throws(Failure) -> eff_quantize {
     let s = shape(x)
     var p = eff_quantize()
-    guard type(scale).isFloat, type(scale) != .f64 else { throw n.fail(.shape, "scale has type \(type(scale).name), expected f32, f16 or bf16") }
+    guard type(scale).isFloat, type(scale) != .f64 else {
+      throw n.fail(.shape, "scale has type \(type(scale).name), expected f32, f16 or bf16")
+    }
     p.real = type(scale).rawValue
-    if let zero { guard count(zero) == count(scale) else { throw n.fail(.shape, "zero point is \(describe(shape(zero))), expected \(describe(shape(scale)))") } }
+    if let zero {
+      guard count(zero) == count(scale) else {
+        throw n.fail(.shape, "zero point is \(describe(shape(zero))), expected \(describe(shape(scale)))")
+      }
+    }
     let (block, given) = (try n.int("block_size", 0), try n.int("axis", 1))
     guard block >= 0 else { throw n.fail(.shape, "block_size is \(block), expected 0 or more") }
     if count(scale) == 1 && block == 0 {
@@ -31,15 +37,22 @@ extension Builder {
       return p
     }
     let a = try axis(given, rank: s.count, n)
-    guard a < s.count else { throw n.fail(.shape, "scale is \(describe(shape(scale))), expected one number for a scalar") }
+    guard a < s.count else {
+      throw n.fail(.shape, "scale is \(describe(shape(scale))), expected one number for a scalar")
+    }
     (p.outer, p.axis, p.inner) = split(s, a)
     if block > 0 {
       var expected = s
       expected[a] = (s[a] + block - 1) / block
-      guard shape(scale) == expected else { throw n.fail(.shape, "scale is \(describe(shape(scale))), expected \(describe(expected)) for blocks of \(block)") }
+      guard shape(scale) == expected else {
+        throw n.fail(
+          .shape, "scale is \(describe(shape(scale))), expected \(describe(expected)) for blocks of \(block)")
+      }
       p.block = Int64(block)
     } else {
-      guard shape(scale) == [s[a]] else { throw n.fail(.shape, "scale is \(describe(shape(scale))), expected [\(s[a])] for axis \(a) of \(describe(s))") }
+      guard shape(scale) == [s[a]] else {
+        throw n.fail(.shape, "scale is \(describe(shape(scale))), expected [\(s[a])] for axis \(a) of \(describe(s))")
+      }
     }
     return p
   }
@@ -51,14 +64,20 @@ extension Builder {
     n.pass("saturate")  // of 8-bit floats
     let precision = try n.int("precision", 0)
     guard precision == 0 || precision == 1 || precision == Int(type(scale).rawValue) else {
-      throw n.fail(.unsupported, "attribute 'precision' is \(Node.typeName(precision)); only f32 and the type of the scale are implemented")
+      throw n.fail(
+        .unsupported,
+        "attribute 'precision' is \(Node.typeName(precision)); only f32 and the type of the scale are implemented")
     }
     var to = ElementType.u8
     if let z = n.optional(2) { to = type(z) }
     let code = Int32(try n.int("output_dtype", 0))
     if code != 0 {
-      guard let t = ElementType(rawValue: code) else { throw n.fail(.unsupported, "output_dtype \(ElementType.unsupportedName(code)) is not supported") }
-      guard n.optional(2) == nil || t == to else { throw n.fail(.shape, "output_dtype is \(t.name), but the zero point is \(to.name)") }
+      guard let t = ElementType(rawValue: code) else {
+        throw n.fail(.unsupported, "output_dtype \(ElementType.unsupportedName(code)) is not supported")
+      }
+      guard n.optional(2) == nil || t == to else {
+        throw n.fail(.shape, "output_dtype is \(t.name), but the zero point is \(to.name)")
+      }
       to = t
     }
     return try quantize(try n.input(0), scale, n.optional(2), to: to, n)
@@ -76,11 +95,16 @@ extension Builder {
       y = try binary(Int(EFF_FN2_MIN), y, try cast(high, to: to.stored), label: n.label)
       return try view(y, shape(y), type: to)
     }
-    guard isQuantized(to), to != .i32 else { throw n.fail(.unsupported, "quantizes to \(to.name), expected i8, u8, i16 or u16") }
+    guard isQuantized(to), to != .i32 else {
+      throw n.fail(.unsupported, "quantizes to \(to.name), expected i8, u8, i16 or u16")
+    }
     var p = try quantizeParams(n, x, scale: scale, zero: zero)
     p.quantized = to.rawValue
     let y = try newValue(to, shape(x), n.label)
-    try emit(GraphOp(kernel: Int(EFF_K_QUANTIZE), type: type(x), params: .quantize(p), inputs: [x, scale, zero ?? -1], outputs: [y], label: n.label))
+    try emit(
+      GraphOp(
+        kernel: Int(EFF_K_QUANTIZE), type: type(x), params: .quantize(p), inputs: [x, scale, zero ?? -1], outputs: [y],
+        label: n.label))
     return y
   }
 
@@ -104,13 +128,26 @@ extension Builder {
     let x = try view(source, shape(source), type: type(source).stored)
     let zero = try zero.map { z throws(Failure) in try view(z, shape(z), type: type(z).stored) }
     guard isQuantized(type(x)), type(scale).isFloat, type(scale) != .f64 else {
-      throw n.fail(.unsupported, "dequantizes \(type(x).name) with a scale of \(type(scale).name), expected i8, u8, i16, u16 or i32 and f32 or f16")
+      throw n.fail(
+        .unsupported,
+        """
+        dequantizes \(type(x).name) with a scale of \(type(scale).name), expected i8, u8, i16, u16 or i32 and f32 or \
+        f16
+        """
+      )
     }
-    if let zero { guard type(zero) == type(x) else { throw n.fail(.shape, "zero point has type \(type(zero).name), expected \(type(x).name)") } }
+    if let zero {
+      guard type(zero) == type(x) else {
+        throw n.fail(.shape, "zero point has type \(type(zero).name), expected \(type(x).name)")
+      }
+    }
     var p = try quantizeParams(n, x, scale: scale, zero: zero)
     p.quantized = type(x).rawValue
     let y = try newValue(type(scale), shape(x), n.label)
-    try emit(GraphOp(kernel: Int(EFF_K_DEQUANTIZE), type: type(x), params: .quantize(p), inputs: [x, scale, zero ?? -1], outputs: [y], label: n.label))
+    try emit(
+      GraphOp(
+        kernel: Int(EFF_K_DEQUANTIZE), type: type(x), params: .quantize(p), inputs: [x, scale, zero ?? -1],
+        outputs: [y], label: n.label))
     return y
   }
 
@@ -124,13 +161,21 @@ extension Builder {
     guard type(x) == .f32 else { throw n.fail(.unsupported, "quantizes \(type(x).name), expected f32") }
     let out = [try newValue(.u8, shape(x), n.label), try newValue(.f32, [], n.label), try newValue(.u8, [], n.label)]
     let p = eff_fill(count: Int64(count(x)))
-    try emit(GraphOp(kernel: Int(EFF_K_DYNAMIC_QUANTIZE), type: .f32, params: .fill(p), inputs: [x], outputs: out, label: n.label))
+    try emit(
+      GraphOp(
+        kernel: Int(EFF_K_DYNAMIC_QUANTIZE), type: .f32, params: .fill(p), inputs: [x], outputs: out, label: n.label))
     return (out[0], out[1], out[2])
   }
 
   private func requireBytes(_ x: Int, _ zero: Int?, _ n: Node) throws(Failure) {
-    guard type(x) == .u8 || type(x) == .i8 else { throw n.fail(.shape, "input has type \(type(x).name), expected i8 or u8") }
-    if let zero { guard type(zero) == type(x) else { throw n.fail(.shape, "zero point has type \(type(zero).name), expected \(type(x).name)") } }
+    guard type(x) == .u8 || type(x) == .i8 else {
+      throw n.fail(.shape, "input has type \(type(x).name), expected i8 or u8")
+    }
+    if let zero {
+      guard type(zero) == type(x) else {
+        throw n.fail(.shape, "zero point has type \(type(zero).name), expected \(type(x).name)")
+      }
+    }
   }
 
   /// (a - a_zero) (b - b_zero) in i32.
@@ -152,15 +197,21 @@ extension Builder {
     p.b_type = type(b).rawValue
     try setBatch(&p, batch, a: (Array(sa.dropLast(2)), m * k), b: (Array(sb.dropLast(2)), k * size))
     if let z = aZero, count(z) != 1 {
-      guard count(z) == m else { throw n.fail(.unsupported, "zero point of A is \(describe(shape(z))), expected one or [\(m)]") }
+      guard count(z) == m else {
+        throw n.fail(.unsupported, "zero point of A is \(describe(shape(z))), expected one or [\(m)]")
+      }
       p.a_zero_m = 1
     }
     if let z = bZero, count(z) != 1 {
-      guard count(z) == size else { throw n.fail(.unsupported, "zero point of B is \(describe(shape(z))), expected one or [\(size)]") }
+      guard count(z) == size else {
+        throw n.fail(.unsupported, "zero point of B is \(describe(shape(z))), expected one or [\(size)]")
+      }
       p.b_zero_n = 1
     }
     let y = try newValue(.i32, batch + [m, size], n.label)
-    var op = GraphOp(kernel: Int(EFF_K_MATMUL_INTEGER), type: type(a), params: .matmul(p), inputs: [a, b, aZero ?? -1, bZero ?? -1], outputs: [y], label: n.label)
+    var op = GraphOp(
+      kernel: Int(EFF_K_MATMUL_INTEGER), type: type(a), params: .matmul(p), inputs: [a, b, aZero ?? -1, bZero ?? -1],
+      outputs: [y], label: n.label)
     op.work = work(batch + [m, size, k])
     try emit(op)
     var out = batch
@@ -170,27 +221,41 @@ extension Builder {
   }
 
   /// Convolution of (x - x_zero) and (w - w_zero) in i32.
-  private mutating func convInteger(_ x: Int, _ w: Int, _ xZero: Int?, _ wZero: Int?, _ n: Node) throws(Failure) -> Int {
+  private mutating func convInteger(_ x: Int, _ w: Int, _ xZero: Int?, _ wZero: Int?, _ n: Node) throws(Failure) -> Int
+  {
     try requireBytes(x, xZero, n)
     try requireBytes(w, wZero, n)
-    if let xZero { guard count(xZero) == 1 else { throw n.fail(.unsupported, "zero point of x is \(describe(shape(xZero))), expected one") } }
+    if let xZero {
+      guard count(xZero) == 1 else {
+        throw n.fail(.unsupported, "zero point of x is \(describe(shape(xZero))), expected one")
+      }
+    }
     let c = try convolution(n, x, w)
     var p = c.params
     p.w_type = type(w).rawValue
     if let z = wZero, count(z) != 1 {
-      guard count(z) == shape(w)[0] else { throw n.fail(.shape, "zero point of w is \(describe(shape(z))), expected one or [\(shape(w)[0])]") }
+      guard count(z) == shape(w)[0] else {
+        throw n.fail(.shape, "zero point of w is \(describe(shape(z))), expected one or [\(shape(w)[0])]")
+      }
       p.w_zero_stride = 1
     }
     let y = try newValue(.i32, c.shape, n.label)
-    var op = GraphOp(kernel: Int(EFF_K_CONV_INTEGER), type: type(x), params: .conv(p), inputs: [x, w, xZero ?? -1, wZero ?? -1], outputs: [y], label: n.label)
+    var op = GraphOp(
+      kernel: Int(EFF_K_CONV_INTEGER), type: type(x), params: .conv(p), inputs: [x, w, xZero ?? -1, wZero ?? -1],
+      outputs: [y], label: n.label)
     op.work = c.work
     try emit(op)
     return y
   }
 
-  /// An i32 result scaled by a_scale b_scale / y_scale, rounded and moved to the zero point of y, in the arithmetic of onnxruntime.
-  mutating func requantize(_ sum: Int, _ aScale: Int, _ bScale: Int, _ yScale: Int, _ yZero: Int, _ n: Node) throws(Failure) -> Int {
-    guard count(yScale) == 1, count(yZero) == 1 else { throw n.fail(.unsupported, "y_scale is \(describe(shape(yScale))), expected one number") }
+  /// An i32 result scaled by a_scale b_scale / y_scale, rounded and moved to the zero point of y, in the arithmetic of
+  /// onnxruntime.
+  mutating func requantize(_ sum: Int, _ aScale: Int, _ bScale: Int, _ yScale: Int, _ yZero: Int, _ n: Node)
+    throws(Failure) -> Int
+  {
+    guard count(yScale) == 1, count(yZero) == 1 else {
+      throw n.fail(.unsupported, "y_scale is \(describe(shape(yScale))), expected one number")
+    }
     let product = try binary(Int(EFF_FN2_MUL), try cast(aScale, to: .f32), try cast(bScale, to: .f32), label: n.label)
     let factor = try binary(Int(EFF_FN2_DIV), product, view(try cast(yScale, to: .f32), []), label: n.label)
     let scaled = try binary(Int(EFF_FN2_MUL), try cast(sum, to: .f32), factor, label: n.label)
@@ -213,13 +278,21 @@ extension Builder {
     var sum = try convInteger(try n.input(0), w, try n.input(2), try n.input(5), n)
     let perChannel = [Int](repeating: 1, count: shape(sum).count - 2)
     if let b = n.optional(8) {
-      guard count(b) == shape(w)[0], type(b) == .i32 else { throw n.fail(.shape, "bias is \(type(b).name) \(describe(shape(b))), expected i32 [\(shape(w)[0])]") }
+      guard count(b) == shape(w)[0], type(b) == .i32 else {
+        throw n.fail(.shape, "bias is \(type(b).name) \(describe(shape(b))), expected i32 [\(shape(w)[0])]")
+      }
       sum = try binary(Int(EFF_FN2_ADD), sum, view(b, [count(b)] + perChannel), label: n.label)
     }
     let xScale = try n.input(1)
     let wScale = try n.input(4)
     guard count(xScale) == 1, count(wScale) == 1 || count(wScale) == shape(w)[0] else {
-      throw n.fail(.shape, "x_scale is \(describe(shape(xScale))) and w_scale \(describe(shape(wScale))), expected one and one or [\(shape(w)[0])]")
+      throw n.fail(
+        .shape,
+        """
+        x_scale is \(describe(shape(xScale))) and w_scale \(describe(shape(wScale))), expected one and one or \
+        [\(shape(w)[0])]
+        """
+      )
     }
     let form = count(wScale) == 1 ? [] : [count(wScale)] + perChannel
     return try requantize(sum, view(xScale, []), view(wScale, form), try n.input(6), try n.input(7), n)

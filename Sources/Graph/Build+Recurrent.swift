@@ -30,22 +30,34 @@ extension Builder {
     }
   }
 
-  mutating func buildCell(_ n: Node, _ cell: Int32, gates: Int, activations defaults: [String], isDynamic: Bool = false) throws(Failure) -> [Int] {
+  mutating func buildCell(_ n: Node, _ cell: Int32, gates: Int, activations defaults: [String], isDynamic: Bool = false)
+    throws(Failure) -> [Int]
+  {
     var x = try n.input(0)
     let w = try n.input(1)
     let r = try n.input(2)
     let isBatchFirst = try n.bool("layout", false)
     guard shape(x).count == 3, shape(w).count == 3, shape(r).count == 3 else {
-      throw n.fail(.shape, "X, W and R are \(describe(shape(x))), \(describe(shape(w))) and \(describe(shape(r))), expected rank 3")
+      throw n.fail(
+        .shape, "X, W and R are \(describe(shape(x))), \(describe(shape(w))) and \(describe(shape(r))), expected rank 3"
+      )
     }
     if isBatchFirst { x = try transpose(x, [1, 0, 2], label: n.label) }
     let (time, batch, input) = (shape(x)[0], shape(x)[1], shape(x)[2])
     let hidden = try n.int("hidden_size", shape(r)[2])
     let direction = try n.string("direction", "forward")
-    guard direction == "forward" || direction == "reverse" || direction == "bidirectional" else { throw n.fail(.unsupported, "direction '\(direction)' is not known") }
+    guard direction == "forward" || direction == "reverse" || direction == "bidirectional" else {
+      throw n.fail(.unsupported, "direction '\(direction)' is not known")
+    }
     let dirs = direction == "bidirectional" ? 2 : 1
     guard hidden > 0, shape(w) == [dirs, gates * hidden, input], shape(r) == [dirs, gates * hidden, hidden] else {
-      throw n.fail(.shape, "W and R are \(describe(shape(w))) and \(describe(shape(r))), expected \(describe([dirs, gates * hidden, input])) and \(describe([dirs, gates * hidden, hidden]))")
+      throw n.fail(
+        .shape,
+        """
+        W and R are \(describe(shape(w))) and \(describe(shape(r))), expected \
+        \(describe([dirs, gates * hidden, input])) and \(describe([dirs, gates * hidden, hidden]))
+        """
+      )
     }
     var p = eff_rnn()
     p.cell = cell
@@ -61,28 +73,38 @@ extension Builder {
     try setActivations(&p, n, defaults, dirs)
     func check(_ i: Int, _ form: [Int]) throws(Failure) -> Int {
       guard let v = n.optional(i) else { return -1 }
-      guard shape(v) == form else { throw n.fail(.shape, "input \(i) is \(describe(shape(v))), expected \(describe(form))") }
+      guard shape(v) == form else {
+        throw n.fail(.shape, "input \(i) is \(describe(shape(v))), expected \(describe(form))")
+      }
       return v
     }
     func state(_ b: inout Builder, _ i: Int) throws(Failure) -> Int {
       guard let v = n.optional(i) else { return -1 }
       let t = isBatchFirst ? try b.transpose(v, [1, 0, 2], label: n.label) : v
-      guard b.shape(t) == [dirs, batch, hidden] else { throw n.fail(.shape, "input \(i) is \(describe(b.shape(v))), expected \(describe([dirs, batch, hidden]))") }
+      guard b.shape(t) == [dirs, batch, hidden] else {
+        throw n.fail(.shape, "input \(i) is \(describe(b.shape(v))), expected \(describe([dirs, batch, hidden]))")
+      }
       return t
     }
     let b = try check(3, [dirs, 2 * gates * hidden])
     var lengths = try check(4, [batch])
     if lengths >= 0 { lengths = try cast(lengths, to: .i32) }
-    if lengths >= 0, constant(lengths) != nil, try integers(lengths, n, "sequence_lens").allSatisfy({ $0 == time }) { lengths = -1 }
+    if lengths >= 0, constant(lengths) != nil, try integers(lengths, n, "sequence_lens").allSatisfy({ $0 == time }) {
+      lengths = -1
+    }
     let h0 = try state(&self, 5)
     let c0 = cell == EFF_RNN_LSTM ? try state(&self, 6) : -1
     let peepholes = cell == EFF_RNN_LSTM ? try check(7, [dirs, 3 * hidden]) : -1
     let t = type(x)
-    for v in [w, r, b, h0, c0, peepholes] where v >= 0 && type(v) != t { throw n.fail(.shape, "inputs have different element types") }
+    for v in [w, r, b, h0, c0, peepholes] where v >= 0 && type(v) != t {
+      throw n.fail(.shape, "inputs have different element types")
+    }
     let y = n.hasOutput(0) ? try newValue(t, [time, dirs, batch, hidden], n.label) : -1
     let yh = n.hasOutput(1) ? try newValue(t, [dirs, batch, hidden], n.label) : -1
     let yc = n.hasOutput(2) ? try newValue(t, [dirs, batch, hidden], n.label) : -1
-    var op = GraphOp(kernel: Int(EFF_K_RNN), type: t, params: .rnn(p), inputs: [x, w, r, b, lengths, h0, c0, peepholes], outputs: [y, yh, yc], label: n.label)
+    var op = GraphOp(
+      kernel: Int(EFF_K_RNN), type: t, params: .rnn(p), inputs: [x, w, r, b, lengths, h0, c0, peepholes],
+      outputs: [y, yh, yc], label: n.label)
     op.scratch = Int(eff_rnn_scratch_size(&p))
     op.work = work([time, batch, dirs, gates * hidden, input + hidden])
     try emit(op)
@@ -97,7 +119,9 @@ extension Builder {
   private func setActivations(_ p: inout eff_rnn, _ n: Node, _ defaults: [String], _ dirs: Int) throws(Failure) {
     var names = try n.strings("activations") ?? []
     if names.isEmpty { for _ in 0..<dirs { names += defaults } }
-    guard names.count == defaults.count * dirs else { throw n.fail(.shape, "has \(names.count) activations, expected \(defaults.count * dirs)") }
+    guard names.count == defaults.count * dirs else {
+      throw n.fail(.shape, "has \(names.count) activations, expected \(defaults.count * dirs)")
+    }
     var codes: [(Int32, Double, Double)] = []
     for name in names { codes.append(try activation(name, n)) }
     // activation_alpha and _beta list values for those activations that take one
@@ -121,7 +145,9 @@ extension Builder {
     }
     guard alphas.isEmpty, betas.isEmpty else {
       let name = alphas.isEmpty ? "activation_beta" : "activation_alpha"
-      throw n.fail(.unsupported, "attribute '\(name)' has \(alphas.isEmpty ? betas.count : alphas.count) numbers more than its activations take")
+      throw n.fail(
+        .unsupported,
+        "attribute '\(name)' has \(alphas.isEmpty ? betas.count : alphas.count) numbers more than its activations take")
     }
   }
 }

@@ -21,7 +21,9 @@ extension Builder {
       p.reverse = Int32(try n.bool("reverse", false) ? 1 : 0)
       p.product = n.op == "CumProd" ? 1 : 0
       let y = try newValue(type(x), shape(x), n.label)
-      try emit(GraphOp(kernel: Int(EFF_K_CUMULATE), type: type(x), params: .cumulate(p), inputs: [x], outputs: [y], label: n.label))
+      try emit(
+        GraphOp(
+          kernel: Int(EFF_K_CUMULATE), type: type(x), params: .cumulate(p), inputs: [x], outputs: [y], label: n.label))
       return [y]
     case "TopK": return try buildTopK(n)
     case "GlobalAveragePool": return [try globalPool(n, Int(EFF_REDUCE_MEAN))]
@@ -114,7 +116,9 @@ extension Builder {
       (p.outer, p.n, p.inner) = (Int64(s[..<at].reduce(1, *)), Int64(s[at...].reduce(1, *)), 1)
     }
     let y = try newValue(type(x), s, n.label)
-    try emit(GraphOp(kernel: Int(EFF_K_SOFTMAX), type: type(x), params: .softmax(p), inputs: [x], outputs: [y], label: n.label))
+    try emit(
+      GraphOp(kernel: Int(EFF_K_SOFTMAX), type: type(x), params: .softmax(p), inputs: [x], outputs: [y], label: n.label)
+    )
     return y
   }
 
@@ -123,7 +127,9 @@ extension Builder {
     let s = shape(x)
     let k = n.opset < 10 ? try n.int("k", -1) : try integers(try n.input(1), n, "k").first ?? -1
     let a = try axis(try n.int("axis", -1), rank: s.count, n)
-    guard a < s.count, k >= 0, k <= s[a] else { throw n.fail(.shape, "k is \(k), expected 0 to the size of axis \(a) of \(describe(s))") }
+    guard a < s.count, k >= 0, k <= s[a] else {
+      throw n.fail(.shape, "k is \(k), expected 0 to the size of axis \(a) of \(describe(s))")
+    }
     var p = eff_topk()
     (p.outer, p.n, p.inner) = split(s, a)
     p.k = Int64(k)
@@ -133,7 +139,10 @@ extension Builder {
     out[a] = k
     let values = try newValue(type(x), out, n.label)
     let indices = try newValue(.i64, out, n.label)
-    try emit(GraphOp(kernel: Int(EFF_K_TOPK), type: type(x), params: .topK(p), inputs: [x], outputs: [values, indices], label: n.label))
+    try emit(
+      GraphOp(
+        kernel: Int(EFF_K_TOPK), type: type(x), params: .topK(p), inputs: [x], outputs: [values, indices],
+        label: n.label))
     return [values, indices]
   }
 }

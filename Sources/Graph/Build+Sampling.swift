@@ -31,7 +31,9 @@ extension Builder {
     let scalesAt = n.op == "Upsample" || n.opset < 11 ? 1 : 2
     if scalesAt == 2, let roi = n.optional(1), count(roi) > 0 {
       let v = try numbers(roi, n, "roi")
-      guard v.count == 2 * axes.count else { throw n.fail(.shape, "roi has \(v.count) entries, expected \(2 * axes.count)") }
+      guard v.count == 2 * axes.count else {
+        throw n.fail(.shape, "roi has \(v.count) entries, expected \(2 * axes.count)")
+      }
       for (i, a) in axes.enumerated() { (r.start[a], r.end[a]) = (v[i], v[axes.count + i]) }
     }
     let policy = try n.choice("keep_aspect_ratio_policy", "stretch", ["stretch", "not_larger", "not_smaller"])
@@ -57,7 +59,8 @@ extension Builder {
       scales = try numbers(try n.input(scalesAt), n, "scales")
     }
     guard scales.count == axes.count, scales.allSatisfy({ $0 > 0 && $0 < 1e6 }) else {
-      throw n.fail(.shape, "has \(scales.count) scales for \(axes.count) axes of \(describe(s)); expected positive numbers")
+      throw n.fail(
+        .shape, "has \(scales.count) scales for \(axes.count) axes of \(describe(s)); expected positive numbers")
     }
     for (i, a) in axes.enumerated() {
       r.scale[a] = scales[i]
@@ -92,7 +95,9 @@ extension Builder {
       // half a pixel further than half_pixel, rounded down
       p.coordinate = Int32(EFF_COORD_HALF_PIXEL)
       rounding = "round_prefer_ceil"
-    default: throw n.fail(.unsupported, "coordinate_transformation_mode '\(coordinate)' with nearest_mode '\(rounding)' is not known")
+    default:
+      throw n.fail(
+        .unsupported, "coordinate_transformation_mode '\(coordinate)' with nearest_mode '\(rounding)' is not known")
     }
     switch rounding {
     case "round_prefer_floor": p.nearest = Int32(EFF_NEAREST_ROUND_PREFER_FLOOR)
@@ -107,7 +112,9 @@ extension Builder {
     p.extrapolation = try n.float("extrapolation_value", 0)
     // onnxruntime rounds up where Resize of opset 10 makes an axis smaller
     if isOld && mode == "nearest" && r.scale.contains(where: { $0 < 1 }) {
-      let grown = ResizeShape(out: s.indices.map { r.scale[$0] < 1 ? s[$0] : r.out[$0] }, scale: r.scale.map { max($0, 1) }, start: r.start, end: r.end)
+      let grown = ResizeShape(
+        out: s.indices.map { r.scale[$0] < 1 ? s[$0] : r.out[$0] }, scale: r.scale.map { max($0, 1) }, start: r.start,
+        end: r.end)
       let y = try resize(x, grown, p, n)
       p.nearest = Int32(EFF_NEAREST_CEIL)
       return try resize(y, ResizeShape(out: r.out, scale: r.scale.map { min($0, 1) }, start: r.start, end: r.end), p, n)
@@ -119,9 +126,12 @@ extension Builder {
     let s = shape(x)
     // leading axes that stay as they are
     var first = 0
-    while first < s.count && r.out[first] == s[first] && r.scale[first] == 1 && r.start[first] == 0 && r.end[first] == 1 { first += 1 }
+    while first < s.count && r.out[first] == s[first] && r.scale[first] == 1 && r.start[first] == 0 && r.end[first] == 1
+    { first += 1 }
     if first == s.count { return try view(x, s) }
-    guard s.count - first <= 5 else { throw n.fail(.unsupported, "resizes across \(s.count - first) axes of \(describe(s)), expected at most 5") }
+    guard s.count - first <= 5 else {
+      throw n.fail(.unsupported, "resizes across \(s.count - first) axes of \(describe(s)), expected at most 5")
+    }
     var p = params
     p.outer = Int64(s[..<first].reduce(1, *))
     p.rank = Int32(s.count - first)
@@ -131,7 +141,8 @@ extension Builder {
     store(Array(r.start[first...]), &p.roi_start)
     store(Array(r.end[first...]), &p.roi_end)
     let y = try newValue(type(x), r.out, n.label)
-    var op = GraphOp(kernel: Int(EFF_K_RESIZE), type: type(x), params: .resize(p), inputs: [x], outputs: [y], label: n.label)
+    var op = GraphOp(
+      kernel: Int(EFF_K_RESIZE), type: type(x), params: .resize(p), inputs: [x], outputs: [y], label: n.label)
     let taps = p.mode == Int32(EFF_RESIZE_NEAREST) ? 1 : p.mode == Int32(EFF_RESIZE_LINEAR) ? 2 : 4
     op.work = work(r.out + (first..<s.count).map { _ in taps })
     try emit(op)
@@ -144,7 +155,8 @@ extension Builder {
     let rank = try spatialRank(x, n)
     let (s, g) = (shape(x), shape(grid))
     guard g.count == rank + 2, g[0] == s[0], g[rank + 1] == rank, type(grid).isFloat else {
-      throw n.fail(.shape, "grid is \(type(grid).name) \(describe(g)), expected [\(s[0]), ..., \(rank)] for input \(describe(s))")
+      throw n.fail(
+        .shape, "grid is \(type(grid).name) \(describe(g)), expected [\(s[0]), ..., \(rank)] for input \(describe(s))")
     }
     var p = eff_grid_sample()
     (p.batch, p.channels, p.spatial) = (Int64(s[0]), Int64(s[1]), Int32(rank))
@@ -166,7 +178,9 @@ extension Builder {
     store(Array(s[2...]), &p.in)
     store(out, &p.out)
     let y = try newValue(type(x), [s[0], s[1]] + out, n.label)
-    var op = GraphOp(kernel: Int(EFF_K_GRID_SAMPLE), type: type(x), params: .gridSample(p), inputs: [x, grid], outputs: [y], label: n.label)
+    var op = GraphOp(
+      kernel: Int(EFF_K_GRID_SAMPLE), type: type(x), params: .gridSample(p), inputs: [x, grid], outputs: [y],
+      label: n.label)
     op.work = work([s[0], s[1]] + out + (0..<rank).map { _ in p.mode == 1 ? 1 : p.mode == 0 ? 2 : 4 })
     try emit(op)
     return y
@@ -196,7 +210,8 @@ extension Builder {
       }
       bytes.mutable.storeBytes(of: 1, toByteOffset: 8 * (i * (rank + 1) + rank), as: Double.self)
     }
-    let grid = try cast(newConstant(TensorData(type: .f64, shape: [1, points, rank + 1], bytes: bytes)), to: type(theta))
+    let grid = try cast(
+      newConstant(TensorData(type: .f64, shape: [1, points, rank + 1], bytes: bytes)), to: type(theta))
     let y = try matmul(grid, try transpose(theta, [0, 2, 1], label: n.label), label: n.label)
     return try view(y, [size[0]] + space + [rank])
   }
@@ -207,7 +222,13 @@ extension Builder {
     let indices = try n.input(1)
     let rank = try spatialRank(x, n)
     guard shape(indices) == shape(x), let kernel = try n.ints("kernel_shape"), kernel.count == rank else {
-      throw n.fail(.shape, "indices are \(describe(shape(indices))), expected \(describe(shape(x))), and kernel_shape must have \(rank) entries")
+      throw n.fail(
+        .shape,
+        """
+        indices are \(describe(shape(indices))), expected \(describe(shape(x))), and kernel_shape must have \(rank) \
+        entries
+        """
+      )
     }
     try requireIndices(indices, n)
     var out = shape(x)
@@ -222,7 +243,8 @@ extension Builder {
     let flat = try view(indices, [count(x)])
     let p = elements(n, axis: 0, data: [total], indices: flat, reduction: Int(EFF_SCATTER_SET))
     let zeros = try filled(0, type(x), [total])
-    return try view(try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: zeros, flat, view(x, [count(x)]), n), out)
+    return try view(
+      try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: zeros, flat, view(x, [count(x)]), n), out)
   }
 
   /// Sums the columns of sliding blocks into the image that they came from.
@@ -231,12 +253,16 @@ extension Builder {
     let image = try integers(try n.input(1), n, "image_shape")
     let block = try integers(try n.input(2), n, "block_shape")
     let rank = image.count
-    guard rank >= 1, rank <= 3, block.count == rank, shape(x).count == 3 else { throw n.fail(.shape, "input is \(describe(shape(x))), expected [batch, channels * block, positions]") }
+    guard rank >= 1, rank <= 3, block.count == rank, shape(x).count == 3 else {
+      throw n.fail(.shape, "input is \(describe(shape(x))), expected [batch, channels * block, positions]")
+    }
     let pixels = try TensorReader.count(image, n.label)
     let win = try window(n, kernel: block, input: image)
     let taps = try TensorReader.count(block, n.label)
     var steps: [Int] = []
-    for d in 0..<rank { steps.append(max(0, (image[d] + win.begin[d] + win.end[d] - win.extent(d)) / win.strides[d] + 1)) }
+    for d in 0..<rank {
+      steps.append(max(0, (image[d] + win.begin[d] + win.end[d] - win.extent(d)) / win.strides[d] + 1))
+    }
     let positions = try TensorReader.count(steps, n.label)
     let s = shape(x)
     guard pixels > 0, taps > 0, positions > 0, s[1] > 0, s[1] % taps == 0, s[2] == positions else {
@@ -262,7 +288,8 @@ extension Builder {
     let indices = try expand(try integers(places, [1, places.count]), to: [channels, places.count])
     let p = elements(n, axis: 1, data: [channels, pixels + 1], indices: indices, reduction: Int(EFF_SCATTER_ADD))
     let zeros = try filled(0, type(x), [channels, pixels + 1])
-    let y = try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: zeros, indices, view(x, [channels, places.count]), n)
+    let y = try scatter(
+      Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: zeros, indices, view(x, [channels, places.count]), n)
     return try view(try slice(y, axis: 1, start: 0, count: pixels, label: n.label), [s[0], s[1] / taps] + image)
   }
 }

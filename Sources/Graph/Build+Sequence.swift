@@ -20,7 +20,8 @@ extension Builder {
       return [try view(x, shape(x))]
     case "SequenceInsert":
       var items = try sequence(n)
-      items.insert(try n.input(1), at: n.optional(2) == nil ? items.count : try position(n, 2, items.count, isEndAllowed: true))
+      items.insert(
+        try n.input(1), at: n.optional(2) == nil ? items.count : try position(n, 2, items.count, isEndAllowed: true))
       return [try newSequence(items)]
     case "SequenceErase":
       var items = try sequence(n)
@@ -51,9 +52,13 @@ extension Builder {
   }
 
   private func position(_ n: Node, _ input: Int, _ count: Int, isEndAllowed: Bool) throws(Failure) -> Int {
-    guard let given = try integers(try n.input(input), n, "position").first else { throw n.fail(.shape, "has an empty position") }
+    guard let given = try integers(try n.input(input), n, "position").first else {
+      throw n.fail(.shape, "has an empty position")
+    }
     let at = wrap(given, count)
-    guard at >= 0, at < (isEndAllowed ? count + 1 : count) else { throw n.fail(.shape, "position \(given) is outside a sequence of \(count)") }
+    guard at >= 0, at < (isEndAllowed ? count + 1 : count) else {
+      throw n.fail(.shape, "position \(given) is outside a sequence of \(count)")
+    }
     return at
   }
 
@@ -77,7 +82,9 @@ extension Builder {
     var items: [Int] = []
     var at = 0
     for size in sizes {
-      guard size >= 0, at + size <= s[a] else { throw n.fail(.shape, "split \(describe(sizes)) does not fit axis \(a) of \(describe(s))") }
+      guard size >= 0, at + size <= s[a] else {
+        throw n.fail(.shape, "split \(describe(sizes)) does not fit axis \(a) of \(describe(s))")
+      }
       let part = try slice(x, axis: a, start: at, count: size, label: n.label)
       items.append(keepsAxis ? part : try view(part, Array(s[..<a] + s[(a + 1)...])))
       at += size
@@ -95,9 +102,13 @@ extension Builder {
     let a = try axis(try n.int("axis", 0), rank: shape(first).count, n)
     for v in items {
       var s = shape(v)
-      guard s.count == shape(first).count, a < s.count, type(v) == type(first) else { throw n.fail(.shape, "joins \(describe(s)) and \(describe(shape(first)))") }
+      guard s.count == shape(first).count, a < s.count, type(v) == type(first) else {
+        throw n.fail(.shape, "joins \(describe(s)) and \(describe(shape(first)))")
+      }
       s[a] = shape(first)[a]
-      guard s == shape(first) else { throw n.fail(.shape, "joins \(describe(shape(v))) and \(describe(shape(first))) along axis \(a)") }
+      guard s == shape(first) else {
+        throw n.fail(.shape, "joins \(describe(shape(v))) and \(describe(shape(first))) along axis \(a)")
+      }
     }
     let y = try concat(items, axis: a, label: n.label)
     return y == first ? try view(y, shape(y)) : y

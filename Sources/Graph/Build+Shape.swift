@@ -25,7 +25,9 @@ extension Builder {
       let x = try n.input(0)
       let s = shape(x)
       let axis = try n.int("axis", 1)
-      guard axis >= -s.count && axis <= s.count else { throw n.fail(.shape, "axis \(axis) is outside a tensor of rank \(s.count)") }
+      guard axis >= -s.count && axis <= s.count else {
+        throw n.fail(.shape, "axis \(axis) is outside a tensor of rank \(s.count)")
+      }
       let at = axis < 0 ? axis + s.count : axis
       return [try view(x, [s[..<at].reduce(1, *), s[at...].reduce(1, *)])]
     case "Squeeze": return [try buildSqueeze(n)]
@@ -34,7 +36,9 @@ extension Builder {
       let x = try n.input(0)
       let rank = shape(x).count
       let perm = try n.ints("perm") ?? Array((0..<rank).reversed())
-      guard perm.sorted() == Array(0..<rank) else { throw n.fail(.shape, "perm \(describe(perm)) is not a permutation of \(rank) axes") }
+      guard perm.sorted() == Array(0..<rank) else {
+        throw n.fail(.shape, "perm \(describe(perm)) is not a permutation of \(rank) axes")
+      }
       return [try transpose(x, perm, label: n.label)]
     case "Expand":
       let x = try n.input(0)
@@ -100,7 +104,9 @@ extension Builder {
         free = i
         out.append(1)
       } else if d == 0 && !allowsZero {
-        guard i < s.count else { throw n.fail(.shape, "shape \(describe(want)) keeps dimension \(i) of \(describe(s)), which does not exist") }
+        guard i < s.count else {
+          throw n.fail(.shape, "shape \(describe(want)) keeps dimension \(i) of \(describe(s)), which does not exist")
+        }
         out.append(s[i])
       } else {
         out.append(d)
@@ -109,7 +115,9 @@ extension Builder {
     let known = try TensorReader.count(out, n.label)
     let total = count(x)
     if free >= 0 {
-      guard known > 0, total % known == 0 else { throw n.fail(.shape, "\(describe(s)) with \(total) elements does not fit \(describe(want))") }
+      guard known > 0, total % known == 0 else {
+        throw n.fail(.shape, "\(describe(s)) with \(total) elements does not fit \(describe(want))")
+      }
       out[free] = total / known
     } else if known != total {
       throw n.fail(.shape, "\(describe(s)) with \(total) elements does not fit \(describe(want))")
@@ -168,7 +176,9 @@ extension Builder {
     let x = try n.input(0)
     let s = shape(x)
     let repeats = try integers(try n.input(1), n, "repeats")
-    guard repeats.count == s.count else { throw n.fail(.shape, "has \(repeats.count) repeats for a tensor of rank \(s.count)") }
+    guard repeats.count == s.count else {
+      throw n.fail(.shape, "has \(repeats.count) repeats for a tensor of rank \(s.count)")
+    }
     // [r0, d0, r1, d1, ...] with stride 0 for the repeats
     var out: [Int] = []
     for i in 0..<s.count {
@@ -186,7 +196,9 @@ extension Builder {
       from += [0, xs[i]]
       to += [ys[i] * s[i], ys[i]]
     }
-    guard Iteration(dims, [from, to]).dims.count <= 8 else { throw n.fail(.unsupported, "repeats \(describe(repeats)) over \(describe(s)) need more than 8 dimensions") }
+    guard Iteration(dims, [from, to]).dims.count <= 8 else {
+      throw n.fail(.unsupported, "repeats \(describe(repeats)) over \(describe(s)) need more than 8 dimensions")
+    }
     try emit(move(x, y, dims: dims, x: from, y: to, label: n.label))
     return y
   }
@@ -200,7 +212,9 @@ extension Builder {
     for p in parts {
       var s = shape(p)
       guard s.count == rank, rank > 0, type(p) == type(first) else {
-        throw n.fail(.shape, "inputs \(type(first).name) \(describe(shape(first))) and \(type(p).name) \(describe(s)) cannot be joined")
+        throw n.fail(
+          .shape,
+          "inputs \(type(first).name) \(describe(shape(first))) and \(type(p).name) \(describe(s)) cannot be joined")
       }
       s[axis] = shape(first)[axis]
       guard s == shape(first) else {
@@ -223,18 +237,27 @@ extension Builder {
     } else {
       let parts = max(try n.int("num_outputs", n.outputCount), 1)
       let size = (s[axis] + parts - 1) / parts
-      guard parts == n.outputCount else { throw n.fail(.shape, "num_outputs is \(parts), but the node has \(n.outputCount) outputs") }
+      guard parts == n.outputCount else {
+        throw n.fail(.shape, "num_outputs is \(parts), but the node has \(n.outputCount) outputs")
+      }
       guard n.opset >= 18 ? (parts - 1) * size <= s[axis] : s[axis] % parts == 0 else {
-        throw n.fail(.shape, "axis \(axis) of \(describe(s)) does not split into \(parts) \(n.opset >= 18 ? "parts of \(size)" : "equal parts")")
+        throw n.fail(
+          .shape,
+          "axis \(axis) of \(describe(s)) does not split into \(parts) \(n.opset >= 18 ? "parts of \(size)" : "equal parts")"
+        )
       }
       sizes = []
       for i in 0..<parts { sizes.append(max(0, min(size, s[axis] - i * size))) }
     }
-    guard sizes.count <= n.outputCount else { throw n.fail(.shape, "splits into \(sizes.count) parts, but has \(n.outputCount) outputs") }
+    guard sizes.count <= n.outputCount else {
+      throw n.fail(.shape, "splits into \(sizes.count) parts, but has \(n.outputCount) outputs")
+    }
     var out: [Int] = []
     var at = 0
     for size in sizes {
-      guard size >= 0, at + size <= s[axis] else { throw n.fail(.shape, "split \(describe(sizes)) does not fit axis \(axis) of \(describe(s))") }
+      guard size >= 0, at + size <= s[axis] else {
+        throw n.fail(.shape, "split \(describe(sizes)) does not fit axis \(axis) of \(describe(s))")
+      }
       out.append(try slice(x, axis: axis, start: at, count: size, label: n.label))
       at += size
     }
@@ -295,12 +318,18 @@ extension Builder {
     let s = shape(x)
     let b = try n.int("blocksize", 0)
     let isCRD = try n.choice("mode", "DCR", ["DCR", "CRD"]) == "CRD"
-    guard s.count == 4, b > 0, b < 1 << 20 else { throw n.fail(.shape, "needs a tensor of rank 4 and a positive blocksize; found \(describe(s)) and \(b)") }
+    guard s.count == 4, b > 0, b < 1 << 20 else {
+      throw n.fail(.shape, "needs a tensor of rank 4 and a positive blocksize; found \(describe(s)) and \(b)")
+    }
     if n.op == "SpaceToDepth" {
-      guard s[2] % b == 0, s[3] % b == 0 else { throw n.fail(.shape, "\(describe(s)) is not divisible by blocksize \(b)") }
+      guard s[2] % b == 0, s[3] % b == 0 else {
+        throw n.fail(.shape, "\(describe(s)) is not divisible by blocksize \(b)")
+      }
       let channels = try TensorReader.count([s[1], b, b], n.label)
       let v = try view(x, [s[0], s[1], s[2] / b, b, s[3] / b, b])
-      return try view(try transpose(v, isCRD ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4], label: n.label), [s[0], channels, s[2] / b, s[3] / b])
+      return try view(
+        try transpose(v, isCRD ? [0, 1, 3, 5, 2, 4] : [0, 3, 5, 1, 2, 4], label: n.label),
+        [s[0], channels, s[2] / b, s[3] / b])
     }
     guard s[1] % (b * b) == 0 else { throw n.fail(.shape, "\(describe(s)) is not divisible by blocksize \(b)") }
     let c = s[1] / (b * b)
@@ -328,9 +357,13 @@ extension Builder {
     guard s.count == 2 else { throw n.fail(.shape, "needs a matrix; found \(describe(s))") }
     let k = try n.int("k", 0)
     let bytes = try budget.zeroed(max(count(x), 1), for: n.label)
-    for i in 0..<s[0] where i + k >= 0 && i + k < s[1] { bytes.mutable.storeBytes(of: 1, toByteOffset: i * s[1] + i + k, as: UInt8.self) }
+    for i in 0..<s[0] where i + k >= 0 && i + k < s[1] {
+      bytes.mutable.storeBytes(of: 1, toByteOffset: i * s[1] + i + k, as: UInt8.self)
+    }
     let eye = newConstant(TensorData(type: .u8, shape: s, bytes: bytes))
-    guard let to = ElementType(rawValue: Int32(try n.int("dtype", Int(type(x).rawValue)))) else { throw n.fail(.unsupported, "has an unsupported dtype") }
+    guard let to = ElementType(rawValue: Int32(try n.int("dtype", Int(type(x).rawValue)))) else {
+      throw n.fail(.unsupported, "has an unsupported dtype")
+    }
     return try cast(eye, to: to)
   }
 }

@@ -21,14 +21,18 @@ extension Builder {
 
   private mutating func tensorList(_ n: Node, _ name: String) throws(Failure) -> [Double]? {
     guard let a = n.attribute(name) else { return nil }
-    guard a.kind == .tensor, let t = a.tensors.first else { throw n.fail(.format, "attribute '\(name)' has the wrong type; expected a tensor") }
+    guard a.kind == .tensor, let t = a.tensors.first else {
+      throw n.fail(.format, "attribute '\(name)' has the wrong type; expected a tensor")
+    }
     let data = try tensors.read(t, "attribute '\(name)' of \(n.label)")
     return try numbers(newConstant(data, n.label), n, "attribute '\(name)'")
   }
 
   private func list(_ n: Node, _ name: String, _ count: Int) throws(Failure) -> [Int] {
     let v = try n.ints(name) ?? []
-    guard v.count == count else { throw n.fail(.format, "attribute '\(name)' has \(v.count) entries, expected \(count)") }
+    guard v.count == count else {
+      throw n.fail(.format, "attribute '\(name)' has \(v.count) entries, expected \(count)")
+    }
     return v
   }
 
@@ -45,7 +49,9 @@ extension Builder {
     let modes = try n.strings("nodes_modes") ?? []
     let values = try realList(n, "nodes_values")
     guard count > 0, modes.count == count, values.count == count else {
-      throw n.fail(.format, "has \(count) nodes, \(modes.count) modes and \(values.count) values; expected one of each for every node")
+      throw n.fail(
+        .format,
+        "has \(count) nodes, \(modes.count) modes and \(values.count) values; expected one of each for every node")
     }
     var forest = Forest()
     // position of each node: in `nodes`, or the complement of one in `leaves`
@@ -62,7 +68,9 @@ extension Builder {
     }
     var seen: Set<Int> = []
     for i in 0..<count where i == 0 || trees[i] != trees[i - 1] {
-      guard seen.insert(trees[i]).inserted else { throw n.fail(.format, "the nodes of tree \(trees[i]) are not together") }
+      guard seen.insert(trees[i]).inserted else {
+        throw n.fail(.format, "the nodes of tree \(trees[i]) are not together")
+      }
       forest.roots.append(places[NodeId(tree: trees[i], node: ids[i])] ?? 0)
     }
     for i in interior {
@@ -76,7 +84,9 @@ extension Builder {
         return place
       }
       let tracks = i < missing.count && missing[i] == 1 ? Int(EFF_TREE_MISSING) : 0
-      forest.nodes.append(Forest.Branch(feature: features[i], value: values[i], mode: mode + tracks, yes: try child(yes[i]), no: try child(no[i])))
+      forest.nodes.append(
+        Forest.Branch(
+          feature: features[i], value: values[i], mode: mode + tracks, yes: try child(yes[i]), no: try child(no[i])))
     }
     let weights = try realList(n, prefix + "_weights")
     let weightIds = try list(n, prefix + "_ids", weights.count)
@@ -85,9 +95,12 @@ extension Builder {
     forest.leaves = [[(target: Int, weight: Double)]](repeating: [], count: leafNodes.count)
     for i in 0..<weights.count {
       guard let place = places[NodeId(tree: weightTrees[i], node: weightNodes[i])] else {
-        throw n.fail(.format, "a weight belongs to node \(weightNodes[i]) of tree \(weightTrees[i]), which is not there")
+        throw n.fail(
+          .format, "a weight belongs to node \(weightNodes[i]) of tree \(weightTrees[i]), which is not there")
       }
-      guard weightIds[i] >= 0, weightIds[i] < targets else { throw n.fail(.format, "a weight belongs to \(prefix) \(weightIds[i]) of \(targets)") }
+      guard weightIds[i] >= 0, weightIds[i] < targets else {
+        throw n.fail(.format, "a weight belongs to \(prefix) \(weightIds[i]) of \(targets)")
+      }
       // old converters write weights of interior nodes, which nothing reads
       if place < 0 { forest.leaves[~place].append((weightIds[i], weights[i])) }
     }
@@ -100,7 +113,9 @@ extension Builder {
   ) throws(Failure) -> (scores: Int, has: Int) {
     let s = shape(x)
     guard s.count == 2 else { throw n.fail(.shape, "input is \(describe(s)), expected [batch, features]") }
-    guard targets > 0, targets < 1 << 24, s[1] < 1 << 26 else { throw n.fail(.unsupported, "has \(targets) outputs and \(s[1]) features") }
+    guard targets > 0, targets < 1 << 24, s[1] < 1 << 26 else {
+      throw n.fail(.unsupported, "has \(targets) outputs and \(s[1]) features")
+    }
     if let flaw = forest.flaw(features: s[1]) { throw n.fail(.format, flaw) }
     var p = eff_trees()
     (p.batch, p.features, p.trees, p.targets) = (Int64(s[0]), Int64(s[1]), Int64(forest.roots.count), Int64(targets))
@@ -110,7 +125,9 @@ extension Builder {
     for table in try forest.tables(type(x), budget, n.label) { inputs.append(newConstant(table, n.label)) }
     let scores = try newValue(type(x), [s[0], targets], n.label)
     let has = try newValue(.bool, [s[0], targets], n.label)
-    var op = GraphOp(kernel: Int(EFF_K_TREES), type: type(x), params: .trees(p), inputs: inputs, outputs: [scores, has], label: n.label)
+    var op = GraphOp(
+      kernel: Int(EFF_K_TREES), type: type(x), params: .trees(p), inputs: inputs, outputs: [scores, has], label: n.label
+    )
     op.work = work([s[0], forest.roots.count, 8])
     try emit(op)
     return (scores, has)
@@ -134,7 +151,9 @@ extension Builder {
     default: throw n.fail(.unsupported, "aggregate_function '\(name)' is not known")
     }
     var y = try evaluate(forest, x, targets: targets, aggregate: Int(fn), n).scores
-    if name == "AVERAGE" { y = try binary(Int(EFF_FN2_DIV), y, try scalar(Double(forest.roots.count), type(y)), label: n.label) }
+    if name == "AVERAGE" {
+      y = try binary(Int(EFF_FN2_DIV), y, try scalar(Double(forest.roots.count), type(y)), label: n.label)
+    }
     guard !base.isEmpty else { return y }
     guard base.count == targets else { throw n.fail(.shape, "has \(base.count) base values, expected \(targets)") }
     return try binary(Int(EFF_FN2_ADD), y, try constants(base, type(y)), label: n.label)
@@ -177,7 +196,9 @@ extension Builder {
     let weights = try tensorList(n, "leaf_weights") ?? []
     let leafTargets = try list(n, "leaf_targetids", weights.count)
     guard count > 0, modes.count == count, splits.count == count, !weights.isEmpty else {
-      throw n.fail(.format, "has \(count) nodes, \(modes.count) modes and \(splits.count) splits; expected one of each for every node")
+      throw n.fail(
+        .format,
+        "has \(count) nodes, \(modes.count) modes and \(splits.count) splits; expected one of each for every node")
     }
     var forest = Forest()
     for (i, t) in leafTargets.enumerated() {
@@ -188,18 +209,24 @@ extension Builder {
     var chains: [(node: Int, rest: [Double])] = []
     for i in 0..<count {
       func child(_ id: Int, _ isLeaf: Int) throws(Failure) -> Int {
-        guard id >= 0, id < (isLeaf != 0 ? weights.count : count) else { throw n.fail(.format, "node \(i) branches to \(id), which is not there") }
+        guard id >= 0, id < (isLeaf != 0 ? weights.count : count) else {
+          throw n.fail(.format, "node \(i) branches to \(id), which is not there")
+        }
         return isLeaf != 0 ? ~id : id
       }
       var mode = clampIndex(modes[i])
       var value = splits[i]
       if mode == 6 {
         // membership is one comparison after the other: the first here, the rest behind all nodes
-        guard let set = members.next(), let first = set.first else { throw n.fail(.format, "node \(i) has no membership_values") }
+        guard let set = members.next(), let first = set.first else {
+          throw n.fail(.format, "node \(i) has no membership_values")
+        }
         (mode, value) = (Int(EFF_TREE_EQ), first)
         if set.count > 1 { chains.append((i, Array(set.dropFirst()))) }
       }
-      guard mode >= 0, mode <= Int(EFF_TREE_NEQ) else { throw n.fail(.unsupported, "mode \(mode) of node \(i) is not known") }
+      guard mode >= 0, mode <= Int(EFF_TREE_NEQ) else {
+        throw n.fail(.unsupported, "mode \(mode) of node \(i) is not known")
+      }
       let tracks = i < missing.count && missing[i] == 1 ? Int(EFF_TREE_MISSING) : 0
       forest.nodes.append(Forest.Branch(feature: features[i], value: value, mode: mode + tracks,
                                         yes: try child(yes.0[i], yes.1[i]), no: try child(no.0[i], no.1[i])))

@@ -10,10 +10,15 @@ extension Builder {
     wanted = all
     if let chosen = options.outputs ?? hints.outputs {
       for (i, name) in chosen.enumerated() {
-        guard all.contains(name) else { throw Failure(.argument, "outputs names '\(name)', but the model has the outputs \(names(model.graph.outputs))") }
+        guard all.contains(name) else {
+          throw Failure(
+            .argument, "outputs names '\(name)', but the model has the outputs \(names(model.graph.outputs))")
+        }
         guard !chosen[..<i].contains(name) else { throw Failure(.argument, "outputs names '\(name)' twice") }
       }
-      guard !chosen.isEmpty else { throw Failure(.argument, "outputs names none of \(names(model.graph.outputs)); expected at least one") }
+      guard !chosen.isEmpty else {
+        throw Failure(.argument, "outputs names none of \(names(model.graph.outputs)); expected at least one")
+      }
       wanted = chosen + stateOutputs(besides: chosen)
     }
     let schedule = try Schedule(&model.graph, outputs: wanted, roots: options.kept)
@@ -36,7 +41,9 @@ extension Builder {
       names = told.map { $0.output }
     } else {
       // shapes are not known yet; what does not fit is an output like others
-      func tensors(_ values: [OnnxValue]) -> [StatePairing.Tensor] { values.map { StatePairing.Tensor(name: $0.name, kind: "") } }
+      func tensors(_ values: [OnnxValue]) -> [StatePairing.Tensor] {
+        values.map { StatePairing.Tensor(name: $0.name, kind: "") }
+      }
       let outputs = tensors(model.graph.outputs)
       names = StatePairing(inputs: tensors(model.graph.inputs), outputs: outputs).pairs.map { outputs[$0.output].name }
     }
@@ -80,7 +87,8 @@ extension Builder {
     guard !outputs.isEmpty, options.outputs == nil else { return f }
     var text = ""
     for (i, name) in outputs.prefix(8).enumerated() { text += (i > 0 ? ", " : "") + "'" + name + "'" }
-    return Failure(f.reason, f.message + "; without it there are the outputs " + text + ": choose among them with outputs")
+    return Failure(
+      f.reason, f.message + "; without it there are the outputs " + text + ": choose among them with outputs")
   }
 
   mutating func declareOutputs() throws(Failure) {
@@ -105,7 +113,9 @@ extension Builder {
         throw Failure(.format, "output '\(name)' is produced by no node; the model may be cut short")
       }
       guard !type(v).isNibble else {
-        throw Failure(.unsupported, "output '\(name)': element type \(ElementType.unsupportedName(type(v).rawValue)) is not supported")
+        throw Failure(
+          .unsupported,
+          "output '\(name)': element type \(ElementType.unsupportedName(type(v).rawValue)) is not supported")
       }
       graph.outputs.append(Port(name: name, value: v))
     }

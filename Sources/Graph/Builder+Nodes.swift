@@ -53,13 +53,21 @@ extension Builder {
     built += nodes
     spent += nodes + items / 16
     guard spent <= Self.maximumNodes else {
-      throw Failure(.unsupported, "the model has more than \(Self.maximumNodes) nodes after unrolling its loops and functions; export a smaller one")
+      throw Failure(
+        .unsupported,
+        """
+        the model has more than \(Self.maximumNodes) nodes after unrolling its loops and functions; export a smaller \
+        one
+        """
+      )
     }
   }
 
   private mutating func account(_ n: OnnxNode, _ inputs: [Int]) throws(Failure) {
     var items = n.inputs.count + n.outputs.count + n.attributes.count
-    for i in n.attributes.indices { items += n.attributes[i].ints.count + n.attributes[i].floats.count + n.attributes[i].strings.count }
+    for i in n.attributes.indices {
+      items += n.attributes[i].ints.count + n.attributes[i].floats.count + n.attributes[i].strings.count
+    }
     var letters = n.name.utf8.count + way.utf8.count
     for name in n.inputs { letters += name.utf8.count }
     for name in n.outputs { letters += name.utf8.count }
@@ -107,9 +115,21 @@ extension Builder {
     }
     guard let outputs else {
       if isStandard {
-        throw Failure(.unsupported, "\(label.text): operator '\(n.op)' of ONNX opset \(opset) is not supported; simplify the model or export the policy without it")
+        throw Failure(
+          .unsupported,
+          """
+          \(label.text): operator '\(n.op)' of ONNX opset \(opset) is not supported; simplify the model or export the \
+          policy without it
+          """
+        )
       }
-      throw Failure(.unsupported, "\(label.text): operator '\(n.op)' belongs to the custom domain '\(n.domain)', which is not part of ONNX; export with standard operators only")
+      throw Failure(
+        .unsupported,
+        """
+        \(label.text): operator '\(n.op)' belongs to the custom domain '\(n.domain)', which is not part of ONNX; \
+        export with standard operators only
+        """
+      )
     }
     try checkRead(node, schema)
     try bind(n, outputs, label)
@@ -121,7 +141,9 @@ extension Builder {
         if dynamic[name] != nil { continue }  // set aside by the builder; whoever needs it says why
         throw Failure(.unsupported, "\(label.text): output \(i) ('\(name)') is not supported")
       }
-      if graph.values[outputs[i]].name.utf8.isEmpty || label.is(graph.values[outputs[i]].name) { graph.values[outputs[i]].name = name }
+      if graph.values[outputs[i]].name.utf8.isEmpty || label.is(graph.values[outputs[i]].name) {
+        graph.values[outputs[i]].name = name
+      }
       scopes[scopes.count - 1][name] = outputs[i]
     }
   }
@@ -132,9 +154,13 @@ extension Builder {
     functions.isEmpty ? nil : functions[FunctionKey(domain: n.domain, name: n.op, overload: n.overload)]
   }
 
-  private mutating func expandFunction(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: NodeLabel) throws(Failure) {
+  private mutating func expandFunction(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: NodeLabel)
+    throws(Failure)
+  {
     functionDepth += 1
-    guard functionDepth <= 16 else { throw Failure(.format, "\(label.text): functions call each other more than 16 deep") }
+    guard functionDepth <= 16 else {
+      throw Failure(.format, "\(label.text): functions call each other more than 16 deep")
+    }
     try account(items: n.attributes.count * (f.attributes.count + f.defaults.count))
     try checkCall(n, f, label)
     let (outerScopes, outerOpsets, outerOpset, outerWay) = (scopes, opsets, opset, way)
@@ -152,7 +178,9 @@ extension Builder {
   }
 
   /// Builds the nodes of a function in a scope of their own; gives its outputs.
-  private mutating func expand(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: NodeLabel) throws(Failure) -> [Int] {
+  private mutating func expand(_ f: OnnxFunction, _ n: OnnxNode, _ inputs: [Int], _ label: NodeLabel) throws(Failure)
+    -> [Int]
+  {
     enter(label.text)
     try account(items: f.inputs.count + f.outputs.count + f.defaults.count)
     var scope: [String: Int] = [:]
@@ -164,7 +192,9 @@ extension Builder {
     for i in f.order ?? Array(f.nodes.indices) { try build(try substitute(f.nodes[i], given), i) }
     var outputs: [Int] = []
     for name in f.outputs {
-      guard let v = scopes[0][name] else { throw Failure(.format, "\(label.text): function '\(f.name)' does not produce its output '\(name)'") }
+      guard let v = scopes[0][name] else {
+        throw Failure(.format, "\(label.text): function '\(f.name)' does not produce its output '\(name)'")
+      }
       outputs.append(v)
     }
     return outputs

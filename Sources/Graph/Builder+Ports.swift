@@ -3,7 +3,8 @@ import Onnx
 
 // inputs, outputs and recurrent state of the graph
 extension Builder {
-  /// Initializers and inputs become the first values. An input with an initializer is that constant (IR version 3 lists all weights as inputs).
+  /// Initializers and inputs become the first values. An input with an initializer is that constant (IR version 3 lists
+  /// all weights as inputs).
   mutating func declareInputs() throws(Failure) {
     try declare(model.graph.initializers)
     for input in model.graph.inputs {
@@ -21,7 +22,9 @@ extension Builder {
         graph.notes.append(GraphNote("\(what) is left out: no output depends on it"))
         continue
       }
-      guard input.isTensor else { throw Failure(.unsupported, "\(what) is not a tensor (a sequence, map or optional); expected tensors only") }
+      guard input.isTensor else {
+        throw Failure(.unsupported, "\(what) is not a tensor (a sequence, map or optional); expected tensors only")
+      }
       guard let type = ElementType(rawValue: input.type), !type.isNibble else {
         throw Failure(.unsupported, "\(what): element type \(ElementType.unsupportedName(input.type)) is not supported")
       }
@@ -29,12 +32,16 @@ extension Builder {
       scopes[0][input.name] = v
       graph.inputs.append(Port(name: input.name, value: v))
     }
-    for name in Array(options.constants.keys) + hints.constantNames where scopes[0][name] == nil && !unread.contains(name) {
+    for name in Array(options.constants.keys) + hints.constantNames
+    where scopes[0][name] == nil && !unread.contains(name) {
       throw Failure(.argument, "constant '\(name)' names no input of the model; it has \(names(model.graph.inputs))")
     }
     let known = options.dims.isEmpty ? [] : knownDims()
     for name in options.dims.keys where !known.contains(name) {
-      throw Failure(.argument, "dims names '\(name)', but no input has a dimension of that name; it has \(symbols()); by position: {\"\(model.graph.inputs.first?.name ?? "input")[0]\": 1}")
+      throw Failure(
+        .argument,
+        "dims names '\(name)', but no input has a dimension of that name; it has \(symbols()); by position: {\"\(model.graph.inputs.first?.name ?? "input")[0]\": 1}"
+      )
     }
   }
 
@@ -44,7 +51,13 @@ extension Builder {
       var fits = dims.count == bound.shape.count
       for (d, size) in zip(dims, bound.shape) { if case .size(let n) = d, n >= 0, n != Int64(size) { fits = false } }
       guard fits else {
-        throw Failure(.argument, "constant '\(input.name)' is \(describe(bound.shape)), which is not what the input states: rank \(dims.count) and its fixed sizes")
+        throw Failure(
+          .argument,
+          """
+          constant '\(input.name)' is \(describe(bound.shape)), which is not what the input states: rank \
+          \(dims.count) and its fixed sizes
+          """
+        )
       }
     }
     let v = newConstant(bound, input.name)
@@ -71,7 +84,9 @@ extension Builder {
     var text = ""
     var seen: Set<String> = []
     for input in model.graph.inputs {
-      for case .symbol(let s) in (input.dims ?? []).prefix(8) where seen.insert(s).inserted { text += (text.utf8.isEmpty ? "" : ", ") + "'\(s)'" }
+      for case .symbol(let s) in (input.dims ?? []).prefix(8) where seen.insert(s).inserted {
+        text += (text.utf8.isEmpty ? "" : ", ") + "'\(s)'"
+      }
     }
     return text.utf8.isEmpty ? "none" : text
   }
@@ -97,12 +112,17 @@ extension Builder {
       guard !shape.isEmpty else {
         throw Failure(
           .unsupported,
-          "input '\(input.name)' states no shape; export the model with one, or give the size of each axis in dims, such as {\"\(input.name)[0]\": 1, \"\(input.name)[1]\": 16}"
+          """
+          input '\(input.name)' states no shape; export the model with one, or give the size of each axis in dims, \
+          such as {\"\(input.name)[0]\": 1, \"\(input.name)[1]\": 16}
+          """
         )
       }
       return shape
     }
-    guard dims.count <= 8 else { throw Failure(.unsupported, "input '\(input.name)' has rank \(dims.count), expected at most 8") }
+    guard dims.count <= 8 else {
+      throw Failure(.unsupported, "input '\(input.name)' has rank \(dims.count), expected at most 8")
+    }
     var shape: [Int] = []
     for (axis, d) in dims.enumerated() {
       if let size = options.dims["\(input.name)[\(axis)]"] {
@@ -117,11 +137,19 @@ extension Builder {
         } else if axis == 0 || isBatch(name) {
           shape.append(options.dims["batch"] ?? 1)
         } else {
-          throw Failure(.shape, "input '\(input.name)': dimension \(axis) is symbolic ('\(name)') and not bound; give its size in dims, such as {\"\(name)\": 16} or {\"\(input.name)[\(axis)]\": 16}")
+          throw Failure(
+            .shape,
+            """
+            input '\(input.name)': dimension \(axis) is symbolic ('\(name)') and not bound; give its size in dims, \
+            such as {\"\(name)\": 16} or {\"\(input.name)[\(axis)]\": 16}
+            """
+          )
         }
       default:
         guard axis == 0 else {
-          throw Failure(.shape, "input '\(input.name)': dimension \(axis) has no size; bind it in dims as {\"\(input.name)[\(axis)]\": 16}")
+          throw Failure(
+            .shape,
+            "input '\(input.name)': dimension \(axis) has no size; bind it in dims as {\"\(input.name)[\(axis)]\": 16}")
         }
         shape.append(options.dims["batch"] ?? 1)
       }
@@ -131,7 +159,9 @@ extension Builder {
 
   /// Whether an input can be declared as it is: a tensor of a known type and with known sizes.
   private func isPlain(_ input: OnnxValue) -> Bool {
-    guard input.isTensor, ElementType(rawValue: input.type) != nil, let dims = input.dims, dims.count <= 8 else { return false }
+    guard input.isTensor, ElementType(rawValue: input.type) != nil, let dims = input.dims, dims.count <= 8 else {
+      return false
+    }
     for (axis, d) in dims.enumerated() where axis > 0 {
       switch d {
       case .size(let n) where n >= 0: continue
@@ -145,7 +175,11 @@ extension Builder {
   /// Whether a symbol stands for the batch: it has the name of one, or leads some input.
   private func isBatch(_ name: String) -> Bool {
     let lower = name.lowercasedASCII
-    if lower == "batch" || lower == "batch_size" || lower == "n" || lower == "b" || lower == "num_envs" || lower == "batchsize" { return true }
+    if lower == "batch" || lower == "batch_size" || lower == "n" || lower == "b" || lower == "num_envs"
+      || lower == "batchsize"
+    {
+      return true
+    }
     return batchSymbols.contains(name)
   }
 }

@@ -9,7 +9,8 @@ extension Builder {
     let isTest = fn == Int(EFF_FN_IS_NAN) || fn == Int(EFF_FN_IS_INF)
     let y = try newValue(isTest ? .bool : type(x), shape(x), label)
     let p = eff_unary(count: Int64(count(x)), fn: Int32(fn), reserved: 0, alpha: alpha, beta: beta)
-    try emit(GraphOp(kernel: Int(EFF_K_UNARY), type: type(x), params: .unary(p), inputs: [x], outputs: [y], label: label))
+    try emit(
+      GraphOp(kernel: Int(EFF_K_UNARY), type: type(x), params: .unary(p), inputs: [x], outputs: [y], label: label))
     return y
   }
 
@@ -29,42 +30,62 @@ extension Builder {
     store(it.dims, &p.dims)
     store(it.strides[0], &p.a)
     store(it.strides[1], &p.b)
-    try emit(GraphOp(kernel: Int(EFF_K_BINARY), type: type(a), params: .binary(p), inputs: [a, b], outputs: [y], label: label))
+    try emit(
+      GraphOp(kernel: Int(EFF_K_BINARY), type: type(a), params: .binary(p), inputs: [a, b], outputs: [y], label: label))
     return y
   }
 
   /// y = condition ? a : b
   mutating func select(_ c: Int, _ a: Int, _ b: Int, label: String) throws(Failure) -> Int {
     guard type(c) == .bool, type(a) == type(b) else {
-      throw Failure(.shape, "\(label): types \(type(c).name), \(type(a).name) and \(type(b).name), expected bool and two equal types")
+      throw Failure(
+        .shape,
+        "\(label): types \(type(c).name), \(type(a).name) and \(type(b).name), expected bool and two equal types")
     }
     guard let ab = broadcast(shape(a), shape(b)), let out = broadcast(ab, shape(c)) else {
-      throw Failure(.shape, "\(label): shapes \(describe(shape(c))), \(describe(shape(a))) and \(describe(shape(b))) do not broadcast")
+      throw Failure(
+        .shape,
+        "\(label): shapes \(describe(shape(c))), \(describe(shape(a))) and \(describe(shape(b))) do not broadcast")
     }
     let y = try newValue(type(a), out, label)
-    let it = Iteration(out, [broadcastStrides(shape(c), to: out), broadcastStrides(shape(a), to: out), broadcastStrides(shape(b), to: out)])
+    let it = Iteration(
+      out,
+      [broadcastStrides(shape(c), to: out), broadcastStrides(shape(a), to: out), broadcastStrides(shape(b), to: out)])
     var p = eff_where()
     p.rank = Int32(it.dims.count)
     store(it.dims, &p.dims)
     store(it.strides[0], &p.c)
     store(it.strides[1], &p.a)
     store(it.strides[2], &p.b)
-    try emit(GraphOp(kernel: Int(EFF_K_WHERE), type: type(a), params: .select(p), inputs: [c, a, b], outputs: [y], label: label))
+    try emit(
+      GraphOp(
+        kernel: Int(EFF_K_WHERE), type: type(a), params: .select(p), inputs: [c, a, b], outputs: [y], label: label))
     return y
   }
 
   mutating func cast(_ x: Int, to: ElementType) throws(Failure) -> Int {
     if type(x) == to { return x }
     if type(x).isNibble { return try cast(try view(x, shape(x), type: type(x).stored), to: to) }
-    guard !to.isNibble else { throw Failure(.unsupported, "Cast: to \(ElementType.unsupportedName(to.rawValue)) is not supported; 4-bit integers are constants of the file") }
+    guard !to.isNibble else {
+      throw Failure(
+        .unsupported,
+        """
+        Cast: to \(ElementType.unsupportedName(to.rawValue)) is not supported; 4-bit integers are constants of the \
+        file
+        """
+      )
+    }
     let y = try newValue(to, shape(x), graph.values[x].name)
     let p = eff_cast(count: Int64(count(x)), from: type(x).rawValue, to: to.rawValue)
-    try emit(GraphOp(kernel: Int(EFF_K_CAST), type: type(x), params: .cast(p), inputs: [x], outputs: [y], label: "Cast"))
+    try emit(
+      GraphOp(kernel: Int(EFF_K_CAST), type: type(x), params: .cast(p), inputs: [x], outputs: [y], label: "Cast"))
     return y
   }
 
   /// A call that moves elements between strided places; strides and offsets in elements.
-  func move(_ x: Int, _ y: Int, dims: [Int], x xs: [Int], y ys: [Int], xOffset: Int = 0, yOffset: Int = 0, label: String) -> GraphOp {
+  func move(
+    _ x: Int, _ y: Int, dims: [Int], x xs: [Int], y ys: [Int], xOffset: Int = 0, yOffset: Int = 0, label: String
+  ) -> GraphOp {
     let it = Iteration(dims, [xs, ys])
     var p = eff_strided()
     p.rank = Int32(it.dims.count)
@@ -76,8 +97,10 @@ extension Builder {
     return GraphOp(kernel: Int(EFF_K_COPY), type: type(x), params: .strided(p), inputs: [x], outputs: [y], label: label)
   }
 
-  /// A new tensor of shape `dims` read from `x` with strides and an offset in elements; a view where that is the same memory.
-  mutating func gatherStrided(_ x: Int, dims: [Int], strides: [Int], offset: Int, label: String) throws(Failure) -> Int {
+  /// A new tensor of shape `dims` read from `x` with strides and an offset in elements; a view where that is the same
+  /// memory.
+  mutating func gatherStrided(_ x: Int, dims: [Int], strides: [Int], offset: Int, label: String) throws(Failure) -> Int
+  {
     let total = try TensorReader.count(dims, label)
     let it = Iteration(dims, [strides])
     if total > 0 && it.dims.count == 1 && (it.strides[0][0] == 1 || it.dims[0] == 1) {
@@ -101,7 +124,9 @@ extension Builder {
   }
 
   /// Elements start, start + step, ... of one axis.
-  mutating func slice(_ x: Int, axis: Int, start: Int, count n: Int, step: Int = 1, label: String) throws(Failure) -> Int {
+  mutating func slice(_ x: Int, axis: Int, start: Int, count n: Int, step: Int = 1, label: String) throws(Failure)
+    -> Int
+  {
     var dims = shape(x)
     var strides = denseStrides(dims)
     let offset = dims.contains(0) || n == 0 ? 0 : start * strides[axis]
@@ -121,7 +146,8 @@ extension Builder {
     var at = 0
     for p in parts {
       if count(p) > 0 {
-        graph.ops.append(move(p, y, dims: shape(p), x: denseStrides(shape(p)), y: strides, yOffset: at * strides[axis], label: label))
+        graph.ops.append(
+          move(p, y, dims: shape(p), x: denseStrides(shape(p)), y: strides, yOffset: at * strides[axis], label: label))
       }
       at += shape(p)[axis]
     }
@@ -145,8 +171,12 @@ extension Builder {
     for i in 0..<s.count {
       if !isReduced[i] { out.append(s[i]) } else if keepDims { out.append(1) }
     }
-    let kept = Iteration((0..<s.count).filter { !isReduced[$0] }.map { s[$0] }, [(0..<s.count).filter { !isReduced[$0] }.map { strides[$0] }])
-    let reduced = Iteration((0..<s.count).filter { isReduced[$0] }.map { s[$0] }, [(0..<s.count).filter { isReduced[$0] }.map { strides[$0] }])
+    let kept = Iteration(
+      (0..<s.count).filter { !isReduced[$0] }.map { s[$0] },
+      [(0..<s.count).filter { !isReduced[$0] }.map { strides[$0] }])
+    let reduced = Iteration(
+      (0..<s.count).filter { isReduced[$0] }.map { s[$0] }, [(0..<s.count).filter { isReduced[$0] }.map { strides[$0] }]
+    )
     var p = eff_reduce()
     p.fn = Int32(fn)
     p.kept_rank = Int32(kept.dims.count)
@@ -156,7 +186,8 @@ extension Builder {
     store(reduced.dims, &p.reduced)
     store(reduced.strides[0], &p.reduced_stride)
     let y = try newValue(type(x), out, label)
-    try emit(GraphOp(kernel: Int(EFF_K_REDUCE), type: type(x), params: .reduce(p), inputs: [x], outputs: [y], label: label))
+    try emit(
+      GraphOp(kernel: Int(EFF_K_REDUCE), type: type(x), params: .reduce(p), inputs: [x], outputs: [y], label: label))
     return y
   }
 
@@ -167,7 +198,9 @@ extension Builder {
     let m = sa[sa.count - 2]
     let k = sa[sa.count - 1]
     let n = sb[sb.count - 1]
-    guard type(a) == type(b) else { throw Failure(.shape, "\(label): inputs have types \(type(a).name) and \(type(b).name), expected the same") }
+    guard type(a) == type(b) else {
+      throw Failure(.shape, "\(label): inputs have types \(type(a).name) and \(type(b).name), expected the same")
+    }
     guard sb[sb.count - 2] == k else {
       throw Failure(.shape, "\(label): input B is \(describe(sb)), expected \(k) rows to match input A \(describe(sa))")
     }
@@ -182,7 +215,8 @@ extension Builder {
     (p.alpha, p.beta) = (1, 0)
     try setBatch(&p, batch, a: (Array(sa.dropLast(2)), m * k), b: (Array(sb.dropLast(2)), k * n))
     let y = try newValue(type(a), batch + [m, n], label)
-    var op = GraphOp(kernel: Int(EFF_K_MATMUL), type: type(a), params: .matmul(p), inputs: [a, b, -1], outputs: [y], label: label)
+    var op = GraphOp(
+      kernel: Int(EFF_K_MATMUL), type: type(a), params: .matmul(p), inputs: [a, b, -1], outputs: [y], label: label)
     op.work = work(batch + [m, n, k])
     try emit(op)
     return y
@@ -190,7 +224,8 @@ extension Builder {
 
   /// Batch strides of a product whose operands hold `elements` per matrix.
   func setBatch(_ p: inout eff_matmul, _ batch: [Int], a: ([Int], Int), b: ([Int], Int)) throws(Failure) {
-    let it = Iteration(batch, [broadcastStrides(a.0, to: batch).map { $0 * a.1 }, broadcastStrides(b.0, to: batch).map { $0 * b.1 }])
+    let it = Iteration(
+      batch, [broadcastStrides(a.0, to: batch).map { $0 * a.1 }, broadcastStrides(b.0, to: batch).map { $0 * b.1 }])
     p.batch_rank = Int32(it.dims.count)
     store(it.dims, &p.batch)
     store(it.strides[0], &p.a_batch)

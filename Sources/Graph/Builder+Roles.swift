@@ -2,7 +2,8 @@ import Base
 import Kernels
 import Onnx
 
-// what every input and output is for: decided by the caller, by metadata, by one clear name, by being the only candidate; never guessed
+// what every input and output is for: decided by the caller, by metadata, by one clear name, by being the only
+// candidate; never guessed
 extension Builder {
   mutating func decideRoles() throws(Failure) {
     try setStates(hints)
@@ -36,7 +37,12 @@ extension Builder {
       }
       guard describePort(graph.inputs[i]) == describePort(graph.outputs[o]) else {
         throw Failure(
-          .shape, "state '\(pair.input)' is \(describePort(graph.inputs[i])), but '\(pair.output)' is \(describePort(graph.outputs[o])); expected the same")
+          .shape,
+          """
+          state '\(pair.input)' is \(describePort(graph.inputs[i])), but '\(pair.output)' is \
+          \(describePort(graph.outputs[o])); expected the same
+          """
+        )
       }
       guard !graph.states.contains(where: { $0.input == i || $0.output == o }) else {
         throw Failure(.argument, "state '\(pair.input)' -> '\(pair.output)' is given twice")
@@ -72,11 +78,15 @@ extension Builder {
       let (input, output) = (graph.inputs[pair.input].name, graph.outputs[pair.output].name)
       if !hasAction && found.weak.contains(pair.input) {
         let reason = "as the state of output '\(output)' it would leave no action"
-        graph.notes.append(GraphNote("input '\(input)' is no state: \(reason); name the pairs if it is one", isWarning: true))
+        graph.notes.append(
+          GraphNote("input '\(input)' is no state: \(reason); name the pairs if it is one", isWarning: true))
         continue
       }
       take(pair, .name)
-      if k < 64 { graph.notes.append(GraphNote("input '\(input)' is recurrent state, its next value is output '\(output)': by name")) }
+      if k < 64 {
+        graph.notes.append(
+          GraphNote("input '\(input)' is recurrent state, its next value is output '\(output)': by name"))
+      }
     }
   }
 
@@ -107,14 +117,16 @@ extension Builder {
         throw Failure(.argument, "observation '\(name)' names no input; the inputs are \(names(graph.inputs))")
       }
       guard graph.inputs[i].role != .state else {
-        throw Failure(.argument, "observation '\(name)' is recurrent state; choose another input, or other pairs of states")
+        throw Failure(
+          .argument, "observation '\(name)' is recurrent state; choose another input, or other pairs of states")
       }
     }
     let candidates = graph.inputs.indices.filter { graph.inputs[$0].role != .state && read[$0] }
     for i in graph.inputs.indices where graph.inputs[i].role != .state {
       if let name {
         let isChosen = graph.inputs[i].name == name
-        (graph.inputs[i].role, graph.inputs[i].reason) = isChosen ? (.observation, chosen) : (.auxiliary, read[i] ? .another : .unused)
+        (graph.inputs[i].role, graph.inputs[i].reason) =
+          isChosen ? (.observation, chosen) : (.auxiliary, read[i] ? .another : .unused)
       } else if read[i] {
         (graph.inputs[i].role, graph.inputs[i].reason) = (.observation, candidates.count == 1 ? .onlyCandidate : .none)
       } else {
@@ -145,7 +157,9 @@ extension Builder {
     for i in graph.outputs.indices where graph.outputs[i].role != .state {
       let name = ActionName(graph.outputs[i].name)
       graph.outputs[i].reason = name == .never ? .neverAction : .another
-      if name != .never { all.append(ActionCandidate(output: i, name: name, isSampled: flow.isRandom(graph.outputs[i].value))) }
+      if name != .never {
+        all.append(ActionCandidate(output: i, name: name, isSampled: flow.isRandom(graph.outputs[i].value)))
+      }
     }
     // what depends on no input, or is an input, moves nothing; unless there is nothing else
     let inputs = Set(graph.inputs.map { graph.root($0.value) })
@@ -174,7 +188,10 @@ extension Builder {
     guard clear[0].isSampled else { return (clear[0].output, .name) }
     // of a sampled and a deterministic action the deterministic one, if it is the same but for the noise
     let sampled = graph.outputs[clear[0].output].value
-    let calm = all.filter { $0.name.rawValue > ActionName.unknown.rawValue && !$0.isSampled && isAlike(graph.outputs[$0.output].value, sampled) }
+    let calm = all.filter {
+      $0.name.rawValue > ActionName.unknown.rawValue && !$0.isSampled
+        && isAlike(graph.outputs[$0.output].value, sampled)
+    }
     if calm.isEmpty { return (clear[0].output, .name) }
     let same = calm.filter { flow.isSame(graph.outputs[$0.output].value, as: sampled) }
     return calm.count == 1 && same.count == 1 ? (same[0].output, .deterministic) : (nil, .none)
@@ -190,7 +207,10 @@ extension Builder {
     let how = "(action of eff_policy_options, Python and C++; --action; metadata efferent.action)"
     guard let action = graph.outputs.first(where: { $0.role == .action }) else {
       let open = graph.outputs.filter { $0.reason == .undecided }
-      if open.isEmpty { return "no output can be the action: found \(list(graph.outputs)), none of which is named as one; name it \(how)" }
+      if open.isEmpty {
+        return
+          "no output can be the action: found \(list(graph.outputs)), none of which is named as one; name it \(how)"
+      }
       return "the action is not decided: it may be \(list(open)); name it \(how)"
     }
     if observations.count != 1 {
@@ -201,9 +221,12 @@ extension Builder {
         """
     }
     if type(observations[0].value) != .f32 {
-      return "step reads f32, and the observation '\(observations[0].name)' is \(type(observations[0].value).name): use run"
+      return
+        "step reads f32, and the observation '\(observations[0].name)' is \(type(observations[0].value).name): use run"
     }
-    if type(action.value) != .f32 { return "step writes f32, and the action '\(action.name)' is \(type(action.value).name): use run" }
+    if type(action.value) != .f32 {
+      return "step writes f32, and the action '\(action.name)' is \(type(action.value).name): use run"
+    }
     return ""
   }
 
@@ -215,7 +238,13 @@ extension Builder {
     guard n > 1, ([action] + seen).allSatisfy({ shape($0.value).count >= 2 && shape($0.value)[0] == n }) else { return }
     var text = ""
     for (i, p) in seen.enumerated() { text += (i > 0 ? ", " : "") + "\"\(p.name)[0]\": 1" }
-    graph.notes.append(GraphNote("one row is \(n) observations and \(n) actions; if that is the batch of the export, dims {\(text)} gives a policy of one"))
+    graph.notes.append(
+      GraphNote(
+        """
+        one row is \(n) observations and \(n) actions; if that is the batch of the export, dims {\(text)} gives a \
+        policy of one
+        """
+      ))
   }
 
   private func list(_ ports: [Port]) -> String {
@@ -256,7 +285,8 @@ private struct RandomFlow {
     // whether the conditions of the branches around an op are drawn
     var open = [false]
     for (i, op) in graph.ops.enumerated() {
-      let draws = op.kernel == EFF_K_RANDOM || open[open.count - 1] || op.inputs.contains { $0 >= 0 && isRandom[graph.root($0)] }
+      let draws =
+        op.kernel == EFF_K_RANDOM || open[open.count - 1] || op.inputs.contains { $0 >= 0 && isRandom[graph.root($0)] }
       switch op.params {
       case .branch: open.append(draws)
       case .end: if open.count > 1 { open.removeLast() }
@@ -273,7 +303,8 @@ private struct RandomFlow {
 
   func isRandom(_ v: Int) -> Bool { !isRandom.isEmpty && isRandom[graph.root(v)] }
 
-  /// Whether `calm` is made as `sampled` is but for the noise: by the same ops behind the place where the noise is added.
+  /// Whether `calm` is made as `sampled` is but for the noise: by the same ops behind the place where the noise is
+  /// added.
   func isSame(_ calm: Int, as sampled: Int) -> Bool {
     var (a, b) = (sampled, calm)
     for _ in 0..<64 {

@@ -12,7 +12,8 @@ extension Builder {
     return 1
   }
 
-  /// What the operator of a node takes, with the node's attributes and the numbers of its inputs and outputs held against it.
+  /// What the operator of a node takes, with the node's attributes and the numbers of its inputs and outputs held
+  /// against it.
   mutating func schema(_ n: OnnxNode, _ label: NodeLabel) throws(Failure) -> Schema {
     let version = version(n.domain)
     try checkVersion(n, version, label)
@@ -21,11 +22,25 @@ extension Builder {
     case .known: break
     case .unknown: return schema
     case .absent:
-      throw Failure(.unsupported, "\(label.text): operator '\(n.op)' came with opset \(schema.since), the model declares opset \(version); export it with opset_version=\(schema.since) or more")
+      throw Failure(
+        .unsupported,
+        """
+        \(label.text): operator '\(n.op)' came with opset \(schema.since), the model declares opset \(version); \
+        export it with opset_version=\(schema.since) or more
+        """
+      )
     case .old:
-      throw Failure(.unsupported, "\(label.text): operator '\(n.op)' of opset \(version) is not implemented; expected its definition of opset \(schema.since) or later: export the model again, or convert it with onnx.version_converter")
+      throw Failure(
+        .unsupported,
+        """
+        \(label.text): operator '\(n.op)' of opset \(version) is not implemented; expected its definition of opset \
+        \(schema.since) or later: export the model again, or convert it with onnx.version_converter
+        """
+      )
     case .ended:
-      throw Failure(.unsupported, "\(label.text): operator '\(n.op)' ended with opset \(schema.since - 1), the model declares opset \(version)")
+      throw Failure(
+        .unsupported,
+        "\(label.text): operator '\(n.op)' ended with opset \(schema.since - 1), the model declares opset \(version)")
     }
     try checkCount(n.inputs, schema.inputs, "inputs", n, version, label)
     try checkCount(n.outputs, schema.outputs, "outputs", n, version, label)
@@ -43,15 +58,22 @@ extension Builder {
   private func checkVersion(_ n: OnnxNode, _ version: Int, _ label: NodeLabel) throws(Failure) {
     let isStandard = Self.isStandard(n.domain)
     guard isStandard || n.domain == "ai.onnx.ml" else { return }
-    guard version > 0 else { throw Failure(.format, "\(label.text): the model declares no opset for the domain of operator '\(n.op)'") }
+    guard version > 0 else {
+      throw Failure(.format, "\(label.text): the model declares no opset for the domain of operator '\(n.op)'")
+    }
     let newest = isStandard ? Schema.newestOpset : Schema.newestML
     guard version <= newest else {
       let name = isStandard ? "ONNX opset" : "version"
-      throw Failure(.unsupported, "\(label.text): operator '\(n.op)' is that of \(name) \(version)\(isStandard ? "" : " of ai.onnx.ml"), whose definitions are not known here; the newest known one is \(newest): export the model with it, or update Efferent")
+      throw Failure(
+        .unsupported,
+        "\(label.text): operator '\(n.op)' is that of \(name) \(version)\(isStandard ? "" : " of ai.onnx.ml"), whose definitions are not known here; the newest known one is \(newest): export the model with it, or update Efferent"
+      )
     }
   }
 
-  private func checkCount(_ names: [String], _ most: Int?, _ what: StaticString, _ n: OnnxNode, _ version: Int, _ label: NodeLabel) throws(Failure) {
+  private func checkCount(
+    _ names: [String], _ most: Int?, _ what: StaticString, _ n: OnnxNode, _ version: Int, _ label: NodeLabel
+  ) throws(Failure) {
     guard let most else { return }
     var count = names.count
     while count > 0 && names[count - 1].utf8.isEmpty { count -= 1 }
@@ -69,16 +91,28 @@ extension Builder {
       }
       guard schema.attribute(name) != nil else { throw undefined(n.attributes[i], n, schema, version, label) }
       guard n.attributes[i].reference.utf8.isEmpty else {
-        throw Failure(.format, "\(label.text): attribute '\(name)' stands for the attribute '\(n.attributes[i].reference)' of a function, but the node is in none")
+        throw Failure(
+          .format,
+          """
+          \(label.text): attribute '\(name)' stands for the attribute '\(n.attributes[i].reference)' of a function, \
+          but the node is in none
+          """
+        )
       }
-      for k in 0..<i where n.attributes[k].name == name { throw Failure(.format, "\(label.text): attribute '\(name)' is given twice") }
+      for k in 0..<i where n.attributes[k].name == name {
+        throw Failure(.format, "\(label.text): attribute '\(name)' is given twice")
+      }
     }
     var missing: String? = nil
     schema.forEachAttribute { a in
-      if a.isRequired, !n.attributes.contains(where: { $0.name.utf8.elementsEqual(a.name) }) { missing = String(decoding: a.name, as: UTF8.self) }
+      if a.isRequired, !n.attributes.contains(where: { $0.name.utf8.elementsEqual(a.name) }) {
+        missing = String(decoding: a.name, as: UTF8.self)
+      }
       return missing == nil
     }
-    if let missing { throw Failure(.format, "\(label.text): attribute '\(missing)' is missing; \(n.op) of opset \(version) needs it") }
+    if let missing {
+      throw Failure(.format, "\(label.text): attribute '\(missing)' is missing; \(n.op) of opset \(version) needs it")
+    }
   }
 
   /// ONNX leaves names that begin with two underscores to tools, and so do its checker and onnxruntime.
@@ -88,10 +122,16 @@ extension Builder {
   }
 
   @inline(never)
-  private func undefined(_ a: OnnxAttribute, _ n: OnnxNode, _ schema: Schema, _ version: Int, _ label: NodeLabel) -> Failure {
+  private func undefined(_ a: OnnxAttribute, _ n: OnnxNode, _ schema: Schema, _ version: Int, _ label: NodeLabel)
+    -> Failure
+  {
     var text = "\(label.text): attribute '\(a.name)' is not defined for \(n.op) of opset \(version)"
     if let (first, last) = schema.range(ofAttribute: a.name) {
-      if first > version { text += "; it came with opset \(first)" } else if let last { text += "; it ended with opset \(last)" }
+      if first > version {
+        text += "; it came with opset \(first)"
+      } else if let last {
+        text += "; it ended with opset \(last)"
+      }
     } else if let near = schema.near(a.name) {
       text += "; did you mean '\(near)'?"
     }
@@ -118,13 +158,24 @@ extension Builder {
 
   /// A call of a function of the model gives no attribute that the function does not name.
   func checkCall(_ n: OnnxNode, _ f: OnnxFunction, _ label: NodeLabel) throws(Failure) {
-    for a in n.attributes where !isInternal(a.name) && !f.attributes.contains(a.name) && !f.defaults.contains(where: { $0.name == a.name }) {
+    for a in n.attributes
+    where !isInternal(a.name) && !f.attributes.contains(a.name) && !f.defaults.contains(where: { $0.name == a.name }) {
       let names = f.attributes + f.defaults.map { $0.name }
       var text = ""
       for name in names { text += (text.utf8.isEmpty ? "'" : ", '") + name + "'" }
-      throw Failure(.unsupported, "\(label.text): attribute '\(a.name)' is not defined for the model's function '\(f.name)'; \(text.utf8.isEmpty ? "it has no attributes" : "it has \(text)")")
+      throw Failure(
+        .unsupported,
+        "\(label.text): attribute '\(a.name)' is not defined for the model's function '\(f.name)'; \(text.utf8.isEmpty ? "it has no attributes" : "it has \(text)")"
+      )
     }
-    guard n.inputs.count <= f.inputs.count else { throw Failure(.format, "\(label.text): has \(n.inputs.count) inputs; the model's function '\(f.name)' has \(f.inputs.count)") }
-    guard n.outputs.count <= f.outputs.count else { throw Failure(.format, "\(label.text): has \(n.outputs.count) outputs; the model's function '\(f.name)' has \(f.outputs.count)") }
+    guard n.inputs.count <= f.inputs.count else {
+      throw Failure(
+        .format, "\(label.text): has \(n.inputs.count) inputs; the model's function '\(f.name)' has \(f.inputs.count)")
+    }
+    guard n.outputs.count <= f.outputs.count else {
+      throw Failure(
+        .format,
+        "\(label.text): has \(n.outputs.count) outputs; the model's function '\(f.name)' has \(f.outputs.count)")
+    }
   }
 }

@@ -26,7 +26,8 @@ public struct BuildOptions {
   public init() {}
 }
 
-/// OnnxModel -> Graph. Walks the nodes in order; each becomes kernel calls over static shapes, or constants where all its inputs are.
+/// OnnxModel -> Graph. Walks the nodes in order; each becomes kernel calls over static shapes, or constants where all
+/// its inputs are.
 public struct Builder {
   var graph = Graph()
   /// The model with its nodes in order of execution, without what no output needs.
@@ -111,11 +112,14 @@ public struct Builder {
     }
   }
 
-  /// The declared opset of the default domain; 0 where there is none. Whether its definitions are known is asked node by node.
+  /// The declared opset of the default domain; 0 where there is none. Whether its definitions are known is asked node
+  /// by node.
   @export(interface)
   public static func opset(_ list: [OnnxOpset]) throws(Failure) -> Int {
     for o in list where isStandard(o.domain) {
-      guard o.version >= 1, o.version <= Int64(Int32.max) else { throw Failure(.format, "the model declares ONNX opset \(o.version); expected 1 to \(Schema.newestOpset)") }
+      guard o.version >= 1, o.version <= Int64(Int32.max) else {
+        throw Failure(.format, "the model declares ONNX opset \(o.version); expected 1 to \(Schema.newestOpset)")
+      }
       return Int(o.version)
     }
     return list.isEmpty ? 1 : 0  // ir_version 1 and 2 write no opset
@@ -126,7 +130,9 @@ public struct Builder {
   mutating func newValue(_ type: ElementType, _ shape: [Int], _ name: String = "") throws(Failure) -> Int {
     let count = try TensorReader.count(shape, "tensor '\(name)'")
     guard count <= (1 << 40) / type.size, count * type.size <= options.memoryLimit else {
-      throw Failure(.memory, "tensor '\(name)' \(describe(shape)) of \(type.name) exceeds the memory limit of \(options.memoryLimit) bytes")
+      throw Failure(
+        .memory,
+        "tensor '\(name)' \(describe(shape)) of \(type.name) exceeds the memory limit of \(options.memoryLimit) bytes")
     }
     graph.values.append(Value(name: name, type: type, shape: shape, root: graph.values.count))
     return graph.values.count - 1
@@ -139,7 +145,9 @@ public struct Builder {
 
   /// A constant, or a value of its own where the caller wants to change it.
   mutating func newTensor(_ data: TensorData, _ name: String) throws(Failure) -> Int {
-    guard scopes.count == 1, functionDepth == 0, options.parameters.contains(name) else { return newConstant(data, name) }
+    guard scopes.count == 1, functionDepth == 0, options.parameters.contains(name) else {
+      return newConstant(data, name)
+    }
     let v = try newValue(data.type, data.shape, name)
     graph.parameters.append(Parameter(name: name, value: v, initial: data))
     return v
@@ -157,7 +165,8 @@ public struct Builder {
     let type = type ?? v.type
     let size = try TensorReader.count(shape, "tensor '\(v.name)'") * type.size
     guard offset >= 0, offset <= v.byteCount, size <= v.byteCount - offset else {
-      throw Failure(.shape, "tensor '\(v.name)': \(describe(shape)) at byte \(offset) is not inside \(describe(v.shape))")
+      throw Failure(
+        .shape, "tensor '\(v.name)': \(describe(shape)) at byte \(offset) is not inside \(describe(v.shape))")
     }
     let data = v.constant.map { TensorData(type: type, shape: shape, bytes: $0.bytes, offset: $0.offset + offset) }
     v = Value(name: v.name, type: type, shape: shape, constant: data, root: v.root, offset: v.offset + offset)
@@ -199,7 +208,13 @@ public struct Builder {
   /// Integers that must be known at load, such as a shape or axes.
   func integers(_ v: Int, _ node: Node, _ what: String) throws(Failure) -> [Int] {
     guard let c = constant(v) else {
-      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running; shapes must be known at load: bind the input that it depends on to a constant").dynamic
+      throw node.fail(
+        .unsupported,
+        """
+        its \(what) ('\(graph.values[v].name)') is computed while running; shapes must be known at load: bind the \
+        input that it depends on to a constant
+        """
+      ).dynamic
     }
     var out: [Int] = []
     for i in 0..<c.count {
@@ -217,33 +232,52 @@ public struct Builder {
   /// One number that must be known at load.
   mutating func number(_ v: Int, _ node: Node, _ what: String) throws(Failure) -> Double {
     guard constant(v) != nil else {
-      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running, but is needed at load; bind the input that it depends on to a constant").dynamic
+      throw node.fail(
+        .unsupported,
+        """
+        its \(what) ('\(graph.values[v].name)') is computed while running, but is needed at load; bind the input that \
+        it depends on to a constant
+        """
+      ).dynamic
     }
     let wide = try cast(v, to: .f64)
-    guard let c = constant(wide), c.count == 1 else { throw node.fail(.shape, "its \(what) has \(count(v)) elements, expected 1") }
+    guard let c = constant(wide), c.count == 1 else {
+      throw node.fail(.shape, "its \(what) has \(count(v)) elements, expected 1")
+    }
     return c.start.load(as: Double.self)
   }
 
   /// All numbers of a constant, as doubles.
   mutating func numbers(_ v: Int, _ node: Node, _ what: String) throws(Failure) -> [Double] {
     guard constant(v) != nil else {
-      throw node.fail(.unsupported, "its \(what) ('\(graph.values[v].name)') is computed while running, but is needed at load; bind the input that it depends on to a constant").dynamic
+      throw node.fail(
+        .unsupported,
+        """
+        its \(what) ('\(graph.values[v].name)') is computed while running, but is needed at load; bind the input that \
+        it depends on to a constant
+        """
+      ).dynamic
     }
     let wide = try cast(v, to: .f64)
     var out: [Double] = []
-    if let c = constant(wide) { for i in 0..<c.count { out.append(c.start.load(fromByteOffset: 8 * i, as: Double.self)) } }
+    if let c = constant(wide) {
+      for i in 0..<c.count { out.append(c.start.load(fromByteOffset: 8 * i, as: Double.self)) }
+    }
     return out
   }
 
   /// `axis` counted from the front.
   func axis(_ a: Int, rank: Int, _ node: Node) throws(Failure) -> Int {
-    guard a >= -rank && a < max(rank, 1) else { throw node.fail(.shape, "axis \(a) is outside a tensor of rank \(rank)") }
+    guard a >= -rank && a < max(rank, 1) else {
+      throw node.fail(.shape, "axis \(a) is outside a tensor of rank \(rank)")
+    }
     return a < 0 ? a + rank : a
   }
 
   // MARK: ops
 
-  /// Adds a kernel call that writes all of its outputs. With constant inputs it runs now and its outputs become constants.
+  /// Adds a kernel call that writes all of its outputs. With constant inputs it runs now and its outputs become
+  /// constants.
   mutating func emit(_ op: GraphOp) throws(Failure) {
     let first = graph.ops.count
     graph.ops.append(op)
@@ -255,7 +289,8 @@ public struct Builder {
     var local: Set<Int> = []
     for i in first..<graph.ops.count {
       if graph.ops[i].kernel == EFF_K_RANDOM { return }
-      for v in graph.ops[i].inputs where v >= 0 && graph.values[v].constant == nil && !local.contains(graph.values[v].root) { return }
+      for v in graph.ops[i].inputs
+      where v >= 0 && graph.values[v].constant == nil && !local.contains(graph.values[v].root) { return }
       if i + 1 < graph.ops.count { for v in graph.ops[i].outputs where v >= 0 { local.insert(graph.values[v].root) } }
     }
     try Folding.run(&self, from: first, outputs)

@@ -24,7 +24,8 @@ enum Folding {
     for v in outputs {
       let value = builder.graph.values[v]
       guard let bytes = memory[value.root] else { continue }
-      builder.graph.values[v].constant = TensorData(type: value.type, shape: value.shape, bytes: bytes, offset: value.offset)
+      builder.graph.values[v].constant = TensorData(
+        type: value.type, shape: value.shape, bytes: bytes, offset: value.offset)
     }
   }
 
@@ -59,7 +60,9 @@ enum Folding {
     let scratch = op.scratch > 0 ? try builder.budget.zeroed(op.scratch, for: op.label) : nil
     defer { builder.budget.give(op.scratch) }
     if let scratch {
-      withUnsafeMutableBytes(of: &call.p) { $0.bindMemory(to: UnsafeMutableRawPointer?.self)[op.operands.count] = scratch.mutable }
+      withUnsafeMutableBytes(of: &call.p) {
+        $0.bindMemory(to: UnsafeMutableRawPointer?.self)[op.operands.count] = scratch.mutable
+      }
     }
     op.params.withBytes { bytes in
       call.params = bytes.baseAddress
@@ -73,10 +76,18 @@ extension Builder {
   /// Bounds the time that folding may take, before it is spent.
   fileprivate mutating func accountFolding(_ op: GraphOp) throws(Failure) {
     var steps = op.work
-    for v in op.operands where v >= 0 { steps = steps.addingReportingOverflow(count(v)).overflow ? .max : steps + count(v) }
+    for v in op.operands where v >= 0 {
+      steps = steps.addingReportingOverflow(count(v)).overflow ? .max : steps + count(v)
+    }
     let (sum, overflow) = folded.addingReportingOverflow(steps)
     guard !overflow, sum <= Self.maximumFolding else {
-      throw Failure(.unsupported, "\(op.label): computing its constants at load takes more than \(Self.maximumFolding) operations; export the model with its constants folded")
+      throw Failure(
+        .unsupported,
+        """
+        \(op.label): computing its constants at load takes more than \(Self.maximumFolding) operations; export the \
+        model with its constants folded
+        """
+      )
     }
     folded = sum
   }

@@ -26,7 +26,9 @@ struct Forest {
   /// - Complexity: linear in the number of nodes.
   func flaw(features: Int) -> Message? {
     for (i, n) in nodes.enumerated() {
-      guard n.feature >= 0, n.feature < features else { return "node \(i) asks for feature \(n.feature), but the input has \(features)" }
+      guard n.feature >= 0, n.feature < features else {
+        return "node \(i) asks for feature \(n.feature), but the input has \(features)"
+      }
     }
     // 0: not reached, 1: on the path from the root, 2: known to end
     var state = [UInt8](repeating: 0, count: nodes.count)
@@ -36,7 +38,9 @@ struct Forest {
       state[root] = 1
       while let top = path.last {
         let child = top.isSecond ? nodes[top.node].no : nodes[top.node].yes
-        if child >= 0, state[child] == 1 { return "the branches of node \(top.node) lead back to node \(child); expected a tree" }
+        if child >= 0, state[child] == 1 {
+          return "the branches of node \(top.node) lead back to node \(child); expected a tree"
+        }
         if child >= 0, state[child] == 0 {
           path.append((child, false))
           state[child] = 1
@@ -86,15 +90,19 @@ struct Forest {
       let code = Int32(truncatingIfNeeded: node.feature * 16 + node.mode)
       let p = flat.bytes.mutable
       if isDouble {
-        let e = eff_tree_node_f64(value: node.value, feature_mode: code, yes: encoded(node.yes), no: encoded(node.no), reserved: 0)
+        let e = eff_tree_node_f64(
+          value: node.value, feature_mode: code, yes: encoded(node.yes), no: encoded(node.no), reserved: 0)
         p.storeBytes(of: e, toByteOffset: 24 * i, as: eff_tree_node_f64.self)
       } else {
-        let e = eff_tree_node_f32(value: Float(node.value), feature_mode: code, yes: encoded(node.yes), no: encoded(node.no))
+        let e = eff_tree_node_f32(
+          value: Float(node.value), feature_mode: code, yes: encoded(node.yes), no: encoded(node.no))
         p.storeBytes(of: e, toByteOffset: 16 * i, as: eff_tree_node_f32.self)
       }
     }
     let starts = try table(.i32, roots.count)
-    for (i, r) in roots.enumerated() { starts.bytes.mutable.storeBytes(of: encoded(r), toByteOffset: 4 * i, as: Int32.self) }
+    for (i, r) in roots.enumerated() {
+      starts.bytes.mutable.storeBytes(of: encoded(r), toByteOffset: 4 * i, as: Int32.self)
+    }
     var total = 0
     let ends = try table(.i32, leaves.count * 2)
     for (i, leaf) in leaves.enumerated() {

@@ -4,13 +4,15 @@ import Onnx
 
 // products that read through transpositions, and softmax(q k') v as one op
 extension Fusion {
-  /// Strides in x for axes of sizes and strides in y, where `p` copies x to all of y; nil where they are no plain strides.
+  /// Strides in x for axes of sizes and strides in y, where `p` copies x to all of y; nil where they are no plain
+  /// strides.
   private static func strides(_ axes: [(size: Int, stride: Int)], through p: eff_strided) -> [Int]? {
     let rank = Int(p.rank)
     return strides(axes, dims: load(p.dims, rank), from: load(p.y, rank), to: load(p.x, rank))
   }
 
-  /// Axes of a tensor with strides `from` over `dims`, brought to strides `to` over the same dims. An axis must stay within one dimension.
+  /// Axes of a tensor with strides `from` over `dims`, brought to strides `to` over the same dims. An axis must stay
+  /// within one dimension.
   static func strides(_ axes: [(size: Int, stride: Int)], dims: [Int], from: [Int], to: [Int]) -> [Int]? {
     var used = [Int](repeating: 0, count: dims.count)
     var out: [Int] = []
@@ -20,7 +22,9 @@ extension Fusion {
         continue
       }
       var found = -1
-      for d in 0..<dims.count where from[d] > 0 && axis.stride % from[d] == 0 && axis.stride / from[d] < dims[d] { found = d }
+      for d in 0..<dims.count where from[d] > 0 && axis.stride % from[d] == 0 && axis.stride / from[d] < dims[d] {
+        found = d
+      }
       guard found >= 0 else { return nil }
       let step = axis.stride / from[found]
       used[found] += (axis.size - 1) * step
@@ -33,8 +37,10 @@ extension Fusion {
   /// Element `index` of one axis, picked by a constant, is a strided copy.
   static func makeGathersCopies(_ g: inout Graph) {
     for i in g.ops.indices {
-      guard case .gather(let p) = g.ops[i].params, p.indices == 1, let c = g.values[g.ops[i].operands[1]].constant else { continue }
-      var at = p.index_type == ElementType.i64.rawValue ? Int(c.start.load(as: Int64.self)) : Int(c.start.load(as: Int32.self))
+      guard case .gather(let p) = g.ops[i].params, p.indices == 1, let c = g.values[g.ops[i].operands[1]].constant
+      else { continue }
+      var at =
+        p.index_type == ElementType.i64.rawValue ? Int(c.start.load(as: Int64.self)) : Int(c.start.load(as: Int32.self))
       let axis = Int(p.axis)
       if at < 0 { at += axis }
       guard at >= 0, at < axis, p.outer > 0, p.inner > 0 else { continue }
@@ -45,18 +51,24 @@ extension Fusion {
       store([Int(p.inner), 1], &s.y)
       s.x_offset = Int64(at) * p.inner
       let old = g.ops[i]
-      g.ops[i] = GraphOp(kernel: Int(EFF_K_COPY), type: old.type, params: .strided(s), inputs: [old.operands[0]], outputs: [old.operands[2]], label: old.label)
+      g.ops[i] = GraphOp(
+        kernel: Int(EFF_K_COPY), type: old.type, params: .strided(s), inputs: [old.operands[0]],
+        outputs: [old.operands[2]], label: old.label)
     }
   }
 
   /// Follows an f32 operand with the given axes back through copies; returns the value to read and its strides.
-  private static func source(_ v: Int, _ axes: [(size: Int, stride: Int)], _ g: inout Graph, _ uses: Uses) -> (value: Int, strides: [Int])? {
+  private static func source(_ v: Int, _ axes: [(size: Int, stride: Int)], _ g: inout Graph, _ uses: Uses) -> (
+    value: Int, strides: [Int]
+  )? {
     var v = v
     var axes = axes
     var moved = false
     while g.values[v].constant == nil, isWhole(v, g), uses.writers[g.root(v)] == 1 {
       let w = uses.writer[g.root(v)]
-      guard case .strided(let p) = g.ops[w].params, p.y_offset == 0, load(p.dims, Int(p.rank)).reduce(1, *) == g.values[v].count else { break }
+      guard case .strided(let p) = g.ops[w].params, p.y_offset == 0,
+        load(p.dims, Int(p.rank)).reduce(1, *) == g.values[v].count
+      else { break }
       let x = g.ops[w].operands[0]
       guard g.values[x].constant == nil, let s = strides(axes, through: p) else { break }
       axes = axes.indices.map { (axes[$0].size, s[$0]) }
@@ -64,7 +76,10 @@ extension Fusion {
       moved = true
       guard p.x_offset == 0 else {
         let from = g.values[x]
-        g.values.append(Value(name: from.name, type: from.type, shape: from.shape, root: from.root, offset: from.offset + 4 * Int(p.x_offset)))
+        g.values.append(
+          Value(
+            name: from.name, type: from.type, shape: from.shape, root: from.root,
+            offset: from.offset + 4 * Int(p.x_offset)))
         v = g.values.count - 1
         break
       }
@@ -72,11 +87,14 @@ extension Fusion {
     return moved ? (v, axes.map { $0.stride }) : nil
   }
 
-  /// Matrix products read their operands where a transposition or a slice took them from, and multiply by a scale themselves.
+  /// Matrix products read their operands where a transposition or a slice took them from, and multiply by a scale
+  /// themselves.
   static func readThroughCopies(_ g: inout Graph) {
     let uses = Uses(g)
     for i in g.ops.indices {
-      guard case .matmul(var p) = g.ops[i].params, g.ops[i].kernel == EFF_K_MATMUL, g.ops[i].type == .f32 else { continue }
+      guard case .matmul(var p) = g.ops[i].params, g.ops[i].kernel == EFF_K_MATMUL, g.ops[i].type == .f32 else {
+        continue
+      }
       let rank = Int(p.batch_rank)
       let batch = load(p.batch, rank)
       for k in 0..<2 {
@@ -107,18 +125,26 @@ extension Fusion {
 
   /// x * number as an operand of a product -> x, and the number into alpha.
   private static func unscaled(_ v: Int, _ p: inout eff_matmul, _ g: Graph, _ uses: Uses) -> Int {
-    guard g.values[v].constant == nil, isWhole(v, g), uses.writers[g.root(v)] == 1, let (x, c) = scaled(g.ops[uses.writer[g.root(v)]], g) else { return v }
+    guard g.values[v].constant == nil, isWhole(v, g), uses.writers[g.root(v)] == 1,
+      let (x, c) = scaled(g.ops[uses.writer[g.root(v)]], g)
+    else { return v }
     p.alpha *= c
     return x
   }
 
   /// x and c where the op is x * c or x / c with one number c.
   static func scaled(_ op: GraphOp, _ g: Graph) -> (x: Int, c: Double)? {
-    guard case .binary(let p) = op.params, op.type == .f32, p.fn == EFF_FN2_MUL || p.fn == EFF_FN2_DIV else { return nil }
+    guard case .binary(let p) = op.params, op.type == .f32, p.fn == EFF_FN2_MUL || p.fn == EFF_FN2_DIV else {
+      return nil
+    }
     let (a, b) = (op.operands[0], op.operands[1])
     let count = g.values[op.operands[2]].count
-    if let c = number(b, g), g.values[a].constant == nil, g.values[a].count == count { return p.fn == EFF_FN2_MUL ? (a, c) : c != 0 ? (a, 1 / c) : nil }
-    if p.fn == EFF_FN2_MUL, let c = number(a, g), g.values[b].constant == nil, g.values[b].count == count { return (b, c) }
+    if let c = number(b, g), g.values[a].constant == nil, g.values[a].count == count {
+      return p.fn == EFF_FN2_MUL ? (a, c) : c != 0 ? (a, 1 / c) : nil
+    }
+    if p.fn == EFF_FN2_MUL, let c = number(a, g), g.values[b].constant == nil, g.values[b].count == count {
+      return (b, c)
+    }
     return nil
   }
 
@@ -128,7 +154,8 @@ extension Fusion {
     return Double(c.float(0))
   }
 
-  /// softmax(scale q k' + mask) v -> one op that reads q, k and v where they are and writes the heads where they belong.
+  /// softmax(scale q k' + mask) v -> one op that reads q, k and v where they are and writes the heads where they
+  /// belong.
   static func makeAttention(_ g: inout Graph) {
     let uses = Uses(g)
     var dead = [Bool](repeating: false, count: g.ops.count)
@@ -137,10 +164,14 @@ extension Fusion {
       g.values[v].constant == nil && uses.isPrivate(v, g) && isWhole(v, g) ? uses.writer[g.root(v)] : -1
     }
     for i in g.ops.indices {
-      guard case .matmul(let second) = g.ops[i].params, g.ops[i].kernel == EFF_K_MATMUL, g.ops[i].type == .f32 else { continue }
+      guard case .matmul(let second) = g.ops[i].params, g.ops[i].kernel == EFF_K_MATMUL, g.ops[i].type == .f32 else {
+        continue
+      }
       guard second.alpha == 1, g.ops[i].operands[2] < 0, second.act == EFF_FN_IDENTITY else { continue }
       let s = producer(g.ops[i].operands[0])
-      guard s >= 0, case .softmax(let soft) = g.ops[s].params, soft.fn == EFF_SOFTMAX_SOFT, soft.inner == 1, soft.n == second.k else { continue }
+      guard s >= 0, case .softmax(let soft) = g.ops[s].params, soft.fn == EFF_SOFTMAX_SOFT, soft.inner == 1,
+        soft.n == second.k
+      else { continue }
       // back from the softmax over scales and one mask to the product of q and k
       var at = producer(g.ops[s].operands[0])
       var inner = [s]
@@ -158,7 +189,9 @@ extension Fusion {
           // the scores are the side that comes from a product
           let (l, r) = (producer(o[0]), producer(o[1]))
           isMaskFirst = !isScores(l, g)
-          guard isScores(isMaskFirst ? r : l, g), g.values[o[isMaskFirst ? 1 : 0]].count == g.values[o[2]].count else { break }
+          guard isScores(isMaskFirst ? r : l, g), g.values[o[isMaskFirst ? 1 : 0]].count == g.values[o[2]].count else {
+            break
+          }
           (mask, maskParams) = (o[isMaskFirst ? 0 : 1], p)
           inner.append(at)
           at = isMaskFirst ? r : l
@@ -166,14 +199,22 @@ extension Fusion {
           break
         }
       }
-      guard at >= 0, case .matmul(let first) = g.ops[at].params, g.ops[at].kernel == EFF_K_MATMUL, g.ops[at].operands[2] < 0, first.act == EFF_FN_IDENTITY else { continue }
+      guard at >= 0, case .matmul(let first) = g.ops[at].params, g.ops[at].kernel == EFF_K_MATMUL,
+        g.ops[at].operands[2] < 0, first.act == EFF_FN_IDENTITY
+      else { continue }
       let rank = Int(first.batch_rank)
       let batch = load(first.batch, rank)
-      guard rank <= 2, Int(second.batch_rank) == rank, load(second.batch, rank) == batch, first.m == second.m, first.n == second.k, second.a_k == 1 else { continue }
-      guard second.m == 1 || second.a_m == second.k, load(second.a_batch, rank) == products(batch, Int(second.m * second.k)) else { continue }
+      guard rank <= 2, Int(second.batch_rank) == rank, load(second.batch, rank) == batch, first.m == second.m,
+        first.n == second.k, second.a_k == 1
+      else { continue }
+      guard second.m == 1 || second.a_m == second.k,
+        load(second.a_batch, rank) == products(batch, Int(second.m * second.k))
+      else { continue }
       var p = eff_attention()
       let wide = [Int](repeating: 1, count: 2 - rank) + batch
-      func four(_ outer: [Int], _ row: Int64, _ column: Int64) -> [Int] { [Int](repeating: 0, count: 2 - rank) + outer + [Int(row), Int(column)] }
+      func four(_ outer: [Int], _ row: Int64, _ column: Int64) -> [Int] {
+        [Int](repeating: 0, count: 2 - rank) + outer + [Int(row), Int(column)]
+      }
       (p.batch, p.heads, p.kv_heads) = (Int64(wide[0]), Int64(wide[1]), Int64(wide[1]))
       (p.lq, p.lk, p.dk, p.dv) = (first.m, first.n, first.k, second.n)
       p.scale = scale * first.alpha
@@ -187,25 +228,33 @@ extension Fusion {
         let dense = denseStrides(scores)
         let dims = load(maskParams.dims, Int(maskParams.rank))
         let side = isMaskFirst ? load(maskParams.a, dims.count) : load(maskParams.b, dims.count)
-        guard g.values[mask].type == .f32, let m = strides((0..<4).map { (scores[$0], dense[$0]) }, dims: dims, from: denseStrides(dims), to: side) else { continue }
+        guard g.values[mask].type == .f32,
+          let m = strides((0..<4).map { (scores[$0], dense[$0]) }, dims: dims, from: denseStrides(dims), to: side)
+        else { continue }
         store(m, &p.mask)
       }
       var y = g.ops[i].operands[3]
       // a transposition of the result is only another way to write it
       let reader = uses.reader[g.root(y)]
-      if uses.isPrivate(y, g), isWhole(y, g), reader > i, case .strided(let move) = g.ops[reader].params, move.x_offset == 0, move.y_offset == 0 {
+      if uses.isPrivate(y, g), isWhole(y, g), reader > i, case .strided(let move) = g.ops[reader].params,
+        move.x_offset == 0, move.y_offset == 0
+      {
         let moved = g.ops[reader].operands[1]
         let dims = load(move.dims, Int(move.rank))
         let dense = denseStrides(full)
         if uses.writers[g.root(moved)] == 1, isWhole(moved, g), g.values[moved].count == g.values[y].count,
-          let ys = strides((0..<4).map { (full[$0], dense[$0]) }, dims: dims, from: load(move.x, dims.count), to: load(move.y, dims.count)) {
+          let ys = strides(
+            (0..<4).map { (full[$0], dense[$0]) }, dims: dims, from: load(move.x, dims.count),
+            to: load(move.y, dims.count))
+        {
           store(ys, &p.y)
           y = moved
           dead[reader] = true
         }
       }
       var op = GraphOp(kernel: Int(EFF_K_ATTENTION), type: .f32, params: .attention(p),
-                       inputs: [g.ops[at].operands[0], g.ops[at].operands[1], g.ops[i].operands[1], mask], outputs: [y], label: g.ops[i].label)
+        inputs: [g.ops[at].operands[0], g.ops[at].operands[1], g.ops[i].operands[1], mask], outputs: [y],
+        label: g.ops[i].label)
       op.scratch = Int(eff_attention_scratch_size(&p))
       op.work = g.ops[at].work + g.ops[i].work
       g.ops[i] = op

@@ -28,10 +28,14 @@ extension Fusion {
             source = g.ops[inner].operands[0]
           }
         }
-        guard fn >= 0, g.root(source) == g.root(x), g.values[source].offset == g.values[x].offset, g.values[source].byteCount == g.values[x].byteCount else { continue }
+        guard fn >= 0, g.root(source) == g.root(x), g.values[source].offset == g.values[x].offset,
+          g.values[source].byteCount == g.values[x].byteCount
+        else { continue }
         let y = g.ops[i].operands[2]
         let params = eff_unary(count: Int64(g.values[x].count), fn: fn, reserved: 0, alpha: 1, beta: 0)
-        g.ops[i] = GraphOp(kernel: Int(EFF_K_UNARY), type: g.ops[i].type, params: .unary(params), inputs: [x], outputs: [y], label: g.ops[i].label)
+        g.ops[i] = GraphOp(
+          kernel: Int(EFF_K_UNARY), type: g.ops[i].type, params: .unary(params), inputs: [x], outputs: [y],
+          label: g.ops[i].label)
         dead[w] = true
         if fn == Int32(EFF_FN_MISH) { dead[inner] = true }
         break
@@ -45,11 +49,15 @@ extension Fusion {
     let uses = Uses(g)
     for i in g.ops.indices {
       guard case .binary(let p) = g.ops[i].params, p.fn == EFF_FN2_MUL, g.ops[i].type == .f32 else { continue }
-      func writer(_ v: Int) -> Int { g.values[v].constant == nil && isWhole(v, g) && uses.writers[g.root(v)] == 1 ? uses.writer[g.root(v)] : -1 }
+      func writer(_ v: Int) -> Int {
+        g.values[v].constant == nil && isWhole(v, g) && uses.writers[g.root(v)] == 1 ? uses.writer[g.root(v)] : -1
+      }
       /// x of 1 + erf(x / sqrt(2))
       func source(_ v: Int) -> Int? {
         let add = writer(v)
-        guard add >= 0, case .binary(let p) = g.ops[add].params, p.fn == EFF_FN2_ADD, number(g.ops[add].operands[1], g) ?? number(g.ops[add].operands[0], g) == 1 else { return nil }
+        guard add >= 0, case .binary(let p) = g.ops[add].params, p.fn == EFF_FN2_ADD,
+          number(g.ops[add].operands[1], g) ?? number(g.ops[add].operands[0], g) == 1
+        else { return nil }
         let e = writer(g.ops[add].operands[number(g.ops[add].operands[1], g) != nil ? 0 : 1])
         guard e >= 0, case .unary(let u) = g.ops[e].params, u.fn == EFF_FN_ERF else { return nil }
         let d = writer(g.ops[e].operands[0])
@@ -61,9 +69,17 @@ extension Fusion {
         guard case .binary(let p) = op.params, p.fn == EFF_FN2_MUL, op.type == .f32 else { return nil }
         for (a, b) in [(op.operands[0], op.operands[1]), (op.operands[1], op.operands[0])] {
           guard let x = source(b) else { continue }
-          if half == 1, g.root(a) == g.root(x), g.values[a].offset == g.values[x].offset, g.values[a].byteCount == g.values[x].byteCount { return x }
+          if half == 1, g.root(a) == g.root(x), g.values[a].offset == g.values[x].offset,
+            g.values[a].byteCount == g.values[x].byteCount
+          {
+            return x
+          }
           let h = writer(a)
-          if half == 0.5, h >= 0, let (y, c) = scaled(g.ops[h], g), c == 0.5, g.root(y) == g.root(x), g.values[y].offset == g.values[x].offset, g.values[y].byteCount == g.values[x].byteCount { return x }
+          if half == 0.5, h >= 0, let (y, c) = scaled(g.ops[h], g), c == 0.5, g.root(y) == g.root(x),
+            g.values[y].offset == g.values[x].offset, g.values[y].byteCount == g.values[x].byteCount
+          {
+            return x
+          }
         }
         return nil
       }
@@ -71,7 +87,9 @@ extension Fusion {
       if x == nil, let (m, c) = scaled(g.ops[i], g), c == 0.5, writer(m) >= 0 { x = gate(g.ops[writer(m)], 1) }
       guard let x, g.values[x].count == g.values[g.ops[i].operands[2]].count else { continue }
       let params = eff_unary(count: Int64(g.values[x].count), fn: Int32(EFF_FN_GELU), reserved: 0, alpha: 0, beta: 0)
-      g.ops[i] = GraphOp(kernel: Int(EFF_K_UNARY), type: .f32, params: .unary(params), inputs: [x], outputs: [g.ops[i].operands[2]], label: g.ops[i].label)
+      g.ops[i] = GraphOp(
+        kernel: Int(EFF_K_UNARY), type: .f32, params: .unary(params), inputs: [x], outputs: [g.ops[i].operands[2]],
+        label: g.ops[i].label)
     }
     removeDead(&g)
   }

@@ -26,7 +26,9 @@ extension Fusion {
 
   /// x of an op that is the mean over runs of n contiguous elements.
   private static func meanSource(_ i: Int, n: Int, _ g: Graph) -> Int? {
-    guard i >= 0, case .reduce(let p) = g.ops[i].params, p.fn == EFF_REDUCE_MEAN, p.reduced_rank == 1, load(p.reduced, 1) == [n], load(p.reduced_stride, 1) == [1] else { return nil }
+    guard i >= 0, case .reduce(let p) = g.ops[i].params, p.fn == EFF_REDUCE_MEAN, p.reduced_rank == 1,
+      load(p.reduced, 1) == [n], load(p.reduced_stride, 1) == [1]
+    else { return nil }
     guard p.kept_rank <= 1, load(p.kept, 1)[0] <= 1 || load(p.kept_stride, 1)[0] == n else { return nil }
     return g.ops[i].operands[0]
   }
@@ -35,28 +37,42 @@ extension Fusion {
   static func makeNorms(_ g: inout Graph) {
     let uses = Uses(g)
     for i in g.ops.indices {
-      guard case .binary(let divide) = g.ops[i].params, divide.fn == EFF_FN2_DIV, g.ops[i].type == .f32, divide.rank >= 1 else { continue }
+      guard case .binary(let divide) = g.ops[i].params, divide.fn == EFF_FN2_DIV, g.ops[i].type == .f32,
+        divide.rank >= 1
+      else { continue }
       let n = load(divide.dims, Int(divide.rank))[Int(divide.rank) - 1]
       guard n > 1, let (d, std) = rowwise(i, Int(EFF_FN2_DIV), n: n, g) else { continue }
       let root = writer(std, g, uses)
       guard root >= 0, case .unary(let u) = g.ops[root].params, u.fn == EFF_FN_SQRT else { continue }
       let sum = writer(g.ops[root].operands[0], g, uses)
-      guard sum >= 0, case .binary(let add) = g.ops[sum].params, add.fn == EFF_FN2_ADD, let epsilon = number(g.ops[sum].operands[1], g) else { continue }
+      guard sum >= 0, case .binary(let add) = g.ops[sum].params, add.fn == EFF_FN2_ADD,
+        let epsilon = number(g.ops[sum].operands[1], g)
+      else { continue }
       guard let squares = meanSource(writer(g.ops[sum].operands[0], g, uses), n: n, g) else { continue }
       let square = writer(squares, g, uses)
       guard square >= 0 else { continue }
       var other = -1
       if case .unary(let u) = g.ops[square].params, u.fn == EFF_FN_SQUARE { other = g.ops[square].operands[0] }
-      if case .binary(let p) = g.ops[square].params, p.fn == EFF_FN2_MUL, isSame(g.ops[square].operands[0], g.ops[square].operands[1], g) { other = g.ops[square].operands[0] }
+      if case .binary(let p) = g.ops[square].params, p.fn == EFF_FN2_MUL,
+        isSame(g.ops[square].operands[0], g.ops[square].operands[1], g)
+      {
+        other = g.ops[square].operands[0]
+      }
       // numerator and variance may each have subtracted the mean
       guard other >= 0, let (x, mean) = rowwise(writer(d, g, uses), Int(EFF_FN2_SUB), n: n, g) else { continue }
-      guard let (x2, mean2) = rowwise(writer(other, g, uses), Int(EFF_FN2_SUB), n: n, g), isSame(x, x2, g) else { continue }
-      guard let of = meanSource(writer(mean, g, uses), n: n, g), isSame(of, x, g), let of2 = meanSource(writer(mean2, g, uses), n: n, g), isSame(of2, x, g) else { continue }
+      guard let (x2, mean2) = rowwise(writer(other, g, uses), Int(EFF_FN2_SUB), n: n, g), isSame(x, x2, g) else {
+        continue
+      }
+      guard let of = meanSource(writer(mean, g, uses), n: n, g), isSame(of, x, g),
+        let of2 = meanSource(writer(mean2, g, uses), n: n, g), isSame(of2, x, g)
+      else { continue }
       var p = eff_norm()
       (p.outer, p.n, p.channels, p.inner) = (Int64(g.values[x].count / n), Int64(n), 1, 1)
       p.affine = Int32(EFF_NORM_ELEMENT)
       p.epsilon = epsilon
-      g.ops[i] = GraphOp(kernel: Int(EFF_K_NORM), type: .f32, params: .norm(p), inputs: [x, -1, -1], outputs: [g.ops[i].operands[2]], label: g.ops[i].label)
+      g.ops[i] = GraphOp(
+        kernel: Int(EFF_K_NORM), type: .f32, params: .norm(p), inputs: [x, -1, -1], outputs: [g.ops[i].operands[2]],
+        label: g.ops[i].label)
     }
     removeDead(&g)
   }
@@ -115,7 +131,8 @@ extension Fusion {
   /// Folds into one op; each reads all of its weights.
   private static let maximumFolds: UInt8 = 8
 
-  /// Constant scales and shifts after a norm, a convolution or a dense op go into its own scale and bias, or into its weights.
+  /// Constant scales and shifts after a norm, a convolution or a dense op go into its own scale and bias, or into its
+  /// weights.
   static func foldAffine(_ g: inout Graph) {
     let uses = Uses(g)
     var dead = [Bool](repeating: false, count: g.ops.count)
@@ -130,7 +147,8 @@ extension Fusion {
       let isTaken: Bool
       switch g.ops[w].params {
       case .norm(let n) where n.act == EFF_FN_IDENTITY: isTaken = foldIntoNorm(p, n, w, first, &g)
-      case .conv(let c) where c.act == EFF_FN_IDENTITY && g.ops[w].kernel == EFF_K_CONV: isTaken = foldIntoConv(p, c, w, first, &g)
+      case .conv(let c) where c.act == EFF_FN_IDENTITY && g.ops[w].kernel == EFF_K_CONV:
+        isTaken = foldIntoConv(p, c, w, first, &g)
       case .dense(let d) where d.act == EFF_FN_IDENTITY: isTaken = foldIntoDense(p, d, w, &g)
       default: isTaken = false
       }
@@ -155,7 +173,9 @@ extension Fusion {
 
   private static func foldIntoNorm(_ p: Pattern, _ n: eff_norm, _ w: Int, _ first: Int, _ g: inout Graph) -> Bool {
     let (s, b) = (g.ops[w].operands[1], g.ops[w].operands[2])
-    guard s < 0 || g.values[s].constant != nil, b < 0 || g.values[b].constant != nil, g.ops[w].outputs.count == 1 else { return false }
+    guard s < 0 || g.values[s].constant != nil, b < 0 || g.values[b].constant != nil, g.ops[w].outputs.count == 1 else {
+      return false
+    }
     let total = Int(n.outer * n.n)
     let isElement = n.affine == EFF_NORM_ELEMENT
     // what the norm has already, and what follows, as one finer pattern
@@ -176,7 +196,9 @@ extension Fusion {
       return c.float(k * inner / oldInner % oldChannels)
     }
     let pairs = (0..<count).map { k in apply(p.fn, old(s, k, 1), old(b, k, 0), p.value(k * inner)) }
-    guard let scale = constant(count, g, { pairs[$0].0 }), let bias = constant(count, g, { pairs[$0].1 }) else { return false }
+    guard let scale = constant(count, g, { pairs[$0].0 }), let bias = constant(count, g, { pairs[$0].1 }) else {
+      return false
+    }
     var n = n
     n.affine = Int32(byElement ? EFF_NORM_ELEMENT : EFF_NORM_CHANNEL)
     (n.channels, n.inner) = byElement ? (1, 1) : (Int64(channels), Int64(inner))
@@ -190,7 +212,9 @@ extension Fusion {
     let (weights, b) = (g.values[g.ops[w].operands[1]].constant, g.ops[w].operands[2])
     let out = load(c.out, Int(c.spatial)).reduce(1, *)
     let channels = Int(c.out_channels)
-    guard let weights, b < 0 || g.values[b].constant != nil, p.channels == 1 || (p.channels == channels && p.inner == out), channels > 0 else { return false }
+    guard let weights, b < 0 || g.values[b].constant != nil,
+      p.channels == 1 || (p.channels == channels && p.inner == out), channels > 0
+    else { return false }
     let old = b >= 0 ? g.values[b].constant : nil
     let pairs = (0..<channels).map { k in apply(p.fn, 1, old?.float(k) ?? 0, p.value(k * out)) }
     guard let bias = constant(channels, g, { pairs[$0].1 }) else { return false }
@@ -213,7 +237,13 @@ extension Fusion {
     var new = old
     (new.bias, new.biasStride, new.biasScale) = (bias, 1, 1)
     if p.fn == EFF_FN2_MUL || p.fn == EFF_FN2_DIV {
-      guard let scaled = constant(n * k, g, { Float(old.scale) * old.weights.float($0 / n * old.inputStride + $0 % n * old.outputStride) * pairs[$0 % n].0 }) else { return false }
+      guard
+        let scaled = constant(
+          n * k, g,
+          {
+            Float(old.scale) * old.weights.float($0 / n * old.inputStride + $0 % n * old.outputStride) * pairs[$0 % n].0
+          })
+      else { return false }
       (new.weights, new.inputStride, new.outputStride, new.scale) = (scaled, n, 1, 1)
     }
     g.ops[w].packing = new

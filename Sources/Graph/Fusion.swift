@@ -111,10 +111,13 @@ public enum Fusion {
   /// Products with a constant f32 matrix become dense ops over packed weights.
   static func makeDense(_ g: inout Graph) {
     for i in g.ops.indices {
-      guard case .matmul(let p) = g.ops[i].params, g.ops[i].kernel == EFF_K_MATMUL, g.ops[i].type == .f32 else { continue }
+      guard case .matmul(let p) = g.ops[i].params, g.ops[i].kernel == EFF_K_MATMUL, g.ops[i].type == .f32 else {
+        continue
+      }
       let a = g.ops[i].operands[0]
       let c = g.ops[i].operands[2]
-      guard let w = g.values[g.ops[i].operands[1]].constant, g.values[a].constant == nil, p.m > 0, p.k > 0, p.n > 0 else { continue }
+      guard let w = g.values[g.ops[i].operands[1]].constant, g.values[a].constant == nil, p.m > 0, p.k > 0, p.n > 0
+      else { continue }
       guard p.a_k == 1 || p.k == 1, p.a_m == p.k || p.m == 1 else { continue }
       // rows of all matrices of the batch must follow each other, and share the weights
       var m = p.m
@@ -144,7 +147,9 @@ public enum Fusion {
       (d.m, d.k, d.n, d.ldx, d.ldy) = (m, p.k, p.n, p.k, p.n)
       d.weights = ElementType.f32.rawValue
       let old = g.ops[i]
-      g.ops[i] = GraphOp(kernel: Int(EFF_K_DENSE), type: .f32, params: .dense(d), inputs: [a], outputs: [old.operands[3]], label: old.label)
+      g.ops[i] = GraphOp(
+        kernel: Int(EFF_K_DENSE), type: .f32, params: .dense(d), inputs: [a], outputs: [old.operands[3]],
+        label: old.label)
       g.ops[i].packing = pack
       g.ops[i].work = old.work
     }
@@ -164,7 +169,8 @@ public enum Fusion {
       case .dense(var d) where d.act == EFF_FN_IDENTITY:
         (d.act, d.alpha, d.beta) = (u.fn, u.alpha, u.beta)
         g.ops[w].params = .dense(d)
-      case .conv(var c) where c.act == EFF_FN_IDENTITY && (g.ops[w].kernel == EFF_K_CONV || g.ops[w].kernel == EFF_K_CONV_TRANSPOSE):
+      case .conv(var c)
+      where c.act == EFF_FN_IDENTITY && (g.ops[w].kernel == EFF_K_CONV || g.ops[w].kernel == EFF_K_CONV_TRANSPOSE):
         (c.act, c.alpha, c.beta) = (u.fn, u.alpha, u.beta)
         g.ops[w].params = .conv(c)
       case .norm(var n) where n.act == EFF_FN_IDENTITY:
@@ -183,14 +189,20 @@ public enum Fusion {
     let uses = Uses(g)
     var dead = [Bool](repeating: false, count: g.ops.count)
     for i in g.ops.indices {
-      guard case .strided(let p) = g.ops[i].params, p.rank == 1, load(p.x, 1) == [1], load(p.y, 1) == [1], p.x_offset == 0, p.y_offset == 0 else { continue }
+      guard case .strided(let p) = g.ops[i].params, p.rank == 1, load(p.x, 1) == [1], load(p.y, 1) == [1],
+        p.x_offset == 0, p.y_offset == 0
+      else { continue }
       let (x, y) = (g.ops[i].operands[0], g.ops[i].operands[1])
-      guard g.values[x].constant == nil, uses.isPrivate(x, g), uses.writers[g.root(y)] > 1, isWhole(x, g), isWhole(y, g) else { continue }
+      guard g.values[x].constant == nil, uses.isPrivate(x, g), uses.writers[g.root(y)] > 1, isWhole(x, g), isWhole(y, g)
+      else { continue }
       guard load(p.dims, 1)[0] == g.values[x].count, g.values[x].byteCount == g.values[y].byteCount else { continue }
       let w = uses.writer[g.root(x)]
       // nobody else writes or reads it in between
-      guard i - w <= 256, !g.ops[(w + 1)..<i].contains(where: { $0.operands.contains { $0 >= 0 && g.root($0) == g.root(y) } }) else { continue }
-      for k in g.ops[w].inputCount..<g.ops[w].operands.count where g.ops[w].operands[k] >= 0 && g.root(g.ops[w].operands[k]) == g.root(x) {
+      guard i - w <= 256,
+        !g.ops[(w + 1)..<i].contains(where: { $0.operands.contains { $0 >= 0 && g.root($0) == g.root(y) } })
+      else { continue }
+      for k in g.ops[w].inputCount..<g.ops[w].operands.count
+      where g.ops[w].operands[k] >= 0 && g.root(g.ops[w].operands[k]) == g.root(x) {
         g.ops[w].operands[k] = y
         dead[i] = true
       }
@@ -207,7 +219,9 @@ public enum Fusion {
       let b = o[3] >= 0 ? g.values[o[3]].constant : nil
       guard o[3] < 0 || b != nil, eff_rnn_packed_size(&p, isa) > 0 else { continue }
       let old = g.ops[i]
-      g.ops[i] = GraphOp(kernel: Int(EFF_K_RNN_PACKED), type: .f32, params: old.params, inputs: [o[0], o[5], o[6]], outputs: Array(old.outputs), label: old.label)
+      g.ops[i] = GraphOp(
+        kernel: Int(EFF_K_RNN_PACKED), type: .f32, params: old.params, inputs: [o[0], o[5], o[6]],
+        outputs: Array(old.outputs), label: old.label)
       g.ops[i].packing = Packing(weights: w, recurrent: r, bias: b)
       g.ops[i].scratch = Int(eff_rnn_packed_scratch_size(&p, isa))
       g.ops[i].work = old.work
@@ -223,7 +237,9 @@ public enum Fusion {
       let b = o[2] >= 0 ? g.values[o[2]].constant : nil
       guard o[2] < 0 || b != nil else { continue }
       let old = g.ops[i]
-      g.ops[i] = GraphOp(kernel: Int(EFF_K_CONV_PACKED), type: .f32, params: old.params, inputs: [o[0]], outputs: Array(old.outputs), label: old.label)
+      g.ops[i] = GraphOp(
+        kernel: Int(EFF_K_CONV_PACKED), type: .f32, params: old.params, inputs: [o[0]], outputs: Array(old.outputs),
+        label: old.label)
       g.ops[i].packing = Packing(weights: w, bias: b)
       g.ops[i].scratch = Int(eff_conv_scratch_size(&p, isa))
       g.ops[i].work = old.work

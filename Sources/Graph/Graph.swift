@@ -134,7 +134,8 @@ public struct Graph {
   public func root(_ v: Int) -> Int { values[v].root }
 }
 
-/// Parameters of a kernel: one case per struct of kernels.h. Indirect, so that passes move ops without moving hundreds of bytes.
+/// Parameters of a kernel: one case per struct of kernels.h. Indirect, so that passes move ops without moving hundreds
+/// of bytes.
 public indirect enum Params {
   case unary(eff_unary)
   case binary(eff_binary)

@@ -51,7 +51,8 @@ enum NameWords {
   /// Takes words apart that people write as one: hx, hn, hout, newstate, cellstate.
   private static func append(_ word: String, _ words: inout [String]) {
     let bytes = Array(word.utf8)
-    guard bytes.count >= 2, bytes.count <= 16, !StateWords.holders.contains(word), !StateWords.stores.contains(word) else {
+    guard bytes.count >= 2, bytes.count <= 16, !StateWords.holders.contains(word), !StateWords.stores.contains(word)
+    else {
       words.append(word)
       return
     }
@@ -76,7 +77,8 @@ enum NameWords {
 enum StateWords {
   /// Words that mean recurrent state and nothing else.
   static let holders: Set<String> = [
-    "h", "c", "hxs", "cxs", "hidden", "hiddens", "cell", "cells", "carry", "lstm", "gru", "rnn", "recurrent", "memory", "memories", "mem",
+    "h", "c", "hxs", "cxs", "hidden", "hiddens", "cell", "cells", "carry", "lstm", "gru", "rnn", "recurrent", "memory",
+    "memories", "mem",
     "deter", "stoch", "belief", "ssm", "mamba",
   ]
   /// Words that mean recurrent state unless `outer` ones say that it is the robot's or the world's.
@@ -86,15 +88,21 @@ enum StateWords {
   static let stores: Set<String> = ["state", "states", "history", "hist", "buffer", "cache"]
   /// Whose state is not the network's own.
   static let outer: Set<String> = [
-    "joint", "joints", "dof", "robot", "base", "root", "body", "bodies", "motor", "motors", "actuator", "obs", "observation", "observations",
-    "image", "img", "rgb", "depth", "pixels", "pose", "pos", "position", "positions", "vel", "velocity", "velocities", "acc", "torque", "torques",
-    "effort", "force", "imu", "foot", "feet", "contact", "command", "commands", "cmd", "action", "actions", "goal", "env", "environment", "world",
-    "sensor", "sensors", "camera", "ee", "gripper", "arm", "leg", "legs", "hand", "target", "targets", "reward", "rewards", "quat", "orientation",
-    "gravity", "proprio", "object", "ball", "game", "board", "vehicle", "car", "drone", "global", "shared", "privileged", "priv",
+    "joint", "joints", "dof", "robot", "base", "root", "body", "bodies", "motor", "motors", "actuator", "obs",
+    "observation", "observations",
+    "image", "img", "rgb", "depth", "pixels", "pose", "pos", "position", "positions", "vel", "velocity", "velocities",
+    "acc", "torque", "torques",
+    "effort", "force", "imu", "foot", "feet", "contact", "command", "commands", "cmd", "action", "actions", "goal",
+    "env", "environment", "world",
+    "sensor", "sensors", "camera", "ee", "gripper", "arm", "leg", "legs", "hand", "target", "targets", "reward",
+    "rewards", "quat", "orientation",
+    "gravity", "proprio", "object", "ball", "game", "board", "vehicle", "car", "drone", "global", "shared",
+    "privileged", "priv",
   ]
   /// What is said about a state, and is none: rnn_mask, lstm_reset.
   static let about: Set<String> = [
-    "mask", "masks", "reset", "resets", "start", "starts", "done", "dones", "length", "lengths", "len", "size", "shape", "id", "ids", "index",
+    "mask", "masks", "reset", "resets", "start", "starts", "done", "dones", "length", "lengths", "len", "size", "shape",
+    "id", "ids", "index",
     "count", "mean", "std", "loss",
   ]
   /// Markers that are written in one word with a state: hiddenin, newstate.
@@ -102,7 +110,9 @@ enum StateWords {
   /// Markers that are written in one word with the letters h and c.
   static let gluedToLetter: Set<String> = ["in", "out", "x", "y", "n", "t", "prev", "next", "new", "init"]
   /// Names of parts that come together: a half of such a set alone is no state.
-  static let couples: [[String]] = [["h", "c", "z"], ["hidden", "cell"], ["deter", "stoch"], ["key", "value"], ["k", "v"], ["past", "present"]]
+  static let couples: [[String]] = [
+    ["h", "c", "z"], ["hidden", "cell"], ["deter", "stoch"], ["key", "value"], ["k", "v"], ["past", "present"],
+  ]
 }
 
 extension String {

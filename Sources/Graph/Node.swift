@@ -17,7 +17,8 @@ final class AttributeReads {
   func contains(_ i: Int) -> Bool { i >= 64 || mask >> UInt64(i) & 1 == 1 }
 }
 
-/// How messages name a node: the nodes whose bodies lead to it, then its own name, or its position where it has none. Most nodes need no text.
+/// How messages name a node: the nodes whose bodies lead to it, then its own name, or its position where it has none.
+/// Most nodes need no text.
 struct NodeLabel {
   /// "node #1 (Loop): ".
   let way: String
@@ -73,7 +74,9 @@ struct Node {
 
   /// Required input.
   func input(_ i: Int) throws(Failure) -> Int {
-    guard i < inputs.count, inputs[i] >= 0 else { throw fail(.format, "input \(i) is missing; found \(inputs.count) inputs") }
+    guard i < inputs.count, inputs[i] >= 0 else {
+      throw fail(.format, "input \(i) is missing; found \(inputs.count) inputs")
+    }
     return inputs[i]
   }
 
@@ -150,19 +153,25 @@ struct Node {
   }
 
   func graph(_ name: String) throws(Failure) -> OnnxGraph {
-    guard let a = attribute(name), a.kind == .graph, let g = a.graphs.first else { throw fail(.format, "attribute '\(name)' (a graph) is missing") }
+    guard let a = attribute(name), a.kind == .graph, let g = a.graphs.first else {
+      throw fail(.format, "attribute '\(name)' (a graph) is missing")
+    }
     return g
   }
 
   /// An attribute of which one value is built; any other is refused.
   func require(_ name: String, _ value: Int) throws(Failure) {
     let found = try int(name, value)
-    guard found == value else { throw fail(.unsupported, "attribute '\(name)' is \(found); only \(value) is implemented for \(op)") }
+    guard found == value else {
+      throw fail(.unsupported, "attribute '\(name)' is \(found); only \(value) is implemented for \(op)")
+    }
   }
 
   func require(_ name: String, _ value: String) throws(Failure) {
     let found = try string(name, value)
-    guard found == value else { throw fail(.unsupported, "attribute '\(name)' is '\(found)'; only '\(value)' is implemented for \(op)") }
+    guard found == value else {
+      throw fail(.unsupported, "attribute '\(name)' is '\(found)'; only '\(value)' is implemented for \(op)")
+    }
   }
 
   /// A word out of a list.

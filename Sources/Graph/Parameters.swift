@@ -3,11 +3,13 @@ import Onnx
 
 /// Which constants of a model are weights, and which are facts about the robot.
 ///
-/// Weights are: the matrices and kernels of MatMul, Gemm, Conv and ConvTranspose; what is added directly to their result; scale and bias
-/// of normalization layers; and arrays that act element by element between two such layers (the gain of a normalization that is spelled
-/// out, the slope of a PRelu). Not weights, and never learned: what acts on the observation before the first layer (the statistics of a
-/// normalizer), what acts after the last one (the scale of the action), single numbers, and the running statistics of a BatchNormalization.
-/// Only f32 tensors in the main graph are looked at: initializers, and Constant nodes. The branches of an If may be what uses them.
+/// Weights are: the matrices and kernels of MatMul, Gemm, Conv and ConvTranspose; what is added directly to their
+/// result; scale and bias of normalization layers; and arrays that act element by element between two such layers (the
+/// gain of a normalization that is spelled out, the slope of a PRelu). Not weights, and never learned: what acts on the
+/// observation before the first layer (the statistics of a normalizer), what acts after the last one (the scale of the
+/// action), single numbers, and the running statistics of a BatchNormalization.
+/// Only f32 tensors in the main graph are looked at: initializers, and Constant nodes. The branches of an If may be
+/// what uses them.
 public struct ParameterNames {
   /// In the order in which the nodes use them.
   public private(set) var names: [String] = []
@@ -32,7 +34,8 @@ public struct ParameterNames {
     settle(graph)
   }
 
-  /// The f32 tensor that alone decides `name`, an output or inner tensor that depends on no input; nil where there is none.
+  /// The f32 tensor that alone decides `name`, an output or inner tensor that depends on no input; nil where there is
+  /// none.
   @export(interface)
   public func source(of name: String) -> String? { sources[name] }
 
@@ -137,7 +140,9 @@ public struct ParameterNames {
     var isFollowed = [Bool](repeating: false, count: graph.nodes.count)
     for (i, n) in graph.nodes.enumerated().reversed() {
       isFollowed[i] = n.outputs.contains { leads.contains($0) }
-      let isLayer = ["MatMul", "Gemm", "Conv", "ConvTranspose"].contains { $0 == n.op } && n.inputs.contains { constants.contains($0) }
+      let isLayer =
+        ["MatMul", "Gemm", "Conv", "ConvTranspose"].contains { $0 == n.op }
+        && n.inputs.contains { constants.contains($0) }
       if isFollowed[i] || isLayer { for name in reads(n) { leads.insert(name) } }
     }
     for p in pending where isFollowed[p.node] { add(p.name) }

@@ -37,7 +37,8 @@ extension Builder {
     case .unary(let p) where p.fn == EFF_FN_CLIP: known = (max(p.alpha, of(0).low), min(p.beta, of(0).high))
     case .unary(let p) where p.fn == EFF_FN_RELU: known = (max(0, of(0).low), max(0, of(0).high))
     case .unary(let p) where p.fn == EFF_FN_FLOOR: known = (of(0).low.rounded(.down), of(0).high)
-    case .unary(let p) where p.fn == EFF_FN_CEIL || p.fn == EFF_FN_ROUND: known = (of(0).low.rounded(.down), of(0).high.rounded(.up))
+    case .unary(let p) where p.fn == EFF_FN_CEIL || p.fn == EFF_FN_ROUND:
+      known = (of(0).low.rounded(.down), of(0).high.rounded(.up))
     case .unary(let p) where p.fn == EFF_FN_SIGMOID: known = (0, 1)
     case .unary(let p) where p.fn == EFF_FN_TANH: known = (-1, 1)
     case .binary(let p):
@@ -47,7 +48,8 @@ extension Builder {
       case Int(EFF_FN2_MAX): known = (max(a.low, b.low), max(a.high, b.high))
       case Int(EFF_FN2_ADD): known = (a.low + b.low, a.high + b.high)
       case Int(EFF_FN2_SUB): known = (a.low - b.high, a.high - b.low)
-      case Int(EFF_FN2_MUL) where a.low >= 0 && b.low >= 0 && a.high.isFinite && b.high.isFinite: known = (a.low * b.low, a.high * b.high)
+      case Int(EFF_FN2_MUL) where a.low >= 0 && b.low >= 0 && a.high.isFinite && b.high.isFinite:
+        known = (a.low * b.low, a.high * b.high)
       case Int(EFF_FN2_MOD) where b.low > 0: known = (0, type.isFloat ? b.high : b.high - 1)
       case Int(EFF_FN2_DIV) where b.low >= 1 && a.low >= 0: known = (0, a.high / b.low)
       default: break
@@ -56,7 +58,9 @@ extension Builder {
     case .cast(let p):
       // integers that do not fit wrap: only what fits keeps its bounds
       let x = of(0)
-      if x.low >= all.low, x.high <= all.high, p.to != ElementType.bool.rawValue { known = (x.low.rounded(.towardZero), x.high.rounded(.towardZero)) }
+      if x.low >= all.low, x.high <= all.high, p.to != ElementType.bool.rawValue {
+        known = (x.low.rounded(.towardZero), x.high.rounded(.towardZero))
+      }
     case .strided, .gather: known = of(0)
     case .arg(let p): known = (0, Double(p.n - 1))
     case .reduce(let p) where p.fn == EFF_REDUCE_MAX || p.fn == EFF_REDUCE_MIN || p.fn == EFF_REDUCE_MEAN: known = of(0)

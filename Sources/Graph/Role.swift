@@ -67,7 +67,9 @@ enum ActionName: Int {
     if ActionWords.isNever(words, isAction: isAction) {
       self = .never
     } else if isAction {
-      let rest = words.filter { !ActionWords.actions.contains($0) && !ActionWords.neutral.contains($0) && !NameWords.isNumber($0) }
+      let rest = words.filter {
+        !ActionWords.actions.contains($0) && !ActionWords.neutral.contains($0) && !NameWords.isNumber($0)
+      }
       if words.contains("value") || words.contains("values") {
         self = .unknown
       } else if words.contains(where: { ActionWords.certain.contains($0) }) {
@@ -77,7 +79,9 @@ enum ActionName: Int {
       } else {
         self = rest.isEmpty ? .exact : .qualified
       }
-    } else if words.contains(where: { ActionWords.meant.contains($0) }) && !words.contains(where: { ActionWords.estimated.contains($0) }) {
+    } else if words.contains(where: { ActionWords.meant.contains($0) })
+      && !words.contains(where: { ActionWords.estimated.contains($0) })
+    {
       self = words.contains(where: { ActionWords.removed.contains($0) }) ? .indirect : .meant
     } else {
       self = .unknown
@@ -89,23 +93,29 @@ enum ActionName: Int {
 enum ActionWords {
   static let actions: Set<String> = ["action", "actions", "act", "acts"]
   /// Where a name came from; says nothing about what it is.
-  static let neutral: Set<String> = ["output", "outputs", "out", "policy", "pi", "actor", "agent", "model", "pred", "predicted", "the", "net", "network"]
+  static let neutral: Set<String> = [
+    "output", "outputs", "out", "policy", "pi", "actor", "agent", "model", "pred", "predicted", "the", "net", "network",
+  ]
   static let certain: Set<String> = ["deterministic", "greedy"]
   static let removed: Set<String> = [
-    "raw", "sample", "sampled", "samples", "stochastic", "noisy", "exploration", "prev", "previous", "last", "old", "unscaled", "random", "processed",
+    "raw", "sample", "sampled", "samples", "stochastic", "noisy", "exploration", "prev", "previous", "last", "old",
+    "unscaled", "random", "processed",
   ]
   static let meant: Set<String> = [
-    "mu", "mean", "means", "loc", "actor", "target", "targets", "command", "commands", "cmd", "ctrl", "control", "controls", "torque", "torques",
+    "mu", "mean", "means", "loc", "actor", "target", "targets", "command", "commands", "cmd", "ctrl", "control",
+    "controls", "torque", "torques",
     "effort", "efforts", "setpoint", "setpoints",
   ]
 
   /// The mean of these is no action's.
   static let estimated: Set<String> = ["latent", "z", "vel", "velocity", "estimate", "estimated", "encoder", "hidden"]
 
-  /// What is never an action, word by word, beside who writes it. Tests/GraphTests/RoleTests.swift has a policy of each.
+  /// What is never an action, word by word, beside who writes it. Tests/GraphTests/RoleTests.swift has a policy of
+  /// each.
   static let never: [[String]] = [
     // Stable-Baselines3, CleanRL, Sample Factory
-    ["value"], ["values"], ["log", "prob"], ["log", "probs"], ["logprob"], ["logprobs"], ["entropy"], ["features"], ["feature"],
+    ["value"], ["values"], ["log", "prob"], ["log", "probs"], ["logprob"], ["logprobs"], ["entropy"], ["features"],
+    ["feature"],
     // rsl_rl, Isaac Lab, skrl
     ["std"], ["stds"], ["critic"], ["contact"], ["contacts"], ["stiffness"], ["damping"],
     // rl_games
@@ -117,21 +127,26 @@ enum ActionWords {
     // brax, torchrl, d3rlpy
     ["scale"], ["stddev"], ["deviation"], ["variance"], ["covariance"], ["logvar"], ["advantage"], ["advantages"],
     // LeRobot, robomimic, world models
-    ["reward"], ["rewards"], ["done"], ["dones"], ["terminated"], ["truncated"], ["termination"], ["loss"], ["kl"], ["attention", "weights"], ["attn"],
+    ["reward"], ["rewards"], ["done"], ["dones"], ["terminated"], ["truncated"], ["termination"], ["loss"], ["kl"],
+    ["attention", "weights"], ["attn"],
     // walk-these-ways, HIM, exploy, LEAPP
     ["obs"], ["observation"], ["observations"], ["kp"], ["kd"], ["gains"], ["uncertainty"], ["confidence"],
   ]
 
   static func isNever(_ words: [String], isAction: Bool) -> Bool {
     // the value of each action is what a DQN chooses by: q_values, action_values
-    let isValued = words.contains { $0 == "q" || $0 == "qvalue" || $0 == "qvalues" } || (isAction && !words.contains("state") && !words.contains("chosen"))
+    let isValued =
+      words.contains { $0 == "q" || $0 == "qvalue" || $0 == "qvalues" }
+      || (isAction && !words.contains("state") && !words.contains("chosen"))
     for entry in never where follows(entry, words) {
       if isValued && (entry[0] == "value" || entry[0] == "values") && !words.contains("critic") { continue }
       return true
     }
     if isAction || words.contains(where: { $0 != "actor" && meant.contains($0) }) { return false }
     // recurrent state that no input takes up: h_out
-    return words.contains { StateWords.states.contains($0) || (StateWords.holders.contains($0) && (words.count > 1 || $0.utf8.count > 1)) }
+    return words.contains {
+      StateWords.states.contains($0) || (StateWords.holders.contains($0) && (words.count > 1 || $0.utf8.count > 1))
+    }
   }
 
   private static func follows(_ entry: [String], _ words: [String]) -> Bool {

@@ -1,9 +1,9 @@
 import Base
 import Onnx
 
-/// What the metadata of a file says: the keys `efferent.action`, `efferent.observation` (a name each), `efferent.state` (a JSON object,
-/// `{"h_in": "h_out"}`, or `{}` for none), `efferent.outputs` (a JSON list of names) and `efferent.constants` (a JSON object of numbers and
-/// lists of them, by input).
+/// What the metadata of a file says: the keys `efferent.action`, `efferent.observation` (a name each), `efferent.state`
+/// (a JSON object, `{"h_in": "h_out"}`, or `{}` for none), `efferent.outputs` (a JSON list of names) and
+/// `efferent.constants` (a JSON object of numbers and lists of them, by input).
 struct RoleHints {
   var action: String?
   var observation: String?
@@ -17,12 +17,14 @@ struct RoleHints {
     observation = RoleHints.text(model, "efferent.observation")
     if options.states == nil, let json = try RoleHints.json(model, "efferent.state") {
       guard case .object(let members) = json else {
-        throw Failure(.format, "metadata 'efferent.state' is \(json.kind), expected an object such as {\"h_in\": \"h_out\"}")
+        throw Failure(
+          .format, "metadata 'efferent.state' is \(json.kind), expected an object such as {\"h_in\": \"h_out\"}")
       }
       var pairs: [(input: String, output: String)] = []
       for m in members {
         guard case .string(let output) = m.value else {
-          throw Failure(.format, "metadata 'efferent.state': '\(m.key)' is \(m.value.kind), expected the name of an output")
+          throw Failure(
+            .format, "metadata 'efferent.state': '\(m.key)' is \(m.value.kind), expected the name of an output")
         }
         pairs.append((m.key, output))
       }
@@ -34,14 +36,17 @@ struct RoleHints {
       }
       var names: [String] = []
       for item in items {
-        guard case .string(let name) = item else { throw Failure(.format, "metadata 'efferent.outputs' holds \(item.kind), expected names") }
+        guard case .string(let name) = item else {
+          throw Failure(.format, "metadata 'efferent.outputs' holds \(item.kind), expected names")
+        }
         names.append(name)
       }
       outputs = names
     }
     if let json = try RoleHints.json(model, "efferent.constants") {
       guard case .object(let members) = json else {
-        throw Failure(.format, "metadata 'efferent.constants' is \(json.kind), expected an object such as {\"axes\": [1]}")
+        throw Failure(
+          .format, "metadata 'efferent.constants' is \(json.kind), expected an object such as {\"axes\": [1]}")
       }
       constants = members
     }
@@ -69,13 +74,17 @@ struct RoleHints {
   }
 
   /// Nested lists of one form as a shape and its numbers.
-  private static func flatten(_ json: Json, _ depth: Int, _ shape: inout [Int], _ numbers: inout [Double], _ what: String) throws(Failure) {
+  private static func flatten(
+    _ json: Json, _ depth: Int, _ shape: inout [Int], _ numbers: inout [Double], _ what: String
+  ) throws(Failure) {
     switch json {
     case .number(let d): numbers.append(d)
     case .bool(let b): numbers.append(b ? 1 : 0)
     case .array(let items):
       if depth == shape.count && numbers.isEmpty { shape.append(items.count) }
-      guard depth < shape.count, shape[depth] == items.count, depth < 8 else { throw Failure(.format, "\(what) has lists of different lengths") }
+      guard depth < shape.count, shape[depth] == items.count, depth < 8 else {
+        throw Failure(.format, "\(what) has lists of different lengths")
+      }
       for item in items { try flatten(item, depth + 1, &shape, &numbers, what) }
       return
     default: throw Failure(.format, "\(what) is \(json.kind), expected numbers")

@@ -1,7 +1,8 @@
 import Base
 import Onnx
 
-/// Which nodes of a graph are built, and in which order: those that an output needs, each after the nodes that it reads, otherwise as in the file.
+/// Which nodes of a graph are built, and in which order: those that an output needs, each after the nodes that it
+/// reads, otherwise as in the file.
 struct Schedule {
   /// Names that the graph reads from outside.
   private(set) var free: Set<String> = []
@@ -31,7 +32,9 @@ struct Schedule {
   }
 
   /// Collects in `free` every name that is read and written by no node. nil: all nodes, as in the file.
-  private mutating func schedule(_ nodes: inout [OnnxNode], _ wanted: [String], given: [String]) throws(Failure) -> [Int]? {
+  private mutating func schedule(_ nodes: inout [OnnxNode], _ wanted: [String], given: [String]) throws(Failure)
+    -> [Int]?
+  {
     var writers: [String: Int] = [:]
     writers.reserveCapacity(nodes.count)
     var isUnique = true
@@ -99,7 +102,13 @@ struct Schedule {
           let cycle = path.map { $0.node }.drop { $0 != next }
           var text = ""
           for i in cycle.prefix(8) { text += Schedule.label(nodes[i], i) + " -> " }
-          throw Failure(.format, "the graph has a cycle, each node reads what the one before it makes: \(text)\(Schedule.label(nodes[next], next))")
+          throw Failure(
+            .format,
+            """
+            the graph has a cycle, each node reads what the one before it makes: \
+            \(text)\(Schedule.label(nodes[next], next))
+            """
+          )
         }
       }
     }

@@ -14,7 +14,8 @@ struct Schema {
     let isAdvice: Bool
   }
 
-  /// `known`: built or buildable; `unknown`: no operator of this name; `absent`: it came later; `old`: this definition is not built; `ended`: it is gone.
+  /// `known`: built or buildable; `unknown`: no operator of this name; `absent`: it came later; `old`: this definition
+  /// is not built; `ended`: it is gone.
   let row: Row
   /// The opset at which this row begins; of an absent operator the first one, of an old one the first that is built.
   let since: Int
@@ -95,7 +96,9 @@ struct Schema {
       let mark = word.first
       let isMarked = mark == UInt8(ascii: "=") || mark == UInt8(ascii: "~")
       let name = isMarked ? UnsafeBufferPointer(rebasing: word[1...]) : word
-      if !body(Attribute(name: name, isRequired: mark == UInt8(ascii: "="), isAdvice: mark == UInt8(ascii: "~"))) { return }
+      if !body(Attribute(name: name, isRequired: mark == UInt8(ascii: "="), isAdvice: mark == UInt8(ascii: "~"))) {
+        return
+      }
     }
   }
 
@@ -112,7 +115,8 @@ struct Schema {
     return found
   }
 
-  /// The first and last opset at which the operator has this attribute; `last` is nil where it still has it. nil where it never had.
+  /// The first and last opset at which the operator has this attribute; `last` is nil where it still has it. nil where
+  /// it never had.
   func range(ofAttribute name: String) -> (first: Int, last: Int?)? {
     var rest = line
     var first: Int? = nil
@@ -138,7 +142,8 @@ struct Schema {
     return text
   }
 
-  /// The attribute that somebody who wrote `name` may have meant: one that differs by two letters, begins with it or the other way round, or the only one.
+  /// The attribute that somebody who wrote `name` may have meant: one that differs by two letters, begins with it or
+  /// the other way round, or the only one.
   func near(_ name: String) -> String? {
     let bytes = Array(name.utf8.prefix(64))
     var best: String? = nil

@@ -1,8 +1,10 @@
-/// One way to read a name: what is left without a marker such as in/out, prev/next, 0/n, and which kind of marker it was.
+/// One way to read a name: what is left without a marker such as in/out, prev/next, 0/n, and which kind of marker it
+/// was.
 struct StateReading {
   enum Side { case input, output }
 
-  /// The two markers of a kind belong together: in and out, prev and next, initial and final, t and t1, past and present, hx and hy.
+  /// The two markers of a kind belong together: in and out, prev and next, initial and final, t and t1, past and
+  /// present, hx and hy.
   enum Family: Int {
     case none = 0, place, sequence, end, step, past, letter
     /// torch writes `h.1` for the input where the output is `h`.
@@ -41,7 +43,9 @@ struct StateReading {
       var rest: [String] = []
       for (i, w) in words.enumerated() where !marked.contains(i) { rest.append(w) }
       if !rest.isEmpty {
-        found.append(StateReading(words: rest, family: found[1].family, isDigit: found[1].isDigit, isBare: true, marker: found[1].marker))
+        found.append(
+          StateReading(
+            words: rest, family: found[1].family, isDigit: found[1].isDigit, isBare: true, marker: found[1].marker))
       }
     }
     found.append(StateReading(words: ["=" + name], family: .renamed))

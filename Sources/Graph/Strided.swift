@@ -30,7 +30,8 @@ func broadcast(_ a: [Int], _ b: [Int]) -> [Int]? {
   return out
 }
 
-/// An iteration space with several sets of strides, brought to the fewest dimensions that visit the same elements in the same order.
+/// An iteration space with several sets of strides, brought to the fewest dimensions that visit the same elements in
+/// the same order.
 struct Iteration {
   var dims: [Int]
   var strides: [[Int]]

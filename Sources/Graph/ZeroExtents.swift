@@ -1,8 +1,10 @@
 import Base
 import Kernels
 
-// Tensors without elements. The rule of every op is here, so that no kernel of a plan ever meets an extent of 0 that it divides by:
-// an op that writes nothing is dropped; one that writes something out of nothing gets the value that ONNX defines; the rest is refused.
+// Tensors without elements. The rule of every op is here, so that no kernel of a plan ever meets an extent of 0 that it
+// divides by:
+// an op that writes nothing is dropped; one that writes something out of nothing gets the value that ONNX defines; the
+// rest is refused.
 extension Builder {
   /// Applies the rule to all ops of the graph. - Complexity: linear in ops.
   mutating func settleEmpty() throws(Failure) {
@@ -70,12 +72,17 @@ extension Builder {
     default: break
     }
     var text = ""
-    for (i, v) in op.inputs.enumerated() where v >= 0 && count(v) == 0 { text += "\(text.utf8.isEmpty ? "" : ", ")input \(i) \(describe(shape(v)))" }
-    throw Failure(.shape, "\(op.label): \(text) has no elements, and the result is not defined then; expected at least one")
+    for (i, v) in op.inputs.enumerated() where v >= 0 && count(v) == 0 {
+      text += "\(text.utf8.isEmpty ? "" : ", ")input \(i) \(describe(shape(v)))"
+    }
+    throw Failure(
+      .shape, "\(op.label): \(text) has no elements, and the result is not defined then; expected at least one")
   }
 
   /// The same op with another kernel of one input and one output.
-  private func replaced(_ op: GraphOp, _ kernel: some BinaryInteger, _ type: ElementType, _ params: Params, _ operands: [Int]) -> GraphOp {
+  private func replaced(
+    _ op: GraphOp, _ kernel: some BinaryInteger, _ type: ElementType, _ params: Params, _ operands: [Int]
+  ) -> GraphOp {
     var one = op
     (one.kernel, one.type, one.params, one.operands, one.inputCount) = (Int32(kernel), type, params, operands, 1)
     (one.scratch, one.work) = (0, 0)

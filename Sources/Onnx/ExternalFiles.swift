@@ -1,6 +1,7 @@
 import Base
 
-/// The files beside a model that hold elements of its tensors: each is read once, whole, into memory that no file changes.
+/// The files beside a model that hold elements of its tensors: each is read once, whole, into memory that no file
+/// changes.
 public final class ExternalFiles {
   /// Where files are looked for, in order. A file may lie in any of them, and nowhere else.
   public let folders: [String]
@@ -14,8 +15,8 @@ public final class ExternalFiles {
     self.limit = limit
   }
 
-  /// Beside a model: in the folder that its path names and, where the path is a link, in the folder of the real file. So the links of a model
-  /// cache and of an installation made of links are followed.
+  /// Beside a model: in the folder that its path names and, where the path is a link, in the folder of the real file.
+  /// So the links of a model cache and of an installation made of links are followed.
   public convenience init(besides path: String, limit: Int) {
     let folder = ExternalFiles.folder(path)
     let real = realPath(path).map { ExternalFiles.folder($0) }
@@ -60,10 +61,14 @@ public final class ExternalFiles {
   /// The real path of a file that the model names.
   private func resolve(_ location: String, _ what: String) throws(Failure) -> String {
     let refused = "\(what): external data '\(location)' is outside the model's folder"
-    guard ExternalFiles.isRelative(location) else { throw Failure(.format, "\(refused); expected a relative path inside it") }
+    guard ExternalFiles.isRelative(location) else {
+      throw Failure(.format, "\(refused); expected a relative path inside it")
+    }
     var roots: [String] = []
     for folder in folders {
-      guard let root = realPath(folder) else { throw Failure(.io, "\(what): the folder '\(folder)' of its external data does not exist") }
+      guard let root = realPath(folder) else {
+        throw Failure(.io, "\(what): the folder '\(folder)' of its external data does not exist")
+      }
       if !roots.contains(where: { sameBytes($0, root) }) { roots.append(root) }
     }
     var outside: String? = nil
@@ -72,10 +77,18 @@ public final class ExternalFiles {
       for folder in roots where ExternalFiles.isInside(resolved, folder) { return resolved }
       outside = resolved
     }
-    if let outside { throw Failure(.format, "\(refused): it is a link to '\(outside)'; expected a file inside '\(roots[0])'") }
+    if let outside {
+      throw Failure(.format, "\(refused): it is a link to '\(outside)'; expected a file inside '\(roots[0])'")
+    }
     var places = "'\(roots[0])'"
     for root in roots.dropFirst() { places += " or '\(root)'" }
-    throw Failure(.io, "\(what): its external data file '\(location)' is missing beside the model in \(places); copy it there, or save the model with its weights inline")
+    throw Failure(
+      .io,
+      """
+      \(what): its external data file '\(location)' is missing beside the model in \(places); copy it there, or save \
+      the model with its weights inline
+      """
+    )
   }
 
   /// Neither absolute nor leading upwards.

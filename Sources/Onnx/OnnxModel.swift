@@ -72,7 +72,9 @@ public struct OnnxNode {
 }
 
 public struct OnnxAttribute {
-  public enum Kind: Int { case undefined = 0, float, int, string, tensor, graph, floats, ints, strings, tensors, graphs, other }
+  public enum Kind: Int {
+    case undefined = 0, float, int, string, tensor, graph, floats, ints, strings, tensors, graphs, other
+  }
   public var name = ""
   public var kind = Kind.undefined
   public var float: Float = 0

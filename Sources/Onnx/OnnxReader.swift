@@ -2,7 +2,8 @@ import Base
 
 /// bytes -> OnnxModel. Reads protobuf in place; tensors stay where they are.
 public struct OnnxReader {
-  /// Reads a model. `bytes` must stay unchanged while the model lives. What reading allocates is bounded by `memoryLimit` bytes, about.
+  /// Reads a model. `bytes` must stay unchanged while the model lives. What reading allocates is bounded by
+  /// `memoryLimit` bytes, about.
   /// - Complexity: O(bytes).
   @export(interface)
   public static func read(_ bytes: Bytes, memoryLimit: Int) throws(Failure) -> OnnxModel {
@@ -38,9 +39,23 @@ public struct OnnxReader {
       default: try r.skip(f)
       }
     }
-    guard sawGraph else { throw Failure(.format, "this is not an ONNX model, or it is cut short: it holds no graph (\(bytes.count) bytes); copy or download the file again") }
+    guard sawGraph else {
+      throw Failure(
+        .format,
+        """
+        this is not an ONNX model, or it is cut short: it holds no graph (\(bytes.count) bytes); copy or download the \
+        file again
+        """
+      )
+    }
     guard !model.opsets.isEmpty || model.irVersion < 3 else {
-      throw Failure(.format, "the model states no opset, as all of IR version \(model.irVersion) do; it is damaged or cut short: copy or download the file again")
+      throw Failure(
+        .format,
+        """
+        the model states no opset, as all of IR version \(model.irVersion) do; it is damaged or cut short: copy or \
+        download the file again
+        """
+      )
     }
     return model
   }
@@ -58,26 +73,50 @@ public struct OnnxReader {
       throw Failure(.format, "this is a git-lfs pointer, not the model itself; fetch the model with 'git lfs pull'")
     }
     if starts("PK\u{03}\u{04}") {
-      throw Failure(.format, "this is a zip archive (a TorchScript file, a torch checkpoint or a Stable-Baselines3 zip), not ONNX; export it with torch.onnx.export, or use 'efferent convert'")
+      throw Failure(
+        .format,
+        """
+        this is a zip archive (a TorchScript file, a torch checkpoint or a Stable-Baselines3 zip), not ONNX; export \
+        it with torch.onnx.export, or use 'efferent convert'
+        """
+      )
     }
     if p.count > 1 && p[0] == 0x80 && p[1] >= 2 && p[1] <= 5 {
-      throw Failure(.format, "this is a Python pickle, not ONNX; it will not be unpickled: export the policy with torch.onnx.export, or use 'efferent convert'")
+      throw Failure(
+        .format,
+        """
+        this is a Python pickle, not ONNX; it will not be unpickled: export the policy with torch.onnx.export, or use \
+        'efferent convert'
+        """
+      )
     }
-    if p[0] == 0x89, p.count > 3, p[1] == 0x48, p[2] == 0x44, p[3] == 0x46 { throw Failure(.format, "this is an HDF5 file (Keras), not ONNX; convert it with tf2onnx") }
+    if p[0] == 0x89, p.count > 3, p[1] == 0x48, p[2] == 0x44, p[3] == 0x46 {
+      throw Failure(.format, "this is an HDF5 file (Keras), not ONNX; convert it with tf2onnx")
+    }
     if p.count > 7 && p[4] == 0x54 && p[5] == 0x46 && p[6] == 0x4C && p[7] == 0x33 {
       throw Failure(.format, "this is a TensorFlow Lite file, not ONNX; convert it with tf2onnx --tflite")
     }
     if p.count > 7 && p[4] == 0x4F && p[5] == 0x52 && p[6] == 0x54 && p[7] == 0x4D {
-      throw Failure(.format, "this is an ONNX Runtime file (.ort), not ONNX; give the .onnx file that it was converted from")
+      throw Failure(
+        .format, "this is an ONNX Runtime file (.ort), not ONNX; give the .onnx file that it was converted from")
     }
     // spaces before the first character of a page
     var first = 0
     while first < p.count, first < 64, p[first] == 0x0A || p[first] == 0x0D || p[first] == 0x20 { first += 1 }
-    if first + 1 < p.count, p[first] == UInt8(ascii: "<"), p[first + 1] == UInt8(ascii: "!") || p[first + 1] | 0x20 == UInt8(ascii: "h") {
-      throw Failure(.format, "this is an HTML page, not an ONNX model; the download gave a web page (a login, or a 'file not found'): fetch the raw file")
+    if first + 1 < p.count, p[first] == UInt8(ascii: "<"),
+      p[first + 1] == UInt8(ascii: "!") || p[first + 1] | 0x20 == UInt8(ascii: "h")
+    {
+      throw Failure(
+        .format,
+        """
+        this is an HTML page, not an ONNX model; the download gave a web page (a login, or a 'file not found'): fetch \
+        the raw file
+        """
+      )
     }
     if p[0] == 0x7B || starts("<") || starts("#!") {
-      let hint: StaticString = p[0] == 0x7B ? "; the architecture of safetensors is read with them: give the .safetensors file beside it" : ""
+      let hint: StaticString =
+        p[0] == 0x7B ? "; the architecture of safetensors is read with them: give the .safetensors file beside it" : ""
       throw Failure(.format, "this is a text file, not an ONNX model\(hint)")
     }
   }
@@ -126,7 +165,9 @@ public struct OnnxReader {
         var m = try r.message()
         out.outputs.append(try value(&m))
       case (15, _):
-        throw Failure(.unsupported, "graph '\(out.name)' has a sparse initializer; expected dense initializers: convert it before export")
+        throw Failure(
+          .unsupported,
+          "graph '\(out.name)' has a sparse initializer; expected dense initializers: convert it before export")
       default: try r.skip(f)
       }
     }

@@ -1,6 +1,7 @@
 import Base
 
-/// Copies a model with some of its f32 tensors replaced; every other byte that has a meaning stays. External tensors become part of the file.
+/// Copies a model with some of its f32 tensors replaced; every other byte that has a meaning stays. External tensors
+/// become part of the file.
 public struct OnnxRewriter {
   /// Tensors by name: initializers, or the outputs of Constant nodes.
   public var tensors: [String: (dims: [Int], values: [Float])] = [:]
@@ -35,7 +36,8 @@ public struct OnnxRewriter {
       at = r.position
     }
     for name in tensors.keys where !found.contains(name) {
-      throw Failure(.unsupported, "tensor '\(name)' is not stored in the main graph of the file, so it cannot be replaced there")
+      throw Failure(
+        .unsupported, "tensor '\(name)' is not stored in the main graph of the file, so it cannot be replaced there")
     }
     if let addition, !found.contains(addition.tensor) {
       throw Failure(.unsupported, "no node of the main graph gives '\(addition.tensor)', so nothing can be added to it")
@@ -51,7 +53,11 @@ public struct OnnxRewriter {
         var m = try r.message()
         let start = m.position
         let t = try OnnxReader.tensor(&m)
-        if let replaced = try replacement(t, as: t.name, stored: t.name) { out.message(5, replaced) } else { out.blob(5, source.start + start, m.end - start) }
+        if let replaced = try replacement(t, as: t.name, stored: t.name) {
+          out.message(5, replaced)
+        } else {
+          out.blob(5, source.start + start, m.end - start)
+        }
       } else if f.number == 1 && f.wire == 2 {
         var m = try r.message()
         try node(&m, &out)
@@ -106,7 +112,9 @@ public struct OnnxRewriter {
   private mutating func replacement(_ t: OnnxTensor, as name: String, stored: String) throws(Failure) -> OnnxWriter? {
     if let new = tensors[name] {
       found.insert(name)
-      return new.values.withUnsafeBytes { OnnxWriter.tensor(stored, type: 1, new.dims, $0.baseAddress ?? source.start, bytes: $0.count) }
+      return new.values.withUnsafeBytes {
+        OnnxWriter.tensor(stored, type: 1, new.dims, $0.baseAddress ?? source.start, bytes: $0.count)
+      }
     }
     guard t.isExternal else { return nil }
     let data = try reader.read(t, "initializer '\(t.name)'")

@@ -39,7 +39,9 @@ public struct OnnxWriter {
   }
 
   /// Bytes as they are: fields that were written before.
-  public mutating func raw(_ start: UnsafeRawPointer, _ count: Int) { bytes.append(contentsOf: UnsafeRawBufferPointer(start: start, count: count)) }
+  public mutating func raw(_ start: UnsafeRawPointer, _ count: Int) {
+    bytes.append(contentsOf: UnsafeRawBufferPointer(start: start, count: count))
+  }
 
   public mutating func message(_ field: Int, _ inner: OnnxWriter) {
     varint(UInt64(field) << 3 | 2)
@@ -50,7 +52,9 @@ public struct OnnxWriter {
   // MARK: parts of a graph
 
   /// TensorProto. `start` holds the elements, dense and little-endian.
-  public static func tensor(_ name: String, type: Int, _ dims: [Int], _ start: UnsafeRawPointer, bytes count: Int) -> OnnxWriter {
+  public static func tensor(_ name: String, type: Int, _ dims: [Int], _ start: UnsafeRawPointer, bytes count: Int)
+    -> OnnxWriter
+  {
     var t = OnnxWriter()
     for d in dims { t.int(1, d) }
     t.int(2, type)
@@ -60,10 +64,15 @@ public struct OnnxWriter {
   }
 
   public mutating func initializer(_ name: String, _ values: [Float], _ dims: [Int]) {
-    values.withUnsafeBytes { message(5, OnnxWriter.tensor(name, type: 1, dims, $0.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!, bytes: $0.count)) }
+    values.withUnsafeBytes {
+      message(
+        5, OnnxWriter.tensor(name, type: 1, dims, $0.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!, bytes: $0.count))
+    }
   }
 
-  public mutating func node(_ op: String, _ inputs: [String], _ output: String, ints: [(String, Int)] = [], floats: [(String, Float)] = []) {
+  public mutating func node(
+    _ op: String, _ inputs: [String], _ output: String, ints: [(String, Int)] = [], floats: [(String, Float)] = []
+  ) {
     var n = OnnxWriter()
     for i in inputs { n.text(1, i) }
     n.text(2, output)
@@ -103,7 +112,8 @@ public struct OnnxWriter {
   }
 
   /// ModelProto around a graph.
-  public static func model(_ graph: OnnxWriter, opset: Int, producer: String, metadata: [OnnxEntry] = []) -> OnnxWriter {
+  public static func model(_ graph: OnnxWriter, opset: Int, producer: String, metadata: [OnnxEntry] = []) -> OnnxWriter
+  {
     var m = OnnxWriter()
     m.int(1, 8)
     m.text(2, producer)

@@ -1,7 +1,8 @@
 import Base
 import Platform
 
-/// The elements of a tensor: dense, C order, somewhere in `bytes`. Aligned to their size, but for matrices of f32 that are read where a file has them.
+/// The elements of a tensor: dense, C order, somewhere in `bytes`. Aligned to their size, but for matrices of f32 that
+/// are read where a file has them.
 public struct TensorData {
   public let type: ElementType
   public let shape: [Int]
@@ -33,7 +34,9 @@ public struct TensorData {
   }
 
   /// The same elements under another shape of equal count.
-  public func reshaped(_ shape: [Int]) -> TensorData { TensorData(type: type, shape: shape, bytes: bytes, offset: offset) }
+  public func reshaped(_ shape: [Int]) -> TensorData {
+    TensorData(type: type, shape: shape, bytes: bytes, offset: offset)
+  }
 }
 
 /// Finds the elements of the tensors of one model: inline, in typed fields or in external files.
@@ -49,7 +52,8 @@ public struct TensorReader {
     self.budget = budget
   }
 
-  /// Most elements of any tensor, and along any axis of it: keeps products of sizes, strides and steps far from overflow.
+  /// Most elements of any tensor, and along any axis of it: keeps products of sizes, strides and steps far from
+  /// overflow.
   public static let maximumCount = 1 << 40
   public static let maximumSize = Int(Int32.max)
 
@@ -63,7 +67,9 @@ public struct TensorReader {
     for d in shape {
       guard d >= 0 else { throw Failure(.shape, "\(what()): negative size in shape \(describe(shape))") }
       let (p, overflow) = n.multipliedReportingOverflow(by: max(d, 1))
-      guard !overflow, p <= maximumCount, d <= maximumSize else { throw Failure(.shape, "\(what()): shape \(describe(shape)) has too many elements") }
+      guard !overflow, p <= maximumCount, d <= maximumSize else {
+        throw Failure(.shape, "\(what()): shape \(describe(shape)) has too many elements")
+      }
       n = p
     }
     for d in shape where d == 0 { return 0 }
@@ -101,7 +107,9 @@ public struct TensorReader {
   }
 
   /// Elements of four bits, two to a byte, the first in the low half: one byte for each.
-  private mutating func nibbles(_ t: OnnxTensor, _ type: ElementType, _ shape: [Int], _ count: Int, _ what: String) throws(Failure) -> TensorData {
+  private mutating func nibbles(_ t: OnnxTensor, _ type: ElementType, _ shape: [Int], _ count: Int, _ what: String)
+    throws(Failure) -> TensorData
+  {
     let size = (count + 1) / 2
     var packed: UnsafeRawPointer? = nil
     var file: TensorData? = nil
@@ -112,7 +120,8 @@ public struct TensorReader {
       guard raw.count == size else { throw mismatch(what, raw.count, size, type, shape) }
       packed = model.start + raw.lowerBound
     } else if t.ints.count != size {
-      throw Failure(.format, "\(what): has \(t.ints.count) pairs of elements, expected \(size) for \(type.name) \(describe(shape))")
+      throw Failure(
+        .format, "\(what): has \(t.ints.count) pairs of elements, expected \(size) for \(type.name) \(describe(shape))")
     }
     let bytes = try budget.zeroed(max(count, 1), for: what)
     for i in 0..<count {
@@ -128,7 +137,9 @@ public struct TensorReader {
     Failure(.format, "\(what): has \(found) bytes of data, expected \(expected) for \(type.name) \(describe(shape))")
   }
 
-  private func place(_ type: ElementType, _ shape: [Int], _ bytes: Bytes, _ offset: Int, _ size: Int, _ what: () -> String) throws(Failure) -> TensorData {
+  private func place(
+    _ type: ElementType, _ shape: [Int], _ bytes: Bytes, _ offset: Int, _ size: Int, _ what: () -> String
+  ) throws(Failure) -> TensorData {
     let inPlace = TensorData(type: type, shape: shape, bytes: bytes, offset: offset)
     // a matrix is packed from where it is
     if type == .f32 && shape.count >= 2 && size >= Self.packedFrom { return inPlace }
@@ -136,7 +147,9 @@ public struct TensorReader {
     return try inPlace.aligned()
   }
 
-  private func typed(_ t: OnnxTensor, _ type: ElementType, _ shape: [Int], _ count: Int, _ what: String) throws(Failure) -> TensorData {
+  private func typed(_ t: OnnxTensor, _ type: ElementType, _ shape: [Int], _ count: Int, _ what: String) throws(Failure)
+    -> TensorData
+  {
     let found: Int
     switch type {
     case .f32: found = t.floats.count
@@ -155,7 +168,9 @@ public struct TensorReader {
       default:
         let v = t.ints[i]
         switch type.size {
-        case 1: p.storeBytes(of: UInt8(truncatingIfNeeded: type == .bool ? (v != 0 ? 1 : 0) : v), toByteOffset: i, as: UInt8.self)
+        case 1:
+          p.storeBytes(
+            of: UInt8(truncatingIfNeeded: type == .bool ? (v != 0 ? 1 : 0) : v), toByteOffset: i, as: UInt8.self)
         case 2: p.storeBytes(of: UInt16(truncatingIfNeeded: v), toByteOffset: 2 * i, as: UInt16.self)
         case 4: p.storeBytes(of: UInt32(truncatingIfNeeded: v), toByteOffset: 4 * i, as: UInt32.self)
         default: p.storeBytes(of: v, toByteOffset: 8 * i, as: Int64.self)
@@ -165,7 +180,9 @@ public struct TensorReader {
     return TensorData(type: type, shape: shape, bytes: bytes)
   }
 
-  private mutating func external(_ t: OnnxTensor, _ type: ElementType, _ shape: [Int], _ size: Int, _ what: String) throws(Failure) -> TensorData {
+  private mutating func external(_ t: OnnxTensor, _ type: ElementType, _ shape: [Int], _ size: Int, _ what: String)
+    throws(Failure) -> TensorData
+  {
     var location = ""
     var offset = 0
     var length: Int? = nil
@@ -176,17 +193,26 @@ public struct TensorReader {
     }
     if let length, length != size { throw mismatch(what, length, size, type, shape) }
     guard let files else {
-      throw Failure(.io, "\(what): its data is in the external file '\(location)', but the model was loaded from memory; give the folder in the options or load the file by its path")
+      throw Failure(
+        .io,
+        """
+        \(what): its data is in the external file '\(location)', but the model was loaded from memory; give the \
+        folder in the options or load the file by its path
+        """
+      )
     }
     let file = try files.open(location, what)
     guard offset <= file.count, size <= file.count - offset else {
-      throw Failure(.format, "\(what): external data '\(location)' has \(file.count) bytes, expected \(size) at offset \(offset)")
+      throw Failure(
+        .format, "\(what): external data '\(location)' has \(file.count) bytes, expected \(size) at offset \(offset)")
     }
     return try place(type, shape, file, offset, size) { what }
   }
 
   private func number(_ text: String, _ key: String, _ what: String) throws(Failure) -> Int {
-    guard let v = Int(text), v >= 0 else { throw Failure(.format, "\(what): external data \(key) is '\(text)', expected a number") }
+    guard let v = Int(text), v >= 0 else {
+      throw Failure(.format, "\(what): external data \(key) is '\(text)', expected a number")
+    }
     return v
   }
 }

@@ -29,7 +29,13 @@ struct WireReader {
   }
 
   private func truncated(_ what: String) -> Failure {
-    Failure(.format, "truncated or damaged at byte \(position): \(what) runs past the end of its message at byte \(end); copy or download the file again")
+    Failure(
+      .format,
+      """
+      truncated or damaged at byte \(position): \(what) runs past the end of its message at byte \(end); copy or \
+      download the file again
+      """
+    )
   }
 
   /// Next field, or nil at the end of the message.
@@ -38,7 +44,9 @@ struct WireReader {
     let at = position
     let key = try varint()
     let number = key >> 3
-    guard number > 0, number <= 0x1FFF_FFFF else { throw Failure(.format, "not an ONNX model: field number \(number) at byte \(at)") }
+    guard number > 0, number <= 0x1FFF_FFFF else {
+      throw Failure(.format, "not an ONNX model: field number \(number) at byte \(at)")
+    }
     return Field(number: Int(number), wire: Int(key & 7))
   }
 
@@ -66,7 +74,9 @@ struct WireReader {
   }
 
   mutating func message() throws(Failure) -> WireReader {
-    guard depth < Self.maximumDepth else { throw Failure(.format, "messages nested more than \(Self.maximumDepth) deep at byte \(position)") }
+    guard depth < Self.maximumDepth else {
+      throw Failure(.format, "messages nested more than \(Self.maximumDepth) deep at byte \(position)")
+    }
     try budget.take(Self.messageSize, for: "reading the file, at byte \(position)")
     let r = try range()
     return WireReader(base, from: r.lowerBound, to: r.upperBound, budget: budget, depth: depth + 1)

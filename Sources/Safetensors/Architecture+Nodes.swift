@@ -4,7 +4,9 @@ import Onnx
 // the vocabulary in which layers are written: nodes, weights and constants
 extension ArchitectureReader {
   /// Adds a node whose outputs are named by the caller.
-  mutating func emit(_ op: String, _ inputs: [String], _ attributes: [OnnxAttribute] = [], to outputs: [String], label: String) throws(Failure) {
+  mutating func emit(
+    _ op: String, _ inputs: [String], _ attributes: [OnnxAttribute] = [], to outputs: [String], label: String
+  ) throws(Failure) {
     try budget.take(512, for: "layer '\(label)'")
     var n = OnnxNode()
     (n.op, n.name, n.inputs, n.outputs, n.attributes) = (op, label, inputs, outputs, attributes)
@@ -17,9 +19,13 @@ extension ArchitectureReader {
   }
 
   /// Adds a node with one output; returns its name.
-  mutating func node(_ op: String, _ inputs: [String], _ layer: Layer) throws(Failure) -> String { try node(op, inputs, [], layer) }
+  mutating func node(_ op: String, _ inputs: [String], _ layer: Layer) throws(Failure) -> String {
+    try node(op, inputs, [], layer)
+  }
 
-  mutating func node(_ op: String, _ inputs: [String], _ attributes: [OnnxAttribute], _ layer: Layer) throws(Failure) -> String {
+  mutating func node(_ op: String, _ inputs: [String], _ attributes: [OnnxAttribute], _ layer: Layer) throws(Failure)
+    -> String
+  {
     let out = fresh(layer)
     try emit(op, inputs, attributes, to: [out], label: layer.name)
     return out
@@ -40,7 +46,9 @@ extension ArchitectureReader {
     try add(layer, [], type) { if type == .f64 { $0.doubles = [value] } else { $0.floats = [Float(value)] } }
   }
 
-  private mutating func add(_ layer: Layer, _ shape: [Int], _ type: ElementType, _ fill: (inout OnnxTensor) -> Void) throws(Failure) -> String {
+  private mutating func add(_ layer: Layer, _ shape: [Int], _ type: ElementType, _ fill: (inout OnnxTensor) -> Void)
+    throws(Failure) -> String
+  {
     var t = OnnxTensor()
     t.name = fresh(layer)
     t.type = type.rawValue
@@ -57,9 +65,12 @@ extension ArchitectureReader {
   mutating func tensor(_ name: String, _ layer: Layer, as type: ElementType = .f32) throws(Failure) -> Signal {
     guard let t = file.tensors[name] else { throw layer.fail("needs the tensor '\(name)', which is not in the file") }
     guard let found = ElementType(safetensors: t.dtype) else {
-      throw layer.fail("tensor '\(name)' has the dtype \(t.dtype), expected F64, F32, F16, BF16 or an integer type", .unsupported)
+      throw layer.fail(
+        "tensor '\(name)' has the dtype \(t.dtype), expected F64, F32, F16, BF16 or an integer type", .unsupported)
     }
-    guard t.shape.allSatisfy({ $0 > 0 }), t.shape.count < 8 else { throw layer.fail("tensor '\(name)' is \(describe(t.shape)), expected no empty dimension and at most 7", .shape) }
+    guard t.shape.allSatisfy({ $0 > 0 }), t.shape.count < 8 else {
+      throw layer.fail("tensor '\(name)' is \(describe(t.shape)), expected no empty dimension and at most 7", .shape)
+    }
     if declared.insert(name).inserted {
       var w = OnnxTensor()
       (w.name, w.type, w.raw) = (name, found.rawValue, t.range)
@@ -70,7 +81,8 @@ extension ArchitectureReader {
     return Signal(name: value, shape: t.shape, type: type)
   }
 
-  /// The tensor that `key` names, or else `<layer>.<key>`; nil where there is no such tensor and `key` does not ask for one.
+  /// The tensor that `key` names, or else `<layer>.<key>`; nil where there is no such tensor and `key` does not ask for
+  /// one.
   mutating func optional(_ key: String, _ layer: Layer) throws(Failure) -> Signal? {
     if let name = try layer.string(key) { return try tensor(name, layer) }
     let name = layer.name + "." + key
@@ -78,7 +90,9 @@ extension ArchitectureReader {
   }
 
   mutating func weight(_ key: String, _ layer: Layer, rank: Int? = nil, shape: [Int]? = nil) throws(Failure) -> Signal {
-    guard let w = try optional(key, layer) else { throw layer.fail("needs a tensor: '\(layer.name).\(key)' is not in the file, and \(key) names no other") }
+    guard let w = try optional(key, layer) else {
+      throw layer.fail("needs a tensor: '\(layer.name).\(key)' is not in the file, and \(key) names no other")
+    }
     try check(w, key, layer, rank: rank, shape: shape)
     return w
   }
@@ -90,12 +104,19 @@ extension ArchitectureReader {
   }
 
   private func check(_ w: Signal, _ key: String, _ layer: Layer, rank: Int?, shape: [Int]?) throws(Failure) {
-    if let shape, w.shape != shape { throw layer.fail("\(key) is \(describe(w.shape)), expected \(describe(shape))", .shape) }
-    if let rank, w.shape.count != rank { throw layer.fail("\(key) is \(describe(w.shape)), expected rank \(rank)", .shape) }
+    if let shape, w.shape != shape {
+      throw layer.fail("\(key) is \(describe(w.shape)), expected \(describe(shape))", .shape)
+    }
+    if let rank, w.shape.count != rank {
+      throw layer.fail("\(key) is \(describe(w.shape)), expected rank \(rank)", .shape)
+    }
   }
 
-  /// A number, a list of numbers or the name of a tensor, to be combined with `x` element by element: it never widens `x`.
-  mutating func vector(_ key: String, _ layer: Layer, for x: Signal, as type: ElementType = .f32) throws(Failure) -> String? {
+  /// A number, a list of numbers or the name of a tensor, to be combined with `x` element by element: it never widens
+  /// `x`.
+  mutating func vector(_ key: String, _ layer: Layer, for x: Signal, as type: ElementType = .f32) throws(Failure)
+    -> String?
+  {
     guard let v = layer.value(key) else { return nil }
     let found: Signal
     switch v {
@@ -108,7 +129,9 @@ extension ArchitectureReader {
         values.append(d)
       }
       guard !values.isEmpty else { throw layer.fail("\(key) is an empty list") }
-      let name = try add(layer, [values.count], type) { if type == .f64 { $0.doubles = values } else { $0.floats = values.map { Float($0) } } }
+      let name = try add(layer, [values.count], type) {
+        if type == .f64 { $0.doubles = values } else { $0.floats = values.map { Float($0) } }
+      }
       found = Signal(name: name, shape: [values.count], type: type)
     default: throw layer.fail("\(key) is \(v.kind), expected a number, a list of numbers or the name of a tensor")
     }
@@ -122,7 +145,9 @@ extension ArchitectureReader {
     let offset = x.shape.count - shape.count
     var fits = offset >= 0
     if fits { for (i, d) in shape.enumerated() where d != 1 && d != x.shape[offset + i] { fits = false } }
-    guard fits else { throw layer.fail("\(key) is \(describe(v.shape)), expected one that fits its input \(describe(x.shape))", .shape) }
+    guard fits else {
+      throw layer.fail("\(key) is \(describe(v.shape)), expected one that fits its input \(describe(x.shape))", .shape)
+    }
     return shape == v.shape ? v.name : try node("Reshape", [v.name, try constant(shape, layer)], layer)
   }
 

@@ -66,13 +66,20 @@ struct Layer {
 
   private func integer(_ v: Json, _ key: String, _ range: ClosedRange<Int>) throws(Failure) -> Int {
     guard let n = v.integer, range.contains(n) else {
-      throw fail("\(key) is \(v.integer.map { String($0) } ?? v.kind), expected a whole number from \(range.lowerBound) to \(range.upperBound)")
+      throw fail(
+        """
+        \(key) is \(v.integer.map { String($0) } ?? v.kind), expected a whole number from \(range.lowerBound) to \
+        \(range.upperBound)
+        """
+      )
     }
     return n
   }
 
   /// A list of whole numbers; a single one stands for `count` of them.
-  func integers(_ key: String, in range: ClosedRange<Int>, count: Int? = nil, absent: Int? = nil) throws(Failure) -> [Int] {
+  func integers(_ key: String, in range: ClosedRange<Int>, count: Int? = nil, absent: Int? = nil) throws(Failure)
+    -> [Int]
+  {
     guard let v = value(key) else {
       guard let absent, let count else { throw fail("needs \(key)") }
       return [Int](repeating: absent, count: count)

@@ -16,10 +16,14 @@ extension ArchitectureReader {
     for p in parts {
       var rest = p.shape
       if axis < rest.count { rest[axis] = shape[axis] }
-      guard rest == shape else { throw layer.fail("its inputs \(describe(first.shape)) and \(describe(p.shape)) differ in more than axis \(axis)", .shape) }
+      guard rest == shape else {
+        throw layer.fail(
+          "its inputs \(describe(first.shape)) and \(describe(p.shape)) differ in more than axis \(axis)", .shape)
+      }
       shape[axis] += p.shape[axis]
     }
-    return Signal(name: try node("Concat", parts.map { $0.name }, [.int("axis", axis + 1)], layer), shape: shape, type: first.type)
+    return Signal(
+      name: try node("Concat", parts.map { $0.name }, [.int("axis", axis + 1)], layer), shape: shape, type: first.type)
   }
 
   /// Element by element; sizes of 1 serve all.
@@ -32,8 +36,15 @@ extension ArchitectureReader {
       let x = try real(input, layer)
       var shape = y.shape
       var fits = x.shape.count == shape.count
-      if fits { for (i, d) in x.shape.enumerated() where d != shape[i] { if shape[i] == 1 { shape[i] = d } else if d != 1 { fits = false } } }
-      guard fits else { throw layer.fail("its inputs are \(describe(y.shape)) and \(describe(x.shape)), expected the same sizes", .shape) }
+      if fits {
+        for (i, d) in x.shape.enumerated() where d != shape[i] {
+          if shape[i] == 1 { shape[i] = d } else if d != 1 { fits = false }
+        }
+      }
+      guard fits else {
+        throw layer.fail(
+          "its inputs are \(describe(y.shape)) and \(describe(x.shape)), expected the same sizes", .shape)
+      }
       _ = try TensorReader.count(shape, "layer '\(layer.name)'")
       y = Signal(name: try node(op, [y.name, x.name], layer), shape: shape)
     }
@@ -49,7 +60,8 @@ extension ArchitectureReader {
     try layer.expectKeys(["shape"])
     let shape = try layer.integers("shape", in: 1...TensorReader.maximumSize)
     guard shape.count < 8, try TensorReader.count(shape, "layer '\(layer.name)'") == x.shape.reduce(1, *) else {
-      throw layer.fail("shape is \(describe(shape)), which does not have the elements of its input \(describe(x.shape))", .shape)
+      throw layer.fail(
+        "shape is \(describe(shape)), which does not have the elements of its input \(describe(x.shape))", .shape)
     }
     return try reshape(x, shape, layer)
   }
@@ -59,7 +71,9 @@ extension ArchitectureReader {
     let rank = x.shape.count
     guard rank > 0 else { throw layer.fail("its input is a single number", .shape) }
     let axes = try layer.integers("axes", in: 0...rank - 1, count: rank)
-    for a in 0..<rank where !axes.contains(a) { throw layer.fail("axes is \(describe(axes)), expected each axis of its input \(describe(x.shape)) once", .shape) }
+    for a in 0..<rank where !axes.contains(a) {
+      throw layer.fail("axes is \(describe(axes)), expected each axis of its input \(describe(x.shape)) once", .shape)
+    }
     let y = try node("Transpose", [x.name], [.ints("perm", [0] + axes.map { $0 + 1 })], layer)
     return Signal(name: y, shape: axes.map { x.shape[$0] }, type: x.type)
   }
@@ -102,7 +116,9 @@ extension ArchitectureReader {
   }
 
   private func indices(_ x: Signal, _ layer: Layer) throws(Failure) {
-    guard !x.type.isFloat, x.type != .bool else { throw layer.fail("its input is \(x.type.name), expected whole numbers: give the input the dtype i64", .shape) }
+    guard !x.type.isFloat, x.type != .bool else {
+      throw layer.fail("its input is \(x.type.name), expected whole numbers: give the input the dtype i64", .shape)
+    }
   }
 
   /// A vector of zeros with a one at the index; an index outside gives zeros.
@@ -121,6 +137,10 @@ extension ArchitectureReader {
     try layer.expectKeys(["weight"])
     try indices(x, layer)
     let w = try weight("weight", layer, rank: 2)
-    return Signal(name: try node("Gather", [w.name, x.type == .i64 || x.type == .i32 ? x.name : try node("Cast", [x.name], [.int("to", 7)], layer)], layer), shape: x.shape + [w.shape[1]])
+    return Signal(
+      name: try node(
+        "Gather",
+        [w.name, x.type == .i64 || x.type == .i32 ? x.name : try node("Cast", [x.name], [.int("to", 7)], layer)], layer),
+      shape: x.shape + [w.shape[1]])
   }
 }

@@ -10,19 +10,26 @@ extension ArchitectureReader {
     let w = try optional("weight", layer)
     let axes = w?.shape.count ?? 1
     guard axes >= 1, axes <= x.shape.count, w == nil || w?.shape == Array(x.shape.suffix(axes)) else {
-      throw layer.fail("weight is \(describe(w?.shape ?? [])), expected the last sizes of its input \(describe(x.shape))", .shape)
+      throw layer.fail(
+        "weight is \(describe(w?.shape ?? [])), expected the last sizes of its input \(describe(x.shape))", .shape)
     }
     let bias = try optional("bias", layer, shape: Array(x.shape.suffix(axes)))
     var scale = w?.name ?? ""
     if w == nil { scale = try constant([1], [1], layer) }
     let attributes: [OnnxAttribute] = [.int("axis", -axes), .float("epsilon", try layer.number("eps", epsilon))]
-    if op == "RMSNormalization", let bias { throw layer.fail("has a bias \(describe(bias.shape)), which rms_norm does not take") }
-    return try activated(Signal(name: try node(op, [x.name, scale] + (bias.map { [$0.name] } ?? []), attributes, layer), shape: x.shape), layer)
+    if op == "RMSNormalization", let bias {
+      throw layer.fail("has a bias \(describe(bias.shape)), which rms_norm does not take")
+    }
+    return try activated(
+      Signal(name: try node(op, [x.name, scale] + (bias.map { [$0.name] } ?? []), attributes, layer), shape: x.shape),
+      layer)
   }
 
   /// The first axis of a row as channels.
   private func channels(_ layer: Layer, _ x: Signal) throws(Failure) -> Int {
-    guard let n = x.shape.first else { throw layer.fail("its input is a single number, expected [channels, ...]", .shape) }
+    guard let n = x.shape.first else {
+      throw layer.fail("its input is a single number, expected [channels, ...]", .shape)
+    }
     return n
   }
 
@@ -49,14 +56,19 @@ extension ArchitectureReader {
     let x = try real(input, layer)
     let n = try channels(layer, x)
     let groups = try layer.integer("groups", in: 1...n)
-    guard n % groups == 0 else { throw layer.fail("its input has \(n) channels, which do not divide into \(groups) groups", .shape) }
+    guard n % groups == 0 else {
+      throw layer.fail("its input has \(n) channels, which do not divide into \(groups) groups", .shape)
+    }
     var inputs = [x.name]
     for key in ["weight", "bias"] { inputs.append(try weight(key, layer, shape: [n]).name) }
-    let y = try node("GroupNormalization", inputs, [.int("num_groups", groups), .float("epsilon", try layer.number("eps", 1e-5))], layer)
+    let y = try node(
+      "GroupNormalization", inputs, [.int("num_groups", groups), .float("epsilon", try layer.number("eps", 1e-5))],
+      layer)
     return try activated(Signal(name: y, shape: x.shape), layer)
   }
 
-  /// y = clip((x - mean) / s), where s is sqrt(var + eps) or, with "eps_outside", sqrt(var) + eps, or std + eps; std in [std_min, std_max].
+  /// y = clip((x - mean) / s), where s is sqrt(var + eps) or, with "eps_outside", sqrt(var) + eps, or std + eps; std in
+  /// [std_min, std_max].
   /// With "dtype" f64 it is computed in f64, as trainers do that keep their statistics so.
   mutating func normalizer(_ layer: Layer, _ input: Signal) throws(Failure) -> Signal {
     try layer.expectKeys(["mean", "var", "std", "eps", "eps_outside", "std_min", "std_max", "clip", "dtype"])
@@ -80,7 +92,9 @@ extension ArchitectureReader {
     let std = try vector("std", layer, for: x, as: type)
     guard variance == nil || std == nil else { throw layer.fail("has both var and std, expected one of them") }
     guard var s = variance ?? std else {
-      for key in ["eps", "std_min", "std_max"] where layer.value(key) != nil { throw layer.fail("has \(key), but neither var nor std") }
+      for key in ["eps", "std_min", "std_max"] where layer.value(key) != nil {
+        throw layer.fail("has \(key), but neither var nor std")
+      }
       return nil
     }
     let eps = try layer.number("eps", 0)

@@ -9,7 +9,9 @@ extension ArchitectureReader {
     case "add", "subtract", "multiply", "divide": return try combine(layer, inputs)
     default: break
     }
-    guard inputs.count == 1 else { throw layer.fail("has \(inputs.count) inputs, expected 1; join them with a concat layer") }
+    guard inputs.count == 1 else {
+      throw layer.fail("has \(inputs.count) inputs, expected 1; join them with a concat layer")
+    }
     let x = inputs[0]
     switch layer.type {
     case "dense": return try dense(layer, x)
@@ -46,12 +48,16 @@ extension ArchitectureReader {
   /// The function that `activation` names, after a layer with weights.
   mutating func activated(_ y: Signal, _ layer: Layer) throws(Failure) -> Signal {
     guard let name = try layer.string("activation") else { return y }
-    guard let out = try function(name, y, layer, nil) else { throw layer.fail("activation '\(name)' is not known", .unsupported) }
+    guard let out = try function(name, y, layer, nil) else {
+      throw layer.fail("activation '\(name)' is not known", .unsupported)
+    }
     return out
   }
 
   /// A function of each element, or along one axis; nil where it is unknown. `parameters` may hold alpha and axis.
-  private mutating func function(_ name: String, _ x: Signal, _ layer: Layer, _ parameters: Layer?) throws(Failure) -> Signal? {
+  private mutating func function(_ name: String, _ x: Signal, _ layer: Layer, _ parameters: Layer?) throws(Failure)
+    -> Signal?
+  {
     let alpha = try parameters.flatMap { p throws(Failure) in p.value("alpha") == nil ? nil : try p.number("alpha", 0) }
     let op: String
     var attributes: [OnnxAttribute] = []
@@ -93,7 +99,9 @@ extension ArchitectureReader {
   }
 
   private mutating func clip(_ x: Signal, _ low: Double, _ high: Double, _ layer: Layer) throws(Failure) -> Signal {
-    Signal(name: try node("Clip", [x.name, try number(low, x.type, layer), try number(high, x.type, layer)], layer), shape: x.shape, type: x.type)
+    Signal(
+      name: try node("Clip", [x.name, try number(low, x.type, layer), try number(high, x.type, layer)], layer),
+      shape: x.shape, type: x.type)
   }
 
   /// The axis of one row that the layer names, counted from the front.

@@ -1,7 +1,8 @@
 import Base
 import Onnx
 
-/// The header of a safetensors file: 8 bytes of its length, JSON, then the elements, without holes and without overlaps.
+/// The header of a safetensors file: 8 bytes of its length, JSON, then the elements, without holes and without
+/// overlaps.
 public struct SafetensorsFile {
   public struct Tensor {
     public let name: String
@@ -19,21 +20,34 @@ public struct SafetensorsFile {
 
   /// Whether bytes begin as a safetensors file does: a length of less than 4 GiB, then `{`.
   public static func recognizes(_ bytes: Bytes) -> Bool {
-    guard bytes.count > 8, bytes.start.load(fromByteOffset: 8, as: UInt8.self) == UInt8(ascii: "{") else { return false }
+    guard bytes.count > 8, bytes.start.load(fromByteOffset: 8, as: UInt8.self) == UInt8(ascii: "{") else {
+      return false
+    }
     return length(bytes) >> 32 == 0
   }
 
-  private static func length(_ bytes: Bytes) -> UInt64 { UInt64(littleEndian: bytes.start.loadUnaligned(as: UInt64.self)) }
+  private static func length(_ bytes: Bytes) -> UInt64 {
+    UInt64(littleEndian: bytes.start.loadUnaligned(as: UInt64.self))
+  }
 
   /// Reads and checks the header. `bytes` must stay unchanged while the file is used.
   /// - Complexity: O(bytes of the header), times the logarithm of the number of tensors.
   public static func read(_ bytes: Bytes, budget: MemoryBudget) throws(Failure) -> SafetensorsFile {
     let size = length(bytes)
     guard size <= UInt64(bytes.count - 8) else {
-      throw Failure(.format, "truncated or damaged: the safetensors header takes \(size) bytes, but only \(bytes.count - 8) follow byte 8; copy or download the file again")
+      throw Failure(
+        .format,
+        """
+        truncated or damaged: the safetensors header takes \(size) bytes, but only \(bytes.count - 8) follow byte 8; \
+        copy or download the file again
+        """
+      )
     }
     let data = 8 + Int(size)
-    guard case .object(let members) = try JsonReader.read(bytes.start, 8..<data, what: "the safetensors header", budget: budget) else {
+    guard
+      case .object(let members) = try JsonReader.read(
+        bytes.start, 8..<data, what: "the safetensors header", budget: budget)
+    else {
       throw Failure(.format, "the safetensors header at byte 8 is not an object")
     }
     var file = SafetensorsFile(bytes: bytes)
@@ -52,10 +66,14 @@ public struct SafetensorsFile {
   }
 
   private static func entries(_ value: Json) throws(Failure) -> [OnnxEntry] {
-    guard case .object(let members) = value else { throw Failure(.format, "__metadata__ in the safetensors header is \(value.kind), expected an object at byte 8") }
+    guard case .object(let members) = value else {
+      throw Failure(.format, "__metadata__ in the safetensors header is \(value.kind), expected an object at byte 8")
+    }
     var out: [OnnxEntry] = []
     for m in members {
-      guard case .string(let text) = m.value else { throw Failure(.format, "__metadata__ '\(m.key)' in the safetensors header is \(m.value.kind), expected a text") }
+      guard case .string(let text) = m.value else {
+        throw Failure(.format, "__metadata__ '\(m.key)' in the safetensors header is \(m.value.kind), expected a text")
+      }
       out.append(OnnxEntry(key: m.key, value: text))
     }
     return out
@@ -63,21 +81,35 @@ public struct SafetensorsFile {
 
   private static func tensor(_ name: String, _ value: Json, from: Int, to: Int) throws(Failure) -> Tensor {
     let what = "tensor '\(name)'"
-    guard case .string(let dtype)? = value["dtype"], case .array(let dims)? = value["shape"], case .array(let offsets)? = value["data_offsets"] else {
+    guard case .string(let dtype)? = value["dtype"], case .array(let dims)? = value["shape"],
+      case .array(let offsets)? = value["data_offsets"]
+    else {
       throw Failure(.format, "\(what) in the safetensors header has no dtype, shape or data_offsets")
     }
     var shape: [Int] = []
     for d in dims {
-      guard let n = d.integer else { throw Failure(.format, "\(what): its shape holds \(d.kind), expected whole numbers") }
+      guard let n = d.integer else {
+        throw Failure(.format, "\(what): its shape holds \(d.kind), expected whole numbers")
+      }
       shape.append(n)
     }
-    guard offsets.count == 2, let begin = offsets[0].integer, let end = offsets[1].integer, begin >= 0, begin <= end, end <= to - from else {
-      throw Failure(.format, "\(what): its data_offsets are not two numbers in order from 0 to \(to - from), which is what the file holds; it is truncated or damaged: copy or download it again")
+    guard offsets.count == 2, let begin = offsets[0].integer, let end = offsets[1].integer, begin >= 0, begin <= end,
+      end <= to - from
+    else {
+      throw Failure(
+        .format,
+        """
+        \(what): its data_offsets are not two numbers in order from 0 to \(to - from), which is what the file holds; \
+        it is truncated or damaged: copy or download it again
+        """
+      )
     }
     let count = try TensorReader.count(shape, what)
     if let type = ElementType(safetensors: dtype) {
       guard count * type.size == end - begin else {
-        throw Failure(.format, "\(what): has \(end - begin) bytes of data, expected \(count * type.size) for \(dtype) \(describe(shape))")
+        throw Failure(
+          .format,
+          "\(what): has \(end - begin) bytes of data, expected \(count * type.size) for \(dtype) \(describe(shape))")
       }
     }
     return Tensor(name: name, dtype: dtype, shape: shape, range: from + begin..<from + end)

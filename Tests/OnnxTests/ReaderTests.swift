@@ -7,7 +7,10 @@ import Testing
 @Suite struct ReaderTests {
   private func read(_ bytes: [UInt8], limit: Int = 1 << 24) -> Result<OnnxModel, Failure> {
     bytes.withUnsafeBytes { raw in
-      Result { () throws(Failure) in try OnnxReader.read(Bytes.borrowed(raw.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!, raw.count), memoryLimit: limit) }
+      Result { () throws(Failure) in
+        try OnnxReader.read(
+          Bytes.borrowed(raw.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!, raw.count), memoryLimit: limit)
+      }
     }
   }
 
@@ -15,7 +18,9 @@ import Testing
     for (name, model) in Model.samples {
       let bytes = model.bytes
       for n in 0..<bytes.count {
-        if case .failure(let f) = read(Array(bytes[..<n])) { #expect(f.message.utf8.count > 20, "\(name) cut at \(n): \(f.message)") }
+        if case .failure(let f) = read(Array(bytes[..<n])) {
+          #expect(f.message.utf8.count > 20, "\(name) cut at \(n): \(f.message)")
+        }
       }
     }
   }

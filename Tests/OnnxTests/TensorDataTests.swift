@@ -6,11 +6,14 @@ import Testing
 
 
 @Suite struct TensorDataTests {
-  private func read(_ t: OnnxTensor, _ bytes: [UInt8] = [], limit: Int = 1 << 20, folder: String? = nil) -> Result<TensorData, Failure> {
+  private func read(_ t: OnnxTensor, _ bytes: [UInt8] = [], limit: Int = 1 << 20, folder: String? = nil) -> Result<
+    TensorData, Failure
+  > {
     bytes.withUnsafeBytes { raw in
       let model = Bytes.borrowed(raw.baseAddress ?? UnsafeRawPointer(bitPattern: 64)!, raw.count)
       var reader = TensorReader(
-        model: model, files: folder.map { ExternalFiles(folders: [$0], limit: 1 << 20) }, budget: MemoryBudget(limit: limit))
+        model: model, files: folder.map { ExternalFiles(folders: [$0], limit: 1 << 20) },
+        budget: MemoryBudget(limit: limit))
       return Result { () throws(Failure) in try reader.read(t, "initializer 'w'") }
     }
   }
@@ -33,7 +36,9 @@ import Testing
   @Test func dataOfAnotherLengthThanTheShapeSaysIsRefused() {
     var t = OnnxTensor()
     (t.type, t.dims, t.raw) = (1, [2, 3], 0..<20)
-    #expect(message(read(t, [UInt8](repeating: 0, count: 20))) == "initializer 'w': has 20 bytes of data, expected 24 for f32 [2, 3]")
+    #expect(
+      message(read(t, [UInt8](repeating: 0, count: 20)))
+        == "initializer 'w': has 20 bytes of data, expected 24 for f32 [2, 3]")
     (t.raw, t.floats) = (nil, [1, 2])
     #expect(message(read(t)) == "initializer 'w': has 2 elements, expected 6 for f32 [2, 3]")
   }
@@ -54,7 +59,9 @@ import Testing
     let data = try read(t, bytes).get()
     #expect(UInt(bitPattern: data.start) % 8 == 0)
     #expect([0, 8].map { data.start.load(fromByteOffset: $0, as: Int64.self) } == [5, 7])
-    #expect(message(read(t, bytes, limit: 15)) == "initializer 'w': needs 16 bytes more, which exceeds the memory limit of 15 bytes")
+    #expect(
+      message(read(t, bytes, limit: 15))
+        == "initializer 'w': needs 16 bytes more, which exceeds the memory limit of 15 bytes")
   }
 
   @Test func typedFieldsGiveEveryElementType() throws {
@@ -99,8 +106,13 @@ import Testing
 
   @Test func externalDataIsReadInsideTheFolderOnly() throws {
     let inside = try folder()
-    for good in ["model.bin", "./model.bin", "sub/model.bin", "same.bin"] { _ = try read(external(good), folder: inside).get() }
-    for bad in ["../secret.bin", "sub/../../secret.bin", "/etc/passwd", inside + "/model.bin", "link.bin", "up/secret.bin", "", "..", "sub/../model.bin"] {
+    for good in ["model.bin", "./model.bin", "sub/model.bin", "same.bin"] {
+      _ = try read(external(good), folder: inside).get()
+    }
+    for bad in [
+      "../secret.bin", "sub/../../secret.bin", "/etc/passwd", inside + "/model.bin", "link.bin", "up/secret.bin", "",
+      "..", "sub/../model.bin",
+    ] {
       let text = message(read(external(bad), folder: inside))
       #expect(text.hasPrefix("initializer 'w': external data '\(bad)' is outside the model's folder"), "\(text)")
     }
@@ -130,11 +142,17 @@ import Testing
   @Test func externalOffsetsBeyondTheFileAreRefused() throws {
     let inside = try folder()
     for offset in ["9", "16", "17", String(Int.max)] {
-      #expect(message(read(external("model.bin", offset: offset), folder: inside)) == "initializer 'w': external data 'model.bin' has 16 bytes, expected 8 at offset \(offset)")
+      #expect(
+        message(read(external("model.bin", offset: offset), folder: inside))
+          == "initializer 'w': external data 'model.bin' has 16 bytes, expected 8 at offset \(offset)")
     }
     for bad in ["-1", "x", "99999999999999999999"] {
-      #expect(message(read(external("model.bin", offset: bad), folder: inside)) == "initializer 'w': external data offset is '\(bad)', expected a number")
+      #expect(
+        message(read(external("model.bin", offset: bad), folder: inside))
+          == "initializer 'w': external data offset is '\(bad)', expected a number")
     }
-    #expect(message(read(external("model.bin", length: "12"), folder: inside)) == "initializer 'w': has 12 bytes of data, expected 8 for f32 [2]")
+    #expect(
+      message(read(external("model.bin", length: "12"), folder: inside))
+        == "initializer 'w': has 12 bytes of data, expected 8 for f32 [2]")
   }
 }

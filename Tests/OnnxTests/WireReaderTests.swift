@@ -6,9 +6,12 @@ import Testing
 
 @Suite struct WireReaderTests {
   /// Runs `body` on a reader of `bytes`; gives its failure.
-  private func failure(_ bytes: [UInt8], limit: Int = 1 << 20, _ body: (inout WireReader) throws(Failure) -> Void) -> Failure? {
+  private func failure(_ bytes: [UInt8], limit: Int = 1 << 20, _ body: (inout WireReader) throws(Failure) -> Void)
+    -> Failure?
+  {
     bytes.withUnsafeBytes { raw -> Failure? in
-      var r = WireReader(raw.baseAddress ?? UnsafeRawPointer(bitPattern: 1)!, from: 0, to: raw.count, budget: MemoryBudget(limit: limit))
+      var r = WireReader(
+        raw.baseAddress ?? UnsafeRawPointer(bitPattern: 1)!, from: 0, to: raw.count, budget: MemoryBudget(limit: limit))
       do throws(Failure) {
         try body(&r)
         return nil
@@ -29,9 +32,14 @@ import Testing
   }
 
   @Test func aNumberThatIsCutOrTooLongIsRefusedWithItsPlace() {
-    #expect(failure([0x80, 0x80]) { r throws(Failure) in _ = try r.varint() }?.message == "truncated or damaged at byte 2: a number runs past the end of its message at byte 2; copy or download the file again")
+    #expect(
+      failure([0x80, 0x80]) { r throws(Failure) in _ = try r.varint() }?.message
+        == "truncated or damaged at byte 2: a number runs past the end of its message at byte 2; copy or download the file again"
+    )
     let eleven = [UInt8](repeating: 0x80, count: 10) + [1]
-    #expect(failure(eleven) { r throws(Failure) in _ = try r.varint() }?.message == "damaged at byte 10: a number of more than 10 bytes")
+    #expect(
+      failure(eleven) { r throws(Failure) in _ = try r.varint() }?.message
+        == "damaged at byte 10: a number of more than 10 bytes")
   }
 
   @Test func aLengthBeyondTheMessageIsRefusedAlsoAtTheLargestValue() {
@@ -62,7 +70,9 @@ import Testing
 
   @Test func fieldNumberZeroAndUnknownWireTypesAreRefused() {
     #expect(failure([0x00]) { r throws(Failure) in _ = try r.next() }?.reason == .format)
-    #expect(failure([0x0B]) { r throws(Failure) in try r.skip(try r.next()!) }?.message == "not an ONNX model: wire type 3 at byte 1")
+    #expect(
+      failure([0x0B]) { r throws(Failure) in try r.skip(try r.next()!) }?.message
+        == "not an ONNX model: wire type 3 at byte 1")
   }
 
   @Test func nestingIsBounded() {
@@ -82,6 +92,8 @@ import Testing
       while let f = try r.next(), f.wire == 2 { _ = try r.message() }
     }
     #expect(found?.reason == .memory)
-    #expect(found?.message == "reading the file, at byte 101: needs 256 bytes more, which exceeds the memory limit of 12800 bytes")
+    #expect(
+      found?.message
+        == "reading the file, at byte 101: needs 256 bytes more, which exceeds the memory limit of 12800 bytes")
   }
 }

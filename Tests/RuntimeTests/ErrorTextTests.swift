@@ -27,7 +27,9 @@ import Testing
     }
   }
 
-  private func one(_ n: Node, inputs: [Model.Port] = [.init("x", [1, 4])], _ initializers: [Model.Tensor] = [], opset: Int64 = 17) -> Model {
+  private func one(
+    _ n: Node, inputs: [Model.Port] = [.init("x", [1, 4])], _ initializers: [Model.Tensor] = [], opset: Int64 = 17
+  ) -> Model {
     Model(inputs: inputs, outputs: [.init("y", [1])], nodes: [n], initializers: initializers, opset: opset)
   }
 
@@ -35,7 +37,9 @@ import Testing
 
   @Test func filesOfOtherKindsAreRecognized() {
     #expect(text([]) == "the file is empty (0 bytes); expected an ONNX model")
-    #expect(text(Array("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a".utf8)) == "this is a git-lfs pointer, not the model itself; fetch the model with 'git lfs pull'")
+    #expect(
+      text(Array("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a".utf8))
+        == "this is a git-lfs pointer, not the model itself; fetch the model with 'git lfs pull'")
     #expect(text(Array("PK\u{03}\u{04}....archive/data.pkl".utf8)) == """
       this is a zip archive (a TorchScript file, a torch checkpoint or a Stable-Baselines3 zip), not ONNX; export it with torch.onnx.export, or use 'efferent convert'
       """)
@@ -43,10 +47,15 @@ import Testing
       this is a Python pickle, not ONNX; it will not be unpickled: export the policy with torch.onnx.export, or use 'efferent convert'
       """)
     for page in ["<!DOCTYPE html><html>", "<html><body>Not found", "\n\n<!doctype html>"] {
-      #expect(text(Array(page.utf8)) == "this is an HTML page, not an ONNX model; the download gave a web page (a login, or a 'file not found'): fetch the raw file")
+      #expect(
+        text(Array(page.utf8))
+          == "this is an HTML page, not an ONNX model; the download gave a web page (a login, or a 'file not found'): fetch the raw file"
+      )
     }
     #expect(text([0x89] + Array("HDF\r\n".utf8)) == "this is an HDF5 file (Keras), not ONNX; convert it with tf2onnx")
-    #expect(text([0x1C, 0, 0, 0] + Array("TFL3".utf8)) == "this is a TensorFlow Lite file, not ONNX; convert it with tf2onnx --tflite")
+    #expect(
+      text([0x1C, 0, 0, 0] + Array("TFL3".utf8))
+        == "this is a TensorFlow Lite file, not ONNX; convert it with tf2onnx --tflite")
     #expect(text(Array("{\"layers\": []}".utf8)) == """
       this is a text file, not an ONNX model; the architecture of safetensors is read with them: give the .safetensors file beside it
       """)
@@ -57,7 +66,10 @@ import Testing
     #expect(text(Array(bytes[..<(bytes.count / 2)])) == """
       truncated or damaged at byte 25: a field of \(Model.mlp().graph.bytes.count) bytes runs past the end of its message at byte \(bytes.count / 2); copy or download the file again
       """)
-    #expect(text(Array(bytes[..<18])) == "this is not an ONNX model, or it is cut short: it holds no graph (18 bytes); copy or download the file again")
+    #expect(
+      text(Array(bytes[..<18]))
+        == "this is not an ONNX model, or it is cut short: it holds no graph (18 bytes); copy or download the file again"
+    )
   }
 
   // MARK: outside what is run
@@ -84,7 +96,8 @@ import Testing
     #expect(text(one(Node("Reshape", ["x", "s"], ["y"]), inputs: [.init("x", [1, 4]), .init("s", [2], type: 7)])) == """
       node #0 (Reshape): its shape ('s') is computed while running; shapes must be known at load: bind the input that it depends on to a constant
       """)
-    #expect(text(one(Node("Relu", ["x"], ["y"]), inputs: [.init("x", dims: [.symbol("batch"), .symbol("frames")])])) == """
+    #expect(
+      text(one(Node("Relu", ["x"], ["y"]), inputs: [.init("x", dims: [.symbol("batch"), .symbol("frames")])])) == """
       input 'x': dimension 1 is symbolic ('frames') and not bound; give its size in dims, such as {"frames": 16} or {"x[1]": 16}
       """)
     #expect(text(one(Node("Relu", ["x"], ["y"]), inputs: [.init("x", dims: [.size(1), .unknown])])) == """
@@ -96,11 +109,16 @@ import Testing
   }
 
   @Test func typesAndRanksThatAreNotRunAreNamed() {
-    #expect(text(one(Node("Relu", ["x"], ["y"]), inputs: [.init("x", [1], type: 8)])) == "input 'x': element type STRING is not supported")
-    #expect(text(one(Node("Relu", ["x"], ["y"]), inputs: [.init("x", [Int64](repeating: 1, count: 9))])) == "input 'x' has rank 9, expected at most 8")
+    #expect(
+      text(one(Node("Relu", ["x"], ["y"]), inputs: [.init("x", [1], type: 8)]))
+        == "input 'x': element type STRING is not supported")
+    #expect(
+      text(one(Node("Relu", ["x"], ["y"]), inputs: [.init("x", [Int64](repeating: 1, count: 9))]))
+        == "input 'x' has rank 9, expected at most 8")
     var sparse = Model.mlp()
     sparse.extraGraph.message(15, Proto())
-    #expect(text(sparse) == "graph 'test' has a sparse initializer; expected dense initializers: convert it before export")
+    #expect(
+      text(sparse) == "graph 'test' has a sparse initializer; expected dense initializers: convert it before export")
   }
 
   @Test func trainingModeIsRefused() {
@@ -113,18 +131,28 @@ import Testing
   // MARK: a model that does not fit together
 
   @Test func nodesThatDoNotFitSayWhatWasFoundAndExpected() {
-    #expect(text(one(Node("Gemm", ["x"], ["y"], name: "actor.0"))) == "node 'actor.0' (Gemm): input 1 is missing; found 1 inputs")
-    #expect(text(one(Node("Gemm", ["x", "w"], ["y"], name: "actor.0"), [.filled("w", [3, 2])])) == "node 'actor.0' (Gemm): input B is [3, 2], expected [4, 2]")
-    #expect(text(one(Node("Relu", ["z"], ["y"]))) == "node #0 (Relu): input 'z' is no input, no initializer and no output of a node")
+    #expect(
+      text(one(Node("Gemm", ["x"], ["y"], name: "actor.0")))
+        == "node 'actor.0' (Gemm): input 1 is missing; found 1 inputs")
+    #expect(
+      text(one(Node("Gemm", ["x", "w"], ["y"], name: "actor.0"), [.filled("w", [3, 2])]))
+        == "node 'actor.0' (Gemm): input B is [3, 2], expected [4, 2]")
+    #expect(
+      text(one(Node("Relu", ["z"], ["y"])))
+        == "node #0 (Relu): input 'z' is no input, no initializer and no output of a node")
     #expect(text(one(Node("Relu", ["x"], ["z"]))) == "output 'y' is produced by no node; the model may be cut short")
-    #expect(text(one(Node("Add", ["x", "w"], ["y"]), [.filled("w", [3])])) == "node #0 (Add): shapes [1, 4] and [3] do not broadcast")
+    #expect(
+      text(one(Node("Add", ["x", "w"], ["y"]), [.filled("w", [3])]))
+        == "node #0 (Add): shapes [1, 4] and [3] do not broadcast")
   }
 
   @Test func aNodeInsideABodyIsNamedWithTheWayToIt() {
     #expect(text(.control(trips: 2, op: "StringNormalizer")) == """
       node #1 (Loop): node #0 (StringNormalizer): operator 'StringNormalizer' of ONNX opset 17 is not supported; simplify the model or export the policy without it
       """)
-    var m = Model(inputs: [.init("x", [1])], outputs: [.init("y", [1])], nodes: [Node("f", ["x"], ["y"], name: "head", domain: "local")])
+    var m = Model(
+      inputs: [.init("x", [1])], outputs: [.init("y", [1])],
+      nodes: [Node("f", ["x"], ["y"], name: "head", domain: "local")])
     m.domains = ["local"]
     m.functions = [.init("f", domain: "local", inputs: ["a"], outputs: ["b"], nodes: [Node("Relu", ["c"], ["b"])])]
     #expect(text(m) == "node 'head' (f): node #0 (Relu): input 'c' is no input, no initializer and no output of a node")
@@ -133,14 +161,20 @@ import Testing
   // MARK: options
 
   @Test func namesInOptionsThatDoNotExistAreRefusedWithThoseThatDo() {
-    #expect(text(.lstm()) { $0.build.constants["axes"] = TensorData(type: .i64, shape: [], bytes: try! Bytes.zeroed(8)) } == """
+    #expect(
+      text(.lstm()) { $0.build.constants["axes"] = TensorData(type: .i64, shape: [], bytes: try! Bytes.zeroed(8)) }
+        == """
       constant 'axes' names no input of the model; it has 'obs', 'h_in', 'c_in'
       """)
     #expect(text(.mlp()) { $0.build.dims["frames"] = 2 } == """
       dims names 'frames', but no input has a dimension of that name; it has 'batch'; by position: {"obs[0]": 1}
       """)
-    #expect(text(.lstm()) { $0.build.states = [(input: "hidden", output: "h_out")] } == "state 'hidden' names no input; the inputs are 'obs', 'h_in', 'c_in'")
-    #expect(text(.lstm()) { $0.build.states = [(input: "h_in", output: "hn")] } == "state 'hn' names no output; the outputs are 'action', 'h_out', 'c_out'")
+    #expect(
+      text(.lstm()) { $0.build.states = [(input: "hidden", output: "h_out")] }
+        == "state 'hidden' names no input; the inputs are 'obs', 'h_in', 'c_in'")
+    #expect(
+      text(.lstm()) { $0.build.states = [(input: "h_in", output: "hn")] }
+        == "state 'hn' names no output; the outputs are 'action', 'h_out', 'c_out'")
     #expect(text(.lstm()) { $0.build.states = [(input: "h_in", output: "action")] } == """
       state 'h_in' is f32 [1, 1, 4], but 'action' is f32 [1, 4]; expected the same
       """)
@@ -179,7 +213,10 @@ import Testing
     var session: OpaquePointer? = nil
     (options.arena, options.arena_size) = (memory, need - 1)
     #expect(eff_session_create(policy, &options, &session) == eff_status(EFF_E_ARGUMENT))
-    #expect(lastError == "the arena has \(need - 1) bytes, expected at least \(need); ask eff_session_arena_size() with the same options")
+    #expect(
+      lastError
+        == "the arena has \(need - 1) bytes, expected at least \(need); ask eff_session_arena_size() with the same options"
+    )
     (options.arena, options.arena_size) = (memory + 4, need)
     #expect(eff_session_create(policy, &options, &session) == eff_status(EFF_E_ARGUMENT))
     #expect(lastError == "the arena is not aligned to 64 bytes")

@@ -10,7 +10,8 @@ import Testing
 /// The plans of samples and of the policies in examples/policies.
 @Suite struct PlannerTests {
   static let policies: [String] = {
-    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("../../examples/policies")
+    let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
+      "../../examples/policies")
     let files = (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? []
     return files.filter { $0.hasSuffix(".onnx") }.map { folder.appendingPathComponent($0).path }
   }()
@@ -24,7 +25,9 @@ import Testing
 
   private func plans() throws -> [Planned] {
     var out: [Planned] = []
-    for (name, m) in Model.samples { out.append(try plan(name, Bytes.borrowed(UnsafeRawPointer(leaked(m.bytes)), m.bytes.count))) }
+    for (name, m) in Model.samples {
+      out.append(try plan(name, Bytes.borrowed(UnsafeRawPointer(leaked(m.bytes)), m.bytes.count)))
+    }
     for path in PlannerTests.policies { out.append(try plan(path, try Bytes.file(path, name: path))) }
     return out
   }
@@ -68,7 +71,9 @@ import Testing
             Issue.record("\(name): op \(i) reads a buffer that nothing wrote")
             continue
           }
-          for c in cells(r) { #expect(stamp[c] == by, "\(name): op \(i) reads memory that op \(stamp[c]) wrote over op \(by)") }
+          for c in cells(r) {
+            #expect(stamp[c] == by, "\(name): op \(i) reads memory that op \(stamp[c]) wrote over op \(by)")
+          }
         }
         for (k, o) in all.enumerated() where o.space == .arena && k >= split {
           let r = o.place..<(o.place + max(o.stride, 1))
@@ -108,7 +113,8 @@ import Testing
       #expect(error.reason == .memory)
       #expect(error.message.contains("exceeds the memory limit of 67108864 bytes"), "\(error.message)")
     }
-    var wide = Model(inputs: [.init("x", [1, 1 << 20])], outputs: (0..<20).map { .init("y\($0)", [1, 1 << 20]) }, nodes: [])
+    var wide = Model(
+      inputs: [.init("x", [1, 1 << 20])], outputs: (0..<20).map { .init("y\($0)", [1, 1 << 20]) }, nodes: [])
     wide.nodes = (0..<20).map { Node("Relu", [$0 == 0 ? "x" : "y\($0 - 1)"], ["y\($0)"]) }
     do {
       _ = try load(wide, limit: 64 << 20)

@@ -5,7 +5,8 @@ import TestSupport
 import Testing
 
 
-/// Loading takes time in proportion to the file: eight times as much of anything costs far less than the 64 times of a quadratic load.
+/// Loading takes time in proportion to the file: eight times as much of anything costs far less than the 64 times of a
+/// quadratic load.
 @Suite(.serialized) struct ScalingTests {
   private func seconds(_ m: Model) -> Double {
     let bytes = m.bytes
@@ -17,11 +18,15 @@ import Testing
   private func expectLinear(_ what: String, _ size: Int, _ make: (Int) -> Model) {
     let (small, large) = (make(size), make(8 * size))
     var least = (seconds(small), seconds(large))
-    for _ in 0..<8 where least.1 / least.0 >= 24 { least = (min(least.0, seconds(small)), min(least.1, seconds(large))) }
+    for _ in 0..<8 where least.1 / least.0 >= 24 {
+      least = (min(least.0, seconds(small)), min(least.1, seconds(large)))
+    }
     #expect(least.1 / least.0 < 28, "\(what): \(size) take \(least.0) s, \(8 * size) take \(least.1) s")
   }
 
-  private func io(_ nodes: [Node], _ initializers: [Model.Tensor] = [], outputs: [Model.Port] = [.init("y", [4])]) -> Model {
+  private func io(_ nodes: [Node], _ initializers: [Model.Tensor] = [], outputs: [Model.Port] = [.init("y", [4])])
+    -> Model
+  {
     Model(inputs: [.init("x", [4])], outputs: outputs, nodes: nodes, initializers: initializers)
   }
 
@@ -33,15 +38,24 @@ import Testing
       io((0..<n).map { Node("Add", [$0 == 0 ? "x" : "v\($0)", "x"], [$0 == n - 1 ? "y" : "v\($0 + 1)"]) })
     }
     expectLinear("a chain of layers", 60) { n in
-      io((0..<n).map { Node("Gemm", [$0 == 0 ? "x2" : "v\($0)", "w\($0)"], ["v\($0 + 1)"]) } + [Node("Flatten", ["v\(n)"], ["y"])],
+      io(
+        (0..<n).map { Node("Gemm", [$0 == 0 ? "x2" : "v\($0)", "w\($0)"], ["v\($0 + 1)"]) } + [
+          Node("Flatten", ["v\(n)"], ["y"])
+        ],
         (0..<n).map { .filled("w\($0)", [4, 4]) } + [.filled("x2", [1, 4])], outputs: [.init("y", [1, 4])])
     }
   }
 
   @Test func wideNodes() {
-    expectLinear("inputs of one node", 100) { n in io([Node("Concat", [String](repeating: "x", count: n), ["y"], [.int("axis", 0)])], outputs: [.init("y", [Int64(4 * n)])]) }
+    expectLinear("inputs of one node", 100) { n in
+      io(
+        [Node("Concat", [String](repeating: "x", count: n), ["y"], [.int("axis", 0)])],
+        outputs: [.init("y", [Int64(4 * n)])])
+    }
     expectLinear("outputs of one node", 60) { n in
-      Model(inputs: [.init("x", [Int64(n)])], outputs: [.init("v0", [1])], nodes: [Node("Split", ["x"], (0..<n).map { "v\($0)" }, [.int("axis", 0)])], opset: 13)
+      Model(
+        inputs: [.init("x", [Int64(n)])], outputs: [.init("v0", [1])],
+        nodes: [Node("Split", ["x"], (0..<n).map { "v\($0)" }, [.int("axis", 0)])], opset: 13)
     }
     expectLinear("readers of one value", 100) { n in
       io((0..<n).map { Node("Sin", ["x"], ["v\($0)"]) } + [Node("Sum", (0..<n).map { "v\($0)" }, ["y"])])
@@ -50,14 +64,21 @@ import Testing
 
   @Test func lists() {
     expectLinear("initializers", 500) { n in io([Node("Relu", ["x"], ["y"])], (0..<n).map { .filled("w\($0)", [4]) }) }
-    expectLinear("initializers of one name", 500) { n in io([Node("Relu", ["x"], ["y"])], (0..<n).map { _ in .filled("w", [4]) }) }
-    expectLinear("graph outputs", 60) { n in io((0..<n).map { Node("Sin", ["x"], ["y\($0)"]) }, outputs: (0..<n).map { .init("y\($0)", [4]) }) }
+    expectLinear("initializers of one name", 500) { n in
+      io([Node("Relu", ["x"], ["y"])], (0..<n).map { _ in .filled("w", [4]) })
+    }
+    expectLinear("graph outputs", 60) { n in
+      io((0..<n).map { Node("Sin", ["x"], ["y\($0)"]) }, outputs: (0..<n).map { .init("y\($0)", [4]) })
+    }
     expectLinear("graph inputs", 60) { n in
-      Model(inputs: (0..<n).map { .init("x\($0)", [4]) }, outputs: [.init("y", [4])], nodes: [Node("Sum", (0..<n).map { "x\($0)" }, ["y"])])
+      Model(
+        inputs: (0..<n).map { .init("x\($0)", [4]) }, outputs: [.init("y", [4])],
+        nodes: [Node("Sum", (0..<n).map { "x\($0)" }, ["y"])])
     }
     expectLinear("recurrent states", 30) { n in
       Model(
-        inputs: [.init("x", [4])] + (0..<n).map { .init("h\($0)_in", [4]) }, outputs: [.init("y", [4])] + (0..<n).map { .init("h\($0)_out", [4]) },
+        inputs: [.init("x", [4])] + (0..<n).map { .init("h\($0)_in", [4]) },
+        outputs: [.init("y", [4])] + (0..<n).map { .init("h\($0)_out", [4]) },
         nodes: [Node("Relu", ["x"], ["y"])] + (0..<n).map { Node("Add", ["h\($0)_in", "x"], ["h\($0)_out"]) })
     }
     expectLinear("metadata", 500) { n in
@@ -65,7 +86,9 @@ import Testing
       m.metadata = (0..<n).map { ("key\($0)", "value") }
       return m
     }
-    expectLinear("bytes of a name", 20_000) { n in io([Node("Relu", ["x"], ["y"], name: String(repeating: "a", count: n))]) }
+    expectLinear("bytes of a name", 20_000) { n in
+      io([Node("Relu", ["x"], ["y"], name: String(repeating: "a", count: n))])
+    }
   }
 
   @Test func bodies() {
@@ -73,7 +96,9 @@ import Testing
     expectLinear("functions", 100) { n in
       var m = io((0..<n).map { Node("f\($0)", ["x"], [$0 == n - 1 ? "y" : "v\($0)"], domain: "local") })
       m.domains = ["local"]
-      m.functions = (0..<n).map { .init("f\($0)", domain: "local", inputs: ["a"], outputs: ["b"], nodes: [Node("Sin", ["a"], ["b"])]) }
+      m.functions = (0..<n).map {
+        .init("f\($0)", domain: "local", inputs: ["a"], outputs: ["b"], nodes: [Node("Sin", ["a"], ["b"])])
+      }
       return m
     }
   }

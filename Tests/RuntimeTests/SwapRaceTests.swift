@@ -13,7 +13,9 @@ import Testing
 @Suite struct SwapRaceTests {
   /// An mlp whose action is `scale` times that of another.
   private func scaled(_ scale: Float) -> Model {
-    var m = Model(inputs: [.init("x", [1, 4])], outputs: [.init("y", [1, 4])], nodes: [Node("MatMul", ["x", "a"], ["v"]), Node("MatMul", ["v", "b"], ["y"])])
+    var m = Model(
+      inputs: [.init("x", [1, 4])], outputs: [.init("y", [1, 4])],
+      nodes: [Node("MatMul", ["x", "a"], ["v"]), Node("MatMul", ["v", "b"], ["y"])])
     let diagonal = (0..<16).map { Float($0 % 5 == 0 ? scale : 0) }
     m.initializers = [.init("a", diagonal, [4, 4]), .init("b", diagonal, [4, 4])]
     return m
@@ -81,7 +83,8 @@ import Testing
     #expect(step(s, [1, 1, 1, 1])[0] == 81)
   }
 
-  /// A const handle may be used by many threads: sessions of one policy are made, stepped and destroyed at the same time, and references counted.
+  /// A const handle may be used by many threads: sessions of one policy are made, stepped and destroyed at the same
+  /// time, and references counted.
   @Test func manyThreadsMakeSessionsOfOnePolicy() async throws {
     let bytes = scaled(2).bytes
     var made: OpaquePointer? = nil

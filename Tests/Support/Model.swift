@@ -31,7 +31,9 @@ public struct Model {
     public var type: Int64
     public var dims: [Dim]?
 
-    public init(_ name: String, _ dims: [Int64], type: Int64 = 1) { self.init(name, dims: dims.map { .size($0) }, type: type) }
+    public init(_ name: String, _ dims: [Int64], type: Int64 = 1) {
+      self.init(name, dims: dims.map { .size($0) }, type: type)
+    }
 
     public init(_ name: String, dims: [Dim]?, type: Int64 = 1) {
       self.name = name
@@ -77,11 +79,15 @@ public struct Model {
     }
 
     public init(_ name: String, _ values: [Float], _ dims: [Int64]? = nil) {
-      self.init(name, type: 1, dims: dims ?? [Int64(values.count)], raw: values.flatMap { v in withUnsafeBytes(of: v) { Array($0) } })
+      self.init(
+        name, type: 1, dims: dims ?? [Int64(values.count)],
+        raw: values.flatMap { v in withUnsafeBytes(of: v) { Array($0) } })
     }
 
     public init(_ name: String, ints values: [Int64], _ dims: [Int64]? = nil) {
-      self.init(name, type: 7, dims: dims ?? [Int64(values.count)], raw: values.flatMap { v in withUnsafeBytes(of: v) { Array($0) } })
+      self.init(
+        name, type: 7, dims: dims ?? [Int64(values.count)],
+        raw: values.flatMap { v in withUnsafeBytes(of: v) { Array($0) } })
     }
 
     /// Elements that follow from their position, between -0.5 and 0.5.
@@ -219,7 +225,10 @@ public struct Node {
   public var name: String
   public var domain: String
 
-  public init(_ op: String, _ inputs: [String], _ outputs: [String], _ attributes: [Attribute] = [], name: String = "", domain: String = "") {
+  public init(
+    _ op: String, _ inputs: [String], _ outputs: [String], _ attributes: [Attribute] = [], name: String = "",
+    domain: String = ""
+  ) {
     self.op = op
     self.inputs = inputs
     self.outputs = outputs

@@ -8,12 +8,14 @@ enum Describe {
   static func op(_ op: GraphOp, _ params: Params, _ g: Graph) -> String {
     let shapes = io(op, g)
     switch params {
-    case .dense(let d): return "dense [\(d.k) -> \(d.n)]" + (d.m > 1 ? " x \(d.m)" : "") + activation(d.act) + storage(d.weights)
+    case .dense(let d):
+      return "dense [\(d.k) -> \(d.n)]" + (d.m > 1 ? " x \(d.m)" : "") + activation(d.act) + storage(d.weights)
     case .conv(let c): return name(op.kernel) + " " + shapes + activation(c.act)
     case .norm(let n): return (n.rms != 0 ? "rms norm " : "norm ") + shapes + activation(n.act)
     case .rnn(let r):
       let cell = r.cell == EFF_RNN_LSTM ? "lstm" : r.cell == EFF_RNN_GRU ? "gru" : "rnn"
-      return "\(cell) [\(r.input) -> \(r.hidden)]" + (r.time > 1 ? " x \(r.time) steps" : "") + (r.dirs > 1 ? " bidirectional" : "") + storage(op.packing == nil ? 0 : r.weights)
+      return "\(cell) [\(r.input) -> \(r.hidden)]" + (r.time > 1 ? " x \(r.time) steps" : "")
+        + (r.dirs > 1 ? " bidirectional" : "") + storage(op.packing == nil ? 0 : r.weights)
     case .branch(let b): return "branch where \(b.wanted != 0 ? "true" : "false"), \(b.count) ops"
     case .unary(let u): return "unary" + activation(u.fn) + " " + shapes
     default: return name(op.kernel) + " " + shapes
@@ -35,8 +37,10 @@ enum Describe {
 
   private static func activation(_ fn: Int32) -> String {
     let names: [String] = [
-      "", " relu", " tanh", " sigmoid", " elu", " leaky_relu", " selu", " celu", " softplus", " softsign", " swish", " mish", " gelu", " gelu_tanh",
-      " hard_sigmoid", " hard_swish", " thresholded_relu", " clip", " affine", " exp", " log", " sqrt", " reciprocal", " neg", " abs", " sign",
+      "", " relu", " tanh", " sigmoid", " elu", " leaky_relu", " selu", " celu", " softplus", " softsign", " swish",
+      " mish", " gelu", " gelu_tanh",
+      " hard_sigmoid", " hard_swish", " thresholded_relu", " clip", " affine", " exp", " log", " sqrt", " reciprocal",
+      " neg", " abs", " sign",
       " floor", " ceil", " round", " sin", " cos", " tan",
     ]
     return Int(fn) < names.count ? names[Int(fn)] : " fn\(fn)"
@@ -44,9 +48,12 @@ enum Describe {
 
   private static func name(_ kernel: Int32) -> String {
     let names: [String] = [
-      "", "unary", "binary", "where", "cast", "copy", "fill", "gather", "gather_elements", "gather_nd", "scatter_elements", "scatter_nd", "one_hot", "reduce",
-      "arg", "softmax", "cumulate", "top_k", "dense", "matmul", "conv", "conv", "conv_transpose", "pool", "norm", "rnn", "rnn", "resize", "random",
-      "quantize", "dequantize", "dynamic_quantize", "matmul_integer", "attention", "grid_sample", "lrn", "det", "conv_integer",
+      "", "unary", "binary", "where", "cast", "copy", "fill", "gather", "gather_elements", "gather_nd",
+      "scatter_elements", "scatter_nd", "one_hot", "reduce",
+      "arg", "softmax", "cumulate", "top_k", "dense", "matmul", "conv", "conv", "conv_transpose", "pool", "norm", "rnn",
+      "rnn", "resize", "random",
+      "quantize", "dequantize", "dynamic_quantize", "matmul_integer", "attention", "grid_sample", "lrn", "det",
+      "conv_integer",
     ]
     return Int(kernel) < names.count ? names[Int(kernel)] : "kernel \(kernel)"
   }

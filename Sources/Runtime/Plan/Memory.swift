@@ -36,7 +36,8 @@ public final class MemoryBlock {
   private let isMapped: Bool
 
   static let hugePage = 2 << 20
-  /// From here on a block costs so many small pages that a robot's step, which finds its caches cold, waits for address translation.
+  /// From here on a block costs so many small pages that a robot's step, which finds its caches cold, waits for address
+  /// translation.
   static let mappedFrom = 128 << 10
 
   public init(_ size: Int, _ source: MemorySource, for what: String) throws(Failure) {
@@ -44,7 +45,9 @@ public final class MemoryBlock {
     isMapped = (size >= Self.mappedFrom || source.isLocked) && source.allocate == nil
     let page = size >= Self.mappedFrom ? Self.hugePage : 64
     let rounded = isMapped ? (max(size, 1) + page - 1) / page * page : max(size, 64)
-    let p = isMapped ? eff_map_zeroed(rounded, page) : source.allocate.map { $0(source.user, rounded, 64) } ?? eff_alloc(rounded, 64)
+    let p =
+      isMapped
+      ? eff_map_zeroed(rounded, page) : source.allocate.map { $0(source.user, rounded, 64) } ?? eff_alloc(rounded, 64)
     guard let p else { throw Failure.noMemory(rounded, for: what) }
     guard UInt(bitPattern: p) % 64 == 0 else {
       source.release?(source.user, p, rounded)
@@ -62,8 +65,19 @@ public final class MemoryBlock {
     if code == 0 { return }
     let limit = eff_lock_limit()
     eff_unmap(p, size)
-    throw Failure(.memory, "\(what): \(size) bytes cannot be locked in memory: \(String(cString: eff_error_text(-code))); the process may lock "
-      + (limit < 0 ? "any number of bytes" : "\(limit) bytes (RLIMIT_MEMLOCK): raise it with 'ulimit -l' or LimitMEMLOCK=, give the process CAP_IPC_LOCK, or set locked to 0"))
+    throw Failure(
+      .memory,
+      """
+      \(what): \(size) bytes cannot be locked in memory: \(String(cString: eff_error_text(-code))); the process may \
+      lock 
+      """
+        + (limit < 0
+          ? "any number of bytes"
+          : """
+          \(limit) bytes (RLIMIT_MEMLOCK): raise it with 'ulimit -l' or LimitMEMLOCK=, give the process CAP_IPC_LOCK, \
+          or set locked to 0
+          """)
+    )
   }
 
   deinit {

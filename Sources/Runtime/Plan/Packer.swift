@@ -30,7 +30,9 @@ struct Packer {
   private mutating func reserve(_ bytes: Int, _ job: Job, _ what: String) throws(Failure) -> Int {
     let offset = size
     guard bytes <= limit, size <= limit - bytes else {
-      throw Failure(.memory, "\(what): the weights need \(size) bytes and \(bytes) more, which exceeds the memory limit of \(limit) bytes")
+      throw Failure(
+        .memory,
+        "\(what): the weights need \(size) bytes and \(bytes) more, which exceeds the memory limit of \(limit) bytes")
     }
     jobs.append((offset, bytes, job))
     size += (max(bytes, 1) + 63) / 64 * 64
@@ -99,11 +101,16 @@ struct Packer {
       let k = Int(d.k)
       // a copy for the time of packing, beside the packed weights
       guard 4 * k * n <= limit - size else {
-        throw Failure(.memory, "\(what): scaling the weights needs \(4 * k * n) bytes more, which exceeds the memory limit of \(limit) bytes")
+        throw Failure(
+          .memory,
+          "\(what): scaling the weights needs \(4 * k * n) bytes more, which exceeds the memory limit of \(limit) bytes"
+        )
       }
       let scaled = try Bytes.zeroed(4 * k * n)
       let out = scaled.mutable.assumingMemoryBound(to: Float.self)
-      for i in 0..<k { for o in 0..<n { out[i * n + o] = Float(p.scale) * p.weights.float(i * p.inputStride + o * p.outputStride) } }
+      for i in 0..<k {
+        for o in 0..<n { out[i * n + o] = Float(p.scale) * p.weights.float(i * p.inputStride + o * p.outputStride) }
+      }
       eff_dense_pack(&d, isa, scaled.start.assumingMemoryBound(to: Float.self), Int64(n), 1, biasStart, to)
     }
     _ = bias

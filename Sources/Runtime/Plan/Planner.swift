@@ -23,7 +23,9 @@ public struct Planner {
 
   /// - Complexity: linear in values, ops and operands.
   @export(interface)
-  public static func plan(_ graph: Graph, isa: Int32, weights: LayerWeights, memory: MemorySource, limit: Int = .max) throws(Failure) -> Plan {
+  public static func plan(_ graph: Graph, isa: Int32, weights: LayerWeights, memory: MemorySource, limit: Int = .max)
+    throws(Failure) -> Plan
+  {
     var p = Planner(graph, isa, limit)
     try weights.set(&p.graph)
     try p.placeInputs()
@@ -46,7 +48,9 @@ public struct Planner {
   /// Refuses an arena that outgrows the limit, as soon as it does.
   private func checkArena(_ what: String) throws(Failure) {
     guard layout.size <= limit else {
-      throw Failure(.memory, "\(what): the arena needs \(layout.size) bytes so far, which exceeds the memory limit of \(limit) bytes")
+      throw Failure(
+        .memory,
+        "\(what): the arena needs \(layout.size) bytes so far, which exceeds the memory limit of \(limit) bytes")
     }
   }
 
@@ -58,9 +62,11 @@ public struct Planner {
       let place = layout.reserve(v.byteCount)
       if state >= 0 { _ = layout.reserve(v.byteCount) }
       try checkArena("input '\(port.name)'")
-      places[port.value] = Operand(space: state >= 0 ? .stateIn : .arena, place: state >= 0 ? state : place, view: 0, stride: v.byteCount)
+      places[port.value] = Operand(
+        space: state >= 0 ? .stateIn : .arena, place: state >= 0 ? state : place, view: 0, stride: v.byteCount)
       inputs.append(PlanPort(
-        name: port.name, type: v.type, shape: v.shape, size: v.byteCount, place: place, state: state, role: port.role, reason: port.reason,
+          name: port.name, type: v.type, shape: v.shape, size: v.byteCount, place: place, state: state, role: port.role,
+          reason: port.reason,
         pair: state >= 0 ? graph.states[state].output : -1))
     }
   }
@@ -72,9 +78,11 @@ public struct Planner {
       let state = stateOfOutput[o]
       let place = state >= 0 ? inputs[graph.states[state].input].place : layout.reserve(v.byteCount)
       try checkArena("output '\(port.name)'")
-      let home = Operand(space: state >= 0 ? .stateOut : .arena, place: state >= 0 ? state : place, view: 0, stride: v.byteCount)
+      let home = Operand(
+        space: state >= 0 ? .stateOut : .arena, place: state >= 0 ? state : place, view: 0, stride: v.byteCount)
       outputs.append(PlanPort(
-        name: port.name, type: v.type, shape: v.shape, size: v.byteCount, place: place, state: state, role: port.role, reason: port.reason,
+          name: port.name, type: v.type, shape: v.shape, size: v.byteCount, place: place, state: state, role: port.role,
+          reason: port.reason,
         pair: state >= 0 ? graph.states[state].input : -1))
       if let c = v.constant, state < 0 {
         constantOutputs.append((place, c))
@@ -89,7 +97,10 @@ public struct Planner {
         store([v.count], &s.dims)
         store([1], &s.x)
         store([1], &s.y)
-        graph.ops.append(GraphOp(kernel: Int(EFF_K_COPY), type: v.type, params: .strided(s), inputs: [port.value], outputs: [copy], label: "output '\(port.name)'"))
+        graph.ops.append(
+          GraphOp(
+            kernel: Int(EFF_K_COPY), type: v.type, params: .strided(s), inputs: [port.value], outputs: [copy],
+            label: "output '\(port.name)'"))
       }
     }
   }
@@ -99,7 +110,8 @@ public struct Planner {
     let lifetimes = Lifetimes(graph)
     for (i, op) in graph.ops.enumerated() {
       for r in lifetimes.begin[i] where places[r] == nil {
-        places[r] = Operand(space: .arena, place: layout.take(graph.values[r].byteCount), view: 0, stride: graph.values[r].byteCount)
+        places[r] = Operand(
+          space: .arena, place: layout.take(graph.values[r].byteCount), view: 0, stride: graph.values[r].byteCount)
         temporary.insert(r)
       }
       if op.scratch > 0 {
@@ -123,7 +135,9 @@ public struct Planner {
     let value = graph.values[v]
     // nothing is read there, but an operand that is given has an address
     if value.count == 0 { return Operand(space: .arena, place: 0, view: 0, stride: 0) }
-    if let c = value.constant { return Operand(space: .weights, place: try packer.place(c, graph.values[v].name), view: 0, stride: 0) }
+    if let c = value.constant {
+      return Operand(space: .weights, place: try packer.place(c, graph.values[v].name), view: 0, stride: 0)
+    }
     guard var place = places[value.root] else { return .absent }
     place.view = value.offset
     return place
@@ -162,17 +176,30 @@ public struct Planner {
       }
       for v in op.outputs { operands.append(try operand(v)) }
       if let place = scratch[i] { operands.append(Operand(space: .arena, place: place, view: 0, stride: op.scratch)) }
-      guard operands.count - first <= Int(EFF_OP_OPERANDS) else { throw Failure(.unsupported, "\(op.label): has too many operands") }
+      guard operands.count - first <= Int(EFF_OP_OPERANDS) else {
+        throw Failure(.unsupported, "\(op.label): has too many operands")
+      }
       while params.count % 16 != 0 { params.append(0) }
-      if let layer = op.layer { layers.append(PlanLayer(op: ops.count, weights: packed > 0 ? layer.weights : ElementType.f32.rawValue, parameters: layer.parameters, bytes: packed)) }
-      ops.append(PlanOp(kernel: kernel, code: op.kernel, params: params.count, first: first, count: operands.count - first, position: blocks.positions[i]))
+      if let layer = op.layer {
+        layers.append(
+          PlanLayer(
+            op: ops.count, weights: packed > 0 ? layer.weights : ElementType.f32.rawValue, parameters: layer.parameters,
+            bytes: packed))
+      }
+      ops.append(
+        PlanOp(
+          kernel: kernel, code: op.kernel, params: params.count, first: first, count: operands.count - first,
+          position: blocks.positions[i]))
       blocks.params(i, op).withBytes { params.append(contentsOf: $0) }
       labels.append(Describe.op(op, blocks.params(i, op), graph))
       let (sum, overflow) = work.addingReportingOverflow(op.work)
       work = overflow ? .max : sum
     }
     var constants: [PlanConstant] = []
-    for c in constantOutputs { constants.append(PlanConstant(place: c.place, weights: try packer.place(c.data, "a constant output"), size: c.data.byteCount)) }
+    for c in constantOutputs {
+      constants.append(
+        PlanConstant(place: c.place, weights: try packer.place(c.data, "a constant output"), size: c.data.byteCount))
+    }
     let weights = try MemoryBlock(packer.size, memory, for: "weights")
     try packer.fill(weights.start)
     let block = try MemoryBlock(params.count, memory, for: "plan")

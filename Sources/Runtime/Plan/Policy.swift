@@ -17,7 +17,8 @@ public struct PolicyOptions {
 }
 
 extension PolicyOptions {
-  /// Adds what changes the numbers that a policy gives: not where memory comes from, nor what is kept. Adds nothing for the defaults.
+  /// Adds what changes the numbers that a policy gives: not where memory comes from, nor what is kept. Adds nothing for
+  /// the defaults.
   /// A new option is to be added here, or to the list of those that mean nothing in Tests/Python/test_hash.py.
   func addMeaning(to hash: inout XxHash64) {
     if let all = weights.all {
@@ -76,7 +77,9 @@ public struct PolicySource {
   /// The file as it was written.
   func model() throws(Failure) -> OnnxModel {
     let limit = options.build.memoryLimit
-    return try isOnnx ? OnnxReader.read(bytes, memoryLimit: limit) : ArchitectureReader.read(bytes, sidecar: sidecar, memoryLimit: limit)
+    return try isOnnx
+      ? OnnxReader.read(bytes, memoryLimit: limit)
+      : ArchitectureReader.read(bytes, sidecar: sidecar, memoryLimit: limit)
   }
 
   /// The same in memory of its own. External data stays with `options.build.files`.
@@ -84,8 +87,8 @@ public struct PolicySource {
     PolicySource(bytes: try bytes.owned(), sidecar: try sidecar?.owned(), options: options)
   }
 
-  /// XXH64 of all bytes that were read and of the options that change what the policy does. Of a file that stands alone and was loaded with
-  /// default options it is the hash of the file.
+  /// XXH64 of all bytes that were read and of the options that change what the policy does. Of a file that stands alone
+  /// and was loaded with default options it is the hash of the file.
   func hash() -> UInt64 {
     var hash = XxHash64()
     hash.add(bytes.start, bytes.count)
@@ -107,7 +110,8 @@ public struct PolicySource {
 /// What a trainer exported, ready to run. Immutable; shared by any number of sessions.
 public final class Policy {
   public let plan: Plan
-  /// Of the bytes that it was read from and of the options that change what it does; never 0. The same on every processor.
+  /// Of the bytes that it was read from and of the options that change what it does; never 0. The same on every
+  /// processor.
   public let hash: UInt64
   /// nil where the caller did not ask to keep it.
   public let source: PolicySource?
@@ -127,7 +131,9 @@ public final class Policy {
   /// What was decided at load, a line each.
   public let notes: [CText]
 
-  init(_ model: OnnxModel, _ graph: Graph, _ plan: Plan, _ source: PolicySource? = nil, hash: UInt64 = 1) throws(Failure) {
+  init(_ model: OnnxModel, _ graph: Graph, _ plan: Plan, _ source: PolicySource? = nil, hash: UInt64 = 1)
+    throws(Failure)
+  {
     self.plan = plan
     self.hash = hash == 0 ? 1 : hash
     self.source = source
@@ -175,12 +181,15 @@ public final class Policy {
   /// `policy.json` beside `policy.safetensors`; nil where there is none.
   private static func sidecar(_ path: String, _ limit: Int) throws(Failure) -> Bytes? {
     var stem = Array(path.utf8)
-    if let dot = stem.lastIndex(of: UInt8(ascii: ".")), !stem[dot...].contains(UInt8(ascii: "/")) { stem.removeSubrange(dot...) }
+    if let dot = stem.lastIndex(of: UInt8(ascii: ".")), !stem[dot...].contains(UInt8(ascii: "/")) {
+      stem.removeSubrange(dot...)
+    }
     let beside = String(decoding: stem, as: UTF8.self) + ".json"
     return realPath(beside) == nil ? nil : try Bytes.file(beside, name: "'\(beside)'", limit: limit)
   }
 
-  /// Loads an ONNX or safetensors policy from memory, which is not kept. `sidecar` is the architecture of tensors that do not bring their own.
+  /// Loads an ONNX or safetensors policy from memory, which is not kept. `sidecar` is the architecture of tensors that
+  /// do not bring their own.
   @export(interface)
   public static func load(_ bytes: Bytes, _ options: PolicyOptions, sidecar: Bytes? = nil) throws(Failure) -> Policy {
     let isa = try Policy.isa()
@@ -192,10 +201,12 @@ public final class Policy {
     for note in graph.notes { Log.write(note.isWarning ? .warning : .info, note.text) }
     Fusion.run(&graph, isa: isa)
     var weights = options.weights
-    if weights.all == nil, weights.each.isEmpty, let entry = model.metadata.first(where: { $0.key == LayerWeights.key }) {
+    if weights.all == nil, weights.each.isEmpty, let entry = model.metadata.first(where: { $0.key == LayerWeights.key })
+    {
       weights = try LayerWeights(metadata: entry.value)
     }
-    let plan = try Planner.plan(graph, isa: isa, weights: weights, memory: options.memory, limit: options.build.memoryLimit)
+    let plan = try Planner.plan(
+      graph, isa: isa, weights: weights, memory: options.memory, limit: options.build.memoryLimit)
     let hash = source.hash()
     // a learner reads the model again, at a time when its files may be gone
     if options.isLearnable { options.build.files?.readAll(of: model) }
@@ -207,7 +218,13 @@ public final class Policy {
     guard let forced = "EFFERENT_ISA".withCString({ eff_environment($0) }) else { return eff_isa_best() }
     let level = eff_isa_parse(forced)
     guard level >= 0, eff_isa_supported(level) != 0 else {
-      throw Failure(.unsupported, "EFFERENT_ISA is '\(String(cString: forced))', which this processor or library does not have; it has up to '\(String(cString: eff_isa_name(eff_isa_best())))'")
+      throw Failure(
+        .unsupported,
+        """
+        EFFERENT_ISA is '\(String(cString: forced))', which this processor or library does not have; it has up to \
+        '\(String(cString: eff_isa_name(eff_isa_best())))'
+        """
+      )
     }
     return level
   }
