@@ -11,7 +11,7 @@ mkdir -p "$build"
 exec </dev/null
 export DEBIAN_FRONTEND=noninteractive PYTHONDONTWRITEBYTECODE=1
 
-passed=0 failed=0 started=$SECONDS
+passed=0 failed=0 skipped=0 started=$SECONDS
 declare -a summary broken
 zoo=
 say() { printf '\n==> %s\n' "$*"; }
@@ -55,7 +55,7 @@ prepare() {
 # ---- running a suite: its output passes through, its counts are read from it ----
 
 suite() { # NAME COMMAND...
-  local name=$1 log p f status began=$SECONDS
+  local name=$1 log p f s status began=$SECONDS
   shift
   [[ ${#wanted[@]} -eq 0 || " ${wanted[*]} " == *" $name "* ]] || return 0
   log=$build/$name.log
@@ -63,7 +63,7 @@ suite() { # NAME COMMAND...
   # the form of the summary line is kept for the last line
   "$@" 2>&1 | tee "$log" | sed -u 's/^\([0-9]\+\) passed, \([0-9]\+\) failed$/\1 ok, \2 failed/'
   status=${PIPESTATUS[0]}
-  read -r p f < <(counts "$log")
+  read -r p f s < <(counts "$log")
   if ((status != 0 && f == 0)); then
     echo "$name stopped with status $status"
     f=1
@@ -72,11 +72,11 @@ suite() { # NAME COMMAND...
     f=1
   fi
   ((f == 0)) || broken+=("$name")
-  passed=$((passed + p)) failed=$((failed + f))
-  summary+=("$(printf '%-12s %6d passed %4d failed %5d s' "$name" "$p" "$f" $((SECONDS - began)))")
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+  summary+=("$(printf '%-12s %6d passed %4d failed %4d skipped %5d s' "$name" "$p" "$f" "$s" $((SECONDS - began)))")
 }
 
-# Sums the counts of the runners: our own "N passed, N failed", pytest's last line, and Swift Testing's marks.
+# Sums what passed, failed and was skipped: our own "N passed, N failed", pytest's last line, and Swift Testing's marks.
 counts() {
   sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
     /^[0-9]+ passed, [0-9]+ failed$/ { p += $1; f += $3; next }
@@ -84,13 +84,15 @@ counts() {
       for (i = 1; i < NF; i++) {
         if ($(i + 1) ~ /^passed/) p += $i
         if ($(i + 1) ~ /^(failed|errors?)/) f += $i
+        if ($(i + 1) ~ /^skipped/) s += $i
       }
       next
     }
     /^. Test run / || /^. Suite / { next }
     /^✔ Test .* passed after/ { p++ }
     /^✘ Test .* failed after/ { f++ }
-    END { print p + 0, f + 0 }'
+    /^. Test .* skipped/ { s++ }
+    END { print p + 0, f + 0, s + 0 }'
 }
 
 # ---- the suites ----
@@ -198,7 +200,7 @@ kernels_suite() {
 }
 
 python_suite() {
-  EFFERENT_LIBRARY=$prefix/lib/libefferent.so PYTHONPATH=$root/bindings/python timeout 1200 "$python" -m pytest -q -p no:cacheprovider --durations=3 Tests/Python
+  EFFERENT_LIBRARY=$prefix/lib/libefferent.so PYTHONPATH=$root/bindings/python timeout 1200 "$python" -m pytest -q -rs -p no:cacheprovider --durations=3 Tests/Python
 }
 
 # pip builds a wheel that carries the library; it works from an empty environment that has numpy alone
@@ -247,6 +249,7 @@ suite fuzz bash Tests/Fuzz/smoke.sh
 
 say "summary after $((SECONDS - started)) s"
 printf '%s\n' "${summary[@]}"
+((skipped == 0)) || echo "$skipped skipped: the reasons stand in the logs (.build/tests)"
 ((failed == 0)) || echo "failed: ${broken[*]} (logs in .build/tests)"
 echo "$passed passed, $failed failed"
 ((failed == 0))

@@ -29,7 +29,7 @@ def folder(variable, name):
 
 POLICIES = folder("EFFERENT_POLICIES", "policies")
 ZOO = folder("EFFERENT_ZOO", "zoo")
-GOLDEN = folder("EFFERENT_GOLDEN", "golden/stream_x")
+GOLDEN = folder("EFFERENT_GOLDEN", "golden/stream_x") or ROOT / "Tests/Golden"
 CARDS = folder("EFFERENT_CARDS", "cards")
 HAS_CARDS = CARDS is not None and (CARDS / "manifest.json").exists()
 CARD_MANIFEST = json.loads((CARDS / "manifest.json").read_text()) if HAS_CARDS else {"cases": [], "negatives": []}
