@@ -6,12 +6,16 @@ import PackageDescription
 // libswiftUnicodeDataTables.a), EFFERENT_SONAME and EFFERENT_EXPORTS (from the version in the header) and uses its own --scratch-path.
 let embedded = Context.environment["EFFERENT_EMBEDDED"] != nil
 
-let swift: [SwiftSetting] = embedded ? [.enableExperimentalFeature("Embedded"), .unsafeFlags(["-wmo", "-Osize", "-Xfrontend", "-function-sections"])] : []
+let swift: [SwiftSetting] = embedded
+  ? [.enableExperimentalFeature("Embedded"),
+     .unsafeFlags(["-wmo", "-Osize", "-enforce-exclusivity=unchecked", "-Xfrontend", "-function-sections"])]
+  : []
 // code that only loading runs: repeated instruction sequences are shared
-let cold: [SwiftSetting] = swift + (embedded ? [.unsafeFlags(["-Xllvm", "-enable-machine-outliner=always"])] : [])
-let native: [CXXSetting] = embedded ? [.unsafeFlags(["-O2", "-fno-exceptions", "-fno-rtti", "-ffunction-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables"])] : []
-let plain: [CSetting] = embedded
-  ? [.unsafeFlags(["-O2", "-ffunction-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables", "-DEFF_SHIPPED"])] : []
+let outlining = ["-enable-machine-outliner=always", "-machine-outliner-reruns=2", "-enable-linkonceodr-outlining"]
+let cold: [SwiftSetting] = swift + (embedded ? [.unsafeFlags(outlining.flatMap { ["-Xllvm", $0] })] : [])
+let sections = ["-O2", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables"]
+let native: [CXXSetting] = embedded ? [.unsafeFlags(sections + ["-fno-exceptions", "-fno-rtti"])] : []
+let plain: [CSetting] = embedded ? [.unsafeFlags(sections + ["-DEFF_SHIPPED"])] : []
 let link: [LinkerSetting] = embedded
   ? [.unsafeFlags([
       "-use-ld=lld", "-Xlinker", "--icf=safe",  // gold leaves local symbols in the dynamic table

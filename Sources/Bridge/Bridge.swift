@@ -50,7 +50,11 @@ public final class Bridge {
   public var endpoint: String { router.address }
   public var stats: Stats { service.stats }
 
-  public init(_ target: Target, _ options: Options) throws(Failure) {
+  public convenience init(_ target: Target, _ options: Options) throws(Failure) {
+    try self.init(serving: target, options)
+  }
+
+  private init(serving target: Target, _ options: Options) throws(Failure) {
     self.options = options
     let endpoint = try Endpoint(options.endpoint, allowRemote: options.allowRemote, hasContext: options.context != nil)
     var offered = Service.Options()

@@ -20,7 +20,7 @@ extern void __libc_free(void *);
 static volatile int armed;
 static long allocations, frees, bytes;
 
-static void count(size_t size) {
+static void counted(size_t size) {
   if (armed) allocations++, bytes += (long)size;
 }
 

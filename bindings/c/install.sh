@@ -132,12 +132,13 @@ fi
 say "built in $((SECONDS - started)) s"
 
 # The archive is one object with the exported functions as its only symbols, so that the parts of Swift in it meet no others. What only the shared
-# library needs (versions.c) stays out: an archive is linked with the glibc of its user.
+# library needs (versions.c) stays out: an archive is linked with the glibc of its user. Sections stay apart, so that the linker of a program with
+# --gc-sections leaves out what it does not call.
 archive=$scratch/archive
 rm -rf "$archive" && mkdir -p "$archive"
 nm -D --defined-only "$built" | awk '{print $3}' | sed 's/@.*//' | grep "^eff_" | LC_ALL=C sort >"$archive/symbols"
 mapfile -t members < <(printf '%s\n' "${objects[@]}" | grep -v '/OldGlibc.build/versions.c.o$')
-(cd "$archive" && ${cross}ld -r --gc-sections $(sed 's/^/-u /' symbols) -o efferent.o "${members[@]}" -L "$tables" -lswiftUnicodeDataTables &&
+(cd "$archive" && ${cross}ld -r --gc-sections --unique $(sed 's/^/-u /' symbols) -o efferent.o "${members[@]}" -L "$tables" -lswiftUnicodeDataTables &&
   ${cross}objcopy --strip-debug --remove-section=.comment --remove-section=.swift1_autolink_entries --keep-global-symbols=symbols efferent.o &&
   ${cross}strip --strip-unneeded efferent.o && ${cross}ar rcsD libefferent.a efferent.o) || fail "the archive could not be made"
 

@@ -32,8 +32,14 @@ public final class Controller {
     return sizes
   }
 
+  // a designated initializer stands in the table of its class, which keeps it in programs that never call it
   @export(interface)
-  public init(_ card: Card, _ options: ControllerOptions) throws(Failure) {
+  public convenience init(_ card: Card, _ options: ControllerOptions) throws(Failure) {
+    try self.init(of: card, options)
+  }
+
+  @export(interface)
+  private init(of card: Card, _ options: ControllerOptions) throws(Failure) {
     let sizes = try Controller.sessionSizes(options)
     let size = try Controller.arenaSize(card, options)
     let start: UnsafeMutableRawPointer

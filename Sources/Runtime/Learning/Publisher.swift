@@ -13,10 +13,16 @@ public final class Publisher {
   public let core: PublisherHandle
   private let session: Session
 
+  // a designated initializer stands in the table of its class, which keeps it in programs that never call it
   /// Fails with `.mismatch` where the session runs another policy than the learner's, `.unsupported` where its weights are not those that are learned,
   /// but made of them, `.state` where something else swaps its weights.
   @export(interface)
-  public init(_ learner: LearnerPointer, to session: Session) throws(Failure) {
+  public convenience init(_ learner: LearnerPointer, to session: Session) throws(Failure) {
+    try self.init(from: learner, to: session)
+  }
+
+  @export(interface)
+  private init(from learner: LearnerPointer, to session: Session) throws(Failure) {
     session.reclaim()
     guard !session.hasOffer else { throw Failure(.state, "a swap is waiting for the session's next step") }
     var policies: [Policy] = []
