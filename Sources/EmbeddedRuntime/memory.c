@@ -1,5 +1,5 @@
-// Embedded Swift asks for every object with posix_memalign, even at the alignment that malloc gives anyway; the C library serves that
-// several times slower than malloc. This definition is hidden and serves the shipped library only.
+// Embedded Swift asks for every object with posix_memalign, even at the alignment that malloc gives anyway; the C
+// library serves that several times slower than malloc. This definition is hidden and serves the shipped library only.
 #ifdef EFF_SHIPPED
 #include <errno.h>
 #include <stddef.h>

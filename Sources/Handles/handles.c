@@ -11,7 +11,8 @@ eff_slot *eff_slot_chunks[EFF_HANDLE_CHUNKS] = {eff_first_slots};
 
 // slots made so far
 static uint32_t made;
-// free slots: the low half is the first one + 1, the high half counts changes, so that no exchange mistakes an old list for the present one
+// free slots: the low half is the first one + 1, the high half counts changes, so that no exchange mistakes an old list
+// for the present one
 static uint64_t free_slots;
 
 int32_t eff_handle_kind(uintptr_t handle) {
@@ -52,7 +53,8 @@ static eff_slot *make(uint32_t *index) {
       if (!fresh) return NULL;
       memset(fresh, 0, size);
       // another thread may have been faster
-      if (!__atomic_compare_exchange_n(&eff_slot_chunks[chunk], &none, fresh, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) free(fresh);
+      if (!__atomic_compare_exchange_n(&eff_slot_chunks[chunk], &none, fresh, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        free(fresh);
     }
   } while (!__atomic_compare_exchange_n(&made, &i, i + 1, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
   *index = i;
@@ -91,7 +93,9 @@ int32_t eff_handle_retain(uintptr_t handle, int32_t kind) {
   return 1;
 }
 
-static uint64_t claim_of(const eff_slot *slot) { return (uint64_t)(uint32_t)getpid() << 32 | (uint32_t)slot->generation; }
+static uint64_t claim_of(const eff_slot *slot) {
+  return (uint64_t)(uint32_t)getpid() << 32 | (uint32_t)slot->generation;
+}
 
 int32_t eff_handle_claim(uintptr_t handle, int32_t kind) {
   eff_slot *slot = eff_handle_slot(handle, kind);

@@ -1,7 +1,10 @@
 #include "internal.h"
 
-// the dense kernel and its packed format must come from the same place: the format is generic where simd/ has no size for it
-static bool dense_is_simd(const eff_dense *d, int32_t level) { return level != EFF_ISA_NAIVE && eff_dense_packed_size_simd(d, level) > 0; }
+// the dense kernel and its packed format must come from the same place: the format is generic where simd/ has no size
+// for it
+static bool dense_is_simd(const eff_dense *d, int32_t level) {
+  return level != EFF_ISA_NAIVE && eff_dense_packed_size_simd(d, level) > 0;
+}
 
 extern "C" {
 
@@ -14,20 +17,30 @@ int64_t eff_dense_packed_size(const eff_dense *d, int32_t level) {
   return dense_is_simd(d, level) ? eff_dense_packed_size_simd(d, level) : eff_dense_packed_size_generic(d);
 }
 
-void eff_dense_pack(const eff_dense *d, int32_t level, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed) {
+void eff_dense_pack(const eff_dense *d, int32_t level, const float *w, int64_t k_stride, int64_t n_stride,
+                    const float *bias, void *packed) {
   if (dense_is_simd(d, level)) eff_dense_pack_simd(d, level, w, k_stride, n_stride, bias, packed);
   else eff_dense_pack_generic(d, w, k_stride, n_stride, bias, packed);
 }
 
-int64_t eff_conv_packed_size(const eff_conv *c, int32_t level) { return level == EFF_ISA_NAIVE ? 0 : eff_conv_packed_size_simd(c, level); }
-int64_t eff_conv_scratch_size(const eff_conv *c, int32_t level) { return level == EFF_ISA_NAIVE ? 0 : eff_conv_scratch_size_simd(c, level); }
+int64_t eff_conv_packed_size(const eff_conv *c, int32_t level) {
+  return level == EFF_ISA_NAIVE ? 0 : eff_conv_packed_size_simd(c, level);
+}
+int64_t eff_conv_scratch_size(const eff_conv *c, int32_t level) {
+  return level == EFF_ISA_NAIVE ? 0 : eff_conv_scratch_size_simd(c, level);
+}
 void eff_conv_pack(const eff_conv *c, int32_t level, const float *w, const float *bias, void *packed) {
   if (level != EFF_ISA_NAIVE) eff_conv_pack_simd(c, level, w, bias, packed);
 }
 
-int64_t eff_rnn_packed_size(const eff_rnn *r, int32_t level) { return level == EFF_ISA_NAIVE ? 0 : eff_rnn_packed_size_simd(r, level); }
-int64_t eff_rnn_packed_scratch_size(const eff_rnn *r, int32_t level) { return level == EFF_ISA_NAIVE ? 0 : eff_rnn_packed_scratch_size_simd(r, level); }
-void eff_rnn_pack(const eff_rnn *r, int32_t level, const float *w, const float *recurrent, const float *b, void *packed) {
+int64_t eff_rnn_packed_size(const eff_rnn *r, int32_t level) {
+  return level == EFF_ISA_NAIVE ? 0 : eff_rnn_packed_size_simd(r, level);
+}
+int64_t eff_rnn_packed_scratch_size(const eff_rnn *r, int32_t level) {
+  return level == EFF_ISA_NAIVE ? 0 : eff_rnn_packed_scratch_size_simd(r, level);
+}
+void eff_rnn_pack(const eff_rnn *r, int32_t level, const float *w, const float *recurrent, const float *b,
+                  void *packed) {
   if (level != EFF_ISA_NAIVE) eff_rnn_pack_simd(r, level, w, recurrent, b, packed);
 }
 

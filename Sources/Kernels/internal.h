@@ -1,5 +1,5 @@
-// What the parts of Kernels offer each other. `level` is above EFF_ISA_NAIVE in every _simd function; a size of 0 or NULL
-// means that the level has nothing for these parameters.
+// What the parts of Kernels offer each other. `level` is above EFF_ISA_NAIVE in every _simd function; a size of 0 or
+// NULL means that the level has nothing for these parameters.
 #pragma once
 #include "kernels.h"
 
@@ -11,7 +11,8 @@ extern "C" {
 // generic/: every kernel, and the plain dense format ([k][n] f32, then n f32 of bias).
 eff_kernel eff_kernel_find_generic(int32_t id, int32_t type);
 int64_t eff_dense_packed_size_generic(const eff_dense *d);
-void eff_dense_pack_generic(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed);
+void eff_dense_pack_generic(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias,
+                            void *packed);
 
 // 1 at a level whose products of bytes this processor sums by fours (VNNI); tests clear it to run the other way.
 extern int32_t eff_byte_dots[EFF_ISA_COUNT];
@@ -19,13 +20,15 @@ extern int32_t eff_byte_dots[EFF_ISA_COUNT];
 // simd/: what pays per instruction set.
 eff_kernel eff_kernel_find_simd(int32_t id, int32_t type, int32_t level);
 int64_t eff_dense_packed_size_simd(const eff_dense *d, int32_t level);
-void eff_dense_pack_simd(const eff_dense *d, int32_t level, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed);
+void eff_dense_pack_simd(const eff_dense *d, int32_t level, const float *w, int64_t k_stride, int64_t n_stride,
+                         const float *bias, void *packed);
 int64_t eff_conv_packed_size_simd(const eff_conv *c, int32_t level);
 int64_t eff_conv_scratch_size_simd(const eff_conv *c, int32_t level);
 void eff_conv_pack_simd(const eff_conv *c, int32_t level, const float *w, const float *bias, void *packed);
 int64_t eff_rnn_packed_size_simd(const eff_rnn *r, int32_t level);
 int64_t eff_rnn_packed_scratch_size_simd(const eff_rnn *r, int32_t level);
-void eff_rnn_pack_simd(const eff_rnn *r, int32_t level, const float *w, const float *recurrent, const float *b, void *packed);
+void eff_rnn_pack_simd(const eff_rnn *r, int32_t level, const float *w, const float *recurrent, const float *b,
+                       void *packed);
 
 #ifdef __cplusplus
 }

@@ -8,8 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
-// Seeds of Swift's dictionaries; nothing here asks for more than 64 bytes. Never waits: early in a boot the kernel's pool may not be filled.
-// The kernel's call is newer than some robots' kernels, then its file; where neither is there (a root without /dev), what differs by process.
+// Seeds of Swift's dictionaries; nothing here asks for more than 64 bytes. Never waits: early in a boot the kernel's
+// pool may not be filled.
+// The kernel's call is newer than some robots' kernels, then its file; where neither is there (a root without /dev),
+// what differs by process.
 OLD_HIDDEN void arc4random_buf(void *to, size_t size) {
   unsigned char *at = (unsigned char *)to;
   const int before = errno, without_waiting = 1;

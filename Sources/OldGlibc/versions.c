@@ -33,7 +33,8 @@ PASS(float, logf, (float x), (x))
 PASS(float, powf, (float x, float y), (x, y))
 
 // 2.34 and 2.32: from libpthread.so.0 and libdl.so.2 before, which the library names where it has the bridge
-PASS(int, pthread_create, (void *thread, const void *attributes, void *(*body)(void *), void *argument), (thread, attributes, body, argument))
+PASS(int, pthread_create, (void *thread, const void *attributes, void *(*body)(void *), void *argument),
+     (thread, attributes, body, argument))
 PASS(int, pthread_join, (unsigned long thread, void **result), (thread, result))
 PASS(int, pthread_sigmask, (int how, const void *set, void *old), (how, set, old))
 PASS(void *, dlopen, (const char *path, int mode), (path, mode))

@@ -10,12 +10,15 @@
 
 struct eff_api {
 #define FUNCTION(name) decltype(&::name) name = nullptr;
-#define FUNCTIONS                                                                                                                        \
-  FUNCTION(eff_last_error) FUNCTION(eff_policy_options_default) FUNCTION(eff_policy_load_file) FUNCTION(eff_policy_input_count)          \
-  FUNCTION(eff_policy_output_count) FUNCTION(eff_policy_input) FUNCTION(eff_policy_output) FUNCTION(eff_policy_find_input)               \
-  FUNCTION(eff_policy_find_output) FUNCTION(eff_policy_describe) FUNCTION(eff_policy_op) FUNCTION(eff_policy_release)                    \
-  FUNCTION(eff_session_options_default) FUNCTION(eff_session_create) FUNCTION(eff_session_step) FUNCTION(eff_session_input)              \
-  FUNCTION(eff_session_run) FUNCTION(eff_session_output) FUNCTION(eff_session_reset) FUNCTION(eff_session_prewarm) FUNCTION(eff_session_destroy)
+#define FUNCTIONS                                                                                                      \
+  FUNCTION(eff_last_error)                                                                                             \
+  FUNCTION(eff_policy_options_default) FUNCTION(eff_policy_load_file) FUNCTION(eff_policy_input_count)                 \
+      FUNCTION(eff_policy_output_count) FUNCTION(eff_policy_input) FUNCTION(eff_policy_output)                         \
+          FUNCTION(eff_policy_find_input) FUNCTION(eff_policy_find_output) FUNCTION(eff_policy_describe)               \
+              FUNCTION(eff_policy_op) FUNCTION(eff_policy_release) FUNCTION(eff_session_options_default)               \
+                  FUNCTION(eff_session_create) FUNCTION(eff_session_step) FUNCTION(eff_session_input)                  \
+                      FUNCTION(eff_session_run) FUNCTION(eff_session_output) FUNCTION(eff_session_reset)               \
+                          FUNCTION(eff_session_prewarm) FUNCTION(eff_session_destroy)
   FUNCTIONS
 #undef FUNCTION
   bool open(const char *path) {
@@ -60,11 +63,17 @@ struct eff_run {
     eff_policy_options options;
     api.eff_policy_options_default(&options, sizeof options);
     options.weights = weights;
-    if (api.eff_policy_load_file(path, &options, &policy)) { fprintf(stderr, "efferent: %s\n", api.eff_last_error()); return; }
+    if (api.eff_policy_load_file(path, &options, &policy)) {
+      fprintf(stderr, "efferent: %s\n", api.eff_last_error());
+      return;
+    }
     eff_session_options so;
     api.eff_session_options_default(&so, sizeof so);
     so.max_rows = rows;
-    if (api.eff_session_create(policy, &so, &session)) { fprintf(stderr, "efferent: %s\n", api.eff_last_error()); return; }
+    if (api.eff_session_create(policy, &so, &session)) {
+      fprintf(stderr, "efferent: %s\n", api.eff_last_error());
+      return;
+    }
     for (size_t i = 0; i < api.eff_policy_input_count(policy); i++) {
       eff_tensor_spec s = {};
       s.struct_size = sizeof s;
@@ -84,7 +93,9 @@ struct eff_run {
       if (s.role == EFF_ROLE_STATE) continue;
       fill(api.eff_session_input(session, i), s.count * rows, s.dtype, random);
       in++;
-      if (s.dtype == EFF_F32) observation.assign((float *)api.eff_session_input(session, i), (float *)api.eff_session_input(session, i) + s.count * rows);
+      if (s.dtype == EFF_F32)
+        observation.assign((float *)api.eff_session_input(session, i),
+                           (float *)api.eff_session_input(session, i) + s.count * rows);
     }
     for (auto &s : outputs) if (s.role == EFF_ROLE_ACTION) out += s.dtype == EFF_F32, action.resize(s.count * rows);
     is_simple = in == 1 && out == 1 && observation.size();
@@ -102,7 +113,9 @@ struct eff_run {
   // what a caller has in its hands when it steps: the observation, the place of the action, the library's entry points
   void observe() {
     if (is_simple) rewrite(observation.data(), observation.size() * 4), rewrite(action.data(), action.size() * 4);
-    else for (size_t i = 0; i < inputs.size(); i++) if (inputs[i].role == EFF_ROLE_OBSERVATION) rewrite(api.eff_session_input(session, i), inputs[i].size * rows);
+    else
+      for (size_t i = 0; i < inputs.size(); i++)
+        if (inputs[i].role == EFF_ROLE_OBSERVATION) rewrite(api.eff_session_input(session, i), inputs[i].size * rows);
     rewrite((void *)&api, sizeof api);
   }
   // a call that the library refuses: all but the step itself
@@ -130,7 +143,8 @@ struct ort_run {
     std::vector<int64_t> shape(s.shape, s.shape + s.rank);
     if (rows > 1) shape[0] *= (int64_t)rows;
     void *v = nullptr;
-    api.check(ort_api::tensor_with_data, (const void *)api.memory, (void *)memory.back().data(), s.size * rows, (const int64_t *)shape.data(), shape.size(), (int)s.dtype, &v);
+    api.check(ort_api::tensor_with_data, (const void *)api.memory, (void *)memory.back().data(), s.size * rows,
+              (const int64_t *)shape.data(), shape.size(), (int)s.dtype, &v);
     return v;
   }
 
@@ -172,8 +186,9 @@ struct ort_run {
   ort_run(const ort_run &) = delete;
   explicit operator bool() const { return session; }
   void step() {
-    api.check(ort_api::run, session, (const void *)nullptr, (const char *const *)input_names.data(), (const void *const *)inputs.data(), inputs.size(),
-              (const char *const *)output_names.data(), output_names.size(), outputs.data());
+    api.check(ort_api::run, session, (const void *)nullptr, (const char *const *)input_names.data(),
+              (const void *const *)inputs.data(), inputs.size(), (const char *const *)output_names.data(),
+              output_names.size(), outputs.data());
   }
   void observe() {
     for (auto &m : memory) rewrite(m.data(), m.size());
@@ -192,7 +207,8 @@ inline double difference(eff_run &e, ort_run &o) {
     int64_t k = e.api.eff_policy_find_output(e.policy, o.output_names[i]);
     if (k < 0 || e.outputs[(size_t)k].dtype != EFF_F32) continue;
     const float *a = (const float *)e.api.eff_session_output(e.session, (size_t)k), *b = (const float *)o.output(i);
-    for (size_t j = 0; j < e.outputs[(size_t)k].count * e.rows; j++) worst = std::max(worst, (double)(fabsf(a[j] - b[j]) / (1 + fabsf(b[j]))));
+    for (size_t j = 0; j < e.outputs[(size_t)k].count * e.rows; j++)
+      worst = std::max(worst, (double)(fabsf(a[j] - b[j]) / (1 + fabsf(b[j]))));
   }
   return worst;
 }

@@ -1,4 +1,5 @@
-// What the contenders are held against: reading the weights once, doing the multiplications alone, waiting, and fixed-size Eigen.
+// What the contenders are held against: reading the weights once, doing the multiplications alone, waiting, and
+// fixed-size Eigen.
 #pragma once
 #include <cstdio>
 #include <cstdlib>
@@ -17,7 +18,8 @@ enum { WIDE = 32 };
 #endif
 typedef float wide __attribute__((vector_size(WIDE)));
 #ifdef __clang__
-#define AT_FULL_WIDTH __attribute__((noinline, min_vector_width(WIDE * 8)))  // clang halves them by itself where a processor had to clock down
+// clang halves them by itself where a processor had to clock down
+#define AT_FULL_WIDTH __attribute__((noinline, min_vector_width(WIDE * 8)))
 #else
 #define AT_FULL_WIDTH __attribute__((noinline))
 #endif
@@ -26,7 +28,9 @@ typedef float wide __attribute__((vector_size(WIDE)));
 struct stream_control {
   size_t bytes;
   char *memory;
-  explicit stream_control(size_t n) : bytes((n + 511) & ~(size_t)511), memory((char *)aligned_alloc(2 << 20, (bytes + (2 << 20) - 1) & ~(size_t)((2 << 20) - 1))) {
+  explicit stream_control(size_t n)
+      : bytes((n + 511) & ~(size_t)511),
+        memory((char *)aligned_alloc(2 << 20, (bytes + (2 << 20) - 1) & ~(size_t)((2 << 20) - 1))) {
     madvise(memory, (bytes + (2 << 20) - 1) & ~(size_t)((2 << 20) - 1), MADV_HUGEPAGE);  // as the weights are
     memset(memory, 0, bytes);
   }
@@ -55,11 +59,14 @@ __attribute__((noinline)) static void spin(int64_t turns) {
   for (int64_t i = 0; i < turns; i++) __asm__ volatile("");
 }
 
-// the same network as a C++ programmer writes it, every size known to the compiler; weights from the file beside the net
+// the same network as a C++ programmer writes it, every size known to the compiler; weights from the file beside the
+// net
 struct eigen_none { template <class V> static void apply(V &) {} };
 struct eigen_relu { template <class V> static void apply(V &v) { v = v.cwiseMax(0.f); } };
 struct eigen_tanh { template <class V> static void apply(V &v) { v = v.array().tanh(); } };
-struct eigen_elu { template <class V> static void apply(V &v) { v = (v.array() < 0).select(v.array().exp() - 1, v.array()); } };
+struct eigen_elu {
+  template <class V> static void apply(V &v) { v = (v.array() < 0).select(v.array().exp() - 1, v.array()); }
+};
 template <int Out, int In> using eigen_matrix = Eigen::Matrix<float, Out, In, Eigen::ColMajor>;
 template <class Act, class Last, int In, int Out, int... Rest> struct eigen_net {
   eigen_matrix<Out, In> w;
@@ -95,7 +102,8 @@ template <class Act, class Last, int In, int Out> struct eigen_net<Act, Last, In
 };
 
 // the step of the Eigen twin of a net called `name`, reading x and writing y; empty where there is none
-template <class Act, class Last, int In, int... Rest> std::function<void()> eigen_twin(const std::string &weights, const float *x, float *y) {
+template <class Act, class Last, int In, int... Rest>
+std::function<void()> eigen_twin(const std::string &weights, const float *x, float *y) {
   FILE *f = fopen(weights.c_str(), "rb");
   if (!f) return {};
   auto *net = new eigen_net<Act, Last, In, Rest...>;
@@ -109,7 +117,8 @@ template <class Act, class Last, int In, int... Rest> std::function<void()> eige
   };
 }
 inline std::function<void()> eigen_step(const std::string &path, const float *x, float *y) {
-  std::string stem = path.substr(0, path.rfind('.')), name = stem.substr(stem.rfind('/') + 1), weights = stem + ".weights";
+  std::string stem = path.substr(0, path.rfind('.')), name = stem.substr(stem.rfind('/') + 1),
+              weights = stem + ".weights";
   if (name == "a_tanh_64") return eigen_twin<eigen_tanh, eigen_none, 8, 64, 64, 2>(weights, x, y);
   if (name == "b_relu_256") return eigen_twin<eigen_relu, eigen_tanh, 17, 256, 256, 6>(weights, x, y);
   if (name == "c_elu_512") return eigen_twin<eigen_elu, eigen_none, 48, 512, 256, 128, 12>(weights, x, y);

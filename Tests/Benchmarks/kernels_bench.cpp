@@ -1,5 +1,7 @@
-// Kernels against the time that reading their weights takes, against Eigen with fixed sizes, and against the naive twins.
-// Tests/Benchmarks/run.sh builds and runs it: kernels with the library's flags, this file and Eigen with -O3 -march=native.
+// Kernels against the time that reading their weights takes, against Eigen with fixed sizes, and against the naive
+// twins.
+// Tests/Benchmarks/run.sh builds and runs it: kernels with the library's flags, this file and Eigen with -O3
+// -march=native.
 #define EIGEN_STACK_ALLOCATION_LIMIT 0
 #include <Eigen/Dense>
 #include <cmath>
@@ -12,7 +14,8 @@
 
 static volatile float sink;
 
-// reads bytes (a multiple of 64) once, as fast as one core can; `act` outputs are then passed through the activation's cost
+// reads bytes (a multiple of 64) once, as fast as one core can; `act` outputs are then passed through the activation's
+// cost
 __attribute__((noinline)) static void stream(const char *p, int64_t bytes) {
   __m256 a[8];
   for (auto &v : a) v = _mm256_setzero_ps();
@@ -62,7 +65,9 @@ struct mlp {
 // the same network as a C++ programmer writes it, every size known to the compiler
 struct eigen_relu { template <class V> static void apply(V &v) { v = v.cwiseMax(0.f); } };
 struct eigen_tanh { template <class V> static void apply(V &v) { v = v.array().tanh(); } };
-struct eigen_elu { template <class V> static void apply(V &v) { v = (v.array() < 0).select(v.array().exp() - 1, v.array()); } };
+struct eigen_elu {
+  template <class V> static void apply(V &v) { v = (v.array() < 0).select(v.array().exp() - 1, v.array()); }
+};
 template <class Act, int In, int Out, int... Rest> struct eigen_net {
   Eigen::Matrix<float, Out, In> *w = new Eigen::Matrix<float, Out, In>;
   Eigen::Matrix<float, Out, 1> b, y;
@@ -88,14 +93,19 @@ template <class Act, int In, int Out> struct eigen_net<Act, In, Out> {
 
 template <class Act, int In, int... Rest> static void net(const char *title, int act) {
   std::vector<int> dims = {In, Rest...};
-  mlp best(dims, act, eff_isa_best(), EFF_TYPE_F32), sse(dims, act, EFF_ISA_SSE2, EFF_TYPE_F32), bf(dims, act, eff_isa_best(), EFF_TYPE_BF16),
-      half(dims, act, eff_isa_best(), EFF_TYPE_F16), i8(dims, act, eff_isa_best(), EFF_TYPE_I8), naive(dims, act, 0, EFF_TYPE_F32);
+  mlp best(dims, act, eff_isa_best(), EFF_TYPE_F32), sse(dims, act, EFF_ISA_SSE2, EFF_TYPE_F32),
+      bf(dims, act, eff_isa_best(), EFF_TYPE_BF16), half(dims, act, eff_isa_best(), EFF_TYPE_F16),
+      i8(dims, act, eff_isa_best(), EFF_TYPE_I8), naive(dims, act, 0, EFF_TYPE_F32);
   auto *eigen = new eigen_net<Act, In, Rest...>;
   Eigen::Matrix<float, In, 1> x;
   x.setConstant(0.1f);
-  std::vector<contender> all = {
-    {"floor", [&] { stream(best.weights, best.bytes); }, {}}, {"f32", [&] { best.run(); }, {}}, {"eigen", [&] { eigen->run(x); }, {}},
-    {"bf16", [&] { bf.run(); }, {}}, {"f16", [&] { half.run(); }, {}}, {"int8", [&] { i8.run(); }, {}}, {"sse2", [&] { sse.run(); }, {}}};
+  std::vector<contender> all = {{"floor", [&] { stream(best.weights, best.bytes); }, {}},
+                                {"f32", [&] { best.run(); }, {}},
+                                {"eigen", [&] { eigen->run(x); }, {}},
+                                {"bf16", [&] { bf.run(); }, {}},
+                                {"f16", [&] { half.run(); }, {}},
+                                {"int8", [&] { i8.run(); }, {}},
+                                {"sse2", [&] { sse.run(); }, {}}};
   if (naive.ops[0].run) all.push_back({"naive", [&] { naive.run(); }, {}});
   compare(title, all);
 }
@@ -106,15 +116,23 @@ static void recurrent(const char *title, int cell, int64_t input, int64_t hidden
   r.cell = cell, r.dirs = 1, r.linear_before_reset = 1, r.time = 1, r.batch = 1, r.input = input, r.hidden = hidden;
   r.act[0] = EFF_FN_SIGMOID, r.act[1] = r.act[2] = EFF_FN_TANH;
   int64_t g = cell == EFF_RNN_LSTM ? 4 : 3, bytes = eff_rnn_packed_size(&r, level);
-  std::vector<float> w((size_t)(g * hidden * input)), u((size_t)(g * hidden * hidden)), b((size_t)(2 * g * hidden), 0.1f), x((size_t)input, 0.2f),
-    h((size_t)hidden, 0.1f), c(h), y(h), yc(h), scratch((size_t)eff_rnn_packed_scratch_size(&r, level));
+  std::vector<float> w((size_t)(g * hidden * input)), u((size_t)(g * hidden * hidden)),
+      b((size_t)(2 * g * hidden), 0.1f), x((size_t)input, 0.2f), h((size_t)hidden, 0.1f), c(h), y(h), yc(h),
+      scratch((size_t)eff_rnn_packed_scratch_size(&r, level));
   for (auto *v : {&w, &u}) for (auto &f : *v) f = ((float)rand() / (float)RAND_MAX - 0.5f) * 0.1f;
   char *packed = (char *)aligned_alloc(4096, (size_t)((bytes + 4095) & ~4095));
   eff_rnn_pack(&r, level, w.data(), u.data(), b.data(), packed);
   eff_op op = {};
   op.run = eff_kernel_find(EFF_K_RNN_PACKED, EFF_TYPE_F32, level);
   op.params = &r;
-  void *p[] = {x.data(), packed, h.data(), cell == EFF_RNN_LSTM ? c.data() : nullptr, nullptr, y.data(), cell == EFF_RNN_LSTM ? yc.data() : nullptr, scratch.data()};
+  void *p[] = {x.data(),
+               packed,
+               h.data(),
+               cell == EFF_RNN_LSTM ? c.data() : nullptr,
+               nullptr,
+               y.data(),
+               cell == EFF_RNN_LSTM ? yc.data() : nullptr,
+               scratch.data()};
   memcpy(op.p, p, sizeof p);
   std::vector<contender> all = {{"floor", [&] { stream(packed, bytes); }, {}}, {"f32", [&] { op.run(&op, 1); }, {}}};
   compare(title, all);
@@ -136,7 +154,8 @@ static void convolutions(const char *title, std::vector<eff_conv> layers) {
   std::vector<eff_op> ops;
   float *x = nullptr;
   for (auto &c : layers) {
-    int64_t in = c.batch * c.in_channels * c.in[0] * (c.spatial > 1 ? c.in[1] : 1), pixels = c.out[0] * (c.spatial > 1 ? c.out[1] : 1);
+    int64_t in = c.batch * c.in_channels * c.in[0] * (c.spatial > 1 ? c.in[1] : 1),
+            pixels = c.out[0] * (c.spatial > 1 ? c.out[1] : 1);
     int64_t k = c.in_channels / c.groups * c.kernel[0] * (c.spatial > 1 ? c.kernel[1] : 1);
     flops += 2.0 * (double)(c.batch * c.out_channels * pixels * k);
     std::vector<float> w((size_t)(c.out_channels * k), 0.01f), b((size_t)c.out_channels, 0.1f);
@@ -150,23 +169,29 @@ static void convolutions(const char *title, std::vector<eff_conv> layers) {
     eff_op op = {};
     op.run = eff_kernel_find(EFF_K_CONV_PACKED, EFF_TYPE_F32, level);
     op.params = &c;
-    op.p[0] = x, op.p[1] = packed, op.p[2] = y, op.p[3] = aligned_alloc(64, (size_t)((eff_conv_scratch_size(&c, level) + 127) & ~63));
+    op.p[0] = x, op.p[1] = packed, op.p[2] = y,
+    op.p[3] = aligned_alloc(64, (size_t)((eff_conv_scratch_size(&c, level) + 127) & ~63));
     ops.push_back(op);
     x = y;
   }
-  std::vector<contender> all = {{"floor", [&] { multiply(flops); }, {}}, {"f32", [&] { eff_ops_run(ops.data(), (int64_t)ops.size(), 1); }, {}}};
+  std::vector<contender> all = {{"floor", [&] { multiply(flops); }, {}},
+                                {"f32", [&] { eff_ops_run(ops.data(), (int64_t)ops.size(), 1); }, {}}};
   compare(title, all, 101);
 }
-static eff_conv conv2(int64_t ic, int64_t oc, int64_t size, int64_t kernel, int64_t stride, int64_t pad, int64_t groups = 1) {
+static eff_conv conv2(int64_t ic, int64_t oc, int64_t size, int64_t kernel, int64_t stride, int64_t pad,
+                      int64_t groups = 1) {
   eff_conv c = {};
   c.batch = 1, c.in_channels = ic, c.out_channels = oc, c.groups = groups, c.spatial = 2, c.act = EFF_FN_RELU;
-  for (int i = 0; i < 2; i++) c.in[i] = size, c.kernel[i] = kernel, c.stride[i] = stride, c.dilation[i] = 1, c.pad[i] = pad, c.out[i] = (size + 2 * pad - kernel) / stride + 1;
+  for (int i = 0; i < 2; i++)
+    c.in[i] = size, c.kernel[i] = kernel, c.stride[i] = stride, c.dilation[i] = 1, c.pad[i] = pad,
+    c.out[i] = (size + 2 * pad - kernel) / stride + 1;
   return c;
 }
 static eff_conv conv1(int64_t ic, int64_t oc, int64_t size, int64_t kernel, int64_t pad) {
   eff_conv c = {};
   c.batch = 1, c.in_channels = ic, c.out_channels = oc, c.groups = 1, c.spatial = 1, c.act = EFF_FN_RELU;
-  c.in[0] = size, c.kernel[0] = kernel, c.stride[0] = c.dilation[0] = 1, c.pad[0] = pad, c.out[0] = size + 2 * pad - kernel + 1;
+  c.in[0] = size, c.kernel[0] = kernel, c.stride[0] = c.dilation[0] = 1, c.pad[0] = pad,
+  c.out[0] = size + 2 * pad - kernel + 1;
   return c;
 }
 
@@ -181,13 +206,17 @@ static void batch(const char *title, const std::vector<int> &dims, int64_t rows)
     y.push_back(Eigen::MatrixXf::Zero(dims[i + 1], rows));
     flops += 2.0 * dims[i] * dims[i + 1] * (double)rows;
   }
-  std::vector<contender> all = {{"floor", [&] { multiply(flops); }, {}}, {"f32", [&] { best.run(); }, {}}, {"eigen", [&] {
-    for (size_t i = 0; i < w.size(); i++) {
-      y[i].noalias() = w[i] * (i ? y[i - 1] : x);
-      y[i].colwise() += b[i].col(0);
-      y[i] = y[i].cwiseMax(0.f);
-    }
-  }, {}}};
+  std::vector<contender> all = {{"floor", [&] { multiply(flops); }, {}},
+                                {"f32", [&] { best.run(); }, {}},
+                                {"eigen",
+                                 [&] {
+                                   for (size_t i = 0; i < w.size(); i++) {
+                                     y[i].noalias() = w[i] * (i ? y[i - 1] : x);
+                                     y[i].colwise() += b[i].col(0);
+                                     y[i] = y[i].cwiseMax(0.f);
+                                   }
+                                 },
+                                 {}}};
   compare(title, all, 101);
 }
 
@@ -215,7 +244,8 @@ int main(int argc, char **argv) {
     recurrent("f GRU 64-128", EFF_RNN_GRU, 64, 128);
   }
   if (wanted("conv")) {
-    convolutions("g Nature DQN, 3 conv", {conv2(4, 32, 84, 8, 4, 0), conv2(32, 64, 20, 4, 2, 0), conv2(64, 64, 9, 3, 1, 0)});
+    convolutions("g Nature DQN, 3 conv",
+                 {conv2(4, 32, 84, 8, 4, 0), conv2(32, 64, 20, 4, 2, 0), conv2(64, 64, 9, 3, 1, 0)});
     convolutions("  conv 1", {conv2(4, 32, 84, 8, 4, 0)});
     convolutions("  conv 2", {conv2(32, 64, 20, 4, 2, 0)});
     convolutions("  conv 3", {conv2(64, 64, 9, 3, 1, 0)});
@@ -225,6 +255,7 @@ int main(int argc, char **argv) {
     convolutions("1-D, 256 of 16, kernel 5", {conv1(256, 256, 16, 5, 2)});
   }
   if (wanted("batch")) {
-    for (int64_t rows : {2, 4, 8, 16, 64, 256}) batch(("c, batch " + std::to_string(rows)).c_str(), {48, 512, 256, 128, 12}, rows);
+    for (int64_t rows : {2, 4, 8, 16, 64, 256})
+      batch(("c, batch " + std::to_string(rows)).c_str(), {48, 512, 256, 128, 12}, rows);
   }
 }

@@ -80,8 +80,8 @@ inline double percentile(std::vector<double> v, double p) {
   return v[k];
 }
 
-// every round runs every engine once: two calls that refill the caches (a policy of two thirds of L2 is not there after one), a slice of
-// calls, then some calls timed one by one
+// every round runs every engine once: two calls that refill the caches (a policy of two thirds of L2 is not there after
+// one), a slice of calls, then some calls timed one by one
 inline void interleave(std::vector<engine> &all, int rounds, int singles) {
   const double slice_us = 60;
   std::vector<int> calls;

@@ -1,5 +1,5 @@
-// The part of onnxruntime's C API that a benchmark needs. The wheel has the library and no header: the functions are taken by
-// their position in the OrtApi table, which is fixed by that API's promise to append only.
+// The part of onnxruntime's C API that a benchmark needs. The wheel has the library and no header: the functions are
+// taken by their position in the OrtApi table, which is fixed by that API's promise to append only.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -14,10 +14,31 @@ struct ort_api {
   void *env = nullptr, *memory = nullptr, *allocator = nullptr;
 
   enum : int {
-    get_error_message = 2, create_env = 3, create_session = 7, run = 9, create_session_options = 10, set_optimization_level = 23,
-    set_intra_threads = 24, set_inter_threads = 25, input_count = 30, output_count = 31, input_type = 33, output_type = 34, input_name = 36,
-    output_name = 37, tensor_with_data = 49, cast_to_tensor_info = 55, element_type = 60, dimension_count = 61, dimensions = 62, cpu_memory = 69,
-    default_allocator = 78, free_dimension_override = 79, release_status = 93, release_session = 95, release_value = 96
+    get_error_message = 2,
+    create_env = 3,
+    create_session = 7,
+    run = 9,
+    create_session_options = 10,
+    set_optimization_level = 23,
+    set_intra_threads = 24,
+    set_inter_threads = 25,
+    input_count = 30,
+    output_count = 31,
+    input_type = 33,
+    output_type = 34,
+    input_name = 36,
+    output_name = 37,
+    tensor_with_data = 49,
+    cast_to_tensor_info = 55,
+    element_type = 60,
+    dimension_count = 61,
+    dimensions = 62,
+    cpu_memory = 69,
+    default_allocator = 78,
+    free_dimension_override = 79,
+    release_status = 93,
+    release_session = 95,
+    release_value = 96
   };
   template <class... A> void *call(int entry, A... a) const { return ((void *(*)(A...))table[entry])(a...); }
   template <class... A> void check(int entry, A... a) const {

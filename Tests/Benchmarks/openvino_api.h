@@ -1,4 +1,5 @@
-// The part of OpenVINO's C API that a benchmark needs, taken from the library of the pip wheel. One thread, one stream, f32.
+// The part of OpenVINO's C API that a benchmark needs, taken from the library of the pip wheel. One thread, one stream,
+// f32.
 #pragma once
 #include <cmath>
 #include <cstdio>
@@ -23,7 +24,9 @@ struct openvino_api {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) return fprintf(stderr, "%s\n", dlerror()), false;
     bool all = true;
-    auto take = [&](auto &function, const char *name) { all &= (function = (std::remove_reference_t<decltype(function)>)dlsym(library, name)) != nullptr; };
+    auto take = [&](auto &function, const char *name) {
+      all &= (function = (std::remove_reference_t<decltype(function)>)dlsym(library, name)) != nullptr;
+    };
     int (*create)(void **) = nullptr;
     take(create, "ov_core_create");
     take(compile, "ov_core_compile_model_from_file");
@@ -40,7 +43,9 @@ struct openvino_api {
   }
   void *model(const char *path) const {
     void *m = nullptr;
-    if (core) compile(core, path, "CPU", 8, &m, "INFERENCE_NUM_THREADS", "1", "NUM_STREAMS", "1", "PERFORMANCE_HINT", "LATENCY", "INFERENCE_PRECISION_HINT", "f32");
+    if (core)
+      compile(core, path, "CPU", 8, &m, "INFERENCE_NUM_THREADS", "1", "NUM_STREAMS", "1", "PERFORMANCE_HINT", "LATENCY",
+              "INFERENCE_PRECISION_HINT", "f32");
     return m;
   }
 };

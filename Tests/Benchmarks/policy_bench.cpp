@@ -30,8 +30,8 @@ static std::string stem(const std::string &path) {
 static const std::vector<double> &times(const engine &e) { return e.slices.size() ? e.slices : e.singles; }
 static double p50(const engine &e) { return percentile(times(e), 50); }
 
-// Median over rounds of what `e` took to what `to` took in the same round, so that a machine that changes its speed between rounds
-// does not count; of their medians where they did not run in turn; 0: no `to`.
+// Median over rounds of what `e` took to what `to` took in the same round, so that a machine that changes its speed
+// between rounds does not count; of their medians where they did not run in turn; 0: no `to`.
 static double ratio(const engine &e, const engine *to) {
   if (!to) return 0;
   const std::vector<double> &mine = times(e), &theirs = times(*to);
@@ -41,9 +41,12 @@ static double ratio(const engine &e, const engine *to) {
   return percentile(each, 50);
 }
 
-static void record(const char *mode, const std::string &net, const engine &e, const engine *floor, const engine *peer, long rows = 1) {
-  if (csv) fprintf(csv, "%s,%s,%s,%ld,%.4f,%.4f,%.4f,%.3f,%.3f,%g,%g\n", mode, net.c_str(), e.name.c_str(), rows, p50(e), percentile(e.singles, 99),
-                   percentile(e.singles, 99.9), ratio(e, floor), ratio(e, peer), e.allocations, e.system_calls);
+static void record(const char *mode, const std::string &net, const engine &e, const engine *floor, const engine *peer,
+                   long rows = 1) {
+  if (csv)
+    fprintf(csv, "%s,%s,%s,%ld,%.4f,%.4f,%.4f,%.3f,%.3f,%g,%g\n", mode, net.c_str(), e.name.c_str(), rows, p50(e),
+            percentile(e.singles, 99), percentile(e.singles, 99.9), ratio(e, floor), ratio(e, peer), e.allocations,
+            e.system_calls);
 }
 
 // `rounds` rounds, fewer of long nets
@@ -103,7 +106,8 @@ static void hot(const std::string &path) {
   std::map<std::string, const engine *> by;
   for (auto &x : all) by[x.name] = &x;
   engine floor = {"floor", {}, {}, {}, {}};
-  for (size_t i = 0; i < by["stream"]->slices.size(); i++) floor.slices.push_back(std::max(by["stream"]->slices[i], by["fma"]->slices[i]));
+  for (size_t i = 0; i < by["stream"]->slices.size(); i++)
+    floor.slices.push_back(std::max(by["stream"]->slices[i], by["fma"]->slices[i]));
   for (auto &x : all) record("hot", stem(path), x, &floor, o ? by["onnxruntime"] : nullptr);
   auto &f = *by["efferent"];
   printf("%-30s %9.3f %9.3f %5.2f", stem(path).c_str(), p50(floor), p50(f), ratio(f, &floor));
@@ -112,7 +116,8 @@ static void hot(const std::string &path) {
     else printf(" %*s %*s", width, "-", ratio_width, "-");
   };
   beside("onnxruntime", 10, 6, 3), beside("eigen", 9, 5, 2), beside("openvino", 9, 5, 2);
-  printf(" %9.3f %9.3f %6.2f", percentile(f.singles, 99), percentile(f.singles, 99.9), percentile(f.singles, 99.9) / percentile(by["spin"]->singles, 99.9));
+  printf(" %9.3f %9.3f %6.2f", percentile(f.singles, 99), percentile(f.singles, 99.9),
+         percentile(f.singles, 99.9) / percentile(by["spin"]->singles, 99.9));
   printf(" %3g/%-3g", f.allocations, o ? by["onnxruntime"]->allocations : -1);
   printf(" %3g/%-3g", f.system_calls, o ? by["onnxruntime"]->system_calls : -1);
   printf(" %4zu/%-4zu %.0e", info.op_count, info.node_count, std::max(off, eigen_off));
@@ -121,7 +126,8 @@ static void hot(const std::string &path) {
 }
 
 // ---- periodic: one step every 5 to 15 ms while a neighbour on the same core uses the caches ----
-// The caller has just written the observation. After prewarm its own loop is warm as well; hot is the third of three steps in a row.
+// The caller has just written the observation. After prewarm its own loop is warm as well; hot is the third of three
+// steps in a row.
 
 static pid_t neighbour() {
   pid_t child = fork();
@@ -140,10 +146,15 @@ static void periodic(const std::string &path) {
   stream_control stream(e.info().weight_bytes);
   all.push_back({"efferent", [&] { e.step(); }, [&] { e.observe(); }, {}, {}});
   all.push_back({"stream", [&] { stream.step(); }, {}, {}, {}});
-  all.push_back({"efferent, prewarmed", [&] { e.step(); }, [&] { eff.eff_session_prewarm(e.session), e.observe(), e.refused(all[2].step); }, {}, {}});
+  all.push_back({"efferent, prewarmed",
+                 [&] { e.step(); },
+                 [&] { eff.eff_session_prewarm(e.session), e.observe(), e.refused(all[2].step); },
+                 {},
+                 {}});
   if (o) all.push_back({"onnxruntime", [&] { o.step(); }, [&] { o.observe(); }, {}, {}});
   std::vector<float> twin(64);
-  if (auto step = eigen_step(path, e.observation.data(), twin.data())) all.push_back({"eigen", step, [&] { e.observe(); }, {}, {}});
+  if (auto step = eigen_step(path, e.observation.data(), twin.data()))
+    all.push_back({"eigen", step, [&] { e.observe(); }, {}, {}});
   // cold steps read memory: fewer bytes are the one way to be faster than the stream
   const size_t narrow = all.size();
   all.push_back({"efferent bf16", [&] { half.step(); }, [&] { half.observe(); }, {}, {}});
@@ -175,7 +186,8 @@ static void periodic(const std::string &path) {
     record("periodic", stem(path), x, &all[hot], peer);
     printf("%s %8.2f  ", x.name.c_str(), p50(x));
   }
-  printf("| of onnxruntime %.3f, bf16 %.3f, int8 %.3f; prewarmed / hot %.2f\n", ratio(all[0], peer), ratio(all[narrow], peer), ratio(all[narrow + 1], peer), ratio(all[2], &all[hot]));
+  printf("| of onnxruntime %.3f, bf16 %.3f, int8 %.3f; prewarmed / hot %.2f\n", ratio(all[0], peer),
+         ratio(all[narrow], peer), ratio(all[narrow + 1], peer), ratio(all[2], &all[hot]));
   fflush(stdout);
 }
 
@@ -193,15 +205,16 @@ static void batch(const std::string &path) {
     double macs = (double)e.info().multiply_adds * (double)rows;
     const engine *peer = o ? &all[1] : nullptr;
     for (auto &x : all) record("batch", stem(path), x, nullptr, peer, (long)rows);
-    printf("%-30s rows %5zu  efferent %10.2f us %7.1f GFLOP/s  onnxruntime %10.2f us  ratio %.3f\n", stem(path).c_str(), rows, p50(all[0]),
-           2 * macs / p50(all[0]) / 1e3, peer ? p50(*peer) : 0, ratio(all[0], peer));
+    printf("%-30s rows %5zu  efferent %10.2f us %7.1f GFLOP/s  onnxruntime %10.2f us  ratio %.3f\n", stem(path).c_str(),
+           rows, p50(all[0]), 2 * macs / p50(all[0]) / 1e3, peer ? p50(*peer) : 0, ratio(all[0], peer));
     fflush(stdout);
   }
 }
 
 // ---- threads: a session each ----
 
-// steps per second of CPU time, summed over threads that run at once: what they take from each other, not what others take from them
+// steps per second of CPU time, summed over threads that run at once: what they take from each other, not what others
+// take from them
 static double steps_per_second(const std::string &path, int count, double seconds) {
   std::vector<std::thread> threads;
   std::atomic<int> ready{0};
@@ -233,7 +246,8 @@ static void threads(const std::string &path) {
   }
   double r = percentile(ratios, 50);
   printf("%-30s one session %.0f steps/s, two %.2f of one\n", stem(path).c_str(), percentile(ones, 50), r);
-  if (csv) fprintf(csv, "threads,%s,efferent,2,%.4f,0,0,0,%.3f,-1,-1\n", stem(path).c_str(), 1e6 / percentile(ones, 50), r);
+  if (csv)
+    fprintf(csv, "threads,%s,efferent,2,%.4f,0,0,0,%.3f,-1,-1\n", stem(path).c_str(), 1e6 / percentile(ones, 50), r);
 }
 
 // ---- load: from a file to a session that can step ----
@@ -286,7 +300,8 @@ static void load(const std::string &path) {
   for (auto *all : {&again, &first}) {
     const engine *peer = engines > 1 ? &(*all)[1] : nullptr;
     for (auto &x : *all) record("load", stem(path), x, nullptr, peer);
-    printf("%s efferent %9.1f us  onnxruntime %9.1f us  ratio %.3f", all == &first ? "  | first of a process:" : "", p50((*all)[0]), peer ? p50(*peer) : 0, ratio((*all)[0], peer));
+    printf("%s efferent %9.1f us  onnxruntime %9.1f us  ratio %.3f", all == &first ? "  | first of a process:" : "",
+           p50((*all)[0]), peer ? p50(*peer) : 0, ratio((*all)[0], peer));
   }
   printf("\n");
   fflush(stdout);
@@ -300,35 +315,49 @@ int main(int argc, char **argv) {
   for (int i = 1; i < argc; i++) {
     std::string a = argv[i];
     if (a == "--efferent" && i + 1 < argc) efferent_path = argv[++i];
-    else if (a == "--onnxruntime" && i + 1 < argc) { if (!ort.open(onnxruntime_path = argv[++i])) fprintf(stderr, "no onnxruntime at %s\n", argv[i]); }
-    else if (a == "--first" && i + 1 < argc) first = argv[++i];
-    else if (a == "--openvino" && i + 1 < argc) { if (!vino.open(argv[++i])) fprintf(stderr, "no OpenVINO at %s\n", argv[i]); }
-    else if (a == "--csv" && i + 1 < argc) csv = fopen(argv[++i], "w");
+    else if (a == "--onnxruntime" && i + 1 < argc) {
+      if (!ort.open(onnxruntime_path = argv[++i])) fprintf(stderr, "no onnxruntime at %s\n", argv[i]);
+    } else if (a == "--first" && i + 1 < argc) first = argv[++i];
+    else if (a == "--openvino" && i + 1 < argc) {
+      if (!vino.open(argv[++i])) fprintf(stderr, "no OpenVINO at %s\n", argv[i]);
+    } else if (a == "--csv" && i + 1 < argc) csv = fopen(argv[++i], "w");
     else if (a == "--rounds" && i + 1 < argc) rounds = atoi(argv[++i]);
     else if (a == "--batch" && i + 1 < argc) batch_files.push_back(argv[++i]);
     else if (a.size() > 5 && a.substr(a.size() - 5) == ".onnx") files.push_back(a);
     else modes.push_back(a);
   }
   if (efferent_path && eff.open(efferent_path) && first) return printf("%f\n", create_us(!ort.table, first)), 0;
-  if (!eff.eff_session_create || (files.empty() && batch_files.empty())) return fprintf(stderr, "usage: see the top of policy_bench.cpp\n"), 1;
-  if (csv) fprintf(csv, "mode,net,engine,rows,p50_us,p99_us,p999_us,ratio_floor,ratio_onnxruntime,allocations,system_calls\n");
-  auto wanted = [&](const char *mode) { return modes.empty() || std::find(modes.begin(), modes.end(), mode) != modes.end(); };
+  if (!eff.eff_session_create || (files.empty() && batch_files.empty()))
+    return fprintf(stderr, "usage: see the top of policy_bench.cpp\n"), 1;
+  if (csv)
+    fprintf(csv, "mode,net,engine,rows,p50_us,p99_us,p999_us,ratio_floor,ratio_onnxruntime,allocations,system_calls\n");
+  auto wanted = [&](const char *mode) {
+    return modes.empty() || std::find(modes.begin(), modes.end(), mode) != modes.end();
+  };
   printf("onnxruntime %s, 1 thread; microseconds\n", ort.version);
   if (wanted("hot")) {
-    printf("\nhot: floor = max(reading the weights once, multiply-adds alone); ratios are medians over rounds; p99 and p99.9 of single calls, the last over a spin loop's of equal length\n");
-    printf("%-30s %9s %9s %5s %10s %6s %9s %5s %9s %5s %9s %9s %6s %7s %7s %9s %s\n", "net", "floor", "efferent", "/fl", "onnxrt", "/ort", "eigen", "/eig", "openvino", "/vino", "p99",
-           "p99.9", "/spin", "allocs", "syscall", "ops/nodes", "difference");
+    printf("\nhot: floor = max(reading the weights once, multiply-adds alone); ratios are medians over rounds; p99 and "
+           "p99.9 of single calls, the last over a spin loop's of equal length\n");
+    printf("%-30s %9s %9s %5s %10s %6s %9s %5s %9s %5s %9s %9s %6s %7s %7s %9s %s\n", "net", "floor", "efferent", "/fl",
+           "onnxrt", "/ort", "eigen", "/eig", "openvino", "/vino", "p99", "p99.9", "/spin", "allocs", "syscall",
+           "ops/nodes", "difference");
     for (auto &f : files) hot(f);
   }
-  auto section = [&](const char *mode, const std::vector<std::string> &list, void (*run)(const std::string &), const char *title) {
+  auto section = [&](const char *mode, const std::vector<std::string> &list, void (*run)(const std::string &),
+                     const char *title) {
     if (!wanted(mode) || list.empty()) return;
     printf("\n%s: %s\n", mode, title);
     for (auto &f : list) run(f);
   };
-  section("precision", files, precision, "weights in every precision: p50 (of onnxruntime f32), largest difference to the f32 action, allocations/system calls");
-  section("periodic", files, periodic, "p50 of one step every 5 to 15 ms, a neighbour on the same core streams through 48 MiB; stream reads as many bytes as the weights take");
+  section("precision", files, precision,
+          "weights in every precision: p50 (of onnxruntime f32), largest difference to the f32 action, "
+          "allocations/system calls");
+  section("periodic", files, periodic,
+          "p50 of one step every 5 to 15 ms, a neighbour on the same core streams through 48 MiB; stream reads as many "
+          "bytes as the weights take");
   section("batch", batch_files, batch, "rows per call");
   section("threads", files, threads, "one and two threads with a session each");
-  section("load", files, load, "from a file to a session that can step, in a process that did so before and as its first");
+  section("load", files, load,
+          "from a file to a session that can step, in a process that did so before and as its first");
   if (csv) fclose(csv);
 }

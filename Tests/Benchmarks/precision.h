@@ -1,4 +1,5 @@
-// One policy with its weights in every precision, onnxruntime beside it: f32, and int8 where make_int8.py left a quantized copy of the net.
+// One policy with its weights in every precision, onnxruntime beside it: f32, and int8 where make_int8.py left a
+// quantized copy of the net.
 #pragma once
 #include <memory>
 
@@ -6,7 +7,8 @@ struct precision_run {
   const char *name;
   int32_t weights;
 };
-static const precision_run precisions[] = {{"efferent", EFF_F32}, {"efferent f16", EFF_F16}, {"efferent bf16", EFF_BF16}, {"efferent int8", EFF_I8}};
+static const precision_run precisions[] = {
+    {"efferent", EFF_F32}, {"efferent f16", EFF_F16}, {"efferent bf16", EFF_BF16}, {"efferent int8", EFF_I8}};
 
 // largest difference of two actions on the same observation
 inline double action_error(const std::vector<float> &a, const std::vector<float> &b) {

@@ -1,4 +1,5 @@
-// System calls per step: a forked copy of this process runs the steps between two marks while its parent counts with ptrace.
+// System calls per step: a forked copy of this process runs the steps between two marks while its parent counts with
+// ptrace.
 #pragma once
 #include <functional>
 #include <sys/ptrace.h>

@@ -1,4 +1,5 @@
-// The [RT] functions of a session, and of a learner that starts from its policy, allocate and free nothing, from the very first call on, and make no system call, with weights in any storage.
+// The [RT] functions of a session, and of a learner that starts from its policy, allocate and free nothing, from the
+// very first call on, and make no system call, with weights in any storage.
 //   alloc_test FILE_OR_FOLDER...      CALLS in the environment: calls of each function on each model (10000), or of a slow one as many as fit
 //                                     into half a second, at least 300: enough for everything that a learner does now and then;
 //                                     REFUSED=skip: models that do not load are passed over (other tests say which must)
@@ -23,7 +24,8 @@ typedef struct {
   float *observation, *action; // NULL where the policy does not step
   size_t observation_count, action_count;
   eff_learner *learner;        // NULL where the policy cannot learn
-  eff_publisher *publisher;    // from learner to session; NULL where the session has other weights than those that are learned
+  // from learner to session; NULL where the session has other weights than those that are learned
+  eff_publisher *publisher;
   double *seen, *done;
 } subject;
 
@@ -78,10 +80,13 @@ static subject subject_of(const char *path, int32_t weights) {
 enum { HANDLE = 256 };
 
 static size_t given, returned;
-static void *give(void *user, size_t size, size_t align) { return (void)user, given += size, __libc_memalign(align, size); }
+static void *give(void *user, size_t size, size_t align) {
+  return (void)user, given += size, __libc_memalign(align, size);
+}
 static void take_back(void *user, void *p, size_t size) { (void)user, returned += size, __libc_free(p); }
 
-// A session in memory of the caller, or of the caller's allocator, uses that alone: what else it allocates does not grow with the policy.
+// A session in memory of the caller, or of the caller's allocator, uses that alone: what else it allocates does not
+// grow with the policy.
 static void test_memory(const char *path, const eff_policy *policy) {
   eff_allocator allocator = {give, take_back, NULL};
   for (int has_arena = 0; has_arena < 2; has_arena++) {
@@ -130,7 +135,8 @@ static int learn(subject *s, int i) {
   s->seen[0] = ((i + 1) % 13) * 0.1;
   eff_transition t = EFF_TRANSITION_INIT;
   eff_update u = {.struct_size = sizeof u};
-  t.observation = s->seen, t.reward = i % 97 == 96 ? 0.0 / 0.0 : i % 7, t.terminated = i % 31 == 0, t.truncated = i % 29 == 0;
+  t.observation = s->seen, t.reward = i % 97 == 96 ? 0.0 / 0.0 : i % 7, t.terminated = i % 31 == 0,
+  t.truncated = i % 29 == 0;
   bad += eff_learner_update(s->learner, &t, &u) != (i % 97 == 96 ? EFF_E_NUMERIC : EFF_OK);
   bad += eff_learner_freeze(s->learner, i % 5 ? 0 : EFF_FREEZE_ACTOR) != EFF_OK;
   if (i % 50 == 0) bad += eff_learner_snapshot(s->learner) != EFF_OK || eff_learner_roll_back(s->learner) != EFF_OK;
@@ -146,12 +152,15 @@ static int tick(void *context, int i) {
   if (s->observation) {
     s->observation[0] = (float)(i % 17) * 0.1f;
     // a policy may give infinities for it, which is refused
-    const eff_status status = eff_session_step_n(s->session, 1, s->observation, s->observation_count, s->action, s->action_count);
+    const eff_status status =
+        eff_session_step_n(s->session, 1, s->observation, s->observation_count, s->action, s->action_count);
     const eff_status again = eff_session_step(s->session, 1, s->observation, s->action);
     bad += (status != EFF_OK && status != EFF_E_NUMERIC) || (again != EFF_OK && again != EFF_E_NUMERIC);
-    bad += eff_session_step_n(s->session, 1, s->observation, s->observation_count + 1, s->action, s->action_count) != EFF_E_SHAPE;
+    bad += eff_session_step_n(s->session, 1, s->observation, s->observation_count + 1, s->action, s->action_count)
+           != EFF_E_SHAPE;
     s->observation[0] = NAN;
-    bad += eff_session_step_n(s->session, 1, s->observation, s->observation_count, s->action, s->action_count) != EFF_E_NUMERIC;
+    bad += eff_session_step_n(s->session, 1, s->observation, s->observation_count, s->action, s->action_count)
+           != EFF_E_NUMERIC;
     s->observation[0] = 0;
   }
   for (size_t k = 0; k < s->inputs; k++) bad += eff_session_input(s->session, k) == NULL;
@@ -185,7 +194,9 @@ static void test_storage(const char *path, int32_t weights) {
   const double end = seconds() + 0.5;
   for (int i = 0; i < calls && (i < 300 || i % 16 || seconds() < end); i++) bad += tick(&s, i);
   armed = 0;
-  if (allocations || frees || bad) printf("%s, weights %d: %ld allocations, %ld frees, %d failed calls\n", path, (int)weights, allocations, frees, bad);
+  if (allocations || frees || bad)
+    printf("%s, weights %d: %ld allocations, %ld frees, %d failed calls\n", path, (int)weights, allocations, frees,
+           bad);
   CHECK(allocations == 0);
   CHECK(frees == 0);
   CHECK(bad == 0);

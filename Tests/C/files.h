@@ -1,4 +1,5 @@
-// The .onnx files among the arguments of a test program: files, or folders that are searched (one level of folders inside).
+// The .onnx files among the arguments of a test program: files, or folders that are searched (one level of folders
+// inside).
 #pragma once
 #include <dirent.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-// The [RT] functions of a learner allocate and free nothing, from the very first call on, and make no system call: every algorithm, optimizer and
-// precision, with guards at work.
+// The [RT] functions of a learner allocate and free nothing, from the very first call on, and make no system call:
+// every algorithm, optimizer and precision, with guards at work.
 //   learner_test      CALLS in the environment: ticks of each learner (2000)
 #include "realtime.h"
 
@@ -18,7 +18,8 @@ static void test_learner(const char *name, learning *l) {
   armed = 1;
   for (int i = 0; i < calls; i++) bad += learning_tick(l, i);
   armed = 0;
-  if (allocations || frees || bad) printf("%s: %ld allocations, %ld frees, %d calls that did otherwise\n", name, allocations, frees, bad);
+  if (allocations || frees || bad)
+    printf("%s: %ld allocations, %ld frees, %d calls that did otherwise\n", name, allocations, frees, bad);
   CHECK(allocations == 0);
   CHECK(frees == 0);
   CHECK(bad == 0);

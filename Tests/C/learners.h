@@ -22,7 +22,8 @@ static int learner_of(learning *l, int algorithm, int optimizer, int dtype) {
   o.observation_count = OBSERVATIONS, o.action_count = algorithm == EFF_LEARNER_TD ? 0 : ACTIONS;
   o.snapshots = 3, o.snapshot_period = 20, o.time_limit = 50, o.filter_beta = algorithm == EFF_LEARNER_TD ? 0.9 : 0;
   o.drift_budget = 1e6, o.std_floor = 0.01, o.std_ceiling = 3, o.td_error_rise = 1.5;
-  if (algorithm == EFF_LEARNER_AC_CONTINUOUS || algorithm == EFF_LEARNER_AC_DISCRETE) o.change_limit = 0.01, o.change_period = 2, o.change_observations = 5;
+  if (algorithm == EFF_LEARNER_AC_CONTINUOUS || algorithm == EFF_LEARNER_AC_DISCRETE)
+    o.change_limit = 0.01, o.change_period = 2, o.change_observations = 5;
   l->state = 1;
   return eff_learner_create(&o, &l->learner) == EFF_OK;
 }
@@ -40,7 +41,8 @@ static int learning_tick(void *context, int i) {
   int bad = eff_learner_act(l->learner, l->observation, l->action) != EFF_OK;
   for (int k = 0; k < OBSERVATIONS; k++) l->observation[k] = noise(l);
   // long good times and a sudden fall, so that the guards have something to do
-  t.observation = l->observation, t.reward = i % 400 < 300 ? 1 : -1, t.terminated = i % 13 == 12, t.truncated = i % 29 == 28;
+  t.observation = l->observation, t.reward = i % 400 < 300 ? 1 : -1, t.terminated = i % 13 == 12,
+  t.truncated = i % 29 == 28;
   bad += eff_learner_update(l->learner, &t, &told) != EFF_OK;
   bad += eff_learner_infer(l->learner, l->observation, l->action) != EFF_OK;
   if (i % 50 == 7) bad += eff_learner_freeze(l->learner, i % 8) != EFF_OK;
@@ -57,7 +59,9 @@ static int learning_tick(void *context, int i) {
 }
 
 static void each_learner(void (*visit)(const char *name, learning *l)) {
-  static const char *const algorithms[] = {"continuous", "discrete", "q", "sarsa", "td"}, *const optimizers[] = {"ObGD", "adaptive", "intentional"};
+  static const char *const algorithms[] = {"continuous", "discrete", "q", "sarsa", "td"}, *const optimizers[] = {
+                                                                                              "ObGD", "adaptive",
+                                                                                              "intentional"};
   for (int a = 0; a < 5; a++)
     for (int o = 0; o < 3; o++)
       for (int d = 0; d < 2; d++) {

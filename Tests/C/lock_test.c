@@ -47,7 +47,8 @@ static void test_locks(const char *path) {
   CHECK(locked() == before);
 }
 
-// where nothing may be locked, the message says so and nothing is left; in a process of its own, which gives its rights up
+// where nothing may be locked, the message says so and nothing is left; in a process of its own, which gives its rights
+// up
 static void test_refusal(const char *path) {
   FILE *f = fopen(path, "rb");
   static char bytes[1 << 20];
@@ -64,12 +65,16 @@ static void test_refusal(const char *path) {
     eff_session_options_default(&options, sizeof options);
     options.locked = 1;
     eff_session *session = (eff_session *)&session;
-    if (eff_session_create(policy, &options, &session) != EFF_E_MEMORY || session || !strstr(eff_last_error(), "RLIMIT_MEMLOCK") || locked() != 0) _exit(3);
+    if (eff_session_create(policy, &options, &session) != EFF_E_MEMORY || session
+        || !strstr(eff_last_error(), "RLIMIT_MEMLOCK") || locked() != 0)
+      _exit(3);
     eff_policy_options loading;
     eff_policy_options_default(&loading, sizeof loading);
     loading.locked = 1;
     eff_policy *refused = (eff_policy *)&refused;
-    if (eff_policy_load_memory(bytes, size, &loading, &refused) != EFF_E_MEMORY || refused || !strstr(eff_last_error(), "weights")) _exit(4);
+    if (eff_policy_load_memory(bytes, size, &loading, &refused) != EFF_E_MEMORY || refused
+        || !strstr(eff_last_error(), "weights"))
+      _exit(4);
     _exit(0);
   }
   int status = -1;

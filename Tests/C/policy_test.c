@@ -66,11 +66,15 @@ static void test_shapes(const eff_policy *policy) {
       size_t product = 1;
       for (int32_t d = 0; d < spec.rank; d++) product *= (size_t)spec.shape[d];
       CHECK(product == spec.count);
-      CHECK(spec.name && (side ? eff_policy_find_output(policy, spec.name) : eff_policy_find_input(policy, spec.name)) == (int64_t)i);
+      CHECK(spec.name
+            && (side ? eff_policy_find_output(policy, spec.name) : eff_policy_find_input(policy, spec.name))
+                   == (int64_t)i);
       CHECK((spec.role == EFF_ROLE_STATE) == (spec.pair >= 0));
       if (spec.role == EFF_ROLE_STATE) {
         eff_tensor_spec other = {.struct_size = sizeof other};
-        CHECK((side ? eff_policy_input(policy, (size_t)spec.pair, &other) : eff_policy_output(policy, (size_t)spec.pair, &other)) == EFF_OK);
+        CHECK((side ? eff_policy_input(policy, (size_t)spec.pair, &other)
+                    : eff_policy_output(policy, (size_t)spec.pair, &other))
+              == EFF_OK);
         CHECK(other.pair == (int32_t)i && other.count == spec.count && other.dtype == spec.dtype);
       }
       CHECK(spec.reason && (spec.role != EFF_ROLE_ACTION || spec.reason[0]));
@@ -84,7 +88,8 @@ static void test_shapes(const eff_policy *policy) {
   CHECK(actions <= 1);
   CHECK(eff_policy_find_input(policy, "no such name") == -1 && eff_policy_find_output(policy, "no such name") == -1);
   CHECK(eff_policy_metadata(policy, "no such key") == NULL);
-  for (size_t i = 0; eff_policy_metadata_key(policy, i); i++) CHECK(eff_policy_metadata(policy, eff_policy_metadata_key(policy, i)));
+  for (size_t i = 0; eff_policy_metadata_key(policy, i); i++)
+    CHECK(eff_policy_metadata(policy, eff_policy_metadata_key(policy, i)));
 
   eff_policy_info info = {.struct_size = sizeof info};
   CHECK(eff_policy_describe(policy, &info) == EFF_OK);
@@ -166,7 +171,8 @@ static void test_step(eff_policy *policy) {
   for (size_t i = 0; i < eff_policy_input_count(policy); i++) {
     eff_tensor_spec spec = {.struct_size = sizeof spec};
     eff_policy_input(policy, i, &spec);
-    if (spec.role == EFF_ROLE_OBSERVATION && observations++ == 0 && spec.dtype == EFF_F32) seen = (int64_t)i, n_in = spec.count;
+    if (spec.role == EFF_ROLE_OBSERVATION && observations++ == 0 && spec.dtype == EFF_F32)
+      seen = (int64_t)i, n_in = spec.count;
   }
   for (size_t i = 0; i < eff_policy_output_count(policy); i++) {
     eff_tensor_spec spec = {.struct_size = sizeof spec};
@@ -179,13 +185,15 @@ static void test_step(eff_policy *policy) {
   eff_session_options_default(&options, sizeof options);
   options.max_rows = rows;
   CHECK(eff_session_create(policy, &options, &batch) == EFF_OK);
-  float *x = calloc(rows * (n_in + 1), sizeof *x), *y = calloc(rows * (n_out + 1), sizeof *y), *z = calloc(n_out + 1, sizeof *z);
+  float *x = calloc(rows * (n_in + 1), sizeof *x), *y = calloc(rows * (n_out + 1), sizeof *y),
+        *z = calloc(n_out + 1, sizeof *z);
   if (seen < 0 || done < 0 || observations != 1) {
     CHECK(eff_session_step(batch, 1, x, y) == EFF_E_STATE);
   } else if (is_random(policy)) {
     CHECK(eff_session_step(batch, rows, x, y) == EFF_OK);
   } else {
-    CHECK(eff_session_step(batch, 0, x, y) == EFF_E_ARGUMENT && eff_session_step(batch, rows + 1, x, y) == EFF_E_ARGUMENT);
+    CHECK(eff_session_step(batch, 0, x, y) == EFF_E_ARGUMENT
+          && eff_session_step(batch, rows + 1, x, y) == EFF_E_ARGUMENT);
     CHECK(eff_session_step(batch, 1, NULL, y) == EFF_E_ARGUMENT && eff_session_step(NULL, 1, x, y) == EFF_E_ARGUMENT);
     // each row of a batch is what a session of its own gives, recurrent state included
     eff_session *alone[rows];
@@ -197,7 +205,8 @@ static void test_step(eff_policy *policy) {
       for (int r = 0; r < rows; r++) {
         CHECK(eff_session_step(alone[r], 1, x + (size_t)r * n_in, z) == EFF_OK);
         float worst = 0;
-        for (size_t i = 0; i < n_out; i++) worst = fmaxf(worst, fabsf(z[i] - y[(size_t)r * n_out + i]) / (1 + fabsf(z[i])));
+        for (size_t i = 0; i < n_out; i++)
+          worst = fmaxf(worst, fabsf(z[i] - y[(size_t)r * n_out + i]) / (1 + fabsf(z[i])));
         CHECK(worst <= 2e-5f);
       }
     }
@@ -270,7 +279,8 @@ static void test_memory(const char *path, eff_policy *from_file) {
   CHECK(eff_policy_describe(from_file, &info) == EFF_OK);
   options = (eff_policy_options){.struct_size = sizeof options, .memory_limit = 16};
   eff_policy *none = NULL;
-  if (info.parameter_count > 8) CHECK(eff_policy_load_file(path, &options, &none) == EFF_E_MEMORY && none == NULL && eff_last_error()[0]);
+  if (info.parameter_count > 8)
+    CHECK(eff_policy_load_file(path, &options, &none) == EFF_E_MEMORY && none == NULL && eff_last_error()[0]);
 }
 
 static void test_model(const char *path) {
@@ -304,22 +314,27 @@ static void test_errors(void) {
   CHECK(strstr(eff_last_error(), "/no/such/file.onnx"));
   char other = 'x';
   pthread_t thread;
-  CHECK(pthread_create(&thread, NULL, message_of_another_thread, &other) == 0 && pthread_join(thread, NULL) == 0 && other == 0);
+  CHECK(pthread_create(&thread, NULL, message_of_another_thread, &other) == 0 && pthread_join(thread, NULL) == 0
+        && other == 0);
   CHECK(eff_policy_load_file("/", NULL, &policy) == EFF_E_IO);
   CHECK(eff_policy_load_file(NULL, NULL, &policy) == EFF_E_ARGUMENT);
   CHECK(eff_policy_load_file("x.onnx", NULL, NULL) == EFF_E_ARGUMENT);
   CHECK(eff_policy_load_memory(NULL, 10, NULL, &policy) == EFF_E_ARGUMENT);
   CHECK(eff_policy_load_memory("", 0, NULL, &policy) == EFF_E_FORMAT);
-  CHECK(eff_policy_load_memory("this is no model", 16, NULL, &policy) == EFF_E_FORMAT && policy == NULL && eff_last_error()[0]);
-  CHECK(eff_policy_input_count(NULL) == 0 && eff_policy_output_count(NULL) == 0 && eff_policy_find_input(NULL, "x") == -1);
+  CHECK(eff_policy_load_memory("this is no model", 16, NULL, &policy) == EFF_E_FORMAT && policy == NULL
+        && eff_last_error()[0]);
+  CHECK(eff_policy_input_count(NULL) == 0 && eff_policy_output_count(NULL) == 0
+        && eff_policy_find_input(NULL, "x") == -1);
   CHECK(eff_policy_input(NULL, 0, NULL) == EFF_E_ARGUMENT && eff_policy_describe(NULL, NULL) == EFF_E_ARGUMENT);
   CHECK(eff_policy_metadata(NULL, "x") == NULL && eff_policy_op(NULL, 0) == NULL && eff_policy_retain(NULL) == NULL);
   eff_session *session = (eff_session *)&session;
   CHECK(eff_session_create(NULL, NULL, &session) == EFF_E_ARGUMENT && session == NULL);
-  CHECK(eff_session_run(NULL, 1) == EFF_E_ARGUMENT && eff_session_reset(NULL, -1) == EFF_E_ARGUMENT && eff_session_prewarm(NULL) == EFF_E_ARGUMENT);
+  CHECK(eff_session_run(NULL, 1) == EFF_E_ARGUMENT && eff_session_reset(NULL, -1) == EFF_E_ARGUMENT
+        && eff_session_prewarm(NULL) == EFF_E_ARGUMENT);
   CHECK(eff_session_input(NULL, 0) == NULL && eff_session_output(NULL, 0) == NULL);
   char foreign[4096] = {0};
-  CHECK(eff_session_run((eff_session *)foreign, 1) == EFF_E_ARGUMENT && eff_policy_input_count((eff_policy *)foreign) == 0);
+  CHECK(eff_session_run((eff_session *)foreign, 1) == EFF_E_ARGUMENT
+        && eff_policy_input_count((eff_policy *)foreign) == 0);
   eff_policy_release(NULL);
   eff_session_destroy(NULL);
 

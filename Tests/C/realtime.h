@@ -1,4 +1,5 @@
-// What tests of [RT] functions count: include first, once per program, and link it with ENABLE_EXPORTS and -fno-builtin.
+// What tests of [RT] functions count: include first, once per program, and link it with ENABLE_EXPORTS and
+// -fno-builtin.
 // The allocator functions are defined here, so the library's calls arrive here; the C library's own names do the work.
 #pragma once
 #define _GNU_SOURCE
@@ -14,7 +15,8 @@
 
 // ---- the counting allocator ----
 
-extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t),
+    *__libc_memalign(size_t, size_t);
 extern void __libc_free(void *);
 
 static volatile int armed;
@@ -63,8 +65,8 @@ static int counter_works(void) {
   return allocations == 2 && frees == 2;
 }
 
-// Calls tick 100 times in a child that may only read, write and exit: any other system call kills it. 0: none, 1: one was made or a tick
-// failed, -1: cannot be tested here.
+// Calls tick 100 times in a child that may only read, write and exit: any other system call kills it. 0: none, 1: one
+// was made or a tick failed, -1: cannot be tested here.
 static int system_calls(int (*tick)(void *subject, int i), void *subject) {
   fflush(stdout);
   pid_t child = fork();

@@ -1,4 +1,5 @@
-// RealtimeSanitizer watches the [RT] functions of sessions and learners: it stops the program at the first allocation, lock or other call that may block.
+// RealtimeSanitizer watches the [RT] functions of sessions and learners: it stops the program at the first allocation,
+// lock or other call that may block.
 //   sanitizer_test FILE_OR_FOLDER...      built by a clang that has -fsanitize=realtime
 #define _GNU_SOURCE
 #include <efferent/efferent.h>
@@ -50,8 +51,8 @@ static void test_model(const char *path) {
   eff_session *session;
   if (eff_policy_load_file(path, NULL, &policy) != EFF_OK) return;
   eff_tensor_spec in = {.struct_size = sizeof in}, out = {.struct_size = sizeof out};
-  int steps = eff_policy_input(policy, 0, &in) == EFF_OK && eff_policy_output(policy, 0, &out) == EFF_OK && in.count <= 4096 && out.count <= 4096 &&
-              in.dtype == EFF_F32 && out.dtype == EFF_F32;
+  int steps = eff_policy_input(policy, 0, &in) == EFF_OK && eff_policy_output(policy, 0, &out) == EFF_OK
+              && in.count <= 4096 && out.count <= 4096 && in.dtype == EFF_F32 && out.dtype == EFF_F32;
   if (steps && eff_session_create(policy, NULL, &session) == EFF_OK) {
     if (eff_session_step(session, 1, observation, action) == EFF_OK) {
       models++;
@@ -72,7 +73,8 @@ int main(int count, char **arguments) {
     _exit(create(&l) ? 0 : 77);
   }
   int status = 0;
-  CHECK(waitpid(child, &status, 0) == child && !(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77)));
+  CHECK(waitpid(child, &status, 0) == child
+        && !(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77)));
   each_learner(test_learner);
   CHECK(learners == 30);
   for (int i = 1; i < count; i++) each_file(arguments[i], 2, test_model);

@@ -28,11 +28,14 @@ static void line(char **w) {
     const int sealed = w[12][0] == '1';
     const size_t body = bytes(w[13], a + 64), size = bytes(w[14], b);
     efb_header h = {0}, found = {0};
-    h.type = (uint8_t)number(w[2]), h.flags = (uint16_t)number(w[3]), h.step_time_us = (uint32_t)number(w[4]), h.episode = (uint32_t)number(w[5]);
-    h.session = number(w[6]), h.seq = number(w[7]), h.ref_seq = number(w[8]), h.monotonic_ns = number(w[9]), h.simulation_ns = number(w[10]);
+    h.type = (uint8_t)number(w[2]), h.flags = (uint16_t)number(w[3]), h.step_time_us = (uint32_t)number(w[4]),
+    h.episode = (uint32_t)number(w[5]);
+    h.session = number(w[6]), h.seq = number(w[7]), h.ref_seq = number(w[8]), h.monotonic_ns = number(w[9]),
+    h.simulation_ns = number(w[10]);
     h.ttl_us = (uint32_t)number(w[11]);
     efb_write(a, 64 + body, h, sealed);
-    int good = size == 64 + body && memcmp(a, b, size) == 0 && efb_read(b, size, sealed, &found) && memcmp(&found, b, 64) == 0;
+    int good =
+        size == 64 + body && memcmp(a, b, size) == 0 && efb_read(b, size, sealed, &found) && memcmp(&found, b, 64) == 0;
     for (size_t cut = 0; cut < 64; cut++) good &= !efb_read(b, cut, sealed, &found);
     b[size - 1] ^= 1;
     if (sealed) good &= !efb_read(b, size, 1, &found);
@@ -41,7 +44,9 @@ static void line(char **w) {
     efb_error e;
     const size_t text = bytes(w[5], a), size = bytes(w[6], b);
     memcpy(&e, b, sizeof e);
-    check(size == 16 + text && e.reason == number(w[2]) && e.status == atoi(w[3]) && e.wait_ms == number(w[4]) && !memcmp(b + 16, a, text), kind, w[1]);
+    check(size == 16 + text && e.reason == number(w[2]) && e.status == atoi(w[3]) && e.wait_ms == number(w[4])
+              && !memcmp(b + 16, a, text),
+          kind, w[1]);
   } else if (!strcmp(kind, "schema")) {
     uint64_t hash = 0xCBF29CE484222325u;
     const size_t size = bytes(w[1], a);
@@ -49,18 +54,22 @@ static void line(char **w) {
     check(hash == number(w[2]), kind, "");
   } else if (!strcmp(kind, "hello")) {
     efb_hello h = {0};
-    h.oldest = (uint8_t)number(w[2]), h.newest = (uint8_t)number(w[3]), h.options = (uint16_t)number(w[4]), h.rows = (uint32_t)number(w[5]);
-    h.policy = number(w[6]), h.schema = number(w[7]), h.step_size = (uint32_t)number(w[8]), h.act_size = (uint32_t)number(w[9]);
+    h.oldest = (uint8_t)number(w[2]), h.newest = (uint8_t)number(w[3]), h.options = (uint16_t)number(w[4]),
+    h.rows = (uint32_t)number(w[5]);
+    h.policy = number(w[6]), h.schema = number(w[7]), h.step_size = (uint32_t)number(w[8]),
+    h.act_size = (uint32_t)number(w[9]);
     bytes(w[10], h.boot);
     check(bytes(w[11], b) == sizeof h && memcmp(&h, b, sizeof h) == 0, kind, w[1]);
   } else if (!strcmp(kind, "welcome")) {
     efb_welcome h;
     const size_t size = bytes(w[15], b);
     memcpy(&h, b, sizeof h);
-    check(size == sizeof h && h.oldest == number(w[2]) && h.newest == number(w[3]) && h.options == number(w[4]) && h.rows == number(w[5]) &&
-              h.policy == number(w[6]) && h.schema == number(w[7]) && h.step_size == number(w[8]) && h.act_size == number(w[9]) &&
-              h.idle_timeout_ms == number(w[10]) && h.max_rows == number(w[11]) && h.rate == atof(w[12]) && h.received_ns == number(w[13]) &&
-              h.library == number(w[14]) && h.zero == 0, kind, w[1]);
+    check(size == sizeof h && h.oldest == number(w[2]) && h.newest == number(w[3]) && h.options == number(w[4])
+              && h.rows == number(w[5]) && h.policy == number(w[6]) && h.schema == number(w[7])
+              && h.step_size == number(w[8]) && h.act_size == number(w[9]) && h.idle_timeout_ms == number(w[10])
+              && h.max_rows == number(w[11]) && h.rate == atof(w[12]) && h.received_ns == number(w[13])
+              && h.library == number(w[14]) && h.zero == 0,
+          kind, w[1]);
   } else if (strcmp(kind, "hello_refused")) {
     check(0, kind, "is unknown");
   }

@@ -21,9 +21,12 @@
 
 using efferent::Error, efferent::Policy, efferent::Role, efferent::Session, efferent::span;
 
-static_assert(!std::is_copy_constructible_v<Session> && std::is_nothrow_move_constructible_v<Session> && std::is_copy_constructible_v<Policy>);
-static_assert(std::is_constructible_v<span<const float>, std::vector<float> &> && std::is_constructible_v<span<const float>, const std::vector<float> &>);
-static_assert(!std::is_constructible_v<span<float>, const std::vector<float> &> && !std::is_constructible_v<span<float>, std::vector<double> &>);
+static_assert(!std::is_copy_constructible_v<Session> && std::is_nothrow_move_constructible_v<Session>
+              && std::is_copy_constructible_v<Policy>);
+static_assert(std::is_constructible_v<span<const float>, std::vector<float> &>
+              && std::is_constructible_v<span<const float>, const std::vector<float> &>);
+static_assert(!std::is_constructible_v<span<float>, const std::vector<float> &>
+              && !std::is_constructible_v<span<float>, std::vector<double> &>);
 
 template <class F>
 static eff_status thrown(F &&body) {
@@ -67,7 +70,8 @@ static void test_errors(const std::string &path) {
   options.dims = {{"no such dimension", 0}};
   CHECK(thrown([&] { Policy(path, options); }) != EFF_OK);
   Policy policy(path);
-  CHECK(thrown([&] { policy.input(1000); }) == EFF_E_ARGUMENT && thrown([&] { policy.find_output("no such name"); }) == EFF_E_ARGUMENT);
+  CHECK(thrown([&] { policy.input(1000); }) == EFF_E_ARGUMENT
+        && thrown([&] { policy.find_output("no such name"); }) == EFF_E_ARGUMENT);
   Session session(policy, 2);
   std::vector<float> wrong(session.observation_count() + 1), action(session.action_count());
   CHECK(thrown([&] { session.step(wrong, action); }) == EFF_E_SHAPE);
@@ -77,7 +81,8 @@ static void test_errors(const std::string &path) {
   wrong[0] = std::numeric_limits<float>::quiet_NaN();
   CHECK(session.step(1, given, action) == EFF_E_NUMERIC && session.explain().find("NaN") != std::string::npos);
   CHECK(thrown([&] { session.run(3); }) == EFF_E_ARGUMENT && thrown([&] { session.reset(2); }) == EFF_E_ARGUMENT);
-  CHECK(thrown([&] { session.input<std::int64_t>(0); }) == EFF_E_SHAPE && thrown([&] { session.output(1000); }) == EFF_E_ARGUMENT);
+  CHECK(thrown([&] { session.input<std::int64_t>(0); }) == EFF_E_SHAPE
+        && thrown([&] { session.output(1000); }) == EFF_E_ARGUMENT);
 }
 
 static void test_session(const std::string &path) {
@@ -140,7 +145,8 @@ static void test_roles(const std::string &path) {
 static void test_eigen(const std::string &path) {
 #ifdef WITH_EIGEN
   Session session(Policy(path), 4);
-  const auto n = static_cast<Eigen::Index>(session.observation_count()), m = static_cast<Eigen::Index>(session.action_count());
+  const auto n = static_cast<Eigen::Index>(session.observation_count()),
+             m = static_cast<Eigen::Index>(session.action_count());
   auto x = observation_of(static_cast<std::size_t>(4 * n), 3);
   const auto all = session.step(x);
   session.reset();
@@ -158,9 +164,11 @@ static void test_eigen(const std::string &path) {
   session.input_map(0) = rows;
   session.run(4);
   for (auto &t : session.policy().outputs())
-    if (t.role == Role::action) CHECK((session.output_map(t.index) - actions).norm() == 0 && session.output_map(t.name).rows() == 4);
+    if (t.role == Role::action)
+      CHECK((session.output_map(t.index) - actions).norm() == 0 && session.output_map(t.name).rows() == 4);
   Session::Matrix wide(4, n + 3);
-  CHECK(thrown([&] { session.step_rows(wide.leftCols(n), actions.leftCols(m)); }) == (n + 3 == n ? EFF_OK : EFF_E_SHAPE));
+  CHECK(thrown([&] { session.step_rows(wide.leftCols(n), actions.leftCols(m)); })
+        == (n + 3 == n ? EFF_OK : EFF_E_SHAPE));
   CHECK(thrown([&] { session.step_rows(rows, actions.topRows(2)); }) == EFF_E_SHAPE);
 #else
   (void)path;
@@ -189,7 +197,8 @@ static void test_learner(const std::string &path) {
   CHECK(learner.infer(x, action) == EFF_OK);
   std::vector<float> seen(x.begin(), x.end());
   auto found = session.step(seen);
-  for (std::size_t i = 0; i < found.size(); i++) CHECK(std::fabs(found[i] - action[i]) <= 1e-5 * (1 + std::fabs(action[i])));
+  for (std::size_t i = 0; i < found.size(); i++)
+    CHECK(std::fabs(found[i] - action[i]) <= 1e-5 * (1 + std::fabs(action[i])));
   CHECK(found != before.step(seen));
   CHECK(thrown([&] { session.swap(policy); }) == EFF_E_STATE);
   learner.mark();
@@ -239,7 +248,8 @@ static void test_receiver(const std::string &path) {
   options.endpoint = bridge.endpoint();
   options.observation_size = session.observation_count() * sizeof(float);
   options.action_size = session.action_count() * sizeof(float);
-  std::vector<float> observation(session.observation_count(), 0.5f), action(session.action_count()), expected(action.size());
+  std::vector<float> observation(session.observation_count(), 0.5f), action(session.action_count()),
+      expected(action.size());
   twin.step(observation, expected);
   efferent::Receiver receiver(options);
   CHECK(!receiver.latest(action));
@@ -247,7 +257,8 @@ static void test_receiver(const std::string &path) {
   receiver.reset();
   receiver.post(observation);
   std::optional<std::chrono::nanoseconds> age;
-  for (int i = 0; i < 5000 && !(age = receiver.latest(action)); i++) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (int i = 0; i < 5000 && !(age = receiver.latest(action)); i++)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   CHECK(age && age->count() > 0 && *age < std::chrono::seconds(5) && action == expected);
   CHECK(receiver.stats().resets == 1 && receiver.stats().actions == 1);
   receiver.stop();
@@ -270,18 +281,21 @@ static void test_receiver(const std::string &path) {
 }
 
 static void test_card() {
-  const std::string text = R"({"efferent_card": 1, "policy_period": 0.02, "control_period": 0.01, "joint_order": ["a"], "joints": {"a": {"kp": null}}})";
+  const std::string text =
+      R"({"efferent_card": 1, "policy_period": 0.02, "control_period": 0.01, "joint_order": ["a"], "joints": {"a": {"kp": null}}})";
   const efferent::Card card = efferent::Card::from_json(text);
   efferent::Card other = card;  // shares
   other = efferent::Card(text.data(), text.size(), R"({"patch": {"joints": {"a": {"kp": 20.1}}}})", "one.json");
-  CHECK(card.questions().front().path == "joints.kp" && card.questions().front().answer.find("N m/rad") != std::string::npos);
+  CHECK(card.questions().front().path == "joints.kp"
+        && card.questions().front().answer.find("N m/rad") != std::string::npos);
   CHECK(other.json().find("20.1") != std::string::npos && card.json().find("20.1") == std::string::npos);
   CHECK(other.questions().front().path == "models");
   try {
     efferent::Card(text.data(), text.size(), R"({"patch": {"joints": {"a": {"kd": [1]}}}})", "one.json");
     CHECK(!"accepted");
   } catch (const efferent::Error &e) {
-    CHECK(e.status() == EFF_E_FORMAT && std::string(e.what()).rfind("one.json: joints.a.kd: found a list of 1", 0) == 0);
+    CHECK(e.status() == EFF_E_FORMAT
+          && std::string(e.what()).rfind("one.json: joints.a.kd: found a list of 1", 0) == 0);
   }
 }
 

@@ -1,4 +1,5 @@
-// Runs models that it is sent, one after the other, and sends back what came out: for tests that must survive a crash of the library.
+// Runs models that it is sent, one after the other, and sends back what came out: for tests that must survive a crash
+// of the library.
 //
 //   request:   model (size, bytes), count of inputs, each (name, bytes of one row)
 //   answer:    status, text of a failure, count of outputs, each (element type, rank, dims, bytes of the first row, whether both rows are equal)
@@ -30,7 +31,8 @@ void write(const void *bytes, size_t size) {
   if (size) fwrite(bytes, 1, size, stdout);
 }
 
-eff_status answer(const std::string &model, const std::vector<std::pair<std::string, std::string>> &inputs, eff_policy **policy, eff_session **session) {
+eff_status answer(const std::string &model, const std::vector<std::pair<std::string, std::string>> &inputs,
+                  eff_policy **policy, eff_session **session) {
   eff_policy_options options;
   eff_policy_options_default(&options, sizeof options);
   options.no_state = 1;

@@ -1,5 +1,6 @@
-// libFuzzer: a policy card, or an ONNX file with metadata, and what the user answers -> eff_card. The text before the first zero byte is the card and the
-// text behind it the answers; other bytes are a file. What is accepted must read back as it was written. Three of four mutations of a text change whole
+// libFuzzer: a policy card, or an ONNX file with metadata, and what the user answers -> eff_card. The text before the
+// first zero byte is the card and the text behind it the answers; other bytes are a file. What is accepted must read
+// back as it was written. Three of four mutations of a text change whole
 // tokens, so that kinds, counts and names are changed and not only the syntax.
 #include <efferent/card.h>
 
@@ -51,9 +52,41 @@ std::vector<size_t> tokens(const std::string &text) {
   return out;
 }
 
-const char *const values[] = {"0", "-1", "1", "2", "0.5", "1e-320", "1e308", "1e999", "9007199254740993", "NaN", "-Infinity", "null", "true", "false", "\"\"", "[]", "{}",
-                              "[0]", "[1, 0]", "[0, 1]", "[[0, 1]]", "\"default\"", "\"raw\"", "\"time_major\"", "\"first\"", "\"policy\"", "\"obs\"", "\"a\"", "\"b\"",
-                              "\"memory:h\"", "\"vector:obs\"", "\"signal:base.orientation\"", "\"model:policy.actions\"", "16777216", "1e17"};
+const char *const values[] = {"0",
+                              "-1",
+                              "1",
+                              "2",
+                              "0.5",
+                              "1e-320",
+                              "1e308",
+                              "1e999",
+                              "9007199254740993",
+                              "NaN",
+                              "-Infinity",
+                              "null",
+                              "true",
+                              "false",
+                              "\"\"",
+                              "[]",
+                              "{}",
+                              "[0]",
+                              "[1, 0]",
+                              "[0, 1]",
+                              "[[0, 1]]",
+                              "\"default\"",
+                              "\"raw\"",
+                              "\"time_major\"",
+                              "\"first\"",
+                              "\"policy\"",
+                              "\"obs\"",
+                              "\"a\"",
+                              "\"b\"",
+                              "\"memory:h\"",
+                              "\"vector:obs\"",
+                              "\"signal:base.orientation\"",
+                              "\"model:policy.actions\"",
+                              "16777216",
+                              "1e17"};
 
 }  // namespace
 

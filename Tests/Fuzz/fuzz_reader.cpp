@@ -1,4 +1,5 @@
-// libFuzzer: the ONNX reader alone. Without a graph that runs, only the reading and the message of a refusal are exercised.
+// libFuzzer: the ONNX reader alone. Without a graph that runs, only the reading and the message of a refusal are
+// exercised.
 #include "policy.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -1,5 +1,6 @@
-// libFuzzer: safetensors with an architecture -> policy -> session -> step. Half of the mutations change the architecture and a quarter the header,
-// with the lengths and escapes around them kept right, so that layers are reached and not only the first checks.
+// libFuzzer: safetensors with an architecture -> policy -> session -> step. Half of the mutations change the
+// architecture and a quarter the header, with the lengths and escapes around them kept right, so that layers are
+// reached and not only the first checks.
 #include "policy.hpp"
 
 namespace {
@@ -53,7 +54,8 @@ extern "C" size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t most);
 
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned seed) {
   if (seed % 4 == 0 || size < 10 || length(data) > size - 8) return LLVMFuzzerMutate(data, size, most);
-  std::string header((const char *)data + 8, length(data)), rest((const char *)data + 8 + header.size(), size - 8 - header.size());
+  std::string header((const char *)data + 8, length(data)),
+      rest((const char *)data + 8 + header.size(), size - 8 - header.size());
   std::string text;
   size_t from = 0, to = 0;
   const bool isInner = seed % 4 != 1 && architecture(header, from, to, text);

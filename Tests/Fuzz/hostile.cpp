@@ -1,9 +1,11 @@
-// Every prefix and many mutations of ONNX files: each must load and step, or be refused with a message that names a place.
+// Every prefix and many mutations of ONNX files: each must load and step, or be refused with a message that names a
+// place.
 //
 //   hostile [--prefixes FILE] [--mutations COUNT] [--seed SEED] [--findings FOLDER] FILE...
 //   hostile FILE       loads and steps one file, and says what came out
 //
-// Work runs in a child process, so that a crash costs one case; its file is kept in FOLDER. Ends with "N passed, N failed".
+// Work runs in a child process, so that a crash costs one case; its file is kept in FOLDER. Ends with "N passed, N
+// failed".
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,12 +21,14 @@
 #include "policy.hpp"
 
 extern "C" const char *__asan_default_options() {
-  return "handle_sigill=2:handle_sigtrap=2:handle_abort=2:allocator_may_return_null=1:detect_leaks=1:max_allocation_size_mb=2048";
+  return "handle_sigill=2:handle_sigtrap=2:handle_abort=2:allocator_may_return_null=1:detect_leaks=1:max_allocation_"
+         "size_mb=2048";
 }
 
 namespace {
 
-constexpr double slow = 4.0;  // seconds of processor time, under the sanitizers; the alarm stops a case after ten times as long by the clock
+// seconds of processor time, under the sanitizers; the alarm stops a case after ten times as long by the clock
+constexpr double slow = 4.0;
 
 struct Shared {
   uint64_t next;  // case that runs
@@ -48,7 +52,8 @@ bool contains(const std::string &text, const char *word) { return text.find(word
 
 // A message is of use if it says where: a byte, a named thing, or the file as a whole.
 bool namesPlace(const std::string &m) {
-  for (const char *word : {"byte", "node ", "input ", "output ", "initializer ", "tensor ", "graph", "opset", "the file", "this is", "the model", "layer ", "the architecture"})
+  for (const char *word : {"byte", "node ", "input ", "output ", "initializer ", "tensor ", "graph", "opset",
+                           "the file", "this is", "the model", "layer ", "the architecture"})
     if (contains(m, word)) return m.size() >= 20;
   return false;
 }
@@ -77,7 +82,8 @@ void runChild(const Work &work, Shared *shared, const std::string &findings, con
     }
     if (took > slow) {
       shared->bad++;
-      printf("case %llu: took %.1f s; kept as %s\n", (unsigned long long)shared->next, took, keep(work, shared->next, findings, name).c_str());
+      printf("case %llu: took %.1f s; kept as %s\n", (unsigned long long)shared->next, took,
+             keep(work, shared->next, findings, name).c_str());
     }
     if (work.isPrefix && o.status == EFF_OK && file.size() < work.files[0].size() / 2) {
       shared->bad++;
@@ -103,17 +109,19 @@ uint64_t run(const Work &work, const std::string &findings, const std::string &n
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0) break;
     shared->bad++;
     if (shared->next >= work.count) {
-      printf("%s: memory leaks in cases %llu to %llu\n", name.c_str(), (unsigned long long)from, (unsigned long long)work.count);
+      printf("%s: memory leaks in cases %llu to %llu\n", name.c_str(), (unsigned long long)from,
+             (unsigned long long)work.count);
       break;
     }
     printf("case %llu: %s; kept as %s\n", (unsigned long long)shared->next,
-           WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? "does not end" : "crashes", keep(work, shared->next, findings, name).c_str());
+           WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? "does not end" : "crashes",
+           keep(work, shared->next, findings, name).c_str());
     shared->next++;
   }
   const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  printf("%s: %llu cases in %.1f s, longest %.2f s: %llu refused, %llu loaded, %llu of them stepped, %llu wrong\n", name.c_str(),
-         (unsigned long long)work.count, took, shared->longest, (unsigned long long)shared->refused, (unsigned long long)shared->loaded,
-         (unsigned long long)shared->stepped, (unsigned long long)shared->bad);
+  printf("%s: %llu cases in %.1f s, longest %.2f s: %llu refused, %llu loaded, %llu of them stepped, %llu wrong\n",
+         name.c_str(), (unsigned long long)work.count, took, shared->longest, (unsigned long long)shared->refused,
+         (unsigned long long)shared->loaded, (unsigned long long)shared->stepped, (unsigned long long)shared->bad);
   return shared->bad;
 }
 
@@ -153,10 +161,12 @@ int main(int argc, char **argv) {
   }
   if (!mutations && prefixes.empty() && files.size() == 1) {
     const fuzz::Outcome o = fuzz::tryPolicy(files[0].data(), files[0].size());
-    printf("%s %s\n", eff_status_name(o.status), o.status == EFF_OK ? (o.stepped ? "stepped" : "too big for a step here") : o.message.c_str());
+    printf("%s %s\n", eff_status_name(o.status),
+           o.status == EFF_OK ? (o.stepped ? "stepped" : "too big for a step here") : o.message.c_str());
     return 0;
   }
-  if (mutations && !files.empty()) count(mutations, run(Work{false, mutations, seed << 32, files}, findings, "mutations"));
+  if (mutations && !files.empty())
+    count(mutations, run(Work{false, mutations, seed << 32, files}, findings, "mutations"));
   printf("%llu passed, %llu failed\n", (unsigned long long)passed, (unsigned long long)failed);
   return failed != 0;
 }

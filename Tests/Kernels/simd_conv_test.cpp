@@ -1,8 +1,10 @@
 #include "simd_test.h"
 
-static void one(int level, int spatial, int64_t batch, int64_t ic, int64_t oc, int64_t groups, const int64_t *in, const int64_t *kernel, int64_t stride, int64_t dilation, int64_t pad, int64_t extra, int act) {
+static void one(int level, int spatial, int64_t batch, int64_t ic, int64_t oc, int64_t groups, const int64_t *in,
+                const int64_t *kernel, int64_t stride, int64_t dilation, int64_t pad, int64_t extra, int act) {
   eff_conv c = {};
-  c.batch = batch, c.in_channels = ic, c.out_channels = oc, c.groups = groups, c.spatial = spatial, c.act = act, c.alpha = 1.3;
+  c.batch = batch, c.in_channels = ic, c.out_channels = oc, c.groups = groups, c.spatial = spatial, c.act = act,
+  c.alpha = 1.3;
   int64_t I[3] = {1, 1, 1}, K[3] = {1, 1, 1}, S[3] = {1, 1, 1}, D[3] = {1, 1, 1}, P[3] = {0, 0, 0}, O[3] = {1, 1, 1};
   for (int i = 0; i < spatial; i++) {
     c.in[i] = in[i], c.kernel[i] = kernel[i], c.stride[i] = stride, c.dilation[i] = dilation, c.pad[i] = pad;
@@ -12,9 +14,12 @@ static void one(int level, int spatial, int64_t batch, int64_t ic, int64_t oc, i
     int j = i + 3 - spatial;
     I[j] = in[i], K[j] = kernel[i], S[j] = stride, D[j] = dilation, P[j] = pad, O[j] = c.out[i];
   }
-  snprintf(what, sizeof what, "conv %s %d-D ic=%d oc=%d groups=%d in=%d,%d kernel=%d,%d stride=%d dilation=%d pad=%d+%d act=%d", eff_isa_name(level), spatial, (int)ic, (int)oc,
-           (int)groups, (int)I[1], (int)I[2], (int)K[1], (int)K[2], (int)stride, (int)dilation, (int)pad, (int)extra, act);
-  int64_t icg = ic / groups, ocg = oc / groups, np = O[0] * O[1] * O[2], ip = I[0] * I[1] * I[2], kp = K[0] * K[1] * K[2];
+  snprintf(what, sizeof what,
+           "conv %s %d-D ic=%d oc=%d groups=%d in=%d,%d kernel=%d,%d stride=%d dilation=%d pad=%d+%d act=%d",
+           eff_isa_name(level), spatial, (int)ic, (int)oc, (int)groups, (int)I[1], (int)I[2], (int)K[1], (int)K[2],
+           (int)stride, (int)dilation, (int)pad, (int)extra, act);
+  int64_t icg = ic / groups, ocg = oc / groups, np = O[0] * O[1] * O[2], ip = I[0] * I[1] * I[2],
+          kp = K[0] * K[1] * K[2];
   enum { ROWS = 2 };
   floats x(ROWS * batch * ic * ip), w(oc * icg * kp), bias(oc), y(ROWS * batch * oc * np, 0);
   packed pk(eff_conv_packed_size_simd(&c, level)), scratch(eff_conv_scratch_size_simd(&c, level));
@@ -36,9 +41,11 @@ static void one(int level, int spatial, int64_t batch, int64_t ic, int64_t oc, i
               for (int64_t k0 = 0; k0 < K[0]; k0++)
                 for (int64_t k1 = 0; k1 < K[1]; k1++)
                   for (int64_t k2 = 0; k2 < K[2]; k2++) {
-                    int64_t a = o0 * S[0] - P[0] + k0 * D[0], e = o1 * S[1] - P[1] + k1 * D[1], f = o2 * S[2] - P[2] + k2 * D[2];
+                    int64_t a = o0 * S[0] - P[0] + k0 * D[0], e = o1 * S[1] - P[1] + k1 * D[1],
+                            f = o2 * S[2] - P[2] + k2 * D[2];
                     if (a < 0 || a >= I[0] || e < 0 || e >= I[1] || f < 0 || f >= I[2]) continue;
-                    double t = (double)w[((o * icg + i) * K[0] * K[1] + k0 * K[1] + k1) * K[2] + k2] * x[(b * ic + o / ocg * icg + i) * ip + (a * I[1] + e) * I[2] + f];
+                    double t = (double)w[((o * icg + i) * K[0] * K[1] + k0 * K[1] + k1) * K[2] + k2]
+                               * x[(b * ic + o / ocg * icg + i) * ip + (a * I[1] + e) * I[2] + f];
                     sum += t, size += fabs(t);
                   }
             double want = reference_fn(act, sum, 1.3, 0);
@@ -56,14 +63,17 @@ void test_conv(int level) {
       for (int64_t stride : {1, 2, 3})
         for (int64_t dilation : {1, 2})
           for (int64_t pad : {0, 1, 2}) {
-            const int64_t channels[][3] = {{3, 5, 1}, {1, 1, 1}, {4, 32, 1}, {6, 12, 2}, {8, 8, 8}, {4, 12, 4}, {2, 17, 1}, {5, 70, 1}, {16, 64, 2}, {3, 3, 3}};
+            const int64_t channels[][3] = {{3, 5, 1},  {1, 1, 1},  {4, 32, 1}, {6, 12, 2},  {8, 8, 8},
+                                           {4, 12, 4}, {2, 17, 1}, {5, 70, 1}, {16, 64, 2}, {3, 3, 3}};
             auto &ch = channels[turn++ % 10];
-            one(level, 2, 1 + turn % 2, ch[0], ch[1], ch[2], in, kernel, stride, dilation, pad, turn % 3 == 0, turn % 2 ? EFF_FN_RELU : EFF_FN_IDENTITY);
+            one(level, 2, 1 + turn % 2, ch[0], ch[1], ch[2], in, kernel, stride, dilation, pad, turn % 3 == 0,
+                turn % 2 ? EFF_FN_RELU : EFF_FN_IDENTITY);
           }
   for (int64_t length : {1, 6, 16, 50, 131})
     for (int64_t k : {1, 3, 8})
       for (int64_t pad : {0, 3})
-        for (int64_t groups : {1, 4}) one(level, 1, 1, 4, 24, groups, &length, &k, 1 + length % 2, 1, pad, 0, EFF_FN_ELU);
+        for (int64_t groups : {1, 4})
+          one(level, 1, 1, 4, 24, groups, &length, &k, 1 + length % 2, 1, pad, 0, EFF_FN_ELU);
   const int64_t cube[3] = {4, 5, 6}, k3[3] = {2, 3, 2};
   for (int64_t groups : {1, 2, 6}) one(level, 3, 2, 6, 18, groups, cube, k3, 1, 1, 1, 0, EFF_FN_TANH);
 }

@@ -11,8 +11,8 @@ static uint32_t bf16_bits(float w) {
   memcpy(&b, &w, 4);
   return (b + 0x7fff + (b >> 16 & 1)) >> 16;
 }
-// what a stored weight is worth: the rounding of the packed format. i8: whole numbers. bf16: weights 2i and 2i + 1 share a word, the second
-// ends in the bits of the first; of the numbers that do, its bits are nearest to the weight's.
+// what a stored weight is worth: the rounding of the packed format. i8: whole numbers. bf16: weights 2i and 2i + 1
+// share a word, the second ends in the bits of the first; of the numbers that do, its bits are nearest to the weight's.
 static double stored(int type, const float *w, int64_t stride, int64_t i, float top) {
   float v = w[i * stride];
   if (type == EFF_TYPE_I8) return top > 0 ? rintf(v * (127 / top)) : 0;
@@ -23,7 +23,8 @@ static double stored(int type, const float *w, int64_t stride, int64_t i, float 
     memcpy(&bits, &v, 4);
     int64_t off = INT64_MAX;
     for (uint32_t h = high ? high - 1 : 0; size > 1e-20 && h <= high + 1; h++)
-      if (int64_t d = llabs((int64_t)(h << 16 | tail) - (bits & 0x7fffffff)); d <= off) off = d, best = from_bits(h << 16 | tail);
+      if (int64_t d = llabs((int64_t)(h << 16 | tail) - (bits & 0x7fffffff)); d <= off)
+        off = d, best = from_bits(h << 16 | tail);
     check(fabs(best - size) <= size / 256 + 1e-20, "bf16 rounds to half a unit", best, size);
     return v < 0 ? -best : best;
   }
@@ -49,8 +50,12 @@ static void round_x(const float *x, int64_t k, double *rounded) {
 static void one(int level, int64_t k, int64_t n, int64_t max_m, int type, int act) {
   eff_kernel f = eff_kernel_find_simd(EFF_K_DENSE, EFF_TYPE_F32, level);
   int64_t ldx = k + (k % 3), ldy = n + (n % 2 ? 3 : 0);
-  double a = act == EFF_FN_CLIP ? -0.3 : act == EFF_FN_HARD_SIGMOID ? 0.2 : 1.3, b = act == EFF_FN_HARD_SIGMOID ? 0.5 : 0.9;
-  snprintf(what, sizeof what, "dense %s k=%lld n=%lld type=%d act=%d", eff_isa_name(level), (long long)k, (long long)n, type, act);
+  double a = act == EFF_FN_CLIP           ? -0.3
+             : act == EFF_FN_HARD_SIGMOID ? 0.2
+                                          : 1.3,
+         b = act == EFF_FN_HARD_SIGMOID ? 0.5 : 0.9;
+  snprintf(what, sizeof what, "dense %s k=%lld n=%lld type=%d act=%d", eff_isa_name(level), (long long)k, (long long)n,
+           type, act);
   floats w(k * n, 0.5f), bias(n), x((max_m - 1) * ldx + k);
   if (k > 2) w[1] = 3e-6f, w[0] = 0;
   bool transposed = (k + n) % 2, biased = (k + n) % 5 != 0;
@@ -86,7 +91,8 @@ static void one(int level, int64_t k, int64_t n, int64_t max_m, int type, int ac
       }
       double slope = act == EFF_FN_SELU || act == EFF_FN_SWISH ? 1.7 : 1.3;
       double want = reference_fn(act, sum, (float)a, (float)b);
-      if (!near(all[r * ldy + j], want, 4 + 0.2 * (double)k, slope * size + 0.1)) check(false, "value", all[r * ldy + j], want);
+      if (!near(all[r * ldy + j], want, 4 + 0.2 * (double)k, slope * size + 0.1))
+        check(false, "value", all[r * ldy + j], want);
     }
   }
   passed++;
@@ -104,7 +110,8 @@ static void one(int level, int64_t k, int64_t n, int64_t max_m, int type, int ac
     check(y.intact() && z.intact(), "guard, m");
     for (int64_t r = 0; r < m; r++) {
       check(!memcmp(y + r * ldy, all + r * ldy, (size_t)n * 4), "a row depends on m", (double)r, (double)m);
-      check(!memcmp(z + r * ldy, all + r * ldy, (size_t)n * 4), "a row depends on the session's rows", (double)r, (double)m);
+      check(!memcmp(z + r * ldy, all + r * ldy, (size_t)n * 4), "a row depends on the session's rows", (double)r,
+            (double)m);
     }
   }
 }
@@ -126,7 +133,8 @@ static void against_twin(int level, int64_t k, int64_t n) {
   for (float bad : {(float)NAN, (float)INFINITY}) {
     x[k + k / 2] = bad;
     run(eff_kernel_find_simd(EFF_K_DENSE, EFF_TYPE_F32, level), &d, 1, 3, b, nullptr);
-    for (int64_t i = 0; i < n; i++) check(!isfinite(got[n + i]) && isfinite(got[i]) && isfinite(got[2 * n + i]), "not finite", got[n + i]);
+    for (int64_t i = 0; i < n; i++)
+      check(!isfinite(got[n + i]) && isfinite(got[i]) && isfinite(got[2 * n + i]), "not finite", got[n + i]);
   }
 }
 

@@ -76,7 +76,8 @@ void test_rows(int level) {
       for (int affine : {0, 1, 2}) {
         snprintf(what, sizeof what, "norm %s n=%d rms=%d affine=%d", eff_isa_name(level), (int)n, rms, affine);
         eff_norm o = {};
-        o.outer = 3, o.n = n, o.rms = rms, o.affine = affine == 2 ? EFF_NORM_CHANNEL : EFF_NORM_ELEMENT, o.channels = 2, o.inner = n % 2 ? 5 : n / 2 + 4, o.act = n % 3 ? 0 : EFF_FN_RELU, o.epsilon = 1e-3;
+        o.outer = 3, o.n = n, o.rms = rms, o.affine = affine == 2 ? EFF_NORM_CHANNEL : EFF_NORM_ELEMENT, o.channels = 2,
+        o.inner = n % 2 ? 5 : n / 2 + 4, o.act = n % 3 ? 0 : EFF_FN_RELU, o.epsilon = 1e-3;
         if (affine == 2 && n < 2) continue;
         void *q[] = {x.p, affine ? scale.p : nullptr, affine ? bias.p : nullptr, y.p, mean.p, inverse.p};
         run(eff_kernel_find_simd(EFF_K_NORM, EFF_TYPE_F32, level), &o, 1, 6, q, nullptr);
@@ -86,7 +87,8 @@ void test_rows(int level) {
           for (int64_t i = 0; i < n && !rms; i++) m += x[g * n + i] / (double)n;
           for (int64_t i = 0; i < n; i++) v += (x[g * n + i] - m) * (x[g * n + i] - m) / (double)n;
           double inv = 1 / sqrt(v + o.epsilon);
-          if (!near(mean[g], m, 8, 6) || !near(inverse[g], inv, 64 + 16 * inv, 0)) check(false, "statistics", inverse[g], inv);
+          if (!near(mean[g], m, 8, 6) || !near(inverse[g], inv, 64 + 16 * inv, 0))
+            check(false, "statistics", inverse[g], inv);
           for (int64_t i = 0; i < n; i++) {
             int64_t c = affine == 2 ? (g * n + i) / o.inner % 2 : i;
             double want = (x[g * n + i] - m) * inv * (affine ? scale[c] : 1) + (affine ? bias[c] : 0);
@@ -100,15 +102,22 @@ void test_rows(int level) {
       if (n < 4) continue;
       snprintf(what, sizeof what, "reduce %s n=%d fn=%d", eff_isa_name(level), (int)n, fn);
       eff_reduce o = {};
-      o.fn = fn, o.kept_rank = 1, o.kept[0] = 3, o.kept_stride[0] = n, o.reduced_rank = 1, o.reduced[0] = n, o.reduced_stride[0] = 1;
+      o.fn = fn, o.kept_rank = 1, o.kept[0] = 3, o.kept_stride[0] = n, o.reduced_rank = 1, o.reduced[0] = n,
+      o.reduced_stride[0] = 1;
       floats z(3, 0);
       void *q[] = {x.p, z.p};
       run(eff_kernel_find_simd(EFF_K_REDUCE, EFF_TYPE_F32, level), &o, 1, 2, q, nullptr);
       check(z.intact(), "guard");
       for (int g = 0; g < 3; g++) {
         double s = 0, top = -INFINITY, sq = 0, size = 0;
-        for (int64_t i = 0; i < n; i++) s += x[g * n + i], size += fabs(x[g * n + i]), sq += (double)x[g * n + i] * x[g * n + i], top = fmax(top, x[g * n + i]);
-        double want = fn == EFF_REDUCE_SUM ? s : fn == EFF_REDUCE_MEAN ? s / (double)n : fn == EFF_REDUCE_MAX ? top : fn == EFF_REDUCE_SUM_SQUARE ? sq : sqrt(sq);
+        for (int64_t i = 0; i < n; i++)
+          s += x[g * n + i], size += fabs(x[g * n + i]), sq += (double)x[g * n + i] * x[g * n + i],
+              top = fmax(top, x[g * n + i]);
+        double want = fn == EFF_REDUCE_SUM          ? s
+                      : fn == EFF_REDUCE_MEAN       ? s / (double)n
+                      : fn == EFF_REDUCE_MAX        ? top
+                      : fn == EFF_REDUCE_SUM_SQUARE ? sq
+                                                    : sqrt(sq);
         check(near(z[g], want, 16, fn == EFF_REDUCE_SUM ? size : 6), "value", z[g], want);
       }
       x[n + 3] = NAN;

@@ -1,5 +1,7 @@
-// Every SIMD kernel against a double-precision reference: values, independence of rows, and nothing touched out of bounds.
-// clang++ -std=c++17 -I Sources/Kernels/include Sources/Kernels/*.cpp Sources/Kernels/{generic,simd}/*.cpp Tests/Kernels/simd_*.cpp
+// Every SIMD kernel against a double-precision reference: values, independence of rows, and nothing touched out of
+// bounds.
+// clang++ -std=c++17 -I Sources/Kernels/include Sources/Kernels/*.cpp Sources/Kernels/{generic,simd}/*.cpp
+// Tests/Kernels/simd_*.cpp
 #include "simd_test.h"
 
 int passed, failed;

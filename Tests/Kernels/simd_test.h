@@ -23,8 +23,8 @@ inline float uniform() {
   return (float)((double)(s >> 11) / 9007199254740992.0 * 2 - 1);
 }
 
-// n floats with exactly n * 4 bytes of heap behind them (so that the address sanitizer sees every overrun) and a guard that
-// holds a NaN pattern on both sides
+// n floats with exactly n * 4 bytes of heap behind them (so that the address sanitizer sees every overrun) and a guard
+// that holds a NaN pattern on both sides
 struct floats {
   int64_t n;
   float *base, *p;
@@ -48,7 +48,9 @@ struct floats {
 struct packed {
   char *p;
   int64_t n;
-  explicit packed(int64_t n) : p((char *)aligned_alloc(64, (size_t)((n + 127) & ~63))), n(n) { memset(p, 0x5a, (size_t)((n + 127) & ~63)); }
+  explicit packed(int64_t n) : p((char *)aligned_alloc(64, (size_t)((n + 127) & ~63))), n(n) {
+    memset(p, 0x5a, (size_t)((n + 127) & ~63));
+  }
   ~packed() { free(p); }
   packed(const packed &) = delete;
   bool intact() const {

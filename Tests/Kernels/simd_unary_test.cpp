@@ -19,7 +19,9 @@ static void sweep(int level, eff_kernel k, int fn, float a, float b) {
       x[i] = block % 4 == 0 ? uniform() * 10 : block % 4 == 1 ? uniform() * 100 : s * m;
     }
     if (block == 0) {
-      const float special[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, 1e-40f, -1e-40f, 3e38f, -3e38f, 88.7f, 88.8f, -87.4f, -103.9f, -104.1f, 1, -1, 0.5f, 2.5f, -2.5f, 1.5f, 8388609, -8388609, 20, -20, 9, -9};
+      const float special[] = {0.0f,  -0.0f, INFINITY, -INFINITY, NAN,     1e-40f, -1e-40f, 3e38f, -3e38f,
+                               88.7f, 88.8f, -87.4f,   -103.9f,   -104.1f, 1,      -1,      0.5f,  2.5f,
+                               -2.5f, 1.5f,  8388609,  -8388609,  20,      -20,    9,       -9};
       memcpy(x.p, special, sizeof special);
     }
     eff_unary u = {N, fn, 0, a, b};
@@ -48,7 +50,10 @@ void test_unary(int level) {
   for (int fn = 0; fn <= EFF_FN_SCALED_TANH; fn++) {
     if (fn >= EFF_FN_NOT && fn <= EFF_FN_IS_INF) continue;
     snprintf(what, sizeof what, "unary %s", eff_isa_name(level));
-    float a = fn == EFF_FN_CLIP ? -0.7f : fn == EFF_FN_HARD_SIGMOID ? 0.2f : 1.3f, b = fn == EFF_FN_HARD_SIGMOID ? 0.5f : 0.9f;
+    float a = fn == EFF_FN_CLIP           ? -0.7f
+              : fn == EFF_FN_HARD_SIGMOID ? 0.2f
+                                          : 1.3f,
+          b = fn == EFF_FN_HARD_SIGMOID ? 0.5f : 0.9f;
     sweep(level, k, fn, a, b);
     // an element gives the same bits at every position and in every length
     floats x(140), whole(140, 0);

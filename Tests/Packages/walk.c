@@ -1,4 +1,5 @@
-/* What a user's program does with a package: loads a policy, steps it, learns; with a bridge where the library has one and ZeroMQ is here.
+/* What a user's program does with a package: loads a policy, steps it, learns; with a bridge where the library has one
+ * and ZeroMQ is here.
  *   walk POLICY.onnx [bridge]     POLICY has one f32 observation and one action */
 #include <efferent/bridge.h>
 #include <efferent/learner.h>

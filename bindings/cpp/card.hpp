@@ -49,7 +49,8 @@ class Card {
   }
   std::vector<CardQuestion> questions() const {
     std::vector<CardQuestion> out;
-    for (std::size_t i = 0; i < eff_card_question_count(handle_); i++) out.push_back({eff_card_question(handle_, i), eff_card_answer(handle_, i)});
+    for (std::size_t i = 0; i < eff_card_question_count(handle_); i++)
+      out.push_back({eff_card_question(handle_, i), eff_card_answer(handle_, i)});
     return out;
   }
 

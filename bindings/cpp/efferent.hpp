@@ -4,8 +4,8 @@
 //   efferent::Session session(policy);
 //   session.step(observation, action);      // std::vector<float>, std::array, float[], Eigen::VectorXf
 //
-// Include Eigen first to get the Eigen overloads. [RT] marks what allocates nothing, locks nothing and makes no system call, as in efferent.h,
-// as long as it succeeds: an exception allocates.
+// Include Eigen first to get the Eigen overloads. [RT] marks what allocates nothing, locks nothing and makes no system
+// call, as in efferent.h, as long as it succeeds: an exception allocates.
 #ifndef EFFERENT_EFFERENT_HPP
 #define EFFERENT_EFFERENT_HPP
 
@@ -45,15 +45,19 @@ inline void check_rt(eff_status status, const char *what) {
   if (status < 0) throw Error(status, std::string(what) + ": " + eff_status_name(status));
 }
 
-// Throws where the library that is loaded is not one that these headers are for (bindings/ABI.md): it would read structs of another layout.
+// Throws where the library that is loaded is not one that these headers are for (bindings/ABI.md): it would read
+// structs of another layout.
 // What loads or makes something calls it first.
 inline void check_version() {
   const std::int32_t found = eff_version(), wanted = EFF_VERSION;
-  const auto series = [](std::int32_t v) { return v < 10000 ? v / 100 : v / 10000 * 100; };  // until 1.0 each minor version is one of its own
+  // until 1.0 each minor version is one of its own
+  const auto series = [](std::int32_t v) { return v < 10000 ? v / 100 : v / 10000 * 100; };
   if (series(found) == series(wanted) && (wanted < 10000 || found / 100 >= wanted / 100)) return;
-  const auto text = [](std::int32_t v) { return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." + std::to_string(v % 100); };
-  throw Error(EFF_E_MISMATCH, "libefferent " + text(found) + " is loaded, this program was built against " + text(wanted) +
-                                  ": install library and headers of one release, and build again");
+  const auto text = [](std::int32_t v) {
+    return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." + std::to_string(v % 100);
+  };
+  throw Error(EFF_E_MISMATCH, "libefferent " + text(found) + " is loaded, this program was built against "
+                                  + text(wanted) + ": install library and headers of one release, and build again");
 }
 
 // ---- spans ----
@@ -66,7 +70,8 @@ class span {
   template <class C, class = void>
   struct is_eigen : std::false_type {};
   template <class C>
-  struct is_eigen<C, std::void_t<typename C::Scalar>> : std::true_type {};  // may have strides: it has its own overloads
+  // may have strides: it has its own overloads
+  struct is_eigen<C, std::void_t<typename C::Scalar>> : std::true_type {};
 
  public:
   using element_type = T;
@@ -76,8 +81,9 @@ class span {
   constexpr span(T *data, std::size_t size) noexcept : data_(data), size_(size) {}
   template <std::size_t N>
   constexpr span(T (&array)[N]) noexcept : data_(array), size_(N) {}
-  template <class C, class = std::enable_if_t<!is_eigen<std::remove_const_t<C>>::value && !std::is_same_v<std::remove_const_t<C>, span> &&
-                                              std::is_convertible_v<std::remove_pointer_t<pointer_of<C>> (*)[], T (*)[]>>>
+  template <class C, class = std::enable_if_t<
+                         !is_eigen<std::remove_const_t<C>>::value && !std::is_same_v<std::remove_const_t<C>, span>
+                         && std::is_convertible_v<std::remove_pointer_t<pointer_of<C>> (*)[], T (*)[]>>>
   constexpr span(C &container) noexcept : data_(container.data()), size_(container.size()) {}
 
   constexpr T *data() const noexcept { return data_; }
@@ -94,7 +100,12 @@ class span {
 
 // ---- tensors ----
 
-enum class Role : std::int32_t { observation = EFF_ROLE_OBSERVATION, action = EFF_ROLE_ACTION, state = EFF_ROLE_STATE, aux = EFF_ROLE_AUX };
+enum class Role : std::int32_t {
+  observation = EFF_ROLE_OBSERVATION,
+  action = EFF_ROLE_ACTION,
+  state = EFF_ROLE_STATE,
+  aux = EFF_ROLE_AUX
+};
 
 // An input or an output of a policy; shape, count and size are those of one row.
 struct Tensor {
@@ -185,8 +196,12 @@ class Policy {
   std::vector<Tensor> outputs() const { return describe_all(eff_policy_output, output_count()); }
 
   // Index of a name; throws where there is none.
-  std::size_t find_input(const std::string &name) const { return found(eff_policy_find_input(handle_, name.c_str()), "input", name); }
-  std::size_t find_output(const std::string &name) const { return found(eff_policy_find_output(handle_, name.c_str()), "output", name); }
+  std::size_t find_input(const std::string &name) const {
+    return found(eff_policy_find_input(handle_, name.c_str()), "input", name);
+  }
+  std::size_t find_output(const std::string &name) const {
+    return found(eff_policy_find_output(handle_, name.c_str()), "output", name);
+  }
 
   // Value of a metadata key, or NULL.
   const char *metadata(const std::string &key) const noexcept { return eff_policy_metadata(handle_, key.c_str()); }
@@ -232,7 +247,9 @@ class Policy {
       for (const auto &[name, size] : from.dims) dims.push_back({name.c_str(), size});
       for (const auto &[input, output] : from.states) states.push_back({input.c_str(), output.c_str()});
       for (const auto &c : from.constants) {
-        if (c.shape.size() > EFF_MAX_RANK) throw Error(EFF_E_SHAPE, "constant '" + c.input + "' has rank " + std::to_string(c.shape.size()) + ", expected at most 8");
+        if (c.shape.size() > EFF_MAX_RANK)
+          throw Error(EFF_E_SHAPE,
+                      "constant '" + c.input + "' has rank " + std::to_string(c.shape.size()) + ", expected at most 8");
         eff_constant_binding to{c.input.c_str(), c.dtype, static_cast<std::int32_t>(c.shape.size()), {}, c.data};
         for (std::size_t i = 0; i < c.shape.size(); i++) to.shape[i] = c.shape[i];
         constants.push_back(to);
@@ -253,7 +270,8 @@ class Policy {
     eff_tensor_spec s{};
     s.struct_size = sizeof s;
     check(function(handle_, index, &s));
-    return {s.name, static_cast<Role>(s.role), s.dtype, {s.shape, s.shape + s.rank}, s.count, s.size, index, s.pair, s.reason};
+    return {s.name,  static_cast<Role>(s.role), s.dtype, {s.shape, s.shape + s.rank}, s.count, s.size, index, s.pair,
+            s.reason};
   }
   std::vector<Tensor> describe_all(Describe function, std::size_t count) const {
     std::vector<Tensor> all;
@@ -287,10 +305,12 @@ struct SessionOptions {
   eff_non_finite non_finite = EFF_NON_FINITE_REFUSE;  // what step does with numbers that are NaN or infinite
 };
 
-// One running instance of a policy, for up to max_rows independent robots. One caller at a time; it keeps its policy alive.
+// One running instance of a policy, for up to max_rows independent robots. One caller at a time; it keeps its policy
+// alive.
 class Session {
  public:
-  explicit Session(const Policy &policy, const SessionOptions &options = {}) : policy_(policy), max_rows_(options.max_rows) {
+  explicit Session(const Policy &policy, const SessionOptions &options = {})
+      : policy_(policy), max_rows_(options.max_rows) {
     std::size_t observations = 0, actions = 0;
     for (auto &t : policy.inputs()) {
       if (t.role == Role::observation && observations++ == 0) observation_count_ = t.count;
@@ -304,10 +324,12 @@ class Session {
     const eff_session_options lent = lend(options);
     check(eff_session_create(policy.get(), &lent, &handle_));  // last: what throws after it would leak it
   }
-  Session(const Policy &policy, std::size_t max_rows, std::uint64_t seed = 0) : Session(policy, SessionOptions{max_rows, nullptr, 0, nullptr, seed, false, 0, EFF_NON_FINITE_REFUSE}) {}
+  Session(const Policy &policy, std::size_t max_rows, std::uint64_t seed = 0)
+      : Session(policy, SessionOptions{max_rows, nullptr, 0, nullptr, seed, false, 0, EFF_NON_FINITE_REFUSE}) {}
   Session(Session &&other) noexcept
       : policy_(std::move(other.policy_)), handle_(std::exchange(other.handle_, nullptr)), max_rows_(other.max_rows_),
-        observation_count_(other.observation_count_), action_count_(other.action_count_), inputs_(std::move(other.inputs_)), outputs_(std::move(other.outputs_)) {}
+        observation_count_(other.observation_count_), action_count_(other.action_count_),
+        inputs_(std::move(other.inputs_)), outputs_(std::move(other.outputs_)) {}
   Session &operator=(Session &&other) noexcept {
     Session moved(std::move(other));
     swap_with(moved);
@@ -332,9 +354,11 @@ class Session {
   std::size_t observation_count() const noexcept { return observation_count_; }
   std::size_t action_count() const noexcept { return action_count_; }
 
-  // [RT] Reads observation [rows, observation_count], writes action [rows, action_count]; returns a code instead of throwing. The caller vouches for
-  // the lengths.
-  eff_status step(std::size_t rows, const float *observation, float *action) noexcept { return eff_session_step(handle_, rows, observation, action); }
+  // [RT] Reads observation [rows, observation_count], writes action [rows, action_count]; returns a code instead of
+  // throwing. The caller vouches for the lengths.
+  eff_status step(std::size_t rows, const float *observation, float *action) noexcept {
+    return eff_session_step(handle_, rows, observation, action);
+  }
 
   // [RT] The same with the lengths checked (EFF_E_SHAPE).
   eff_status step(std::size_t rows, span<const float> observation, span<float> action) noexcept {
@@ -347,7 +371,8 @@ class Session {
     check_call(step(rows, observation, action), "step");
   }
 
-  // The last refusal of step, run, reset or prewarm in words, and how many numbers were cleared; "" where there was neither.
+  // The last refusal of step, run, reset or prewarm in words, and how many numbers were cleared; "" where there was
+  // neither.
   std::string explain() const { return eff_session_explain(handle_); }
 
   // The same, returning a new vector.
@@ -378,7 +403,8 @@ class Session {
   void run(std::size_t rows = 1) { check_call(eff_session_run(handle_, rows), "run"); }         // [RT]
   void reset(std::int64_t row = -1) { check_rt(eff_session_reset(handle_, row), "reset"); }     // [RT] one row, or all
   void prewarm() { check_rt(eff_session_prewarm(handle_), "prewarm"); }                         // [RT]
-  // Adopted at the next step, which clears the recurrent state of all rows where reset_state says so; a newer offer replaces one that waits.
+  // Adopted at the next step, which clears the recurrent state of all rows where reset_state says so; a newer offer
+  // replaces one that waits.
   void swap(const Policy &next, bool reset_state = false) {
     eff_session_swap_options options;
     eff_session_swap_options_default(&options, sizeof options);
@@ -390,7 +416,8 @@ class Session {
 #ifdef EIGEN_CORE_H
   using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-  // [RT] One row, or one robot per matrix row. Dense float vectors and row-major matrices are used in place; anything else is copied first.
+  // [RT] One row, or one robot per matrix row. Dense float vectors and row-major matrices are used in place; anything
+  // else is copied first.
   void step(const Eigen::Ref<const Eigen::VectorXf> &observation, Eigen::Ref<Eigen::VectorXf> action) {
     step(span<const float>(observation.data(), size_of(observation)), span<float>(action.data(), size_of(action)));
   }
@@ -398,7 +425,8 @@ class Session {
     if (observation.outerStride() != observation.cols() || action.outerStride() != action.cols())
       throw Error(EFF_E_SHAPE, "step_rows: the rows of observation and action must follow each other without gaps");
     if (observation.rows() != action.rows())
-      throw Error(EFF_E_SHAPE, "step_rows: observation has " + std::to_string(observation.rows()) + " rows and action " + std::to_string(action.rows()));
+      throw Error(EFF_E_SHAPE, "step_rows: observation has " + std::to_string(observation.rows()) + " rows and action "
+                                   + std::to_string(action.rows()));
     step(span<const float>(observation.data(), size_of(observation)), span<float>(action.data(), size_of(action)));
   }
   Eigen::VectorXf step(const Eigen::Ref<const Eigen::VectorXf> &observation) {
@@ -446,8 +474,11 @@ class Session {
   }
   template <class T>
   static const Layout &layout(const std::vector<Layout> &all, std::size_t index, const char *what) {
-    if (index >= all.size()) throw Error(EFF_E_ARGUMENT, std::string(what) + " " + std::to_string(index) + " does not exist: there are " + std::to_string(all.size()));
-    if (!detail::holds<T>(all[index].dtype)) throw Error(EFF_E_SHAPE, std::string(what) + " " + std::to_string(index) + " has elements of another type");
+    if (index >= all.size())
+      throw Error(EFF_E_ARGUMENT, std::string(what) + " " + std::to_string(index) + " does not exist: there are "
+                                      + std::to_string(all.size()));
+    if (!detail::holds<T>(all[index].dtype))
+      throw Error(EFF_E_SHAPE, std::string(what) + " " + std::to_string(index) + " has elements of another type");
     return all[index];
   }
   void swap_with(Session &other) noexcept {

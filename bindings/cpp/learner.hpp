@@ -17,7 +17,8 @@ namespace efferent {
 class Learner {
  public:
   // Options for fresh networks.
-  static eff_learner_options defaults(std::size_t observation_count, std::size_t action_count, std::int32_t algorithm = EFF_LEARNER_AC_CONTINUOUS) {
+  static eff_learner_options defaults(std::size_t observation_count, std::size_t action_count,
+                                      std::int32_t algorithm = EFF_LEARNER_AC_CONTINUOUS) {
     check_version();
     eff_learner_options options;
     eff_learner_options_default(&options, sizeof options);
@@ -31,7 +32,8 @@ class Learner {
     check(eff_learner_options_preset(&options, name.c_str()));
     return options;
   }
-  // Options for a policy that was trained elsewhere, loaded with PolicyOptions::learnable; it must live until the learner is made.
+  // Options for a policy that was trained elsewhere, loaded with PolicyOptions::learnable; it must live until the
+  // learner is made.
   static eff_learner_options adapt(const Policy &policy) {
     eff_learner_options options;
     check(eff_learner_options_adapt(&options, sizeof options, policy.get()));
@@ -44,7 +46,8 @@ class Learner {
     eff_learner_sizes(handle_, &observation_count_, &action_count_);
   }
   Learner(Learner &&other) noexcept
-      : handle_(std::exchange(other.handle_, nullptr)), observation_count_(other.observation_count_), action_count_(other.action_count_) {}
+      : handle_(std::exchange(other.handle_, nullptr)), observation_count_(other.observation_count_),
+        action_count_(other.action_count_) {}
   Learner &operator=(Learner &&other) noexcept {
     Learner moved(std::move(other));
     std::swap(handle_, moved.handle_);
@@ -61,7 +64,8 @@ class Learner {
   std::size_t observation_count() const noexcept { return observation_count_; }
   std::size_t action_count() const noexcept { return action_count_; }
 
-  // [RT] The action to take, and the one without exploration. EFF_E_NUMERIC: the observation is not finite, action is the last one.
+  // [RT] The action to take, and the one without exploration. EFF_E_NUMERIC: the observation is not finite, action is
+  // the last one.
   eff_status act(span<const double> observation, span<double> action) {
     require(observation, action);
     return passed(eff_learner_act(handle_, observation.data(), action.data()), "act");
@@ -99,8 +103,9 @@ class Learner {
  private:
   void require(span<const double> observation, std::size_t actions) const {
     if (observation.size() != observation_count_ || actions != action_count_)
-      throw Error(EFF_E_SHAPE, "observation has " + std::to_string(observation.size()) + " elements and action " + std::to_string(actions) + ", expected " +
-                                   std::to_string(observation_count_) + " and " + std::to_string(action_count_));
+      throw Error(EFF_E_SHAPE, "observation has " + std::to_string(observation.size()) + " elements and action "
+                                   + std::to_string(actions) + ", expected " + std::to_string(observation_count_)
+                                   + " and " + std::to_string(action_count_));
   }
   void require(span<const double> observation, span<double> action) const { require(observation, action.size()); }
   static eff_status passed(eff_status status, const char *what) {

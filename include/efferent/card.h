@@ -2,8 +2,9 @@
  *
  *   files + what the user answers -> eff_card (immutable) -> eff_controller
  *
- * A card names joints with pose, gains and limits, says how every observation is built and what every action means, and at which rates. It is a JSON
- * text (a key "efferent_card" with its version). Everything in it that can be checked without the networks and the robot is checked when it is loaded:
+ * A card names joints with pose, gains and limits, says how every observation is built and what every action means, and
+ * at which rates. It is a JSON text (a key "efferent_card" with its version). Everything in it that can be checked
+ * without the networks and the robot is checked when it is loaded:
  * unknown keys, counts, bounds, ages, periods, names that refer to each other.
  * A failure names the file, the path of the key, what was found and what was expected, such as
  *   go1.json: term 'joint_vel': vectors.obs.terms[3].scal: unknown key 'scal', did you mean 'scale'?
@@ -23,28 +24,35 @@ typedef struct eff_card eff_card; /* immutable, reference counted */
 
 typedef struct eff_card_options {
   size_t struct_size;
-  const char *supplied; /* JSON object of answers to what no file says, or NULL: joint_names (the motor table), joint_order, gain_order ("policy",
-                           "motor" or a list), command_of, limits, motion, chunk_steps, joint_units, and patch: merged into the imported card as
-                           RFC 7386 says. An answer that this kind of file does not ask for is refused. */
+  const char *supplied; /* JSON object of answers to what no file says, or NULL: joint_names (the motor table),
+                           joint_order, gain_order ("policy", "motor" or a list), command_of, limits, motion,
+                           chunk_steps, joint_units, and patch: merged into the imported card as RFC 7386 says. An
+                           answer that this kind of file does not ask for is refused. */
   const char *name;     /* eff_card_load_memory: what messages call the bytes, or NULL */
 } eff_card_options;
 
 /* Fills options with defaults: no answers. Any thread. */
 EFF_API void eff_card_options_default(eff_card_options *options, size_t struct_size);
 
-/* Loads a card from a JSON text or from an ONNX file, told apart by their first byte. Of ONNX the metadata are read, the network is not built:
- * comma lists (BeyondMimic, mjlab, Humanoid-Control), holosoma's JSON, exploy, and without any of these the names of recurrent state as rsl_rl exports it.
+/* Loads a card from a JSON text or from an ONNX file, told apart by their first byte. Of ONNX the metadata are read,
+ * the network is not built:
+ * comma lists (BeyondMimic, mjlab, Humanoid-Control), holosoma's JSON, exploy, and without any of these the names of
+ * recurrent state as rsl_rl exports it.
  * On success *out is a handle with one reference; otherwise NULL. Any thread.
- * EFF_E_IO the file cannot be read; EFF_E_FORMAT not a card, an unknown key, a wrong kind, count, bound or number; EFF_E_UNSUPPORTED a later version, a
- * term or op that is not known; EFF_E_MISMATCH parts that do not agree: names, ages, periods; EFF_E_SHAPE counts against the network's tensors. */
+ * EFF_E_IO the file cannot be read; EFF_E_FORMAT not a card, an unknown key, a wrong kind, count, bound or number;
+ * EFF_E_UNSUPPORTED a later version, a term or op that is not known; EFF_E_MISMATCH parts that do not agree: names,
+ * ages, periods; EFF_E_SHAPE counts against the network's tensors. */
 EFF_API eff_status eff_card_load_file(const char *path, const eff_card_options *options_or_null, eff_card **out);
-EFF_API eff_status eff_card_load_memory(const void *bytes, size_t size, const eff_card_options *options_or_null, eff_card **out);
+EFF_API eff_status eff_card_load_memory(const void *bytes, size_t size, const eff_card_options *options_or_null,
+                                        eff_card **out);
 
-/* The card as JSON, answers included. Loading this text gives an equal card: every number reads back as the same double, null stays null.
+/* The card as JSON, answers included. Loading this text gives an equal card: every number reads back as the same
+ * double, null stays null.
  * Owned by the card; NULL for a handle that is not alive. Any thread. */
 EFF_API const char *eff_card_json(const eff_card *card);
 
-/* What is still to be answered before the card can drive a robot: paths such as "policy_period", "joints.default" or "command_of:generated_commands".
+/* What is still to be answered before the card can drive a robot: paths such as "policy_period", "joints.default" or
+ * "command_of:generated_commands".
  * Owned by the card; NULL from question_count on, or for a handle that is not alive. Any thread. */
 EFF_API size_t eff_card_question_count(const eff_card *card);
 EFF_API const char *eff_card_question(const eff_card *card, size_t index);

@@ -1,10 +1,12 @@
-/* Efferent: a policy that keeps learning on the device. Part of efferent.h; include that. The conventions are those of efferent.h.
+/* Efferent: a policy that keeps learning on the device. Part of efferent.h; include that. The conventions are those of
+ * efferent.h.
  *
  *   options -> eff_learner -> act -> (your robot) -> update -> act -> ...
  *
- * The learner learns from every transition once, as it happens: no replay buffer, no batch (stream-x, arXiv 2410.14606; Intentional
- * updates, arXiv 2604.19033). Observations, rewards and actions are doubles, since running statistics of a sensor are worth no less;
- * networks are f32 or f64. Observations are normalized and rewards scaled inside: give raw ones.
+ * The learner learns from every transition once, as it happens: no replay buffer, no batch (stream-x, arXiv 2410.14606;
+ * Intentional updates, arXiv 2604.19033). Observations, rewards and actions are doubles, since running statistics of a
+ * sensor are worth no less; networks are f32 or f64. Observations are normalized and rewards scaled inside: give raw
+ * ones.
  */
 #ifndef EFFERENT_LEARNER_H
 #define EFFERENT_LEARNER_H
@@ -36,29 +38,36 @@ enum {
 /* Starting from a loaded policy: which of its weights learn. */
 enum {
   EFF_LEARN_ALL = 0,
-  EFF_LEARN_LAST = 1,    /* those of the last learn_layers layers (products and convolutions, with the biases and norms that follow them) */
-  EFF_LEARN_RESIDUAL = 2 /* none: a network of its own adds at most residual_bound to the mean of every action; it starts at zero */
+  EFF_LEARN_LAST = 1,    /* those of the last learn_layers layers (products and convolutions, with the biases and norms
+                            that follow them) */
+  EFF_LEARN_RESIDUAL = 2 /* none: a network of its own adds at most residual_bound to the mean of every action; it
+                            starts at zero */
 };
 
 /* Starting from a loaded policy: the Gaussian's standard deviation. */
 enum {
-  EFF_STD_AUTO = 0,      /* the output that `std` names, or one with "std" in its name (with "log" too: its logarithm); without one
-                            EFF_STD_CONSTANT */
+  EFF_STD_AUTO = 0,      /* the output that `std` names, or one with "std" in its name (with "log" too: its logarithm);
+                            without one EFF_STD_CONSTANT */
   EFF_STD_CONSTANT = 1,  /* initial_std */
   EFF_STD_PARAMETER = 2  /* a vector that learns, and starts at initial_std */
 };
 
 /* Activation of hidden units. */
 enum {
-  EFF_ACTIVATION_LEAKY_RELU = 0, EFF_ACTIVATION_RELU = 1, EFF_ACTIVATION_TANH = 2, EFF_ACTIVATION_ELU = 3, EFF_ACTIVATION_SWISH = 4,
+  EFF_ACTIVATION_LEAKY_RELU = 0,
+  EFF_ACTIVATION_RELU = 1,
+  EFF_ACTIVATION_TANH = 2,
+  EFF_ACTIVATION_ELU = 3,
+  EFF_ACTIVATION_SWISH = 4,
   EFF_ACTIVATION_IDENTITY = 5
 };
 
-/* Fill with eff_learner_options_default() first, or with eff_learner_options_adapt() for a loaded policy. Then every number means what it says
- * (entropy 0 is no entropy). Set observation_count and action_count; everything else has the value of the papers, which stands first in
- * each comment.
+/* Fill with eff_learner_options_default() first, or with eff_learner_options_adapt() for a loaded policy. Then every
+ * number means what it says (entropy 0 is no entropy). Set observation_count and action_count; everything else has the
+ * value of the papers, which stands first in each comment.
  *
- * Which rule learns, with all its numbers, has a name: eff_learner_options_preset(). Ten that matter then; the others can wait:
+ * Which rule learns, with all its numbers, has a name: eff_learner_options_preset(). Ten that matter then; the others
+ * can wait:
  *   algorithm          what is learned
  *   observation_count  numbers of one observation
  *   action_count       dimensions, or choices
@@ -75,9 +84,9 @@ typedef struct eff_learner_options {
   /* what is learned, and of what */
   int32_t algorithm, optimizer;        /* EFF_LEARNER_..., EFF_OPTIMIZER_... */
   int32_t dtype;                       /* networks in EFF_F32 (default) or EFF_F64 */
-  int32_t reference;                   /* 1: does what the authors' programs do: a truncation ends the return (intentional: it clears
-                                          nothing), the return trace leaks into the next episode, the time input starts late,
-                                          SARSA's action survives a reset */
+  int32_t reference;                   /* 1: does what the authors' programs do: a truncation ends the return
+                                          (intentional: it clears nothing), the return trace leaks into the next
+                                          episode, the time input starts late, SARSA's action survives a reset */
   size_t observation_count;            /* numbers of one observation */
   size_t action_count;                 /* dimensions (continuous) or choices; 0 for TD */
 
@@ -94,76 +103,87 @@ typedef struct eff_learner_options {
 
   /* how large a step is */
   double step_size;                    /* 1: of (adaptive) ObGD, before its bound */
-  double kappa_value, kappa_policy;    /* 2, 3: ObGD moves a network by an L1 distance of at most min(|TD error|, 1) / kappa */
+  double kappa_value, kappa_policy;    /* 2, 3: ObGD moves a network by an L1 distance of at most min(|TD error|, 1) /
+                                          kappa */
   double eta_value, eta_policy;        /* 0.5, 0.05: intentional */
   double beta2, moment_epsilon;        /* 0.999, 1e-8: second moments */
   double clip_multiple, beta_clip, beta_norm; /* 20, 0.9998, 0.9998: intentional */
 
   /* exploration */
   double entropy;                      /* 0.01: weight of the entropy in the actor's objective */
-  double epsilon_start, epsilon_end, epsilon_steps; /* 1, 0.01, 25000: epsilon falls linearly over so many action selections */
+  double epsilon_start, epsilon_end, epsilon_steps; /* 1, 0.01, 25000: epsilon falls linearly over so many action
+                                                       selections */
 
   /* what the networks see */
   double observation_epsilon, reward_epsilon; /* 1e-8, 1e-8: added to variances */
-  double time_limit;                   /* 0: none; otherwise the networks see -0.5 + step / time_limit as one more input */
+  double time_limit;                   /* 0: none; otherwise the networks see -0.5 + step / time_limit as one more
+                                          input */
   double filter_beta;                  /* 0: none; otherwise observations pass a bias-corrected moving average first */
-  double nominal_dt;                   /* 0: all steps count alike; otherwise discount and decay of a transition are raised to the
-                                          power dt / nominal_dt */
+  double nominal_dt;                   /* 0: all steps count alike; otherwise discount and decay of a transition are
+                                          raised to the power dt / nominal_dt */
 
   /* the actor's spread and its start */
-  double std_floor, std_ceiling;       /* 0, infinity: the Gaussian's standard deviation is floor + softplus(output), at most ceiling */
-  uint64_t actor_delay;                /* 0: updates in which only the critic learns: its warm-up, where the actor is a loaded policy */
+  double std_floor, std_ceiling;       /* 0, infinity: the Gaussian's standard deviation is floor + softplus(output), at
+                                          most ceiling */
+  uint64_t actor_delay;                /* 0: updates in which only the critic learns: its warm-up, where the actor is a
+                                          loaded policy */
   uint64_t seed;                       /* of initial weights and exploration */
 
   /* guards: snapshots and roll-back */
-  size_t snapshots;                    /* 0: kept for roll-back, at most 64; each holds all weights and the observation statistics */
+  size_t snapshots;                    /* 0: kept for roll-back, at most 64; each holds all weights and the observation
+                                          statistics */
   uint64_t snapshot_period;            /* 1000: updates between snapshots, at least */
   uint64_t return_window;              /* 0: a return is that of an episode; otherwise that of so many updates */
   double return_rate;                  /* 0.1: weight of the last return in the running return */
-  double return_drop;                  /* 0.5: what a policy has gained is the best snapshot's return less the worst one's. Rolls back
-                                          when this share of the gain is lost; 0: never */
-  double keep_margin;                  /* 0.1: a snapshot is accepted when the return that follows it is within this share of the best
-                                          snapshot's */
-  double fall_limit;                   /* 6: and only where the return is below the best one by so many times the usual fall of returns.
-                                          The running return counts; after five good returns a single bad one is enough */
-  double rollback_step;                /* 0.5: a roll-back multiplies the step size of the network that acts by this. Accepted snapshots
-                                          bring it back */
-  double drift_budget;                 /* 0: none; otherwise the actor stops when its weights have moved so far in L1, summed over
-                                          updates */
+  double return_drop;                  /* 0.5: what a policy has gained is the best snapshot's return less the worst
+                                          one's. Rolls back when this share of the gain is lost; 0: never */
+  double keep_margin;                  /* 0.1: a snapshot is accepted when the return that follows it is within this
+                                          share of the best snapshot's */
+  double fall_limit;                   /* 6: and only where the return is below the best one by so many times the usual
+                                          fall of returns. The running return counts; after five good returns a single
+                                          bad one is enough */
+  double rollback_step;                /* 0.5: a roll-back multiplies the step size of the network that acts by this.
+                                          Accepted snapshots bring it back */
+  double drift_budget;                 /* 0: none; otherwise the actor stops when its weights have moved so far in L1,
+                                          summed over updates */
 
   /* memory */
   const eff_allocator *allocator;      /* or NULL; used where arena is NULL */
-  void *arena; size_t arena_size;      /* kept: memory owned by the caller, aligned to 64 bytes, of at least eff_learner_arena_size()
-                                          bytes; or NULL */
+  void *arena; size_t arena_size;      /* kept: memory owned by the caller, aligned to 64 bytes, of at least
+                                          eff_learner_arena_size() bytes; or NULL */
 
   /* starting from a loaded policy; fill with eff_learner_options_adapt() */
-  const eff_policy *policy;            /* or NULL; the actor of EFF_LEARNER_AC_..., loaded with eff_policy_options.learnable; retained
-                                          by the learner */
-  const char *mean, *std;              /* tensors of the policy, outputs or inside its graph; NULL: by role and name. Discrete: mean
-                                          names the logits */
+  const eff_policy *policy;            /* or NULL; the actor of EFF_LEARNER_AC_..., loaded with
+                                          eff_policy_options.learnable; retained by the learner */
+  const char *mean, *std;              /* tensors of the policy, outputs or inside its graph; NULL: by role and name.
+                                          Discrete: mean names the logits */
   int32_t learn, std_source;           /* EFF_LEARN_..., EFF_STD_... */
   size_t learn_layers;                 /* EFF_LEARN_LAST: 1 */
   double residual_bound;               /* EFF_LEARN_RESIDUAL: 0.1, in units of the mean before tanh, clip or scale */
   double initial_std;                  /* 0.1, in the same units */
-  uint64_t normalizer_count;           /* 0: a normalizer in the policy stays as it is. Otherwise its statistics become the learner's, count
-                                          as those of so many samples, and go on */
+  uint64_t normalizer_count;           /* 0: a normalizer in the policy stays as it is. Otherwise its statistics become
+                                          the learner's, count as those of so many samples, and go on */
   const char *const *frozen; size_t frozen_count; /* beginnings of the names of parameters that stay as they are */
 
   /* guards: what the policy does, for EFF_LEARNER_AC_... */
-  double change_limit;                 /* 0: none. Otherwise the actor learns only while its mean KL divergence from the shipped actor
-                                          (eff_update.change), in nats, is at most this. Infinity: measured only */
-  uint64_t change_period;              /* 8: updates from one look to the next. A look costs one pass over the actor. One of five looks
-                                          keeps the observation at hand with the shipped actor's output; the other four compare the
-                                          actor with what is kept, one after the other */
+  double change_limit;                 /* 0: none. Otherwise the actor learns only while its mean KL divergence from the
+                                          shipped actor (eff_update.change), in nats, is at most this. Infinity:
+                                          measured only */
+  uint64_t change_period;              /* 8: updates from one look to the next. A look costs one pass over the actor.
+                                          One of five looks keeps the observation at hand with the shipped actor's
+                                          output; the other four compare the actor with what is kept, one after the
+                                          other */
   size_t change_observations;          /* 32: observations kept */
 
   /* guards: when to roll back */
-  double td_error_rise;                /* 0: none. Otherwise rolls back where the mean |TD error| of about 100 updates is so many times that of
-                                          about 2000, which is known after 2000. The new level is the usual one from then on. For tasks
-                                          whose returns come late or say little */
-  uint64_t steady_updates;             /* 5000: nothing is rolled back for its return until the best snapshot's level was held for so many
-                                          updates; the usual falls do not end a level. What was reached and lost again while much is
-                                          still being learned is not worth going back to */
+  double td_error_rise;                /* 0: none. Otherwise rolls back where the mean |TD error| of about 100 updates
+                                          is so many times that of about 2000, which is known after 2000. The new level
+                                          is the usual one from then on. For tasks whose returns come late or say
+                                          little */
+  uint64_t steady_updates;             /* 5000: nothing is rolled back for its return until the best snapshot's level
+                                          was held for so many updates; the usual falls do not end a level. What was
+                                          reached and lost again while much is still being learned is not worth going
+                                          back to */
 } eff_learner_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
@@ -179,25 +199,28 @@ EFF_API void eff_learner_options_default(eff_learner_options *options, size_t st
  * options.policy is set: a preset is for fresh networks. */
 EFF_API eff_status eff_learner_options_preset(eff_learner_options *options, const char *preset);
 
-/* Fills options with defaults for a policy that was trained elsewhere and is in use: the algorithm that the policy is for, the critic
- * warms up for 10000 updates (actor_delay), the actor takes small steps (kappa_policy 300), a policy without a std explores little
- * (initial_std 0.03), and nothing is paid for entropy. What else the policy needs is in its comments above; these numbers were chosen by
- * measurement (examples/learning/naive_switch.py).
+/* Fills options with defaults for a policy that was trained elsewhere and is in use: the algorithm that the policy is
+ * for, the critic warms up for 10000 updates (actor_delay), the actor takes small steps (kappa_policy 300), a policy
+ * without a std explores little (initial_std 0.03), and nothing is paid for entropy. What else the policy needs is in
+ * its comments above; these numbers were chosen by measurement (examples/learning/naive_switch.py).
  *
- * What is learned of it: matrices and kernels of MatMul, Gemm, Conv and ConvTranspose, what is added directly to their result, scale and bias
- * of normalization layers, and arrays that act element by element between two such layers. Not: what acts on the observation before the
- * first layer (the statistics of a normalizer) or on the action after the last, single numbers, weights that are not f32. An operator
- * without a derivative behind a learned weight is refused by name. Where the policy ends with clip, or tanh and a scale, the Gaussian lies
- * before them and actions leave through them; log-probabilities are exact. The state of a recurrent policy is an input, no gradient passes
+ * What is learned of it: matrices and kernels of MatMul, Gemm, Conv and ConvTranspose, what is added directly to their
+ * result, scale and bias of normalization layers, and arrays that act element by element between two such layers. Not:
+ * what acts on the observation before the first layer (the statistics of a normalizer) or on the action after the last,
+ * single numbers, weights that are not f32. An operator without a derivative behind a learned weight is refused by
+ * name. Where the policy ends with clip, or tanh and a scale, the Gaussian lies before them and actions leave through
+ * them; log-probabilities are exact. The state of a recurrent policy is an input, no gradient passes
  * through time, and its cells do not learn. EFF_E_ARGUMENT: policy is dead. */
-EFF_API eff_status eff_learner_options_adapt(eff_learner_options *options, size_t struct_size, const eff_policy *policy);
+EFF_API eff_status eff_learner_options_adapt(eff_learner_options *options, size_t struct_size,
+                                             const eff_policy *policy);
 
 /* Bytes of the one arena that a learner with these options lives in. EFF_E_ARGUMENT names the option that cannot be. */
 EFF_API eff_status eff_learner_arena_size(const eff_learner_options *options, size_t *out);
 
-/* Creates a learner with fresh weights, or those of options.policy, whose counts it takes where they are 0. *out is NULL on failure. Errors:
- * EFF_E_ARGUMENT, EFF_E_MEMORY; of a policy also EFF_E_STATE (not loaded as learnable), EFF_E_UNSUPPORTED (no derivative, naming the node),
- * EFF_E_SHAPE, EFF_E_MISMATCH (other counts). */
+/* Creates a learner with fresh weights, or those of options.policy, whose counts it takes where they are 0. *out is
+ * NULL on failure. Errors:
+ * EFF_E_ARGUMENT, EFF_E_MEMORY; of a policy also EFF_E_STATE (not loaded as learnable), EFF_E_UNSUPPORTED (no
+ * derivative, naming the node), EFF_E_SHAPE, EFF_E_MISMATCH (other counts). */
 EFF_API eff_status eff_learner_create(const eff_learner_options *options, eff_learner **out);
 
 /* Numbers of an observation, and of an action as eff_learner_act writes it (1 for the index of a choice). */
@@ -206,13 +229,16 @@ EFF_API eff_status eff_learner_sizes(const eff_learner *learner, size_t *observa
 /* Frees the learner; NULL is fine. A caller's arena is no longer used. */
 EFF_API void eff_learner_destroy(eff_learner *learner);
 
-/* [RT] Chooses an action for observation [observation_count] and writes action: [action_count] numbers (continuous), or [1] with the index of the
- * choice, or [1] with the predicted return (TD). The first call, and the first after an episode has ended, begins an episode. In an episode, give
- * the observation that the last transition ended with; any other is normalized as it is, and not counted by the statistics.
- * EFF_E_NUMERIC: the observation or the network's output is not finite; action is then the last one (0 before any), so the robot goes on. */
+/* [RT] Chooses an action for observation [observation_count] and writes action: [action_count] numbers (continuous), or
+ * [1] with the index of the choice, or [1] with the predicted return (TD). The first call, and the first after an
+ * episode has ended, begins an episode. In an episode, give the observation that the last transition ended with; any
+ * other is normalized as it is, and not counted by the statistics.
+ * EFF_E_NUMERIC: the observation or the network's output is not finite; action is then the last one (0 before any), so
+ * the robot goes on. */
 EFF_API EFF_RT eff_status eff_learner_act(eff_learner *learner, const double *observation, double *action);
 
-/* [RT] The action without exploration (mean, most probable, greedy), for evaluation: learns nothing, counts nothing, draws no random number. */
+/* [RT] The action without exploration (mean, most probable, greedy), for evaluation: learns nothing, counts nothing,
+ * draws no random number. */
 EFF_API EFF_RT eff_status eff_learner_infer(eff_learner *learner, const double *observation, double *action);
 
 /* What followed the last action. Set struct_size (or use EFF_TRANSITION_INIT) and zero the rest. */
@@ -221,9 +247,11 @@ typedef struct eff_transition {
   const double *observation;    /* raw, [observation_count], as it is after the step, also where the episode ends */
   double reward;                /* raw */
   int32_t terminated;           /* 1: ended for good, no return can follow */
-  int32_t truncated;            /* 1: broken off (time limit); the critic stands in for the return that would have followed */
+  int32_t truncated;            /* 1: broken off (time limit); the critic stands in for the return that would have
+                                   followed */
   const double *action;         /* what was really done, as act writes it, or NULL: what act chose */
-  const double *next_action;    /* SARSA: [1], the choice that is made next by somebody else, or NULL: the learner chooses */
+  const double *next_action;    /* SARSA: [1], the choice that is made next by somebody else, or NULL: the learner
+                                   chooses */
   double dt;                    /* measured seconds of the step; 0: nominal */
 } eff_transition;
 #define EFF_TRANSITION_INIT { sizeof(eff_transition), 0, 0, 0, 0, 0, 0, 0 }
@@ -232,11 +260,15 @@ typedef struct eff_transition {
 enum {
   EFF_LEARNED = 0,
   EFF_LEARNED_FROZEN = 1,      /* all that could learn is frozen */
-  EFF_LEARNED_BAD_INPUT = 2,   /* a number of the transition is not finite or beyond 1e100: ignored; the next observation begins an episode */
-  EFF_LEARNED_BAD_UPDATE = 3,  /* a TD error, gradient or trace is not finite: no weight moved, traces start afresh; rolled back where snapshots are kept */
+  EFF_LEARNED_BAD_INPUT = 2,   /* a number of the transition is not finite or beyond 1e100: ignored; the next
+                                  observation begins an episode */
+  EFF_LEARNED_BAD_UPDATE = 3,  /* a TD error, gradient or trace is not finite: no weight moved, traces start afresh;
+                                  rolled back where snapshots are kept */
   EFF_LEARNED_DRIFT = 4,       /* the actor has used up its drift budget; the critic learned */
-  EFF_LEARNED_ROLLED_BACK = 5, /* the return collapsed, or the TD error rose: a snapshot was restored after this update */
-  EFF_LEARNED_CHANGE = 6       /* the actor acts too differently from the shipped one (change_limit); the critic learned */
+  EFF_LEARNED_ROLLED_BACK = 5, /* the return collapsed, or the TD error rose: a snapshot was restored after this
+                                  update */
+  EFF_LEARNED_CHANGE = 6       /* the actor acts too differently from the shipped one (change_limit); the critic
+                                  learned */
 };
 
 /* What one update did to one network. */
@@ -245,7 +277,8 @@ typedef struct eff_network_update {
   double bound;       /* ObGD: M; the step is step_size / M where M > 1 */
   double step_size;   /* as taken */
   double td_error;    /* as used: after the clipping and normalization of intentional */
-  double drift;       /* L1 distance that the weights have moved, summed over all updates since creation or eff_learner_mark() */
+  double drift;       /* L1 distance that the weights have moved, summed over all updates since creation or
+                         eff_learner_mark() */
 } eff_network_update;
 
 /* Telemetry of one update. struct_size is set by the caller; of a shorter struct the first bytes are written. */
@@ -256,57 +289,70 @@ typedef struct eff_update {
   double td_error;
   double value, next_value;       /* the critic's for s (and a) and for s' as bootstrapped, before the update */
   double scaled_reward;
-  double exploration;             /* mean standard deviation (continuous; 0 where nobody asked for an action), epsilon (Q, SARSA), whether or not they learn */
+  double exploration;             /* mean standard deviation (continuous; 0 where nobody asked for an action), epsilon
+                                     (Q, SARSA), whether or not they learn */
   eff_network_update actor, critic;
   uint64_t updates, episodes;     /* since creation */
   uint64_t bad_inputs, bad_updates, snapshots, rollbacks;
   double running_return;          /* running mean of the returns of finished episodes (or windows) */
-  double change;                  /* KL(actor || shipped actor) in nats, mean over the kept observations; 0 where change_limit is 0. The shipped actor sees them
-                                     by the statistics that were shipped. Squashed and clipped actions: of the Gaussian before */
-  double actor_dormant, critic_dormant; /* share of dormant units: hidden units whose magnitude, averaged over about 6400 updates, is at most 0.025 of
-                                     their layer's mean (arXiv 2302.12902). Of a loaded policy: of what layers that learn pass on to such layers */
+  double change;                  /* KL(actor || shipped actor) in nats, mean over the kept observations; 0 where
+                                     change_limit is 0. The shipped actor sees them by the statistics that were shipped.
+                                     Squashed and clipped actions: of the Gaussian before */
+  double actor_dormant, critic_dormant; /* share of dormant units: hidden units whose magnitude, averaged over about
+                                           6400 updates, is at most 0.025 of their layer's mean (arXiv 2302.12902). Of a
+                                           loaded policy: of what layers that learn pass on to such layers */
   double running_td_error;        /* mean |TD error| of about the last 100 updates */
 } eff_update;
 
-/* [RT] Learns from a transition. update may be NULL. EFF_E_STATE: no act since the episode began. EFF_E_NUMERIC: nothing was learned, because
- * something is not finite (see EFF_LEARNED_BAD_...); the learner goes on with the next call. EFF_E_ARGUMENT: struct_size or observation is missing. */
-EFF_API EFF_RT eff_status eff_learner_update(eff_learner *learner, const eff_transition *transition, eff_update *update_or_null);
+/* [RT] Learns from a transition. update may be NULL. EFF_E_STATE: no act since the episode began. EFF_E_NUMERIC:
+ * nothing was learned, because something is not finite (see EFF_LEARNED_BAD_...); the learner goes on with the next
+ * call. EFF_E_ARGUMENT: struct_size or observation is missing. */
+EFF_API EFF_RT eff_status eff_learner_update(eff_learner *learner, const eff_transition *transition,
+                                             eff_update *update_or_null);
 
 /* [RT] Keeps parts from learning until called again; 0: nothing is frozen. Updates go on and are counted. */
 enum { EFF_FREEZE_ACTOR = 1, EFF_FREEZE_CRITIC = 2, EFF_FREEZE_NORMALIZERS = 4, EFF_FREEZE_ALL = 7 };
 EFF_API EFF_RT eff_status eff_learner_freeze(eff_learner *learner, int32_t parts);
 
-/* [RT] Keeps a snapshot now, or goes back to the best one. EFF_E_STATE: options.snapshots is 0, or none has been kept. */
+/* [RT] Keeps a snapshot now, or goes back to the best one. EFF_E_STATE: options.snapshots is 0, or none has been
+ * kept. */
 EFF_API EFF_RT eff_status eff_learner_snapshot(eff_learner *learner);
 EFF_API EFF_RT eff_status eff_learner_roll_back(eff_learner *learner);
 
-/* [RT] Takes the actor, and the statistics of observations, as they are for the shipped ones: drift, change and their budgets begin anew. A learner
- * begins with what it was created with. */
+/* [RT] Takes the actor, and the statistics of observations, as they are for the shipped ones: drift, change and their
+ * budgets begin anew. A learner begins with what it was created with. */
 EFF_API EFF_RT eff_status eff_learner_mark(eff_learner *learner);
 
-/* ---- checkpoints: everything (weights, traces, moments, statistics, generator, guards), to be continued bit for bit ---- */
+/* ---- checkpoints: everything (weights, traces, moments, statistics, generator, guards), to be continued bit for bit
+ * ---- */
 
-/* Writes a checkpoint. *size gets its bytes, which depend on the options alone; with buffer_or_null NULL nothing is written. EFF_E_ARGUMENT: capacity is too small. */
+/* Writes a checkpoint. *size gets its bytes, which depend on the options alone; with buffer_or_null NULL nothing is
+ * written. EFF_E_ARGUMENT: capacity is too small. */
 EFF_API eff_status eff_learner_save(const eff_learner *learner, void *buffer_or_null, size_t capacity, size_t *size);
 
-/* Replaces the learner's state. Nothing changes on failure. EFF_E_FORMAT: damaged, or no checkpoint. EFF_E_UNSUPPORTED: another version.
+/* Replaces the learner's state. Nothing changes on failure. EFF_E_FORMAT: damaged, or no checkpoint. EFF_E_UNSUPPORTED:
+ * another version.
  * EFF_E_MISMATCH: a learner of another shape. */
 EFF_API eff_status eff_learner_restore(eff_learner *learner, const void *bytes, size_t size);
 
-/* The same with a file. It is replaced at once, by way of path.tmp: whenever the process is killed, the file is the old or the new checkpoint. */
+/* The same with a file. It is replaced at once, by way of path.tmp: whenever the process is killed, the file is the old
+ * or the new checkpoint. */
 EFF_API eff_status eff_learner_save_file(const eff_learner *learner, const char *path);
 EFF_API eff_status eff_learner_restore_file(eff_learner *learner, const char *path);
 
 /* ---- the policy that was learned ---- */
 
-/* The policy that acts, without exploration and as it is now: immutable, to be run by sessions (also by eff_session_swap, where the learner
- * started from a loaded policy with all or its last layers) or to be learned from again. *out is NULL on failure; release it with
- * eff_policy_release. EFF_E_UNSUPPORTED: it cannot be written as a file (a time input, a moving average, a file that was not ONNX). */
+/* The policy that acts, without exploration and as it is now: immutable, to be run by sessions (also by
+ * eff_session_swap, where the learner started from a loaded policy with all or its last layers) or to be learned from
+ * again. *out is NULL on failure; release it with eff_policy_release. EFF_E_UNSUPPORTED: it cannot be written as a file
+ * (a time input, a moving average, a file that was not ONNX). */
 EFF_API eff_status eff_learner_policy(eff_learner *learner, eff_policy **out);
 
-/* The same as an ONNX file: of a loaded policy its own file with the learned weights in it (and, where they are the learner's, the statistics and
- * the residual), otherwise a new one. Outputs of a new one: "actions" (mean, or index of the best choice) and "std", "logits" or "q"; or "value".
- * *size gets its bytes; with buffer_or_null NULL nothing is written. Weights are f32. Errors: as above, EFF_E_ARGUMENT: capacity is too small. */
+/* The same as an ONNX file: of a loaded policy its own file with the learned weights in it (and, where they are the
+ * learner's, the statistics and the residual), otherwise a new one. Outputs of a new one: "actions" (mean, or index of
+ * the best choice) and "std", "logits" or "q"; or "value".
+ * *size gets its bytes; with buffer_or_null NULL nothing is written. Weights are f32. Errors: as above, EFF_E_ARGUMENT:
+ * capacity is too small. */
 EFF_API eff_status eff_learner_export(eff_learner *learner, void *buffer_or_null, size_t capacity, size_t *size);
 EFF_API eff_status eff_learner_export_file(eff_learner *learner, const char *path);
 
@@ -314,15 +360,18 @@ EFF_API eff_status eff_learner_export_file(eff_learner *learner, const char *pat
 
 typedef struct eff_publisher eff_publisher;
 
-/* Prepares a session to be given the learner's policy again and again. The session was made of eff_learner_policy(), or where a loaded policy learns
- * with all or its last layers, of that policy; f32 weights. It may be stepped meanwhile, by one thread; the learner must not be used. Until the
- * publisher is destroyed eff_session_swap is refused and eff_session_reclaim does nothing. *out is NULL on failure. EFF_E_MISMATCH: the session
- * runs another policy. EFF_E_UNSUPPORTED: of the session's weights some are made of several that are learned (or stored with less precision),
- * or the policy cannot be written as a file. EFF_E_STATE: a swap waits for the session's next step, or another learner publishes to it. */
+/* Prepares a session to be given the learner's policy again and again. The session was made of eff_learner_policy(), or
+ * where a loaded policy learns with all or its last layers, of that policy; f32 weights. It may be stepped meanwhile,
+ * by one thread; the learner must not be used. Until the publisher is destroyed eff_session_swap is refused and
+ * eff_session_reclaim does nothing. *out is NULL on failure. EFF_E_MISMATCH: the session runs another policy.
+ * EFF_E_UNSUPPORTED: of the session's weights some are made of several that are learned (or stored with less
+ * precision), or the policy cannot be written as a file. EFF_E_STATE: a swap waits for the session's next step, or
+ * another learner publishes to it. */
 EFF_API eff_status eff_publisher_create(eff_learner *learner, eff_session *session, eff_publisher **out);
 
-/* [RT] Copies weights and statistics of the policy as it is now and offers them to the session by one atomic exchange; the session takes them at its
- * next step, an older offer that it has not taken is replaced. One pass over the weights of the network that acts. For the learner's thread:
+/* [RT] Copies weights and statistics of the policy as it is now and offers them to the session by one atomic exchange;
+ * the session takes them at its next step, an older offer that it has not taken is replaced. One pass over the weights
+ * of the network that acts. For the learner's thread:
  * it counts as a call of the learner. EFF_E_STATE: the learner or the session was destroyed. */
 EFF_API EFF_RT eff_status eff_publisher_publish(eff_publisher *publisher);
 
@@ -331,9 +380,10 @@ EFF_API void eff_publisher_destroy(eff_publisher *publisher);
 
 /* ---- arrays by name ---- */
 
-/* `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`: weights [out, in], traces, moments; of a loaded policy `actor.<w|e|v>.<name in its
- * file>`, of long names the last 54 bytes, more than two dimensions joined into two; obsnorm.mean, .m2, .count; rewscale.mean, .m2, .count,
- * .return_trace; obsema.mean, .count. A Gaussian head is one layer of 2 action_count rows: means, then what softplus makes standard deviations. */
+/* `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`: weights [out, in], traces, moments; of a loaded policy
+ * `actor.<w|e|v>.<name in its file>`, of long names the last 54 bytes, more than two dimensions joined into two;
+ * obsnorm.mean, .m2, .count; rewscale.mean, .m2, .count, .return_trace; obsema.mean, .count. A Gaussian head is one
+ * layer of 2 action_count rows: means, then what softplus makes standard deviations. */
 typedef struct eff_learner_tensor {
   size_t struct_size;  /* set by the caller */
   char name[64];
@@ -345,7 +395,8 @@ typedef struct eff_learner_tensor {
 /* Describes array `index`. EFF_E_ARGUMENT: past the last. */
 EFF_API eff_status eff_learner_describe(const eff_learner *learner, size_t index, eff_learner_tensor *out);
 
-/* Copies an array, row-major, out of or into the learner. EFF_E_ARGUMENT: no such name, or count is not its count. EFF_E_NUMERIC: a value to be written is not finite. */
+/* Copies an array, row-major, out of or into the learner. EFF_E_ARGUMENT: no such name, or count is not its count.
+ * EFF_E_NUMERIC: a value to be written is not finite. */
 EFF_API eff_status eff_learner_read(eff_learner *learner, const char *name, double *values, size_t count);
 EFF_API eff_status eff_learner_write(eff_learner *learner, const char *name, const double *values, size_t count);
 

@@ -2,9 +2,9 @@
 //
 //   | generation | slot | kind |        a live object's slot holds its handle; a destroyed one's holds 0 or a later generation
 //
-// Slots live as long as the process, so that any value at all can be looked up without reading memory that was freed. Kinds are odd,
-// so that no aligned address is taken for a handle. Generations begin at a number that depends on where the table lies, so that the
-// handles of two copies of this library in one process are not mistaken for each other.
+// Slots live as long as the process, so that any value at all can be looked up without reading memory that was freed.
+// Kinds are odd, so that no aligned address is taken for a handle. Generations begin at a number that depends on where
+// the table lies, so that the handles of two copies of this library in one process are not mistaken for each other.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -35,7 +35,8 @@ enum {
 enum {
   EFF_HANDLE_KIND_BITS = 5,
   EFF_HANDLE_SLOT_BITS = sizeof(uintptr_t) == 8 ? 23 : 11,
-  EFF_HANDLE_CHUNK_BITS = sizeof(uintptr_t) == 8 ? 6 : 3,  // slots of the first chunk, which is static; each further one is twice as long
+  // slots of the first chunk, which is static; each further one is twice as long
+  EFF_HANDLE_CHUNK_BITS = sizeof(uintptr_t) == 8 ? 6 : 3,
   EFF_HANDLE_CHUNKS = EFF_HANDLE_SLOT_BITS - EFF_HANDLE_CHUNK_BITS + 1
 };
 
@@ -88,10 +89,11 @@ EFF_HIDDEN uintptr_t eff_handle_create(void *object, int32_t kind);
 // Adds a reference. 0 where the handle is dead. Any thread.
 EFF_HIDDEN int32_t eff_handle_retain(uintptr_t handle, int32_t kind);
 
-// Has the object for one user alone, until it is unclaimed. 1: it is; 0: another user of this process has it; -1: the handle is dead. What a parent
-// process had claimed is free in its child. Any thread.
+// Has the object for one user alone, until it is unclaimed. 1: it is; 0: another user of this process has it; -1: the
+// handle is dead. What a parent process had claimed is free in its child. Any thread.
 EFF_HIDDEN int32_t eff_handle_claim(uintptr_t handle, int32_t kind);
 EFF_HIDDEN void eff_handle_unclaim(uintptr_t handle, int32_t kind);
 
-// Gives a reference back. With the last one the handle dies, and its object is returned to be freed; otherwise NULL. Any thread.
+// Gives a reference back. With the last one the handle dies, and its object is returned to be freed; otherwise NULL.
+// Any thread.
 EFF_HIDDEN void *eff_handle_release(uintptr_t handle, int32_t kind);

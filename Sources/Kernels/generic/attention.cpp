@@ -12,7 +12,8 @@ template <class T> struct attention {
   using A = wide_t<T>;
 
   // q [dk], k [lk, dk], v [lk, dv] at the strides of p; y [dv] at stride p.y[3]
-  static void query(const eff_attention &p, int64_t visible, const T *q, const T *k, const T *v, const float *mask, T *y, A *scores) {
+  static void query(const eff_attention &p, int64_t visible, const T *q, const T *k, const T *v, const float *mask,
+                    T *y, A *scores) {
     A top = -(A)INFINITY;
     for (int64_t j = 0; j < visible; j++) {
       A s = 0;
@@ -49,8 +50,9 @@ template <class T> struct attention {
           const int64_t kv = h / share;
           for (int64_t i = 0; i < p.lq; i++) {
             const int64_t visible = p.causal ? clamp(i + p.past + 1, 0, p.lk) : p.lk;
-            query(p, visible, q + b * p.q[0] + h * p.q[1] + i * p.q[2], k + b * p.k[0] + kv * p.k[1], v + b * p.v[0] + kv * p.v[1],
-                  mask ? mask + b * p.mask[0] + h * p.mask[1] + i * p.mask[2] : nullptr, y + b * p.y[0] + h * p.y[1] + i * p.y[2], scores);
+            query(p, visible, q + b * p.q[0] + h * p.q[1] + i * p.q[2], k + b * p.k[0] + kv * p.k[1],
+                  v + b * p.v[0] + kv * p.v[1], mask ? mask + b * p.mask[0] + h * p.mask[1] + i * p.mask[2] : nullptr,
+                  y + b * p.y[0] + h * p.y[1] + i * p.y[2], scores);
           }
         }
       }

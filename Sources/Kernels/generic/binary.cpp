@@ -92,7 +92,8 @@ template <class T> struct span {
   }
 };
 
-template <class F> inline void shapes(const float *a, int64_t sa, const float *b, int64_t sb, float *y, int64_t n, F f) {
+template <class F>
+inline void shapes(const float *a, int64_t sa, const float *b, int64_t sb, float *y, int64_t n, F f) {
   if (sa == 1 && sb == 1) {
     for (int64_t i = 0; i < n; i++) y[i] = f(a[i], b[i]);
   } else if (sa == 1 && sb == 0) {
@@ -130,7 +131,9 @@ template <class T> struct binary {
     const int64_t total = product(dims, rank), size = sizeof(T);
     if (total == 0) return;
     // rows that continue where the last one ended, or share an operand that is one element, are one long run
-    auto folds = [&](int i) { return op->stride[i] == total * size ? s[i][0] == 1 || total == 1 : op->stride[i] == 0 && s[i][0] == 0; };
+    auto folds = [&](int i) {
+      return op->stride[i] == total * size ? s[i][0] == 1 || total == 1 : op->stride[i] == 0 && s[i][0] == 0;
+    };
     if (rank == 1 && rows > 1 && folds(0) && folds(1) && op->stride[2] == total * (compares ? 1 : size)) {
       for (int i = 0; i < 2; i++) s[i][0] = op->stride[i] ? 1 : 0;
       dims[0] *= rows, rows = 1;
@@ -179,7 +182,9 @@ template <class T> struct where {
 
 }  // namespace
 
-eff_kernel find_binary(int32_t id, int32_t type) { return id == EFF_K_WHERE ? pick_size<where>(type) : pick<binary>(type); }
+eff_kernel find_binary(int32_t id, int32_t type) {
+  return id == EFF_K_WHERE ? pick_size<where>(type) : pick<binary>(type);
+}
 
 }  // namespace eff
 EFF_SMALL_END

@@ -14,7 +14,8 @@ void call(const eff_op *ops, int64_t count, int64_t first, int64_t rows) {
     }
     eff_op moved = ops[i];
     // through integers: an address that counts rows starts at 0
-    for (int k = 0; k < EFF_OP_OPERANDS; k++) moved.p[k] = (void *)((uintptr_t)moved.p[k] + (uintptr_t)(first * moved.stride[k]));
+    for (int k = 0; k < EFF_OP_OPERANDS; k++)
+      moved.p[k] = (void *)((uintptr_t)moved.p[k] + (uintptr_t)(first * moved.stride[k]));
     moved.run(&moved, rows);
   }
 }

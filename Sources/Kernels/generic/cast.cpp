@@ -1,4 +1,5 @@
-// EFF_K_CAST: 13 types to 13 types in two steps over short blocks, through double, int64_t or uint64_t, each of which is exact.
+// EFF_K_CAST: 13 types to 13 types in two steps over short blocks, through double, int64_t or uint64_t, each of which
+// is exact.
 #include "generic.h"
 
 namespace eff {

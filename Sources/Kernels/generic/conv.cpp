@@ -22,7 +22,8 @@ volume volume_of(const eff_conv &p) {
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return a >= 0 ? (a + b - 1) / b : -(-a / b); }
 
-// outputs are computed in tiles of 8 neighbours; the vector type keeps every optimization level from rearranging the loops
+// outputs are computed in tiles of 8 neighbours; the vector type keeps every optimization level from rearranging the
+// loops
 constexpr int64_t block = 8;
 template <class A> struct vector_of { typedef A type __attribute__((vector_size(8 * sizeof(A)))); };
 template <class A> using vector = typename vector_of<A>::type;
@@ -31,8 +32,8 @@ template <class A> using vector = typename vector_of<A>::type;
 struct place { int64_t oz, oy, ox, n; };
 
 // sums of one tile for M filters, all taps and channels. x_at: a value of the input group; w_at: a weight of filter m.
-template <int M, class A, class X, class W>
-__attribute__((always_inline)) inline void convolve(const volume &v, int64_t channels, const place &o, vector<A> *sum, X x_at, W w_at) {
+template <int M, class A, class X, class W> __attribute__((always_inline)) inline void
+convolve(const volume &v, int64_t channels, const place &o, vector<A> *sum, X x_at, W w_at) {
   for (int64_t kx = 0; kx < v.kernel[2]; kx++) {
     // outputs whose tap kx is inside the input
     const int64_t base = o.ox * v.stride[2] + kx * v.dilation[2] - v.pad[2], step = v.stride[2];
@@ -56,9 +57,13 @@ __attribute__((always_inline)) inline void convolve(const volume &v, int64_t cha
           for (int m = 0; m < M; m++) sum[m] = part[m];
         };
         if (to - from == block && step == 1)
-          channel_loop([&](int64_t first, vector<A> *x) { for (int64_t i = 0; i < block; i++) (*x)[i] = x_at(first + i); });
+          channel_loop([&](int64_t first, vector<A> *x) {
+            for (int64_t i = 0; i < block; i++) (*x)[i] = x_at(first + i);
+          });
         else
-          channel_loop([&](int64_t first, vector<A> *x) { for (int64_t i = 0; i < block; i++) (*x)[i] = i >= from && i < to ? x_at(first + i * step) : A(0); });
+          channel_loop([&](int64_t first, vector<A> *x) {
+            for (int64_t i = 0; i < block; i++) (*x)[i] = i >= from && i < to ? x_at(first + i * step) : A(0);
+          });
       }
     }
   }
@@ -76,15 +81,19 @@ template <class T> struct conv {
   using A = wide_t<T>;
 
   // M filters from `oc` on, all of one group; x: the channels of that group
-  template <int M> static void filters(const eff_conv &p, const volume &v, int64_t oc, const T *x, const T *w, const T *bias, T *y) {
+  template <int M>
+  static void filters(const eff_conv &p, const volume &v, int64_t oc, const T *x, const T *w, const T *bias, T *y) {
     const int64_t channels = p.in_channels / p.groups, size = channels * v.kernel_size;
     each_tile(v, [&](const place &o, int64_t first) {
       vector<A> sum[M];
       for (int m = 0; m < M; m++) sum[m] = vector<A>{} + (bias ? A(load(bias + oc + m)) : A(0));
-      convolve<M, A>(v, channels, o, sum, [=](int64_t i) { return load(x + i); }, [=](int m, int64_t i) { return load(w + (oc + m) * size + i); });
+      convolve<M, A>(
+          v, channels, o, sum, [=](int64_t i) { return load(x + i); },
+          [=](int m, int64_t i) { return load(w + (oc + m) * size + i); });
       for (int m = 0; m < M; m++)
         for (int64_t i = 0; i < o.n; i++)
-          store(y + (oc + m) * v.out_size + first + i, p.act == EFF_FN_IDENTITY ? sum[m][i] : activate(p.act, sum[m][i], (A)p.alpha, (A)p.beta));
+          store(y + (oc + m) * v.out_size + first + i,
+                p.act == EFF_FN_IDENTITY ? sum[m][i] : activate(p.act, sum[m][i], (A)p.alpha, (A)p.beta));
     });
   }
 
@@ -128,7 +137,9 @@ template <class T> struct conv_integer {
           const int32_t zw = w_zero ? byte(w_zero[oc * p.w_zero_stride]) : 0;
           each_tile(v, [&](const place &o, int64_t) {
             vector<uint32_t> sum[1] = {};
-            convolve<1, uint32_t>(v, channels, o, sum, [=](int64_t i) { return (uint32_t)(xg[i] - zx); }, [=](int, int64_t i) { return (uint32_t)(byte(wf[i]) - zw); });
+            convolve<1, uint32_t>(
+                v, channels, o, sum, [=](int64_t i) { return (uint32_t)(xg[i] - zx); },
+                [=](int, int64_t i) { return (uint32_t)(byte(wf[i]) - zw); });
             for (int64_t i = 0; i < o.n; i++) *y++ = (int32_t)sum[0][i];
           });
         }
@@ -169,8 +180,10 @@ template <class T> struct conv_transpose {
                 if (!source(v, 1, oy, ky, &iy)) continue;
                 for (int64_t kx = 0; kx < v.kernel[2]; kx++) {
                   if (!source(v, 2, ox, kx, &ix)) continue;
-                  const T *from = xg + (iz * v.in[1] + iy) * v.in[2] + ix, *tap = wf + (kz * v.kernel[1] + ky) * v.kernel[2] + kx;
-                  for (int64_t c = 0; c < channels; c++) sum += load(from + c * v.in_size) * load(tap + c * filters * v.kernel_size);
+                  const T *from = xg + (iz * v.in[1] + iy) * v.in[2] + ix,
+                          *tap = wf + (kz * v.kernel[1] + ky) * v.kernel[2] + kx;
+                  for (int64_t c = 0; c < channels; c++)
+                    sum += load(from + c * v.in_size) * load(tap + c * filters * v.kernel_size);
                 }
               }
             }
@@ -187,7 +200,9 @@ template <class T> struct conv_transpose {
 eff_kernel find_conv(int32_t id, int32_t type) {
   if (id == EFF_K_CONV) return pick_float<conv>(type);
   if (id == EFF_K_CONV_TRANSPOSE) return pick_float<conv_transpose>(type);
-  return type == EFF_TYPE_U8 ? small<conv_integer<uint8_t>>::run : type == EFF_TYPE_I8 ? small<conv_integer<int8_t>>::run : nullptr;
+  return type == EFF_TYPE_U8   ? small<conv_integer<uint8_t>>::run
+         : type == EFF_TYPE_I8 ? small<conv_integer<int8_t>>::run
+                               : nullptr;
 }
 
 }  // namespace eff

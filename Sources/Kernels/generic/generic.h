@@ -15,7 +15,8 @@ struct bfloat { uint16_t bits; };
 float activate(int32_t fn, float x, float alpha, float beta);
 double activate(int32_t fn, double x, double alpha, double beta);
 
-// everything below is internal to the file that includes it, so that files compiled with other instruction sets never share it
+// everything below is internal to the file that includes it, so that files compiled with other instruction sets never
+// share it
 namespace {
 
 template <class A, class B> A bits_as(B b) {
@@ -168,7 +169,8 @@ template <int N> struct walker {
 };
 
 // drops dims of 1 and joins neighbours that every operand walks as one
-template <int N> inline int32_t merge(int32_t rank, const int64_t *dims, const int64_t *const *in, int64_t *out_dims, int64_t (*out)[EFF_RANK + 1]) {
+template <int N> inline int32_t merge(int32_t rank, const int64_t *dims, const int64_t *const *in, int64_t *out_dims,
+                                      int64_t (*out)[EFF_RANK + 1]) {
   int32_t k = 0;
   for (int32_t d = 0; d < rank; d++) {
     if (dims[d] == 1) continue;
@@ -210,7 +212,8 @@ inline int64_t tuple_offset(const eff_nd &p, const void *indices, int64_t tuple)
   return offset * p.inner;
 }
 
-// the instance of a kernel template, `template <class T> struct K { static void run(const eff_op *, int64_t); }`, for a type
+// the instance of a kernel template, `template <class T> struct K { static void run(const eff_op *, int64_t); }`, for a
+// type
 #define EFF_SMALL __attribute__((minsize))
 // a file of kernels that are rare, or have twins in simd/ for what is not, is compiled for size between these two
 #ifdef __clang__

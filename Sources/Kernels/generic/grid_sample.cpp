@@ -97,7 +97,9 @@ template <class T> struct grid_sample {
     }
   }
 
-  static int32_t own_type() { return same<T, half>::value ? EFF_TYPE_F16 : same<T, bfloat>::value ? EFF_TYPE_BF16 : EFF_TYPE_F32; }
+  static int32_t own_type() {
+    return same<T, half>::value ? EFF_TYPE_F16 : same<T, bfloat>::value ? EFF_TYPE_BF16 : EFF_TYPE_F32;
+  }
 };
 
 }  // namespace

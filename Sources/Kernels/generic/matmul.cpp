@@ -35,9 +35,10 @@ template <class T> struct matmul {
       T *y = at.at<T>(3);
       walker<2> w{p.batch_rank, p.batch, {p.a_batch, p.b_batch}, {}, {}};
       do {
-        multiply(p.m, p.n, p.k, a + w.offset[0], p.a_m, p.a_k, b + w.offset[1], p.b_k, p.b_n, [&](int64_t i, int64_t j, A sum) {
-          finish(p, y + i * p.n + j, sum, bias ? bias + i * p.bias_m + j * p.bias_n : nullptr);
-        });
+        multiply(p.m, p.n, p.k, a + w.offset[0], p.a_m, p.a_k, b + w.offset[1], p.b_k, p.b_n,
+                 [&](int64_t i, int64_t j, A sum) {
+                   finish(p, y + i * p.n + j, sum, bias ? bias + i * p.bias_m + j * p.bias_n : nullptr);
+                 });
         y += p.m * p.n;
       } while (w.next());
     }
@@ -67,7 +68,8 @@ template <class T> struct matmul_integer {
             const int32_t zb = b_zero ? byte_at(b_zero, b_signed, j * p.b_zero_n) : 0;
             uint32_t sum = 0;
             for (int64_t e = 0; e < p.k; e++)
-              sum += (uint32_t)((a[w.offset[0] + i * p.a_m + e * p.a_k] - za) * (byte_at(b, b_signed, w.offset[1] + e * p.b_k + j * p.b_n) - zb));
+              sum += (uint32_t)((a[w.offset[0] + i * p.a_m + e * p.a_k] - za)
+                                * (byte_at(b, b_signed, w.offset[1] + e * p.b_k + j * p.b_n) - zb));
             *y++ = (int32_t)sum;
           }
         }
@@ -140,7 +142,9 @@ float bf16_second(float v, bfloat first) {
 eff_kernel find_matmul(int32_t id, int32_t type) {
   if (id == EFF_K_DENSE) return type == EFF_TYPE_F32 ? dense : nullptr;
   if (id == EFF_K_MATMUL_INTEGER)
-    return type == EFF_TYPE_U8 ? matmul_integer<uint8_t>::run : type == EFF_TYPE_I8 ? matmul_integer<int8_t>::run : nullptr;
+    return type == EFF_TYPE_U8   ? matmul_integer<uint8_t>::run
+           : type == EFF_TYPE_I8 ? matmul_integer<int8_t>::run
+                                 : nullptr;
   switch (type) {
     case EFF_TYPE_I32: return small<matmul<int32_t>>::run;
     case EFF_TYPE_U32: return small<matmul<uint32_t>>::run;
@@ -157,7 +161,8 @@ extern "C" int64_t eff_dense_packed_size_generic(const eff_dense *d) {
 }
 
 // a reduced format is f32 rounded to it (i8: to whole numbers), so that this is the twin of every packed kernel
-extern "C" void eff_dense_pack_generic(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed) {
+extern "C" void eff_dense_pack_generic(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride,
+                                       const float *bias, void *packed) {
   float *to = (float *)packed;
   const eff_loose_float *from = w;
   for (int64_t j = 0; j < d->n; j++) {

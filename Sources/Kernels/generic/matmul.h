@@ -12,9 +12,10 @@ template <> struct sum_of<int32_t> { using type = uint64_t; };
 template <> struct sum_of<int64_t> { using type = uint64_t; };
 template <class T> using sum_t = typename sum_of<T>::type;
 
-// rows [i, i + M) and columns [j, j + N) of the product; b is contiguous along n; finish(row, column, sum) takes each element
-template <int M, int N, class T, class F>
-inline void tile(int64_t i, int64_t j, int64_t k, const T *a, int64_t a_m, int64_t a_k, const T *b, int64_t b_k, F finish) {
+// rows [i, i + M) and columns [j, j + N) of the product; b is contiguous along n; finish(row, column, sum) takes each
+// element
+template <int M, int N, class T, class F> inline void tile(int64_t i, int64_t j, int64_t k, const T *a, int64_t a_m,
+                                                           int64_t a_k, const T *b, int64_t b_k, F finish) {
   using A = sum_t<T>;
   A sum[M][N] = {};
   a += i * a_m, b += j;
@@ -42,8 +43,8 @@ template <class T> inline sum_t<T> dot(int64_t k, const T *a, const T *b) {
 }
 
 // f32 alone is worth more than the plain loop
-template <class T, class F>
-inline void multiply(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_m, int64_t a_k, const T *b, int64_t b_k, int64_t b_n, F finish) {
+template <class T, class F> inline void multiply(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_m, int64_t a_k,
+                                                 const T *b, int64_t b_k, int64_t b_n, F finish) {
   int64_t tiled = 0;
   if constexpr (same<T, float>::value) {
     if (b_k == 1 && b_n != 1 && a_k == 1) {
@@ -65,7 +66,8 @@ inline void multiply(int64_t m, int64_t n, int64_t k, const T *a, int64_t a_m, i
     for (int64_t j = tiled; j < n; j++) {
       sum_t<T> sum = 0;
 #pragma clang loop vectorize(disable) unroll(disable)
-      for (int64_t e = 0; e < k; e++) sum += (sum_t<T>)load(a + i * a_m + e * a_k) * (sum_t<T>)load(b + e * b_k + j * b_n);
+      for (int64_t e = 0; e < k; e++)
+        sum += (sum_t<T>)load(a + i * a_m + e * a_k) * (sum_t<T>)load(b + e * b_k + j * b_n);
       finish(i, j, sum);
     }
   }

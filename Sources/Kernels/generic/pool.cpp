@@ -54,7 +54,8 @@ template <class T> struct pool {
   static int64_t largest(const window &w, const int64_t *o, const T *x, T *y) {
     int64_t best = -1;
     visit(w, o, [&](int64_t i) {
-      if (best < 0 || load(x + i) > load(x + best) || (load(x + i) != load(x + i) && load(x + best) == load(x + best))) best = i;
+      if (best < 0 || load(x + i) > load(x + best) || (load(x + i) != load(x + i) && load(x + best) == load(x + best)))
+        best = i;
     });
     if (best >= 0) *y = x[best];
     else if constexpr (is_integer<T>::value) *y = saturate<T>(-INFINITY);
@@ -71,7 +72,8 @@ template <class T> struct pool {
       n++;
     });
     double v = sum;
-    if (p.fn == EFF_POOL_AVERAGE) v = p.count_include_pad ? sum / (double)max_of(padded, 1) : sum / (double)max_of(n, 1);
+    if (p.fn == EFF_POOL_AVERAGE)
+      v = p.count_include_pad ? sum / (double)max_of(padded, 1) : sum / (double)max_of(n, 1);
     else if (p.p != 1) v = p.p == 2 ? sqrt(sum) : pow(sum, 1 / p.p);
     if constexpr (is_integer<T>::value) *y = saturate<T>(rint(v));
     else store(y, v);
@@ -132,7 +134,9 @@ template <class T> struct lrn {
 
 eff_kernel find_pool(int32_t id, int32_t type) {
   if (id == EFF_K_LRN) return pick_float<lrn>(type);
-  return type == EFF_TYPE_I8 ? small<pool<int8_t>>::run : type == EFF_TYPE_U8 ? small<pool<uint8_t>>::run : pick_float<pool>(type);
+  return type == EFF_TYPE_I8   ? small<pool<int8_t>>::run
+         : type == EFF_TYPE_U8 ? small<pool<uint8_t>>::run
+                               : pick_float<pool>(type);
 }
 
 }  // namespace eff

@@ -50,7 +50,10 @@ template <class Q> EFF_SMALL void quantize(const eff_quantize &p, int32_t type, 
 // T: the type of x
 template <class T> EFF_SMALL void run_quantize(const eff_op *op, int64_t rows) {
   const eff_quantize &p = *(const eff_quantize *)op->params;
-  const int32_t type = same<T, half>::value ? EFF_TYPE_F16 : same<T, bfloat>::value ? EFF_TYPE_BF16 : same<T, int32_t>::value ? EFF_TYPE_I32 : EFF_TYPE_F32;
+  const int32_t type = same<T, half>::value      ? EFF_TYPE_F16
+                       : same<T, bfloat>::value  ? EFF_TYPE_BF16
+                       : same<T, int32_t>::value ? EFF_TYPE_I32
+                                                 : EFF_TYPE_F32;
   for (int64_t r = 0; r < rows; r++) {
     row at{op, r};
     switch (p.quantized) {

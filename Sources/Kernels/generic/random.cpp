@@ -1,4 +1,5 @@
-// EFF_K_RANDOM: xoshiro256++ (Blackman and Vigna, 2019), seeded by splitmix64, a stream per row; normal by Box and Muller.
+// EFF_K_RANDOM: xoshiro256++ (Blackman and Vigna, 2019), seeded by splitmix64, a stream per row; normal by Box and
+// Muller.
 #include "generic.h"
 
 EFF_SMALL_BEGIN
@@ -38,7 +39,8 @@ template <class T> struct random {
   // the largest value below high, so that rounding to a short type stays inside the half-open interval
   static double uniform(const eff_random &p, double u) {
     double v = p.low + (p.high - p.low) * u;
-    if (p.out_type == EFF_TYPE_F32 && (float)v >= (float)p.high && p.high > p.low) v = nextafterf((float)p.high, (float)p.low);
+    if (p.out_type == EFF_TYPE_F32 && (float)v >= (float)p.high && p.high > p.low)
+      v = nextafterf((float)p.high, (float)p.low);
     return v;
   }
   // the first of n classes at which the sum of exp(logit - top) exceeds u
@@ -57,7 +59,8 @@ template <class T> struct random {
       double top = -INFINITY, sum = 0;
       for (int64_t i = 0; i < p.n; i++) top = fmax(top, (double)load(logits + i));
       for (int64_t i = 0; i < p.n; i++) sum += exp((double)load(logits + i) - top);
-      for (int64_t i = 0; i < p.count; i++) put(y, p.out_type, o * p.count + i, (double)sample(logits, p.n, top, sum * unit(s)));
+      for (int64_t i = 0; i < p.count; i++)
+        put(y, p.out_type, o * p.count + i, (double)sample(logits, p.n, top, sum * unit(s)));
     }
   }
   static void run(const eff_op *op, int64_t rows) {
@@ -94,7 +97,8 @@ static uint64_t mixed(uint64_t z) {
   return z ^ z >> 31;
 }
 
-// row 0 has the stream of the plain seed; the others start where a hash of both numbers says, so that near seeds and rows share nothing
+// row 0 has the stream of the plain seed; the others start where a hash of both numbers says, so that near seeds and
+// rows share nothing
 extern "C" void eff_random_seed(eff_random_state *state, uint64_t seed, uint64_t row) {
   if (row) seed = mixed(seed ^ mixed(row + 0x9e3779b97f4a7c15ull));
   for (int i = 0; i < 4; i++) state->s[i] = mixed(seed += 0x9e3779b97f4a7c15ull);

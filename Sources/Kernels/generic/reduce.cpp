@@ -116,7 +116,8 @@ template <class T> struct arg {
           for (int64_t j = 1; j < p.n; j++) {
             const auto v = load(x + j * p.inner + i), top = load(x + best * p.inner + i);
             // NaN is an extreme of both kinds, as in numpy
-            if (top != top ? p.last && v != v : v != v || (p.is_max ? v > top : v < top) || (p.last && v == top)) best = j;
+            if (top != top ? p.last && v != v : v != v || (p.is_max ? v > top : v < top) || (p.last && v == top))
+              best = j;
           }
           *y++ = best;
         }

@@ -1,4 +1,5 @@
-// EFF_K_RESIZE: ONNX Resize (opset 19). Each axis is a filter around a source coordinate; the axes are combined by recursion.
+// EFF_K_RESIZE: ONNX Resize (opset 19). Each axis is a filter around a source coordinate; the axes are combined by
+// recursion.
 #include "generic.h"
 
 EFF_SMALL_BEGIN
@@ -11,8 +12,8 @@ struct axis {
   int64_t low, high;       // taps, may lie outside
 };
 
-// in single precision and with whole lengths, as PyTorch and onnxruntime: a coordinate that falls between two elements then falls the same
-// way. half_pixel_symmetric alone asks how far the length is from scale * length.
+// in single precision and with whole lengths, as PyTorch and onnxruntime: a coordinate that falls between two elements
+// then falls the same way. half_pixel_symmetric alone asks how far the length is from scale * length.
 double coordinate(const eff_resize &p, int32_t d, int64_t o) {
   const float in = (float)p.in[d], at = (float)o, out = (float)p.out[d], scale = (float)p.scale[d];
   switch (p.coordinate) {

@@ -92,17 +92,27 @@ template <class T> struct rnn {
     const int64_t n = p.hidden, all = gates_of(p.cell) * n;
     for (int64_t r = 0; r < rows; r++) {
       row at{op, r};
-      const T *x = at.at<const T>(0), *w = at.at<const T>(1), *rec = at.at<const T>(2), *bias = at.at<const T>(3), *peep = at.at<const T>(7);
+      const T *x = at.at<const T>(0), *w = at.at<const T>(1), *rec = at.at<const T>(2), *bias = at.at<const T>(3),
+              *peep = at.at<const T>(7);
       const int32_t *lengths = at.at<const int32_t>(4);
       const T *h0 = at.at<const T>(5), *c0 = at.at<const T>(6);
       T *y = at.at<T>(8), *y_h = at.at<T>(9), *y_c = at.at<T>(10);
       A *scratch = at.at<A>(11);
       for (int32_t d = 0; d < p.dirs; d++) {
-        const direction dir{p, w + d * all * p.input, rec + d * all * n, bias ? bias + d * 2 * all : nullptr, peep ? peep + d * 3 * n : nullptr,
-                            scratch, scratch + n, scratch + 3 * n, scratch + 2 * n, d * acts_of(p.cell)};
+        const direction dir{p,
+                            w + d * all * p.input,
+                            rec + d * all * n,
+                            bias ? bias + d * 2 * all : nullptr,
+                            peep ? peep + d * 3 * n : nullptr,
+                            scratch,
+                            scratch + n,
+                            scratch + 3 * n,
+                            scratch + 2 * n,
+                            d * acts_of(p.cell)};
         for (int64_t b = 0; b < p.batch; b++) {
           const int64_t state = (d * p.batch + b) * n;
-          for (int64_t i = 0; i < n; i++) dir.h[i] = h0 ? load(h0 + state + i) : A(0), dir.c[i] = c0 ? load(c0 + state + i) : A(0);
+          for (int64_t i = 0; i < n; i++)
+            dir.h[i] = h0 ? load(h0 + state + i) : A(0), dir.c[i] = c0 ? load(c0 + state + i) : A(0);
           const int64_t length = lengths ? clamp(lengths[b], 0, p.time) : p.time;
           for (int64_t s = 0; s < length; s++) {
             const int64_t t = d == 1 || p.reverse ? length - 1 - s : s;
@@ -129,4 +139,6 @@ eff_kernel find_rnn(int32_t type) { return pick_float<rnn>(type); }
 }  // namespace eff
 
 // h, c, the mixed state and the gates, in the widest arithmetic type
-extern "C" int64_t eff_rnn_scratch_size(const eff_rnn *r) { return (3 + eff::gates_of(r->cell)) * r->hidden * (int64_t)sizeof(double); }
+extern "C" int64_t eff_rnn_scratch_size(const eff_rnn *r) {
+  return (3 + eff::gates_of(r->cell)) * r->hidden * (int64_t)sizeof(double);
+}

@@ -58,7 +58,9 @@ template <class T> struct scatter_nd {
         for (int64_t t = 0; t < p.tuples; t++, updates += p.inner) {
           T *to = y + tuple_offset(p, indices, b * p.tuples + t);
           if (p.reduction == EFF_SCATTER_SET) memcpy(to, updates, (size_t)p.inner * sizeof(T));
-          else for (int64_t i = 0; i < p.inner; i++) store(to + i, combine<wide_t<T>>(p.reduction, load(to + i), load(updates + i)));
+          else
+            for (int64_t i = 0; i < p.inner; i++)
+              store(to + i, combine<wide_t<T>>(p.reduction, load(to + i), load(updates + i)));
         }
       }
     }

@@ -10,12 +10,14 @@ inline double f_exp(double x) { return exp(x); }
 #define EFF_MATH(name) \
   inline float m_##name(float x) { return name##f(x); } \
   inline double m_##name(double x) { return name(x); }
-EFF_MATH(log) EFF_MATH(log1p) EFF_MATH(expm1) EFF_MATH(tanh) EFF_MATH(sqrt) EFF_MATH(sin) EFF_MATH(cos) EFF_MATH(tan) EFF_MATH(asin)
-EFF_MATH(acos) EFF_MATH(atan) EFF_MATH(sinh) EFF_MATH(cosh) EFF_MATH(asinh) EFF_MATH(acosh) EFF_MATH(atanh) EFF_MATH(erf) EFF_MATH(erfc) EFF_MATH(floor)
-EFF_MATH(ceil) EFF_MATH(rint)
+EFF_MATH(log)
+EFF_MATH(log1p) EFF_MATH(expm1) EFF_MATH(tanh) EFF_MATH(sqrt) EFF_MATH(sin) EFF_MATH(cos) EFF_MATH(tan) EFF_MATH(asin)
+    EFF_MATH(acos) EFF_MATH(atan) EFF_MATH(sinh) EFF_MATH(cosh) EFF_MATH(asinh) EFF_MATH(acosh) EFF_MATH(atanh)
+        EFF_MATH(erf) EFF_MATH(erfc) EFF_MATH(floor) EFF_MATH(ceil) EFF_MATH(rint)
 #undef EFF_MATH
 
-template <class F> inline F sigmoid(F x) {
+            template <class F>
+            inline F sigmoid(F x) {
   // exp of a negative number alone: no overflow, and small results keep their digits
   F e = f_exp(x < 0 ? x : -x);
   return x < 0 ? e / (1 + e) : 1 / (1 + e);
@@ -23,7 +25,9 @@ template <class F> inline F sigmoid(F x) {
 template <class F> inline F softplus(F x) { return (x > 0 ? x : F(0)) + m_log1p(f_exp(x > 0 ? -x : x)); }
 // x g, where g reaches 0 as x goes to -inf faster than x grows
 template <class F> inline F gated(F x, F g) { return g == 0 ? F(0) : x * g; }
-template <class F> inline F clip(F x, F low, F high) { return x != x ? x : x < low ? (low < high ? low : high) : x > high ? high : x; }
+template <class F> inline F clip(F x, F low, F high) {
+  return x != x ? x : x < low ? (low < high ? low : high) : x > high ? high : x;
+}
 
 template <class F> F real(int32_t fn, F x, F alpha, F beta) {
   switch (fn) {
@@ -97,7 +101,9 @@ template <class I> I whole(int32_t fn, I x, double alpha, double beta) {
 
 inline int64_t compute(int32_t fn, int64_t x, double alpha, double beta) { return whole(fn, x, alpha, beta); }
 inline uint64_t compute(int32_t fn, uint64_t x, double alpha, double beta) { return whole(fn, x, alpha, beta); }
-inline float compute(int32_t fn, float x, double alpha, double beta) { return activate(fn, x, (float)alpha, (float)beta); }
+inline float compute(int32_t fn, float x, double alpha, double beta) {
+  return activate(fn, x, (float)alpha, (float)beta);
+}
 inline double compute(int32_t fn, double x, double alpha, double beta) { return activate(fn, x, alpha, beta); }
 
 template <class T> inline bool is_nan(T x) { return x != x; }
@@ -106,7 +112,8 @@ template <class T> inline bool is_inf(T x, double alpha, double beta) {
 }
 
 template <class T> void run_test(const T *x, bool *y, int64_t n, const eff_unary &u) {
-  for (int64_t i = 0; i < n; i++) y[i] = u.fn == EFF_FN_IS_NAN ? is_nan(load(x + i)) : is_inf((double)load(x + i), u.alpha, u.beta);
+  for (int64_t i = 0; i < n; i++)
+    y[i] = u.fn == EFF_FN_IS_NAN ? is_nan(load(x + i)) : is_inf((double)load(x + i), u.alpha, u.beta);
 }
 
 template <class T> void run_span(const T *x, T *y, int64_t n, const eff_unary &u) {

@@ -1,11 +1,13 @@
-// Kernels of the learner: forward, backward fused with the eligibility trace, and the weight update of a small dense network.
+// Kernels of the learner: forward, backward fused with the eligibility trace, and the weight update of a small dense
+// network.
 //
-// A network is one flat buffer of weights w, one of traces e (and one of moments v where the optimizer keeps them), in the same
-// layout, so an update is a plain loop over `count` elements. The matrix of a layer is stored [rows, lanes]: the longer of its
-// two sides is contiguous, so that vectors are full and nothing needs padding in common sizes. lanes is rounded up to 64 bytes;
-// padding is zero in every buffer and every kernel keeps it zero.
+// A network is one flat buffer of weights w, one of traces e (and one of moments v where the optimizer keeps them), in
+// the same layout, so an update is a plain loop over `count` elements. The matrix of a layer is stored [rows, lanes]:
+// the longer of its two sides is contiguous, so that vectors are full and nothing needs padding in common sizes. lanes
+// is rounded up to 64 bytes; padding is zero in every buffer and every kernel keeps it zero.
 //
-// A network is layers, or a graph: the ops of a loaded policy and their derivatives, with its parameters in the same kind of buffers.
+// A network is layers, or a graph: the ops of a loaded policy and their derivatives, with its parameters in the same
+// kind of buffers.
 //
 // Two states (batch rows) go through `forward` at once, because a TD error needs v(s) and v(s') under the same weights.
 #pragma once
@@ -39,7 +41,8 @@ typedef struct eff_learn_graph {
   int64_t forward_count, backward_count;
   void *gradients; size_t gradient_size;     // of the values between, in bytes; cleared before backward
   void *g;                                   // of the parameters, laid out like w
-  void *raw, *normalized;                    // inputs: the observation as it is, and as the other networks see it; NULL where it is not read
+  // inputs: the observation as it is, and as the other networks see it; NULL where it is not read
+  void *raw, *normalized;
 } eff_learn_graph;
 
 // x of layer i + 1 is the activated output of layer i. The last layer is linear and its y is the output of the network.
@@ -69,7 +72,8 @@ typedef struct eff_learn_sums {
 } eff_learn_sums;
 
 typedef struct eff_learn_kernels {
-  // y = network(x) for 1 or 2 batch rows. Where step is not 0 the update w -= step e that is still due is made on the way (OBGD).
+  // y = network(x) for 1 or 2 batch rows. Where step is not 0 the update w -= step e that is still due is made on the
+  // way (OBGD).
   void (*forward)(const eff_learn_net *n, int64_t batch, double step);
   // From d of the last layer, for batch row 0: e (and v) of all parameters are brought up to date.
   eff_learn_sums (*backward[EFF_LEARN_RULES])(const eff_learn_net *n, const eff_learn_rule *r);
@@ -83,16 +87,21 @@ typedef struct eff_learn_kernels {
 // Kernels for EFF_TYPE_F32 or EFF_TYPE_F64 at an EFF_ISA_... level or the best lower one; -1: best of this processor.
 const eff_learn_kernels *eff_learn_kernels_find(int32_t type, int32_t level);
 
-static inline EFF_RT void eff_learn_apply(const eff_learn_kernels *k, int32_t rule, const eff_learn_net *n, const eff_learn_rule *r, double step) { k->apply[rule](n, r, step); }
+static inline EFF_RT void eff_learn_apply(const eff_learn_kernels *k, int32_t rule, const eff_learn_net *n,
+                                          const eff_learn_rule *r, double step) {
+  k->apply[rule](n, r, step);
+}
 
-static inline EFF_RT void eff_learn_forward(const eff_learn_kernels *k, const eff_learn_net *n, int64_t batch, double step) {
+static inline EFF_RT void eff_learn_forward(const eff_learn_kernels *k, const eff_learn_net *n, int64_t batch,
+                                            double step) {
   if (!n->graph) { k->forward(n, batch, step); return; }
   eff_learn_rule none = {0, 0, 0, 1, 0};
   if (step != 0) k->apply[EFF_LEARN_OBGD](n, &none, step);
   eff_ops_run(n->graph->forward, n->graph->forward_count, 1);
 }
 
-static inline EFF_RT eff_learn_sums eff_learn_backward(const eff_learn_kernels *k, int32_t rule, const eff_learn_net *n, const eff_learn_rule *r) {
+static inline EFF_RT eff_learn_sums eff_learn_backward(const eff_learn_kernels *k, int32_t rule, const eff_learn_net *n,
+                                                       const eff_learn_rule *r) {
   const eff_learn_graph *a = n->graph;
   if (!a) return k->backward[rule](n, r);
   memset(a->gradients, 0, a->gradient_size);
@@ -100,11 +109,13 @@ static inline EFF_RT eff_learn_sums eff_learn_backward(const eff_learn_kernels *
   return k->accumulate[rule](n, r);
 }
 
-// A kernel of kernels.h for weights that change at every step: eff_kernel_find, but for products, where rows that are packed elsewhere are not.
+// A kernel of kernels.h for weights that change at every step: eff_kernel_find, but for products, where rows that are
+// packed elsewhere are not.
 eff_kernel eff_learn_kernel_find(int32_t id, int32_t type, int32_t level);
 
-// Derivative of a kernel of kernels.h for f32 or f64; NULL where it has none. p[0 ..< n] are the operands of the kernel, p[n ..< 2n] their
-// gradients, NULL where not wanted; n is eff_derivative_operands(id). It adds to the gradients of the inputs, for one row.
+// Derivative of a kernel of kernels.h for f32 or f64; NULL where it has none. p[0 ..< n] are the operands of the
+// kernel, p[n ..< 2n] their gradients, NULL where not wanted; n is eff_derivative_operands(id). It adds to the
+// gradients of the inputs, for one row.
 eff_kernel eff_derivative_find(int32_t id, int32_t type, int32_t level);
 int32_t eff_derivative_operands(int32_t id);
 

@@ -7,7 +7,8 @@ namespace {
 
 double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 
-// dy/dx of y = fn(x). Where a function has a corner, the slope of its left side counts, but a clip passes the gradient on at its bounds.
+// dy/dx of y = fn(x). Where a function has a corner, the slope of its left side counts, but a clip passes the gradient
+// on at its bounds.
 double slope(const eff_unary &u, double x, double y) {
   const double a = u.alpha, b = u.beta;
   switch (u.fn) {

@@ -54,7 +54,8 @@ eff_kernel eff_learn_kernel_find(int32_t id, int32_t type, int32_t level) {
     k = pick_real<eff_derivative_base::product_128>(type);
 #if defined(__x86_64__)
     if (eff::is_wide(level))
-      k = level >= EFF_ISA_AVX512 ? pick_real<eff_derivative_avx2::product_512>(type) : pick_real<eff_derivative_avx2::product_256>(type);
+      k = level >= EFF_ISA_AVX512 ? pick_real<eff_derivative_avx2::product_512>(type)
+                                  : pick_real<eff_derivative_avx2::product_256>(type);
 #endif
   }
   return k ? k : eff_kernel_find(id, type, level);

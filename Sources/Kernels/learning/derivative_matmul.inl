@@ -20,7 +20,8 @@ template <class T, int32_t level> struct product {
     T *y = (T *)op->p[3];
     if (p.m != 1 || p.a_k != 1 || p.b_k != 1 || p.act || eff::product(p.batch, p.batch_rank) != 1)
       return eff_kernel_find(EFF_K_MATMUL, sizeof(T) == 4 ? EFF_TYPE_F32 : EFF_TYPE_F64, level)(op, rows);
-    for (int64_t j = 0; j < p.n; j++) y[j] = (T)p.alpha * dot(a, b + j * p.b_n, p.k) + (c ? (T)p.beta * c[j * p.bias_n] : 0);
+    for (int64_t j = 0; j < p.n; j++)
+      y[j] = (T)p.alpha * dot(a, b + j * p.b_n, p.k) + (c ? (T)p.beta * c[j * p.bias_n] : 0);
   }
 };
 

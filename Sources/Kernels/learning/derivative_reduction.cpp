@@ -80,12 +80,14 @@ template <class T> struct norm {
       mean /= (double)p.n;
       for (int64_t i = 0; i < p.n; i++) square += (x[i] - mean) * (x[i] - mean);
       const double inverse = 1 / sqrt(square / (double)p.n + p.epsilon);
-      if (by_channel) group(op, p, x, g, dx, mean, inverse, [&](int64_t i) { return (o * p.n + i) / p.inner % p.channels; });
+      if (by_channel)
+        group(op, p, x, g, dx, mean, inverse, [&](int64_t i) { return (o * p.n + i) / p.inner % p.channels; });
       else group(op, p, x, g, dx, mean, inverse, [](int64_t i) { return i; });
     }
   }
 
-  template <class Channel> static void group(const eff_op *op, const eff_norm &p, const T *x, const T *g, T *dx, double mean, double inverse, Channel channel) {
+  template <class Channel> static void group(const eff_op *op, const eff_norm &p, const T *x, const T *g, T *dx,
+                                             double mean, double inverse, Channel channel) {
     const T *scale = (const T *)op->p[1];
     T *dscale = (T *)op->p[5], *dbias = (T *)op->p[6];
     double sum = 0, dot = 0;

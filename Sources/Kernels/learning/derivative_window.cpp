@@ -39,17 +39,20 @@ struct windows {
   }
 };
 
-// x, w, bias?, y, and their gradients. A transposed convolution is one whose input and output have changed places: `big` is read
-// through windows that lie at the elements of `small`; w is [channels of small, channels of big / groups, taps].
+// x, w, bias?, y, and their gradients. A transposed convolution is one whose input and output have changed places:
+// `big` is read through windows that lie at the elements of `small`; w is [channels of small, channels of big / groups,
+// taps].
 template <class T, bool Transposed> struct conv {
   static void run(const eff_op *op, int64_t) {
     const eff_conv &p = *(const eff_conv *)op->params;
     const windows v(p, Transposed ? p.out : p.in, Transposed ? p.in : p.out, p.pad);
-    const int64_t outs = Transposed ? p.in_channels : p.out_channels, ins = Transposed ? p.out_channels : p.in_channels, per = ins / p.groups;
+    const int64_t outs = Transposed ? p.in_channels : p.out_channels, ins = Transposed ? p.out_channels : p.in_channels,
+                  per = ins / p.groups;
     const T *x = (const T *)op->p[0], *w = (const T *)op->p[1], *g = (const T *)op->p[7];
     T *dx = (T *)op->p[4], *dw = (T *)op->p[5], *db = (T *)op->p[6];
     const int64_t x_channel = Transposed ? v.out_size : v.in_size, g_channel = Transposed ? v.in_size : v.out_size;
-    for (int64_t n = 0; n < p.batch; n++, x += p.in_channels * x_channel, g += p.out_channels * g_channel, dx += dx ? p.in_channels * x_channel : 0) {
+    for (int64_t n = 0; n < p.batch; n++, x += p.in_channels * x_channel, g += p.out_channels * g_channel,
+                 dx += dx ? p.in_channels * x_channel : 0) {
       for (int64_t c = 0; c < p.out_channels && db; c++)
         for (int64_t i = 0; i < g_channel; i++) db[c] += g[c * g_channel + i];
       for (int64_t o = 0; o < outs; o++)
@@ -76,7 +79,8 @@ template <class T> struct pool {
     const windows v(p, p.in, p.out, p.pad_begin);
     const T *x = (const T *)op->p[0], *y = (const T *)op->p[1], *g = (const T *)op->p[4];
     T *dx = (T *)op->p[3];
-    for (int64_t c = 0; c < p.batch * p.channels; c++, x += v.in_size, dx += v.in_size, y += v.out_size, g += v.out_size)
+    for (int64_t c = 0; c < p.batch * p.channels;
+         c++, x += v.in_size, dx += v.in_size, y += v.out_size, g += v.out_size)
       v.each([&](int64_t, int64_t o, int64_t i) {
         const double at = x[i], z = y[o];
         double s = 0;

@@ -60,15 +60,20 @@ namespace eff_learn_avx2 {
    {space::apply<T, 0>, space::apply<T, 1>, space::apply<T, 2>}, level}
 
 const eff_learn_kernels *eff_learn_kernels_find(int32_t type, int32_t level) {
-  static const eff_learn_kernels naive[2] = {EFF_TABLE(eff_learn_naive, float, EFF_ISA_NAIVE), EFF_TABLE(eff_learn_naive, double, EFF_ISA_NAIVE)};
+  static const eff_learn_kernels naive[2] = {EFF_TABLE(eff_learn_naive, float, EFF_ISA_NAIVE),
+                                             EFF_TABLE(eff_learn_naive, double, EFF_ISA_NAIVE)};
   const int wide = type == EFF_TYPE_F64;
   if (level == EFF_ISA_NAIVE) return &naive[wide];
 #if defined(__x86_64__)
-  static const eff_learn_kernels avx2[2] = {EFF_TABLE(eff_learn_avx2, float, EFF_ISA_AVX2), EFF_TABLE(eff_learn_avx2, double, EFF_ISA_AVX2)};
-  static const eff_learn_kernels base[2] = {EFF_TABLE(eff_learn_base, float, EFF_ISA_SSE2), EFF_TABLE(eff_learn_base, double, EFF_ISA_SSE2)};
-  if ((level < 0 || level >= EFF_ISA_AVX2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return &avx2[wide];
+  static const eff_learn_kernels avx2[2] = {EFF_TABLE(eff_learn_avx2, float, EFF_ISA_AVX2),
+                                            EFF_TABLE(eff_learn_avx2, double, EFF_ISA_AVX2)};
+  static const eff_learn_kernels base[2] = {EFF_TABLE(eff_learn_base, float, EFF_ISA_SSE2),
+                                            EFF_TABLE(eff_learn_base, double, EFF_ISA_SSE2)};
+  if ((level < 0 || level >= EFF_ISA_AVX2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return &avx2[wide];
 #else
-  static const eff_learn_kernels base[2] = {EFF_TABLE(eff_learn_base, float, EFF_ISA_NEON), EFF_TABLE(eff_learn_base, double, EFF_ISA_NEON)};
+  static const eff_learn_kernels base[2] = {EFF_TABLE(eff_learn_base, float, EFF_ISA_NEON),
+                                            EFF_TABLE(eff_learn_base, double, EFF_ISA_NEON)};
 #endif
   return &base[wide];
 }

@@ -71,7 +71,8 @@ template <class T, int Rule> static eff_learn_sums backward(const eff_learn_net 
         for (int64_t i = 0; i < l.in; i++) dp[i] = (dp[i] - mean - y[i] * dot) * (T)p.inv_std;
     }
     for (int64_t o = 0; o < l.out; o++) {
-      for (int64_t i = 0; i < l.in; i++) trace<T, Rule>(net, r, &element(l, (T *)net->e, o, i) - (T *)net->e, d[o] * x[i], s);
+      for (int64_t i = 0; i < l.in; i++)
+        trace<T, Rule>(net, r, &element(l, (T *)net->e, o, i) - (T *)net->e, d[o] * x[i], s);
       trace<T, Rule>(net, r, l.bias + o, d[o], s);
     }
   }
@@ -86,5 +87,6 @@ template <class T, int Rule> static eff_learn_sums accumulate(const eff_learn_ne
 
 template <class T, int Rule> static void apply(const eff_learn_net *net, const eff_learn_rule *r, double step) {
   for (int64_t i = 0; i < net->count; i++)
-    ((T *)net->w)[i] -= (T)step * ((T *)net->e)[i] / scale<T>(Rule, r, Rule == EFF_LEARN_OBGD ? T(0) : ((T *)net->v)[i]);
+    ((T *)net->w)[i] -=
+        (T)step * ((T *)net->e)[i] / scale<T>(Rule, r, Rule == EFF_LEARN_OBGD ? T(0) : ((T *)net->v)[i]);
 }

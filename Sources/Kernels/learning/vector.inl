@@ -1,9 +1,15 @@
-// Vector kernels of the learner at one instruction set. Included once per level inside a namespace and, where the level asks
-// for it, inside a target pragma; EFF_BYTES is the width of a vector.
+// Vector kernels of the learner at one instruction set. Included once per level inside a namespace and, where the level
+// asks for it, inside a target pragma; EFF_BYTES is the width of a vector.
 
 template <class T> struct vec;
-template <> struct vec<float> { typedef float V __attribute__((vector_size(EFF_BYTES), may_alias)); enum { W = EFF_BYTES / 4 }; };
-template <> struct vec<double> { typedef double V __attribute__((vector_size(EFF_BYTES), may_alias)); enum { W = EFF_BYTES / 8 }; };
+template <> struct vec<float> {
+  typedef float V __attribute__((vector_size(EFF_BYTES), may_alias));
+  enum { W = EFF_BYTES / 4 };
+};
+template <> struct vec<double> {
+  typedef double V __attribute__((vector_size(EFF_BYTES), may_alias));
+  enum { W = EFF_BYTES / 8 };
+};
 
 #define EFF_V typedef typename vec<T>::V V; constexpr int W = vec<T>::W; (void)W
 #define EFF_INLINE static inline __attribute__((always_inline))
@@ -50,8 +56,8 @@ EFF_INLINE void dots(const eff_learn_layer &l, int64_t r, T *w, const T *e, cons
 }
 
 // R rows of [in, out] for `batch` inputs: y += x W.
-template <class T, int R, int N, bool Due>
-EFF_INLINE void axpys(const eff_learn_layer &l, int64_t r, T *w, const T *e, const T *from, int64_t from_stride, T step) {
+template <class T, int R, int N, bool Due> EFF_INLINE void axpys(const eff_learn_layer &l, int64_t r, T *w, const T *e,
+                                                                 const T *from, int64_t from_stride, T step) {
   EFF_V;
   const T *x = (const T *)l.x;
   T *y = (T *)l.y;
@@ -89,8 +95,10 @@ EFF_INLINE void dense(const eff_learn_net &net, const eff_learn_layer &l, T step
   if (l.by_input) {
     const T *from = b;
     int64_t stride = 0;
-    for (; r + 4 <= l.rows; r += 4, from = (const T *)l.y, stride = l.y_stride) axpys<T, 4, N, Due>(l, r, w, e, from, stride, step);
-    for (; r < l.rows; r++, from = (const T *)l.y, stride = l.y_stride) axpys<T, 1, N, Due>(l, r, w, e, from, stride, step);
+    for (; r + 4 <= l.rows; r += 4, from = (const T *)l.y, stride = l.y_stride)
+      axpys<T, 4, N, Due>(l, r, w, e, from, stride, step);
+    for (; r < l.rows; r++, from = (const T *)l.y, stride = l.y_stride)
+      axpys<T, 1, N, Due>(l, r, w, e, from, stride, step);
   } else {
     for (; r + 4 <= l.rows; r += 4) dots<T, 4, N, Due>(l, r, w, e, b, step);
     for (; r < l.rows; r++) dots<T, 1, N, Due>(l, r, w, e, b, step);
@@ -196,8 +204,9 @@ template <class T> EFF_INLINE void drain(const sums<T> &s, eff_learn_sums &to) {
 
 // R stored rows: e = decay e + a (x) b; and, where In, the gradient of the layer's input from the same pass over w.
 // by output: a = d, b = x, dx += a W. by input: a = x, b = d, dx[r] = W[r] . d.
-template <class T, int Rule, int R, bool In>
-EFF_INLINE void outer(const eff_learn_net &net, const eff_learn_layer &l, int64_t r, T *dx, bool first, const rule<T> &rl, eff_learn_sums &to) {
+template <class T, int Rule, int R, bool In> EFF_INLINE void outer(const eff_learn_net &net, const eff_learn_layer &l,
+                                                                   int64_t r, T *dx, bool first, const rule<T> &rl,
+                                                                   eff_learn_sums &to) {
   EFF_V;
   const T *a = (const T *)(l.by_input ? l.x : l.d), *b = (const T *)(l.by_input ? l.d : l.x);
   const int64_t at = l.weight + r * l.lanes;
@@ -228,8 +237,8 @@ EFF_INLINE void outer(const eff_learn_net &net, const eff_learn_layer &l, int64_
   drain<T>(s[0], to);
 }
 
-template <class T, int Rule, bool In>
-static void layer_back(const eff_learn_net &net, const eff_learn_layer &l, T *dx, const rule<T> &rl, eff_learn_sums &to) {
+template <class T, int Rule, bool In> static void layer_back(const eff_learn_net &net, const eff_learn_layer &l, T *dx,
+                                                             const rule<T> &rl, eff_learn_sums &to) {
   constexpr int W = vec<T>::W;
   int64_t r = 0;
   // rules with moments are bound by their square roots and gain nothing from blocks
@@ -239,7 +248,8 @@ static void layer_back(const eff_learn_net &net, const eff_learn_layer &l, T *dx
   T *e = (T *)net.e + l.bias, *v = Rule == EFF_LEARN_OBGD ? nullptr : (T *)net.v + l.bias;
   const T *d = (const T *)l.d;
   sums<T> s = {};
-  for (int64_t k = 0; k < l.out; k += W) trace<T, Rule>(e + k, Rule == EFF_LEARN_OBGD ? nullptr : v + k, load<T>(d + k), rl, s);
+  for (int64_t k = 0; k < l.out; k += W)
+    trace<T, Rule>(e + k, Rule == EFF_LEARN_OBGD ? nullptr : v + k, load<T>(d + k), rl, s);
   drain<T>(s, to);
 }
 
@@ -301,7 +311,8 @@ template <class T, int Rule> static eff_learn_sums accumulate(const eff_learn_ne
   // count is a multiple of 64 bytes
   EFF_ROLLED
   for (int64_t i = 0; i < net->count; i += 2 * W)
-    for (int k = 0; k < 2; k++) trace<T, Rule>(e + i + k * W, Rule == EFF_LEARN_OBGD ? nullptr : v + i + k * W, load<T>(g + i + k * W), rl, s[k]);
+    for (int k = 0; k < 2; k++)
+      trace<T, Rule>(e + i + k * W, Rule == EFF_LEARN_OBGD ? nullptr : v + i + k * W, load<T>(g + i + k * W), rl, s[k]);
   drain<T>(s[0], to);
   drain<T>(s[1], to);
   return to;

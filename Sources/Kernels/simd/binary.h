@@ -1,5 +1,5 @@
-// EFF_K_BINARY f32: + - * / min max. Dimensions that continue each other are merged; a run is then a vector or a constant on
-// either side. Anything else goes to the generic kernel.
+// EFF_K_BINARY f32: + - * / min max. Dimensions that continue each other are merged; a run is then a vector or a
+// constant on either side. Anything else goes to the generic kernel.
 #include "level.h"
 #include "vec.h"
 
@@ -30,14 +30,19 @@ void binary(const eff_op *op, int64_t rows) {
   for (int d = p->rank - 1; d >= 0; d--) {  // innermost first
     total *= p->dims[d];
     if (p->dims[d] == 1) continue;
-    if (rank && p->a[d] == sa[rank - 1] * dims[rank - 1] && p->b[d] == sb[rank - 1] * dims[rank - 1]) { dims[rank - 1] *= p->dims[d]; continue; }
+    if (rank && p->a[d] == sa[rank - 1] * dims[rank - 1] && p->b[d] == sb[rank - 1] * dims[rank - 1]) {
+      dims[rank - 1] *= p->dims[d];
+      continue;
+    }
     dims[rank] = p->dims[d], sa[rank] = p->a[d], sb[rank] = p->b[d], rank++;
   }
   if (!rank) dims[0] = 1, sa[0] = sb[0] = 0, rank = 1;
   bool known = p->fn <= EFF_FN2_DIV || p->fn == EFF_FN2_MIN || p->fn == EFF_FN2_MAX;
-  if (!known || total == 0 || (sa[0] | sb[0]) & ~(int64_t)1) return eff_kernel_find_generic(EFF_K_BINARY, EFF_TYPE_F32)(op, rows);
+  if (!known || total == 0 || (sa[0] | sb[0]) & ~(int64_t)1)
+    return eff_kernel_find_generic(EFF_K_BINARY, EFF_TYPE_F32)(op, rows);
   for (int64_t r = 0; r < rows; r++) {
-    const float *a = (const float *)((const char *)op->p[0] + r * op->stride[0]), *b = (const float *)((const char *)op->p[1] + r * op->stride[1]);
+    const float *a = (const float *)((const char *)op->p[0] + r * op->stride[0]),
+                *b = (const float *)((const char *)op->p[1] + r * op->stride[1]);
     float *y = (float *)((char *)op->p[2] + r * op->stride[2]), *end = y + total;
     int64_t at[EFF_RANK] = {0}, n = dims[0];
     while (y < end) {

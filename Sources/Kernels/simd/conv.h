@@ -1,11 +1,13 @@
 // EFF_K_CONV_PACKED: x, packed -> y (scratch), 1 to 3 spatial dimensions.
 //
 // Lanes are output channels, rows are output pixels: a tile of up to 6 pixels by 2 vectors of channels accumulates over
-// k = (input channel, kernel position). The weights are k-major panels; x needs no im2col, because the address of k relative
-// to a pixel's first element is the same for every pixel and comes from a table made at packing. Where the convolution pads,
-// x is first copied into a padded image (the scratch).
-// Depthwise convolutions have one channel per group: there the lanes are pixels of one row and the weights are broadcast.
-// packed = [K offsets, i32][per group and panel: bias, weights]; depthwise: [K offsets][channel: bias, K weights, padded to a line]
+// k = (input channel, kernel position). The weights are k-major panels; x needs no im2col, because the address of k
+// relative to a pixel's first element is the same for every pixel and comes from a table made at packing. Where the
+// convolution pads, x is first copied into a padded image (the scratch).
+// Depthwise convolutions have one channel per group: there the lanes are pixels of one row and the weights are
+// broadcast.
+// packed = [K offsets, i32][per group and panel: bias, weights]; depthwise: [K offsets][channel: bias, K weights,
+// padded to a line]
 #include "level.h"
 #include "vec.h"
 #include "weights.h"
@@ -58,11 +60,13 @@ void conv_pack(const eff_conv *c, const float *w, const float *bias, void *packe
   const eff_loose_float *from = w, *start = bias;
   int32_t *offset = (int32_t *)packed;
   int64_t kernel[3] = {1, 1, 1}, step[3] = {0, 0, 0}, pitch = 1;
-  for (int i = c->spatial - 1; i >= 0; i--) kernel[i] = c->kernel[i], step[i] = pitch * c->dilation[i], pitch *= s.padded[i];
+  for (int i = c->spatial - 1; i >= 0; i--)
+    kernel[i] = c->kernel[i], step[i] = pitch * c->dilation[i], pitch *= s.padded[i];
   for (int64_t i = 0; i < s.ic; i++)
     for (int64_t a = 0; a < kernel[0]; a++)
       for (int64_t b = 0; b < kernel[1]; b++)
-        for (int64_t e = 0; e < kernel[2]; e++) *offset++ = (int32_t)(i * s.plane + a * step[0] + b * step[1] + e * step[2]);
+        for (int64_t e = 0; e < kernel[2]; e++)
+          *offset++ = (int32_t)(i * s.plane + a * step[0] + b * step[1] + e * step[2]);
   char *p = (char *)packed + lines(s.k * 4);
   __builtin_memset(p, 0, (size_t)(c->groups * group_bytes(&s)));
   for (int64_t first = 0; first < c->out_channels; first += s.oc)
@@ -80,7 +84,8 @@ void conv_pack(const eff_conv *c, const float *w, const float *bias, void *packe
 
 // 4 channels of 2 pixels, `from` apart in pixels, `to` apart in channels
 EFF_INLINE void transpose2(const float *x, int64_t from, float *y, int64_t to) {
-  v4 a = v4_load(x), b = v4_load(x + from), low = __builtin_shufflevector(a, b, 0, 4, 1, 5), high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  v4 a = v4_load(x), b = v4_load(x + from), low = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+     high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
   __builtin_memcpy(y, &low, 8);
   __builtin_memcpy(y + to, (const char *)&low + 8, 8);
   __builtin_memcpy(y + 2 * to, &high, 8);
@@ -88,8 +93,9 @@ EFF_INLINE void transpose2(const float *x, int64_t from, float *y, int64_t to) {
 }
 
 // y[channel * pixels + r] for R pixels; `channels` of the NB vectors are real
-template <int R, int NB>
-static __attribute__((noinline)) void conv_tile(const float *const *x, const int32_t *offset, int64_t k, const float *w, float *y, int64_t pixels, int64_t channels) {
+template <int R, int NB> static __attribute__((noinline)) void conv_tile(const float *const *x, const int32_t *offset,
+                                                                         int64_t k, const float *w, float *y,
+                                                                         int64_t pixels, int64_t channels) {
   vf acc[R][NB];
   const float *p[R];
   EFF_UNROLL for (int r = 0; r < R; r++) {
@@ -120,8 +126,8 @@ static __attribute__((noinline)) void conv_tile(const float *const *x, const int
   for (; j < channels; j++)
     EFF_UNROLL for (int r = 0; r < R; r++) y[j * pixels + r] = t[r][j];
 }
-template <int NB>
-static void conv_tiles(int count, const float *const *x, const int32_t *offset, int64_t k, const float *w, float *y, int64_t pixels, int64_t channels) {
+template <int NB> static void conv_tiles(int count, const float *const *x, const int32_t *offset, int64_t k,
+                                         const float *w, float *y, int64_t pixels, int64_t channels) {
   switch (count) {
     case 1: conv_tile<1, NB>(x, offset, k, w, y, pixels, channels); break;
     case 2: conv_tile<2, NB>(x, offset, k, w, y, pixels, channels); break;
@@ -161,7 +167,8 @@ struct pixel_walk {
   }
 };
 
-static void conv_group(const eff_conv *c, const conv_shape *s, const float *x, const int32_t *offset, const char *panel, float *y) {
+static void conv_group(const eff_conv *c, const conv_shape *s, const float *x, const int32_t *offset, const char *panel,
+                       float *y) {
   int64_t tiles = (s->pixels + TILE - 1) / TILE;
   for (int64_t o = 0; o < s->oc; o += PANEL) {
     int64_t left = s->oc - o, vectors = panel_vectors(left), channels = left < PANEL ? left : (int64_t)PANEL;
@@ -170,7 +177,8 @@ static void conv_group(const eff_conv *c, const conv_shape *s, const float *x, c
       int count = (int)((s->pixels - p + tiles - t - 1) / (tiles - t));  // even tiles: none too narrow to hide latency
       const float *at[TILE];
       for (int r = 0; r < count; r++) at[r] = walk.next();
-      if (vectors == 2) conv_tiles<2>(count, at, offset, s->k, (const float *)panel, y + o * s->pixels + p, s->pixels, channels);
+      if (vectors == 2)
+        conv_tiles<2>(count, at, offset, s->k, (const float *)panel, y + o * s->pixels + p, s->pixels, channels);
       else conv_tiles<1>(count, at, offset, s->k, (const float *)panel, y + o * s->pixels + p, s->pixels, channels);
       p += count;
     }
@@ -178,9 +186,11 @@ static void conv_group(const eff_conv *c, const conv_shape *s, const float *x, c
   }
 }
 
-// one channel: N vectors of neighbouring pixels of one output row, the last of which ends with the row (and so may overlap the
-// one before it); `some` < W where the row is shorter than a vector
-template <int N, bool Unit> EFF_INLINE void depthwise_run(const float *x, int64_t stride, const int32_t *offset, int64_t k, const float *w, float *y, int64_t last, int64_t some) {
+// one channel: N vectors of neighbouring pixels of one output row, the last of which ends with the row (and so may
+// overlap the one before it); `some` < W where the row is shorter than a vector
+template <int N, bool Unit> EFF_INLINE void depthwise_run(const float *x, int64_t stride, const int32_t *offset,
+                                                          int64_t k, const float *w, float *y, int64_t last,
+                                                          int64_t some) {
   vf acc[N];
   EFF_UNROLL for (int v = 0; v < N; v++) acc[v] = vset(w[0]);
   EFF_ROLL for (int64_t i = 0; i < k; i++) {
@@ -199,8 +209,8 @@ template <int N, bool Unit> EFF_INLINE void depthwise_run(const float *x, int64_
     if (some < W) vstore_tail(to, acc[v], some); else vstore(to, acc[v]);
   }
 }
-template <bool Unit>
-static void depthwise(const eff_conv *c, const conv_shape *s, const float *x, const int32_t *offset, const char *panel, float *y) {
+template <bool Unit> static void depthwise(const eff_conv *c, const conv_shape *s, const float *x,
+                                           const int32_t *offset, const char *panel, float *y) {
   int64_t width = c->out[c->spatial - 1], stride = c->stride[c->spatial - 1], k = s->k;
   for (int64_t o = 0; o < s->oc; o++, panel += lines((1 + k) * 4)) {
     pixel_walk walk(c, s, x);
@@ -208,7 +218,8 @@ static void depthwise(const eff_conv *c, const conv_shape *s, const float *x, co
     for (int64_t row = 0; row < s->pixels; row += width, y += width) {
       const float *p = walk.next_row();
       int64_t i = 0;
-      for (; i + 4 * W < width; i += 4 * W) depthwise_run<4, Unit>(p + i * stride, stride, offset, k, w, y + i, 3 * W, W);
+      for (; i + 4 * W < width; i += 4 * W)
+        depthwise_run<4, Unit>(p + i * stride, stride, offset, k, w, y + i, 3 * W, W);
       const float *q = p + i * stride;
       float *to = y + i;
       int64_t left = width - i;  // 1 to 4 W
@@ -234,7 +245,8 @@ static void pad_image(const eff_conv *c, const conv_shape *s, const float *x, fl
       for (int64_t b = 0; b < in[1]; b++) {
         int64_t ta = a + pad[0], tb = b + pad[1];
         if (ta < 0 || ta >= size[0] || tb < 0 || tb >= size[1] || begin >= end) continue;
-        __builtin_memcpy(to + (ta * size[1] + tb) * size[2] + begin + pad[2], x + (a * in[1] + b) * in[2] + begin, (size_t)(end - begin) * 4);
+        __builtin_memcpy(to + (ta * size[1] + tb) * size[2] + begin + pad[2], x + (a * in[1] + b) * in[2] + begin,
+                         (size_t)(end - begin) * 4);
       }
 }
 
@@ -245,14 +257,16 @@ void conv(const eff_op *op, int64_t rows) {
   for (int64_t r = 0; r < rows; r++) {
     const float *x = (const float *)((const char *)op->p[0] + r * op->stride[0]);
     const char *packed = (const char *)op->p[1] + r * op->stride[1];
-    float *y = (float *)((char *)op->p[2] + r * op->stride[2]), *scratch = op->p[3] ? (float *)((char *)op->p[3] + r * op->stride[3]) : nullptr;
+    float *y = (float *)((char *)op->p[2] + r * op->stride[2]),
+          *scratch = op->p[3] ? (float *)((char *)op->p[3] + r * op->stride[3]) : nullptr;
     for (int64_t b = 0; b < c->batch; b++, x += c->in_channels * s.in_plane, y += c->out_channels * s.pixels) {
       const float *image = x;
       if (s.copy) pad_image(c, &s, x, scratch), image = scratch;
       for (int64_t g = 0; g < c->groups; g++) {
         const char *panels = packed + lines(s.k * 4) + g * group;
         const float *from = image + g * s.ic * s.plane;
-        if (s.depthwise && c->stride[c->spatial - 1] == 1) depthwise<true>(c, &s, from, (const int32_t *)packed, panels, y + g * s.oc * s.pixels);
+        if (s.depthwise && c->stride[c->spatial - 1] == 1)
+          depthwise<true>(c, &s, from, (const int32_t *)packed, panels, y + g * s.oc * s.pixels);
         else if (s.depthwise) depthwise<false>(c, &s, from, (const int32_t *)packed, panels, y + g * s.oc * s.pixels);
         else conv_group(c, &s, from, (const int32_t *)packed, panels, y + g * s.oc * s.pixels);
       }

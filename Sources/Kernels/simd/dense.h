@@ -1,9 +1,9 @@
 // y[m, n] = act(x[m, k] W[k, n] + b[n]).
 //
-// The outputs are cut into panels. A lane panel holds NV vectors of outputs, weights k-major: each x is broadcast once and
-// meets NV vectors. What is left over (fewer outputs than a vector) goes to dot panels, whose lanes run along k, so that
-// narrow heads stream no padding. Fewer than 8 accumulators would wait for each other, so narrow panels split k among
-// several. An output's order of accumulation depends on its panel only: a row gives the same bits whatever m is.
+// The outputs are cut into panels. A lane panel holds NV vectors of outputs, weights k-major: each x is broadcast once
+// and meets NV vectors. What is left over (fewer outputs than a vector) goes to dot panels, whose lanes run along k, so
+// that narrow heads stream no padding. Fewer than 8 accumulators would wait for each other, so narrow panels split k
+// among several. An output's order of accumulation depends on its panel only: a row gives the same bits whatever m is.
 //
 // panel = [bias][weights], each panel on a 64-byte boundary. f32 and f16 are here; bf16 and i8 have files of their own.
 #include "level.h"
@@ -19,8 +19,8 @@ template <int KS> EFF_INLINE void join(vf *a, int n) {
   if (KS > 1) EFF_UNROLL for (int i = 0; i < n; i++) a[i] += a[i + n];
 }
 
-template <class T, int NV, int KS, int R, int NB>
-EFF_INLINE void lanes(const float *x, int64_t ldx, int64_t k, const float *bias, const typename T::element *w, float *y, int64_t ldy) {
+template <class T, int NV, int KS, int R, int NB> EFF_INLINE void
+lanes(const float *x, int64_t ldx, int64_t k, const float *bias, const typename T::element *w, float *y, int64_t ldy) {
   vf acc[KS][R][NB];
   EFF_UNROLL for (int s = 0; s < KS; s++)
     EFF_UNROLL for (int r = 0; r < R; r++)
@@ -49,9 +49,14 @@ EFF_INLINE void lanes(const float *x, int64_t ldx, int64_t k, const float *bias,
 }
 
 // R rows against one lane panel, NB vectors at a time
-template <class T, int NV, int KS, int R>
-static __attribute__((noinline)) void lane_rows(const float *x, int64_t ldx, int64_t k, const char *panel, float *y, int64_t ldy) {
-  constexpr int room = REGISTERS / (R * KS), fit = room >= 8 || R == 1 ? 8 : room >= 4 ? 4 : room >= 2 ? 2 : 1, NB = fit < NV ? fit : NV;
+template <class T, int NV, int KS, int R> static __attribute__((noinline)) void
+lane_rows(const float *x, int64_t ldx, int64_t k, const char *panel, float *y, int64_t ldy) {
+  constexpr int room = REGISTERS / (R * KS),
+                fit = room >= 8 || R == 1 ? 8
+                      : room >= 4         ? 4
+                      : room >= 2         ? 2
+                                          : 1,
+                NB = fit < NV ? fit : NV;
   const float *bias = (const float *)panel;
   const typename T::element *w = (const typename T::element *)(panel + header_bytes<T>(NV * W));
   for (int v = 0; v < NV; v += NB) lanes<T, NV, KS, R, NB>(x, ldx, k, bias + v * W, w + v * W, y + v * W, ldy);
@@ -62,14 +67,17 @@ static void lane_panel(const float *x, int64_t ldx, int64_t m, int64_t k, const 
   constexpr int KS = 8 / NV;
   constexpr bool narrow = sizeof(typename T::element) < 4;  // fewer variants where weights are widened anyway
   int64_t i = 0;
-  if constexpr (KS * 6 <= REGISTERS && !narrow) for (; i + 6 <= m; i += 6) lane_rows<T, NV, KS, 6>(x + i * ldx, ldx, k, panel, y + i * ldy, ldy);
-  if constexpr (KS * 4 <= REGISTERS) for (; i + 4 <= m; i += 4) lane_rows<T, NV, KS, 4>(x + i * ldx, ldx, k, panel, y + i * ldy, ldy);
-  if constexpr (KS * 2 <= REGISTERS && !narrow) for (; i + 2 <= m; i += 2) lane_rows<T, NV, KS, 2>(x + i * ldx, ldx, k, panel, y + i * ldy, ldy);
+  if constexpr (KS * 6 <= REGISTERS && !narrow)
+    for (; i + 6 <= m; i += 6) lane_rows<T, NV, KS, 6>(x + i * ldx, ldx, k, panel, y + i * ldy, ldy);
+  if constexpr (KS * 4 <= REGISTERS)
+    for (; i + 4 <= m; i += 4) lane_rows<T, NV, KS, 4>(x + i * ldx, ldx, k, panel, y + i * ldy, ldy);
+  if constexpr (KS * 2 <= REGISTERS && !narrow)
+    for (; i + 2 <= m; i += 2) lane_rows<T, NV, KS, 2>(x + i * ldx, ldx, k, panel, y + i * ldy, ldy);
   for (; i < m; i++) lane_rows<T, NV, KS, 1>(x + i * ldx, ldx, k, panel, y + i * ldy, ldy);
 }
 
-template <class T, int N>
-static __attribute__((noinline)) void dot_panel(const float *x, int64_t ldx, int64_t m, int64_t k, const char *panel, float *y, int64_t ldy) {
+template <class T, int N> static __attribute__((noinline)) void
+dot_panel(const float *x, int64_t ldx, int64_t m, int64_t k, const char *panel, float *y, int64_t ldy) {
   constexpr int KS = N == 8 ? 1 : N == 4 ? 2 : 4;
   const float *bias = (const float *)panel;
   for (int64_t row = 0; row < m; row++, x += ldx, y += ldy) {
@@ -101,15 +109,20 @@ template <class T> struct float_panels {
   int64_t ldx, m, k;
   float *y;
   int64_t ldy;
-  template <int NV> EFF_INLINE_MEMBER void lane(const char *panel, int64_t n) const { lane_panel<T, NV>(x, ldx, m, k, panel, y + n, ldy); }
-  template <int N> EFF_INLINE_MEMBER void dot(const char *panel, int64_t n) const { dot_panel<T, N>(x, ldx, m, k, panel, y + n, ldy); }
+  template <int NV> EFF_INLINE_MEMBER void lane(const char *panel, int64_t n) const {
+    lane_panel<T, NV>(x, ldx, m, k, panel, y + n, ldy);
+  }
+  template <int N> EFF_INLINE_MEMBER void dot(const char *panel, int64_t n) const {
+    dot_panel<T, N>(x, ldx, m, k, panel, y + n, ldy);
+  }
 };
 
 #include "dense_bf16.h"
 #include "dense_i8.h"
 
 void dense_run(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy, int64_t m) {
-  // every chunk of rows reads all weights: as many rows as leave a panel room in L2, in chunks of about equal size, whole tiles of 6
+  // every chunk of rows reads all weights: as many rows as leave a panel room in L2, in chunks of about equal size,
+  // whole tiles of 6
   int64_t chunk = m;
   if (m > CHUNK) {  // few rows are one chunk, without divisions that take as long as a small layer
     int64_t most = 50000 / (d->k + 1) > CHUNK ? 50000 / (d->k + 1) : (int64_t)CHUNK, chunks = (m + most - 1) / most;
@@ -125,7 +138,9 @@ void dense_run(const eff_dense *d, const float *x, int64_t ldx, const char *pack
     }
     if (d->act == EFF_FN_IDENTITY) continue;
     if (ldy == d->n) activate(y, y, rows * ldy, d->act, (float)d->alpha, (float)d->beta);
-    else for (int64_t r = 0; r < rows; r++) activate(y + r * ldy, y + r * ldy, d->n, d->act, (float)d->alpha, (float)d->beta);
+    else
+      for (int64_t r = 0; r < rows; r++)
+        activate(y + r * ldy, y + r * ldy, d->n, d->act, (float)d->alpha, (float)d->beta);
   }
 }
 
@@ -137,6 +152,7 @@ void dense(const eff_op *op, int64_t rows) {
   if (sw == 0 && m == 1 && sx % 4 == 0 && sy % 4 == 0) m = rows, ldx = sx / 4, ldy = sy / 4, rows = 1;
   else if (sw == 0 && sx == m * ldx * 4 && sy == m * ldy * 4) m *= rows, rows = 1;
   for (int64_t r = 0; r < rows; r++)
-    dense_run(d, (const float *)((const char *)op->p[0] + r * sx), ldx, (const char *)op->p[1] + r * sw, (float *)((char *)op->p[2] + r * sy), ldy, m);
+    dense_run(d, (const float *)((const char *)op->p[0] + r * sx), ldx, (const char *)op->p[1] + r * sw,
+              (float *)((char *)op->p[2] + r * sy), ldy, m);
 }
 #include "dense_pack.h"

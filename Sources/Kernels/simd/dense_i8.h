@@ -1,9 +1,9 @@
 // Dense layers with 8-bit weights: y = b + scale[n] * sum_k x[k] w[k, n].
 //
-// x is rounded to 16-bit integers, with a scale per row and block of 512; the sums of a block are exact in 32 bits, so that every level
-// and the naive twin add the same integers, and what is lost is what the weights lost. A weight is stored as w + 128: the
-// unsigned operand of the byte dot product, which needs x in two bytes; 16-bit products take it just as well. Both start
-// from -128 * sum_k x[k].
+// x is rounded to 16-bit integers, with a scale per row and block of 512; the sums of a block are exact in 32 bits, so
+// that every level and the naive twin add the same integers, and what is lost is what the weights lost. A weight is
+// stored as w + 128: the unsigned operand of the byte dot product, which needs x in two bytes; 16-bit products take it
+// just as well. Both start from -128 * sum_k x[k].
 // panel = [bias][scale][weights]: lanes [k / 4][outputs][4], dots [k / 4W][outputs][4W]. Padding meets an x of 0.
 enum { I8_BLOCK = 512, I8_TOP = 32512 /* 127 * 256: both bytes of x are signed */, I8_SEGMENT = 4096, I8_ROWS = 4 };
 
@@ -29,7 +29,8 @@ EFF_INLINE vi add_neighbours(vi a, vi b) {
 #if EFF_W == 4
   return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
 #elif EFF_W == 8
-  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14) + __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+  return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14)
+         + __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
 #else
   return __builtin_shufflevector(a, b, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) +
          __builtin_shufflevector(a, b, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
@@ -76,12 +77,14 @@ struct short_dots {
   }
   EFF_INLINE vi lanes_total(const sum &s) { return add_neighbours(s.first, s.second); }
   EFF_INLINE vi dot_total(const sum &s) { return s.first + s.second; }
-  EFF_INLINE void keep(i8_input *in, int row, int64_t i, vi q) { *(vs1_unaligned *)(in->whole[row] + i) = __builtin_convertvector(q, vs1_unaligned); }
+  EFF_INLINE void keep(i8_input *in, int row, int64_t i, vi q) {
+    *(vs1_unaligned *)(in->whole[row] + i) = __builtin_convertvector(q, vs1_unaligned);
+  }
 };
 
 #if EFF_LEVEL == 2 || EFF_LEVEL == 3
-// the same with byte dot products, once for each byte of x, where EFF_BYTE_DOTS says so. The instruction is written out: a function
-// of its own target could not be inlined here.
+// the same with byte dot products, once for each byte of x, where EFF_BYTE_DOTS says so. The instruction is written
+// out: a function of its own target could not be inlined here.
 struct byte_dots {
   struct factor { vi high, low; };
   struct sum { vi high, low; };
@@ -102,7 +105,9 @@ struct byte_dots {
     __builtin_memcpy(&v, p, 4);
     return vseti(v);
   }
-  EFF_INLINE factor broadcast(const i8_input *in, int row, int64_t i) { return {four(in->part[row].high + i), four(in->part[row].low + i)}; }
+  EFF_INLINE factor broadcast(const i8_input *in, int row, int64_t i) {
+    return {four(in->part[row].high + i), four(in->part[row].low + i)};
+  }
   EFF_INLINE factor load(const i8_input *in, int row, int64_t i) {
     return {(vi)*(const vb4_unaligned *)(in->part[row].high + i), (vi)*(const vb4_unaligned *)(in->part[row].low + i)};
   }
@@ -117,10 +122,12 @@ struct byte_dots {
 };
 #endif
 
-// rounds x[0, n), n at most a segment, to nearest even; up to 4W zeros follow. A value that is not finite makes its block NaN.
+// rounds x[0, n), n at most a segment, to nearest even; up to 4W zeros follow. A value that is not finite makes its
+// block NaN.
 template <class D> EFF_INLINE void i8_round(const float *x, int64_t n, i8_input *in, int row) {
   for (int64_t first = 0, b = 0; first < n; first += I8_BLOCK, b++) {
-    int64_t end = n - first < I8_BLOCK ? n : first + I8_BLOCK, padded = (end + 4 * W - 1) / (4 * W) * (4 * W), i = first;
+    int64_t end = n - first < I8_BLOCK ? n : first + I8_BLOCK, padded = (end + 4 * W - 1) / (4 * W) * (4 * W),
+            i = first;
     vf top = vsplat0(), poison = vsplat0();
     for (; i < end; i += W) {
       vf v = i + W <= end ? vload(x + i) : vload_tail(x + i, end - i);
@@ -143,9 +150,11 @@ template <class D> EFF_INLINE void i8_round(const float *x, int64_t n, i8_input 
   }
 }
 
-// R rows from `row` on against NB vectors of a lane panel of `outs` outputs; `more`: y already holds the segments before this one
-template <class D, int R, int NB>
-EFF_INLINE void i8_lanes(const i8_input *in, int row, int64_t k, const float *bias, const float *scale, const uint8_t *w, int64_t outs, float *y, int64_t ldy, bool more) {
+// R rows from `row` on against NB vectors of a lane panel of `outs` outputs; `more`: y already holds the segments
+// before this one
+template <class D, int R, int NB> EFF_INLINE void i8_lanes(const i8_input *in, int row, int64_t k, const float *bias,
+                                                           const float *scale, const uint8_t *w, int64_t outs, float *y,
+                                                           int64_t ldy, bool more) {
   vf total[R][NB];
   EFF_UNROLL for (int r = 0; r < R; r++)
     EFF_UNROLL for (int v = 0; v < NB; v++) total[r][v] = vsplat0();
@@ -171,8 +180,8 @@ EFF_INLINE void i8_lanes(const i8_input *in, int row, int64_t k, const float *bi
 }
 
 // N outputs of a dot panel for one row
-template <class D, int N>
-EFF_INLINE void i8_dots(const i8_input *in, int row, int64_t k, const float *bias, const float *scale, const uint8_t *w, float *y, bool more) {
+template <class D, int N> EFF_INLINE void i8_dots(const i8_input *in, int row, int64_t k, const float *bias,
+                                                  const float *scale, const uint8_t *w, float *y, bool more) {
   float total[N] = {};
   for (int64_t i = 0, b = 0; i < k; b++) {
     int64_t end = i + I8_BLOCK < k ? i + I8_BLOCK : k;
@@ -181,27 +190,33 @@ EFF_INLINE void i8_dots(const i8_input *in, int row, int64_t k, const float *bia
       typename D::factor x = D::load(in, row, i);
       EFF_UNROLL for (int o = 0; o < N; o++) D::add(acc[o], x, w + o * 4 * W);
     }
-    EFF_UNROLL for (int o = 0; o < N; o++) total[o] += (float)(sum_lanes(D::dot_total(acc[o])) + in->start[row][b]) * in->scale[row][b];
+    EFF_UNROLL for (int o = 0; o < N; o++) total[o] +=
+        (float)(sum_lanes(D::dot_total(acc[o])) + in->start[row][b]) * in->scale[row][b];
   }
   EFF_UNROLL for (int o = 0; o < N; o++) y[o] = (more ? y[o] : bias[o]) + scale[o] * total[o];
 }
 
 // one segment of `rows` rows against one panel; k: what is left of it from `first` on
-template <class D, int NV>
-static __attribute__((noinline)) void i8_lane_panel(const i8_input *in, int rows, int64_t first, int64_t k, const char *panel, float *y, int64_t ldy) {
-  constexpr int room = EFF_LEVEL == 3 ? 8 : 4, alone = room < NV ? room : NV, together = room / I8_ROWS < NV ? room / I8_ROWS : NV;
+template <class D, int NV> static __attribute__((noinline)) void
+i8_lane_panel(const i8_input *in, int rows, int64_t first, int64_t k, const char *panel, float *y, int64_t ldy) {
+  constexpr int room = EFF_LEVEL == 3 ? 8 : 4, alone = room < NV ? room : NV,
+                together = room / I8_ROWS < NV ? room / I8_ROWS : NV;
   const float *bias = (const float *)panel, *scale = bias + NV * W;
   const uint8_t *w = (const uint8_t *)(scale + NV * W) + first * NV * W;
   if (rows == I8_ROWS)
-    for (int v = 0; v < NV; v += together) i8_lanes<D, I8_ROWS, together>(in, 0, k, bias + v * W, scale + v * W, w + v * 4 * W, NV * W, y + v * W, ldy, first > 0);
+    for (int v = 0; v < NV; v += together)
+      i8_lanes<D, I8_ROWS, together>(in, 0, k, bias + v * W, scale + v * W, w + v * 4 * W, NV * W, y + v * W, ldy,
+                                     first > 0);
   else
     for (int r = 0; r < rows; r++)
-      for (int v = 0; v < NV; v += alone) i8_lanes<D, 1, alone>(in, r, k, bias + v * W, scale + v * W, w + v * 4 * W, NV * W, y + v * W, ldy, first > 0);
+      for (int v = 0; v < NV; v += alone)
+        i8_lanes<D, 1, alone>(in, r, k, bias + v * W, scale + v * W, w + v * 4 * W, NV * W, y + v * W, ldy, first > 0);
 }
-template <class D, int N>
-static __attribute__((noinline)) void i8_dot_panel(const i8_input *in, int rows, int64_t first, int64_t k, const char *panel, float *y, int64_t ldy) {
+template <class D, int N> static __attribute__((noinline)) void
+i8_dot_panel(const i8_input *in, int rows, int64_t first, int64_t k, const char *panel, float *y, int64_t ldy) {
   const float *bias = (const float *)panel, *scale = bias + W;
-  for (int r = 0; r < rows; r++) i8_dots<D, N>(in, r, k, bias, scale, (const uint8_t *)(scale + W) + first * N, y + r * ldy, first > 0);
+  for (int r = 0; r < rows; r++)
+    i8_dots<D, N>(in, r, k, bias, scale, (const uint8_t *)(scale + W) + first * N, y + r * ldy, first > 0);
 }
 
 template <class D> struct i8_panels {
@@ -211,12 +226,16 @@ template <class D> struct i8_panels {
   int64_t first, k;
   float *y;
   int64_t ldy;
-  template <int NV> EFF_INLINE_MEMBER void lane(const char *panel, int64_t n) const { i8_lane_panel<D, NV>(in, rows, first, k, panel, y + n, ldy); }
-  template <int N> EFF_INLINE_MEMBER void dot(const char *panel, int64_t n) const { i8_dot_panel<D, N>(in, rows, first, k, panel, y + n, ldy); }
+  template <int NV> EFF_INLINE_MEMBER void lane(const char *panel, int64_t n) const {
+    i8_lane_panel<D, NV>(in, rows, first, k, panel, y + n, ldy);
+  }
+  template <int N> EFF_INLINE_MEMBER void dot(const char *panel, int64_t n) const {
+    i8_dot_panel<D, N>(in, rows, first, k, panel, y + n, ldy);
+  }
 };
 
-template <class D>
-static __attribute__((noinline)) void i8_rows(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy, int64_t m) {
+template <class D> static __attribute__((noinline)) void i8_rows(const eff_dense *d, const float *x, int64_t ldx,
+                                                                 const char *packed, float *y, int64_t ldy, int64_t m) {
   i8_input in;
   for (int64_t i = 0; i < m; i += I8_ROWS, x += I8_ROWS * ldx, y += I8_ROWS * ldy) {
     int rows = m - i < I8_ROWS ? (int)(m - i) : (int)I8_ROWS;
@@ -228,7 +247,8 @@ static __attribute__((noinline)) void i8_rows(const eff_dense *d, const float *x
   }
 }
 
-static void i8_run(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy, int64_t m) {
+static void i8_run(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy,
+                   int64_t m) {
 #if EFF_LEVEL == 2 || EFF_LEVEL == 3
   if (eff_byte_dots[EFF_LEVEL]) return i8_rows<byte_dots>(d, x, ldx, packed, y, ldy, m);
 #endif

@@ -9,7 +9,8 @@ template <class T> static int64_t packed_bytes(int64_t n, int64_t k) {
   return bytes ? bytes : 64;
 }
 
-// f32 lane panels without a multiply for every address: whole lines of w where inputs are contiguous, rows where outputs are
+// f32 lane panels without a multiply for every address: whole lines of w where inputs are contiguous, rows where
+// outputs are
 EFF_INLINE void pack_lanes(const eff_loose_float *w, int64_t ks, int64_t ns, int64_t k, int64_t outs, float *e) {
   int64_t i = 0;
   if (ks == 1)
@@ -25,16 +26,19 @@ EFF_INLINE void pack_lanes(const eff_loose_float *w, int64_t ks, int64_t ns, int
   }
 }
 
-template <class T> static void pack_panels(const eff_dense *d, const eff_loose_float *w, int64_t ks, int64_t ns, const eff_loose_float *bias, char *panel) {
+template <class T> static void pack_panels(const eff_dense *d, const eff_loose_float *w, int64_t ks, int64_t ns,
+                                           const eff_loose_float *bias, char *panel) {
   int64_t k = d->k;
   for (int64_t n = 0; n < d->n;) {
     int p = next_panel(d->n - n, k);
-    int64_t outs = p > 0 ? p * W : -p, head = p > 0 ? p * W : W, bytes = panel_bytes<T>(p, k), side = p > 0 ? (int64_t)T::together : (int64_t)T::together * W;
+    int64_t outs = p > 0 ? p * W : -p, head = p > 0 ? p * W : W, bytes = panel_bytes<T>(p, k),
+            side = p > 0 ? (int64_t)T::together : (int64_t)T::together * W;
     float *b = (float *)panel;
     if constexpr (sizeof(typename T::element) == 4)
       if (p > 0) {
         __builtin_memset(panel, 0, (size_t)header_bytes<T>(head));
-        __builtin_memset(panel + header_bytes<T>(head) + k * outs * 4, 0, (size_t)(bytes - header_bytes<T>(head) - k * outs * 4));
+        __builtin_memset(panel + header_bytes<T>(head) + k * outs * 4, 0,
+                         (size_t)(bytes - header_bytes<T>(head) - k * outs * 4));
         for (int64_t o = 0; bias && o < outs; o++) b[o] = bias[n + o];
         pack_lanes(w + n * ns, ks, ns, k, outs, (float *)(panel + header_bytes<T>(head)));
         panel += bytes, n += outs;
@@ -73,7 +77,8 @@ int64_t dense_packed_size(const eff_dense *d) {
   }
 }
 
-void dense_pack(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed) {
+void dense_pack(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias,
+                void *packed) {
   switch (d->weights) {
     case EFF_TYPE_F16: return pack_panels<weights_f16>(d, w, k_stride, n_stride, bias, (char *)packed);
     case EFF_TYPE_BF16: return pack_panels<weights_bf16>(d, w, k_stride, n_stride, bias, (char *)packed);

@@ -4,9 +4,11 @@ EFF_HIDDEN void activate(const float *x, float *y, int64_t n, int32_t fn, float 
 EFF_HIDDEN void unary(const eff_op *op, int64_t rows);
 EFF_HIDDEN void binary(const eff_op *op, int64_t rows);
 EFF_HIDDEN void dense(const eff_op *op, int64_t rows);
-EFF_HIDDEN void dense_run(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy, int64_t m);
+EFF_HIDDEN void dense_run(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy,
+                          int64_t m);
 EFF_HIDDEN int64_t dense_packed_size(const eff_dense *d);
-EFF_HIDDEN void dense_pack(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed);
+EFF_HIDDEN void dense_pack(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias,
+                           void *packed);
 EFF_HIDDEN void rnn(const eff_op *op, int64_t rows);
 EFF_HIDDEN int64_t rnn_packed_size(const eff_rnn *r);
 EFF_HIDDEN int64_t rnn_scratch_size(const eff_rnn *r);

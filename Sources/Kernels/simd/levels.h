@@ -1,5 +1,5 @@
-// Includes the kernel source EFF_FAMILY once per instruction set, inside a namespace and with the target attribute of that
-// level, so that no inline function is ever shared between two levels. No compiler flag is needed.
+// Includes the kernel source EFF_FAMILY once per instruction set, inside a namespace and with the target attribute of
+// that level, so that no inline function is ever shared between two levels. No compiler flag is needed.
 // No include guard: a file may define EFF_FAMILY again and include this again.
 #include "../internal.h"
 #if defined(__x86_64__)

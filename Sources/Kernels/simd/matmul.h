@@ -1,8 +1,8 @@
 // EFF_K_MATMUL and EFF_K_ATTENTION f32: products of two operands that are both known only at run time.
 //
-// y is cut into columns of 2 vectors and k into blocks; a block of b is copied to the stack (k-major, so that a transposed b
-// costs the same) unless few rows would use the copy. Every output adds its products in order of k, so its bits depend
-// neither on m nor on whether b was copied.
+// y is cut into columns of 2 vectors and k into blocks; a block of b is copied to the stack (k-major, so that a
+// transposed b costs the same) unless few rows would use the copy. Every output adds its products in order of k, so its
+// bits depend neither on m nor on whether b was copied.
 #include "level.h"
 #include "vec.h"
 #include "vmath.h"
@@ -11,13 +11,17 @@
 enum { COLUMNS = 2 * W, BLOCK = EFF_LEVEL == 3 ? 128 : 256, ROWS = 6, SCORES = 8192 };
 
 EFF_INLINE vf some_load(const float *p, int64_t n) { return n >= W ? vload(p) : n > 0 ? vload_tail(p, n) : vsplat0(); }
-EFF_INLINE void some_store(float *p, vf v, int64_t n) { if (n >= W) vstore(p, v); else if (n > 0) vstore_tail(p, v, n); }
+EFF_INLINE void some_store(float *p, vf v, int64_t n) {
+  if (n >= W) vstore(p, v);
+  else if (n > 0) vstore_tail(p, v, n);
+}
 
-template <int R>
-static __attribute__((noinline)) void gemm_tile(const float *a, int64_t a_m, int64_t a_k, const float *b, int64_t ldb, int64_t k, float *y, int64_t ldy, int64_t columns, bool more) {
+template <int R> static __attribute__((noinline)) void gemm_tile(const float *a, int64_t a_m, int64_t a_k,
+                                                                 const float *b, int64_t ldb, int64_t k, float *y,
+                                                                 int64_t ldy, int64_t columns, bool more) {
   vf acc[R][2];
-  EFF_UNROLL for (int r = 0; r < R; r++)
-    EFF_UNROLL for (int v = 0; v < 2; v++) acc[r][v] = more ? some_load(y + r * ldy + v * W, columns - v * W) : vsplat0();
+  EFF_UNROLL for (int r = 0; r < R; r++) EFF_UNROLL for (int v = 0; v < 2; v++) acc[r][v] =
+      more ? some_load(y + r * ldy + v * W, columns - v * W) : vsplat0();
   EFF_ROLL for (int64_t i = 0; i < k; i++, b += ldb) {
     vf b0 = vload(b), b1 = vload(b + W);
     EFF_UNROLL for (int r = 0; r < R; r++) {
@@ -30,7 +34,8 @@ static __attribute__((noinline)) void gemm_tile(const float *a, int64_t a_m, int
     EFF_UNROLL for (int v = 0; v < 2; v++) some_store(y + r * ldy + v * W, acc[r][v], columns - v * W);
 }
 
-static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_m, int64_t a_k, const float *b, int64_t b_k, int64_t b_n, float *y, int64_t ldy) {
+static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_m, int64_t a_k, const float *b, int64_t b_k,
+                 int64_t b_n, float *y, int64_t ldy) {
   float copy[BLOCK * COLUMNS] __attribute__((aligned(64)));
   for (int64_t j = 0; j < n; j += COLUMNS) {
     int64_t columns = n - j < COLUMNS ? n - j : (int64_t)COLUMNS;
@@ -80,7 +85,8 @@ void matmul(const eff_op *op, int64_t rows) {
   const eff_matmul *p = (const eff_matmul *)op->params;
   float alpha = (float)p->alpha, beta = (float)p->beta;
   for (int64_t r = 0; r < rows; r++) {
-    const float *a = (const float *)((const char *)op->p[0] + r * op->stride[0]), *b = (const float *)((const char *)op->p[1] + r * op->stride[1]);
+    const float *a = (const float *)((const char *)op->p[0] + r * op->stride[0]),
+                *b = (const float *)((const char *)op->p[1] + r * op->stride[1]);
     const float *bias = op->p[2] ? (const float *)((const char *)op->p[2] + r * op->stride[2]) : nullptr;
     float *y = (float *)((char *)op->p[3] + r * op->stride[3]);
     int64_t at[EFF_RANK] = {0}, count = 1;
@@ -104,7 +110,8 @@ void matmul(const eff_op *op, int64_t rows) {
 }
 
 // the scores of a few queries at a time, on the stack
-static void attention_head(const eff_attention *p, const float *q, const float *k, const float *v, const float *mask, float *y) {
+static void attention_head(const eff_attention *p, const float *q, const float *k, const float *v, const float *mask,
+                           float *y) {
   float scores[SCORES] __attribute__((aligned(64)));
   int64_t lk = p->lk, step = SCORES / lk < 48 ? SCORES / lk : 48;
   for (int64_t first = 0; first < p->lq; first += step) {
@@ -122,12 +129,15 @@ static void attention_head(const eff_attention *p, const float *q, const float *
       }
       if (mask) {
         const float *at = mask + (first + i) * p->mask[2];
-        if (p->mask[3] == 1) for (int64_t j = 0; j < visible; j += W) some_store(s + j, some_load(s + j, visible - j) + some_load(at + j, visible - j), visible - j);
+        if (p->mask[3] == 1)
+          for (int64_t j = 0; j < visible; j += W)
+            some_store(s + j, some_load(s + j, visible - j) + some_load(at + j, visible - j), visible - j);
         else for (int64_t j = 0; j < visible; j++) s[j] += at[j * p->mask[3]];
       }
       float top = -__builtin_inff();
       for (int64_t j = 0; mask && j < visible; j++) top = s[j] > top || s[j] != s[j] ? s[j] : top;
-      if (visible <= 0 || (mask && top == -__builtin_inff())) __builtin_memset(s, 0, (size_t)lk * 4);  // nothing to attend to
+      // nothing to attend to
+      if (visible <= 0 || (mask && top == -__builtin_inff())) __builtin_memset(s, 0, (size_t)lk * 4);
       else {
         softmax_row(s, s, visible, false);
         if (visible < lk) __builtin_memset(s + visible, 0, (size_t)(lk - visible) * 4);
@@ -148,16 +158,19 @@ static void attention_head(const eff_attention *p, const float *q, const float *
 
 void attention(const eff_op *op, int64_t rows) {
   const eff_attention *p = (const eff_attention *)op->params;
-  if (p->lk <= 0 || p->lk > SCORES || p->kv_heads <= 0 || p->heads < p->kv_heads) return eff_kernel_find_generic(EFF_K_ATTENTION, EFF_TYPE_F32)(op, rows);
+  if (p->lk <= 0 || p->lk > SCORES || p->kv_heads <= 0 || p->heads < p->kv_heads)
+    return eff_kernel_find_generic(EFF_K_ATTENTION, EFF_TYPE_F32)(op, rows);
   for (int64_t r = 0; r < rows; r++) {
     const float *in[4];
-    for (int i = 0; i < 4; i++) in[i] = op->p[i] ? (const float *)((const char *)op->p[i] + r * op->stride[i]) : nullptr;
+    for (int i = 0; i < 4; i++)
+      in[i] = op->p[i] ? (const float *)((const char *)op->p[i] + r * op->stride[i]) : nullptr;
     float *y = (float *)((char *)op->p[4] + r * op->stride[4]);
     for (int64_t b = 0; b < p->batch; b++)
       for (int64_t h = 0; h < p->heads; h++) {
         int64_t g = h / (p->heads / p->kv_heads);
-        attention_head(p, in[0] + b * p->q[0] + h * p->q[1], in[1] + b * p->k[0] + g * p->k[1], in[2] + b * p->v[0] + g * p->v[1],
-                       in[3] ? in[3] + b * p->mask[0] + h * p->mask[1] : nullptr, y + b * p->y[0] + h * p->y[1]);
+        attention_head(p, in[0] + b * p->q[0] + h * p->q[1], in[1] + b * p->k[0] + g * p->k[1],
+                       in[2] + b * p->v[0] + g * p->v[1], in[3] ? in[3] + b * p->mask[0] + h * p->mask[1] : nullptr,
+                       y + b * p->y[0] + h * p->y[1]);
       }
   }
 }

@@ -10,13 +10,21 @@ EFF_INLINE vf vfirst(vf v, int64_t n, float rest) {
   __builtin_memcpy(&i, lane_index, sizeof i);
   return vsel(i < vseti((int32_t)n), v, vset(rest));
 }
-EFF_INLINE vf load_rest(const float *p, int64_t n, float rest) { return n >= W ? vload(p) : vfirst(vload_tail(p, n), n, rest); }
+EFF_INLINE vf load_rest(const float *p, int64_t n, float rest) {
+  return n >= W ? vload(p) : vfirst(vload_tail(p, n), n, rest);
+}
 EFF_INLINE void store_some(float *p, vf v, int64_t n) { if (n >= W) vstore(p, v); else vstore_tail(p, v, n); }
 EFF_INLINE vf vmax_nan(vf a, vf b) { return vsel(a == a, vmax(a, b), a); }
 
 struct fold_sum { EFF_INLINE float zero() { return 0; } EFF_INLINE vf of(vf a, vf x, vf) { return a + x; } };
-struct fold_square { EFF_INLINE float zero() { return 0; } EFF_INLINE vf of(vf a, vf x, vf m) { return vfma(x - m, x - m, a); } };
-struct fold_max { EFF_INLINE float zero() { return -__builtin_inff(); } EFF_INLINE vf of(vf a, vf x, vf) { return vmax_nan(a, x); } };
+struct fold_square {
+  EFF_INLINE float zero() { return 0; }
+  EFF_INLINE vf of(vf a, vf x, vf m) { return vfma(x - m, x - m, a); }
+};
+struct fold_max {
+  EFF_INLINE float zero() { return -__builtin_inff(); }
+  EFF_INLINE vf of(vf a, vf x, vf) { return vmax_nan(a, x); }
+};
 
 template <class F> EFF_INLINE vf fold(const float *x, int64_t n, float mean) {
   vf a[4], m = vset(mean), rest = vset(F::zero());
@@ -35,13 +43,15 @@ template <class F> EFF_INLINE vf fold(const float *x, int64_t n, float mean) {
   return F::of(a[0], a[2], vsplat0());
 }
 EFF_INLINE float sum_of(const float *x, int64_t n) { return vsum(fold<fold_sum>(x, n, 0)); }
-static float squares_of(const float *x, int64_t n, float mean) {  // the lanes are joined by addition, not by the fold's own step
+// the lanes are joined by addition, not by the fold's own step
+static float squares_of(const float *x, int64_t n, float mean) {
   vf a[4], m = vset(mean);
   for (int j = 0; j < 4; j++) a[j] = vsplat0();
   int64_t i = 0;
   for (; i + 4 * W <= n; i += 4 * W)
     for (int j = 0; j < 4; j++) a[j] = fold_square::of(a[j], vload(x + i + j * W), m);
-  for (int j = 0; i < n; i += W, j++) a[j] = fold_square::of(a[j], n - i >= W ? vload(x + i) : vfirst(vload_tail(x + i, n - i), n - i, mean), m);
+  for (int j = 0; i < n; i += W, j++)
+    a[j] = fold_square::of(a[j], n - i >= W ? vload(x + i) : vfirst(vload_tail(x + i, n - i), n - i, mean), m);
   return vsum((a[0] + a[1]) + (a[2] + a[3]));
 }
 static float max_of(const float *x, int64_t n) { return vtop(fold<fold_max>(x, n, 0)); }
@@ -87,7 +97,8 @@ void norm(const eff_op *op, int64_t rows) {
 
 void softmax(const eff_op *op, int64_t rows) {
   const eff_softmax *p = (const eff_softmax *)op->params;
-  if (p->inner != 1 || p->fn == EFF_SOFTMAX_HARD || p->n <= 0) return eff_kernel_find_generic(EFF_K_SOFTMAX, EFF_TYPE_F32)(op, rows);
+  if (p->inner != 1 || p->fn == EFF_SOFTMAX_HARD || p->n <= 0)
+    return eff_kernel_find_generic(EFF_K_SOFTMAX, EFF_TYPE_F32)(op, rows);
   for (int64_t r = 0; r < rows; r++) {
     const float *x = (const float *)((const char *)op->p[0] + r * op->stride[0]);
     float *y = (float *)((char *)op->p[1] + r * op->stride[1]);
@@ -117,7 +128,8 @@ void reduce(const eff_op *op, int64_t rows) {
     if (p->reduced[d] != 1 && p->reduced_stride[d] != n) dense = false;
     n *= p->reduced[d];
   }
-  bool known = p->fn == EFF_REDUCE_SUM || p->fn == EFF_REDUCE_MEAN || p->fn == EFF_REDUCE_MAX || p->fn == EFF_REDUCE_SUM_SQUARE || p->fn == EFF_REDUCE_L2;
+  bool known = p->fn == EFF_REDUCE_SUM || p->fn == EFF_REDUCE_MEAN || p->fn == EFF_REDUCE_MAX
+               || p->fn == EFF_REDUCE_SUM_SQUARE || p->fn == EFF_REDUCE_L2;
   if (!dense || !known || n < 4) return eff_kernel_find_generic(EFF_K_REDUCE, EFF_TYPE_F32)(op, rows);
   int64_t count = 1;
   for (int d = 0; d < p->kept_rank; d++) count *= p->kept[d];

@@ -1,8 +1,10 @@
 // EFF_K_RNN_PACKED: x, packed, h0?, c0? -> y?, y_h?, y_c? (scratch).
 //
-// The input projection of all steps is one product; each step then multiplies the state and applies the gates. Both products
-// are those of dense.h, so weights stream through the same panels and a row gives the same bits whatever the batch.
-// packed = [bytes of the three blocks, one line] then per direction [W panels, bias Wb and what of Rb may join it][R panels][GRU, reset before: R panels of h alone]
+// The input projection of all steps is one product; each step then multiplies the state and applies the gates. Both
+// products are those of dense.h, so weights stream through the same panels and a row gives the same bits whatever the
+// batch.
+// packed = [bytes of the three blocks, one line] then per direction [W panels, bias Wb and what of Rb may join it][R
+// panels][GRU, reset before: R panels of h alone]
 #include "level.h"
 #include "vec.h"
 #include "vmath.h"
@@ -22,7 +24,11 @@ static bool rnn_fits(const eff_rnn *r) {
 
 // the products of one direction: 0 = input, 1 = state, 2 = reset state (GRU, reset before)
 static eff_dense product(const eff_rnn *r, int which) {
-  int64_t h = r->hidden, n = which == 2 ? h : which == 1 && reset_first(r) ? 2 * h : gates(r) * h, k = which ? h : r->input;
+  int64_t h = r->hidden,
+          n = which == 2                     ? h
+              : which == 1 && reset_first(r) ? 2 * h
+                                             : gates(r) * h,
+          k = which ? h : r->input;
   return eff_dense{1, k, n, k, n, EFF_FN_IDENTITY, r->weights ? r->weights : (int32_t)EFF_TYPE_F32, 0, 0};
 }
 static int64_t product_bytes(const eff_rnn *r, int which) {
@@ -64,8 +70,8 @@ void rnn_pack(const eff_rnn *r, const float *w, const float *recurrent, const fl
 
 EFF_INLINE vf rnn_load(const float *p, int64_t n) { return n >= W ? vload(p) : vload_tail(p, n); }
 EFF_INLINE void rnn_store(float *p, vf v, int64_t n) { if (n >= W) vstore(p, v); else vstore_tail(p, v, n); }
-// 1 + exp(-x), the inverse of a gate. A gate below e^-26 counts as e^-26, so that products of inverses stay finite and gates
-// can share a division.
+// 1 + exp(-x), the inverse of a gate. A gate below e^-26 counts as e^-26, so that products of inverses stay finite and
+// gates can share a division.
 EFF_INLINE vf gate_inverse(vf x) {
   vi n; vf r;
   vexp_reduced(vmax(vset(-26), vmin(vset(26), -x)), &n, &r);
@@ -75,12 +81,16 @@ EFF_INLINE vf gate_inverse(vf x) {
 // numerator and denominator of tanh(|x|); the product with a sigmoid then needs one division instead of two
 EFF_INLINE vf tanh_part(vf x) { return vexpm1_bounded(vmin(vset(20), vabs(x) + vabs(x))); }
 
-// The gates of AT_ONCE vectors go stage by stage: the exponential functions of one vector alone would wait for each other.
+// The gates of AT_ONCE vectors go stage by stage: the exponential functions of one vector alone would wait for each
+// other.
 enum { AT_ONCE = EFF_LEVEL >= 3 ? 4 : 2 };
 
-template <int U> EFF_INLINE void lstm_units(const float *a, const float *b, int64_t h, const float *c, float *c_out, float *h_out, int64_t n) {
+template <int U> EFF_INLINE void lstm_units(const float *a, const float *b, int64_t h, const float *c, float *c_out,
+                                            float *h_out, int64_t n) {
   vf forget[U], input[U], t[U], u[U], cell[U], out[U], two = vset(2);
-  auto gate = [&](int64_t which, int j) { return rnn_load(a + which * h + j * W, n) + rnn_load(b + which * h + j * W, n); };
+  auto gate = [&](int64_t which, int j) {
+    return rnn_load(a + which * h + j * W, n) + rnn_load(b + which * h + j * W, n);
+  };
   EFF_UNROLL for (int j = 0; j < U; j++) forget[j] = gate_inverse(gate(2, j));
   EFF_UNROLL for (int j = 0; j < U; j++) input[j] = gate_inverse(gate(0, j));
   EFF_UNROLL for (int j = 0; j < U; j++) u[j] = gate(3, j), t[j] = tanh_part(u[j]);
@@ -91,7 +101,8 @@ template <int U> EFF_INLINE void lstm_units(const float *a, const float *b, int6
     rnn_store(c_out + j * W, cell[j], n);
   }
   EFF_UNROLL for (int j = 0; j < U; j++) u[j] = tanh_part(cell[j]);
-  EFF_UNROLL for (int j = 0; j < U; j++) rnn_store(h_out + j * W, vsigned(u[j] * vinverse(out[j] * (u[j] + two)), cell[j]), n);
+  EFF_UNROLL for (int j = 0; j < U; j++)
+      rnn_store(h_out + j * W, vsigned(u[j] * vinverse(out[j] * (u[j] + two)), cell[j]), n);
 }
 static void lstm_gates(const float *a, const float *b, int64_t h, const float *c, float *c_out, float *h_out) {
   int64_t i = 0;
@@ -100,7 +111,8 @@ static void lstm_gates(const float *a, const float *b, int64_t h, const float *c
 }
 
 // a: input part of z r h, b: state part of z r (and of h where linear_before_reset)
-template <int U> EFF_INLINE void gru_units(const float *a, const float *b, int64_t h, const float *prior, float *h_out, int64_t n) {
+template <int U>
+EFF_INLINE void gru_units(const float *a, const float *b, int64_t h, const float *prior, float *h_out, int64_t n) {
   vf z[U], r[U], x[U], t[U];
   auto from = [&](const float *p, int64_t which, int j) { return rnn_load(p + which * h + j * W, n); };
   EFF_UNROLL for (int j = 0; j < U; j++) r[j] = gate_inverse(from(a, 1, j) + from(b, 1, j));
@@ -127,7 +139,8 @@ static void gru_reset(const float *a, const float *b, int64_t h, const float *pr
     rnn_store(out + i, rnn_load(prior + i, n) / gate_inverse(rnn_load(a + h + i, n) + rnn_load(b + h + i, n)), n);
   }
 }
-static void gru_gates_reset(const float *a, const float *b, const float *b2, int64_t h, const float *prior, float *h_out) {
+static void gru_gates_reset(const float *a, const float *b, const float *b2, int64_t h, const float *prior,
+                            float *h_out) {
   for (int64_t i = 0; i < h; i += W) {
     int64_t n = h - i;
     vf z = vset(1) / gate_inverse(rnn_load(a + i, n) + rnn_load(b + i, n));
@@ -136,7 +149,8 @@ static void gru_gates_reset(const float *a, const float *b, const float *b2, int
   }
 }
 
-static void rnn_run(const eff_rnn *r, const float *x, const char *packed, const float *h0, const float *c0, float *y, float *y_h, float *y_c, float *s) {
+static void rnn_run(const eff_rnn *r, const float *x, const char *packed, const float *h0, const float *c0, float *y,
+                    float *y_h, float *y_c, float *s) {
   int64_t g = gates(r), h = r->hidden, b = r->batch, bh = b * h;
   float *xp = s, *hp = xp + r->time * b * g * h, *zero = hp + b * g * h, *turn = zero + bh, *cell = turn + 2 * bh;
   const int64_t *bytes = (const int64_t *)packed;
@@ -159,14 +173,17 @@ static void rnn_run(const eff_rnn *r, const float *x, const char *packed, const 
         for (int64_t q = 0; q < b; q++) gru_reset(in + q * g * h, hp + q * 2 * h, h, prior + q * h, out + q * h);
         float *hp2 = hp + b * 2 * h;
         dense_run(&reset, out, h, packed + bytes[1], hp2, h, b);
-        for (int64_t q = 0; q < b; q++) gru_gates_reset(in + q * g * h, hp + q * 2 * h, hp2 + q * h, h, prior + q * h, out + q * h);
+        for (int64_t q = 0; q < b; q++)
+          gru_gates_reset(in + q * g * h, hp + q * 2 * h, hp2 + q * h, h, prior + q * h, out + q * h);
       } else if (r->cell == EFF_RNN_GRU) {
         for (int64_t q = 0; q < b; q++) gru_gates(in + q * g * h, hp + q * g * h, h, prior + q * h, out + q * h);
       } else if (r->cell == EFF_RNN_LSTM) {
-        for (int64_t q = 0; q < b; q++) lstm_gates(in + q * g * h, hp + q * g * h, h, c + q * h, c_out + q * h, out + q * h);
+        for (int64_t q = 0; q < b; q++)
+          lstm_gates(in + q * g * h, hp + q * g * h, h, c + q * h, c_out + q * h, out + q * h);
         c = c_out;
       } else {
-        for (int64_t q = 0; q < bh; q += W) rnn_store(out + q, rnn_load(in + q, bh - q) + rnn_load(hp + q, bh - q), bh - q);
+        for (int64_t q = 0; q < bh; q += W)
+          rnn_store(out + q, rnn_load(in + q, bh - q) + rnn_load(hp + q, bh - q), bh - q);
         activate(out, out, bh, r->act[d], (float)r->alpha[d], (float)r->beta[d]);
       }
       prior = out;
@@ -182,12 +199,14 @@ void rnn(const eff_op *op, int64_t rows) {
   eff_rnn folded = *r;
   // rows of a session join the batch where every operand simply continues from one row to the next
   int64_t in = r->batch * r->input * 4, state = r->batch * r->hidden * 4;
-  bool joined = rows > 1 && r->time == 1 && r->dirs == 1 && s[0] == in && s[1] == 0 && (!op->p[2] || s[2] == state) && (!op->p[3] || s[3] == state) &&
-                (!op->p[4] || s[4] == state) && (!op->p[5] || s[5] == state) && (!op->p[6] || s[6] == state) && s[7] >= rnn_scratch_size(r);
+  bool joined = rows > 1 && r->time == 1 && r->dirs == 1 && s[0] == in && s[1] == 0 && (!op->p[2] || s[2] == state)
+                && (!op->p[3] || s[3] == state) && (!op->p[4] || s[4] == state) && (!op->p[5] || s[5] == state)
+                && (!op->p[6] || s[6] == state) && s[7] >= rnn_scratch_size(r);
   if (joined) folded.batch *= rows, rows = 1;
   for (int64_t i = 0; i < rows; i++) {
     void *p[8];
     for (int j = 0; j < 8; j++) p[j] = op->p[j] ? (char *)op->p[j] + i * s[j] : nullptr;
-    rnn_run(&folded, (const float *)p[0], (const char *)p[1], (const float *)p[2], (const float *)p[3], (float *)p[4], (float *)p[5], (float *)p[6], (float *)p[7]);
+    rnn_run(&folded, (const float *)p[0], (const char *)p[1], (const float *)p[2], (const float *)p[3], (float *)p[4],
+            (float *)p[5], (float *)p[6], (float *)p[7]);
   }
 }

@@ -13,9 +13,25 @@ struct family {
   void (*conv_pack)(const eff_conv *, const float *, const float *, void *);
   eff_kernel unary, binary, dense, rnn, conv, norm, softmax, reduce, matmul, attention;
 };
-#define LEVEL(ns) \
-  {ns::dense_packed_size, ns::dense_pack, ns::rnn_packed_size, ns::rnn_scratch_size, ns::rnn_pack, \
-   ns::conv_packed_size, ns::conv_scratch_size, ns::conv_pack, ns::unary, ns::binary, ns::dense, ns::rnn, ns::conv, ns::norm, ns::softmax, ns::reduce, ns::matmul, ns::attention}
+#define LEVEL(ns)                                                                                                      \
+  {ns::dense_packed_size,                                                                                              \
+   ns::dense_pack,                                                                                                     \
+   ns::rnn_packed_size,                                                                                                \
+   ns::rnn_scratch_size,                                                                                               \
+   ns::rnn_pack,                                                                                                       \
+   ns::conv_packed_size,                                                                                               \
+   ns::conv_scratch_size,                                                                                              \
+   ns::conv_pack,                                                                                                      \
+   ns::unary,                                                                                                          \
+   ns::binary,                                                                                                         \
+   ns::dense,                                                                                                          \
+   ns::rnn,                                                                                                            \
+   ns::conv,                                                                                                           \
+   ns::norm,                                                                                                           \
+   ns::softmax,                                                                                                        \
+   ns::reduce,                                                                                                         \
+   ns::matmul,                                                                                                         \
+   ns::attention}
 static const family families[EFF_ISA_COUNT] = {
   {},
 #if defined(__x86_64__)
@@ -46,19 +62,33 @@ eff_kernel eff_kernel_find_simd(int32_t id, int32_t type, int32_t level) {
   }
 }
 
-int64_t eff_dense_packed_size_simd(const eff_dense *d, int32_t level) { return of(level)->dense_size ? of(level)->dense_size(d) : 0; }
-void eff_dense_pack_simd(const eff_dense *d, int32_t level, const float *w, int64_t k_stride, int64_t n_stride, const float *bias, void *packed) {
+int64_t eff_dense_packed_size_simd(const eff_dense *d, int32_t level) {
+  return of(level)->dense_size ? of(level)->dense_size(d) : 0;
+}
+void eff_dense_pack_simd(const eff_dense *d, int32_t level, const float *w, int64_t k_stride, int64_t n_stride,
+                         const float *bias, void *packed) {
   of(level)->dense_pack(d, w, k_stride, n_stride, bias, packed);
 }
 
-int64_t eff_rnn_packed_size_simd(const eff_rnn *r, int32_t level) { return of(level)->rnn_size ? of(level)->rnn_size(r) : 0; }
-int64_t eff_rnn_packed_scratch_size_simd(const eff_rnn *r, int32_t level) { return of(level)->rnn_scratch ? of(level)->rnn_scratch(r) : 0; }
-void eff_rnn_pack_simd(const eff_rnn *r, int32_t level, const float *w, const float *recurrent, const float *b, void *packed) {
+int64_t eff_rnn_packed_size_simd(const eff_rnn *r, int32_t level) {
+  return of(level)->rnn_size ? of(level)->rnn_size(r) : 0;
+}
+int64_t eff_rnn_packed_scratch_size_simd(const eff_rnn *r, int32_t level) {
+  return of(level)->rnn_scratch ? of(level)->rnn_scratch(r) : 0;
+}
+void eff_rnn_pack_simd(const eff_rnn *r, int32_t level, const float *w, const float *recurrent, const float *b,
+                       void *packed) {
   of(level)->rnn_pack(r, w, recurrent, b, packed);
 }
 
-int64_t eff_conv_packed_size_simd(const eff_conv *c, int32_t level) { return of(level)->conv_size ? of(level)->conv_size(c) : 0; }
-int64_t eff_conv_scratch_size_simd(const eff_conv *c, int32_t level) { return of(level)->conv_scratch ? of(level)->conv_scratch(c) : 0; }
-void eff_conv_pack_simd(const eff_conv *c, int32_t level, const float *w, const float *bias, void *packed) { of(level)->conv_pack(c, w, bias, packed); }
+int64_t eff_conv_packed_size_simd(const eff_conv *c, int32_t level) {
+  return of(level)->conv_size ? of(level)->conv_size(c) : 0;
+}
+int64_t eff_conv_scratch_size_simd(const eff_conv *c, int32_t level) {
+  return of(level)->conv_scratch ? of(level)->conv_scratch(c) : 0;
+}
+void eff_conv_pack_simd(const eff_conv *c, int32_t level, const float *w, const float *bias, void *packed) {
+  of(level)->conv_pack(c, w, bias, packed);
+}
 
 }  // extern "C"

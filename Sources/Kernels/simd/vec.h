@@ -94,7 +94,8 @@ EFF_INLINE vf vload_tail(const float *p, int64_t n) { return _mm512_maskz_loadu_
 EFF_INLINE void vstore_tail(float *p, vf v, int64_t n) { _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v); }
 EFF_INLINE __m256 vhalves(vf v) { return _mm512_castps512_ps256(v) + _mm512_extractf32x8_ps(v, 1); }
 EFF_INLINE vf vsums(const vf *a) {
-  return _mm512_zextps256_ps512(vsums8(vhalves(a[0]), vhalves(a[1]), vhalves(a[2]), vhalves(a[3]), vhalves(a[4]), vhalves(a[5]), vhalves(a[6]), vhalves(a[7])));
+  return _mm512_zextps256_ps512(vsums8(vhalves(a[0]), vhalves(a[1]), vhalves(a[2]), vhalves(a[3]), vhalves(a[4]),
+                                       vhalves(a[5]), vhalves(a[6]), vhalves(a[7])));
 }
 #endif
 #elif EFF_LEVEL == 4
@@ -114,7 +115,8 @@ EFF_INLINE void vstore_tail(float *p, vf v, int64_t n) {
   if (n > 2) vst1q_lane_f32(p + 2, (float32x4_t)v, 2);
 }
 EFF_INLINE vf vsums(const vf *a) {
-  float32x4_t b = vpaddq_f32((float32x4_t)a[0], (float32x4_t)a[1]), c = vpaddq_f32((float32x4_t)a[2], (float32x4_t)a[3]);
+  float32x4_t b = vpaddq_f32((float32x4_t)a[0], (float32x4_t)a[1]),
+              c = vpaddq_f32((float32x4_t)a[2], (float32x4_t)a[3]);
   return (vf)vpaddq_f32(b, c);
 }
 #endif
@@ -146,7 +148,8 @@ EFF_INLINE vf vceil(vf v) { return -vfloor(-v); }
 
 template <int N> struct some_lanes { typedef float floats __attribute__((vector_size(4 * N))); };
 struct lane_sum { template <class V> EFF_INLINE V of(V a, V b) { return a + b; } };
-struct lane_top { template <class V> EFF_INLINE V of(V a, V b) { return (a == a) & ~(b <= a) ? b : a; } };  // NaN where there is one
+// NaN where there is one
+struct lane_top { template <class V> EFF_INLINE V of(V a, V b) { return (a == a) & ~(b <= a) ? b : a; } };
 // all lanes in one: halves are combined until one is left, in an order that no position changes
 template <class F, int N = W> EFF_INLINE float fold_lanes(typename some_lanes<N>::floats x) {
   if constexpr (N == 1) return x[0];

@@ -11,8 +11,9 @@ struct weights_f32 {
   EFF_INLINE vf load(const element *p) { return vload(p); }
   EFF_INLINE element store(float v) { return v; }
 };
-// Pairs in a word: a shift makes a float of the first, and the whole word is the second. Its low half is then noise, which store_second
-// takes into account: of the words that end in these bits it takes the nearest, which is within half a unit of bf16, as for any other rounding.
+// Pairs in a word: a shift makes a float of the first, and the whole word is the second. Its low half is then noise,
+// which store_second takes into account: of the words that end in these bits it takes the nearest, which is within half
+// a unit of bf16, as for any other rounding.
 struct weights_bf16 {
   typedef uint16_t element;
   enum { scaled = 0, together = 2 };
@@ -21,13 +22,18 @@ struct weights_bf16 {
     __builtin_memcpy(&b, &v, 4);
     return b;
   }
-  EFF_INLINE element store(float v) { return v != v ? 0x7fc0 : (uint16_t)((bits(v) + 0x7fff + (bits(v) >> 16 & 1)) >> 16); }
+  EFF_INLINE element store(float v) {
+    return v != v ? 0x7fc0 : (uint16_t)((bits(v) + 0x7fff + (bits(v) >> 16 & 1)) >> 16);
+  }
   EFF_INLINE element store_second(float v, element first) {
     // next to nothing stays a normal number: denormal ones are slow
     enum { least = 0x1e3c };  // 1e-20
     uint32_t sign = bits(v) >> 16 & 0x8000, size = bits(v) & 0x7fffffff, above = size + 0x8000 - first;
     if (v != v) return 0x7fc0;
-    return (uint16_t)(sign | (size < (uint32_t)least << 16 ? (uint32_t)least : above >> 16 > 0x7f7f ? 0x7f7f : above >> 16));
+    return (uint16_t)(sign
+                      | (size < (uint32_t)least << 16 ? (uint32_t)least
+                         : above >> 16 > 0x7f7f       ? 0x7f7f
+                                                      : above >> 16));
   }
 };
 struct weights_f16 {
@@ -63,7 +69,9 @@ struct weights_f16 {
 struct weights_i8 {
   typedef uint8_t element;
   enum { scaled = 1, together = 4 };
-  EFF_INLINE element store(float v) { return (uint8_t)(128 + (int)__builtin_rintf(v < -127 ? -127 : v > 127 ? 127 : v)); }
+  EFF_INLINE element store(float v) {
+    return (uint8_t)(128 + (int)__builtin_rintf(v < -127 ? -127 : v > 127 ? 127 : v));
+  }
 };
 
 enum { DOT = W < 8 ? W : 8 };
@@ -72,7 +80,8 @@ template <class T> EFF_INLINE int64_t header_bytes(int64_t n) { return n * 4 * (
 EFF_INLINE int64_t whole(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
 // a panel as next_panel names it
 template <class T> EFF_INLINE int64_t panel_bytes(int p, int64_t k) {
-  int64_t outs = p > 0 ? p * W : -p, head = p > 0 ? outs : W, depth = whole(k, p > 0 ? (int64_t)T::together : (int64_t)T::together * W);
+  int64_t outs = p > 0 ? p * W : -p, head = p > 0 ? outs : W,
+          depth = whole(k, p > 0 ? (int64_t)T::together : (int64_t)T::together * W);
   return lines(header_bytes<T>(head) + depth * outs * (int64_t)sizeof(typename T::element));
 }
 // the widest panel for what is left of n: > 0 lane vectors, < 0 dot outputs

@@ -11,7 +11,9 @@ static double thread_us() {
 }
 
 extern "C" {
-subject *bench_learner(int algorithm, size_t observations, size_t actions, size_t hidden) { return new subject(algorithm, observations, actions, {hidden, hidden}); }
+subject *bench_learner(int algorithm, size_t observations, size_t actions, size_t hidden) {
+  return new subject(algorithm, observations, actions, {hidden, hidden});
+}
 
 // Microseconds of one act + update, or of one act, over so many calls.
 double bench_both(subject *s, int calls) {

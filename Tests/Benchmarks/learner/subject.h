@@ -13,10 +13,13 @@ struct subject {
   uint64_t steps = 0;
   const double *now = nullptr;
 
-  subject(int algorithm, size_t observations, size_t actions, std::vector<size_t> hidden, int optimizer = EFF_OPTIMIZER_OBGD, int dtype = EFF_F32) : n(observations) {
+  subject(int algorithm, size_t observations, size_t actions, std::vector<size_t> hidden,
+          int optimizer = EFF_OPTIMIZER_OBGD, int dtype = EFF_F32)
+      : n(observations) {
     eff_learner_options o;
     eff_learner_options_default(&o, sizeof o);
-    o.algorithm = algorithm, o.observation_count = observations, o.action_count = actions, o.optimizer = optimizer, o.dtype = dtype;
+    o.algorithm = algorithm, o.observation_count = observations, o.action_count = actions, o.optimizer = optimizer,
+    o.dtype = dtype;
     o.hidden = hidden.data(), o.hidden_count = hidden.size();
     start(o, actions);
   }
@@ -65,7 +68,8 @@ struct subject {
   void both() { act(), update(); }
 };
 
-// The floor: weights are read in forward, read again in backward and written once; traces are read twice and written once.
+// The floor: weights are read in forward, read again in backward and written once; traces are read twice and written
+// once.
 struct floor_of {
   std::vector<float> w, e;
   float sink = 0;
