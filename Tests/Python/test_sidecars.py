@@ -203,6 +203,7 @@ def test_a_history_length_of_the_group_overrides_those_of_its_terms(tmp_path):
      ["flatten_history_dim", "cmd"]),
     (lambda m: m["observations"]["policy"].update(concatenate_terms=False), efferent.UnsupportedError,
      ["concatenate_terms"]),
+    (lambda m: m["observations"].update(policy=1.5), efferent.FormatError, ["observations.policy", "is 1.5"]),
     (lambda m: m["observations"]["policy"]["cmd"]["params"].update(command_name="goal"), efferent.MismatchError,
      ["command_of", "goal"]),
 ])

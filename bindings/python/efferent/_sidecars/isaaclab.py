@@ -191,7 +191,7 @@ def _described_action(d, a, at):
 
 def _described_terms(d, file, total):
     groups = file["observations"]
-    if "policy" not in groups.value:
+    if "policy" not in groups.keys():
         raise groups.fail(FormatError, f"has no group 'policy'; it has {', '.join(map(str, groups.keys()))}")
     for other in groups.keys():
         if other != "policy":
@@ -230,11 +230,7 @@ def _described_terms(d, file, total):
                                                   f"of '{name}' is not the default pose of the articulation")
         over = t.get("overloads")
         at = (lambda key: over.get(key)) if over else (lambda key: None)
-        flat = (
-            over["flatten_history_dim"]
-            if over and "flatten_history_dim" in over.value and over.value["flatten_history_dim"] is not None
-            else None
-        )
+        flat = at("flatten_history_dim")
         terms.append(term(name, op, size, scale=scale_of(at("scale"), size),
                           clip=at("clip").range() if at("clip") else None,
                           ages=frames(at("history_length"), flat, name), **more))
@@ -271,7 +267,7 @@ class EnvYaml:
 
 
 def _group(d, observations):
-    if "policy" not in observations.value:
+    if "policy" not in observations.keys():
         raise observations.fail(FormatError,
                                 f"has no group 'policy'; it has {', '.join(map(str, observations.keys()))}")
     for other in observations.keys():
@@ -400,7 +396,7 @@ def _command_name(d, t, params, commands):
 
 
 def _configured_terms(d, group, flags, names, total, commands, unwrap):
-    if flags.value.get("concatenate_terms") is False:
+    if flags.mapping().value.get("concatenate_terms") is False:
         raise flags["concatenate_terms"].fail(UnsupportedError, "is false: the network takes one row of numbers")
     terms = []
     for name, t in group.items():
@@ -422,8 +418,8 @@ def _configured_terms(d, group, flags, names, total, commands, unwrap):
             actions = len(found[0]["index"])
         op, size, more = vocabulary(d, func, t, _chosen(params, names), actions, command, width)
         # a length at the group overrides those of its terms
-        owner = flags if flags.value.get("history_length") is not None else t
-        flat = owner.value.get("flatten_history_dim")
+        owner = flags if flags.mapping().value.get("history_length") is not None else t
+        flat = owner.mapping().value.get("flatten_history_dim")
         terms.append(term(name, op, size, scale=scale_of(t.get("scale"), size),
                           clip=t["clip"].range() if t.has("clip") else None,
                           ages=frames(owner.get("history_length"),

@@ -82,7 +82,7 @@ class Limx:
     @staticmethod
     def recognizes(items):
         c = Limx.config(items[0]) if len(items) == 1 else None
-        return c is not None and c.get("control").is_mapping and "action_scale_pos" in c.value["control"]
+        return c is not None and c.is_mapping and c.has("control") and c["control"].has("action_scale_pos")
 
     @staticmethod
     def read(items, supplied):
@@ -271,7 +271,7 @@ class AgiBot:
             raise MismatchError(f"{file.file}: 'controllers' holds {len(networks)} with a network "
                                 f"({', '.join(networks)}): answer `controller` in `supplied`")
         name = told.text() if told is not None else networks[0]
-        if name not in controllers.value:
+        if name not in controllers.keys():
             raise told.fail(MismatchError, f"is '{name}', but the file has {', '.join(controllers.keys())}")
         c = controllers[name]
         d.chosen = name
