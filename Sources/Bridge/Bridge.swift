@@ -27,6 +27,8 @@ public final class Bridge {
     public var seals: Bool?
     /// Whether observations that are not finite are refused.
     public var refusesNonFinite = false
+    /// Keys for tcp; nil: nothing is encrypted.
+    public var keys: KeyOptions?
     /// Called after every event but `.none`, on the thread that polls.
     public var onEvent: ((Event) -> Void)?
 
@@ -56,7 +58,7 @@ public final class Bridge {
 
   private init(serving target: Target, _ options: Options) throws(Failure) {
     self.options = options
-    let endpoint = try Endpoint(options.endpoint, allowRemote: options.allowRemote, hasContext: options.context != nil)
+    let endpoint = try Endpoint(options.endpoint, allowRemote: options.allowRemote, hasContext: options.context != nil, hasKeys: options.keys != nil)
     var offered = Service.Options()
     offered.idleTimeout = options.idleTimeout
     offered.labels = options.labels
@@ -71,7 +73,8 @@ public final class Bridge {
     eff_zero(memory, size)
     do {
       router = try Router(endpoint, context: options.context, highWater: options.highWater, frameLimit: 2 * service.capacity, peers: options.peers, options.scheduling,
-        service.stats)
+        service.stats, keys: options.keys)
+      service.fingerprint = router.fingerprint
     } catch {
       eff_free(memory)
       throw error

@@ -77,6 +77,21 @@ private func scheduling(_ o: eff_bridge_options) throws(Failure) -> Scheduling {
   return out
 }
 
+/// The keys of options; nil where they have none.
+private func keys(_ o: eff_bridge_options) throws(Failure) -> KeyOptions? {
+  let allowed = try list(o.allowed_keys, o.allowed_key_count, "allowed_keys", "allowed_key_count")
+  if o.key_file == nil && o.secret_key == nil && o.allow_file == nil && allowed.isEmpty { return nil }
+  var out = KeyOptions()
+  if let file = o.key_file { out.file = text(file) }
+  if let key = o.secret_key { out.secret = text(key) }
+  if let file = o.allow_file { out.allowFile = text(file) }
+  for (i, key) in allowed.enumerated() {
+    guard let key else { throw Failure(.argument, "allowed_keys[\(i)] is NULL") }
+    out.allowed.append(text(key))
+  }
+  return out
+}
+
 private func read(_ given: UnsafePointer<eff_bridge_options>?, _ target: Target) throws(Failure) -> Bridge.Options {
   let o = try readOptions(given, eff_bridge_options(), "eff_bridge_options")
   var out = Bridge.Options()
@@ -99,6 +114,7 @@ private func read(_ given: UnsafePointer<eff_bridge_options>?, _ target: Target)
   out.seals = o.checksum == 0 ? nil : o.checksum == 2
   guard (0...1).contains(o.non_finite) else { throw Failure(.argument, "non_finite is \(o.non_finite), expected 0 or 1") }
   out.refusesNonFinite = o.non_finite == 1
+  out.keys = try keys(o)
   out.library = Int(eff_version())
   if let call = o.on_event {
     let user = o.user
@@ -243,6 +259,16 @@ public func eff_bridge_reason_name(_ reason: Int32) -> UnsafePointer<CChar>? {
 public func eff_bridge_crc32c(_ crc: UInt32, _ bytes: UnsafeRawPointer?, _ count: Int) -> UInt32 {
   guard let bytes, count > 0, count <= 1 << 30 else { return crc }
   return ~Crc32c().state(~crc, after: UnsafeRawBufferPointer(start: bytes, count: count))
+}
+
+@c @implementation
+public func eff_bridge_make_keys(_ public_key: UnsafeMutablePointer<CChar>?, _ secret_key: UnsafeMutablePointer<CChar>?) -> eff_status {
+  report { () throws(Failure) in
+    guard let public_key, let secret_key else { throw Failure(.argument, "\(public_key == nil ? "public_key" : "secret_key") is NULL") }
+    let pair = try KeyPair.make()
+    public_key.update(from: pair.publicKey, count: Int(EFF_BRIDGE_KEY_SIZE))
+    secret_key.update(from: pair.secretKey, count: Int(EFF_BRIDGE_KEY_SIZE))
+  }
 }
 
 @c @implementation

@@ -275,9 +275,36 @@ static void test_receiver(const std::string &path) {
   CHECK(refusal([&] { receiver.post(observation); }) == EFF_E_ARGUMENT);
   options.endpoint = "nowhere";
   CHECK(refusal([&] { efferent::Receiver{options}; }) == EFF_E_ARGUMENT);
+  options.endpoint = "tcp://192.0.2.1:5555";
+  CHECK(refusal([&] { efferent::Receiver{options}; }) == EFF_E_ARGUMENT);  // another machine, without keys
   options.endpoint = bridge.endpoint(), options.action_size += 4;
   efferent::Receiver other(options);
   CHECK(refusal([&] { for (int i = 0; i < 100; i++) other.poll(std::chrono::milliseconds(50)); }) != EFF_OK);
+}
+
+static void test_keys(const std::string &path) {
+  char robot[2][EFF_BRIDGE_KEY_SIZE], plant[2][EFF_BRIDGE_KEY_SIZE];  // public, secret
+  CHECK(eff_bridge_make_keys(robot[0], robot[1]) == EFF_OK && eff_bridge_make_keys(plant[0], plant[1]) == EFF_OK);
+  Session session{Policy(path)};
+  efferent::BridgeOptions served;
+  served.secret_key = robot[1], served.allowed_keys = {plant[0]};
+  efferent::Bridge bridge(session, served);
+  bridge.start();
+  efferent::ReceiverOptions options;
+  options.endpoint = bridge.endpoint(), options.server_key = robot[0], options.secret_key = plant[1];
+  options.observation_size = session.observation_count() * sizeof(float);
+  options.action_size = session.action_count() * sizeof(float);
+  efferent::Receiver receiver(options);
+  std::int32_t kind = EFF_RECEIVER_NONE;
+  for (int i = 0; i < 100 && kind != EFF_RECEIVER_CONNECTED; i++) kind = receiver.poll(std::chrono::milliseconds(100));
+  CHECK(kind == EFF_RECEIVER_CONNECTED && bridge.stats().peers_denied == 0);
+  options.secret_key = robot[1];
+  efferent::Receiver stranger(options);
+  for (int i = 0; i < 100 && bridge.stats().peers_denied == 0; i++) stranger.poll(std::chrono::milliseconds(100));
+  CHECK(bridge.stats().peers_denied > 0 && stranger.stats().connects == 0);
+  served.allowed_keys.clear();
+  Session other{Policy(path)};
+  CHECK(thrown([&] { efferent::Bridge(other, served); }) == EFF_E_ARGUMENT);
 }
 
 static void test_card() {
@@ -310,5 +337,6 @@ int main(int count, char **arguments) {
   test_card();
   test_bridge(arguments[1]);
   test_receiver(arguments[1]);
+  test_keys(arguments[1]);
   return check_report();
 }

@@ -20,7 +20,7 @@ OPTIONS = [
     ("struct_size", c_size_t), ("endpoint", c_char_p), ("observation_size", c_size_t), ("action_size", c_size_t),
     ("rows", c_int32), ("aux", c_int32), ("policy", c_uint64), ("schema", c_uint64), ("retry_ms", c_int32),
     ("timeout_ms", c_int32), ("lost_ms", c_int32), ("ttl_ms", c_int32), ("checksum", c_int32), ("reserved", c_int32),
-    ("context", c_void_p),
+    ("context", c_void_p), ("server_key", c_char_p), ("secret_key", c_char_p), ("key_file", c_char_p),
 ]
 STATS = ("connected", "connects", "losts", "posts", "superseded", "steps", "actions", "resets", "retries", "given_up",
          "ignored")

@@ -215,7 +215,7 @@ def valid(world, function, name, kind):
         return byref(c_void_p())
     if base in STRUCTS:
         return byref(world.keep(struct(world, function, name, base)))
-    if base == "char" and name == "text":
+    if base == "char" and name in ("text", "public_key", "secret_key"):  # written by the library
         return ctypes.c_char_p(world.memory)
     if base == "char":
         if name == "path":

@@ -26,6 +26,9 @@ struct BridgeOptions {
   std::int32_t thread_policy = EFF_BRIDGE_THREAD_INHERITED, thread_priority = 0;
   std::vector<std::int32_t> thread_cpus;
   std::string thread_name;
+  bool allow_remote = false;  // with keys
+  std::string key_file, secret_key, allow_file;
+  std::vector<std::string> allowed_keys;
   std::function<void(const eff_bridge_event &)> on_event;  // on the thread that polls; it must not throw
 };
 
@@ -63,7 +66,8 @@ class Bridge {
   template <class Served>
   Bridge(Served *served, eff_status (*create)(Served *, const eff_bridge_options *, eff_bridge **), BridgeOptions options)
       : on_event_(std::make_unique<Callback>(std::move(options.on_event))) {
-    std::vector<const char *> observations, joints;
+    std::vector<const char *> observations, joints, keys;
+    for (auto &k : options.allowed_keys) keys.push_back(k.c_str());
     for (auto &n : options.observation_names) observations.push_back(n.c_str());
     for (auto &n : options.joint_names) joints.push_back(n.c_str());
     eff_bridge_options lent;
@@ -78,6 +82,11 @@ class Bridge {
     lent.thread_policy = options.thread_policy, lent.thread_priority = options.thread_priority;
     lent.thread_cpus = options.thread_cpus.data(), lent.thread_cpu_count = options.thread_cpus.size();
     if (!options.thread_name.empty()) lent.thread_name = options.thread_name.c_str();
+    lent.allow_remote = options.allow_remote;
+    if (!options.key_file.empty()) lent.key_file = options.key_file.c_str();
+    if (!options.secret_key.empty()) lent.secret_key = options.secret_key.c_str();
+    if (!options.allow_file.empty()) lent.allow_file = options.allow_file.c_str();
+    lent.allowed_keys = keys.data(), lent.allowed_key_count = keys.size();
     lent.observation_names = observations.data(), lent.observation_count = observations.size();
     lent.joint_names = joints.data(), lent.joint_count = joints.size();
     if (*on_event_) {

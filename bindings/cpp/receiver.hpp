@@ -30,6 +30,7 @@ struct ReceiverOptions {
   std::uint64_t policy = 0, schema = 0;
   std::int32_t retry_ms = 0, timeout_ms = 0, lost_ms = 0, ttl_ms = 0, checksum = 0;
   void *context = nullptr;  // kept: zmq_ctx_new()
+  std::string server_key, secret_key, key_file;
 };
 
 // What a receiver throws; status() is an EFF_E_...
@@ -55,6 +56,9 @@ class Receiver {
     lent.retry_ms = options.retry_ms, lent.timeout_ms = options.timeout_ms, lent.lost_ms = options.lost_ms;
     lent.ttl_ms = options.ttl_ms, lent.checksum = options.checksum;
     lent.context = options.context;
+    if (!options.server_key.empty()) lent.server_key = options.server_key.c_str();
+    if (!options.secret_key.empty()) lent.secret_key = options.secret_key.c_str();
+    if (!options.key_file.empty()) lent.key_file = options.key_file.c_str();
     eff_receiver *made = nullptr;
     check(eff_receiver_create(&lent, &made));
     handle_.reset(made);

@@ -75,8 +75,8 @@ typedef struct eff_bridge_options {
   const char *endpoint;                  /* "tcp://127.0.0.1:*" (the default, any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy", "inproc://name".
                                           * Ports are 1 to 65535, or *. ipc: the socket has mode 0600; PATH.lock beside it says whose it is. A dead socket is
                                           * replaced; any other file, and a path that somebody serves, is refused (EFF_E_IO). */
-  int32_t allow_remote;                  /* 0: tcp on loopback addresses only (EFF_E_ARGUMENT otherwise).
-                                          * 1: EFF_E_UNSUPPORTED until encryption and an allow-list (CURVE) exist */
+  int32_t allow_remote;                  /* 0: tcp on loopback addresses only (EFF_E_ARGUMENT otherwise). Every user of the machine gets in there without keys.
+                                          * 1: any address, with keys (EFF_E_ARGUMENT without) */
   int32_t idle_timeout_ms;               /* silence after which another plant may take over, and EFF_BRIDGE_IDLE; 0: 2000; -1: never */
   int32_t high_water;                    /* frames that ZeroMQ queues per plant and direction before it pushes back; 0: 16 */
   int32_t reserved;                      /* 0 */
@@ -98,7 +98,17 @@ typedef struct eff_bridge_options {
   int32_t reserved_2;                    /* 0 */
   const int32_t *thread_cpus;            size_t thread_cpu_count;   /* CPUs that both may run on, 0 to 4095 each; count 0: those of the process */
   const char *thread_name;               /* of the bridge's thread, at most 12 bytes; the I/O thread's ends in "-io". NULL: "efferent" */
+  /* Keys, for tcp alone (CURVE): every connection is encrypted, and plants get in whose public key is allowed. A key is 40 characters of Z85. Files must be
+   * for their user alone (mode 0600). EFF_E_UNSUPPORTED: a libzmq that is built without CURVE. In a caller's context the bridge answers the handshakes
+   * of all sockets (inproc://zeromq.zap.01), while it polls: EFF_E_IO where something else does. */
+  const char *key_file;                  /* the bridge's key: a file with the lines "public KEY" and "secret KEY" (efferent keys new) */
+  const char *secret_key;                /* or the secret key itself, from wherever the caller keeps it */
+  const char *allow_file;                /* who gets in: a line "NAME KEY" for each plant (efferent keys allow). Read again within 250 ms after it changed,
+                                          * while the bridge polls; a key that is gone then ends its connection. Where it cannot be read, nobody in it gets in */
+  const char *const *allowed_keys;       size_t allowed_key_count;  /* public keys that get in beside those */
 } eff_bridge_options;
+
+enum { EFF_BRIDGE_KEY_SIZE = 41 }; /* bytes of a key with the 0 at its end */
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_bridge_options) of the caller. Any thread. */
 EFF_API void eff_bridge_options_default(eff_bridge_options *options, size_t struct_size);
@@ -161,9 +171,12 @@ typedef struct eff_bridge_stats {
   uint64_t retries;                /* frames that came again and got the answer that they had got */
   uint64_t peers;                  /* connections that stand; of tcp and ipc, as of the last poll */
   uint64_t peers_accepted;         /* connections since create */
-  uint64_t peers_refused;          /* of these, ended by the bridge: more than max_peers, or the process had no file descriptor left */
+  uint64_t peers_refused;          /* of these, ended by the bridge: more than max_peers, the process had no file descriptor left, or with keys more than
+                                    * 4 strangers in 250 ms while a plant is connected */
   uint64_t peers_cut;              /* of these, ended by ZeroMQ: a frame above the limit, something that is not ZMTP 3, no sign of life for
                                     * 1 s; or gone before the bridge polled */
+  uint64_t peers_denied;           /* with keys: connections whose key is not allowed, was revoked or is of another bridge, and such without a key.
+                                    * ZeroMQ ends them, so they are in peers_cut too */
 } eff_bridge_stats;
 
 /* Copies the counters. Any thread, while the bridge works too; each counter is whole, together they may be one step apart. */
@@ -175,6 +188,10 @@ EFF_API const char *eff_bridge_reason_name(int32_t reason);
 /* CRC-32C (Castagnoli) of `count` bytes, going on from `crc` (0 to begin), by the processor's instruction where it has one: what frames carry.
  * Any thread. `crc` comes back for NULL and for more than 2^30 bytes, which no frame has. */
 EFF_API uint32_t eff_bridge_crc32c(uint32_t crc, const void *bytes, size_t count);
+
+/* A new pair of keys for eff_bridge_options or a plant, EFF_BRIDGE_KEY_SIZE bytes each. Any thread. EFF_E_UNSUPPORTED: no libzmq, or one that is
+ * built without CURVE. */
+EFF_API eff_status eff_bridge_make_keys(char *public_key, char *secret_key);
 
 /* Stops the thread, says BYE to the plant, closes the endpoint and frees the bridge within 100 ms beyond a running step; NULL is fine.
  * The session and a caller's context are left alone. */

@@ -47,13 +47,18 @@ typedef struct eff_receiver_options {
   int32_t checksum;         /* 1: every frame has a crc32c, at 5 ns a byte */
   int32_t reserved;         /* 0 */
   void *context;            /* kept: the caller's ZeroMQ context (zmq_ctx_new), needed for inproc; NULL: own one */
+  /* Keys, for tcp (CURVE): a bridge on another machine is reached with them alone. A key is 40 characters of Z85. */
+  const char *server_key;   /* the bridge's public key; NULL: nothing is encrypted, and the endpoint is on this machine */
+  const char *secret_key;   /* this plant's secret key, whose public one the bridge allows */
+  const char *key_file;     /* or a file with the line "secret KEY", mode 0600 (efferent keys new) */
 } eff_receiver_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_receiver_options) of the caller. Any thread. */
 void eff_receiver_options_default(eff_receiver_options *options, size_t struct_size);
 
 /* Makes a receiver. Nothing is sent before the first poll; nobody need listen yet. Strings are copied. *out is NULL on
- * failure. Errors: EFF_E_ARGUMENT (options, endpoint), EFF_E_MEMORY, EFF_E_IO (no socket). */
+ * failure. Errors: EFF_E_ARGUMENT (options, endpoint, keys), EFF_E_MEMORY, EFF_E_IO (no socket, key_file),
+ * EFF_E_UNSUPPORTED (keys, and a libzmq that is built without CURVE). */
 eff_status eff_receiver_create(const eff_receiver_options *options, eff_receiver **out);
 
 /* This thread's message of the last function here that failed and is not [RT]; "" before any. Never NULL. */

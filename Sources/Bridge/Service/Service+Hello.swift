@@ -103,7 +103,8 @@ extension Service {
   /// WELCOME, which is kept for a plant that says the same HELLO again; nil where there is no memory for it.
   private func welcome(_ header: FrameHeader, isFixed: Bool, _ arrived: UInt64) -> UnsafeRawBufferPointer? {
     let facts = WelcomeFacts(
-      session: secret, idleTimeout: options.idleTimeout, library: options.library, isSealed: isSealed, isClockShared: clock.isShared, received: arrived)
+      session: secret, idleTimeout: options.idleTimeout, library: options.library, isSealed: isSealed, isClockShared: clock.isShared, received: arrived,
+      fingerprint: fingerprint)
     let body = isFixed ? fixedWelcome(target, layout, options.labels, facts) : encodedWelcome(target, layout, options.labels, facts)
     let size = FrameHeader.size + body.count
     guard let frame = try? Bytes.zeroed(size) else { return nil }

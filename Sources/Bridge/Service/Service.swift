@@ -39,6 +39,8 @@ final class Service {
 
   let target: Target
   let options: Options
+  /// Of the bridge's key, told to plants; nil where nothing is encrypted.
+  var fingerprint: String?
   let stats = Stats()
   let crc = Crc32c()
   /// Whether the connection of a peer stands; asked for the owner only, when another plant knocks.

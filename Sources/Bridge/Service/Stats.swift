@@ -14,8 +14,10 @@ public final class Stats {
     case retries = 135
     /// Connections: standing, accepted, and ended by the bridge or by ZeroMQ.
     case peers = 136, peersAccepted, peersRefused, peersCut
+    /// Connections without a right key.
+    case peersDenied = 140
   }
-  public static let count = 140
+  public static let count = 141
   private static let bins = 32
 
   private let words: UnsafeMutablePointer<UInt64>

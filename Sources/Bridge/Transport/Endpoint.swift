@@ -11,9 +11,12 @@ struct Endpoint {
   /// The socket file of an ipc address; nil for other transports and abstract names.
   let path: String?
 
-  init(_ text: String, allowRemote: Bool, hasContext: Bool) throws(Failure) {
+  init(_ text: String, allowRemote: Bool, hasContext: Bool, hasKeys: Bool) throws(Failure) {
     self.text = text
     let bytes = Array(text.utf8)
+    guard !hasKeys || Endpoint.rest(of: bytes, after: "tcp://") != nil else {
+      throw Failure(.argument, "endpoint '\(text)': keys are for tcp, found another transport; expected tcp://, or no keys")
+    }
     if let name = Endpoint.rest(of: bytes, after: "inproc://"), !name.isEmpty {
       guard hasContext else {
         throw Failure(.argument, "endpoint '\(text)': inproc needs the ZeroMQ context that the plant uses, found none in options.context")
@@ -31,12 +34,12 @@ struct Endpoint {
     (transport, path) = (.tcp, nil)
     try Endpoint.checkPort(address, text)
     if Endpoint.isLoopback(address) { return }
+    if allowRemote && hasKeys { return }
     if allowRemote {
       throw Failure(
-        .unsupported,
-        "endpoint '\(text)': remote plants need encryption and an allow-list, which this version lacks; expected 127.0.0.1 or [::1]")
+        .argument, "endpoint '\(text)': other machines get in with keys alone, found none; expected a key and an allow-list (efferent keys), or 127.0.0.1 or [::1]")
     }
-    throw Failure(.argument, "endpoint '\(text)': not a loopback address, expected 127.0.0.1 or [::1] in numbers")
+    throw Failure(.argument, "endpoint '\(text)': not a loopback address, expected 127.0.0.1 or [::1] in numbers\(hasKeys ? ", or allow_remote" : "")")
   }
 
   /// Takes an ipc path for this process: a lock beside the socket says whose it is, and only a socket that nobody serves is replaced. Returns

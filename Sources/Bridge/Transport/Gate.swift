@@ -7,6 +7,8 @@ import Platform
 ///
 /// - A monitor tells of each connection. Above the limit the oldest stranger's is ended where it stood for a while, else the new one.
 /// - Handshakes wait for the gate (ZAP), so that nobody fills a queue of a host that does not poll.
+/// - A handshake with keys costs ZeroMQ's thread, which carries the owner's frames too, a fraction of a millisecond. While an owner is connected, few
+///   strangers may begin one in a while; the others are ended before it, and come back later.
 /// - Where file descriptors run out, ZeroMQ would try to accept without pause. Descriptors that were kept for that are then given to it, and what it
 ///   accepts with them is ended.
 final class Gate {
@@ -30,9 +32,19 @@ final class Gate {
   /// Set once the endpoint is bound.
   var address = Address()
   private let monitor: UnsafeMutableRawPointer
-  /// Answers the questions of handshakes; nil in a context of the caller, who may have an own one.
+  /// Answers the questions of handshakes; nil in a context of the caller, who may have an own one, but where there are keys.
   private let handshakes: UnsafeMutableRawPointer?
   let monitorDescriptor, handshakeDescriptor: Int32
+
+  /// Who is let in; nil: everybody.
+  private let keys: Keys?
+  /// Parts of a handshake's question, of which the first bytes are kept, with their sizes.
+  private let question: UnsafeMutablePointer<UInt8>
+  private var sizes: (Int, Int, Int, Int, Int, Int, Int, Int) = (0, 0, 0, 0, 0, 0, 0, 0)
+  private static let partLimit = 64
+  /// Denials since the log was told of one, and when that was.
+  private var denials = 0
+  private var toldDenials: UInt64 = 0
 
   private let stats: Stats
   private let limit: Int
@@ -54,14 +66,19 @@ final class Gate {
   private static let interval: UInt64 = 250_000_000
   private static let shortInterval: UInt64 = 20_000_000
   private static let spareCount = 8
+  /// Most strangers that begin a handshake with keys in an interval, while an owner is connected.
+  private static let handshakeLimit = 4
+  private var handshakesBegun = 0
+  private var handshakesSince: UInt64 = 0
   private static let domain: StaticString = "efferent"
 
   /// A gate of a socket that is not bound yet. nil where ZeroMQ has no socket left.
-  init?(_ socket: UnsafeMutableRawPointer, _ context: UnsafeMutableRawPointer, ownsContext: Bool, limit: Int, _ stats: Stats) {
+  init?(_ socket: UnsafeMutableRawPointer, _ context: UnsafeMutableRawPointer, ownsContext: Bool, limit: Int, _ stats: Stats, _ keys: Keys?) {
     var number: UInt64 = 0
     if eff_random_bytes(&number, MemoryLayout<UInt64>.size) != 0 { number = eff_now_ns() }
     let name = "inproc://efferent-gate-\(number)"
-    let events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED
+    let failures = keys == nil ? 0 : ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
+    let events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | failures
     guard let monitor = zmq_socket(context, ZMQ_PAIR) else { return nil }
     // without a limit: ZeroMQ's thread would wait for us where this queue is full
     Router.set(monitor, ZMQ_RCVHWM, 0)
@@ -71,7 +88,7 @@ final class Gate {
       return nil
     }
     var handshakes: UnsafeMutableRawPointer? = nil
-    if ownsContext {
+    if ownsContext || keys != nil {
       handshakes = zmq_socket(context, ZMQ_REP)
       guard let made = handshakes, zmq_bind(made, "inproc://zeromq.zap.01") == 0 else {
         if let handshakes { zmq_close(handshakes) }
@@ -85,14 +102,17 @@ final class Gate {
     self.handshakes = handshakes
     monitorDescriptor = Router.descriptor(monitor)
     handshakeDescriptor = handshakes.map { Router.descriptor($0) } ?? -1
+    self.keys = keys
     self.stats = stats
     self.limit = limit
+    question = .allocate(capacity: 8 * Gate.partLimit)
     connections = .allocate(capacity: limit)
     spares = .allocate(capacity: Gate.spareCount + 3)
     look(eff_now_ns())
   }
 
   deinit {
+    question.deallocate()
     connections.deallocate()
     spares.deallocate()
   }
@@ -122,9 +142,13 @@ final class Gate {
   /// Takes what the monitor and handshakes have, and looks after descriptors where that is due.
   func serve(_ now: UInt64) {
     while let (event, descriptor) = nextEvent() {
-      if event == ZMQ_EVENT_ACCEPTED { accepted(descriptor, now) } else { ended(descriptor) }
+      switch event {
+      case ZMQ_EVENT_ACCEPTED: accepted(descriptor, now)
+      case ZMQ_EVENT_DISCONNECTED: ended(descriptor)
+      default: denied(now) { "no key, or another bridge's" }
+      }
     }
-    while admitNext() {}
+    while admitNext(now) {}
     if now &- looked >= Gate.shortInterval { look(now) }
     stats.set(.peers, UInt64(count))
   }
@@ -152,7 +176,7 @@ final class Gate {
       stats.add(.peersCut)
       return
     }
-    if isShort || count == limit && !makeRoom(now) {
+    if isShort || !mayBegin(now) || count == limit && !makeRoom(now) {
       stats.add(.peersRefused)
       eff_hang_up(ours)
       eff_close(ours)
@@ -160,6 +184,14 @@ final class Gate {
     }
     connections[count] = Connection(theirs: descriptor, ours: ours, since: now)
     count += 1
+  }
+
+  /// Whether one more stranger may begin a handshake with keys.
+  private func mayBegin(_ now: UInt64) -> Bool {
+    guard keys != nil, owner >= 0 else { return true }
+    if now &- handshakesSince >= Gate.interval { (handshakesBegun, handshakesSince) = (0, now) }
+    handshakesBegun += 1
+    return handshakesBegun <= Gate.handshakeLimit
   }
 
   /// Ends the oldest stranger's connection, where one stood for long enough.
@@ -197,6 +229,7 @@ final class Gate {
 
   private func look(_ now: UInt64) {
     looked = now
+    reloadKeys()
     // to be short no longer takes two more than to stay so
     let wanted = Gate.spareCount + (isShort ? 3 : 1)
     isShort = false
@@ -228,29 +261,67 @@ final class Gate {
     return (Int32(event.0), Int32(bitPattern: UInt32(event.1) | UInt32(event.2) << 16))
   }
 
-  /// Lets the handshake end that waits next (RFC 27): version, request, domain, address, identity, mechanism; answered by version, request, status,
+  /// Answers the handshake that waits next (RFC 27): version, request, domain, address, identity, mechanism, key; answered by version, request, status,
   /// text, user, metadata.
-  private func admitNext() -> Bool {
+  private func admitNext(_ now: UInt64) -> Bool {
     guard let handshakes else { return false }
-    var request: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
-    var ignored: UInt64 = 0
-    var size: Int32 = 0
-    guard zmq_recv(handshakes, &ignored, 8, ZMQ_DONTWAIT) >= 0 else { return false }
-    var parts = 1
-    while Router.hasMore(handshakes) {
-      let count = parts == 1 ? zmq_recv(handshakes, &request, 32, ZMQ_DONTWAIT) : zmq_recv(handshakes, &ignored, 8, ZMQ_DONTWAIT)
-      guard count >= 0 else { break }
-      if parts == 1 { size = min(count, 32) }
+    var parts = 0
+    repeat {
+      let part = min(parts, 7)
+      let count = zmq_recv(handshakes, question + part * Gate.partLimit, Gate.partLimit, ZMQ_DONTWAIT)
+      guard count >= 0 else { return false }
+      setSize(part, min(Int(count), Gate.partLimit))
       parts += 1
-    }
+    } while Router.hasMore(handshakes)
+    let isAllowed = isAllowed(now, parts)
     let more = ZMQ_DONTWAIT | ZMQ_SNDMORE
     zmq_send(handshakes, "1.0", 3, more)
-    zmq_send(handshakes, &request, Int(size), more)
-    zmq_send(handshakes, "200", 3, more)
-    zmq_send(handshakes, "OK", 2, more)
-    zmq_send(handshakes, &ignored, 0, more)
-    zmq_send(handshakes, &ignored, 0, ZMQ_DONTWAIT)
+    zmq_send(handshakes, question + Gate.partLimit, sizes.1, more)
+    zmq_send(handshakes, isAllowed ? "200" : "400", 3, more)
+    zmq_send(handshakes, isAllowed ? "OK" : "no", 2, more)
+    zmq_send(handshakes, question, 0, more)
+    zmq_send(handshakes, question, 0, ZMQ_DONTWAIT)
     return true
+  }
+
+  private func setSize(_ part: Int, _ size: Int) {
+    withUnsafeMutableBytes(of: &sizes) { $0.storeBytes(of: size, toByteOffset: part * MemoryLayout<Int>.size, as: Int.self) }
+  }
+
+  /// Whether the question at hand is of a plant that may come in, or of a socket that is not ours.
+  private func isAllowed(_ now: UInt64, _ parts: Int) -> Bool {
+    let domain = Gate.domain
+    let isOurs = sizes.2 == domain.utf8CodeUnitCount && eff_equal(question + 2 * Gate.partLimit, domain.utf8Start, sizes.2) != 0
+    guard let keys, isOurs else { return true }
+    reloadKeys()
+    let key = question + 6 * Gate.partLimit
+    let address = UnsafeRawBufferPointer(start: question + 3 * Gate.partLimit, count: sizes.3)
+    guard parts >= 7, sizes.6 == Keys.size else {
+      denied(now) { "\(String(decoding: address, as: UTF8.self)): no key" }
+      return false
+    }
+    guard let name = keys.name(of: key) else {
+      denied(now) { "\(String(decoding: address, as: UTF8.self)): key \(Keys.fingerprint(of: key)) is not allowed" }
+      return false
+    }
+    Log.write(.info, "bridge: plant '\(name)', key \(Keys.fingerprint(of: key)), is let in from \(String(decoding: address, as: UTF8.self))")
+    return true
+  }
+
+  /// Counts a connection that had no right key; the log hears of one in a second.
+  private func denied(_ now: UInt64, _ what: () -> String) {
+    stats.add(.peersDenied)
+    denials += 1
+    guard toldDenials == 0 || now &- toldDenials >= 1_000_000_000 else { return }
+    Log.write(.warning, "bridge: turned away \(what())\(denials > 1 ? ", and \(denials - 1) before" : "")")
+    (denials, toldDenials) = (0, now)
+  }
+
+  /// Reads the allow-list where it has changed. Where a key was revoked, every connection is ended: those that are still allowed come back as the same
+  /// plants.
+  private func reloadKeys() {
+    guard let keys, keys.reload() else { return }
+    for i in 0..<count { eff_hang_up(connections[i].ours) }
   }
 }
 #endif

@@ -29,13 +29,18 @@ final class Router {
   /// Keeps an ipc path for this process; -1: none.
   private let pathLock: Int32
   private let path: String?
+  /// Of the bridge's key; nil where nothing is encrypted.
+  let fingerprint: String?
 
   /// Binds. `frameLimit`: longest message that is received at all; `peers`: most connections.
   init(
-    _ endpoint: Endpoint, context: UnsafeMutableRawPointer?, highWater: Int32, frameLimit: Int, peers: Int, _ scheduling: Scheduling, _ stats: Stats
+    _ endpoint: Endpoint, context: UnsafeMutableRawPointer?, highWater: Int32, frameLimit: Int, peers: Int, _ scheduling: Scheduling, _ stats: Stats,
+    keys options: KeyOptions?
   ) throws(Failure) {
     let text = endpoint.text
     try Router.openLibrary(hasContext: context != nil)
+    let keys: Keys? = if let options { try Keys(options) } else { nil }
+    fingerprint = keys?.fingerprint
     pathLock = try endpoint.take()
     path = endpoint.path
     let shared = context ?? zmq_ctx_new()
@@ -57,12 +62,19 @@ final class Router {
     Router.set(socket, ZMQ_HEARTBEAT_IVL, 250)
     Router.set(socket, ZMQ_HEARTBEAT_TIMEOUT, 750)
     Router.set(socket, ZMQ_IPV6, text.utf8.contains(UInt8(ascii: "[")) ? 1 : 0)
+    if let keys {
+      Router.set(socket, ZMQ_CURVE_SERVER, 1)
+      zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keys.secretKey, keys.secretKey.count)
+    }
     var bound: [CChar] = Array(repeating: 0, count: 1024)
     var count = bound.count
     var failure: Failure? = nil
-    let gate = endpoint.transport == .inproc ? nil : Gate(socket, shared, ownsContext: context == nil, limit: peers, stats)
+    let gate = endpoint.transport == .inproc ? nil : Gate(socket, shared, ownsContext: context == nil, limit: peers, stats, keys)
     if endpoint.transport != .inproc && gate == nil {
       failure = Router.failure("endpoint '\(text)': its connections cannot be watched")
+      if keys != nil && context != nil {
+        failure = failure?.within("context: handshakes are answered by something else in it (inproc://zeromq.zap.01), expected no such socket where a bridge has keys")
+      }
     } else if text.withCString({ zmq_bind(socket, $0) }) != 0 || zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, &bound, &count) != 0 {
       failure = Router.failure("endpoint '\(text)'")
     } else if let path = endpoint.path, path.withCString({ eff_private($0) }) != 0 {
@@ -86,6 +98,7 @@ final class Router {
     ownContext = context == nil ? shared : nil
     address = bound.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
     gate?.address = endpoint.connections(at: address)
+    if let keys { Log.write(.info, "bridge at \(address): encrypted with key \(keys.fingerprint); keys of \(keys.count) plants are allowed") }
   }
 
   /// Has ZeroMQ name the threads of a context by a number, which is returned, so that they can be told from those of others.
@@ -224,7 +237,7 @@ final class Router {
   }
 
   /// Finds libzmq, once in a process.
-  private static func openLibrary(hasContext: Bool) throws(Failure) {
+  static func openLibrary(hasContext: Bool) throws(Failure) {
     let size = 1024
     var problem: String? = nil
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: size) {

@@ -14,12 +14,14 @@ struct WelcomeFacts {
   let isClockShared: Bool
   /// When HELLO arrived, on the bridge's clock.
   let received: UInt64
+  /// Of the bridge's key; nil where nothing is encrypted.
+  var fingerprint: String?
 }
 
 /// The body of a WELCOME frame, in MessagePack.
 func encodedWelcome(_ target: Target, _ layout: Layout, _ labels: Labels, _ facts: WelcomeFacts) -> [UInt8] {
   var writer = MessagePackWriter()
-  writer.map(14)
+  writer.map(facts.fingerprint == nil ? 14 : 15)
   writer.word("version")
   writer.array(2)
   writer.size(Int(FrameHeader.version))
@@ -48,6 +50,10 @@ func encodedWelcome(_ target: Target, _ layout: Layout, _ labels: Labels, _ fact
   names(labels.observations, to: &writer)
   writer.word("joints")
   names(labels.joints, to: &writer)
+  if let fingerprint = facts.fingerprint {
+    writer.word("fingerprint")
+    writer.string(fingerprint)
+  }
   writer.word("layout")
   writer.append(layout.encoded)
   return writer.bytes

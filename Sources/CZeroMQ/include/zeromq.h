@@ -30,6 +30,11 @@ typedef struct zmq_msg_t {
   F(size_t, msg_size, (const zmq_msg_t *message))                       \
   F(int, msg_more, (const zmq_msg_t *message))                          \
   F(int, msg_get, (const zmq_msg_t *message, int property))             \
+  F(int, has, (const char *capability))                                 \
+  F(int, curve_keypair, (char *public_key, char *secret_key))           \
+  F(int, curve_public, (char *public_key, const char *secret_key))      \
+  F(char *, z85_encode, (char *text, const uint8_t *bytes, size_t size)) \
+  F(uint8_t *, z85_decode, (uint8_t *bytes, const char *text))          \
   F(int, errno_, (void))                                                \
   F(const char *, strerror, (int code))
 
@@ -66,5 +71,10 @@ static inline void *zmq_msg_data(zmq_msg_t *message) { return eff_zmq.msg_data(m
 static inline size_t zmq_msg_size(const zmq_msg_t *message) { return eff_zmq.msg_size(message); }
 static inline int zmq_msg_more(const zmq_msg_t *message) { return eff_zmq.msg_more(message); }
 static inline int zmq_msg_get(const zmq_msg_t *message, int property) { return eff_zmq.msg_get(message, property); }
+static inline int zmq_has(const char *capability) { return eff_zmq.has(capability); }
+static inline int zmq_curve_keypair(char *public_key, char *secret_key) { return eff_zmq.curve_keypair(public_key, secret_key); }
+static inline int zmq_curve_public(char *public_key, const char *secret_key) { return eff_zmq.curve_public(public_key, secret_key); }
+static inline char *zmq_z85_encode(char *text, const uint8_t *bytes, size_t size) { return eff_zmq.z85_encode(text, bytes, size); }
+static inline uint8_t *zmq_z85_decode(uint8_t *bytes, const char *text) { return eff_zmq.z85_decode(bytes, text); }
 static inline int zmq_errno(void) { return eff_zmq.errno_(); }
 static inline const char *zmq_strerror(int code) { return eff_zmq.strerror(code); }

@@ -6,10 +6,12 @@
 #include <efferent/receiver.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +28,9 @@
 #define ZMQ_RCVHWM 24
 #define ZMQ_RCVTIMEO 27
 #define ZMQ_IPV6 42
+#define ZMQ_CURVE_PUBLICKEY 48
+#define ZMQ_CURVE_SECRETKEY 49
+#define ZMQ_CURVE_SERVERKEY 50
 #define ZMQ_HEARTBEAT_IVL 75
 #define ZMQ_HEARTBEAT_TIMEOUT 77
 #define ZMQ_DONTWAIT 1
@@ -37,10 +42,13 @@ extern int zmq_setsockopt(void *socket, int option, const void *value, size_t si
 extern int zmq_connect(void *socket, const char *endpoint);
 extern int zmq_send(void *socket, const void *bytes, size_t size, int flags);
 extern int zmq_recv(void *socket, void *bytes, size_t size, int flags);
+extern int zmq_has(const char *capability);
+extern int zmq_curve_public(char *public_key, const char *secret_key);
+extern uint8_t *zmq_z85_decode(uint8_t *bytes, const char *text);
 extern int zmq_errno(void);
 extern const char *zmq_strerror(int code);
 
-enum { HEAD = sizeof(efb_header), LIVE = 0x45464652, FRESH = 4, SIZE_LIMIT = 1 << 28, TEXT = 1024 };
+enum { HEAD = sizeof(efb_header), LIVE = 0x45464652, FRESH = 4, SIZE_LIMIT = 1 << 28, TEXT = 1024, KEY = 41 };
 enum { BUSY = 9, SESSION = 4, EPISODE = 6, SEQUENCE = 7 }; /* EFF_BRIDGE_... of bridge.h */
 static const uint64_t MS = 1000000, LOOK = 1000000, PAUSE = 1000000000;
 
@@ -70,6 +78,7 @@ struct eff_receiver {
   pid_t process;
   eff_receiver_options options;
   char *endpoint;
+  char server_key[KEY], public_key[KEY], secret_key[KEY]; /* server_key "": nothing is encrypted */
   void *context, *socket;
   uint8_t boot[16];
   exchange observations, actions;
@@ -214,6 +223,11 @@ static eff_status open_socket(eff_receiver *r) {
   if (!random_bytes(id, sizeof id)) return fail(EFF_E_IO, "/dev/urandom: %s", strerror(errno));
   id[0] |= 1;
   zmq_setsockopt(r->socket, ZMQ_ROUTING_ID, id, sizeof id);
+  if (r->server_key[0]) {
+    zmq_setsockopt(r->socket, ZMQ_CURVE_SERVERKEY, r->server_key, KEY);
+    zmq_setsockopt(r->socket, ZMQ_CURVE_PUBLICKEY, r->public_key, KEY);
+    zmq_setsockopt(r->socket, ZMQ_CURVE_SECRETKEY, r->secret_key, KEY);
+  }
   set_option(r->socket, ZMQ_LINGER, 0);
   set_option(r->socket, ZMQ_SNDHWM, 16);
   set_option(r->socket, ZMQ_RCVHWM, 16);
@@ -479,6 +493,69 @@ static eff_status check(const eff_receiver_options *o) {
   return EFF_OK;
 }
 
+/* Whether an address is on this machine, as far as its text tells. */
+static int is_local(const char *endpoint) {
+  if (strncmp(endpoint, "tcp://", 6)) return 1;
+  const char *from = strchr(endpoint, ';'); /* behind a source address */
+  const char *host = from ? from + 1 : endpoint + 6, *colon = strrchr(host, ':');
+  const size_t size = colon ? (size_t)(colon - host) : strlen(host);
+  unsigned a, b, c;
+  char text[16] = "";
+  int used = 0;
+  if (size < sizeof text) memcpy(text, host, size);
+  if (!strcmp(text, "localhost") || !strcmp(text, "[::1]")) return 1;
+  return sscanf(text, "127.%3u.%3u.%3u%n", &a, &b, &c, &used) == 3 && (size_t)used == size;
+}
+
+static int is_key(const char *text) {
+  uint8_t bytes[32];
+  return strlen(text) == KEY - 1 && zmq_z85_decode(bytes, text) != NULL;
+}
+
+/* Reads the line "secret KEY" of a file that is for this user alone. */
+static eff_status read_key(const char *path, char key[KEY]) {
+  struct stat s;
+  char line[256];
+  const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
+  if (!file || fstat(fd, &s) != 0) {
+    const int code = errno;
+    if (file) fclose(file);
+    return fail(EFF_E_IO, "key_file '%s': %s", path, strerror(code));
+  }
+  eff_status status = EFF_OK;
+  if (!S_ISREG(s.st_mode)) status = fail(EFF_E_IO, "key_file '%s': not a file", path);
+  else if ((s.st_mode & 077) || (s.st_uid != geteuid() && s.st_uid != 0)) {
+    status = fail(EFF_E_IO, "key_file '%s': mode %04o, expected 0600 of this user", path, (unsigned)s.st_mode & 07777);
+  }
+  int found = 0;
+  while (status == EFF_OK && !found && fgets(line, sizeof line, file)) found = sscanf(line, "secret %40s", key) == 1;
+  fclose(file);
+  if (status == EFF_OK && !found) status = fail(EFF_E_ARGUMENT, "key_file '%s': no line 'secret KEY'", path);
+  return status;
+}
+
+static eff_status take_keys(eff_receiver *r, const eff_receiver_options *o) {
+  if (!o->server_key) {
+    if (o->secret_key || o->key_file) return fail(EFF_E_ARGUMENT, "server_key is NULL, expected the bridge's public key");
+    if (is_local(o->endpoint)) return EFF_OK;
+    return fail(EFF_E_ARGUMENT, "endpoint '%s' is on another machine, which is reached with keys alone, found no server_key",
+                o->endpoint);
+  }
+  if (strncmp(o->endpoint, "tcp://", 6)) return fail(EFF_E_ARGUMENT, "endpoint '%s': keys are for tcp", o->endpoint);
+  if (!zmq_has("curve")) return fail(EFF_E_UNSUPPORTED, "keys: this libzmq is built without CURVE (libsodium)");
+  if (!o->secret_key == !o->key_file) return fail(EFF_E_ARGUMENT, "expected one of secret_key and key_file beside server_key");
+  if (!is_key(o->server_key)) return fail(EFF_E_ARGUMENT, "server_key '%s': expected 40 characters of Z85", o->server_key);
+  memcpy(r->server_key, o->server_key, KEY);
+  if (o->secret_key && strlen(o->secret_key) == KEY - 1) memcpy(r->secret_key, o->secret_key, KEY);
+  const eff_status status = o->key_file ? read_key(o->key_file, r->secret_key) : EFF_OK;
+  if (status != EFF_OK) return status;
+  if (!is_key(r->secret_key) || zmq_curve_public(r->public_key, r->secret_key) != 0) {
+    return fail(EFF_E_ARGUMENT, "%s: not a key, expected 40 characters of Z85", o->key_file ? o->key_file : "secret_key");
+  }
+  return EFF_OK;
+}
+
 eff_status eff_receiver_create(const eff_receiver_options *given, eff_receiver **out) {
   if (!out) return fail(EFF_E_ARGUMENT, "out is NULL");
   *out = NULL;
@@ -515,6 +592,12 @@ eff_status eff_receiver_create(const eff_receiver_options *given, eff_receiver *
   }
   memcpy(r->endpoint, o.endpoint, strlen(o.endpoint) + 1);
   r->options.endpoint = NULL;
+  status = take_keys(r, &o);
+  r->options.server_key = r->options.secret_key = r->options.key_file = NULL;
+  if (status != EFF_OK) {
+    release(r);
+    return status;
+  }
   read_boot(r->boot);
   r->context = o.context ? o.context : zmq_ctx_new();
   status = r->context ? open_socket(r) : fail(EFF_E_IO, "no ZeroMQ context: %s", zmq_strerror(zmq_errno()));

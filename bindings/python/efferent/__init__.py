@@ -39,7 +39,7 @@ _LAZY = {
     "convert": "_convert", "Card": "card", "Controller": "controller", "MujocoLoop": "mujoco_loop",
     "PreflightWarning": "controller",
 }
-_MODULES = {"policy", "session", "learner", "lab", "plant", "wire", "client", "receiver", "remote", "errors",
+_MODULES = {"policy", "session", "learner", "lab", "plant", "wire", "client", "receiver", "remote", "errors", "keys",
             "bridge", "card", "controller", "mujoco_loop",
             "motion", "preflight", "probe", "stall"}
 

@@ -351,6 +351,9 @@ def serve(file: Path = File,
                                      help="names of the action's elements, told to the plant; left out: the "
                                           "metadata's"),
           stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"),
+          remote: bool = typer.Option(False, "--remote", help="let other machines in that are allowed: see efferent keys"),
+          key: Path = typer.Option(None, help="file of this machine's key; left out: as efferent keys new makes it"),
+          allow: Path = typer.Option(None, help="file of those that are allowed; left out: as efferent keys allow makes it"),
           dim: list[str] = Dims, weights: str = Weights,
           action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
           output: list[str] = Outputs, constant: list[str] = Constants, force: bool = Force):
@@ -369,6 +372,7 @@ def serve(file: Path = File,
         signal.signal(number, lambda *_: ended.set())
     try:
         bridge = Bridge(policy.session(rows, seed), endpoint, rate=rate, joint_names=_joint_names(policy, joints),
+                        allow_remote=remote, key=key, allow=allow,
                         on_event=lambda event: ended.set() if once and event.kind == "bye" else None)
         bridge.start()
     except Error as e:

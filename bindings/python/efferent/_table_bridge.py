@@ -27,6 +27,8 @@ class eff_bridge_options(Options):
         ("on_event", EVENT_FUNCTION), ("user", c_void_p), ("checksum", c_int32), ("non_finite", c_int32),
         ("max_peers", c_int32), ("thread_policy", c_int32), ("thread_priority", c_int32), ("reserved_2", c_int32),
         ("thread_cpus", POINTER(c_int32)), ("thread_cpu_count", c_size_t), ("thread_name", c_char_p),
+        ("key_file", c_char_p), ("secret_key", c_char_p), ("allow_file", c_char_p), ("allowed_keys", POINTER(c_char_p)),
+        ("allowed_key_count", c_size_t),
     ]
 
 
@@ -41,7 +43,8 @@ class eff_bridge_stats(Options):
                                       "bytes_out", "drops")],
         ("dropped", c_uint64 * REASONS), ("unsent", c_uint64), ("tick", eff_bridge_latency),
         ("run", eff_bridge_latency), ("age", eff_bridge_latency),
-        *[(n, c_uint64) for n in ("retries", "peers", "peers_accepted", "peers_refused", "peers_cut")],
+        *[(n, c_uint64) for n in ("retries", "peers", "peers_accepted", "peers_refused", "peers_cut",
+                                  "peers_denied")],
     ]
 
 
@@ -56,5 +59,6 @@ FUNCTIONS = {
     "eff_bridge_read_stats": (status, [handle, POINTER(eff_bridge_stats)]),
     "eff_bridge_crc32c": (c_uint32, [c_uint32, c_void_p, c_size_t]),
     "eff_bridge_reason_name": (c_char_p, [c_int32]),
+    "eff_bridge_make_keys": (status, [c_char_p, c_char_p]),
     "eff_bridge_destroy": (None, [handle]),
 }

@@ -5,6 +5,7 @@ import ctypes
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import os
 import sys
 import traceback
 from ctypes import byref, c_char_p, c_void_p
@@ -80,6 +81,10 @@ class Bridge(Owner):
                         the tail of a tick; the rights that this needs are named where they are missing (UnsupportedError)
     thread_cpus         CPUs that both may run on
     thread_name         name of the bridge's thread, at most 12 bytes; the I/O thread's ends in "-io"
+    allow_remote        any tcp address, with keys: `efferent keys new`, `efferent keys allow`
+    key                 this machine's own key: a file or a pair (`efferent.keys`). With `allow_remote` or `allow` and no key: EFFERENT_SECRET_KEY, or
+                        the file in the folder of keys. Plants then get in encrypted, and those that are allowed alone
+    allow               who they are: a file, which is read again where it changes, or public keys; None: the file in the folder of keys
     on_event            called with an `Event` after every one, on the thread that polls
     """
 
@@ -88,6 +93,7 @@ class Bridge(Owner):
                  joint_names: Sequence[str] = (), checksum: bool | str | None = None, non_finite: str = "pass",
                  max_peers: int = 0, thread_policy: str | None = None, thread_priority: int = 0,
                  thread_cpus: Sequence[int] = (), thread_name: str | None = None,
+                 allow_remote: bool = False, key: Any = None, allow: Any = None,
                  on_event: Callable[[Any], None] | None = None) -> None:
         if thread_policy not in POLICIES:
             raise ArgumentError(f"thread_policy is {thread_policy!r}, expected None, 'fifo' or 'rr'")
@@ -109,6 +115,15 @@ class Bridge(Owner):
         options.joint_names, options.joint_count = _strings(joint_names)
         if on_event is not None:
             options.on_event = EVENT_FUNCTION(lambda user, event: _guarded(on_event, _event(event.contents)))
+        options.allow_remote = allow_remote
+        if allow_remote or key is not None or allow is not None:
+            from . import keys
+
+            options.secret_key = keys.load(key).secret.encode()
+            if allow is None or isinstance(allow, (str, os.PathLike)):
+                options.allow_file = os.fsencode(keys.folder() / "allowed" if allow is None else allow)
+            else:
+                options.allowed_keys, options.allowed_key_count = _strings(allow)
         made = c_void_p()
         create = lib.eff_bridge_create_learner if isinstance(served, Learner) else lib.eff_bridge_create
         check(create(served._handle.value, byref(options), byref(made)))

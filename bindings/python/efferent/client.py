@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import zmq
 
-from . import wire
+from . import keys, wire
 from ._closes import Closes
 from .errors import ArgumentError, FormatError, ShapeError
 from .wire import BridgeError, BridgeLost, BridgeTimeout
@@ -25,16 +25,28 @@ class Client(Closes):
             client.reset()
             action = client.step({"obs": observation})["action"]
 
+    A bridge on another machine is reached with keys (`efferent.keys`): `server_key` is the bridge's public key, or its name in the list of those that
+    are allowed; `key` is this machine's own, as a file or pair, where it is not in EFFERENT_SECRET_KEY or the folder of keys.
+
     `expect` holds what the policy must have, as in HELLO: inputs and outputs as lists of {name, dtype, shape}, observations and joints
     as lists of names, policy as a hash. One thread at a time.
     """
 
     def __init__(self, endpoint: str, rows: int = 1, *, timeout: float = 2.0, connect_timeout: float = 10.0,
                  retry: Any = None, aux: Any = False, checksum: Any = None, expect: Any = None,
-                 context: Any = None) -> None:
+                 context: Any = None, server_key: str | None = None, key: Any = None) -> None:
         self.endpoint, self.rows, self.timeout, self.connect_timeout = endpoint, rows, timeout, connect_timeout
         self.retry = max(timeout / 4, 0.01) if retry is None else retry
         self._hello = wire.hello(rows, aux, checksum=checksum, **(expect or {}))
+        self._keys = None
+        if server_key is not None:
+            if not endpoint.startswith("tcp://"):
+                raise ArgumentError(f"endpoint '{endpoint}': keys are for tcp, found server_key")
+            self._keys = keys.server(server_key), keys.load(key)
+        elif key is not None:
+            raise ArgumentError("key without server_key, expected both")
+        elif not keys.is_local(endpoint):
+            raise ArgumentError(f"endpoint '{endpoint}' is on another machine, which is reached with keys alone, found no server_key")
         self._context = context or zmq.Context.instance()
         # called while an answer is awaited, with the seconds that it takes already: true where it is waited for no longer
         self._gives_up = None
@@ -165,6 +177,9 @@ class Client(Closes):
         socket.linger = 0
         # a connection that breaks and comes back is the same plant; nobody can guess whose it is
         socket.routing_id = b"\x01" + os.urandom(15)
+        if self._keys is not None:
+            server, own = self._keys
+            socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = (k.encode() for k in (server, own.public, own.secret))
         socket.sndhwm = socket.rcvhwm = 16
         socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 500
         socket.ipv6 = "[" in self.endpoint

@@ -1,5 +1,5 @@
-"""The command line: efferent inspect | check | card | preflight | walk | stall-test | serve | learn | record | quantize
-| convert."""
+"""The command line: efferent inspect | check | card | preflight | walk | stall-test | serve | keys | learn | record
+| quantize | convert."""
 import importlib.util
 import signal
 import sys
@@ -18,7 +18,7 @@ def main():
     if missing:
         sys.exit(f"the command line needs {' and '.join(missing)}: pip install {' '.join(missing)}")
     # noqa: F401  they add their commands
-    from . import _command_card, _command_preflight, _command_quantize, _command_stall, _command_walk
+    from . import _command_card, _command_keys, _command_preflight, _command_quantize, _command_stall, _command_walk
     from .errors import Error
     from .lab._command import app  # with the commands of _command
 

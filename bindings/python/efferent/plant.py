@@ -99,18 +99,21 @@ class Plant(Closes):
     is the only way to fit, and cast. `constants` are inputs that the environment does not have. `observe(observation) -> {name: array}` and
     `act(action) -> action` replace the matching; both see batches, `[rows, ...]`. `output` names the action where there are several.
     Actions are clipped to the environment's bounds on their way to it, unless `clip` is false.
+    `server_key` and `key` are those of `Client`, for a policy on another machine.
     `timeout` is how long one step may take; `connect_timeout` how long to wait for the policy; with `reconnect` seconds, a run survives
     the loss of the policy by connecting again and repeating the episodes it was in.
     """
 
     def __init__(self, env: Any, endpoint: str, timeout: float = 2.0, *, connect_timeout: float = 10.0,
                  reconnect: Any = 0.0, constants: Any = None, observe: Any = None, act: Any = None, output: Any = None,
-                 clip: Any = True, ttl: Any = 0.0, expect: Any = None, context: Any = None) -> None:
+                 clip: Any = True, ttl: Any = 0.0, expect: Any = None, context: Any = None,
+                 server_key: str | None = None, key: Any = None) -> None:
         self.env, self.reconnect, self.ttl = env, reconnect, ttl
         self._rows = rows_of(env)
         self.rows = self._rows.rows
         self._told = {"constants": constants or {}, "observe": observe, "act": act, "output": output, "clip": clip}
-        self.client = Client(endpoint, self.rows, timeout=timeout, connect_timeout=connect_timeout, expect=expect, context=context)
+        self.client = Client(endpoint, self.rows, timeout=timeout, connect_timeout=connect_timeout, expect=expect, context=context,
+                             server_key=server_key, key=key)
         try:
             self._match()
         except BaseException:

@@ -246,6 +246,7 @@ class Welcome:
             self.max_rows, self.rate, self.idle_timeout = told["max_rows"], told["rate"], told["idle_timeout_ms"] / 1000
             self.observations, self.joints = told["observations"], told["joints"]
             self.sealed, self.clock = told["checksum"] == "crc32c", told["clock"]
+            self.fingerprint = told.get("fingerprint")  # of the bridge's key; None: nothing is encrypted
             layout = told["layout"]
             self.rows, self.step_size, self.act_size = layout["rows"], layout["step_size"], layout["act_size"]
             self.inputs, self.outputs = ([Field(f["name"], f["role"], f["dtype"], tuple(f["shape"]), f["offset"]) for f in layout[k]]

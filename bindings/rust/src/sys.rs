@@ -663,6 +663,7 @@ pub const EFF_BRIDGE_NUMERIC: i32 = 14;
 pub const EFF_BRIDGE_THREAD_INHERITED: i32 = 0;
 pub const EFF_BRIDGE_THREAD_FIFO: i32 = 1;
 pub const EFF_BRIDGE_THREAD_ROUND_ROBIN: i32 = 2;
+pub const EFF_BRIDGE_KEY_SIZE: i32 = 41;
 pub const EFF_BRIDGE_BINS: usize = 32;
 pub const EFF_BRIDGE_REASONS: usize = 16;
 
@@ -712,6 +713,11 @@ pub struct eff_bridge_options {
     pub thread_cpus: *const i32,
     pub thread_cpu_count: usize,
     pub thread_name: *const c_char,
+    pub key_file: *const c_char,
+    pub secret_key: *const c_char,
+    pub allow_file: *const c_char,
+    pub allowed_keys: *const *const c_char,
+    pub allowed_key_count: usize,
 }
 
 #[repr(C)]
@@ -750,6 +756,7 @@ pub struct eff_bridge_stats {
     pub peers_accepted: u64,
     pub peers_refused: u64,
     pub peers_cut: u64,
+    pub peers_denied: u64,
 }
 
 extern "C" {
@@ -763,5 +770,6 @@ extern "C" {
     pub fn eff_bridge_read_stats(bridge: *const eff_bridge, out: *mut eff_bridge_stats) -> eff_status;
     pub fn eff_bridge_reason_name(reason: i32) -> *const c_char;
     pub fn eff_bridge_crc32c(crc: u32, bytes: *const c_void, count: usize) -> u32;
+    pub fn eff_bridge_make_keys(public_key: *mut c_char, secret_key: *mut c_char) -> eff_status;
     pub fn eff_bridge_destroy(bridge: *mut eff_bridge);
 }
