@@ -537,21 +537,28 @@ static eff_status read_key(const char *path, char key[KEY]) {
 
 static eff_status take_keys(eff_receiver *r, const eff_receiver_options *o) {
   if (!o->server_key) {
-    if (o->secret_key || o->key_file) return fail(EFF_E_ARGUMENT, "server_key is NULL, expected the bridge's public key");
+    if (o->secret_key || o->key_file) {
+      return fail(EFF_E_ARGUMENT, "server_key is NULL, expected the bridge's public key");
+    }
     if (is_local(o->endpoint)) return EFF_OK;
-    return fail(EFF_E_ARGUMENT, "endpoint '%s' is on another machine, which is reached with keys alone, found no server_key",
-                o->endpoint);
+    return fail(EFF_E_ARGUMENT,
+                "endpoint '%s' is on another machine, which is reached with keys alone, found no server_key", o->endpoint);
   }
   if (strncmp(o->endpoint, "tcp://", 6)) return fail(EFF_E_ARGUMENT, "endpoint '%s': keys are for tcp", o->endpoint);
   if (!zmq_has("curve")) return fail(EFF_E_UNSUPPORTED, "keys: this libzmq is built without CURVE (libsodium)");
-  if (!o->secret_key == !o->key_file) return fail(EFF_E_ARGUMENT, "expected one of secret_key and key_file beside server_key");
-  if (!is_key(o->server_key)) return fail(EFF_E_ARGUMENT, "server_key '%s': expected 40 characters of Z85", o->server_key);
+  if (!o->secret_key == !o->key_file) {
+    return fail(EFF_E_ARGUMENT, "expected one of secret_key and key_file beside server_key");
+  }
+  if (!is_key(o->server_key)) {
+    return fail(EFF_E_ARGUMENT, "server_key '%s': expected 40 characters of Z85", o->server_key);
+  }
   memcpy(r->server_key, o->server_key, KEY);
   if (o->secret_key && strlen(o->secret_key) == KEY - 1) memcpy(r->secret_key, o->secret_key, KEY);
   const eff_status status = o->key_file ? read_key(o->key_file, r->secret_key) : EFF_OK;
   if (status != EFF_OK) return status;
   if (!is_key(r->secret_key) || zmq_curve_public(r->public_key, r->secret_key) != 0) {
-    return fail(EFF_E_ARGUMENT, "%s: not a key, expected 40 characters of Z85", o->key_file ? o->key_file : "secret_key");
+    return fail(EFF_E_ARGUMENT, "%s: not a key, expected 40 characters of Z85",
+                o->key_file ? o->key_file : "secret_key");
   }
   return EFF_OK;
 }

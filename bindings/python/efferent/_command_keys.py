@@ -9,11 +9,13 @@ import typer
 from . import keys
 from ._command import app
 
-group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]},
-                    help="Keys for bridges that other machines may reach: this machine's own, and those that are allowed.")
+group = typer.Typer(no_args_is_help=True, rich_markup_mode=None,
+                    context_settings={"help_option_names": ["-h", "--help"]},
+                    help="Keys for bridges that other machines may reach: this one's own, and those that are allowed.")
 app.add_typer(group, name="keys")
 
-Folder = typer.Option(None, "--keys", metavar="FOLDER", help="where they are; left out: EFFERENT_KEYS, or ~/.config/efferent")
+Folder = typer.Option(None, "--keys", metavar="FOLDER",
+                      help="where they are; left out: EFFERENT_KEYS, or ~/.config/efferent")
 
 
 def _at(folder, name):

@@ -3,8 +3,9 @@
     efferent keys new                    on each machine: makes its pair and prints the line to paste on the other
     efferent keys allow robot 'KEY'      that line, on the other machine
 
-A key is 40 characters of Z85. The folder is EFFERENT_KEYS, or ~/.config/efferent: the file `key` has the machine's own pair, `allowed` a line
-NAME KEY for each other machine. Both are refused where others may read or write them. A secret key may also stand in EFFERENT_SECRET_KEY.
+A key is 40 characters of Z85. The folder is EFFERENT_KEYS, or ~/.config/efferent: the file `key` has the machine's own
+pair, `allowed` a line NAME KEY for each other machine. Both are refused where others may read or write them. A secret
+key may also stand in EFFERENT_SECRET_KEY.
 """
 from __future__ import annotations
 
@@ -83,7 +84,8 @@ def _lines(path):
     if found.st_mode & 0o077 or found.st_uid not in (os.geteuid(), 0):
         mode = stat.S_IMODE(found.st_mode)
         raise FileError(f"{path}: mode {mode:04o} of user {found.st_uid}, expected 0600 of this one (chmod 600)")
-    return [(i, line.split()) for i, line in enumerate(text.split("\n"), 1) if line.strip() and not line.startswith("#")]
+    lines = enumerate(text.split("\n"), 1)
+    return [(i, line.split()) for i, line in lines if line.strip() and not line.startswith("#")]
 
 
 def _write(path, text):
@@ -100,7 +102,8 @@ def save(key: Key, path: str | Path | None = None, force: bool = False) -> Path:
     path = folder() / "key" if path is None else Path(path)
     if path.exists() and not force:
         raise FileError(f"{path} is there already: plants and bridges know it; --force replaces it")
-    _write(path, f"# made by efferent keys new; the secret one is for this machine alone\npublic {key.public}\nsecret {key.secret}\n")
+    head = "# made by efferent keys new; the secret one is for this machine alone"
+    _write(path, f"{head}\npublic {key.public}\nsecret {key.secret}\n")
     return path
 
 
@@ -140,7 +143,8 @@ def allow(name: str, public: str, path: str | Path | None = None) -> Path:
     checked(public)
     entries = allowed(path)
     if entries.get(name, public) != public:
-        raise ArgumentError(f"'{name}' has key {fingerprint(entries[name])} already: revoke it first, or take another name")
+        found = fingerprint(entries[name])
+        raise ArgumentError(f"'{name}' has key {found} already: revoke it first, or take another name")
     _save(path, {**entries, name: public})
     return path
 
@@ -157,7 +161,8 @@ def revoke(name: str, path: str | Path | None = None) -> Path:
 
 
 def _save(path, entries):
-    _write(path, "# who may connect: NAME KEY, by efferent keys allow and revoke\n" + "".join(f"{n} {k}\n" for n, k in entries.items()))
+    head = "# who may connect: NAME KEY, by efferent keys allow and revoke\n"
+    _write(path, head + "".join(f"{n} {k}\n" for n, k in entries.items()))
 
 
 def server(told: str) -> str:
@@ -166,8 +171,8 @@ def server(told: str) -> str:
         return checked(told, "server_key")
     entries = allowed()
     if told not in entries:
-        raise ArgumentError(f"server_key '{told}' is neither a key of 40 characters nor a name in {folder() / 'allowed'}, which has "
-                            f"{', '.join(map(repr, entries)) or 'nobody'}")
+        raise ArgumentError(f"server_key '{told}' is neither a key of 40 characters nor a name in {folder() / 'allowed'}, "
+                            f"which has {', '.join(map(repr, entries)) or 'nobody'}")
     return entries[told]
 
 

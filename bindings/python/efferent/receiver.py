@@ -1,4 +1,4 @@
-"""The plant's end of a bridge for a loop that never waits: the newest observation out, the newest action with its age."""
+"""The plant's end of a bridge for a loop that never waits: newest observation out, newest action in, with its age."""
 from __future__ import annotations
 
 import threading
@@ -25,8 +25,8 @@ class Receiver(Closes):
                     outputs, age = newest
                     apply(outputs["action"]) if age < 0.1 else hold()
 
-    What is not answered is asked again with the same number, and runs once. A link that is silent is opened again. A dead
-    link is noticed by age, here: what to do above which age is the caller's to decide. `close` ends the thread.
+    What is not answered is asked again with the same number, and runs once. A link that is silent is opened again. A
+    dead link is noticed by age, here: what to do above which age is the caller's to decide. `close` ends the thread.
 
     retry      seconds after which a frame without an answer goes again
     timeout    seconds after which an observation without an answer gives way to a newer one
@@ -53,7 +53,8 @@ class Receiver(Closes):
         self._newest = None   # (outputs, when its observation was posted, episode)
         self._client = None
         self._refusal = self._mistake = None
-        self._is_step = self._gave_way = False  # the frame that waits for its answer is a STEP; it gave way to a newer one
+        # the frame that waits for its answer is a STEP; it gave way to a newer one
+        self._is_step = self._gave_way = False
         names = ("connects", "losts", "posts", "superseded", "steps", "actions", "resets", "given_up")
         self._counts = dict.fromkeys(names, 0)
         self._refused = {}
