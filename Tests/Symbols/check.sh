@@ -32,6 +32,25 @@ compiles() { # COMPILER STANDARD LANGUAGE INCLUDE HEADER
 }
 no_writable_code() { ! readelf -lW "$1" | grep -E 'LOAD|GNU_STACK' | grep -E 'RWE'; }
 
+# the same bytes in every folder: nothing in the library counts the paths of the machine that compiled it
+no_module_hash() { # nothing but zeros, if anything
+  local hashes
+  hashes=$(mktemp)
+  objcopy -O binary --only-section=.swift_modhash "$1" "$hashes" && ! tr -d '\0' <"$hashes" | grep -q .
+  local status=$?
+  rm -f "$hashes"
+  return $status
+}
+identified_by_its_bytes() { # the build-id is the SHA-1 of the library with a build-id of zeros
+  local copy note found
+  copy=$(mktemp) note=$(mktemp)
+  objcopy -O binary --only-section=.note.gnu.build-id "$1" "$note" && truncate -s 16 "$note" && truncate -s 36 "$note" &&
+    objcopy --update-section .note.gnu.build-id="$note" "$1" "$copy" && found=$(sha1sum <"$copy" | cut -c 1-40)
+  rm -f "$copy" "$note"
+  echo "SHA-1 $found, build-id $(readelf -n "$1" | sed -n 's/.*Build ID: //p')"
+  [[ $found && $found == $(readelf -n "$1" | sed -n 's/.*Build ID: //p') ]]
+}
+
 part() { sed -n "s/^#define EFF_VERSION_$1 \([0-9]*\)$/\1/p" "$here/../../include/efferent/efferent.h"; }
 series=$(part MAJOR)
 ((series > 0)) || series+=.$(part MINOR)
@@ -49,6 +68,7 @@ for kind in '' -nobridge; do
     "$(nm -D --defined-only "$library" | awk '$2 == "T" {print $3}' | sed 's/.*@@*//' | LC_ALL=C sort -u)"
   check "$name has no run path" same '' "$(readelf -d "$library" | grep -E 'RPATH|RUNPATH' || true)"
   check "$name has no writable code and no executable stack" no_writable_code "$library"
+  check "$name has no hashes of modules" no_module_hash "$library"
   check "$name resolves every library" bash -c "! ldd '$library' | grep 'not found'"
   check "$name asks for no glibc after 2.28" not_newer "$(newest_glibc "$library")" 2.28
   size=$(stat -Lc %s "$library")
@@ -61,6 +81,7 @@ done
 check "libefferent-nobridge is within its size budget" below "$size" 3150000
 check "libefferent-nobridge needs the C library alone" only_c_library "$2/lib/libefferent.so"
 
+check "libefferent is identified by its bytes" identified_by_its_bytes "$(readlink -f "$1/lib/libefferent.so")"
 check "programs that are built against the release before go on working" python3 "$here/abi.py" "$1/include"
 
 for prefix in "$1" "$2"; do

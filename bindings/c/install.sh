@@ -125,7 +125,7 @@ if [[ $cross ]]; then # the same link as Package.swift has
   old=()
   ((!bridge)) || old=(-l:libpthread.so.0 -l:libdl.so.2)
   "$(dirname "$(command -v swift)")/clang" --target=aarch64-linux-gnu -fuse-ld=lld -shared -o "$built" "${objects[@]}" -L "$tables" \
-    -lswiftUnicodeDataTables -lm -Wl,--icf=safe,--gc-sections,-z,defs,-soname="$soname",--version-script="$scratch/exports.map" \
+    -lswiftUnicodeDataTables -lm -Wl,--build-id=sha1,--icf=safe,--gc-sections,-z,defs,-soname="$soname",--version-script="$scratch/exports.map" \
     ${old[@]+"${old[@]}"} || fail "the link for $arch failed"
 fi
 [[ -f $built ]] || { cat "$log" >&2; fail "swift build left no $built"; }
@@ -139,7 +139,7 @@ rm -rf "$archive" && mkdir -p "$archive"
 nm -D --defined-only "$built" | awk '{print $3}' | sed 's/@.*//' | grep "^eff_" | LC_ALL=C sort >"$archive/symbols"
 mapfile -t members < <(printf '%s\n' "${objects[@]}" | grep -v '/OldGlibc.build/versions.c.o$')
 (cd "$archive" && ${cross}ld -r --gc-sections --unique $(sed 's/^/-u /' symbols) -o efferent.o "${members[@]}" -L "$tables" -lswiftUnicodeDataTables &&
-  ${cross}objcopy --strip-debug --remove-section=.comment --remove-section=.swift1_autolink_entries --keep-global-symbols=symbols efferent.o &&
+  ${cross}objcopy --strip-debug --remove-section=.comment --remove-section=.swift1_autolink_entries --remove-section=.swift_modhash --keep-global-symbols=symbols efferent.o &&
   ${cross}strip --strip-unneeded efferent.o && ${cross}ar rcsD libefferent.a efferent.o) || fail "the archive could not be made"
 
 # The receiver needs none of the above: one C file over libzmq
@@ -163,6 +163,22 @@ fill() { # SOURCE DESTINATION
 }
 
 ${cross}strip --strip-unneeded -R .comment -o "$stripped" "$built"
+# The same sources give the same bytes in every folder. Two things count the paths in debug information: the hashes of Swift's modules, which
+# nothing reads at run time and which become zeros, and the linker's build-id. The one that is put in its place is of the bytes that are shipped.
+note=$scratch/build-id hashes=$scratch/modhash
+${cross}objcopy -O binary --only-section=.swift_modhash "$stripped" "$hashes"
+if [[ -s $hashes ]]; then
+  size=$(stat -c %s "$hashes") && truncate -s 0 "$hashes" && truncate -s "$size" "$hashes"
+  ${cross}objcopy --update-section .swift_modhash="$hashes" "$stripped"
+fi
+identify() { # 20 BYTES IN HEXADECIMAL, LIBRARY
+  { head -c 16 "$note" && printf '%b' "$(sed 's/../\\x&/g' <<<"$1")"; } >"$note.new"
+  ${cross}objcopy --update-section .note.gnu.build-id="$note.new" "$2"
+}
+${cross}objcopy -O binary --only-section=.note.gnu.build-id "$stripped" "$note"
+[[ $(stat -c %s "$note") == 36 ]] || fail "the library has a build-id of $(stat -c %s "$note") bytes, expected 36"
+identify "$(printf '00%.0s' {1..20})" "$stripped"
+identify "$(sha1sum <"$stripped" | cut -c 1-40)" "$stripped"
 if ((symbols)); then
   ${cross}objcopy --only-keep-debug "$built" "$prefix/lib/$name.debug"
   (cd "$prefix/lib" && ${cross}objcopy --add-gnu-debuglink="$name.debug" "$stripped")
