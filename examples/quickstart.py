@@ -1,4 +1,4 @@
-"""A trained policy drives a MuJoCo simulator through Efferent, over ZeroMQ, beside the same policy in plain onnxruntime.
+"""A trained policy drives a MuJoCo simulator through Efferent, over ZeroMQ or shared memory, beside the same policy in plain onnxruntime.
 
 Two processes: `efferent serve` runs the policy, this one runs the plant. Called by quickstart.sh, which installs and builds first.
 """
@@ -86,7 +86,7 @@ def in_process(file, recording):
     return times, bool(same)
 
 
-def draw(path, title, result, reference, joints, names, control_period):
+def draw(path, title, way, result, reference, joints, names, control_period):
     """Return per episode, joint trajectories of the first seconds, histogram of the latencies."""
     import matplotlib
 
@@ -96,7 +96,7 @@ def draw(path, title, result, reference, joints, names, control_period):
     figure, axes = plt.subplots(1, 3, figsize=(15, 4.2), constrained_layout=True)
     figure.suptitle(title)
     x = np.arange(len(result.returns))
-    axes[0].bar(x - 0.2, result.returns, 0.4, label="Efferent over ZeroMQ")
+    axes[0].bar(x - 0.2, result.returns, 0.4, label=f"Efferent over {way}")
     axes[0].bar(x + 0.2, reference, 0.4, label="onnxruntime, in process")
     axes[0].set(title="return per episode", xlabel="episode", xticks=x, xticklabels=x + 1, ylim=(0, 1.25 * max(1.0, *result.returns, *reference)))
     axes[0].legend(loc="upper right")
@@ -116,7 +116,7 @@ def draw(path, title, result, reference, joints, names, control_period):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--policy", type=Path, default=here / "policies" / "half_cheetah.onnx")
-    parser.add_argument("--endpoint", default="tcp://127.0.0.1:*", help="tcp://127.0.0.1:PORT or ipc://PATH")
+    parser.add_argument("--endpoint", default="tcp://127.0.0.1:*", help="tcp://127.0.0.1:PORT, ipc://PATH, unix:PATH or shm:PATH")
     parser.add_argument("--episodes", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=Path(".build/quickstart"))
@@ -137,12 +137,13 @@ def main():
             process.kill()
     env.close()
 
+    way = {"unix": "a Unix socket", "shm": "shared memory"}.get(endpoint.partition(":")[0], "ZeroMQ")
     console.print("the same episodes in plain onnxruntime ...")
     reference = evaluate(str(args.policy), episodes=args.episodes, seed=args.seed)
     difference = compare(args.policy, result.recording)
     local, same = in_process(args.policy, result.recording)
 
-    table = Table("episode", "seed", "Efferent over ZeroMQ", "onnxruntime", box=None, header_style="bold")
+    table = Table("episode", "seed", f"Efferent over {way}", "onnxruntime", box=None, header_style="bold")
     for i, (a, b) in enumerate(zip(result.returns, reference)):
         table.add_row(str(i + 1), str(args.seed + i), f"{a:.1f}", f"{b:.1f}")
     table.add_row("mean", "", f"{np.mean(result.returns):.1f}", f"{np.mean(reference):.1f}", style="bold")
@@ -154,7 +155,7 @@ def main():
         "library_run_us_mean": round(served["run"]["sum"] / max(1, served["run"]["count"]) / 1e3, 2),
         "largest_action_difference": difference, "bit_identical_to_in_process_session": same,
     }
-    for key, what in (("round_trip_us", "round trip through ZeroMQ"), ("session_step_from_python_us", "session.step in one process")):
+    for key, what in (("round_trip_us", f"round trip through {way}"), ("session_step_from_python_us", "session.step in one process")):
         v = report[key]
         console.print(f"{what}: p50 {v['p50']:.1f} us, p99 {v['p99']:.1f} us, max {v['max']:.1f} us")
     console.print(f"loop rate {report['steps_per_second']:.0f} steps per second, simulation included; the policy itself took {report['library_run_us_mean']} us per step")
@@ -164,7 +165,7 @@ def main():
     columns = [i for i, n in enumerate(names) if "position" in n and not n.startswith("root")] or list(range(min(6, len(names))))
     (observations,) = result.recording.observations.values()
     flat = observations.reshape(len(observations), -1)
-    draw(args.out / "quickstart.png", f"{args.policy.name} in {card['env']}", result, reference, flat[:, columns], [names[i].replace(" position", "") for i in columns], card["control_period"])
+    draw(args.out / "quickstart.png", f"{args.policy.name} in {card['env']}", way, result, reference, flat[:, columns], [names[i].replace(" position", "") for i in columns], card["control_period"])
     (args.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     np.savez(args.out / "run.npz", observations=flat, actions=result.recording.actions.reshape(len(flat), -1), starts=result.recording.starts, latency=result.latency)
     console.print(f"wrote {args.out}/quickstart.png, report.json, run.npz")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A trained policy drives a simulator: bash examples/quickstart.sh [--episodes N] [--endpoint ipc:///tmp/efferent.sock] [--policy FILE]
-# Installs what is missing, builds the library, runs policy and MuJoCo plant as two processes joined by ZeroMQ, and writes what it saw to
+# A trained policy drives a simulator: bash examples/quickstart.sh [--episodes N] [--endpoint ipc:///tmp/efferent.sock|shm:/tmp/efferent.sock] [--policy FILE]
+# Installs what is missing, builds the library, runs policy and MuJoCo plant as two processes joined by ZeroMQ or shared memory, and writes what it saw to
 # .build/quickstart (report.json, run.npz, quickstart.png). Asks nothing; safe to run again.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

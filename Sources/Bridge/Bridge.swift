@@ -3,7 +3,7 @@ import Base
 import CZeroMQ
 import Platform
 
-/// Serves a target in lock-step: frames of one plant at a time, through a ROUTER (Transport), are answered by a `Service` that knows no transport.
+/// Serves a target in lock-step: frames of one plant at a time, through a `Link` (Transport), are answered by a `Service` that knows no transport.
 ///
 /// One thread polls, the caller's or the bridge's own. A tick neither allocates (ZeroMQ itself may) nor waits for the plant.
 public final class Bridge {
@@ -29,6 +29,8 @@ public final class Bridge {
     public var refusesNonFinite = false
     /// Keys for tcp; nil: nothing is encrypted.
     public var keys: KeyOptions?
+    /// Nanoseconds in which the bridge looks for the next frame in shared memory before it sleeps; nil: `defaultSpin`.
+    public var spin: UInt64?
     /// Called after every event but `.none`, on the thread that polls.
     public var onEvent: ((Event) -> Void)?
 
@@ -37,7 +39,7 @@ public final class Bridge {
 
   public let options: Options
   let service: Service
-  private let router: Router
+  private let link: Link
   let thread = ThreadState()
   /// The process that made the bridge: a fork's child must not touch it.
   private let process = eff_process_id()
@@ -46,10 +48,12 @@ public final class Bridge {
   private let memory: UnsafeMutableRawPointer
   private var received, behind: UnsafeMutableRawPointer
   private var sender, other: Peer
+  /// As long as a plant takes that steps without pause, from Python too; nothing where the plant has no other processor.
+  private static let defaultSpin: UInt64 = 50_000
   /// Most messages that are looked at behind a STEP.
   private static let lookAhead = 64
 
-  public var endpoint: String { router.address }
+  public var endpoint: String { link.address }
   public var stats: Stats { service.stats }
 
   public convenience init(_ target: Target, _ options: Options) throws(Failure) {
@@ -72,9 +76,16 @@ public final class Bridge {
     guard let memory = eff_alloc(size, Layout.alignment) else { throw Failure(.memory, "no memory for \(size) bytes of frames") }
     eff_zero(memory, size)
     do {
-      router = try Router(endpoint, context: options.context, highWater: options.highWater, frameLimit: 2 * service.capacity, peers: options.peers, options.scheduling,
-        service.stats, keys: options.keys)
-      service.fingerprint = router.fingerprint
+      if endpoint.isLocal {
+        let spin = options.spin ?? (eff_usable_cpus() > 1 ? Bridge.defaultSpin : 0)
+        link = .local(try Local(endpoint, peers: options.peers, ownerRoom: service.capacity, spin: spin, service.stats))
+      } else {
+        let router = try Router(
+          endpoint, context: options.context, highWater: options.highWater, frameLimit: 2 * service.capacity,
+          peers: options.peers, options.scheduling, service.stats, keys: options.keys)
+        service.fingerprint = router.fingerprint
+        link = .router(router)
+      }
     } catch {
       eff_free(memory)
       throw error
@@ -84,7 +95,12 @@ public final class Bridge {
     behind = memory + capacity
     sender = Peer(at: memory + 2 * capacity)
     other = Peer(at: memory + 2 * capacity + Peer.limit)
-    service.isReachable = { [unowned(unsafe) self] peer in router.send(service.notice(.ping), to: peer) != EHOSTUNREACH }
+    service.isReachable = { [unowned(unsafe) self] peer in
+      switch link {
+      case .router(let router): router.send(service.notice(.ping), to: peer) != EHOSTUNREACH
+      case .local(let local): local.isReachable(peer)
+      }
+    }
   }
 
   /// Whether this is the process that made the bridge.
@@ -105,8 +121,8 @@ public final class Bridge {
   /// Says BYE to the plant, if there is one, and gives the endpoint back.
   private func close(_ saysGoodbye: Bool) {
     guard isOwnProcess else { return }
-    let isSaid = saysGoodbye && router.send(service.saidGoodbye(), to: service.owner) == 0
-    router.close(linger: isSaid ? 50 : 0)
+    let isSaid = saysGoodbye && link.send(service.saidGoodbye(), to: service.owner) == 0
+    link.close(linger: isSaid ? 50 : 0)
   }
 
   // MARK: polling
@@ -128,10 +144,9 @@ public final class Bridge {
       let now = eff_now_ns()
       let idle = service.idleDeadline
       if now >= idle { return report(service.reportIdle()) }
-      var until = min(deadline, idle)
-      if let gate = router.gate { until = min(until, gate.deadline) }
+      let until = min(deadline, idle, link.deadline)
       let milliseconds = until == .max ? -1 : until <= now ? 0 : Int(min((until - now + 999_999) / 1_000_000, UInt64(Int32.max)))
-      if try !router.wait(milliseconds, wake: wake) || now >= deadline { return Event() }
+      if try !link.wait(milliseconds, wake: wake) || now >= deadline { return Event() }
       hasWaited = true
     }
   }
@@ -144,25 +159,36 @@ public final class Bridge {
   /// Takes one frame, if there is one, and answers it. A STEP that waited is passed over where its plant has sent a newer frame.
   private func receive(hasWaited: Bool) throws(Failure) -> Event? {
     var size: Int
-    switch try router.receive(&sender, received, service.capacity) {
+    switch try link.receive(&sender, received, service.capacity) {
     case .none: return nil
     case .foreign: return foreign()
+    case .gone: return lose()
     case .frame(let count): size = count
     }
     let arrived = eff_now_ns()
-    if let gate = router.gate, arrived >= gate.deadline { router.serveGate(arrived) }
+    if case .router(let router) = link, let gate = router.gate, arrived >= gate.deadline { router.serveGate(arrived) }
     // a frame that came while this thread waited has none behind it, unless the whole process stood still: to look is a system call
     var looks = hasWaited && service.isFresh(frame(received, size), arrived) ? Bridge.lookAhead : 0
+    let arrays = looks == Bridge.lookAhead && service.readsInPlace(frame(received, size), size) ? link.held : nil
+    if arrays == nil { link.load(received, service.capacity) }
     while looks < Bridge.lookAhead, let seq = service.isSupersedable(frame(received, size), from: sender) {
       looks += 1
       var next = 0
-      switch try router.receive(&other, behind, service.capacity) {
+      switch try link.receive(&other, behind, service.capacity) {
       case .none: looks = Bridge.lookAhead
       case .foreign: _ = report(foreign())
+      case .gone:
+        // nobody waits for the answer
+        _ = report(service.supersede(seq))
+        return lose()
       case .frame(let count):
         next = count
+        link.load(behind, service.capacity)
         service.stats.add(.bytesIn, count)
-        if service.supersedes(frame(behind, next), from: other, seq) {
+        if service.isSame(frame(behind, next), from: other, as: frame(received, size)) {
+          // the plant asked again while nobody looked: the answer to the one is that to the other
+          service.stats.add(.retries)
+        } else if service.supersedes(frame(behind, next), from: other, seq) {
           _ = report(service.supersede(seq))
           (received, behind) = (behind, received)
           (sender, other) = (other, sender)
@@ -173,8 +199,13 @@ public final class Bridge {
       }
     }
     service.stats.add(.bytesIn, size)
-    return answer(service.handle(frame(received, size), size: size, from: sender, arrived: arrived), to: sender)
+    let outcome = service.handle(frame(received, size), size: size, from: sender, arrived: arrived, arrays: arrays)
+    link.release()
+    return answer(outcome, to: sender)
   }
+
+  /// The owner's connection is gone.
+  private func lose() -> Event? { service.isConnected ? service.lose() : nil }
 
   private func frame(_ p: UnsafeMutableRawPointer, _ size: Int) -> UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(start: p, count: min(size, service.capacity))
@@ -187,7 +218,14 @@ public final class Bridge {
   }
 
   private func answer(_ outcome: Service.Outcome, to peer: Peer) -> Event {
-    if let gate = router.gate {
+    if case .local(let local) = link {
+      switch outcome.event.kind {
+      case .hello: local.own(peer, request: service.longestRequest, answer: service.longestAnswer)
+      case .bye: local.forgetOwner()
+      default: break
+      }
+    }
+    if let gate = link.gate {
       switch outcome.event.kind {
       case .hello: gate.setOwner(peer.source)
       case .bye: gate.forgetOwner()
@@ -201,7 +239,7 @@ public final class Bridge {
   }
 
   private func send(_ frame: UnsafeRawBufferPointer, to peer: Peer) {
-    if router.send(frame, to: peer) == 0 { stats.add(.bytesOut, frame.count) } else { stats.add(.unsent) }
+    if link.send(frame, to: peer) == 0 { stats.add(.bytesOut, frame.count) } else { stats.add(.unsent) }
   }
 }
 #endif

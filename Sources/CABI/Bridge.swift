@@ -115,6 +115,8 @@ private func read(_ given: UnsafePointer<eff_bridge_options>?, _ target: Target)
   guard (0...1).contains(o.non_finite) else { throw Failure(.argument, "non_finite is \(o.non_finite), expected 0 or 1") }
   out.refusesNonFinite = o.non_finite == 1
   out.keys = try keys(o)
+  guard (-1...1000).contains(o.spin_us) else { throw Failure(.argument, "spin_us is \(o.spin_us), expected 1 to 1000, 0 for the default, or -1") }
+  if o.spin_us != 0 { out.spin = UInt64(max(0, o.spin_us)) * 1000 }
   out.library = Int(eff_version())
   if let call = o.on_event {
     let user = o.user

@@ -509,6 +509,8 @@ static inline EFF_RT double eff_floor(double x) { return floor(x); }
 static inline EFF_RT int eff_equal(const void *a, const void *b, size_t size) { return memcmp(a, b, size) == 0; }
 
 static inline EFF_RT void eff_copy(void *to, const void *from, size_t size) { memcpy(to, from, size); }
+// The same where both overlap.
+static inline EFF_RT void eff_move(void *to, const void *from, size_t size) { memmove(to, from, size); }
 static inline EFF_RT void eff_zero(void *to, size_t size) { memset(to, 0, size); }
 
 // ---- this thread's last message; one per importing module, so only CABI uses it ----

@@ -17,6 +17,7 @@ _Static_assert(sizeof(zmq_pollitem_t) == 16, "as in Sources/CZeroMQ/include/zero
 _Static_assert(offsetof(zmq_pollitem_t, fd) == 8 && offsetof(zmq_pollitem_t, events) == 12, "as in zeromq.h");
 _Static_assert(offsetof(zmq_pollitem_t, revents) == 14, "as in zeromq.h");
 
+#include "../../examples/plants/efferent_local.h"
 #include "check.h"
 
 // ---- an allocator that counts the calls that come from libefferent itself ----
@@ -93,7 +94,8 @@ static uint32_t crc(uint32_t state, const unsigned char *p, size_t n) {
 static uint32_t checksum(const unsigned char *frame, size_t size) { return ~crc(crc(~0u, frame, 60), frame + 64, size - 64); }
 
 typedef struct {
-  void *socket;
+  void *socket;  // of ZeroMQ; NULL: the way is local
+  efl_link local;
   header state;
   unsigned char frame[1 << 16], answer[1 << 16];
 } plant;
@@ -104,13 +106,17 @@ static void send_frame(plant *p, int type, size_t size) {
   memcpy(p->frame, &h, sizeof h);
   h.crc32c = checksum(p->frame, size);
   memcpy(p->frame, &h, sizeof h);
-  CHECK(zmq_send(p->socket, p->frame, size, 0) == (int)size);
+  if (p->socket) {
+    CHECK(zmq_send(p->socket, p->frame, size, 0) == (int)size);
+  } else {
+    CHECK(efl_send(&p->local, p->frame, size) == 0);
+  }
 }
 
 // The type of the answer, verified; 0 where there is none.
 static int receive(plant *p, int *size) {
   header h;
-  *size = zmq_recv(p->socket, p->answer, sizeof p->answer, 0);
+  *size = p->socket ? zmq_recv(p->socket, p->answer, sizeof p->answer, 0) : (int)efl_receive(&p->local, p->answer, sizeof p->answer, 5000);
   if (*size < 64) return 0;
   memcpy(&h, p->answer, sizeof h);
   if ((h.crc32c != 0 && h.crc32c != checksum(p->answer, (size_t)*size)) || h.ref_seq != p->state.seq) return 0;
@@ -121,10 +127,14 @@ static int receive(plant *p, int *size) {
 static plant *plant_open(void *context, const char *endpoint) {
   plant *p = (plant *)calloc(1, sizeof *p);
   int zero = 0, wait = 5000;
-  p->socket = zmq_socket(context, ZMQ_DEALER);
-  zmq_setsockopt(p->socket, ZMQ_LINGER, &zero, sizeof zero);
-  zmq_setsockopt(p->socket, ZMQ_RCVTIMEO, &wait, sizeof wait);
-  CHECK(zmq_connect(p->socket, endpoint) == 0);
+  const int is_local = strncmp(endpoint, "unix:", 5) == 0 || strncmp(endpoint, "shm:", 4) == 0;
+  if (is_local) CHECK(efl_connect(&p->local, endpoint) == 0);
+  p->socket = is_local ? NULL : zmq_socket(context, ZMQ_DEALER);
+  if (p->socket) {
+    zmq_setsockopt(p->socket, ZMQ_LINGER, &zero, sizeof zero);
+    zmq_setsockopt(p->socket, ZMQ_RCVTIMEO, &wait, sizeof wait);
+    CHECK(zmq_connect(p->socket, endpoint) == 0);
+  }
   static const unsigned char hello[] = "\x81\xA7" "version\x92\x02\x02";
   memcpy(p->frame + 64, hello, sizeof hello - 1);
   send_frame(p, HELLO, 64 + sizeof hello - 1);
@@ -132,7 +142,8 @@ static plant *plant_open(void *context, const char *endpoint) {
 }
 
 static void plant_close(plant *p) {
-  zmq_close(p->socket);
+  if (p->socket) zmq_close(p->socket);
+  else efl_close(&p->local);
   free(p);
 }
 
@@ -152,10 +163,9 @@ static eff_bridge *bridge_open(const char *endpoint, void *context) {
   return bridge;
 }
 
-static void test_a_tick_allocates_nothing(void) {
-  void *context = zmq_ctx_new();
-  eff_bridge *bridge = bridge_open("inproc://tick", context);
-  plant *p = plant_open(context, "inproc://tick");
+static void test_a_tick_allocates_nothing(const char *endpoint, void *context) {
+  eff_bridge *bridge = bridge_open(endpoint, context);
+  plant *p = plant_open(context, endpoint);
   eff_bridge_event event = {.struct_size = sizeof event};
   int size;
   counted = 0, armed = 1;
@@ -189,10 +199,10 @@ static void test_a_tick_allocates_nothing(void) {
   CHECK(kinds);
   CHECK(same);
   CHECK(counted == 0);
-  printf("2000 ticks, resets and refusals: %ld allocations and frees in Efferent\n", counted);
+  printf("%s: 2000 ticks, resets and refusals: %ld allocations and frees in Efferent\n", endpoint, counted);
   plant_close(p);
   eff_bridge_destroy(bridge);
-  zmq_ctx_term(context);
+  if (context) zmq_ctx_term(context);
 }
 
 static void test_two_bridges_never_serve_one_session(void) {
@@ -274,14 +284,18 @@ int main(int argc, char **argv) {
     return printf("%s: %s\n", argv[1], eff_last_error()), 1;
   }
   seen = in.count, done = out.count;
-  test_a_tick_allocates_nothing();
+  char path[64], ways[2][64];
+  for (int i = 0; i < 2; i++) snprintf(ways[i], sizeof *ways, "%s:@efferent-bridge-test-%d", i ? "shm" : "unix", (int)getpid());
+  test_a_tick_allocates_nothing("inproc://tick", zmq_ctx_new());
+  for (int i = 0; i < 2; i++) test_a_tick_allocates_nothing(ways[i], NULL);
   test_two_bridges_never_serve_one_session();
   test_threads_have_the_name_that_they_are_given();
-  char path[64];
   snprintf(path, sizeof path, "ipc://@efferent-bridge-test-%d", (int)getpid());
   round_trips("inproc", "inproc://trips", zmq_ctx_new(), calls);
   round_trips("ipc", path, NULL, calls);
   round_trips("tcp", "tcp://127.0.0.1:*", NULL, calls);
+  round_trips("unix", ways[0], NULL, calls);
+  round_trips("shm", ways[1], NULL, calls);
   eff_session_destroy(twin);
   eff_session_destroy(session);
   eff_policy_release(policy);

@@ -18,7 +18,8 @@ from bridging import served
 from efferent import wire
 from efferent.client import Client
 
-ENDPOINTS = ["tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://{tmp}/bridge", "ipc://@efferent-{name}"]
+ENDPOINTS = ["tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://{tmp}/bridge", "ipc://@efferent-{name}", "unix:{tmp}/bridge", "unix:@efferent-{name}", "shm:{tmp}/bridge",
+             "shm://@efferent-{name}"]
 numbers = itertools.count()
 
 
@@ -26,6 +27,11 @@ numbers = itertools.count()
 def endpoint(request, tmp_path):
     # a name of its own for each test: a BYE that lingers when its bridge closes reaches the next bridge of the same name, and counts as a drop there
     return request.param.format(tmp=tmp_path, name=f"{os.getpid()}-{next(numbers)}")
+
+
+@pytest.fixture(params=["tcp://127.0.0.1:*", "unix:@efferent-{name}", "shm:@efferent-{name}"], ids=["tcp", "unix", "shm"])
+def way(request):
+    return request.param.format(name=f"{os.getpid()}-{next(numbers)}")
 
 
 def step(client, body=None, **fields):
@@ -107,8 +113,8 @@ def test_actions_are_bit_identical_to_those_in_process(name, endpoint):
     assert stats["tick"].count == stats["run"].count == stats["age"].count == 80 and stats["tick"].min >= stats["run"].min > 0
 
 
-def test_a_reset_of_some_rows_keeps_the_others():
-    with served("counter", rows=3, options={"state": {"before": "after"}}) as bridge, Client(bridge.endpoint, 3) as client:
+def test_a_reset_of_some_rows_keeps_the_others(way):
+    with served("counter", way, rows=3, options={"state": {"before": "after"}}) as bridge, Client(bridge.endpoint, 3) as client:
         one = {"x": np.ones((3, 1, 3), np.float32)}
         client.step(one)
         client.step(one)
@@ -118,8 +124,8 @@ def test_a_reset_of_some_rows_keeps_the_others():
         assert client.step(one)["action"][:, 0, 0].tolist() == [2, 2, 2]
 
 
-def test_a_reconnect_is_a_new_session_with_its_state_cleared():
-    with served("counter", options={"state": {"before": "after"}}) as bridge, Client(bridge.endpoint) as client:
+def test_a_reconnect_is_a_new_session_with_its_state_cleared(way):
+    with served("counter", way, options={"state": {"before": "after"}}) as bridge, Client(bridge.endpoint) as client:
         one = {"x": np.ones((1, 3), np.float32)}
         client.step(one)
         first = client.session
@@ -153,8 +159,8 @@ def test_events_tell_what_became_of_each_frame(tmp_path):
 # ---- what is refused ----
 
 
-def test_frames_that_are_too_old_are_refused_and_counted():
-    with served("mlp") as bridge, Client(bridge.endpoint) as client:
+def test_frames_that_are_too_old_are_refused_and_counted(way):
+    with served("mlp", way, checksum="crc32c") as bridge, Client(bridge.endpoint) as client:
         client.reset()
         client.reset()
         assert "step of 1, expected 2" in str(refused(client, episode=1))
@@ -173,9 +179,10 @@ def test_frames_that_are_too_old_are_refused_and_counted():
         assert dropped == {k: 1 for k in ("episode", "sequence", "expired", "flags", "session", "malformed", "checksum")}
 
 
-def test_random_bytes_never_stop_the_library():
-    with served("mlp") as bridge, Client(bridge.endpoint, timeout=10.0) as client:
-        client._socket.rcvhwm = 0
+def test_random_bytes_never_stop_the_library(way):
+    with served("mlp", way) as bridge, Client(bridge.endpoint, timeout=10.0) as client:
+        if way.startswith("tcp"):
+            client._socket.rcvhwm = 0
         generator = random.Random(4)
         whole = [wire.frame(wire.HELLO, wire.hello(), seq=1), wire.frame(wire.STEP, bytes(client.welcome.step_size - 64), session=client.session, seq=5)]
         for i in range(2000):
@@ -213,8 +220,8 @@ def test_a_mismatch_names_the_field():
             assert client.step({"obs": np.zeros((1, 7))})
 
 
-def test_a_second_plant_is_busy_until_the_first_leaves():
-    with served("mlp", idle_timeout=None) as bridge, Client(bridge.endpoint) as first:
+def test_a_second_plant_is_busy_until_the_first_leaves(way):
+    with served("mlp", way, idle_timeout=None) as bridge, Client(bridge.endpoint) as first:
         with pytest.raises(efferent.BridgeError, match="busy: another plant is connected"):
             Client(bridge.endpoint, connect_timeout=1.0)
         assert first.step({"obs": np.zeros((1, 7))})
@@ -223,8 +230,8 @@ def test_a_second_plant_is_busy_until_the_first_leaves():
             assert second.step({"obs": np.zeros((1, 7))})
 
 
-def test_a_silent_plant_is_replaced_and_told_so():
-    with served("mlp", idle_timeout=0.2) as bridge, Client(bridge.endpoint) as first:
+def test_a_silent_plant_is_replaced_and_told_so(way):
+    with served("mlp", way, idle_timeout=0.2) as bridge, Client(bridge.endpoint) as first:
         bridging.until(lambda: bridge.stats["idles"] == 1)
         with Client(bridge.endpoint, connect_timeout=5.0) as second:
             assert second.session != first.session
@@ -233,8 +240,8 @@ def test_a_silent_plant_is_replaced_and_told_so():
             assert second.step({"obs": np.zeros((1, 7))})
 
 
-def test_a_frame_that_comes_again_runs_once():
-    with served("counter", options={"state": {"before": "after"}}) as bridge, Client(bridge.endpoint) as client:
+def test_a_frame_that_comes_again_runs_once(way):
+    with served("counter", way, options={"state": {"before": "after"}}) as bridge, Client(bridge.endpoint) as client:
         client.reset()
         client._seq += 1
         body = np.ones((1, 1, 3), np.float32).tobytes()
@@ -328,16 +335,16 @@ def test_numbers_that_a_frame_cannot_hold_are_refused_by_name():
         assert client.step({"obs": np.zeros((1, 7))}, ttl=4294.0, simulation_time=1e9)
 
 
-def test_observations_that_are_not_finite_are_refused_where_asked():
-    with served("mlp", non_finite="refuse") as bridge, Client(bridge.endpoint) as client:
+def test_observations_that_are_not_finite_are_refused_where_asked(way):
+    with served("mlp", way, non_finite="refuse") as bridge, Client(bridge.endpoint) as client:
         with pytest.raises(efferent.BridgeError, match="not finite") as caught:
             client.step({"obs": np.full((1, 7), np.nan)})
         assert caught.value.reason == "numeric"
         assert client.step({"obs": np.zeros((1, 7))}) and bridge.stats["dropped"] == {"numeric": 1}
 
 
-def test_a_child_of_fork_leaves_its_parents_bridge_alone():
-    with served("mlp") as bridge, Client(bridge.endpoint) as client:
+def test_a_child_of_fork_leaves_its_parents_bridge_alone(way):
+    with served("mlp", way) as bridge, Client(bridge.endpoint) as client:
         child = os.fork()
         if child == 0:
             code = 1

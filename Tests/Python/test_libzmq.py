@@ -67,6 +67,22 @@ def test_a_machine_without_libzmq_runs_all_but_bridges_and_says_what_to_install(
     ), told
 
 
+@pytest.mark.parametrize("scheme", ["unix", "shm"])
+def test_bridges_of_one_machine_need_no_libzmq(without, scheme):
+    program = """
+import sys; sys.path[:0] = {path!r}
+import os
+sys.modules["zmq"] = None  # nor has the plant one
+import bridging, numpy
+from efferent import Bridge, Client
+with Bridge(bridging.policy("mlp").session(), f"SCHEME:@efferent-alone-{{os.getpid()}}") as bridge:
+    bridge.start()
+    with Client(bridge.endpoint) as client:
+        print(client.step({{"obs": numpy.ones((1, 7))}})["action"].shape, "libzmq" in open("/proc/self/maps").read())
+"""
+    assert run(program.replace("SCHEME", scheme), **without) == ["(1, 1, 3) False"]
+
+
 def test_serve_without_libzmq_says_what_to_install(without, tmp_path):
     import models
 

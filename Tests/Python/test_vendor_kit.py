@@ -1,4 +1,5 @@
 """The vendor kit: test vectors that the codecs share, and the plants of examples/plants on bare ZeroMQ."""
+import os
 import shutil
 import subprocess
 import sys
@@ -81,15 +82,22 @@ def test_c_frames_and_bodies_are_the_vectors(tmp_path):
 
 
 def test_the_bare_plants_fit_one_screen():
-    for name, limit in (("plant.c", 60), ("plant.py", 40)):
+    for name, limit in (("plant.c", 60), ("plant_local.c", 80), ("plant.py", 40)):
         lines = (PLANTS / name).read_text().splitlines()
         assert len(lines) <= limit and max(map(len, lines)) <= 100, name
 
 
-@pytest.mark.parametrize("language", ["c", "python"])
-@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:*", "ipc://{tmp}/bridge"], ids=["tcp", "ipc"])
+WAYS = [(language, endpoint) for language in ("c", "python") for endpoint in ("tcp://127.0.0.1:*", "ipc://{tmp}/bridge")]
+WAYS += [("c", "unix:{tmp}/bridge"), ("c", "shm:{tmp}/bridge"), ("c", "shm:@efferent-kit-{pid}")]
+
+
+@pytest.mark.parametrize(("language", "endpoint"), WAYS, ids=[f"{language}-{endpoint.split(':')[0]}-{i}" for i, (language, endpoint) in enumerate(WAYS)])
 def test_a_bare_plant_steps_the_policy(language, endpoint, tmp_path):
-    plant = [compiled(PLANTS / "plant.c", tmp_path, "-lzmq")] if language == "c" else [sys.executable, PLANTS / "plant.py"]
+    if endpoint.startswith(("unix:", "shm:")):
+        plant = [compiled(PLANTS / "plant_local.c", tmp_path)]
+    else:
+        plant = [compiled(PLANTS / "plant.c", tmp_path, "-lzmq")] if language == "c" else [sys.executable, PLANTS / "plant.py"]
+    endpoint = endpoint.replace("{pid}", str(os.getpid()))
     with served("mlp", endpoint.format(tmp=tmp_path)) as bridge:
         twin = bridge.served.policy.session()
         expected = [twin.step(np.array([(i + k) % 5 / 4 for k in range(7)], np.float32)).ravel() for i in range(12)]

@@ -29,6 +29,7 @@ struct BridgeOptions {
   bool allow_remote = false;  // with keys
   std::string key_file, secret_key, allow_file;
   std::vector<std::string> allowed_keys;
+  std::int32_t spin_us = 0;
   std::function<void(const eff_bridge_event &)> on_event;  // on the thread that polls; it must not throw
 };
 
@@ -81,6 +82,7 @@ class Bridge {
     if (options.max_peers) lent.max_peers = options.max_peers;
     lent.thread_policy = options.thread_policy, lent.thread_priority = options.thread_priority;
     lent.thread_cpus = options.thread_cpus.data(), lent.thread_cpu_count = options.thread_cpus.size();
+    lent.spin_us = options.spin_us;
     if (!options.thread_name.empty()) lent.thread_name = options.thread_name.c_str();
     lent.allow_remote = options.allow_remote;
     if (!options.key_file.empty()) lent.key_file = options.key_file.c_str();

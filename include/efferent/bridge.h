@@ -1,4 +1,4 @@
-/* Efferent bridge: a session served over ZeroMQ in lock-step. Only in libraries that are built with the trait Bridge.
+/* Efferent bridge: a session served in lock-step over ZeroMQ, or on one machine over a Unix socket or shared memory. Only in libraries that are built with the trait Bridge.
  *
  *   plant (simulator or robot side, DEALER)  -- HELLO, RESET, STEP, BYE -->  bridge (ROUTER) -- input, run, output --> eff_session
  *                                            <-- WELCOME, ACK, ACT, ERR, BYE --
@@ -7,7 +7,7 @@
  * One plant is connected at a time; each of its frames but BYE is answered. A frame that comes again is answered again and does not run again.
  * A bridge is its process's: after fork the child's calls fail (EFF_E_STATE) and destroy does nothing there.
  * The layout of the frames is in Sources/Bridge/PROTOCOL.md; the conventions
- * ([RT], threads, pointers, handles, errors, structs) are those of efferent.h. No function here is [RT]: ZeroMQ calls the system. The tick itself
+ * ([RT], threads, pointers, handles, errors, structs) are those of efferent.h. No function here is [RT]: every transport calls the system. The tick itself
  * (STEP in, ACT out) allocates nothing in Efferent and never waits for the plant. */
 #ifndef EFFERENT_BRIDGE_H
 #define EFFERENT_BRIDGE_H
@@ -26,7 +26,7 @@ enum {
   EFF_BRIDGE_HELLO = 1,  /* a plant connected: a new bridge session, recurrent state cleared */
   EFF_BRIDGE_RESET = 2,  /* an episode began: recurrent state of its rows cleared */
   EFF_BRIDGE_STEP = 3,   /* the policy ran and the action was sent */
-  EFF_BRIDGE_BYE = 4,    /* the plant said goodbye */
+  EFF_BRIDGE_BYE = 4,    /* the plant said goodbye; with reason EFF_BRIDGE_SESSION: its connection (unix, shm) ended without */
   EFF_BRIDGE_DROP = 5,   /* a frame was refused; see reason */
   EFF_BRIDGE_IDLE = 6,   /* the plant has been silent for idle_timeout_ms; said once per silence */
   EFF_BRIDGE_RETRY = 7   /* a frame that was answered before came again: it got the same answer, nothing ran */
@@ -72,8 +72,11 @@ typedef struct eff_bridge_event {
 
 typedef struct eff_bridge_options {
   size_t struct_size;
-  const char *endpoint;                  /* "tcp://127.0.0.1:*" (the default, any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy", "inproc://name".
-                                          * Ports are 1 to 65535, or *. ipc: the socket has mode 0600; PATH.lock beside it says whose it is. A dead socket is
+  const char *endpoint;                  /* "tcp://127.0.0.1:*" (the default, any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy", "inproc://name";
+                                          * without ZeroMQ, for plants on this machine, "unix:/run/robot/policy" (a stream socket) and
+                                          * "shm:/run/robot/policy" (the same, and frames in memory that is passed through it; Linux). "@name" instead of
+                                          * a path is an abstract one, which leaves no file. Processes of this user and of root get in.
+                                          * Ports are 1 to 65535, or *. A socket file has mode 0600; PATH.lock beside it says whose it is. A dead socket is
                                           * replaced; any other file, and a path that somebody serves, is refused (EFF_E_IO). */
   int32_t allow_remote;                  /* 0: tcp on loopback addresses only (EFF_E_ARGUMENT otherwise). Every user of the machine gets in there without keys.
                                           * 1: any address, with keys (EFF_E_ARGUMENT without) */
@@ -81,7 +84,7 @@ typedef struct eff_bridge_options {
   int32_t high_water;                    /* frames that ZeroMQ queues per plant and direction before it pushes back; 0: 16 */
   int32_t reserved;                      /* 0 */
   double rate;                           /* steps per second that the policy was trained for, told to the plant; 0: unknown */
-  void *context;                         /* kept: the caller's ZeroMQ context (zmq_ctx_new); needed for inproc; NULL: own one */
+  void *context;                         /* kept: the caller's ZeroMQ context (zmq_ctx_new); needed for inproc, refused for unix and shm; NULL: own one */
   const char *const *observation_names;  size_t observation_count;  /* names of the elements of the observation input, told to the plant and compared
                                                                      * with its own where it sends them; count 0 or that input's count */
   const char *const *joint_names;        size_t joint_count;        /* the same for the elements of the action output */
@@ -90,12 +93,14 @@ typedef struct eff_bridge_options {
   void *user;                            /* kept, passed to on_event */
   int32_t checksum;                      /* crc32c of frames where the plant leaves it open: 0: on tcp, none on one machine's other ways; 1: none; 2: always */
   int32_t non_finite;                    /* observations with NaN or infinite numbers: 0: the policy sees them; 1: refused (EFF_BRIDGE_NUMERIC), nothing runs */
-  int32_t max_peers;                     /* connections over tcp or ipc that may stand at once, 1 to 1024; 0: 32. A newer one ends the oldest that is not the
+  int32_t max_peers;                     /* connections, but over inproc, that may stand at once, 1 to 1024; 0: 32. A newer one ends the oldest that is not the
                                           * connected plant's and stood for 1 s; where there is none, it is ended itself */
   int32_t thread_policy;                 /* EFF_BRIDGE_THREAD_...: of the bridge's own thread and of ZeroMQ's I/O thread, which carries each frame over tcp and
                                           * ipc: the tail of a tick needs both. A caller's context keeps its threads as they are */
   int32_t thread_priority;               /* 1 to 99 with FIFO and ROUND_ROBIN; else 0 */
-  int32_t reserved_2;                    /* 0 */
+  int32_t spin_us;                       /* shm: how long the bridge looks for the next frame after an answer before it sleeps, 1 to 1000 microseconds, so
+                                          * that a plant that steps without pause is answered without system calls; 0: 50, where the process may use more
+                                          * than one CPU; -1: not at all */
   const int32_t *thread_cpus;            size_t thread_cpu_count;   /* CPUs that both may run on, 0 to 4095 each; count 0: those of the process */
   const char *thread_name;               /* of the bridge's thread, at most 12 bytes; the I/O thread's ends in "-io". NULL: "efferent" */
   /* Keys, for tcp alone (CURVE): every connection is encrypted, and plants get in whose public key is allowed. A key is 40 characters of Z85. Files must be
@@ -116,7 +121,7 @@ EFF_API void eff_bridge_options_default(eff_bridge_options *options, size_t stru
 /* Binds an endpoint for a session. Rows per step are agreed with each plant, 1 to the session's max_rows. `session` is kept and should outlive the bridge (a STEP is refused with
  * EFF_BRIDGE_RUN after its end);
  * while the bridge polls or its thread runs, the only other calls allowed on it are eff_session_swap and eff_session_reclaim. Strings are copied.
- * libzmq is opened at the first bridge of a process: the one that the process has already, else libzmq.so.5 beside this library, else the system's.
+ * libzmq is opened at the first bridge of a process that is neither unix nor shm: the one that the process has already, else libzmq.so.5 beside this library, else the system's.
  * *out is NULL on failure. Errors: EFF_E_ARGUMENT (endpoint, names), EFF_E_STATE (another bridge serves the session), EFF_E_UNSUPPORTED (transport,
  * remote, rights of threads; no libzmq, the message says what to install; a context of another libzmq), EFF_E_IO (bind), EFF_E_MEMORY. */
 EFF_API eff_status eff_bridge_create(eff_session *session, const eff_bridge_options *options_or_null, eff_bridge **out);
@@ -169,12 +174,13 @@ typedef struct eff_bridge_stats {
   eff_bridge_latency age;          /* STEP stamped by the plant to received here. A plant on this machine, which shows it by its boot id, is compared by
                                     * the clock; of others the fastest frame of the last seconds counts as 0, so the way is missing in it */
   uint64_t retries;                /* frames that came again and got the answer that they had got */
-  uint64_t peers;                  /* connections that stand; of tcp and ipc, as of the last poll */
+  uint64_t peers;                  /* connections that stand, but over inproc, as of the last poll */
   uint64_t peers_accepted;         /* connections since create */
-  uint64_t peers_refused;          /* of these, ended by the bridge: more than max_peers, the process had no file descriptor left, or with keys more than
-                                    * 4 strangers in 250 ms while a plant is connected */
+  uint64_t peers_refused;          /* of these, ended by the bridge: more than max_peers, another user's (unix, shm), the process had no file
+                                    * descriptor or memory left, or with keys more than 4 strangers in 250 ms while a plant is connected */
   uint64_t peers_cut;              /* of these, ended by ZeroMQ: a frame above the limit, something that is not ZMTP 3, no sign of life for
-                                    * 1 s; or gone before the bridge polled */
+                                    * 1 s; or gone before the bridge polled. Over unix and shm: a frame above the limit, or words in shared
+                                    * memory that no plant writes */
   uint64_t peers_denied;           /* with keys: connections whose key is not allowed, was revoked or is of another bridge, and such without a key.
                                     * ZeroMQ ends them, so they are in peers_cut too */
 } eff_bridge_stats;

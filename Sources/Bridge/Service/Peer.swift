@@ -1,7 +1,7 @@
 #if Bridge
 import Platform
 
-/// Where a frame comes from and where its answer goes: ZeroMQ's identity of a connection. Its bytes stand in memory of the bridge.
+/// Where a frame comes from and where its answer goes: the identity of a connection, ZeroMQ's or one of `Local`. Its bytes stand in memory of the bridge.
 struct Peer {
   /// ZeroMQ's limit on identities is 255.
   static let limit = 256
@@ -10,6 +10,8 @@ struct Peer {
   private(set) var count = 0
   /// A REQ socket, which puts an empty part in front of the frame and wants it back.
   var isRequest = false
+  /// The frame stood in shared memory, and so will its answer.
+  var isShared = false
   /// ZeroMQ's descriptor of its connection, where the gate asked for it; else -1.
   var source: Int32 = -1
 
@@ -24,6 +26,7 @@ struct Peer {
     eff_copy(bytes, other.bytes, other.count)
     count = other.count
     isRequest = other.isRequest
+    isShared = other.isShared
   }
 
   mutating func forget() { count = 0 }

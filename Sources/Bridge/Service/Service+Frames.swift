@@ -4,7 +4,8 @@ import Platform
 
 extension Service {
   /// Handles a frame of `size` bytes, of which `frame` holds at most `capacity`. Order of the checks: size, owner, then what the frame says.
-  func handle(_ frame: UnsafeRawBufferPointer, size: Int, from peer: Peer, arrived: UInt64) -> Outcome {
+  /// `arrays`: where the arrays of a frame for which `readsInPlace` is true stand instead, counted from its start.
+  func handle(_ frame: UnsafeRawBufferPointer, size: Int, from peer: Peer, arrived: UInt64, arrays: UnsafeRawPointer? = nil) -> Outcome {
     guard let header = FrameHeader(frame) else {
       // not a frame of this protocol, so there is nothing to answer
       stats.drop(.malformed)
@@ -34,10 +35,17 @@ extension Service {
     if let again = repeated(header) { return again }
     switch FrameType(rawValue: header.type) {
     case .reset: return reset(header, frame, arrived)
-    case .step: return step(header, frame, arrived)
+    case .step: return step(header, frame, arrived, arrays)
     case .bye: return leave(header)
     default: return refuse(.malformed, header, "frame type", found: UInt64(header.type), expected: UInt64(FrameType.step.rawValue))
     }
+  }
+
+  /// Whether no more than the header of a frame is looked at before its arrays are copied, so that they need not stand in memory of the bridge:
+  /// what the plant changes in them meanwhile is its own affair.
+  func readsInPlace(_ frame: UnsafeRawBufferPointer, _ size: Int) -> Bool {
+    guard isConnected, !isSealed, !options.refusesNonFinite, size == layout.stepSize, let header = FrameHeader(frame) else { return false }
+    return header.type == FrameType.step.rawValue
   }
 
   /// Whether the frame has been under way for less time than a plant waits before it gives one up.
@@ -56,6 +64,12 @@ extension Service {
   func supersedes(_ frame: UnsafeRawBufferPointer, from peer: Peer, _ seq: UInt64) -> Bool {
     guard peer.isSame(owner), let header = FrameHeader(frame) else { return false }
     return header.type == FrameType.hello.rawValue || header.session == secret && header.seq > seq
+  }
+
+  /// Whether a frame that arrived behind one of the owner is that frame once more.
+  func isSame(_ frame: UnsafeRawBufferPointer, from peer: Peer, as first: UnsafeRawBufferPointer) -> Bool {
+    guard peer.isSame(owner), let header = FrameHeader(frame) else { return false }
+    return header == FrameHeader(first)
   }
 
   /// Counts a STEP that was given up.
@@ -108,14 +122,14 @@ extension Service {
   }
 
   /// STEP: the tick. Nothing is written before every check has passed.
-  private func step(_ header: FrameHeader, _ frame: UnsafeRawBufferPointer, _ arrived: UInt64) -> Outcome {
+  private func step(_ header: FrameHeader, _ frame: UnsafeRawBufferPointer, _ arrived: UInt64, _ arrays: UnsafeRawPointer?) -> Outcome {
     guard header.episode == episode else { return refuse(.episode, header, "step of", found: UInt64(header.episode), expected: UInt64(episode)) }
     if let refusal = refuseSequence(header) { return refusal }
     let age = clock.age(stamp: header.monotonic, arrived: arrived)
     guard header.ttl == 0 || age <= UInt64(header.ttl) * 1000 else {
       return refuse(.expired, header, "microseconds of age", found: age / 1000, expected: UInt64(header.ttl))
     }
-    guard frame.count == layout.stepSize, let base = frame.baseAddress else {
+    guard frame.count == layout.stepSize, let base = arrays ?? frame.baseAddress else {
       return refuse(.malformed, header, "bytes of STEP", found: UInt64(frame.count), expected: UInt64(layout.stepSize))
     }
     if options.refusesNonFinite, let place = nonFinite(base) {
@@ -146,6 +160,16 @@ extension Service {
     event.rows = layout.rows
     event.run = run
     return Outcome(event: event, answer: answer)
+  }
+
+  /// The owner's connection ended without BYE: its place is free.
+  func lose() -> Event {
+    isConnected = false
+    stats.set(.connected, 0)
+    stats.add(.byes)
+    var event = event(.bye)
+    event.reason = .session
+    return event
   }
 
   /// BYE: the end of the bridge session. Not answered.

@@ -115,6 +115,10 @@ final class Service {
 
   static func align(_ size: Int) -> Int { (size + Layout.alignment - 1) / Layout.alignment * Layout.alignment }
 
+  /// Bytes of the longest frames of the bridge session after its handshake: STEP or a RESET of all rows by mask, ACT or ERR.
+  var longestRequest: Int { max(layout.stepSize, FrameHeader.size + layout.rows) }
+  var longestAnswer: Int { max(layout.actSize, FrameHeader.size + Service.errorHead + ErrorText.limit) }
+
   /// When the silence of the plant is to be reported; never, where there is none or it was.
   var idleDeadline: UInt64 {
     isConnected && !isIdleReported && options.idleTimeout >= 0 ? heard + UInt64(options.idleTimeout) * 1_000_000 : .max

@@ -4,12 +4,16 @@ import Platform
 
 /// Where plants connect: an address that only this machine can reach, checked before anything is bound.
 struct Endpoint {
-  enum Transport { case tcp, ipc, inproc }
+  enum Transport { case tcp, ipc, inproc, unix, shm }
 
   let text: String
   let transport: Transport
-  /// The socket file of an ipc address; nil for other transports and abstract names.
+  /// The socket file of an ipc, unix or shm address; nil for other transports and abstract names.
   let path: String?
+  /// Where a unix or shm address listens: its path, or an abstract name that begins with @.
+  var name = ""
+  /// Whether plants connect without ZeroMQ.
+  var isLocal: Bool { transport == .unix || transport == .shm }
 
   init(_ text: String, allowRemote: Bool, hasContext: Bool, hasKeys: Bool) throws(Failure) {
     self.text = text
@@ -28,8 +32,20 @@ struct Endpoint {
       (transport, path) = (.ipc, rest.first == UInt8(ascii: "@") ? nil : String(decoding: rest, as: UTF8.self))
       return
     }
+    if let (transport, rest) = Endpoint.local(bytes) {
+      guard !hasContext else {
+        throw Failure(.argument, "endpoint '\(text)': unix and shm do without ZeroMQ, found a context in options.context, expected NULL")
+      }
+      guard rest.count > (rest.first == UInt8(ascii: "@") ? 1 : 0), rest.count <= Int(EFF_LOCAL_PATH_LIMIT) else {
+        throw Failure(.argument, "endpoint '\(text)': a path of \(rest.count) bytes, expected 1 to \(EFF_LOCAL_PATH_LIMIT)")
+      }
+      self.transport = transport
+      name = String(decoding: rest, as: UTF8.self)
+      path = rest.first == UInt8(ascii: "@") ? nil : name
+      return
+    }
     guard let address = Endpoint.rest(of: bytes, after: "tcp://"), !address.isEmpty else {
-      throw Failure(.argument, "endpoint '\(text)': expected tcp://, ipc:// or inproc:// and an address")
+      throw Failure(.argument, "endpoint '\(text)': expected tcp://, ipc://, unix:, shm: or inproc:// and an address")
     }
     (transport, path) = (.tcp, nil)
     try Endpoint.checkPort(address, text)
@@ -42,7 +58,19 @@ struct Endpoint {
     throw Failure(.argument, "endpoint '\(text)': not a loopback address, expected 127.0.0.1 or [::1] in numbers\(hasKeys ? ", or allow_remote" : "")")
   }
 
-  /// Takes an ipc path for this process: a lock beside the socket says whose it is, and only a socket that nobody serves is replaced. Returns
+  /// Transport and path of `unix:PATH` or `shm:PATH`; two slashes may stand in front of the path, as in other addresses.
+  private static func local(_ bytes: [UInt8]) -> (Transport, ArraySlice<UInt8>)? {
+    var found: (transport: Transport, path: ArraySlice<UInt8>)? = nil
+    if let rest = rest(of: bytes, after: "unix:") { found = (.unix, rest) }
+    if let rest = rest(of: bytes, after: "shm:") { found = (.shm, rest) }
+    guard let found else { return nil }
+    let slash = UInt8(ascii: "/")
+    let path = found.path
+    let hasSlashes = path.count >= 2 && path[path.startIndex] == slash && path[path.startIndex + 1] == slash
+    return (found.transport, hasSlashes ? path.dropFirst(2) : path)
+  }
+
+  /// Takes a socket's path for this process: a lock beside the socket says whose it is, and only a socket that nobody serves is replaced. Returns
   /// the lock, or -1 where there is no path.
   func take() throws(Failure) -> Int32 {
     guard let path else { return -1 }

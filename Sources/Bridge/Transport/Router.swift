@@ -5,14 +5,6 @@ import Platform
 
 /// A ZeroMQ ROUTER that plants connect to. All calls of ZeroMQ stand here and in `Gate`.
 final class Router {
-  enum Received {
-    case none
-    /// A frame of `size` bytes, of which at most the capacity given is in memory.
-    case frame(size: Int)
-    /// A message of a form that the protocol does not have.
-    case foreign
-  }
-
   /// The address that was bound.
   let address: String
   private let socket: UnsafeMutableRawPointer
@@ -137,7 +129,7 @@ final class Router {
   deinit { message.deallocate() }
 
   /// Takes one message, if there is one: the identity of the plant, an empty part where it is a REQ, then a frame.
-  func receive(_ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int) throws(Failure) -> Received {
+  func receive(_ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int) throws(Failure) -> Link.Received {
     let count = zmq_recv(socket, peer.identity, Peer.limit, ZMQ_DONTWAIT)
     guard count >= 0 else {
       let code = zmq_errno()

@@ -343,7 +343,7 @@ def convert(checkpoint: Path = typer.Argument(..., dir_okay=False,
 
 @app.command()
 def serve(file: Path = File,
-          endpoint: str = typer.Option("tcp://127.0.0.1:5555", help="where to listen; port * takes any free one"),
+          endpoint: str = typer.Option("tcp://127.0.0.1:5555", help="where to listen: tcp://127.0.0.1:PORT (* takes any free one), ipc://PATH, unix:PATH or shm:PATH"),
           rows: int = typer.Option(1, min=1, help="most robots that one plant may have"),
           rate: float = typer.Option(0.0, help="steps per second, told to the plant"),
           once: bool = typer.Option(False, "--once", help="end when the first plant says goodbye"), seed: int = 0,
@@ -357,7 +357,7 @@ def serve(file: Path = File,
           dim: list[str] = Dims, weights: str = Weights,
           action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
           output: list[str] = Outputs, constant: list[str] = Constants, force: bool = Force):
-    """Serve a policy over ZeroMQ until interrupted."""
+    """Serve a policy over ZeroMQ, a Unix socket or shared memory until interrupted."""
     from .bridge import Bridge
 
     not_there(stats, force)

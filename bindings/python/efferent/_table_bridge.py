@@ -25,7 +25,7 @@ class eff_bridge_options(Options):
         ("observation_names", POINTER(c_char_p)), ("observation_count", c_size_t), ("joint_names", POINTER(c_char_p)),
         ("joint_count", c_size_t),
         ("on_event", EVENT_FUNCTION), ("user", c_void_p), ("checksum", c_int32), ("non_finite", c_int32),
-        ("max_peers", c_int32), ("thread_policy", c_int32), ("thread_priority", c_int32), ("reserved_2", c_int32),
+        ("max_peers", c_int32), ("thread_policy", c_int32), ("thread_priority", c_int32), ("spin_us", c_int32),
         ("thread_cpus", POINTER(c_int32)), ("thread_cpu_count", c_size_t), ("thread_name", c_char_p),
         ("key_file", c_char_p), ("secret_key", c_char_p), ("allow_file", c_char_p), ("allowed_keys", POINTER(c_char_p)),
         ("allowed_key_count", c_size_t),

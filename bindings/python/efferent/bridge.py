@@ -1,4 +1,4 @@
-"""Bridge: a session served over ZeroMQ, as in bridge.h. The other side is a plant: see `efferent.Plant`."""
+"""Bridge: a session served over ZeroMQ, a Unix socket or shared memory, as in bridge.h. The other side is a plant: see `efferent.Plant`."""
 from __future__ import annotations
 
 import ctypes
@@ -65,7 +65,8 @@ class Latency(NamedTuple):
 
 
 class Bridge(Owner):
-    """Serves a session or a learner at an endpoint: "tcp://127.0.0.1:*" (any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy".
+    """Serves a session or a learner at an endpoint: "tcp://127.0.0.1:*" (any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy"; without ZeroMQ
+    on one machine "unix:/run/robot/policy" and, through shared memory, "shm:/run/robot/policy" ("@name": a name without a file).
 
     Call `poll` in a loop, or `start` for a thread of its own. What is served is the bridge's alone until it is closed (a second bridge: StateError);
     closing that closes it too.
@@ -76,7 +77,7 @@ class Bridge(Owner):
     observation_names, joint_names   names of the elements of observation and action, compared with those that the plant sends
     checksum            crc32c of frames where the plant leaves it open: None (on tcp), "none" or "crc32c"
     non_finite          observations with NaN or infinite numbers: "pass" to the policy, or "refuse"
-    max_peers           connections over tcp or ipc that may stand at once; 0 for 32
+    max_peers           connections that may stand at once; 0 for 32
     thread_policy       of the bridge's thread and of ZeroMQ's I/O thread: None, "fifo" or "rr"; `thread_priority` 1 to 99 for these. Both decide
                         the tail of a tick; the rights that this needs are named where they are missing (UnsupportedError)
     thread_cpus         CPUs that both may run on
@@ -85,6 +86,7 @@ class Bridge(Owner):
     key                 this machine's own key: a file or a pair (`efferent.keys`). With `allow_remote` or `allow` and no key: EFFERENT_SECRET_KEY, or
                         the file in the folder of keys. Plants then get in encrypted, and those that are allowed alone
     allow               who they are: a file, which is read again where it changes, or public keys; None: the file in the folder of keys
+    spin                shm: seconds in which the next frame is looked for after an answer, before the thread sleeps; None: 50e-6; 0: not at all
     on_event            called with an `Event` after every one, on the thread that polls
     """
 
@@ -92,7 +94,7 @@ class Bridge(Owner):
                  high_water: int = 0, rate: float = 0.0, observation_names: Sequence[str] = (),
                  joint_names: Sequence[str] = (), checksum: bool | str | None = None, non_finite: str = "pass",
                  max_peers: int = 0, thread_policy: str | None = None, thread_priority: int = 0,
-                 thread_cpus: Sequence[int] = (), thread_name: str | None = None,
+                 thread_cpus: Sequence[int] = (), thread_name: str | None = None, spin: float | None = None,
                  allow_remote: bool = False, key: Any = None, allow: Any = None,
                  on_event: Callable[[Any], None] | None = None) -> None:
         if thread_policy not in POLICIES:
@@ -101,6 +103,8 @@ class Bridge(Owner):
             raise ArgumentError(f"checksum is {checksum!r}, expected None, 'none' or 'crc32c'")
         if non_finite not in NON_FINITE:
             raise ArgumentError(f"non_finite is {non_finite!r}, expected 'pass' or 'refuse'")
+        if spin is not None and not 0 <= spin <= 1e-3:
+            raise ArgumentError(f"spin is {spin} s, expected 0 to 0.001, or None")
         options = eff_bridge_options()
         lib.eff_bridge_options_default(byref(options), ctypes.sizeof(options))
         options.endpoint = endpoint.encode()
@@ -110,6 +114,7 @@ class Bridge(Owner):
         options.thread_policy, options.thread_priority = POLICIES[thread_policy], thread_priority
         options.thread_cpus, options.thread_cpu_count = (ctypes.c_int32 * len(thread_cpus))(*thread_cpus), len(thread_cpus)
         options.thread_name = thread_name.encode() if thread_name is not None else None
+        options.spin_us = 0 if spin is None else round(1e6 * spin) or -1
         options.checksum, options.non_finite = CHECKSUMS[checksum], NON_FINITE[non_finite]
         options.observation_names, options.observation_count = _strings(observation_names)
         options.joint_names, options.joint_count = _strings(joint_names)

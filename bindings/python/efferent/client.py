@@ -1,18 +1,16 @@
 """The plant's end of a bridge: connects, resets and steps. Needs neither libefferent nor an environment."""
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from typing import Any
 
 import numpy as np
-import zmq
 
-from . import keys, wire
+from . import wire
 from ._closes import Closes
+from ._links import open_link
 from .errors import ArgumentError, FormatError, ShapeError
-from .wire import BridgeError, BridgeLost, BridgeTimeout
+from .wire import Absent, BridgeError, BridgeLost, BridgeTimeout
 
 
 class Client(Closes):
@@ -27,6 +25,7 @@ class Client(Closes):
 
     A bridge on another machine is reached with keys (`efferent.keys`): `server_key` is the bridge's public key, or its name in the list of those that
     are allowed; `key` is this machine's own, as a file or pair, where it is not in EFFERENT_SECRET_KEY or the folder of keys.
+    On the bridge's machine "unix:PATH" and "shm:PATH" are the quick ways: a Unix socket, and memory that both share; they need no ZeroMQ.
 
     `expect` holds what the policy must have, as in HELLO: inputs and outputs as lists of {name, dtype, shape}, observations and joints
     as lists of names, policy as a hash. One thread at a time.
@@ -39,18 +38,20 @@ class Client(Closes):
         self.retry = max(timeout / 4, 0.01) if retry is None else retry
         self._hello = wire.hello(rows, aux, checksum=checksum, **(expect or {}))
         self._keys = None
+        if server_key is not None or key is not None or endpoint.startswith("tcp://"):
+            from . import keys  # with ZeroMQ
         if server_key is not None:
             if not endpoint.startswith("tcp://"):
                 raise ArgumentError(f"endpoint '{endpoint}': keys are for tcp, found server_key")
             self._keys = keys.server(server_key), keys.load(key)
         elif key is not None:
             raise ArgumentError("key without server_key, expected both")
-        elif not keys.is_local(endpoint):
+        elif endpoint.startswith("tcp://") and not keys.is_local(endpoint):
             raise ArgumentError(f"endpoint '{endpoint}' is on another machine, which is reached with keys alone, found no server_key")
-        self._context = context or zmq.Context.instance()
+        self._context = context
         # called while an answer is awaited, with the seconds that it takes already: true where it is waited for no longer
         self._gives_up = None
-        self._socket = None
+        self._link = None
         self.welcome = None
         self.connect()
 
@@ -60,30 +61,41 @@ class Client(Closes):
         """Begins a new bridge session: a new id, recurrent state cleared, episode 0."""
         timeout = self.connect_timeout if timeout is None else timeout
         deadline = time.monotonic() + timeout
+        refused = None
         while True:
-            self._open()
             wait = max(min(self.timeout, deadline - time.monotonic()), 0.001)
             try:
+                self._open()
                 hello = wire.frame(wire.HELLO, self._hello, seq=1, monotonic_ns=time.monotonic_ns(), ttl_us=min(int(wait * 1e6), 0xFFFFFFFF))
-                data, header = self._ask(hello, wire.WELCOME, wait)
+                data = self._ask(hello, wire.WELCOME, wait)
                 break
-            except BridgeTimeout:
+            except (BridgeTimeout, Absent) as e:
                 if time.monotonic() >= deadline:
                     self._drop()
+                    # of a library that is busy, and then was slow, the first is what helps
+                    if refused is not None and not isinstance(e, Absent):
+                        raise refused from None
                     raise BridgeTimeout(f"{self.endpoint}: nobody answered HELLO for {timeout:g} s") from None
+                if isinstance(e, Absent):
+                    time.sleep(0.02)
             except BridgeError as e:
                 # lost: an answer to a plant that this socket was before; expired: it waited at a library that stood still
                 pause = e.retry_after or 0.05
                 if e.reason not in ("busy", "session", "expired") or time.monotonic() + pause >= deadline:
                     self._drop()
                     raise
+                refused = e if e.reason == "busy" else refused
                 time.sleep(pause)
+        header = wire.read_header(data, False)
         self.welcome = welcome = wire.Welcome(data[wire.HEADER.size:])
         if welcome.rows != self.rows or header.session != welcome.session:
             raise FormatError(f"WELCOME: {welcome.rows} rows of session {welcome.session}, expected {self.rows} of {header.session}")
         self._episode = 0
-        self._frame = bytearray(welcome.step_size)
-        self._inputs = {f.name: (f, f.view(self._frame, self.rows)) for f in welcome.inputs}
+        frames = self._link.buffers(welcome.step_size, welcome.act_size)
+        # each frame with the views of its inputs
+        self._frames = [(frame, {f.name: (f, f.view(frame, self.rows)) for f in welcome.inputs}) for frame in frames]
+        self._frame, self._inputs = self._frames[0]
+        self._outputs = [(f.name, (self.rows, *f.shape), f.type, f.offset) for f in welcome.outputs]
 
     @property
     def inputs(self) -> Any:
@@ -102,7 +114,7 @@ class Client(Closes):
 
     @property
     def connected(self) -> bool:
-        return self._socket is not None
+        return self._link is not None
 
     # ---- the loop ----
 
@@ -133,99 +145,98 @@ class Client(Closes):
             raise ArgumentError(f"ttl is {ttl} s, expected 0 to 4294")
         if not 0 <= step_time <= 4294:
             raise ArgumentError(f"step_time is {step_time} s, expected 0 to 4294")
-        if arrays.keys() != self._inputs.keys():
+        inputs = self._inputs
+        if arrays.keys() != inputs.keys():
             for name in arrays.keys() - self._inputs.keys():
                 raise ShapeError(f"input '{name}': unknown, expected {', '.join(map(repr, self._inputs))}")
             for name in self._inputs.keys() - arrays.keys():
                 raise ShapeError(f"input '{name}': missing, expected {self._inputs[name][0]}")
+        if self._link is None:
+            raise BridgeLost(f"{self.endpoint}: not connected")
+        frame, inputs = self._frame, self._inputs = self._frames[self._link.free()]
         for name, value in arrays.items():
-            field, view = self._inputs[name]
-            field.fill(view, value)
+            field, view = inputs[name]
+            if type(value) is np.ndarray and value.dtype == view.dtype and value.shape == view.shape:
+                view[...] = value
+            else:
+                field.fill(view, value)
         self._seq += 1
-        wire.HEADER.pack_into(self._frame, 0, wire.MAGIC, wire.VERSION, wire.STEP, 0, int(step_time * 1e6), self._episode, self.session, self._seq, 0,
+        wire.HEADER.pack_into(frame, 0, wire.MAGIC, wire.VERSION, wire.STEP, 0, int(step_time * 1e6), self._episode, self.session, self._seq, 0,
                               time.monotonic_ns(), int(simulation_time * 1e9), int(ttl * 1e6), 0)
-        data, _ = self._ask(wire.seal(self._frame) if self.welcome.sealed else self._frame, wire.ACT, self.timeout)
+        data = self._ask(wire.seal(frame) if self.welcome.sealed else frame, wire.ACT, self.timeout)
         if len(data) != self.welcome.act_size:
             raise FormatError(f"ACT of {len(data)} bytes, expected {self.welcome.act_size}")
-        return {f.name: f.view(data, self.rows).copy() for f in self.outputs}
+        # an answer that may be written belongs to nobody else
+        if type(data) is bytearray:
+            return {name: np.ndarray(shape, dtype, data, offset) for name, shape, dtype, offset in self._outputs}
+        return {name: np.ndarray(shape, dtype, data, offset).copy() for name, shape, dtype, offset in self._outputs}
 
     # ---- the end ----
 
     def close(self) -> None:
         """Says BYE and closes the socket; never waits longer than 0.1 s."""
-        if self._socket is None:
+        if self._link is None:
             return
+        goodbye = None
         if self.welcome is not None:
             self._seq += 1
-            with contextlib.suppress(zmq.ZMQError):
-                self._socket.send(wire.frame(wire.BYE, b"", self.welcome.sealed, session=self.session, episode=self._episode, seq=self._seq,
-                                             monotonic_ns=time.monotonic_ns()), zmq.DONTWAIT)
-                self._socket.linger = 100
-        self._drop()
+            goodbye = wire.frame(wire.BYE, b"", self.welcome.sealed, session=self.session, episode=self._episode, seq=self._seq,
+                                 monotonic_ns=time.monotonic_ns())
+        self._drop(goodbye)
 
     def __del__(self):
-        if getattr(self, "_socket", None) is not None:
+        if getattr(self, "_link", None) is not None:
             self.close()
 
     # ---- the socket ----
+
+    @property
+    def _socket(self):
+        return None if self._link is None else self._link.socket
 
     def _open(self):
         """A fresh socket: what the old one still had queued is gone, and the library sees its connection end."""
         self._drop()
         self.welcome = None
-        self._socket = socket = self._context.socket(zmq.DEALER)
-        socket.linger = 0
-        # a connection that breaks and comes back is the same plant; nobody can guess whose it is
-        socket.routing_id = b"\x01" + os.urandom(15)
-        if self._keys is not None:
-            server, own = self._keys
-            socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = (k.encode() for k in (server, own.public, own.secret))
-        socket.sndhwm = socket.rcvhwm = 16
-        socket.reconnect_ivl, socket.reconnect_ivl_max = 20, 500
-        socket.ipv6 = "[" in self.endpoint
-        socket.sndtimeo = max(int(self.timeout * 1000), 1)
-        try:
-            socket.connect(self.endpoint)
-        except zmq.ZMQError as e:
-            self._drop()
-            raise BridgeError(f"endpoint '{self.endpoint}': {e.strerror}") from None
+        self._link = open_link(self.endpoint, self.timeout, self._context, self._keys)
         self._seq = 1
 
-    def _drop(self):
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+    def _drop(self, goodbye=None):
+        # nothing may look into memory that was shared
+        self._frame, self._inputs, self._frames = None, {}, []
+        if self._link is not None:
+            self._link.close(goodbye)
+            self._link = None
 
     def _ask(self, frame, wanted, timeout):
-        """Sends a frame and returns the one that answers it, as (bytes, header)."""
-        socket = self._socket
-        if socket is None:
+        """Sends a frame and returns the one that answers it."""
+        link, welcome, seq = self._link, self.welcome, self._seq
+        if link is None:
             raise BridgeLost(f"{self.endpoint}: not connected")
         # an answer to HELLO is not sealed unless HELLO was; later ones as agreed
-        sealed = self.welcome.sealed if self.welcome is not None else True
+        sealed = welcome.sealed if welcome is not None else True
         began = time.monotonic()
-        deadline = began + timeout
-        try:
-            socket.send(frame, copy=True)
-            again = time.monotonic() + self.retry
-            while True:
-                now = time.monotonic()
-                if now >= deadline or self._gives_up is not None and self._gives_up(now - began):
-                    raise zmq.Again
-                if now >= again:
-                    socket.send(frame, zmq.DONTWAIT, copy=True)
-                    again = now + self.retry
-                if not socket.poll(max(int((min(deadline, again) - now) * 1000), 1)):
-                    continue
-                data = socket.recv()
+        wait = min(self.retry, timeout)
+        again, deadline = began + wait, began + timeout
+        if not link.send(frame):
+            raise BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s")
+        while True:
+            data = link.receive(wait)
+            if data is not None:
                 header = wire.read_header(data, sealed)
-                if header.type == wire.BYE and self.welcome is not None and header.session == self.session:
+                if header[2] == wire.BYE and welcome is not None and header.session == self.session:
                     raise BridgeLost(f"{self.endpoint}: the library said goodbye")
                 # anything else is PING, or the late answer to a request that was given up
-                if header.ref_seq == self._seq and header.type in (wanted, wire.ERR):
+                if header[8] == seq and header[2] in (wanted, wire.ERR):
                     break
-        except zmq.Again:
-            raise BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s") from None
-        if header.type == wire.ERR:
+            now = time.monotonic()
+            if now >= deadline or self._gives_up is not None and self._gives_up(now - began):
+                raise BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s")
+            if now >= again:
+                if not link.repeat(frame):
+                    raise BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s")
+                again = now + self.retry
+            wait = min(deadline, again) - now
+        if header[2] == wire.ERR:
             raise wire.refusal(data)
-        return data, header
+        return data

@@ -52,6 +52,10 @@ class BridgeLost(BridgeError):
     reason = "session"
 
 
+class Absent(Exception):
+    """Nobody listens at an endpoint, which is told before anything is sent."""
+
+
 class Header(NamedTuple):
     """The 64 bytes in front of every frame."""
 

@@ -709,7 +709,7 @@ pub struct eff_bridge_options {
     pub max_peers: i32,
     pub thread_policy: i32,
     pub thread_priority: i32,
-    pub reserved_2: i32,
+    pub spin_us: i32,
     pub thread_cpus: *const i32,
     pub thread_cpu_count: usize,
     pub thread_name: *const c_char,

@@ -1,0 +1,210 @@
+// Round trips without ZeroMQ beside bare ones: bash Tests/Benchmarks/bridge.sh
+//   bridge_local MLP.onnx WIDE.onnx [BLOCKS [CALLS]]      blocks of CALLS round trips of each way by turns; medians of the blocks
+// Bare: two threads that wake each other by futex; a ROUTER on a thread that echoes; a Unix socket that echoes. WIDE has 64 kB of observation, of which it
+// reads little, so that what is measured is the way. "in place": the plant wrote the observation where the bridge reads it, before the clock began; "and
+// written": the clock has that too. Ends with 1 where a bar of issue 12 is missed.
+#define _GNU_SOURCE
+#include <efferent/bridge.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "../../examples/plants/efferent_frame.h"
+#include "../../examples/plants/efferent_local.h"
+
+enum { ROOM = 1 << 17 };
+
+static void fail(const char *what) {
+  fprintf(stderr, "%s: %s\n", what, eff_last_error());
+  exit(1);
+}
+static int compare(const void *a, const void *b) {
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+static double quantile(double *values, size_t n, double q) {
+  qsort(values, n, sizeof *values, compare);
+  return values[(size_t)(q * (double)(n - 1))];
+}
+
+// ---- bare ways ----
+
+static uint32_t words[2 * 64];  // a line each
+static char shared_bytes[2][256];
+
+static void futex_wait(uint32_t *word, uint32_t seen) {
+  while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == seen) syscall(SYS_futex, word, FUTEX_WAIT, seen, NULL, NULL, 0);
+}
+static void futex_post(uint32_t *word) {
+  __atomic_add_fetch(word, 1, __ATOMIC_ACQ_REL);
+  syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+static void *futex_echo(void *unused) {
+  for (uint32_t seen = 0;; seen++) {
+    futex_wait(&words[0], seen);
+    if (shared_bytes[0][0]) return unused;
+    memcpy(shared_bytes[1], shared_bytes[0], 256);
+    futex_post(&words[64]);
+  }
+}
+static void *socket_echo(void *p) {
+  char bytes[256];
+  const int fd = *(int *)p;
+  for (ssize_t n; (n = recv(fd, bytes, sizeof bytes, MSG_WAITALL)) > 0;)
+    if (send(fd, bytes, (size_t)n, 0) < 0) break;
+  return NULL;
+}
+static void *router_echo(void *socket) {
+  char identity[256], bytes[512];
+  for (;;) {
+    int count = zmq_recv(socket, identity, sizeof identity, 0), size = zmq_recv(socket, bytes, sizeof bytes, 0);
+    if (count < 0 || size <= 1) return NULL;
+    zmq_send(socket, identity, (size_t)count, ZMQ_SNDMORE), zmq_send(socket, bytes, 256, 0);
+  }
+}
+
+// ---- plants ----
+
+typedef struct {
+  const char *name;
+  eff_bridge *bridge;
+  eff_session *session;
+  void *socket;  // of ZeroMQ
+  efl_link link;
+  efb_header state;
+  size_t size;
+  int writes;  // the clock has the writing of the observation too
+  char frame[ROOM], answer[ROOM], observation[ROOM];
+} plant;
+
+// The frame at PLACE, whose body is there, and its answer; microseconds.
+static double ask(plant *p, char *place, int type, size_t size, int wanted) {
+  efb_header h = p->state;
+  const uint64_t began = efl_now();
+  if (p->writes && type == EFB_STEP) memcpy(place + 64, p->observation, size - 64);
+  h.type = (uint8_t)type, h.seq = ++p->state.seq, h.monotonic_ns = began, h.flags = type == EFB_HELLO ? EFB_FIXED : 0;
+  efb_write(place, size, h, 0);
+  long count;
+  if (p->socket) {
+    zmq_send(p->socket, place, size, 0), count = zmq_recv(p->socket, p->answer, ROOM, 0);
+  } else {
+    if ((place == p->frame ? efl_send(&p->link, place, size) : efl_post(&p->link, size)) != 0) fail("not sent");
+    count = efl_receive(&p->link, p->answer, ROOM, 5000);
+  }
+  const double took = (double)(efl_now() - began) / 1e3;
+  if (count < 64) fail("no answer");
+  memcpy(&h, p->answer, sizeof h);
+  if (h.type != wanted) fail("another answer");
+  p->state.session = h.session;
+  return took;
+}
+
+static plant *join(const char *name, eff_policy *policy, size_t count, const char *endpoint, void *context, int writes) {
+  plant *p = (plant *)calloc(1, sizeof *p);
+  p->name = name, p->size = 64 + 4 * count, p->writes = writes;
+  eff_bridge_options options;
+  eff_bridge_options_default(&options, sizeof options);
+  options.endpoint = endpoint, options.checksum = 1;
+  if (eff_session_create(policy, NULL, &p->session) != EFF_OK || eff_bridge_create(p->session, &options, &p->bridge) != EFF_OK ||
+      eff_bridge_start(p->bridge) != EFF_OK) fail(endpoint);
+  if (context) {
+    int wait = 5000, zero = 0;
+    p->socket = zmq_socket(context, ZMQ_DEALER);
+    zmq_setsockopt(p->socket, ZMQ_RCVTIMEO, &wait, sizeof wait), zmq_setsockopt(p->socket, ZMQ_LINGER, &zero, sizeof zero);
+    if (zmq_connect(p->socket, endpoint) != 0) fail(endpoint);
+  } else if (efl_connect(&p->link, endpoint) != 0) {
+    fail(endpoint);
+  }
+  efb_hello hello = {.oldest = 2, .newest = 2, .options = EFB_NO_CHECKSUM, .rows = 1};
+  memcpy(p->frame + 64, &hello, sizeof hello);
+  ask(p, p->frame, EFB_HELLO, 64 + sizeof hello, EFB_WELCOME);
+  return p;
+}
+
+static double step(plant *p) {
+  char *place = p->socket ? NULL : (char *)efl_frame(&p->link, NULL);
+  if (!place) place = p->frame;
+  if (!p->writes && !p->socket) memset(place + 64, (int)p->state.seq, p->size - 64);
+  return ask(p, place, EFB_STEP, p->size, EFB_ACT);
+}
+
+// ---- the table ----
+
+enum { FUTEX, SOCKET, RAW_IPC, IPC, UNIX, SHM, SHM_WRITTEN, WIDE, WIDE_WRITTEN, WAYS };
+static const char *names[] = {"bare futex", "bare unix socket", "bare ZeroMQ ipc", "ipc", "unix", "shm in place", "shm and written", "shm 64 kB in place",
+                              "shm 64 kB and written"};
+
+int main(int argc, char **argv) {
+  if (argc < 3) return printf("usage: bridge_local MLP.onnx WIDE.onnx [BLOCKS [CALLS]]\n"), 2;
+  const int blocks = argc > 3 ? atoi(argv[3]) : 60, calls = argc > 4 ? atoi(argv[4]) : 500;
+  eff_policy *policies[2];
+  eff_tensor_spec in[2] = {{.struct_size = sizeof *in}, {.struct_size = sizeof *in}};
+  for (int i = 0; i < 2; i++)
+    if (eff_policy_load_file(argv[1 + i], NULL, &policies[i]) != EFF_OK || eff_policy_input(policies[i], 0, &in[i]) != EFF_OK) fail(argv[1 + i]);
+  char at[WAYS][64];
+  for (int i = 0; i < WAYS; i++) snprintf(at[i], sizeof *at, "%s@efferent-local-%d-%d", i <= IPC ? "ipc://" : i == UNIX ? "unix:" : "shm:", (int)getpid(), i);
+
+  void *context = zmq_ctx_new(), *raw = zmq_socket(context, ZMQ_DEALER), *echo = zmq_socket(context, ZMQ_ROUTER);
+  if (zmq_bind(echo, at[RAW_IPC]) != 0 || zmq_connect(raw, at[RAW_IPC]) != 0) fail(at[RAW_IPC]);
+  int pair[2];
+  pthread_t thread;
+  if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) fail("socketpair");
+  pthread_create(&thread, NULL, futex_echo, NULL), pthread_create(&thread, NULL, socket_echo, &pair[1]), pthread_create(&thread, NULL, router_echo, echo);
+  plant *plants[WAYS] = {
+      [IPC] = join(names[IPC], policies[0], in[0].count, at[IPC], context, 0),
+      [UNIX] = join(names[UNIX], policies[0], in[0].count, at[UNIX], NULL, 0),
+      [SHM] = join(names[SHM], policies[0], in[0].count, at[SHM], NULL, 0),
+      [SHM_WRITTEN] = join(names[SHM_WRITTEN], policies[0], in[0].count, at[SHM_WRITTEN], NULL, 1),
+      [WIDE] = join(names[WIDE], policies[1], in[1].count, at[WIDE], NULL, 0),
+      [WIDE_WRITTEN] = join(names[WIDE_WRITTEN], policies[1], in[1].count, at[WIDE_WRITTEN], NULL, 1),
+  };
+
+  static double middle[WAYS][1000], took[100000], tail[WAYS];
+  char bytes[256] = {0};
+  uint32_t turns = 0;
+  if (blocks > 1000 || calls > 100000) fail("at most 1000 blocks of 100000 calls");
+  for (int b = -1; b < blocks; b++) {
+    for (int k = 0; k < WAYS; k++) {
+      const int way = (k + b + WAYS) % WAYS;
+      for (int i = 0; i < calls; i++) {
+        const uint64_t began = efl_now();
+        if (way == FUTEX) {
+          memcpy(shared_bytes[0], bytes, 256), futex_post(&words[0]), futex_wait(&words[64], turns++), memcpy(bytes, shared_bytes[1], 256);
+        } else if (way == SOCKET) {
+          if (send(pair[0], bytes, 256, 0) != 256 || recv(pair[0], bytes, 256, MSG_WAITALL) != 256) fail("no echo");
+        } else if (way == RAW_IPC) {
+          if (zmq_send(raw, bytes, 256, 0) < 0 || zmq_recv(raw, bytes, 256, 0) < 1) fail("no echo");
+        } else {
+          took[i] = step(plants[way]);
+          continue;
+        }
+        took[i] = (double)(efl_now() - began) / 1e3;
+      }
+      if (b < 0) continue;  // the first block warms up
+      middle[way][b] = quantile(took, (size_t)calls, 0.5), tail[way] += took[calls * 99 / 100] / blocks;
+    }
+  }
+  double p50[WAYS];
+  for (int way = 0; way < WAYS; way++) {
+    p50[way] = quantile(middle[way], (size_t)blocks, 0.5);
+    printf("%-22s %6zu B  p50 %7.2f us, p99 %8.2f us\n", names[way], plants[way] ? plants[way]->size : 256, p50[way], tail[way]);
+  }
+  int missed = 0;
+  const struct {
+    const char *what;
+    double found, limit;
+  } bars[] = {{"shm at 256 B, us", p50[SHM_WRITTEN], 10}, {"shm at 256 B as a part of ipc", p50[SHM_WRITTEN] / p50[IPC], 0.25}, {"shm at 64 kB in place as a multiple of 256 B", p50[WIDE] / p50[SHM], 1.5}};
+  for (size_t i = 0; i < sizeof bars / sizeof *bars; i++) {
+    const int met = bars[i].found <= bars[i].limit;
+    missed |= !met;
+    printf("bar: %s: %.2f, at most %.2f: %s\n", bars[i].what, bars[i].found, bars[i].limit, met ? "met" : "MISSED");
+  }
+  fflush(stdout);
+  _exit(missed);  // bridges and echoes go with the process
+}

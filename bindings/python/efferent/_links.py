@@ -1,0 +1,91 @@
+"""The ways from a plant to a bridge: ZeroMQ's sockets here, those of one machine in _local. Each is imported where it is used."""
+from __future__ import annotations
+
+import os
+
+from .wire import BridgeError
+
+
+def open_link(endpoint, timeout, context, keys=None):
+    """The link to an endpoint; raises Absent where nobody listens yet and the way tells so, BridgeError where the endpoint is none."""
+    scheme, _, path = endpoint.partition(":")
+    if scheme not in ("unix", "shm"):
+        return ZeroMQ(endpoint, timeout, context, keys)
+    from ._local import Shared, Stream
+
+    path = path.removeprefix("//")
+    if not path:
+        raise BridgeError(f"endpoint '{endpoint}': has no path")
+    return (Shared if scheme == "shm" else Stream)(endpoint, path, timeout)
+
+
+class ZeroMQ:
+    """A DEALER."""
+
+    def __init__(self, endpoint, timeout, context, keys):
+        import zmq
+
+        self._again = zmq.Again
+        self._dontwait, self._error = zmq.DONTWAIT, zmq.ZMQError
+        self.socket = made = (context or zmq.Context.instance()).socket(zmq.DEALER)
+        made.linger = 0
+        # a connection that breaks and comes back is the same plant; nobody can guess whose it is
+        made.routing_id = b"\x01" + os.urandom(15)
+        if keys is not None:
+            server, own = keys
+            made.curve_serverkey, made.curve_publickey, made.curve_secretkey = (
+                k.encode() for k in (server, own.public, own.secret))
+        made.sndhwm = made.rcvhwm = 16
+        made.reconnect_ivl, made.reconnect_ivl_max = 20, 500
+        made.ipv6 = "[" in endpoint
+        made.sndtimeo = max(int(timeout * 1000), 1)
+        self._wait = None
+        try:
+            made.connect(endpoint)
+        except zmq.ZMQError as e:
+            made.close()
+            raise BridgeError(f"endpoint '{endpoint}': {e.strerror}") from None
+
+    def buffers(self, size, answer):
+        """Where STEP frames of that size are written."""
+        return [bytearray(size)]
+
+    def free(self):
+        """Index of the buffer to write next."""
+        return 0
+
+    def send(self, frame):
+        """False where the frame could not be sent in time."""
+        try:
+            self.socket.send(frame, copy=True)
+        except self._again:
+            return False
+        return True
+
+    def repeat(self, frame):
+        """Sends the frame that was sent last again, where it may be lost."""
+        try:
+            self.socket.send(frame, self._dontwait, copy=True)
+        except self._again:
+            return False
+        return True
+
+    def receive(self, seconds):
+        """The next frame, or None where none comes in time."""
+        wait = max(int(seconds * 1000), 1)
+        if wait != self._wait:
+            self.socket.rcvtimeo = self._wait = wait
+        try:
+            return self.socket.recv()
+        except self._again:
+            return None
+
+    def close(self, goodbye=None):
+        """Closes, after a last frame; never waits longer than 0.1 s."""
+        if goodbye is not None:
+            try:
+                self.socket.send(goodbye, self._dontwait)
+                self.socket.linger = 100
+            except self._error:
+                pass
+        self.socket.close()
