@@ -136,9 +136,11 @@ c_suite() {
   [[ -z $zoo ]] || CALLS=100 REFUSED=skip "$build/c-gcc/alloc_test" "$zoo" || bad=1
   "$build/c-gcc/learner_test" || bad=1
   EFFERENT_LIBRARY=$prefix/lib/libefferent.so PYTHONPATH=$root/bindings/python "$python" Tests/Python/controller_cases.py "$build" && "$build/c-gcc/controller_test" "$build/controllers.txt" || bad=1
+  echo "pre-flight"
+  "$build/c-gcc/preflight_test" "$build" || bad=1
   if [[ -x $build/c-clang/sanitizer_test ]]; then
     echo "RealtimeSanitizer"
-    "$build/c-clang/sanitizer_test" "${models[@]}" || bad=1
+    "$build/c-clang/sanitizer_test" "${models[@]}" "$build/controllers.txt" || bad=1
   else
     echo "no clang with -fsanitize=realtime here: not tried"
   fi

@@ -11,6 +11,7 @@ final class LoadedCard {
   let json: CText
   let questions: [CText]
   let answers: [CText]
+  let recordings: [CText]
 
   init(_ card: Card) {
     self.card = card
@@ -18,6 +19,7 @@ final class LoadedCard {
     let asked = card.questions
     questions = asked.map { CText($0) }
     answers = asked.map { CText(Card.answer(to: $0)) }
+    recordings = card.recordings.map { CText($0) }
   }
 }
 
@@ -94,6 +96,12 @@ public func eff_card_question(_ card: OpaquePointer?, _ index: Int) -> UnsafePoi
 public func eff_card_answer(_ card: OpaquePointer?, _ index: Int) -> UnsafePointer<CChar>? {
   guard let c = loaded(card), index >= 0, index < c.answers.count else { return nil }
   return UnsafePointer(c.answers[index].start)
+}
+
+@c @implementation
+public func eff_card_recording(_ card: OpaquePointer?, _ index: Int) -> UnsafePointer<CChar>? {
+  guard let c = loaded(card), index >= 0, index < c.recordings.count else { return nil }
+  return UnsafePointer(c.recordings[index].start)
 }
 
 @c @implementation

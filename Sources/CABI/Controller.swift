@@ -57,6 +57,14 @@ private func read(_ given: UnsafePointer<eff_controller_options>?) throws(Failur
     try count(t.width, atMost: 1 << 20, "motion.width")
     out.motion.append((text(part), values, t.frames, t.width))
   }
+  for (i, p) in try list(o.recordings, o.recording_count, "recordings", "recording_count").enumerated() {
+    guard let p else { throw Failure(.argument, "recordings[\(i)] is NULL") }
+    out.recordings.append(text(p))
+  }
+  guard let onMismatch = OnMismatch(rawValue: o.on_mismatch) else {
+    throw Failure(.argument, "on_mismatch is \(o.on_mismatch), expected EFF_PREFLIGHT_REFUSE, WARN or SKIP")
+  }
+  out.onMismatch = onMismatch
   out.seed = o.seed
   if let arena = o.arena { out.arena = (arena, try count(o.arena_size, atMost: .max, "arena_size")) }
   out.memory = try memory(o.allocator)

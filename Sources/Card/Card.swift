@@ -46,6 +46,8 @@ public struct Card: Equatable, Sendable {
   public internal(set) var safety: Safety?
   /// Range and camera sensors: name and what the file says about the pattern. Informative.
   public internal(set) var scans: [Scan] = []
+  /// Paths of recordings that a controller must meet before it starts. Those of a card in a file are looked for from its folder.
+  public internal(set) var recordings: [String] = []
   /// What the importer could not find in its files, as paths. `questions` adds what is null in the card.
   public internal(set) var asks: [String] = []
 

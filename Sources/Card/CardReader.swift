@@ -9,7 +9,8 @@ struct CardReader {
 
   static let keys: StaticString = """
     efferent_card convention robot source note policy_period control_period drive_period inner_decimation observation_names joint_order joints models \
-    vectors memory counters clocks commands actions motion prime_models target_init startup safety scans asks
+    vectors memory counters clocks commands actions motion prime_models target_init startup safety scans asks \
+    recordings
     """
 
   static func read(_ json: Json) throws(Failure) -> Card {
@@ -37,6 +38,7 @@ struct CardReader {
     card.observationNames = try f.strings("observation_names")
     card.jointOrder = try f.uniqueStrings("joint_order")
     card.asks = try f.strings("asks")
+    card.recordings = try f.uniqueStrings("recordings")
     card.targetInit = try f.word("target_init", Card.Start.self)
     for m in try f.named("joints") { card.joints.append(try joint(m)) }
     for m in try f.named("memory") { card.memories.append(try memory(m)) }

@@ -5,7 +5,10 @@ extension Card {
   /// Loads a card from a file: JSON, or an ONNX file whose metadata are of a known convention. `supplied` answers what the file does not say.
   @export(interface)
   public static func load(path: String, supplied: Json? = nil) throws(Failure) -> Card {
-    try load(try Bytes.file(path, name: path), name: fileName(path), supplied: supplied)
+    var card = try load(try Bytes.file(path, name: path), name: fileName(path), supplied: supplied)
+    let folder = Array(path.utf8.dropLast(fileName(path).utf8.count))
+    card.recordings = card.recordings.map { Array($0.utf8).first == UInt8(ascii: "/") ? $0 : String(decoding: folder, as: UTF8.self) + $0 }
+    return card
   }
 
   /// The same from bytes in memory; `name` is what messages call the file.

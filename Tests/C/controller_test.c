@@ -1,121 +1,28 @@
 // A controller's [RT] functions allocate and free nothing from the very first tick on and make no system call, over resets, modes and refused ticks.
-//   controller_test LIST...      lists as Tests/Python/controller_cases.py writes them: per line CARD, the robot's joints (comma), NAME=POLICY...,
-//                                separated by tabs;  CALLS in the environment: ticks per card (10000)
+//   controller_test LIST...      lists as Tests/Python/controller_cases.py writes them;  CALLS in the environment: ticks per card (10000)
 #include "realtime.h"
 
-#include <efferent/controller.h>
-#include <efferent/efferent.h>
-#include <math.h>
-#include <string.h>
-
-#include "check.h"
-
-enum { MOST = 64 };
-
-typedef struct {
-  eff_controller *controller;
-  double *values[MOST];
-  size_t counts[MOST], count;
-  int quaternion[MOST];
-  double *targets[5];
-  int64_t now;
-  uint32_t random;
-} subject;
-
-static double number(subject *s) {
-  s->random = s->random * 1664525u + 1013904223u;
-  return (s->random >> 8) / 16777216.0 - 0.5;
-}
-
-static int tick(void *context, int i) {
-  subject *s = context;
-  for (size_t k = 0; k < s->count; k++) {
-    for (size_t j = 0; j < s->counts[k]; j++) s->values[k][j] = s->quaternion[k] ? j == 0 : 0.2 * number(s);
-  }
-  const int bad = i % 37 == 36 && s->count > 0;
-  if (bad) s->values[(size_t)i % s->count][0] = NAN; // of a joint that the policy does not know this is no fault
-  if (i % 101 == 100) (void)eff_controller_reset(s->controller);
-  if (i % 211 == 0) (void)eff_controller_mode(s->controller, i / 211 % 5);
-  if (i % 211 == 20) (void)eff_controller_mode(s->controller, EFF_MODE_RUN);
-  s->now += i % 53 == 52 ? 90000000 : 2000000;
-  (void)eff_controller_stamp(s->controller, -1, s->now);
-  eff_controller_report r = {.struct_size = sizeof r};
-  const eff_status status = eff_controller_tick(s->controller, s->now, &r);
-  size_t n;
-  (void)eff_controller_vector(s->controller, "obs", &n);
-  (void)eff_controller_input(s->controller, 0, 0);
-  (void)eff_controller_output(s->controller, 0, 0);
-  (void)eff_controller_clamps(s->controller, 0);
-  (void)eff_controller_last(s->controller, &r);
-  return status != EFF_OK && !bad;
-}
+#include "controllers.h"
 
 static int cards;
 
 static void test_card(char *line, int calls) {
-  char *save = NULL, *path = strtok_r(line, "\t\n", &save), *names = strtok_r(NULL, "\t\n", &save);
-  if (path == NULL || names == NULL) return;
-  const char *joints[256];
-  eff_controller_model models[8];
-  eff_controller_options options;
-  eff_controller_options_default(&options, sizeof options);
-  char *inner = NULL;
-  for (char *j = strtok_r(names, ",", &inner); j && options.joint_count < 256; j = strtok_r(NULL, ",", &inner)) joints[options.joint_count++] = j;
-  for (char *m; (m = strtok_r(NULL, "\t\n", &save)) && options.model_count < 8;) {
-    char *equals = strchr(m, '=');
-    eff_policy_options loading;
-    eff_policy_options_default(&loading, sizeof loading);
-    loading.no_state = 1;
-    eff_policy *policy = NULL;
-    *equals = 0;
-    if (eff_policy_load_file(equals + 1, &loading, &policy) != EFF_OK) {
-      printf("%s: %s\n", path, eff_last_error());
-      CHECK(0);
-      return;
-    }
-    models[options.model_count++] = (eff_controller_model){m, policy};
-  }
-  options.joints = joints, options.models = models, options.guard = 15, options.slew_limit = 5, options.blend_seconds = 0.05;
-  eff_card *card = NULL;
-  subject s = {.random = 1};
-  if (eff_card_load_file(path, NULL, &card) != EFF_OK || eff_controller_create(card, &options, &s.controller) != EFF_OK) {
-    printf("%s: %s\n", path, eff_last_error());
-    CHECK(0);
-    return;
-  }
-  eff_signal_spec spec = {.struct_size = sizeof spec};
-  for (; s.count < MOST && eff_controller_signal(s.controller, s.count, &spec) == EFF_OK; s.count++) {
-    s.counts[s.count] = spec.count, s.values[s.count] = calloc(spec.count, sizeof(double));
-    s.quaternion[s.count] = strncmp(spec.unit, "quaternion", 10) == 0;
-    eff_signal_binding b = {.struct_size = sizeof b, .name = spec.name, .data = s.values[s.count], .count = spec.count, .dtype = EFF_F64};
-    b.unit = spec.unit[0] ? spec.unit : NULL;
-    CHECK(eff_controller_bind(s.controller, &b) == EFF_OK);
-  }
-  for (int32_t what = 0; what < 5; what++) {
-    s.targets[what] = calloc(options.joint_count, sizeof(double));
-    eff_target_binding t = {.struct_size = sizeof t, .what = what, .dtype = EFF_F64, .data = s.targets[what], .count = options.joint_count};
-    CHECK(eff_controller_bind_target(s.controller, &t) == EFF_OK);
-  }
-  CHECK(eff_controller_start(s.controller) == EFF_OK);
+  subject s;
+  if (!open_subject(line, &s)) return;
   allocations = frees = 0;
   int bad = 0;
   armed = 1;
-  for (int i = 0; i < calls; i++) bad += tick(&s, i);
+  for (int i = 0; i < calls; i++) bad += controller_ticks(&s, i);
   armed = 0;
-  if (allocations || frees || bad) printf("%s: %ld allocations, %ld frees, %d failed ticks\n", path, allocations, frees, bad);
+  if (allocations || frees || bad) printf("%s: %ld allocations, %ld frees, %d failed ticks\n", s.path, allocations, frees, bad);
   CHECK(allocations == 0 && frees == 0 && bad == 0);
-  int calls_found = system_calls(tick, &s);
-  if (calls_found > 0) printf("%s: a tick made a system call\n", path);
+  int calls_found = system_calls(controller_ticks, &s);
+  if (calls_found > 0) printf("%s: a tick made a system call\n", s.path);
   if (calls_found >= 0) CHECK(calls_found == 0);
   for (int what = 0; what < 5; what++) {
-    for (size_t j = 0; j < options.joint_count; j++) CHECK(isfinite(s.targets[what][j]));
-    free(s.targets[what]);
+    for (size_t j = 0; j < s.joint_count; j++) CHECK(isfinite(s.targets[what][j]));
   }
-  eff_controller_destroy(s.controller);
-  CHECK(eff_controller_tick(s.controller, 0, NULL) == EFF_E_ARGUMENT);
-  eff_card_release(card);
-  for (size_t i = 0; i < options.model_count; i++) eff_policy_release(models[i].policy);
-  for (size_t i = 0; i < s.count; i++) free(s.values[i]);
+  close_subject(&s);
   cards++;
 }
 

@@ -1,6 +1,7 @@
-// RealtimeSanitizer watches the [RT] functions of sessions and learners: it stops the program at the first allocation,
-// lock or other call that may block.
-//   sanitizer_test FILE_OR_FOLDER...      built by a clang that has -fsanitize=realtime
+// RealtimeSanitizer watches the [RT] functions of sessions, learners and controllers: it stops the program at the first
+// allocation, lock or other call that may block.
+//   sanitizer_test FILE_OR_FOLDER...      built by a clang that has -fsanitize=realtime; a .txt is a list of controllers,
+//                                         as controllers.h says
 #define _GNU_SOURCE
 #include <efferent/efferent.h>
 #include <stdlib.h>
@@ -8,12 +9,13 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "controllers.h"
 #include "files.h"
 #include "learners.h"
 
 #define NONBLOCKING __attribute__((nonblocking))
 
-static int models, learners;
+static int models, learners, cards;
 static float observation[4096], action[4096];
 
 // the library's functions carry no attribute of clang's; whether they keep their word is what is tested
@@ -63,6 +65,27 @@ static void test_model(const char *path) {
   eff_policy_release(policy);
 }
 
+static int tick(subject *s, int ticks) NONBLOCKING {
+  int bad = 0;
+  for (int i = 0; i < ticks; i++) bad += controller_ticks(s, i);
+  return bad;
+}
+
+static void test_controllers(const char *path) {
+  FILE *list = fopen(path, "r");
+  CHECK(list != NULL);
+  static char line[65536];
+  while (list && fgets(line, sizeof line, list)) {
+    subject s;
+    if (!open_subject(line, &s)) continue;
+    CHECK(tick(&s, 1000) == 0);
+    close_subject(&s);
+    cards++;
+  }
+  if (list) fclose(list);
+  CHECK(cards > 0);
+}
+
 int main(int count, char **arguments) {
   // the sanitizer stops what may block, in the library too
   fflush(stdout);
@@ -77,8 +100,16 @@ int main(int count, char **arguments) {
         && !(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77)));
   each_learner(test_learner);
   CHECK(learners == 30);
-  for (int i = 1; i < count; i++) each_file(arguments[i], 2, test_model);
-  CHECK(count == 1 || models > 0);
-  printf("%d learners, %d models\n", learners, models);
+  int files = 0;
+  for (int i = 1; i < count; i++) {
+    const size_t length = strlen(arguments[i]);
+    if (length > 4 && strcmp(arguments[i] + length - 4, ".txt") == 0) {
+      test_controllers(arguments[i]);
+    } else {
+      each_file(arguments[i], 2, test_model), files++;
+    }
+  }
+  CHECK(files == 0 || models > 0);
+  printf("%d learners, %d models, %d cards\n", learners, models, cards);
   return check_report();
 }

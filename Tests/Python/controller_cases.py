@@ -1,7 +1,7 @@
 """Lists for Tests/C/controller_test: a small card of the tests, and every card of the corpus of EFFERENT_CARDS or
-../shared/cards.
+../shared/cards. The small card, its network and a recording of it are what Tests/C/preflight_test reads.
 
-    python Tests/Python/controller_cases.py FOLDER     writes FOLDER/controllers.txt
+    python Tests/Python/controller_cases.py FOLDER     writes FOLDER/controllers.txt, card.json, controller.onnx, robot.npz
 """
 import json
 import sys
@@ -23,6 +23,10 @@ def small(folder):
                                       {"op": "first_order", "alpha": 0.3, "init": "measured"}], "last_of": "applied"})
     (folder / "card.json").write_text(json.dumps(content))
     network = t.network(folder / "controller.onnx", t.width(content))
+    import efferent
+
+    c = efferent.Controller(efferent.Card.load(folder / "card.json"), {"policy": network}, t.ROBOT)
+    efferent.preflight.record(c).save(folder / "robot.npz", force=True)
     return [folder / "card.json", ",".join(t.ROBOT), f"policy={network}"]
 
 

@@ -30,6 +30,8 @@ struct ControllerOptions {
   std::uint64_t seed = 0;
   bool locked = false;
   const eff_allocator *allocator = nullptr;
+  std::vector<std::string> recordings;
+  std::int32_t on_mismatch = EFF_PREFLIGHT_REFUSE;
 };
 
 class Controller {
@@ -48,6 +50,9 @@ class Controller {
     o.blend_seconds = given.blend_seconds, o.ramp_seconds = given.ramp_seconds, o.guard = given.guard;
     o.fallback = given.fallback.data(), o.fallback_count = given.fallback.size();
     o.motion = given.motion.data(), o.motion_count = given.motion.size();
+    std::vector<const char *> recordings;
+    for (const auto &r : given.recordings) recordings.push_back(r.c_str());
+    o.recordings = recordings.data(), o.recording_count = recordings.size(), o.on_mismatch = given.on_mismatch;
     o.seed = given.seed, o.locked = given.locked, o.allocator = given.allocator;
     check(eff_controller_create(card, &o, &handle_));
   }
@@ -106,7 +111,23 @@ class Controller {
   void bind(const eff_target_binding &b) { check(eff_controller_bind_target(handle_, &b)); }
 
   bool commands(std::int32_t what) const noexcept { return eff_controller_commands(handle_, what) != 0; }
+  // Throws where a signal is not bound or a recording of the card or of the options is not met.
   void start() { check(eff_controller_start(handle_)); }
+
+  // Runs a recording through a twin. Throws where it does not fit; `differs` tells whether all is as recorded, `what` the first thing that is not.
+  eff_preflight_report preflight(const eff_recording &recording) const {
+    eff_preflight_report r{};
+    r.struct_size = sizeof r;
+    const eff_status status = eff_controller_preflight(handle_, &recording, &r);
+    if (!r.differs) check(status);
+    return r;
+  }
+  eff_preflight_report preflight(const std::string &path) const {
+    eff_recording recording{};
+    recording.struct_size = sizeof recording;
+    recording.path = path.c_str();
+    return preflight(recording);
+  }
 
   // [RT] One control period. A refused tick is not an exception: its status is in the report, and the fallback's targets are written.
   eff_controller_report tick(std::int64_t now_ns) noexcept {

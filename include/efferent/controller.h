@@ -57,6 +57,9 @@ enum {
   EFF_GUARD_COMMAND = 8    /* commands within the card's range, also where the card does not clamp them */
 };
 
+/* What a recording that is not met does at start: refuse it, write a warning to the log, or no recording is run. */
+enum { EFF_PREFLIGHT_REFUSE = 0, EFF_PREFLIGHT_WARN = 1, EFF_PREFLIGHT_SKIP = 2 };
+
 /* One step of the fallback ladder. */
 typedef struct eff_fallback_step {
   int32_t mode, reserved;  /* EFF_MODE_HOLD, RAMP, DAMP or ZERO */
@@ -89,6 +92,8 @@ typedef struct eff_controller_options {
   void *arena;                             size_t arena_size;      /* kept: memory of the caller, aligned to 64 bytes, or NULL */
   const eff_allocator *allocator;          /* or NULL; used where arena is NULL */
   const eff_motion_track *motion;          size_t motion_count;    /* of a motion in a file; all parts have the same number of frames */
+  const char *const *recordings;           size_t recording_count; /* paths of recordings that must be met at start, besides those of the card */
+  int32_t on_mismatch, reserved;           /* EFF_PREFLIGHT_...: what a recording that is not met does at start */
 } eff_controller_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_controller_options) of the caller. Any thread. */
@@ -155,7 +160,8 @@ EFF_API eff_status eff_controller_bind(eff_controller *controller, const eff_sig
 /* Binds targets. Kinds that the card does not command stay untouched. */
 EFF_API eff_status eff_controller_bind_target(eff_controller *controller, const eff_target_binding *binding);
 
-/* Ends binding: EFF_E_MISMATCH names the first needed signal that is not bound. Ticks are refused before it. */
+/* Ends binding: EFF_E_MISMATCH names the first needed signal that is not bound, or the first term, action or target that is not as a recording of
+ * the card or of the options has it. Ticks are refused before it. Other errors: those of eff_controller_preflight. */
 EFF_API eff_status eff_controller_start(eff_controller *controller);
 
 /* ---- running ---- */
@@ -195,6 +201,60 @@ EFF_API EFF_RT int64_t eff_controller_clamps(const eff_controller *controller, s
 
 /* Writes the words of a report, cut to `size` bytes with the closing 0: what is refused, signal, joint, what was found and what is expected. */
 EFF_API eff_status eff_controller_explain(const eff_controller *controller, const eff_controller_report *report, char *text, size_t size);
+
+/* ---- pre-flight: raw signals kept with what belongs to them, run again before a robot moves ---- */
+
+/* One array of a recording: values [rows, width], row by row, borrowed for the call. Names:
+ *   in.SIGNAL         [ticks, width or joints]  raw signals in the card's units
+ *   obs.MODEL.TENSOR  [runs, elements]          what a network took
+ *   act.MODEL.TENSOR  [runs, elements]          what it gave
+ *   out.TARGET        [ticks, joints]           position, velocity, effort, kp or kd; NaN where nothing is commanded
+ *   time, stamp       [ticks, 1]                s: of the tick, and when its signals were sampled; without them tick k is at k control periods
+ *   mode, status, ran [ticks, 1]                EFF_MODE_..., eff_status, and whether networks ran
+ *   resets            [any, 1]                  ticks before which the controller is reset
+ * Needed are the card's signals and one obs, act or out. */
+typedef struct eff_recorded_array { const char *name; const double *values; size_t rows, width; } eff_recorded_array;
+
+/* A recording: a file, or arrays. All is borrowed for the call. */
+typedef struct eff_recording {
+  size_t struct_size;
+  const char *path;                                      /* npz of `efferent preflight CARD --record FILE` or numpy.savez; NULL: what follows */
+  const eff_recorded_array *arrays; size_t array_count;
+  const char *const *joints; size_t joint_count;         /* in the order of its arrays; none: those of the controller */
+  const char *const *units; size_t unit_count;           /* "SIGNAL=UNIT": refused where the card's unit is another */
+  const char *const *policies; size_t policy_count;      /* "MODEL=HASH", 16 hexadecimal digits: noted where the network is another */
+  double control_period, policy_period;                  /* s; 0: not told */
+  int32_t guard;                                         /* EFF_GUARD_... flags that it was made with */
+  int32_t stops_at_first;                                /* 1: ends at the first difference; rows are then incomplete */
+  double absolute, relative;                             /* tolerance; 0: 1e-4; negative: none */
+} eff_recording;
+
+/* How far one term, action or target is from its recording at worst. */
+typedef struct eff_preflight_row {
+  char name[192];            /* "obs.MODEL.TENSOR TERM", "act.MODEL.TENSOR", "out.TARGET"; cut */
+  double difference, found, expected;
+  int64_t tick;
+  int32_t is_same, reserved; /* 1: within the tolerance at every tick */
+} eff_preflight_row;
+
+typedef struct eff_preflight_report {
+  size_t struct_size;
+  int32_t differs, reserved;
+  int64_t tick;              /* of the first difference */
+  double found, expected;    /* NaN where it is about no number */
+  char name[192], what[512]; /* the term, action or target that differs first, and in words; "" where nothing does; cut */
+  char unchecked[512];       /* what the recording does not hold, with line feeds between names; cut */
+  char notes[512];           /* of networks with another hash and arrays that were not read, with line feeds; cut */
+  eff_preflight_row *rows; size_t row_capacity; /* of the caller, or NULL and 0 */
+  size_t row_count;          /* how many there are; those beyond row_capacity are not written */
+} eff_preflight_report;
+
+/* Runs a recording through a twin of the controller, without its limits, ladders and clamps, and compares observations, actions and targets. The
+ * controller itself is neither ticked nor changed; it may be ticked meanwhile, but not swapped or destroyed.
+ * EFF_E_MISMATCH: something is not as recorded, and `differs` is 1: the error and `what` name the first wrong term, action or target with what was
+ * found and what is recorded, and say where one sign, factor, order, shift in time or offset explains all its values. The same code with `differs` 0:
+ * a joint or signal that the recording lacks. EFF_E_SHAPE, EFF_E_ARGUMENT: arrays that do not fit together. EFF_E_IO, EFF_E_FORMAT: the file. */
+EFF_API eff_status eff_controller_preflight(const eff_controller *controller, const eff_recording *recording, eff_preflight_report *report_or_null);
 
 /* ---- looking in ---- */
 

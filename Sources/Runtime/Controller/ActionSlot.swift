@@ -56,32 +56,55 @@ struct ActionSlot {
       i += 1
     }
   }
+}
 
+// behind a pointer: a method of the struct would copy all of it for every call
+extension UnsafeMutablePointer where Pointee == ActionSlot {
   /// Values of step `step` of the output. - Returns: place of the first that is not finite, or -1.
   @_noLocks
   func take(_ c: ControllerHandle, step: Int) -> Int {
-    guard let from = (c.pointee.models + model).pointee.session.output(output) else { return -1 }
-    let base = step * width
-    var bad = -1
+    guard let from = (c.pointee.models + pointee.model).pointee.session.output(pointee.output) else { return -1 }
+    let (count, index, action) = (pointee.count, pointee.index, pointee.action)
+    let base = step * pointee.width
     var i = 0
-    while i < count {
-      let value = loadElement(from + (base + Int(index[i])) * elementSize, type)
-      if bad < 0 && !value.isFinite { bad = i }
-      action[i] = value
-      i += 1
+    // a sum of zeros, or NaN where a value is not finite
+    var sum = 0.0
+    if pointee.type == 1 {
+      let values = from.assumingMemoryBound(to: Float.self)
+      while i < count {
+        let value = Double(values[base + Int(index[i])])
+        action[i] = value
+        sum += value * 0
+        i += 1
+      }
+    } else {
+      let (type, size) = (pointee.type, pointee.elementSize)
+      while i < count {
+        let value = loadElement(from + (base + Int(index[i])) * size, type)
+        action[i] = value
+        sum += value * 0
+        i += 1
+      }
     }
-    clipRaw.clamp(action, count)
+    var bad = -1
+    if !(sum == 0) {
+      bad = 0
+      while bad < count && action[bad].isFinite { bad += 1 }
+    }
+    pointee.clipRaw.clamp(action, count)
     return bad
   }
 
   /// What the run of this tick means for the ticks until the next one.
   @_noLocks
   func begin(_ c: ControllerHandle) {
+    let (count, joints, state, base) = (pointee.count, pointee.joints, pointee.state, pointee.base)
+    let (measured, last) = (c.pointee.position, c.pointee.lastTargets)
     var i = 0
     while i < count {
       let j = Int(joints[i])
-      if let measured = c.pointee.position { state[i] = measured[j] }
-      base[i] = c.pointee.lastTargets[j]
+      if let measured { state[i] = measured[j] }
+      base[i] = last[j]
       i += 1
     }
   }
@@ -89,69 +112,117 @@ struct ActionSlot {
   /// From the action to the target of this tick, in `x` and in the controller's targets.
   @_noLocks
   func write(_ c: ControllerHandle) {
-    eff_copy(x, action, count * 8)
-    unnormalize.backward(x, count)
+    let (count, joints, x) = (pointee.count, pointee.joints, pointee.x)
+    let (kind, last) = (pointee.kind, c.pointee.lastTargets)
+    eff_copy(x, pointee.action, count * 8)
+    if pointee.unnormalize.subtract != nil { pointee.unnormalize.backward(x, count) }
+    let (scale, offset) = (pointee.scale, pointee.offset)
     var i = 0
-    while i < count {
-      x[i] = x[i] * scale[i] + offsetValue(i)
-      if let addsState, addsState[i] { x[i] += state[i] }
-      if kind == .increment { x[i] += chunk > 0 ? c.pointee.lastTargets[Int(joints[i])] : base[i] }
-      i += 1
+    if let index = pointee.offsetIndex {
+      while i < count {
+        x[i] = x[i] * scale[i] + offset[Int(index[i])]
+        i += 1
+      }
+    } else {
+      while i < count {
+        x[i] = x[i] * scale[i] + offset[i]
+        i += 1
+      }
     }
-    clip.clamp(x, count)
-    limits.clamp(x, count)
-    if let rate {
+    if let adds = pointee.addsState {
       i = 0
       while i < count {
-        let last = c.pointee.lastTargets[Int(joints[i])]
-        let change = x[i] - last
-        x[i] = last + (change < -rate[i] ? -rate[i] : (change > rate[i] ? rate[i] : change))
+        if adds[i] { x[i] += pointee.state[i] }
+        i += 1
+      }
+    }
+    if kind == .increment {
+      i = 0
+      while i < count {
+        x[i] += pointee.chunk > 0 ? last[Int(joints[i])] : pointee.base[i]
+        i += 1
+      }
+    }
+    pointee.clip.clamp(x, count)
+    pointee.limits.clamp(x, count)
+    if let rate = pointee.rate {
+      i = 0
+      while i < count {
+        let from = last[Int(joints[i])]
+        let change = x[i] - from
+        x[i] = from + (change < -rate[i] ? -rate[i] : (change > rate[i] ? rate[i] : change))
         i += 1
       }
     }
     if kind == .position || kind == .increment {
       i = 0
       while i < count {
-        c.pointee.lastTargets[Int(joints[i])] = x[i]
+        last[Int(joints[i])] = x[i]
         i += 1
       }
     }
     var p = 0
-    while p < postCount {
-      posts[p].apply(c, self)
+    while p < pointee.postCount {
+      pointee.posts[p].apply(c, self)
       p += 1
     }
-    let targets = c.pointee.targets[target].values
+    let targets = c.pointee.targets[pointee.target].values
     i = 0
     while i < count {
       targets[Int(joints[i])] = x[i]
       i += 1
     }
-    if kpOutput >= 0 { takeGains(c, kpOutput, TargetKind.kp) }
-    if kdOutput >= 0 { takeGains(c, kdOutput, TargetKind.kd) }
+    if pointee.kpOutput >= 0 { takeGains(c, pointee.kpOutput, TargetKind.kp) }
+    if pointee.kdOutput >= 0 { takeGains(c, pointee.kdOutput, TargetKind.kd) }
   }
-
-  @_noLocks @inline(__always)
-  func offsetValue(_ i: Int) -> Double { offsetIndex == nil ? offset[i] : offset[Int(offsetIndex![i])] }
 
   @_noLocks
   private func takeGains(_ c: ControllerHandle, _ output: Int, _ kind: Int) {
-    let m = c.pointee.models + model
+    let m = c.pointee.models + pointee.model
     guard let from = m.pointee.session.output(output) else { return }
     let slot = m.pointee.outputs + output
     let values = c.pointee.targets[kind].values
+    let count = pointee.count
     var i = 0
     while i < count {
       // as many gains as joints, or as the output that the action is taken from
-      let e = slot.pointee.count == count ? i : Int(index[i])
-      values[Int(joints[i])] = loadElement(from + e * slot.pointee.elementSize, slot.pointee.type)
+      let e = slot.pointee.count == count ? i : Int(pointee.index[i])
+      values[Int(pointee.joints[i])] = loadElement(from + e * slot.pointee.elementSize, slot.pointee.type)
       i += 1
     }
   }
 
+  @_noLocks @inline(__always)
+  func offsetValue(_ i: Int) -> Double {
+    if let index = pointee.offsetIndex { return pointee.offset[Int(index[i])] }
+    return pointee.offset[i]
+  }
+
   /// The action that gives target `target` of joint `i`.
   @_noLocks @inline(__always)
-  func inverse(_ i: Int, _ target: Double) -> Double { scale[i] == 0 ? 0 : (target - offsetValue(i)) / scale[i] }
+  func inverse(_ i: Int, _ target: Double) -> Double { pointee.scale[i] == 0 ? 0 : (target - offsetValue(i)) / pointee.scale[i] }
+}
+
+/// What `post` needs of an action.
+private struct ActionView {
+  let slot: UnsafeMutablePointer<ActionSlot>
+  let count: Int
+  let joints: UnsafeMutablePointer<Int32>
+  let index: UnsafeMutablePointer<Int32>
+  let action: UnsafeMutablePointer<Double>
+  let x: UnsafeMutablePointer<Double>
+  let remembered: Int
+  let remembersApplied: Bool
+
+  @_noLocks @inline(__always)
+  init(_ slot: UnsafeMutablePointer<ActionSlot>) {
+    self.slot = slot
+    (count, joints, index, action) = (slot.pointee.count, slot.pointee.joints, slot.pointee.index, slot.pointee.action)
+    (x, remembered, remembersApplied) = (slot.pointee.x, slot.pointee.remembered, slot.pointee.remembersApplied)
+  }
+
+  @_noLocks @inline(__always)
+  func inverse(_ i: Int, _ target: Double) -> Double { slot.inverse(i, target) }
 }
 
 /// One step between target and robot, at the control rate.
@@ -179,7 +250,8 @@ struct PostSlot {
   mutating func reset() { (isStarted, ticks) = (false, 0) }
 
   @_noLocks
-  mutating func apply(_ c: ControllerHandle, _ a: ActionSlot) {
+  mutating func apply(_ c: ControllerHandle, _ slot: UnsafeMutablePointer<ActionSlot>) {
+    let a = ActionView(slot)
     let x = a.x
     let count = a.count
     var i = 0
@@ -252,7 +324,7 @@ struct PostSlot {
   }
 
   @_noLocks
-  private mutating func start(_ c: ControllerHandle, _ a: ActionSlot) {
+  private mutating func start(_ c: ControllerHandle, _ a: ActionView) {
     if isStarted { return }
     isStarted = true
     var i = 0

@@ -76,13 +76,26 @@ extension Controller {
     slot.pointee.type = type
   }
 
-  /// Ends binding.
+  /// Ends binding, once the recordings are met.
   public func start() throws(Failure) {
+    try checkBindings()
+    try checkRecordings()
+    begin()
+  }
+
+  /// Throws `.mismatch` where a needed signal is not bound.
+  func checkBindings() throws(Failure) {
     guard !core.pointee.isStarted else { throw Failure(.state, "the controller has started already") }
     for (i, s) in signals.enumerated() where core.pointee.signals[i].data == nil {
       if s.isOptional { continue }
       throw Failure(.mismatch, "signal '\(s.name)' is needed by the card and not bound" + (s.unit == "" ? "" : "; its unit is '" + s.unit + "'"))
     }
+  }
+
+  /// From here on ticks run.
+  func begin() {
+    for i in 0..<signals.count where core.pointee.signals[i].data != nil { core.pointee.signals[i].place() }
+    for k in 0..<TargetKind.count { core.pointee.targets[k].place(core.pointee.robotIndex, core.pointee.jointCount) }
     for (i, s) in signals.enumerated() where s.name == "time" && core.pointee.signals[i].data != nil { core.pointee.timeSignal = i }
     core.pointee.isStarted = true
   }

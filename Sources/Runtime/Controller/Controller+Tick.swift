@@ -118,7 +118,7 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     eff_copy(pointee.targets[TargetKind.kd].values, pointee.fallback.kd, pointee.jointCount * 8)
     i = 0
     while i < pointee.actionCount {
-      pointee.actions[i].write(self)
+      (pointee.actions + i).write(self)
       i += 1
     }
     pointee.tick &+= 1
@@ -245,7 +245,7 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     pointee.run &+= 1
     var i = 0
     while i < pointee.modelCount {
-      if pointee.policyTick % pointee.models[i].every == 0 { pointee.models[i].execute(self) }
+      if pointee.policyTick % (pointee.models + i).pointee.every == 0 { (pointee.models + i).pointee.execute(self) }
       i += 1
     }
   }
@@ -254,7 +254,7 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   private func deliver(advancesCounters: Bool) {
     var i = 0
     while i < pointee.modelCount {
-      if pointee.policyTick % pointee.models[i].every == 0 { pointee.models[i].deliver(self) }
+      if pointee.policyTick % (pointee.models + i).pointee.every == 0 { (pointee.models + i).pointee.deliver(self) }
       i += 1
     }
     if !advancesCounters { return }
@@ -274,27 +274,35 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     var i = 0
     while i < pointee.actionCount {
       let a = pointee.actions + i
-      let bad = a.pointee.take(self, step: 0)
+      let bad = a.take(self, step: 0)
       if bad >= 0 && fault == 0 {
         fault = Fault.action
         name(-1, Int(pointee.robotIndex[Int(a.pointee.joints[bad])]), a.pointee.action[bad], 0)
         pointee.report.model = Int32(truncatingIfNeeded: a.pointee.model)
         pointee.report.action = Int32(truncatingIfNeeded: i)
       }
-      if a.pointee.remembered >= 0, let from = pointee.models[a.pointee.model].session.output(a.pointee.output) {
-        var k = 0
-        while k < a.pointee.count {
-          let e = Int(a.pointee.index[k])
-          last.raw[a.pointee.remembered + e] = loadElement(from + e * a.pointee.elementSize, a.pointee.type)
-          last.clipped[a.pointee.remembered + e] = a.pointee.action[k]
-          last.applied[a.pointee.remembered + e] = a.pointee.action[k]
-          k += 1
-        }
-      }
-      a.pointee.begin(self)
+      if a.pointee.remembered >= 0 { remember(a, last) }
+      a.begin(self)
       i += 1
     }
     return fault
+  }
+
+  /// The newest action, as last_action terms show it.
+  @_noLocks
+  private func remember(_ a: UnsafeMutablePointer<ActionSlot>, _ last: LastActions) {
+    guard let from = (pointee.models + a.pointee.model).pointee.session.output(a.pointee.output) else { return }
+    let (count, index, action) = (a.pointee.count, a.pointee.index, a.pointee.action)
+    let (size, type) = (a.pointee.elementSize, a.pointee.type)
+    let (raw, clipped, applied) = (last.raw + a.pointee.remembered, last.clipped + a.pointee.remembered, last.applied + a.pointee.remembered)
+    var k = 0
+    while k < count {
+      let e = Int(index[k])
+      raw[e] = type == 1 ? Double((from + e * 4).loadUnaligned(as: Float.self)) : loadElement(from + e * size, type)
+      clipped[e] = action[k]
+      applied[e] = action[k]
+      k += 1
+    }
   }
 
   /// The next step of outputs that play several.
@@ -303,7 +311,7 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     var i = 0
     while i < pointee.actionCount {
       let a = pointee.actions + i
-      if a.pointee.chunk > 1 { _ = a.pointee.take(self, step: pointee.step < a.pointee.chunk ? pointee.step : a.pointee.chunk - 1) }
+      if a.pointee.chunk > 1 { _ = a.take(self, step: pointee.step < a.pointee.chunk ? pointee.step : a.pointee.chunk - 1) }
       i += 1
     }
   }

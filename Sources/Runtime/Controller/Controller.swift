@@ -10,6 +10,13 @@ public final class Controller {
   /// Needed signals in the order of `core.signals`.
   public let signals: [NeededSignal]
   public let joints: [String]
+  /// What a twin is made with: as in the options; frames of the motion as this controller keeps them.
+  let givenPeriod: Double?
+  let seed: UInt64
+  let motion: [(part: String, values: UnsafePointer<Double>, frames: Int, width: Int)]
+  /// Paths of recordings that must be met at start.
+  let recordings: [String]
+  let onMismatch: OnMismatch
   private let block: MemoryBlock?
   /// Names of vectors, each closed by a zero byte, for `controllerVector`.
   private let names: [CText]
@@ -71,6 +78,16 @@ public final class Controller {
     sessions = layout.sessions
     signals = layout.signals
     joints = options.joints
+    (givenPeriod, seed) = (options.controlPeriod, options.seed)
+    (recordings, onMismatch) = (card.recordings + options.recordings, options.onMismatch)
+    let slot = core.pointee.motion
+    var frames: [(part: String, values: UnsafePointer<Double>, frames: Int, width: Int)] = []
+    if let tracks = slot.tracks {
+      for (i, t) in options.motion.enumerated() where i < slot.trackCount {
+        frames.append((t.part, UnsafePointer(tracks[i].frames), slot.frames, tracks[i].width))
+      }
+    }
+    motion = frames
     names = card.vectors.map { CText($0.name) }
     core.pointee.owner = Unmanaged.passUnretained(self)
     for (i, n) in names.enumerated() { core.pointee.vectors[i].name = UnsafePointer(n.start) }

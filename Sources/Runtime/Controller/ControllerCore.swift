@@ -109,17 +109,61 @@ struct TargetSlot {
   var isCommanded: UnsafeMutablePointer<Bool>
   var isUsed = false
 
-  @_noLocks
-  func write(_ c: ControllerHandle) {
-    guard let data, isUsed else { return }
-    var j = 0
-    while j < c.pointee.jointCount {
-      if isCommanded[j] && values[j].isFinite {
-        let e = Int(c.pointee.robotIndex[j])
-        storeElement(data + (hasOffsets ? offsets[e] : e * stride), type, values[j])
-      }
-      j += 1
+  /// Joints that are commanded, and bytes from `data` to the target of each, `[count]`.
+  var joints: UnsafeMutablePointer<Int32>
+  var places: UnsafeMutablePointer<Int>
+  var count = 0
+
+  /// Fills `joints` and `places`, once all is bound. `robot` is the robot's index of every joint of the card.
+  mutating func place(_ robot: UnsafeMutablePointer<Int32>, _ all: Int) {
+    count = 0
+    for j in 0..<all where isCommanded[j] {
+      let e = Int(robot[j])
+      joints[count] = Int32(truncatingIfNeeded: j)
+      places[count] = hasOffsets ? offsets[e] : e * stride
+      count += 1
     }
+  }
+}
+
+extension UnsafeMutablePointer where Pointee == TargetSlot {
+  @_noLocks
+  func write() {
+    guard let data = pointee.data, pointee.isUsed else { return }
+    let (count, joints, places, values) = (pointee.count, pointee.joints, pointee.places, pointee.values)
+    var k = 0
+    if pointee.type == 11 {
+      while k < count {
+        let x = values[Int(joints[k])]
+        if x.isFinite { (data + places[k]).storeBytes(of: x, as: Double.self) }
+        k += 1
+      }
+    } else {
+      while k < count {
+        let x = values[Int(joints[k])]
+        if x.isFinite { (data + places[k]).storeBytes(of: Float(x), as: Float.self) }
+        k += 1
+      }
+    }
+  }
+
+  /// The first commanded joint of the card whose target is not finite, or -1.
+  @_noLocks
+  func firstNotFinite() -> Int {
+    let (count, joints, values) = (pointee.count, pointee.joints, pointee.values)
+    var sum = 0.0
+    var k = 0
+    while k < count {
+      sum += values[Int(joints[k])] * 0
+      k += 1
+    }
+    if sum == 0 { return -1 }
+    k = 0
+    while k < count {
+      if !values[Int(joints[k])].isFinite { return Int(joints[k]) }
+      k += 1
+    }
+    return -1
   }
 }
 

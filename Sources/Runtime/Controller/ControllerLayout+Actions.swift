@@ -172,7 +172,8 @@ extension ControllerLayout {
     for k in 0..<TargetKind.count {
       (slots + k).initialize(
         to: TargetSlot(
-          offsets: try carver.table(options.joints.count, of: Int.self), values: try carver.doubles(n), isCommanded: try carver.table(n, of: Bool.self)))
+          offsets: try carver.table(options.joints.count, of: Int.self), values: try carver.doubles(n), isCommanded: try carver.table(n, of: Bool.self),
+          joints: try carver.table(n, of: Int32.self), places: try carver.table(n, of: Int.self)))
     }
     for a in card.actions {
       for j in try joints(a.joints, "action '" + a.name + "'") {
@@ -326,7 +327,8 @@ extension ControllerLayout {
     let slots = try carver.table(signals.count, of: SignalSlot.self)
     let limit = options.staleLimit > 0 ? options.staleLimit : card.safety?.dataAge ?? 0
     for (i, s) in signals.enumerated() {
-      var slot = SignalSlot(offsets: try carver.table(s.width, of: Int.self), values: s.values, count: s.count, width: s.width)
+      var slot = SignalSlot(
+        offsets: try carver.table(s.width, of: Int.self), places: try carver.table(s.count, of: Int.self), values: s.values, count: s.count, width: s.width)
       if s.isJoint { slot.elements = robot }
       slot.isQuaternion = s.isQuaternion
       slot.isCommand = card.commands.contains(where: { $0.signal == s.name })

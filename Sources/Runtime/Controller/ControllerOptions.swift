@@ -95,6 +95,9 @@ public struct ControllerOptions {
   /// Frames of a motion that is kept in a file: parts of `Card.Reference`, `[frames, width]`, borrowed.
   public var motion: [(part: String, values: UnsafePointer<Double>, frames: Int, width: Int)] = []
   public var seed: UInt64 = 0
+  /// Paths of recordings that must be met at start, besides those of the card.
+  public var recordings: [String] = []
+  public var onMismatch = OnMismatch.refuse
   public var arena: (start: UnsafeMutableRawPointer, size: Int)?
   public var memory = MemorySource.system
 

@@ -188,7 +188,7 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   func send() {
     var k = 0
     while k < TargetKind.count {
-      pointee.targets[k].write(self)
+      (pointee.targets + k).write()
       k += 1
     }
     let positions = pointee.targets[TargetKind.position].values

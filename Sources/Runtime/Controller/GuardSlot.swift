@@ -31,7 +31,7 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     var s = 0
     while s < pointee.signalCount {
       let slot = pointee.signals + s
-      let bad = slot.pointee.read()
+      let bad = slot.read()
       if bad >= 0 && fault == 0 {
         fault = Fault.finite
         name(s, slot.pointee.element(bad), slot.pointee.values[bad], 0)
@@ -98,13 +98,10 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     while k < TargetKind.count {
       let t = pointee.targets + k
       if t.pointee.isUsed {
-        var j = 0
-        while j < pointee.jointCount {
-          if t.pointee.isCommanded[j] && !t.pointee.values[j].isFinite {
-            name(k, Int(pointee.robotIndex[j]), t.pointee.values[j], 0)
-            return Fault.target
-          }
-          j += 1
+        let bad = t.firstNotFinite()
+        if bad >= 0 {
+          name(k, Int(pointee.robotIndex[bad]), t.pointee.values[bad], 0)
+          return Fault.target
         }
       }
       k += 1

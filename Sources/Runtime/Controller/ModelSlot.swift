@@ -18,48 +18,51 @@ struct InputSlot {
   var index: UnsafeMutablePointer<Int32>?
   /// A copy of what the last run read, where the session's own memory does not keep it.
   var mirror: UnsafeMutableRawPointer?
+}
 
+extension UnsafeMutablePointer where Pointee == InputSlot {
   @_noLocks
   func fill(_ c: ControllerHandle, _ session: SessionHandle) {
-    if source == .vector { (c.pointee.vectors + place).pointee.build(c) }
-    guard let to = session.input(port) else { return }
-    if c.pointee.isPriming && source != .counter && source != .memory {
-      eff_zero(to, count * elementSize)
+    if pointee.source == .vector { (c.pointee.vectors + pointee.place).pointee.build(c) }
+    guard let to = session.input(pointee.port) else { return }
+    if c.pointee.isPriming && pointee.source != .counter && pointee.source != .memory {
+      eff_zero(to, pointee.count * pointee.elementSize)
     } else {
-      switch source {
+      switch pointee.source {
       case .vector:
-        let from = (c.pointee.vectors + place).pointee.values
-        if type == 1 {
-          eff_copy(to, from, count * 4)
+        let from = (c.pointee.vectors + pointee.place).pointee.values
+        if pointee.type == 1 {
+          eff_copy(to, from, pointee.count * 4)
         } else {
           var i = 0
-          while i < count {
-            storeElement(to + i * elementSize, type, Double(from[i]))
+          while i < pointee.count {
+            storeElement(to + i * pointee.elementSize, pointee.type, Double(from[i]))
             i += 1
           }
         }
-      case .memory: eff_copy(to, (c.pointee.memories + place).pointee.bytes, count * elementSize)
-      case .counter: storeElement(to, type, (c.pointee.counters + place).pointee.value)
+      case .memory: eff_copy(to, (c.pointee.memories + pointee.place).pointee.bytes, pointee.count * pointee.elementSize)
+      case .counter: storeElement(to, pointee.type, (c.pointee.counters + pointee.place).pointee.value)
       case .output:
-        let m = c.pointee.models + place
-        if let from = m.pointee.session.output(output) {
-          let from0 = m.pointee.outputs + output
+        let m = c.pointee.models + pointee.place
+        if let from = m.pointee.session.output(pointee.output) {
+          let from0 = m.pointee.outputs + pointee.output
           var i = 0
-          while i < count {
-            storeElement(to + i * elementSize, type, loadElement(from + i * from0.pointee.elementSize, from0.pointee.type))
+          while i < pointee.count {
+            storeElement(to + i * pointee.elementSize, pointee.type, loadElement(from + i * from0.pointee.elementSize, from0.pointee.type))
             i += 1
           }
         }
       case .numbers:
-        guard let values else { return }
+        guard let values = pointee.values else { return }
+        let index = pointee.index
         var i = 0
-        while i < count {
-          storeElement(to + i * elementSize, type, values[index == nil ? i : Int(index![i])])
+        while i < pointee.count {
+          storeElement(to + i * pointee.elementSize, pointee.type, values[index == nil ? i : Int(index![i])])
           i += 1
         }
       }
     }
-    if let mirror { eff_copy(mirror, to, count * elementSize) }
+    if let mirror = pointee.mirror { eff_copy(mirror, to, pointee.count * pointee.elementSize) }
   }
 }
 
@@ -88,7 +91,7 @@ struct ModelSlot {
   mutating func execute(_ c: ControllerHandle) {
     var i = 0
     while i < inputCount {
-      inputs[i].fill(c, session)
+      (inputs + i).fill(c, session)
       i += 1
     }
     _ = session.run(1)
@@ -100,13 +103,15 @@ struct ModelSlot {
   func deliver(_ c: ControllerHandle) {
     var o = 0
     while o < outputCount {
-      let out = outputs[o]
-      if let from = session.output(o) {
-        if out.memory >= 0 { eff_copy((c.pointee.memories + out.memory).pointee.bytes, from, out.count * out.elementSize) }
-        if let reference = out.reference {
+      let out = outputs + o
+      if out.pointee.memory < 0 && out.pointee.reference == nil {
+        // nothing reads it
+      } else if let from = session.output(o) {
+        if out.pointee.memory >= 0 { eff_copy((c.pointee.memories + out.pointee.memory).pointee.bytes, from, out.pointee.count * out.pointee.elementSize) }
+        if let reference = out.pointee.reference {
           var i = 0
-          while i < out.count {
-            reference[i] = loadElement(from + i * out.elementSize, out.type)
+          while i < out.pointee.count {
+            reference[i] = loadElement(from + i * out.pointee.elementSize, out.pointee.type)
             i += 1
           }
         }

@@ -7,6 +7,8 @@ struct SignalSlot {
   var stride = 0
   var offsets: UnsafeMutablePointer<Int>
   var hasOffsets = false
+  /// Bytes from `data` to every value, `[count]`.
+  var places: UnsafeMutablePointer<Int>
   var type: Int32 = 1
   /// `[count]`, in the card's units; joints in the card's order, quaternions w, x, y, z.
   var values: UnsafeMutablePointer<Double>
@@ -32,25 +34,52 @@ struct SignalSlot {
     return isVectorFirst ? (i + 3) & 3 : i
   }
 
-  /// Reads all values. The index of the first that is not finite, or -1.
-  @_noLocks
-  func read() -> Int {
-    guard let data else { return -1 }
-    var bad = -1
-    var i = 0
-    while i < count {
-      let e = element(i)
-      let x = loadElement(data + (hasOffsets ? offsets[e] : e * stride), type)
-      values[i] = x
-      if bad < 0 && !x.isFinite { bad = i }
-      i += 1
-    }
-    return bad
-  }
+  /// Fills `places`, once all is bound.
+  func place() { for i in 0..<count { places[i] = hasOffsets ? offsets[element(i)] : element(i) * stride } }
 
   @_noLocks
   func norm() -> Double {
     eff_sqrt(values[0] * values[0] + values[1] * values[1] + values[2] * values[2] + values[3] * values[3])
+  }
+}
+
+extension UnsafeMutablePointer where Pointee == SignalSlot {
+  /// Reads all values. The index of the first that is not finite, or -1.
+  @_noLocks
+  func read() -> Int {
+    guard let data = pointee.data else { return -1 }
+    let (count, places, values) = (pointee.count, pointee.places, pointee.values)
+    var i = 0
+    // a sum of zeros, or NaN where a value is not finite
+    var sum = 0.0
+    switch pointee.type {
+    case 11:
+      while i < count {
+        let x = (data + places[i]).loadUnaligned(as: Double.self)
+        values[i] = x
+        sum += x * 0
+        i += 1
+      }
+    case 1:
+      while i < count {
+        let x = Double((data + places[i]).loadUnaligned(as: Float.self))
+        values[i] = x
+        sum += x * 0
+        i += 1
+      }
+    default:
+      let type = pointee.type
+      while i < count {
+        let x = loadElement(data + places[i], type)
+        values[i] = x
+        sum += x * 0
+        i += 1
+      }
+    }
+    if sum == 0 { return -1 }
+    i = 0
+    while i < count && values[i].isFinite { i += 1 }
+    return i < count ? i : -1
   }
 }
 

@@ -45,15 +45,19 @@ struct TermSlot {
   /// What fills the history: 0 zeros, 1 the first value, 2 the value at the reset.
   var fill: UInt8 = 1
   var isFilled = false
+}
 
+// behind a pointer: a method of the struct would copy all of it for every call
+extension UnsafeMutablePointer where Pointee == TermSlot {
   /// The value, before anything happens to it. `x` has `count` elements.
   @_noLocks
   func value(_ c: ControllerHandle, _ x: UnsafeMutablePointer<Double>) {
-    switch source {
+    let count = pointee.count
+    switch pointee.source {
     case .values:
-      guard let values else { return }
-      var i = 0
-      if let index {
+      guard let values = pointee.values else { return }
+      if let index = pointee.index {
+        var i = 0
         while i < count {
           x[i] = values[Int(index[i])]
           i += 1
@@ -62,39 +66,62 @@ struct TermSlot {
         eff_copy(x, values, count * 8)
       }
     case .gravity:
-      guard let values else { return }
+      guard let values = pointee.values else { return }
       let r = Rotation(values)
       (x[0], x[1], x[2]) = (-r.m.6, -r.m.7, -r.m.8)
+    default: rareValue(c, x)
+    }
+    if let minus = pointee.minus {
+      var i = 0
+      while i < count {
+        x[i] -= minus[i]
+        i += 1
+      }
+    }
+    if let zero = pointee.zero {
+      var i = 0
+      while i < count {
+        if zero[i] { x[i] = 0 }
+        i += 1
+      }
+    }
+  }
+
+  @_noLocks @inline(never)
+  private func rareValue(_ c: ControllerHandle, _ x: UnsafeMutablePointer<Double>) {
+    let count = pointee.count
+    switch pointee.source {
+    case .values, .gravity: return
     case .euler:
-      guard let values else { return }
+      guard let values = pointee.values else { return }
       let e = Rotation(values).euler()
       (x[0], x[1], x[2]) = (e.roll, e.pitch, e.yaw)
     case .difference:
-      guard let values, let other else { return }
+      guard let values = pointee.values, let other = pointee.other else { return }
       var i = 0
       while i < count {
         x[i] = values[i] - other[i]
         i += 1
       }
     case .relativeOrientation:
-      guard let values, let other else { return }
+      guard let values = pointee.values, let other = pointee.other else { return }
       pick(Rotation(values).times(Rotation(other).transposed()), x)
     case .clock: clockValue(x)
     case .modelOutput:
-      let m = c.pointee.models + model
-      guard m.pointee.hasRun, let p = m.pointee.session.output(output) else {
+      let m = c.pointee.models + pointee.model
+      guard m.pointee.hasRun, let p = m.pointee.session.output(pointee.output) else {
         eff_zero(x, count * 8)
         return
       }
-      let type = (m.pointee.outputs + output).pointee.type
-      let size = (m.pointee.outputs + output).pointee.elementSize
+      let type = (m.pointee.outputs + pointee.output).pointee.type
+      let size = (m.pointee.outputs + pointee.output).pointee.elementSize
       var i = 0
       while i < count {
         x[i] = loadElement(p + i * size, type)
         i += 1
       }
     case .vector:
-      let v = c.pointee.vectors + vector
+      let v = c.pointee.vectors + pointee.vector
       v.pointee.build(c)
       var i = 0
       while i < count {
@@ -104,25 +131,12 @@ struct TermSlot {
     case .anchorPosition: c.pointee.motion.anchorPosition(x)
     case .anchorOrientation: pick(c.pointee.motion.anchorOrientation(), x)
     }
-    if let minus {
-      var i = 0
-      while i < count {
-        x[i] -= minus[i]
-        i += 1
-      }
-    }
-    if let zero {
-      var i = 0
-      while i < count {
-        if zero[i] { x[i] = 0 }
-        i += 1
-      }
-    }
   }
 
   @_noLocks
   private func pick(_ r: Rotation, _ x: UnsafeMutablePointer<Double>) {
-    guard let entries else { return }
+    guard let entries = pointee.entries else { return }
+    let count = pointee.count
     var i = 0
     while i < count {
       x[i] = r.entry(Int(entries[i]) / 3, Int(entries[i]) % 3)
@@ -133,11 +147,11 @@ struct TermSlot {
   /// All phases of the first function, then all of the second.
   @_noLocks
   private func clockValue(_ x: UnsafeMutablePointer<Double>) {
-    guard let clock, let functions else { return }
+    guard let clock = pointee.clock, let functions = pointee.functions else { return }
     let phases = clock.pointee.count
     var at = 0
     var f = 0
-    while f < functionCount {
+    while f < pointee.functionCount {
       var i = 0
       while i < phases {
         if clock.pointee.hasBefore && !clock.pointee.hasAdvanced {
@@ -156,25 +170,26 @@ struct TermSlot {
   /// Value, normalize, offset, clip and scale.
   @_noLocks
   func compute(_ c: ControllerHandle, _ x: UnsafeMutablePointer<Double>) {
+    let count = pointee.count
     value(c, x)
-    normalize.forward(x, count)
-    if let offset {
+    if pointee.normalize.subtract != nil { pointee.normalize.forward(x, count) }
+    if let offset = pointee.offset {
       var i = 0
       while i < count {
         x[i] += offset[i]
         i += 1
       }
     }
-    if let zeroWhen, zeroWhen.isSmall() { eff_zero(x, count * 8) }
-    if !scalesFirst { clip.clamp(x, count) }
-    if let scale {
+    if let zeroWhen = pointee.zeroWhen, zeroWhen.isSmall() { eff_zero(x, count * 8) }
+    if !pointee.scalesFirst { pointee.clip.clamp(x, count) }
+    if let scale = pointee.scale {
       var i = 0
       while i < count {
         x[i] *= scale[i]
         i += 1
       }
     }
-    if scalesFirst { clip.clamp(x, count) }
+    if pointee.scalesFirst { pointee.clip.clamp(x, count) }
   }
 }
 
@@ -201,7 +216,7 @@ struct BlockSlot {
     head = 0
     var t = 0
     while t < termCount {
-      terms[t].isFilled = false
+      (terms + t).pointee.isFilled = false
       t += 1
     }
   }
@@ -211,7 +226,7 @@ struct BlockSlot {
   func fillAtReset(_ c: ControllerHandle, _ clip: BoundTable) {
     var t = 0
     while t < termCount {
-      if terms[t].fill == 2 {
+      if (terms + t).pointee.fill == 2 {
         compute(c, t, clip)
         fill(c, t)
       }
@@ -222,35 +237,32 @@ struct BlockSlot {
   @_noLocks @inline(__always)
   private func compute(_ c: ControllerHandle, _ t: Int, _ clip: BoundTable) {
     let x = c.pointee.scratch
-    terms[t].compute(c, x)
+    (terms + t).compute(c, x)
     guard let lower = clip.lower, let upper = clip.upper else { return }
+    let at = frameStart + (terms + t).pointee.column
+    let (least, most, count) = (lower + at, upper + at, (terms + t).pointee.count)
     var i = 0
-    let at = start(of: t)
-    while i < terms[t].count {
+    while i < count {
       let v = x[i]
-      x[i] = v < lower[at + i] ? lower[at + i] : (v > upper[at + i] ? upper[at + i] : v)
+      x[i] = v < least[i] ? least[i] : (v > most[i] ? most[i] : v)
       i += 1
     }
   }
-
-  /// Place of a term's first value in the frame of the vector.
-  @_noLocks @inline(__always)
-  private func start(of t: Int) -> Int { frameStart + terms[t].column }
 
   @_noLocks
   private func fill(_ c: ControllerHandle, _ t: Int) {
     let x = c.pointee.scratch
     var row = 0
     while row < 2 * depth {
-      let to = ring + row * width + terms[t].column
+      let to = ring + row * width + (terms + t).pointee.column
       var i = 0
-      while i < terms[t].count {
+      while i < (terms + t).pointee.count {
         to[i] = Float(x[i])
         i += 1
       }
       row += 1
     }
-    terms[t].isFilled = true
+    (terms + t).pointee.isFilled = true
   }
 
   /// Pushes this tick's frame.
@@ -261,12 +273,12 @@ struct BlockSlot {
     var t = 0
     while t < termCount {
       compute(c, t, clip)
-      if terms[t].fill == 1 && !terms[t].isFilled {
+      if (terms + t).pointee.fill == 1 && !(terms + t).pointee.isFilled {
         fill(c, t)
       } else {
         let x = c.pointee.scratch
-        let to = row + terms[t].column
-        let count = terms[t].count
+        let to = row + (terms + t).pointee.column
+        let count = (terms + t).pointee.count
         var i = 0
         while i < count {
           to[i] = Float(x[i])

@@ -57,6 +57,8 @@ public final class Session {
   private let block: MemoryBlock?
   /// Where the ops of policies that are swapped in lie.
   private let source: MemorySource
+  /// The policy whose weights were offered last; nil: none but `policy`.
+  public private(set) var offered: Policy?
   /// What `explanation` gave last.
   var explained: CText? = nil
 
@@ -166,6 +168,7 @@ public final class Session {
     let table = try bound(next)
     table.pointee.resetsState = resetsState
     BoundOps.free(Mailbox.tables(eff_atomic_exchange(&core.pointee.mailbox, UnsafeMutableRawPointer(table))))
+    offered = next
   }
 
   /// Becomes the only one who writes offers. Throws `.state` where somebody is.

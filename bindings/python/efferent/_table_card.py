@@ -16,6 +16,7 @@ FUNCTIONS = {
     "eff_card_question_count": (c_size_t, [handle]),
     "eff_card_question": (c_char_p, [handle, index]),
     "eff_card_answer": (c_char_p, [handle, index]),
+    "eff_card_recording": (c_char_p, [handle, index]),
     "eff_card_retain": (c_void_p, [handle]),
     "eff_card_release": (None, [handle]),
 }

@@ -103,6 +103,15 @@ class Card(Owner):
         handle = self._handle.value
         return {q: lib.eff_card_answer(handle, i).decode() for i, q in enumerate(self.questions)}
 
+    @property
+    def recordings(self) -> list[str]:
+        """Paths of the recordings that a Controller of this card must meet before it starts: the card's key
+        `recordings`, from the folder of its file."""
+        found, handle = [], self._handle.value
+        while path := lib.eff_card_recording(handle, len(found)):
+            found.append(os.fsdecode(path))
+        return found
+
     def __eq__(self, other):
         return json.loads(self.to_json()) == json.loads(other.to_json()) if isinstance(other, Card) else NotImplemented
 

@@ -80,9 +80,9 @@ class Controller(Owner):
                     for in the working directory and in the folders of the models and above them
     locked          keeps what a tick reads from being paged out
     preflight       path or array dict of a recording (see efferent.preflight), or a list of them: run through a twin
-                    before this controller starts
+                    before this controller ticks, besides the recordings that the card names
     on_mismatch     "refuse": a recording that is not met raises MismatchError; "warn": it is a PreflightWarning, and
-                    the controller starts
+                    the controller starts; "skip": no recording is run, neither the card's
     """
 
     def __init__(self, card: Card, models: Mapping[str, StrPath | Policy], joints: Sequence[str],
@@ -92,8 +92,8 @@ class Controller(Owner):
                  ramp: float | None = None, fallback: Sequence[tuple[Any, ...]] = (), seed: int = 0,
                  motion: Mapping[str, ArrayLike] | None = None, locked: bool = False, preflight: Any = None,
                  on_mismatch: str = "refuse") -> None:
-        if on_mismatch not in ("refuse", "warn"):
-            raise ArgumentError(f"on_mismatch is '{on_mismatch}', expected refuse or warn")
+        if on_mismatch not in ("refuse", "warn", "skip"):
+            raise ArgumentError(f"on_mismatch is '{on_mismatch}', expected refuse, warn or skip")
         self.joints = tuple(joints)
         self.guard = (guard,) if isinstance(guard, str) else tuple(guard)
         self.policies = {name: made if isinstance(made, Policy) else Policy(os.fspath(made), state={})
@@ -125,6 +125,7 @@ class Controller(Owner):
             options.guard |= CLAMPS[word]
         steps = [(_mode(s[0]), 0, s[1], *(s[2:] or (-1.0, -1.0))) for s in fallback]
         options.fallback, options.fallback_count = (eff_fallback_step * max(1, len(steps)))(*steps), len(steps)
+        options.on_mismatch = 2  # EFF_PREFLIGHT_SKIP: recordings are run below, where a warning can be one of Python
         options.seed, options.locked = int(seed) & (2**64 - 1), int(locked)
         if motion is None:
             motion = of_card(_content(card).get("motion"),
@@ -159,7 +160,7 @@ class Controller(Owner):
         self._seen: tuple[dict[str, np.ndarray], dict[str, np.ndarray]] | None = ({}, {})
         self._tensors = tuple(tuple(self._layout(policy)) for policy in ("inputs", "outputs"))
         recordings = [] if preflight is None else preflight if isinstance(preflight, (list, tuple)) else [preflight]
-        for recording in recordings:
+        for recording in [] if on_mismatch == "skip" else [*card.recordings, *recordings]:
             try:
                 self.preflight(recording)
             except MismatchError as e:
@@ -167,12 +168,11 @@ class Controller(Owner):
                     raise
                 warnings.warn(str(e), PreflightWarning, stacklevel=2)
 
-    def twin(self, binds_time: bool = False, **options: Any) -> Controller:
+    def twin(self, **options: Any) -> Controller:
         """A fresh controller of the same card, networks and joints, without what this robot adds: limits, ladders and
-        clamps but those in `options`."""
-        units = {s.name: s.unit for s in self.signals} if binds_time else None
-        return Controller(self.card, self.policies, self.joints, self.control_period, units, seed=self._seed,
-                          motion=self._motion, **options)
+        clamps but those in `options`. No recording is run."""
+        return Controller(self.card, self.policies, self.joints, self.control_period, seed=self._seed,
+                          motion=self._motion, on_mismatch="skip", **options)
 
     @property
     def needs(self) -> tuple[str, ...]:

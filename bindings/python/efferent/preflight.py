@@ -16,6 +16,7 @@ policy_period, guard, policies, card.
 """
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -26,15 +27,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._excite import conditions, excite, faults, walk
+from ._library import check, lib
+from ._table_controller import eff_preflight_report, eff_preflight_row, eff_recorded_array, eff_recording
 from ._types import StrPath
-from .errors import ArgumentError, Error, FileError, FormatError, MismatchError
+from .errors import ArgumentError, Error, FileError, FormatError
 
 if TYPE_CHECKING:
     from .controller import Controller, Report
     from .mujoco_loop import MujocoLoop
 
 TOLERANCE = (1e-4, 1e-4)
-TEXTS = ("joints", "units", "guard", "policies", "mode")
+SERIES = ("in.", "obs.", "act.", "out.")
+MODES = ("run", "hold", "ramp", "damp", "zero")
+CLAMPS = {"position": 1, "velocity": 2, "effort": 4, "command": 8}
 
 
 class Difference(NamedTuple):
@@ -93,7 +98,7 @@ class Recording(dict):
             raise FileError(f"{path} is there already; give force to replace it")
         temporary = path.with_name(path.name + ".new")
         with open(temporary, "wb") as f:
-            np.savez_compressed(f, **self)
+            np.savez(f, **self)  # not compressed: the library reads it too
         os.replace(temporary, path)
 
     def words(self, key: str) -> list[str]:
@@ -178,18 +183,23 @@ def compare(controller: Controller, recording: StrPath | Mapping[str, ArrayLike]
     ends at the first difference."""
     if isinstance(recording, (str, os.PathLike)):
         recording = Recording.load(recording)
-    recording = Recording(recording)
-    given = {k[3:]: v for k, v in recording.items() if k.startswith("in.")}
-    if not given:
-        raise ArgumentError("the recording has no raw signals ('in.NAME')")
-    if not any(k[:4] in ("obs.", "act.", "out.") for k in recording):
-        raise ArgumentError("the recording has nothing to compare with: no obs.MODEL.TENSOR, act.MODEL.TENSOR or "
-                            "out.TARGET")
-    ticks = {k: len(v) for k, v in given.items()}
-    if len(set(ticks.values())) > 1:
-        raise ArgumentError(f"the recording's signals are not equally long: "
-                            f"{', '.join(f'{k} {n}' for k, n in ticks.items())}")
-    return _Comparer(controller, recording, given, tolerance).run(next(iter(ticks.values())), whole)
+    given, kept = _filled(Recording(recording), tolerance, whole)
+    report, capacity = eff_preflight_report.sized(), 256
+    while True:
+        rows = (eff_preflight_row * capacity)()
+        report.rows, report.row_capacity = rows, capacity
+        status = lib.eff_controller_preflight(controller._handle.value, ctypes.byref(given), ctypes.byref(report))
+        if status < 0 and not report.differs:
+            check(status)
+        if report.row_count <= capacity:
+            break
+        capacity = report.row_count
+    del kept
+    first = Difference(report.tick, report.name.decode("utf-8", "replace"), report.what.decode("utf-8", "replace"),
+                       report.found, report.expected) if report.differs else None
+    found = [Row(r.name.decode("utf-8", "replace"), bool(r.is_same), r.difference, r.tick, r.found, r.expected)
+             for r in rows[:report.row_count]]
+    return Comparison(first, found, sorted(_lines(report.unchecked)), _lines(report.notes))
 
 
 def first_difference(controller: Controller, recording: StrPath | Mapping[str, ArrayLike],
@@ -198,249 +208,48 @@ def first_difference(controller: Controller, recording: StrPath | Mapping[str, A
     return compare(controller, recording, tolerance, whole=False).first
 
 
-class _Comparer:
-    def __init__(self, controller, recording, given, tolerance):
-        self.recording, self.given, self.tolerance = recording, given, tolerance
-        self.twin = controller.twin(guard=recording.words("guard"), binds_time="time" in given)
-        self.content = json.loads(controller.card.to_json())
-        self.first, self.worst, self.traces, self.notes, self.made = None, {}, {}, [], set()
-        self.order, self.parts = self._joints(), {}
-
-    def _joints(self):
-        """Places of the controller's joints in the recording; None where they are the same. Joints are found by
-        name."""
-        names = self.recording.words("joints")
-        if not names or names == list(self.twin.joints):
-            return None
-        absent = [j for j in self.content["joint_order"] if j not in names]
-        if absent:
-            raise MismatchError(f"preflight: joint '{absent[0]}' is not in the recording, which has {', '.join(names)}")
-        return [names.index(j) if j in names else -1 for j in self.twin.joints]
-
-    def _reordered(self, values, blank):
-        return values if self.order is None else np.array([values[i] if i >= 0 else blank for i in self.order])
-
-    def _differs(self, tick, name, what, found=np.nan, expected=np.nan):
-        if self.first is None:
-            self.first = Difference(tick, name, what, float(found), float(expected))
-
-    def run(self, ticks, whole):
-        self._facts()
-        recording, twin, run = self.recording, self.twin, 0
-        resets = {int(k) for k in np.ravel(recording.get("resets", []))}
-        joint_signals = {s.name for s in twin.signals if s.is_joint}
-        times, stamps, modes = recording.get("time"), recording.get("stamp"), recording.words("mode")
-        twin.reset()
-        for tick in range(ticks):
-            if self.first is not None and not whole:
-                break
-            if tick in resets:
-                twin.reset()
-            signals = {k: self._reordered(v[tick], 0.0) if k in joint_signals else v[tick]
-                       for k, v in self.given.items()}
-            if stamps is not None:
-                signals["stamp"] = stamps[tick]
-            if modes:
-                twin.mode(modes[tick])
-            status = self._tick(tick, signals, None if times is None else float(times[tick]))
-            ran = twin.report.ran and status == 0
-            if "ran" in recording and bool(recording["ran"][tick]
-                                           and not recording.get("status", np.zeros(ticks))[tick]) != ran:
-                self._differs(tick, "policy_period",
-                              f"the networks {'ran' if ran else 'did not run'} at tick {tick}, in the recording they "
-                              f"did"
-                              f"{' not' if ran else ''}: policy_period is {self.content.get('policy_period')} s")
-            if ran:
-                for kind, arrays in (("obs", twin.observations), ("act", twin.actions)):
-                    for name, values in arrays.items():
-                        self._values(tick, run, f"{kind}.{name}", values, whole)
-                run += 1
-            for name, values in twin.targets.items():
-                self._values(tick, tick, "out." + name, values, whole)
-        self._absent(run, whole)
-        rows = [Row(name, *w) for name, w in self.worst.items()]
-        if self.first is not None and (hint := self._hint(self.first.name)):
-            self.first = self.first._replace(what=f"{self.first.what}; {hint}")
-        return Comparison(self.first, rows, sorted(k for k in self.made if k not in recording), self.notes)
-
-    def _facts(self):
-        for name, found in (("control_period", self.twin.control_period),
-                            ("policy_period", self.content.get("policy_period"))):
-            expected = self.recording.get(name)
-            if expected is not None and found is not None and abs(float(expected) - found) > 1e-9:
-                self._differs(0, name, f"{name} is {found} s, the recording has {float(expected)} s", found, expected)
-        units = dict(w.partition("=")[::2] for w in self.recording.words("units"))
-        for s in self.twin.signals:
-            if units.get(s.name, s.unit) != s.unit:
-                self._differs(0, s.name, f"signal '{s.name}' is in '{s.unit}', in the recording in '{units[s.name]}'")
-        hashes = dict(w.partition("=")[::2] for w in self.recording.words("policies"))
-        for name, policy in self.twin.policies.items():
-            if hashes.get(name, f"{policy.hash:016x}") != f"{policy.hash:016x}":
-                self.notes.append(f"network '{name}' is another file ({policy.hash:016x}) than the recording's "
-                                  f"({hashes[name]})")
-
-    def _tick(self, tick, signals, now):
-        expected = int(self.recording["status"][tick]) if "status" in self.recording else 0
-        status, text = 0, ""
-        try:
-            self.twin.tick(signals, now)
-        except Error as e:
-            if not self.twin.report.fault:  # not the guard: the recording does not fit
-                raise type(e)(f"preflight: tick {tick}: {e}") from None
-            status, text = e.code, f": {e}"
-        if status != expected:
-            words = [f"is {'refused' if s else 'clean'}" for s in (status, expected)]
-            words = words if words[0] != words[1] else [f"is refused with {s}" for s in (status, expected)]
-            self._differs(tick, "guard", f"tick {tick} {words[0]}, in the recording it {words[1]}{text}", status,
-                          expected)
-        return status
-
-    def _values(self, tick, at, key, values, whole):
-        self.made.add(key)
-        if key not in self.recording or at >= len(self.recording[key]):
-            return
-        expected = self.recording[key][at]
-        if key.startswith("out."):
-            expected = self._reordered(np.ravel(expected), np.nan)
-        x, y = np.ravel(values).astype(float), np.ravel(expected).astype(float)
-        if x.size != y.size:
-            self._differs(tick, key, f"{key} has {x.size} values, the recording has {y.size}", x.size, y.size)
-            return
-        with np.errstate(invalid="ignore"):
-            distance = np.where(np.isnan(x) & np.isnan(y), 0.0, np.abs(x - y))
-        distance = np.where(np.isnan(distance), np.inf, distance)
-        bad = distance > self.tolerance[0] + self.tolerance[1] * np.where(np.isnan(y), 0.0, np.abs(y))
-        if not whole and not bad.any():
-            return
-        if key not in self.parts:
-            self.parts[key] = self._parts(key, x.size)
-        for name, part in self.parts[key]:
-            i = part[int(np.argmax(distance[part]))]
-            before = self.worst.get(name)
-            is_bad = bool(bad[part].any())
-            if before is None or distance[i] > before[1] or is_bad and before[0]:
-                self.worst[name] = (not is_bad and (before is None or before[0]), float(distance[i]), tick, float(x[i]),
-                                    float(y[i]))
-            if is_bad:
-                i = part[int(np.argmax(bad[part]))]
-                self._differs(tick, name,
-                              f"{element(self.content, self.twin, key, i)} at tick {tick} is {x[i]:.6g}, the recording "
-                              f"has {y[i]:.6g}", x[i], y[i])
-            self.traces.setdefault(name, []).append((x[part], y[part]))
-
-    def _parts(self, key, size):
-        """(name, elements) of what a tensor holds: its terms where a vector fills it."""
-        if key.startswith("obs.") and (vector := _vector_of(self.content, key)):
-            cells = _cells(vector[1])
-            if len(cells) == size:
-                places = {}
-                for i, (term, _, _) in enumerate(cells):
-                    places.setdefault(term["name"], []).append(i)
-                return [(f"{key} {name}", np.array(p)) for name, p in places.items()]
-        return [(key, np.arange(size))] if size else []
-
-    def _absent(self, run, whole):
-        for key in self.recording:
-            if key[:4] == "out." and key not in self.made and not np.isnan(self.recording[key]).all():
-                self._differs(0, key, f"the recording has {key}, which this card does not command")
-            if key[:4] in ("obs.", "act."):
-                if run and key not in self.made:
-                    self._differs(0, key, f"the recording has {key}, which this card's networks do not have")
-                elif (self.first is None or whole) and len(self.recording[key]) != run:
-                    self._differs(0, key,
-                                  f"the networks ran {run} times, the recording has {len(self.recording[key])} runs in "
-                                  f"{key}", run, len(self.recording[key]))
-
-    def _hint(self, name):
-        """What would explain all values of a term: sign, scale, order, time, offset. "" where none does."""
-        if name not in self.traces:
-            return ""
-        # early runs: later ones touch clips, which hide a factor
-        traces = [t for t in self.traces[name] if np.any(t[1])][:14]
-        if not traces:
-            return ""
-        x, y = (np.stack([t[i] for t in traces]) for i in (0, 1))
-        used = ~(np.isnan(x) | np.isnan(y)).any(0)
-        x, y = x[:, used], y[:, used]
-        if not x.size or not y.any() or len(x) < 3:
-            return ""
-
-        def same(a, b):
-            return a.size > 0 and np.allclose(a, b, rtol=1e-3, atol=1e-5)
-
-        if same(x, -y):
-            return "all values have the other sign"
-        factor = float((x * y).sum() / (y * y).sum())
-        if same(x, factor * y) and factor:
-            return f"all values are {factor:.4g} times the recording's"
-        if same(x[1:], y[:-1]):
-            return "all values come one run later than in the recording"
-        if same(x[:-1], y[1:]):
-            return "all values come one run earlier than in the recording"
-        if x.shape[1] <= 256:
-            match = np.array([[same(x[:, i], y[:, j]) for j in range(x.shape[1])]
-                              for i in range(x.shape[1])]) if len(x) * x.shape[1] ** 2 < 2e7 else np.zeros((1, 1))
-            if (match.sum(0) == 1).all() and (match.sum(1) == 1).all():
-                order = ", ".join(str(j) for j in match.argmax(1))
-                return f"the values are those of the recording in another order: {order}"
-        if same(x - y, np.broadcast_to((x - y).mean(0), x.shape)):
-            return "all values differ by a constant"
-        return ""
+def _arrays(recording):
+    """eff_recorded_array of everything that a preflight reads; the arrays behind them are in `kept`."""
+    kept, made = [], []
+    for key, values in recording.items():
+        if key == "mode":
+            values = [MODES.index(w) if w in MODES else -1 for w in recording.words(key)]
+        elif key not in ("time", "stamp", "status", "ran", "resets") and not key.startswith(SERIES):
+            continue
+        values = np.asarray(values, np.float64)
+        values = values.reshape(1) if values.ndim == 0 else values
+        width = int(np.prod(values.shape[1:]))
+        kept.append(np.ascontiguousarray(values))
+        made.append((key.encode(), kept[-1].ctypes.data_as(ctypes.POINTER(ctypes.c_double)), len(values), width))
+    return (eff_recorded_array * max(1, len(made)))(*made), len(made), kept
 
 
-# ---- words ----
+def _texts(words):
+    return (ctypes.c_char_p * max(1, len(words)))(*[w.encode() for w in words]), len(words)
 
 
-def element(content: dict[str, Any], controller: Controller, key: str, index: int) -> str:
-    """Words for element `index` of obs.MODEL.TENSOR, act.MODEL.TENSOR or out.TARGET: the term or the joint that it
-    belongs to."""
-    kind, _, name = key.partition(".")
-    if kind == "out":
-        return f"target '{name}' of joint '{controller.joints[index]}'"
-    if kind == "obs" and (vector := _vector_of(content, key)):
-        cells = _cells(vector[1])
-        if index < len(cells):
-            term, i, age = cells[index]
-            return f"vector '{vector[0]}', term '{term['name']}', value {i}{_label(content, term, i)}, age {age},"
-        return f"vector '{vector[0]}', value {index},"
-    for action in content["actions"] if kind == "act" else ():
-        places = action.get("index") or list(range(len(action["joints"])))
-        if name == f"{action['model']}.{action['output']}" and index in places:
-            return f"output '{name}' for joint '{action['joints'][places.index(index)]}'"
-    return f"{'input' if kind == 'obs' else 'output'} '{name}', element {index},"
+def _filled(recording, tolerance, whole):
+    """eff_recording, and what its pointers show."""
+    r = eff_recording.sized()
+    r.arrays, r.array_count, kept = _arrays(recording)
+    r.joints, r.joint_count = _texts(recording.words("joints"))
+    r.units, r.unit_count = _texts(recording.words("units"))
+    r.policies, r.policy_count = _texts(recording.words("policies"))
+    for name in ("control_period", "policy_period"):
+        told = recording.get(name)
+        if told is not None and np.asarray(told).dtype != object:
+            setattr(r, name, float(told))
+    for word in recording.words("guard"):
+        if word not in CLAMPS:
+            raise ArgumentError(f"guard of the recording: '{word}' is not known, expected any of {', '.join(CLAMPS)}")
+        r.guard |= CLAMPS[word]
+    r.stops_at_first = int(not whole)
+    r.absolute, r.relative = (t if t > 0 else -1.0 for t in tolerance)
+    return r, kept
 
 
-def _label(content, term, i):
-    """ (joint 'knee'), (lin_vel_x), (y) of a value of a term, where it has one."""
-    op = term["op"]
-    joints = term.get("joints") or content.get("joint_order") or []
-    if op.startswith("joint_") or op in ("previous_target", "last_action"):
-        return f" (joint '{joints[i]}')" if i < len(joints) == term["size"] else ""
-    if op == "command":
-        fields = term.get("fields") or (content.get("commands") or {}).get(term.get("command"), {}).get("fields") or []
-        return f" ({fields[i]})" if i < len(fields) else ""
-    return f" ({'xyz'[i]})" if term["size"] == 3 and op.startswith(("base_", "projected")) else ""
-
-
-def _vector_of(content, key):
-    """(name, vector) that fills the network input of obs.MODEL.TENSOR, or None."""
-    name = key[4:]
-    for model in content["models"]:
-        for tensor, source in model["inputs"].items():
-            if name == f"{model['name']}.{tensor}" and (source.get("from") or "").startswith("vector:"):
-                vector = source["from"][7:]
-                return vector, content["vectors"][vector]
-    return None
-
-
-def _cells(vector):
-    """(term, value, age) of every element of a vector, in its order."""
-    terms = vector["terms"]
-    ages = [t.get("ages") or [0] for t in terms]
-    order = [(t, a) for t, own in zip(terms, ages) for a in own]
-    if vector.get("layout") == "time_major":
-        order = [(t, own[p]) for p in range(len(ages[0])) for t, own in zip(terms, ages)]
-    return [({**t, "name": t.get("name") or t["op"]}, i, age) for t, age in order for i in range(t["size"])]
+def _lines(text):
+    return text.decode("utf-8", "replace").split("\n") if text else []
 
 
 __all__ = ["Comparison", "Difference", "Recorder", "Recording", "Row", "compare", "conditions", "first_difference",

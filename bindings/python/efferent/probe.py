@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from .preflight import _cells, _label
 
 if TYPE_CHECKING:
     from .mujoco_loop import MujocoLoop
@@ -303,3 +302,28 @@ def _pairs(names):
                 if other in names:
                     yield name, other
                     break
+
+
+# ---- words ----
+
+
+def _label(content, term, i):
+    """ (joint 'knee'), (lin_vel_x), (y) of a value of a term, where it has one."""
+    op = term["op"]
+    joints = term.get("joints") or content.get("joint_order") or []
+    if op.startswith("joint_") or op in ("previous_target", "last_action"):
+        return f" (joint '{joints[i]}')" if i < len(joints) == term["size"] else ""
+    if op == "command":
+        fields = term.get("fields") or (content.get("commands") or {}).get(term.get("command"), {}).get("fields") or []
+        return f" ({fields[i]})" if i < len(fields) else ""
+    return f" ({'xyz'[i]})" if term["size"] == 3 and op.startswith(("base_", "projected")) else ""
+
+
+def _cells(vector):
+    """(term, value, age) of every element of a vector, in its order."""
+    terms = vector["terms"]
+    ages = [t.get("ages") or [0] for t in terms]
+    order = [(t, a) for t, own in zip(terms, ages) for a in own]
+    if vector.get("layout") == "time_major":
+        order = [(t, own[p]) for p in range(len(ages[0])) for t, own in zip(terms, ages)]
+    return [({**t, "name": t.get("name") or t["op"]}, i, age) for t, age in order for i in range(t["size"])]
