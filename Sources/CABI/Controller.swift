@@ -65,6 +65,8 @@ private func read(_ given: UnsafePointer<eff_controller_options>?) throws(Failur
     throw Failure(.argument, "on_mismatch is \(o.on_mismatch), expected EFF_PREFLIGHT_REFUSE, WARN or SKIP")
   }
   out.onMismatch = onMismatch
+  if let l = o.learner { out.learner = try liveLearner(l) }
+  out.learnerModel = o.learner_model.map { text($0) }
   out.seed = o.seed
   if let arena = o.arena { out.arena = (arena, try count(o.arena_size, atMost: .max, "arena_size")) }
   out.memory = try memory(o.allocator)
@@ -94,6 +96,7 @@ public func eff_controller_create(
   report { () throws(Failure) in
     let out = try cleared(out)
     let made = try Controller(try CABI.card(card), try read(options))
+    made.core.pointee.learnerHandle = UInt(bitPattern: try readOptions(options, eff_controller_options(), "eff_controller_options").learner)
     // sessions are known by handles too, so that the caller can swap and prewarm them
     for s in made.sessions {
       let kept = Unmanaged.passRetained(s)
@@ -201,6 +204,8 @@ public func eff_controller_tick(_ controller: OpaquePointer?, _ now_ns: Int64, _
   -> eff_status
 {
   guard let c = CABI.controller(controller) else { return -1 }
+  let handle = c.pointee.learnerHandle
+  if handle != 0 && eff_handle_find(handle, Int32(EFF_HANDLE_LEARNER)) == nil { controllerLearnerDied(c) }
   let status = controllerTick(c, now_ns)
   if let report_or_null { store(c, report_or_null) }
   return status
@@ -223,6 +228,23 @@ public func eff_controller_mode(_ controller: OpaquePointer?, _ mode: Int32) -> 
 public func eff_controller_stamp(_ controller: OpaquePointer?, _ signal: Int64, _ ns: Int64) -> eff_status {
   guard let c = CABI.controller(controller) else { return -1 }
   return controllerStamp(c, signal, ns)
+}
+
+@c @implementation @_noLocks
+public func eff_controller_reward(_ controller: OpaquePointer?, _ transition: UnsafePointer<eff_transition>?) -> eff_status {
+  guard let c = CABI.controller(controller), let transition else { return -1 }
+  let t = transition.pointee
+  guard t.struct_size >= MemoryLayout<eff_transition>.size, t.observation == nil, t.next_action == nil else { return -1 }
+  return controllerReward(c, t.reward, isTerminated: t.terminated != 0, isTruncated: t.truncated != 0, action: t.action, duration: t.dt)
+}
+
+@c @implementation @_noLocks
+public func eff_controller_learned(_ controller: OpaquePointer?, _ out: UnsafeMutablePointer<eff_update>?) -> eff_status {
+  guard let c = CABI.controller(controller), let out, out.pointee.struct_size >= MemoryLayout<Int>.size else { return -1 }
+  guard let (slot, _) = controllerLearner(c), slot.pointee.updates > 0 else { return -2 }
+  guard let l = learner(OpaquePointer(bitPattern: c.pointee.learnerHandle)) else { return -2 }
+  publish(slot.pointee.report, l, out)
+  return slot.pointee.status
 }
 
 @c @implementation @_noLocks

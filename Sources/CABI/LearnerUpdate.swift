@@ -17,15 +17,21 @@ public func eff_learner_update(
       observation: observation, reward: t.reward, isTerminated: t.terminated != 0, isTruncated: t.truncated != 0, action: t.action,
       nextAction: t.next_action, duration: t.dt), &report)
   if let out = update_or_null {
-    var told = eff_update()
-    told.struct_size = size
-    publish(report, l, &told)
-    eff_copy(out, &told, min(size, MemoryLayout<eff_update>.size))
+    publish(report, l, out)
   }
   return outcome.code
 }
 
-@_noLocks private func publish(_ r: UpdateReport, _ l: LearnerPointer, _ out: UnsafeMutablePointer<eff_update>) {
+/// The C form of an update; only what the caller knows is written.
+@_noLocks func publish(_ report: UpdateReport, _ l: LearnerPointer, _ out: UnsafeMutablePointer<eff_update>) {
+  let size = out.pointee.struct_size
+  var told = eff_update()
+  told.struct_size = size
+  fill(report, l, &told)
+  eff_copy(out, &told, min(size, MemoryLayout<eff_update>.size))
+}
+
+@_noLocks private func fill(_ r: UpdateReport, _ l: LearnerPointer, _ out: UnsafeMutablePointer<eff_update>) {
   let c = l.pointee.counters
   out.pointee.reason = r.reason.code
   out.pointee.trace_reset = r.isTraceReset ? 1 : 0

@@ -33,7 +33,8 @@ def card(control_period):
         "joint_order": JOINTS,
         "joints": {j: {"default": round(float(rng.uniform(-0.3, 0.3)), 3), "kp": 100.0, "kd": 2.0, "lower": -2.5,
                        "upper": 2.5, "velocity_limit": 20.0, "effort_limit": 139.0} for j in JOINTS},
-        "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}}, "outputs": {"actions": {"to": "action"}}}],
+        "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}},
+                    "outputs": {"actions": {"to": "action"}}}],
         "vectors": {"obs": {"layout": "term_major", "clip": [-100.0, 100.0], "terms": [
             term("gyro", "base_angular_velocity", 3, scale=0.2), term("gravity", "projected_gravity", 3),
             term("command", "command", 3, command="velocity"),

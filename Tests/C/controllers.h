@@ -12,6 +12,7 @@ enum { MOST = 64 };
 
 typedef struct {
   eff_controller *controller;
+  eff_learner *learner; // or NULL
   double *values[MOST];
   size_t counts[MOST], count;
   int quaternion[MOST];
@@ -39,6 +40,13 @@ static int controller_ticks(void *context, int i) {
   if (i % 211 == 20) (void)eff_controller_mode(s->controller, EFF_MODE_RUN);
   s->now += i % 53 == 52 ? 90000000 : 2000000;
   (void)eff_controller_stamp(s->controller, -1, s->now);
+  if (s->learner) {
+    eff_transition t = EFF_TRANSITION_INIT;
+    t.reward = number(s), t.terminated = i % 101 == 99, t.truncated = i % 71 == 70;
+    (void)eff_controller_reward(s->controller, &t);
+    eff_update update = {.struct_size = sizeof update};
+    (void)eff_controller_learned(s->controller, &update);
+  }
   eff_controller_report r = {.struct_size = sizeof r};
   const eff_status status = eff_controller_tick(s->controller, s->now, &r);
   size_t n;
@@ -50,8 +58,8 @@ static int controller_ticks(void *context, int i) {
   return status != EFF_OK && !bad;
 }
 
-// Opens the controller of a line and binds what it needs; 0 where that fails.
-static int open_subject(char *line, subject *s) {
+// Opens the controller of a line and binds what it needs; 0 where that fails. learns: a learner stands for its only network.
+static int open_subject(char *line, subject *s, int learns) {
   char *save = NULL, *path = strtok_r(line, "\t\n", &save), *names = strtok_r(NULL, "\t\n", &save);
   *s = (subject){.random = 1, .path = path};
   if (path == NULL || names == NULL) return 0;
@@ -77,6 +85,15 @@ static int open_subject(char *line, subject *s) {
   }
   s->joint_count = options.joint_count;
   options.joints = joints, options.models = models, options.guard = 15, options.slew_limit = 5, options.blend_seconds = 0.05;
+  if (learns) {
+    eff_tensor_spec in = {.struct_size = sizeof in}, out = {.struct_size = sizeof out};
+    CHECK(eff_policy_input(models[0].policy, 0, &in) == EFF_OK && eff_policy_output(models[0].policy, 0, &out) == EFF_OK);
+    eff_learner_options l;
+    eff_learner_options_default(&l, sizeof l);
+    l.observation_count = in.count, l.action_count = out.count, l.snapshots = 2, l.snapshot_period = 100;
+    CHECK(eff_learner_create(&l, &s->learner) == EFF_OK);
+    options.learner = s->learner;
+  }
   eff_card *card = NULL;
   if (eff_card_load_file(path, NULL, &card) != EFF_OK || eff_controller_create(card, &options, &s->controller) != EFF_OK) {
     printf("%s: %s\n", path, eff_last_error());
@@ -105,6 +122,7 @@ static int open_subject(char *line, subject *s) {
 static void close_subject(subject *s) {
   eff_controller_destroy(s->controller);
   CHECK(eff_controller_tick(s->controller, 0, NULL) == EFF_E_ARGUMENT);
+  eff_learner_destroy(s->learner);
   for (int what = 0; what < 5; what++) free(s->targets[what]);
   for (size_t i = 0; i < s->count; i++) free(s->values[i]);
 }

@@ -32,6 +32,8 @@ struct ControllerOptions {
   const eff_allocator *allocator = nullptr;
   std::vector<std::string> recordings;
   std::int32_t on_mismatch = EFF_PREFLIGHT_REFUSE;
+  eff_learner *learner = nullptr;  // acts in the place of a network; must outlive the controller
+  std::string learner_model;       // "": the only one
 };
 
 class Controller {
@@ -53,6 +55,7 @@ class Controller {
     std::vector<const char *> recordings;
     for (const auto &r : given.recordings) recordings.push_back(r.c_str());
     o.recordings = recordings.data(), o.recording_count = recordings.size(), o.on_mismatch = given.on_mismatch;
+    o.learner = given.learner, o.learner_model = given.learner_model.empty() ? nullptr : given.learner_model.c_str();
     o.seed = given.seed, o.locked = given.locked, o.allocator = given.allocator;
     check(eff_controller_create(card, &o, &handle_));
   }
@@ -142,6 +145,21 @@ class Controller {
   void mode(std::int32_t mode) { check_rt(eff_controller_mode(handle_, mode), "mode"); }
   // [RT] -1: all signals.
   void stamp(std::int64_t signal, std::int64_t ns) { check_rt(eff_controller_stamp(handle_, signal, ns), "stamp"); }
+
+  // [RT] What followed the last run of the network for which the learner stands.
+  void reward(double reward, bool terminated = false, bool truncated = false) {
+    eff_transition t = EFF_TRANSITION_INIT;
+    t.reward = reward, t.terminated = terminated, t.truncated = truncated;
+    check_rt(eff_controller_reward(handle_, &t), "reward");
+  }
+  // [RT] The last update. Throws where nothing was learned yet.
+  eff_update learned() const {
+    eff_update u{};
+    u.struct_size = sizeof u;
+    const eff_status status = eff_controller_learned(handle_, &u);
+    if (status != EFF_E_NUMERIC) check_rt(status, "learned");
+    return u;
+  }
 
   std::string explain(const eff_controller_report &report) const {
     char text[512];

@@ -94,6 +94,8 @@ typedef struct eff_controller_options {
   const eff_motion_track *motion;          size_t motion_count;    /* of a motion in a file; all parts have the same number of frames */
   const char *const *recordings;           size_t recording_count; /* paths of recordings that must be met at start, besides those of the card */
   int32_t on_mismatch, reserved;           /* EFF_PREFLIGHT_...: what a recording that is not met does at start */
+  eff_learner *learner;                    /* or NULL: acts in the place of a network, whose policy is given all the same; see eff_controller_reward */
+  const char *learner_model;               /* which network; NULL: the only one */
 } eff_controller_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_controller_options) of the caller. Any thread. */
@@ -192,6 +194,23 @@ EFF_API EFF_RT eff_status eff_controller_mode(eff_controller *controller, int32_
 /* [RT] The time at which a signal was sampled, on the clock of the ticks; -1: all signals. A signal with a limit that is never stamped is as old
  * as the first tick. */
 EFF_API EFF_RT eff_status eff_controller_stamp(eff_controller *controller, int64_t signal, int64_t ns);
+
+/* ---- a learner where a network stands ---- */
+
+/* [RT] What followed the last run of the network for which the learner stands. At the next run the learner is given the new observation, learns from
+ * the transition and chooses the action. `transition` is that of eff_learner_update, but its observation and next_action are NULL; dt 0: as measured
+ * between the runs. Rewards and dt of several calls between two runs add up; a run without a call before it has the reward 0.
+ * terminated or truncated ends the episode with the next run, or with the reset if that comes first: then the observation for which the last action
+ * was chosen stands in for the one that followed. From the end to the reset actions have no exploration and nothing is learned.
+ * A reset (also by the fallback) without such an end drops the open transition: the learner begins a new episode.
+ * The learner must not be used by others between two ticks, but may be read, saved, frozen or published from the thread that ticks. It should outlive
+ * the controller: where it was destroyed, runs are refused (EFF_FAULT_ACTION).
+ * EFF_E_STATE: no learner. EFF_E_ARGUMENT: observation or next_action is given. EFF_E_NUMERIC: the reward or dt is not finite; the next run drops the
+ * transition as eff_learner_update does. */
+EFF_API EFF_RT eff_status eff_controller_reward(eff_controller *controller, const eff_transition *transition);
+
+/* [RT] Telemetry of the last update, as eff_learner_update writes it, and its status. EFF_E_STATE: no learner, or nothing learned yet. */
+EFF_API EFF_RT eff_status eff_controller_learned(const eff_controller *controller, eff_update *out);
 
 /* [RT] The report of the last tick. */
 EFF_API EFF_RT eff_status eff_controller_last(const eff_controller *controller, eff_controller_report *out);

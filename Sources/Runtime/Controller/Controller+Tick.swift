@@ -170,6 +170,7 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
       _ = pointee.models[i].session.reset(-1)
       i += 1
     }
+    if let l = pointee.learner { l.begin(pointee.lastNow) }
     i = 0
     while i < pointee.actionCount {
       pointee.actions[i].reset()

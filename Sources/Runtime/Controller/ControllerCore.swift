@@ -26,6 +26,10 @@ public struct ControllerCore {
   var lastActions: LastActions
   var motion: MotionSlot
   var targets: UnsafeMutablePointer<TargetSlot>
+  /// Acts in the place of a network.
+  var learner: UnsafeMutablePointer<LearnerSlot>?
+  /// What C knows it by, or 0.
+  public var learnerHandle: UInt = 0
   /// Joints of the card, and the robot's index of each.
   var jointCount: Int
   var robotIndex: UnsafeMutablePointer<Int32>

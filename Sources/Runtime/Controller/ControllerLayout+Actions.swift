@@ -346,6 +346,7 @@ extension ControllerLayout {
         controlPeriod: nanoseconds(controlPeriod), policyPeriod: policyPeriod, protection: protection, fallback: fallback,
         clamps: try carver.table(n, of: UInt64.self)))
     if let p = card.primeModels { (core.pointee.primes, core.pointee.primeAdvances, core.pointee.primeKeepsAction) = (true, p.advance, p.keepAction) }
+    try buildLearner(core)
     return core
   }
 

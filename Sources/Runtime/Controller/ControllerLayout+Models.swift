@@ -151,6 +151,52 @@ extension ControllerLayout {
     return slots
   }
 
+  /// A learner in the place of a network that takes one observation and gives one action.
+  mutating func buildLearner(_ core: ControllerHandle) throws(Failure) {
+    guard let learner = options.learner else {
+      if let name = options.learnerModel { throw Failure(.argument, "learner_model is '\(name)', but no learner is given") }
+      return
+    }
+    var m = 0
+    if let name = options.learnerModel {
+      m = try modelIndex(name, "learner_model")
+    } else if card.models.count > 1 {
+      throw Failure(.argument, "the card has the models \(list(card.models.map { $0.name })): learner_model must say for which of them the learner stands")
+    }
+    let model = card.models[m]
+    let what = "learner, model '" + model.name + "'"
+    let plan = policies[m].plan
+    guard card.primeModels == nil else { throw Failure(.unsupported, "\(what): prime_models runs networks on zeros, which no learner does") }
+    guard learner.pointee.settings.algorithm != .td else { throw Failure(.unsupported, "\(what): stream-td predicts and does not act") }
+    guard plan.inputs.count == 1, model.inputs.count == 1, plan.inputs[0].type == .f32 else {
+      throw Failure(.unsupported, "\(what): the network has the inputs \(list(plan.inputs.map { $0.name })), expected one of f32, the observation")
+    }
+    var output = -1
+    for o in model.outputs where o.destination != .ignore {
+      guard o.destination == .action, output < 0 else {
+        throw Failure(.unsupported, "\(what): output '\(o.tensor)' is used, expected one that is an action and no other")
+      }
+      output = try outputIndex(m, o.tensor, what)
+    }
+    guard output >= 0, plan.outputs[output].type == .f32 else { throw Failure(.unsupported, "\(what): no output of f32 is an action") }
+    for a in card.actions where a.model == model.name && a.chunk > 0 {
+      throw Failure(.unsupported, "\(what): action '\(a.name)' plays chunks, a learner gives one action")
+    }
+    let sizes = learner.sizes
+    let (x, y) = (plan.inputs[0].size / 4, plan.outputs[output].size / 4)
+    guard sizes.observation == x, sizes.action == y else {
+      throw Failure(
+        .shape, "\(what): the learner takes \(sizes.observation) values and gives \(sizes.action), the network takes \(x) and gives \(y)")
+    }
+    let slot = try carver.table(1, of: LearnerSlot.self)
+    slot.initialize(
+      to: LearnerSlot(
+        learner: learner, model: m, input: 0, output: output, observationCount: x, actionCount: y, observation: try carver.doubles(x),
+        action: try carver.doubles(y), done: try carver.doubles(y)))
+    core.pointee.learner = slot
+    core.pointee.models[m].learner = slot
+  }
+
   private func memoryIndex(_ name: String, _ what: String) throws(Failure) -> Int {
     for (i, m) in card.memories.enumerated() where m.name == name { return i }
     throw Failure(.mismatch, "\(what): there is no memory '\(name)'")

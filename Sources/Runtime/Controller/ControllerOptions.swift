@@ -95,6 +95,9 @@ public struct ControllerOptions {
   /// Frames of a motion that is kept in a file: parts of `Card.Reference`, `[frames, width]`, borrowed.
   public var motion: [(part: String, values: UnsafePointer<Double>, frames: Int, width: Int)] = []
   public var seed: UInt64 = 0
+  /// Acts in the place of a network, nil: none; which one, nil: the only one. Alive as long as the controller ticks.
+  public var learner: LearnerPointer?
+  public var learnerModel: String?
   /// Paths of recordings that must be met at start, besides those of the card.
   public var recordings: [String] = []
   public var onMismatch = OnMismatch.refuse

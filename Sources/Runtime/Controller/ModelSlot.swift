@@ -85,6 +85,8 @@ struct ModelSlot {
   var outputCount: Int
   /// Runs at every `every`-th policy tick.
   var every: UInt64
+  /// Acts in its place.
+  var learner: UnsafeMutablePointer<LearnerSlot>?
   var hasRun = false
 
   @_noLocks
@@ -94,7 +96,11 @@ struct ModelSlot {
       (inputs + i).fill(c, session)
       i += 1
     }
-    _ = session.run(1)
+    if let learner {
+      learner.run(session, c.pointee.lastNow)
+    } else {
+      _ = session.run(1)
+    }
     hasRun = true
   }
 

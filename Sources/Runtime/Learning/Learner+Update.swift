@@ -220,6 +220,17 @@ extension UnsafeMutablePointer where Pointee == Learner {
     finish()
   }
 
+  /// Breaks an episode off without a last transition: traces are cleared, and an episode begins with the next observation. Nothing is counted.
+  @export(interface)
+  @_noLocks public func abandon() {
+    let state = pointee.state
+    if !state.pointee.isInEpisode { return }
+    state.pointee.isCommitted = false
+    state.pointee.returnTrace = 0
+    clearTraces()
+    state.pointee.isInEpisode = false
+  }
+
   /// A transition that cannot be used: the chain of states is broken, so traces are cleared and an episode begins with the next observation.
   @_noLocks private func skip(ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) -> LearnerOutcome {
     let state = pointee.state

@@ -2,6 +2,7 @@
 from ctypes import POINTER, Structure, c_char, c_char_p, c_double, c_int32, c_int64, c_size_t, c_ssize_t, c_uint64, c_void_p
 
 from ._table import Options, eff_allocator, handle, index, out, status
+from ._table_learner import eff_transition, eff_update
 
 
 class eff_fallback_step(Structure):
@@ -27,6 +28,7 @@ class eff_controller_options(Options):
         ("arena", c_void_p), ("arena_size", c_size_t), ("allocator", POINTER(eff_allocator)),
         ("motion", POINTER(eff_motion_track)), ("motion_count", c_size_t),
         ("recordings", POINTER(c_char_p)), ("recording_count", c_size_t), ("on_mismatch", c_int32), ("reserved", c_int32),
+        ("learner", handle), ("learner_model", c_char_p),
     ]
 
 
@@ -107,6 +109,8 @@ FUNCTIONS = {
     "eff_controller_reset": (status, [handle]),
     "eff_controller_mode": (status, [handle, c_int32]),
     "eff_controller_stamp": (status, [handle, c_int64, c_int64]),
+    "eff_controller_reward": (status, [handle, POINTER(eff_transition)]),
+    "eff_controller_learned": (status, [handle, POINTER(eff_update)]),
     "eff_controller_last": (status, [handle, POINTER(eff_controller_report)]),
     "eff_controller_clamps": (c_int64, [handle, c_size_t]),
     "eff_controller_explain": (status, [handle, POINTER(eff_controller_report), c_char_p, c_size_t]),

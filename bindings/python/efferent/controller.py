@@ -15,13 +15,15 @@ from ._library import Handle, Owner, check, check_rt, lib
 from ._table_controller import (eff_controller_model, eff_controller_options, eff_controller_report, eff_fallback_step,
                                 eff_motion_track,
                                 eff_signal_binding, eff_signal_spec, eff_target_binding)
+from ._table_learner import eff_transition, eff_update
 from ._types import StrPath
-from .errors import ArgumentError, MismatchError, ShapeError, error
+from .errors import ArgumentError, MismatchError, ShapeError, StateError, error
 from .motion import of_card
 from .policy import Policy
 
 if TYPE_CHECKING:
     from .card import Card
+    from .learner import Learner
 
 F64 = 11
 MODES = ("run", "hold", "ramp", "damp", "zero")
@@ -83,6 +85,9 @@ class Controller(Owner):
                     before this controller ticks, besides the recordings that the card names
     on_mismatch     "refuse": a recording that is not met raises MismatchError; "warn": it is a PreflightWarning, and
                     the controller starts; "skip": no recording is run, neither the card's
+    learner         a Learner that acts in the place of a network and learns from `reward`; its network's policy is given
+                    all the same. Use it elsewhere only between ticks, to save, freeze or export
+    learner_model   the network for which it stands; None: the only one
     """
 
     def __init__(self, card: Card, models: Mapping[str, StrPath | Policy], joints: Sequence[str],
@@ -91,7 +96,8 @@ class Controller(Owner):
                  pitch_limit: float = 0.0, slew_limit: float = 0.0, deadline: float = 0.0, blend: float | None = None,
                  ramp: float | None = None, fallback: Sequence[tuple[Any, ...]] = (), seed: int = 0,
                  motion: Mapping[str, ArrayLike] | None = None, locked: bool = False, preflight: Any = None,
-                 on_mismatch: str = "refuse") -> None:
+                 on_mismatch: str = "refuse", learner: Learner | None = None,
+                 learner_model: str | None = None) -> None:
         if on_mismatch not in ("refuse", "warn", "skip"):
             raise ArgumentError(f"on_mismatch is '{on_mismatch}', expected refuse, warn or skip")
         self.joints = tuple(joints)
@@ -126,6 +132,9 @@ class Controller(Owner):
         steps = [(_mode(s[0]), 0, s[1], *(s[2:] or (-1.0, -1.0))) for s in fallback]
         options.fallback, options.fallback_count = (eff_fallback_step * max(1, len(steps)))(*steps), len(steps)
         options.on_mismatch = 2  # EFF_PREFLIGHT_SKIP: recordings are run below, where a warning can be one of Python
+        if learner is not None:
+            options.learner = learner._handle.value
+        options.learner_model = None if learner_model is None else learner_model.encode()
         options.seed, options.locked = int(seed) & (2**64 - 1), int(locked)
         if motion is None:
             motion = of_card(_content(card).get("motion"),
@@ -139,6 +148,7 @@ class Controller(Owner):
         self._handle = Handle(made.value, lib.eff_controller_destroy, "controller")
 
         self.card, self._seed, self._motion = card, seed, motion or {}
+        self.learner, self._transition, self._update = learner, eff_transition.sized(), eff_update.sized()
         self.control_period = control_period if control_period is not None else _period(card)
         self.signals = tuple(self._signals())
         self._values = {}
@@ -234,6 +244,30 @@ class Controller(Owner):
             check(lib.eff_controller_explain(self._handle.value, byref(r), text, len(text)))
             raise error(status, text.value.decode("utf-8", "replace"))
         return self.report
+
+    def reward(self, reward: float, terminated: bool = False, truncated: bool = False, action: ArrayLike | None = None,
+               dt: float = 0.0) -> None:
+        """What followed the last run of the network for which the learner stands. The next tick that runs it gives the
+        learner its observation, learns, and acts; rewards between two runs add up. `terminated` and `truncated` end the
+        episode: reset then."""
+        t = self._transition
+        t.reward, t.terminated, t.truncated, t.dt, t.action = reward, terminated, truncated, dt, None
+        if action is not None:
+            if self.learner is None:
+                raise StateError("reward: the controller has no learner")
+            done = np.ascontiguousarray(np.asarray(action, np.float64).reshape(-1))
+            if done.size != self.learner._width:
+                raise ShapeError(f"action has {done.size} numbers, expected {self.learner._width}")
+            t.action = done.ctypes.data
+        status = lib.eff_controller_reward(self._handle.value, byref(t))
+        if status != -8:  # EFF_E_NUMERIC: the learner drops it and counts it
+            check_rt(status, "reward")
+
+    @property
+    def learned(self) -> Any:
+        """Telemetry of the last update, as Learner.update returns it; None where nothing was learned yet."""
+        status = lib.eff_controller_learned(self._handle.value, byref(self._update))
+        return None if status == -2 else self._update
 
     def preflight(self, recording: StrPath | Mapping[str, ArrayLike],
                   tolerance: tuple[float, float] = (1e-4, 1e-4)) -> None:

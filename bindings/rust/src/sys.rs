@@ -457,6 +457,7 @@ extern "C" {
     pub fn eff_card_question_count(card: *const eff_card) -> usize;
     pub fn eff_card_question(card: *const eff_card, index: usize) -> *const c_char;
     pub fn eff_card_answer(card: *const eff_card, index: usize) -> *const c_char;
+    pub fn eff_card_recording(card: *const eff_card, index: usize) -> *const c_char;
     pub fn eff_card_retain(card: *const eff_card) -> *mut eff_card;
     pub fn eff_card_release(card: *mut eff_card);
 }
@@ -487,6 +488,9 @@ pub const EFF_GUARD_POSITION: i32 = 1;
 pub const EFF_GUARD_VELOCITY: i32 = 2;
 pub const EFF_GUARD_EFFORT: i32 = 4;
 pub const EFF_GUARD_COMMAND: i32 = 8;
+pub const EFF_PREFLIGHT_REFUSE: i32 = 0;
+pub const EFF_PREFLIGHT_WARN: i32 = 1;
+pub const EFF_PREFLIGHT_SKIP: i32 = 2;
 
 #[repr(C)]
 pub struct eff_controller {
@@ -545,6 +549,12 @@ pub struct eff_controller_options {
     pub allocator: *const eff_allocator,
     pub motion: *const eff_motion_track,
     pub motion_count: usize,
+    pub recordings: *const *const c_char,
+    pub recording_count: usize,
+    pub on_mismatch: i32,
+    pub reserved: i32,
+    pub learner: *mut eff_learner,
+    pub learner_model: *const c_char,
 }
 
 #[repr(C)]
@@ -611,6 +621,66 @@ pub struct eff_controller_report {
     pub period_ns: i64,
 }
 
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct eff_recorded_array {
+    pub name: *const c_char,
+    pub values: *const f64,
+    pub rows: usize,
+    pub width: usize,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct eff_recording {
+    pub struct_size: usize,
+    pub path: *const c_char,
+    pub arrays: *const eff_recorded_array,
+    pub array_count: usize,
+    pub joints: *const *const c_char,
+    pub joint_count: usize,
+    pub units: *const *const c_char,
+    pub unit_count: usize,
+    pub policies: *const *const c_char,
+    pub policy_count: usize,
+    pub control_period: f64,
+    pub policy_period: f64,
+    pub guard: i32,
+    pub stops_at_first: i32,
+    pub absolute: f64,
+    pub relative: f64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct eff_preflight_row {
+    pub name: [c_char; 192],
+    pub difference: f64,
+    pub found: f64,
+    pub expected: f64,
+    pub tick: i64,
+    pub is_same: i32,
+    pub reserved: i32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct eff_preflight_report {
+    pub struct_size: usize,
+    pub differs: i32,
+    pub reserved: i32,
+    pub tick: i64,
+    pub found: f64,
+    pub expected: f64,
+    pub name: [c_char; 192],
+    pub what: [c_char; 512],
+    pub unchecked: [c_char; 512],
+    pub notes: [c_char; 512],
+    pub rows: *mut eff_preflight_row,
+    pub row_capacity: usize,
+    pub row_count: usize,
+}
+
 extern "C" {
     pub fn eff_controller_options_default(options: *mut eff_controller_options, struct_size: usize);
     pub fn eff_controller_arena_size(card: *const eff_card, options: *const eff_controller_options, out: *mut usize) -> eff_status;
@@ -625,9 +695,12 @@ extern "C" {
     pub fn eff_controller_reset(controller: *mut eff_controller) -> eff_status;
     pub fn eff_controller_mode(controller: *mut eff_controller, mode: i32) -> eff_status;
     pub fn eff_controller_stamp(controller: *mut eff_controller, signal: i64, ns: i64) -> eff_status;
+    pub fn eff_controller_reward(controller: *mut eff_controller, transition: *const eff_transition) -> eff_status;
+    pub fn eff_controller_learned(controller: *const eff_controller, out: *mut eff_update) -> eff_status;
     pub fn eff_controller_last(controller: *const eff_controller, out: *mut eff_controller_report) -> eff_status;
     pub fn eff_controller_clamps(controller: *const eff_controller, joint: usize) -> i64;
     pub fn eff_controller_explain(controller: *const eff_controller, report: *const eff_controller_report, text: *mut c_char, size: usize) -> eff_status;
+    pub fn eff_controller_preflight(controller: *const eff_controller, recording: *const eff_recording, report_or_null: *mut eff_preflight_report) -> eff_status;
     pub fn eff_controller_vector(controller: *const eff_controller, name: *const c_char, count: *mut usize) -> *const f32;
     pub fn eff_controller_input(controller: *const eff_controller, model: usize, input: usize) -> *const c_void;
     pub fn eff_controller_output(controller: *const eff_controller, model: usize, output: usize) -> *const c_void;
