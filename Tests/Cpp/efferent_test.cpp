@@ -5,6 +5,7 @@
 #include <efferent/bridge.hpp>
 #include <efferent/receiver.hpp>
 #include <efferent/card.hpp>
+#include <efferent/controller.hpp>
 #include <efferent/efferent.hpp>
 #include <efferent/learner.hpp>
 
@@ -326,6 +327,67 @@ static void test_card() {
   }
 }
 
+// A controller is run through its own recording, and learns where its network stands.
+static void test_controller(const std::string &path) {
+  const Policy policy(path);
+  const std::string in = policy.inputs().front().name, out = policy.outputs().front().name;
+  const std::string text = R"({"efferent_card": 1, "policy_period": 0.02, "joint_order": ["a", "b", "c"],
+    "joints": {"a": {"default": 0.1, "kp": 20, "kd": 1}, "b": {"default": 0.2, "kp": 30, "kd": 1}, "c": {"default": 0.3, "kp": 40, "kd": 1}},
+    "models": [{"name": "policy", "inputs": {")" + in + R"(": {"from": "vector:obs"}}, "outputs": {")" + out + R"(": {"to": "action"}}}],
+    "vectors": {"obs": {"layout": "term_major", "terms": [
+      {"name": "position", "op": "joint_position", "size": 3, "ages": [0], "minus_default": true},
+      {"name": "velocity", "op": "joint_velocity", "size": 3, "ages": [0], "scale": 0.05},
+      {"name": "one", "op": "constant", "size": 1, "ages": [0], "value": [1.0]}]}},
+    "actions": [{"name": "legs", "type": "position", "model": "policy", "output": ")" + out + R"(", "joints": ["a", "b", "c"], "index": [0, 1, 2],
+      "scale": 0.25, "offset": "default"}]})";
+  efferent::ControllerOptions options;
+  options.joints = {"c", "a", "b"};
+  options.models = {{"policy", policy.get()}};
+  std::array<double, 3> q{}, qd{}, target{};
+  auto open = [&](const efferent::Card &card, efferent::ControllerOptions o) {
+    efferent::Controller c(card.get(), o);
+    c.bind("joint.position", q, "rad");
+    c.bind("joint.velocity", qd, "rad/s");
+    c.bind(EFF_TARGET_POSITION, target);
+    c.start();
+    return c;
+  };
+  const auto card = efferent::Card::from_json(text);
+  auto c = open(card, options);
+  std::vector<double> positions, velocities, targets;
+  for (int k = 0; k < 20; k++) {
+    for (int j = 0; j < 3; j++) q[j] = 0.3 * std::sin(0.5 * k + j), qd[j] = std::cos(0.5 * k + j);
+    CHECK(c.tick(k * 20000000ll).status == EFF_OK);
+    positions.insert(positions.end(), q.begin(), q.end());
+    velocities.insert(velocities.end(), qd.begin(), qd.end());
+    targets.insert(targets.end(), target.begin(), target.end());
+  }
+  const eff_recorded_array arrays[] = {
+      {"in.joint.position", positions.data(), 20, 3}, {"in.joint.velocity", velocities.data(), 20, 3}, {"out.position", targets.data(), 20, 3}};
+  eff_recording recording{};
+  recording.struct_size = sizeof recording, recording.arrays = arrays, recording.array_count = 3;
+  CHECK(!c.preflight(recording).differs);
+  const efferent::Card other(text.data(), text.size(), R"({"patch": {"joints": {"b": {"default": 0.25}}}})");
+  const eff_preflight_report report = open(other, options).preflight(recording);
+  CHECK(report.differs && report.tick == 0 && std::strstr(report.what, "target 'position' of joint"));
+  CHECK(thrown([&] { (void)c.preflight("nowhere.npz"); }) == EFF_E_IO);
+
+  CHECK(thrown([&] { c.reward(1.0); }) == EFF_E_STATE);
+  eff_learner_options learning;
+  eff_learner_options_default(&learning, sizeof learning);
+  learning.observation_count = 7, learning.action_count = 3;
+  efferent::Learner learner(learning);
+  options.learner = learner.get();
+  auto taught = open(card, options);
+  CHECK(thrown([&] { (void)taught.learned(); }) == EFF_E_STATE);
+  for (int k = 0; k < 20; k++) {
+    CHECK(taught.tick(k * 20000000ll).status == EFF_OK);
+    taught.reward(-q[0] * q[0], k == 9);
+    if (k == 10) taught.reset();
+  }
+  CHECK(taught.learned().updates == 18 && taught.learned().episodes == 1 && taught.learned().reason == EFF_LEARNED);
+}
+
 int main(int count, char **arguments) {
   if (count < 2) return 2;
   test_policy(arguments[1]);
@@ -335,6 +397,7 @@ int main(int count, char **arguments) {
   test_eigen(arguments[1]);
   test_learner(arguments[1]);
   test_card();
+  test_controller(arguments[1]);
   test_bridge(arguments[1]);
   test_receiver(arguments[1]);
   test_keys(arguments[1]);
