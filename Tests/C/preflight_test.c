@@ -155,6 +155,10 @@ static void test_arrays(void) {
   recording.joints = others, recording.joint_count = JOINTS;
   CHECK(eff_controller_preflight(r.controller, &recording, &report) == EFF_E_MISMATCH && report.differs == 1); // untouched by a failure
   CHECK(strstr(eff_last_error(), "joint 'hip' is not in the recording"));
+  // as wide as the robot, but not as the recording's joints
+  const char *more[JOINTS + 1] = {"spare", "hip", "knee", "x", "ankle"};
+  recording.joints = more, recording.joint_count = JOINTS + 1;
+  CHECK(eff_controller_preflight(r.controller, &recording, NULL) == EFF_E_SHAPE && strstr(eff_last_error(), "joint.position"));
   recording.joint_count = 0, arrays[0].rows--;
   CHECK(eff_controller_preflight(r.controller, &recording, NULL) == EFF_E_ARGUMENT && strstr(eff_last_error(), "not equally long"));
   arrays[0].rows++, arrays[0].name = "inn";

@@ -316,8 +316,13 @@ struct PreflightRun {
     guard let array = channel.array else { return }
     let row = array.values + tick * array.width
     if let order {
-      let width = array.width == recording.joints.count ? channel.width : array.width
-      compare(tick, channel, width, { values[$0] }, { order[$0] >= 0 ? row[order[$0]] : .nan })
+      guard array.width == recording.joints.count else {
+        differs(
+          tick, channel.key, "\(channel.key) has \(array.width) values in the recording, which has \(recording.joints.count) joints",
+          Double(channel.width), Double(array.width))
+        return
+      }
+      compare(tick, channel, channel.width, { values[$0] }, { order[$0] >= 0 ? row[order[$0]] : .nan })
     } else {
       compare(tick, channel, array.width, { values[$0] }, { row[$0] })
     }
