@@ -162,8 +162,9 @@ EFF_API eff_status eff_controller_bind(eff_controller *controller, const eff_sig
 /* Binds targets. Kinds that the card does not command stay untouched. */
 EFF_API eff_status eff_controller_bind_target(eff_controller *controller, const eff_target_binding *binding);
 
-/* Ends binding: EFF_E_MISMATCH names the first needed signal that is not bound, or the first term, action or target that is not as a recording of
- * the card or of the options has it. Ticks are refused before it. Other errors: those of eff_controller_preflight. */
+/* Ends binding: EFF_E_MISMATCH names the first needed signal that is not bound, or the first term, action or target
+ * that is not as a recording of the card or of the options has it. Ticks are refused before it. Other errors: those of
+ * eff_controller_preflight. */
 EFF_API eff_status eff_controller_start(eff_controller *controller);
 
 /* ---- running ---- */
@@ -197,19 +198,21 @@ EFF_API EFF_RT eff_status eff_controller_stamp(eff_controller *controller, int64
 
 /* ---- a learner where a network stands ---- */
 
-/* [RT] What followed the last run of the network for which the learner stands. At the next run the learner is given the new observation, learns from
- * the transition and chooses the action. `transition` is that of eff_learner_update, but its observation and next_action are NULL; dt 0: as measured
- * between the runs. Rewards and dt of several calls between two runs add up; a run without a call before it has the reward 0.
- * terminated or truncated ends the episode with the next run, or with the reset if that comes first: then the observation for which the last action
- * was chosen stands in for the one that followed. From the end to the reset actions have no exploration and nothing is learned.
- * A reset (also by the fallback) without such an end drops the open transition: the learner begins a new episode.
- * The learner must not be used by others between two ticks, but may be read, saved, frozen or published from the thread that ticks. It should outlive
- * the controller: where it was destroyed, runs are refused (EFF_FAULT_ACTION).
- * EFF_E_STATE: no learner. EFF_E_ARGUMENT: observation or next_action is given. EFF_E_NUMERIC: the reward or dt is not finite; the next run drops the
- * transition as eff_learner_update does. */
+/* [RT] What followed the last run of the network for which the learner stands. At the next run the learner is given the
+ * new observation, learns from the transition and chooses the action. `transition` is that of eff_learner_update, but
+ * its observation and next_action are NULL; dt 0: as measured between the runs. Rewards and dt of several calls between
+ * two runs add up; a run without a call before it has the reward 0. terminated or truncated ends the episode with the
+ * next run, or with the reset if that comes first: then the observation for which the last action was chosen stands in
+ * for the one that followed. From the end to the reset actions have no exploration and nothing is learned. A reset
+ * (also by the fallback) without such an end drops the open transition: the learner begins a new episode. The learner
+ * must not be used by others between two ticks, but may be read, saved, frozen or published from the thread that ticks.
+ * It should outlive the controller: where it was destroyed, runs are refused (EFF_FAULT_ACTION). EFF_E_STATE: no
+ * learner. EFF_E_ARGUMENT: observation or next_action is given. EFF_E_NUMERIC: the reward or dt is not finite; the next
+ * run drops the transition as eff_learner_update does. */
 EFF_API EFF_RT eff_status eff_controller_reward(eff_controller *controller, const eff_transition *transition);
 
-/* [RT] Telemetry of the last update, as eff_learner_update writes it, and its status. EFF_E_STATE: no learner, or nothing learned yet. */
+/* [RT] Telemetry of the last update, as eff_learner_update writes it, and its status. EFF_E_STATE: no learner, or
+ * nothing learned yet. */
 EFF_API EFF_RT eff_status eff_controller_learned(const eff_controller *controller, eff_update *out);
 
 /* [RT] The report of the last tick. */
@@ -268,11 +271,12 @@ typedef struct eff_preflight_report {
   size_t row_count;          /* how many there are; those beyond row_capacity are not written */
 } eff_preflight_report;
 
-/* Runs a recording through a twin of the controller, without its limits, ladders and clamps, and compares observations, actions and targets. The
- * controller itself is neither ticked nor changed; it may be ticked meanwhile, but not swapped or destroyed.
- * EFF_E_MISMATCH: something is not as recorded, and `differs` is 1: the error and `what` name the first wrong term, action or target with what was
- * found and what is recorded, and say where one sign, factor, order, shift in time or offset explains all its values. The same code with `differs` 0:
- * a joint or signal that the recording lacks. EFF_E_SHAPE, EFF_E_ARGUMENT: arrays that do not fit together. EFF_E_IO, EFF_E_FORMAT: the file. */
+/* Runs a recording through a twin of the controller, without its limits, ladders and clamps, and compares observations,
+ * actions and targets. The controller itself is neither ticked nor changed; it may be ticked meanwhile, but not swapped
+ * or destroyed. EFF_E_MISMATCH: something is not as recorded, and `differs` is 1: the error and `what` name the first
+ * wrong term, action or target with what was found and what is recorded, and say where one sign, factor, order, shift
+ * in time or offset explains all its values. The same code with `differs` 0: a joint or signal that the recording
+ * lacks. EFF_E_SHAPE, EFF_E_ARGUMENT: arrays that do not fit together. EFF_E_IO, EFF_E_FORMAT: the file. */
 EFF_API eff_status eff_controller_preflight(const eff_controller *controller, const eff_recording *recording, eff_preflight_report *report_or_null);
 
 /* ---- looking in ---- */
