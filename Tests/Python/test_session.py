@@ -1,6 +1,8 @@
 """Sessions from Python: shapes and rows, types, views, swap, threads."""
 import ctypes
 import gc
+import subprocess
+import sys
 import threading
 
 import efferent
@@ -147,6 +149,16 @@ def test_views_outlive_their_session(folder):
     gc.collect()
     np.zeros(1 << 20)
     assert np.array_equal(view, before)
+
+
+def test_an_arena_outlives_its_session(folder):
+    """Whatever order the parts of an object are freed in: an arena of this size is unmapped when it is freed."""
+    code = ("import sys, efferent; policy = efferent.Policy(sys.argv[1])\n"
+            "for _ in range(3):\n"
+            "    session = policy.session(rows=50000); del session\n"
+            "print('ended')")
+    done = subprocess.run([sys.executable, "-c", code, str(folder / "mlp.onnx")], capture_output=True, text=True)
+    assert done.stdout == "ended\n" and done.returncode == 0, done
 
 
 def test_swap_takes_the_weights_of_another_policy(folder):

@@ -74,7 +74,7 @@ class Session(Owner):
         options.arena, options.arena_size = self._base, size.value
         made = c_void_p()
         check(lib.eff_session_create(policy._handle.value, byref(options), byref(made)))
-        self._handle = Handle(made.value, lib.eff_session_destroy, "session")
+        self._handle = Handle(made.value, lib.eff_session_destroy, "session", kept=self._arena)
 
         seen = [t for t in policy.inputs if t.role == "observation"]
         done = policy.action
