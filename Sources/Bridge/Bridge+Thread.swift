@@ -33,7 +33,9 @@ final class ThreadState {
   fileprivate func start(_ bridge: UnsafeMutableRawPointer, _ scheduling: Scheduling) throws(Failure) {
     guard !isRunning else { throw Failure(.state, "the bridge's thread runs already") }
     var code = eff_pipe(ends)
-    guard code == 0 else { throw Failure(.memory, "no pipe for the bridge's thread: \(String(cString: eff_error_text(code)!))") }
+    guard code == 0 else {
+      throw Failure(.memory, "no pipe for the bridge's thread: \(String(cString: eff_error_text(code)!))")
+    }
     failure = nil
     eff_counter_store(stopping, 0)
     // set first: the thread reads it
@@ -84,22 +86,26 @@ final class ThreadState {
 }
 
 extension Bridge {
-  /// Starts a thread of the bridge's own that polls, and holds a reference, until `stop`. Throws `.state` where it runs already, `.memory` where there is none,
-  /// `.unsupported` where it may not run as the options want.
+  /// Starts a thread of the bridge's own that polls, and holds a reference, until `stop`. Throws `.state` where it runs
+  /// already, `.memory` where there is none, `.unsupported` where it may not run as the options want.
   public func start() throws(Failure) {
-    guard isOwnProcess else { throw Failure(.state, "the bridge is the parent process's: make one of your own after fork") }
+    guard isOwnProcess else {
+      throw Failure(.state, "the bridge is the parent process's: make one of your own after fork")
+    }
     try thread.start(Unmanaged.passUnretained(self).toOpaque(), options.scheduling)
   }
 
   /// Ends that thread. Throws `.state` on that thread itself, or what had ended it before.
   public func stop() throws(Failure) {
     guard isOwnProcess else { throw Failure(.state, "the bridge is the parent process's") }
-    guard !thread.isCurrent else { throw Failure(.state, "stop is called in on_event, on the thread that it would wait for") }
+    guard !thread.isCurrent else {
+      throw Failure(.state, "stop is called in on_event, on the thread that it would wait for")
+    }
     if let failure = thread.stop() { throw failure }
   }
 
-  /// Ends the thread for good, so that the last reference can go; false where it cannot: on that thread itself, and in a child of the process
-  /// that made the bridge, which has no such thread.
+  /// Ends the thread for good, so that the last reference can go; false where it cannot: on that thread itself, and in
+  /// a child of the process that made the bridge, which has no such thread.
   public func close() -> Bool {
     if !isOwnProcess || thread.isCurrent { return false }
     thread.stop()

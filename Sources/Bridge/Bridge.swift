@@ -3,9 +3,11 @@ import Base
 import CZeroMQ
 import Platform
 
-/// Serves a target in lock-step: frames of one plant at a time, through a `Link` (Transport), are answered by a `Service` that knows no transport.
+/// Serves a target in lock-step: frames of one plant at a time, through a `Link` (Transport), are answered by a
+/// `Service` that knows no transport.
 ///
-/// One thread polls, the caller's or the bridge's own. A tick neither allocates (ZeroMQ itself may) nor waits for the plant.
+/// One thread polls, the caller's or the bridge's own. A tick neither allocates (ZeroMQ itself may) nor waits for the
+/// plant.
 public final class Bridge {
   public struct Options {
     public var endpoint = "tcp://127.0.0.1:*"
@@ -48,7 +50,8 @@ public final class Bridge {
   private let memory: UnsafeMutableRawPointer
   private var received, behind: UnsafeMutableRawPointer
   private var sender, other: Peer
-  /// As long as a plant takes that steps without pause, from Python too; nothing where the plant has no other processor.
+  /// As long as a plant takes that steps without pause, from Python too; nothing where the plant has no other
+  /// processor.
   private static let defaultSpin: UInt64 = 50_000
   /// Most messages that are looked at behind a STEP.
   private static let lookAhead = 64
@@ -62,7 +65,9 @@ public final class Bridge {
 
   private init(serving target: Target, _ options: Options) throws(Failure) {
     self.options = options
-    let endpoint = try Endpoint(options.endpoint, allowRemote: options.allowRemote, hasContext: options.context != nil, hasKeys: options.keys != nil)
+    let endpoint = try Endpoint(
+      options.endpoint, allowRemote: options.allowRemote, hasContext: options.context != nil,
+      hasKeys: options.keys != nil)
     var offered = Service.Options()
     offered.idleTimeout = options.idleTimeout
     offered.labels = options.labels
@@ -73,7 +78,9 @@ public final class Bridge {
     service = try Service(target, offered)
     let capacity = Service.align(service.capacity)
     let size = 2 * capacity + 2 * Peer.limit
-    guard let memory = eff_alloc(size, Layout.alignment) else { throw Failure(.memory, "no memory for \(size) bytes of frames") }
+    guard let memory = eff_alloc(size, Layout.alignment) else {
+      throw Failure(.memory, "no memory for \(size) bytes of frames")
+    }
     eff_zero(memory, size)
     do {
       if endpoint.isLocal {
@@ -108,7 +115,9 @@ public final class Bridge {
 
   private static func bootOfThisMachine() -> [UInt8] {
     var text = [UInt8](repeating: 0, count: 64)
-    let count = "/proc/sys/kernel/random/boot_id".withCString { path in text.withUnsafeMutableBytes { eff_read_start(path, $0.baseAddress!, $0.count) } }
+    let count = "/proc/sys/kernel/random/boot_id".withCString { path in
+      text.withUnsafeMutableBytes { eff_read_start(path, $0.baseAddress!, $0.count) }
+    }
     guard count > 0 else { return [] }
     return text.withUnsafeBytes { bootIdentity(UnsafeRawBufferPointer(rebasing: $0[..<Int(count)])) }
   }
@@ -127,10 +136,13 @@ public final class Bridge {
 
   // MARK: polling
 
-  /// Waits up to `timeout` milliseconds (negative: without limit) for one frame and handles it. `.none` where nothing arrived or a signal
-  /// interrupted. Throws `.state` while the bridge's own thread polls and in a child of the process that made it, `.io` where the socket failed.
+  /// Waits up to `timeout` milliseconds (negative: without limit) for one frame and handles it. `.none` where nothing
+  /// arrived or a signal interrupted. Throws `.state` while the bridge's own thread polls and in a child of the process
+  /// that made it, `.io` where the socket failed.
   public func poll(timeout: Int) throws(Failure) -> Event {
-    guard isOwnProcess else { throw Failure(.state, "the bridge is the parent process's: make one of your own after fork") }
+    guard isOwnProcess else {
+      throw Failure(.state, "the bridge is the parent process's: make one of your own after fork")
+    }
     guard !thread.isRunning else { throw Failure(.state, "the bridge's own thread polls; stop it first") }
     return try wait(timeout, wake: -1)
   }
@@ -145,7 +157,8 @@ public final class Bridge {
       let idle = service.idleDeadline
       if now >= idle { return report(service.reportIdle()) }
       let until = min(deadline, idle, link.deadline)
-      let milliseconds = until == .max ? -1 : until <= now ? 0 : Int(min((until - now + 999_999) / 1_000_000, UInt64(Int32.max)))
+      let milliseconds =
+        until == .max ? -1 : until <= now ? 0 : Int(min((until - now + 999_999) / 1_000_000, UInt64(Int32.max)))
       if try !link.wait(milliseconds, wake: wake) || now >= deadline { return Event() }
       hasWaited = true
     }
@@ -156,7 +169,8 @@ public final class Bridge {
     return event
   }
 
-  /// Takes one frame, if there is one, and answers it. A STEP that waited is passed over where its plant has sent a newer frame.
+  /// Takes one frame, if there is one, and answers it. A STEP that waited is passed over where its plant has sent a
+  /// newer frame.
   private func receive(hasWaited: Bool) throws(Failure) -> Event? {
     var size: Int
     switch try link.receive(&sender, received, service.capacity) {
@@ -167,7 +181,8 @@ public final class Bridge {
     }
     let arrived = eff_now_ns()
     if case .router(let router) = link, let gate = router.gate, arrived >= gate.deadline { router.serveGate(arrived) }
-    // a frame that came while this thread waited has none behind it, unless the whole process stood still: to look is a system call
+    // a frame that came while this thread waited has none behind it, unless the whole process stood still: to look is a
+    // system call
     var looks = hasWaited && service.isFresh(frame(received, size), arrived) ? Bridge.lookAhead : 0
     let arrays = looks == Bridge.lookAhead && service.readsInPlace(frame(received, size), size) ? link.held : nil
     if arrays == nil { link.load(received, service.capacity) }

@@ -38,14 +38,18 @@ public func eff_bridge_options_default(_ options: UnsafeMutablePointer<eff_bridg
 
 /// The caller's names of the `count` elements of the only tensor of a role.
 private func names(
-  _ given: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int, of tensors: [Target.Tensor], role: Target.Role, _ what: String
+  _ given: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int, of tensors: [Target.Tensor], role: Target.Role,
+  _ what: String
 ) throws(Failure) -> [String] {
   let list = try list(given, count, "\(what)_names", "\(what)_count")
   if list.isEmpty { return [] }
   var sizes: [Int] = []
   for tensor in tensors where tensor.role.rawValue == role.rawValue { sizes.append(tensor.shape.reduce(1, &*)) }
   guard sizes.count == 1, sizes[0] == count else {
-    throw Failure(.argument, "\(what)_count is \(count), expected \(sizes.count == 1 ? "\(sizes[0])" : "0: the policy has \(sizes.count) such tensors")")
+    throw Failure(
+      .argument,
+      "\(what)_count is \(count), expected \(sizes.count == 1 ? "\(sizes[0])" : "0: the policy has \(sizes.count) such tensors")"
+    )
   }
   var names: [String] = []
   for (i, name) in list.enumerated() {
@@ -63,16 +67,21 @@ private func scheduling(_ o: eff_bridge_options) throws(Failure) -> Scheduling {
   out.policy = policy
   let (lowest, highest): (Int32, Int32) = o.thread_policy == 0 ? (0, 0) : (1, 99)
   guard o.thread_priority >= lowest, o.thread_priority <= highest else {
-    throw Failure(.argument, "thread_priority is \(o.thread_priority) with thread_policy \(o.thread_policy), expected \(lowest) to \(highest)")
+    throw Failure(
+      .argument,
+      "thread_priority is \(o.thread_priority) with thread_policy \(o.thread_policy), expected \(lowest) to \(highest)")
   }
   out.priority = o.thread_priority
   for (i, cpu) in try list(o.thread_cpus, o.thread_cpu_count, "thread_cpus", "thread_cpu_count").enumerated() {
-    guard cpu >= 0, cpu < EFF_CPU_LIMIT else { throw Failure(.argument, "thread_cpus[\(i)] is \(cpu), expected 0 to \(EFF_CPU_LIMIT - 1)") }
+    guard cpu >= 0, cpu < EFF_CPU_LIMIT else {
+      throw Failure(.argument, "thread_cpus[\(i)] is \(cpu), expected 0 to \(EFF_CPU_LIMIT - 1)")
+    }
     out.cpus.append(cpu)
   }
   if let name = o.thread_name { out.name = text(name) }
   guard out.name.utf8.count <= Scheduling.nameLimit else {
-    throw Failure(.argument, "thread_name '\(out.name)' has \(out.name.utf8.count) bytes, expected at most \(Scheduling.nameLimit)")
+    throw Failure(
+      .argument, "thread_name '\(out.name)' has \(out.name.utf8.count) bytes, expected at most \(Scheduling.nameLimit)")
   }
   return out
 }
@@ -98,24 +107,33 @@ private func read(_ given: UnsafePointer<eff_bridge_options>?, _ target: Target)
   if let endpoint = o.endpoint { out.endpoint = text(endpoint) }
   out.allowRemote = o.allow_remote != 0
   if o.idle_timeout_ms != 0 { out.idleTimeout = Int(o.idle_timeout_ms) }
-  guard o.high_water >= 0 else { throw Failure(.argument, "high_water is \(o.high_water), expected at least 1, or 0 for the default") }
+  guard o.high_water >= 0 else {
+    throw Failure(.argument, "high_water is \(o.high_water), expected at least 1, or 0 for the default")
+  }
   if o.high_water > 0 { out.highWater = o.high_water }
   guard o.max_peers >= 0, o.max_peers <= 1024 else {
     throw Failure(.argument, "max_peers is \(o.max_peers), expected 1 to 1024, or 0 for the default")
   }
   if o.max_peers > 0 { out.peers = Int(o.max_peers) }
   out.scheduling = try scheduling(o)
-  guard o.rate >= 0, o.rate < .infinity else { throw Failure(.argument, "rate is negative or not finite, expected steps per second, or 0") }
+  guard o.rate >= 0, o.rate < .infinity else {
+    throw Failure(.argument, "rate is negative or not finite, expected steps per second, or 0")
+  }
   out.labels = Labels(
-    observations: try names(o.observation_names, o.observation_count, of: target.inputs, role: .observation, "observation"),
+    observations: try names(
+      o.observation_names, o.observation_count, of: target.inputs, role: .observation, "observation"),
     joints: try names(o.joint_names, o.joint_count, of: target.outputs, role: .action, "joint"), rate: o.rate)
   out.context = o.context
   guard (0...2).contains(o.checksum) else { throw Failure(.argument, "checksum is \(o.checksum), expected 0, 1 or 2") }
   out.seals = o.checksum == 0 ? nil : o.checksum == 2
-  guard (0...1).contains(o.non_finite) else { throw Failure(.argument, "non_finite is \(o.non_finite), expected 0 or 1") }
+  guard (0...1).contains(o.non_finite) else {
+    throw Failure(.argument, "non_finite is \(o.non_finite), expected 0 or 1")
+  }
   out.refusesNonFinite = o.non_finite == 1
   out.keys = try keys(o)
-  guard (-1...1000).contains(o.spin_us) else { throw Failure(.argument, "spin_us is \(o.spin_us), expected 1 to 1000, 0 for the default, or -1") }
+  guard (-1...1000).contains(o.spin_us) else {
+    throw Failure(.argument, "spin_us is \(o.spin_us), expected 1 to 1000, 0 for the default, or -1")
+  }
   if o.spin_us != 0 { out.spin = UInt64(max(0, o.spin_us)) * 1000 }
   out.library = Int(eff_version())
   if let call = o.on_event {
@@ -130,17 +148,23 @@ private func read(_ given: UnsafePointer<eff_bridge_options>?, _ target: Target)
 
 private func cEvent(_ event: Event, _ size: Int) -> eff_bridge_event {
   eff_bridge_event(
-    struct_size: size, kind: event.kind.rawValue, reason: event.reason.rawValue, session: event.session, episode: event.episode, seq: event.seq,
+    struct_size: size, kind: event.kind.rawValue, reason: event.reason.rawValue, session: event.session,
+    episode: event.episode, seq: event.seq,
     simulation_ns: event.simulation, rows: UInt64(event.rows), tick_ns: event.tick, run_ns: event.run)
 }
 
 private func tensors(_ ports: [PlanPort]) -> [Target.Tensor] {
-  ports.map { Target.Tensor(name: $0.name, role: Target.Role(rawValue: $0.role.rawValue) ?? .aux, dtype: $0.type.rawValue, shape: $0.shape, size: $0.size) }
+  ports.map {
+    Target.Tensor(
+      name: $0.name, role: Target.Role(rawValue: $0.role.rawValue) ?? .aux, dtype: $0.type.rawValue, shape: $0.shape,
+      size: $0.size)
+  }
 }
 
 @c @implementation
 public func eff_bridge_create(
-  _ session: OpaquePointer?, _ options_or_null: UnsafePointer<eff_bridge_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+  _ session: OpaquePointer?, _ options_or_null: UnsafePointer<eff_bridge_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
@@ -160,7 +184,8 @@ public func eff_bridge_create(
 
 @c @implementation
 public func eff_bridge_create_learner(
-  _ learner: OpaquePointer?, _ options_or_null: UnsafePointer<eff_bridge_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+  _ learner: OpaquePointer?, _ options_or_null: UnsafePointer<eff_bridge_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
@@ -183,7 +208,8 @@ private struct Claim {
 
   func take() throws(Failure) {
     guard eff_handle_claim(UInt(bitPattern: handle), Int32(kind)) != 0 else {
-      throw Failure(.state, "\(name): another bridge serves it, expected one that no bridge serves; destroy that bridge first")
+      throw Failure(
+        .state, "\(name): another bridge serves it, expected one that no bridge serves; destroy that bridge first")
     }
   }
 
@@ -203,7 +229,8 @@ private func serve(
     throw error
   }
   let h = UnsafeMutablePointer<BridgePorts>.allocate(capacity: 1)
-  h.initialize(to: BridgePorts(bridge: Unmanaged.passRetained(bridge), served: served, endpoint: CText(bridge.endpoint)))
+  h.initialize(
+    to: BridgePorts(bridge: Unmanaged.passRetained(bridge), served: served, endpoint: CText(bridge.endpoint)))
   return try handle(h, EFF_HANDLE_BRIDGE, orFree: { free(h) })
 }
 
@@ -213,7 +240,9 @@ public func eff_bridge_endpoint(_ bridge: OpaquePointer?) -> UnsafePointer<CChar
 }
 
 @c @implementation
-public func eff_bridge_poll(_ bridge: OpaquePointer?, _ timeout_ms: Int32, _ event_or_null: UnsafeMutablePointer<eff_bridge_event>?) -> eff_status {
+public func eff_bridge_poll(
+  _ bridge: OpaquePointer?, _ timeout_ms: Int32, _ event_or_null: UnsafeMutablePointer<eff_bridge_event>?
+) -> eff_status {
   report { () throws(Failure) in
     let size = event_or_null?.pointee.struct_size ?? MemoryLayout<eff_bridge_event>.size
     guard size >= MemoryLayout<Int>.size, size <= 1 << 16 else {
@@ -235,7 +264,9 @@ public func eff_bridge_stop(_ bridge: OpaquePointer?) -> eff_status {
 }
 
 @c @implementation
-public func eff_bridge_read_stats(_ bridge: OpaquePointer?, _ out: UnsafeMutablePointer<eff_bridge_stats>?) -> eff_status {
+public func eff_bridge_read_stats(_ bridge: OpaquePointer?, _ out: UnsafeMutablePointer<eff_bridge_stats>?)
+  -> eff_status
+{
   report { () throws(Failure) in
     let bridge = try CABI.bridge(bridge)
     let (out, size) = try sized(out, "eff_bridge_stats")
@@ -245,7 +276,9 @@ public func eff_bridge_read_stats(_ bridge: OpaquePointer?, _ out: UnsafeMutable
     withUnsafeMutableBytes(of: &stats) { raw in
       // the counters fill the struct after its size and ids
       let first = raw.count - 8 * Stats.count
-      for i in 0..<Stats.count { raw.storeBytes(of: bridge.stats.load(i), toByteOffset: first + 8 * i, as: UInt64.self) }
+      for i in 0..<Stats.count {
+        raw.storeBytes(of: bridge.stats.load(i), toByteOffset: first + 8 * i, as: UInt64.self)
+      }
     }
     write(stats, out, size)
   }
@@ -264,9 +297,13 @@ public func eff_bridge_crc32c(_ crc: UInt32, _ bytes: UnsafeRawPointer?, _ count
 }
 
 @c @implementation
-public func eff_bridge_make_keys(_ public_key: UnsafeMutablePointer<CChar>?, _ secret_key: UnsafeMutablePointer<CChar>?) -> eff_status {
+public func eff_bridge_make_keys(_ public_key: UnsafeMutablePointer<CChar>?, _ secret_key: UnsafeMutablePointer<CChar>?)
+  -> eff_status
+{
   report { () throws(Failure) in
-    guard let public_key, let secret_key else { throw Failure(.argument, "\(public_key == nil ? "public_key" : "secret_key") is NULL") }
+    guard let public_key, let secret_key else {
+      throw Failure(.argument, "\(public_key == nil ? "public_key" : "secret_key") is NULL")
+    }
     let pair = try KeyPair.make()
     public_key.update(from: pair.publicKey, count: Int(EFF_BRIDGE_KEY_SIZE))
     secret_key.update(from: pair.secretKey, count: Int(EFF_BRIDGE_KEY_SIZE))

@@ -43,7 +43,10 @@ final class LearnerPort {
         tensor("observation", .observation, 11, observationCount, 8), tensor("reward", .observation, 11, 1, 8),
         tensor("terminated", .observation, 9, 1, 1), tensor("truncated", .observation, 9, 1, 1),
       ],
-      outputs: [tensor("action", .action, 11, actionCount, 8), tensor("td_error", .aux, 11, 1, 8), tensor("reason", .aux, 6, 1, 4)],
+      outputs: [
+        tensor("action", .action, 11, actionCount, 8), tensor("td_error", .aux, 11, 1, 8),
+        tensor("reason", .aux, 6, 1, 4),
+      ],
       maxRows: 1, policyHash: CABI.learner(self.learner)?.policyHash() ?? 0,
       input: { self.input($0) }, output: { self.output($0) }, run: { _ in self.run() }, reset: { _ in self.reset() })
   }
@@ -65,17 +68,20 @@ final class LearnerPort {
     }
   }
 
-  /// Learns from the step before, unless this is the first of an episode, and acts unless that ended it. Numbers that are not finite are the
-  /// learner's to deal with: the plant gets an action all the same.
+  /// Learns from the step before, unless this is the first of an episode, and acts unless that ended it. Numbers that
+  /// are not finite are the learner's to deal with: the plant gets an action all the same.
   private func run() -> Int32 {
     guard let learner = CABI.learner(learner) else { return -1 }
     var ends = false
     if !isFirst {
       ends = flags[0] != 0 || flags[1] != 0
       var report = UpdateReport()
-      // a state that was lost to numbers that are not finite has no successor to learn from; the action below begins again
+      // a state that was lost to numbers that are not finite has no successor to learn from; the action below begins
+      // again
       _ = learner.update(
-        Transition(observation: numbers, reward: numbers[observationCount], isTerminated: flags[0] != 0, isTruncated: flags[1] != 0), &report)
+        Transition(
+          observation: numbers, reward: numbers[observationCount], isTerminated: flags[0] != 0,
+          isTruncated: flags[1] != 0), &report)
       action[actionCount] = report.tdError
       reason.pointee = report.reason.code
     }

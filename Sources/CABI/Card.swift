@@ -52,12 +52,14 @@ public func eff_card_options_default(_ options: UnsafeMutablePointer<eff_card_op
 private func supplied(_ o: eff_card_options) throws(Failure) -> Json? {
   guard let start = o.supplied else { return nil }
   return try JsonReader.read(
-    UnsafeRawPointer(start), 0..<strlen(start), what: "supplied", budget: MemoryBudget(limit: 1 << 28), acceptsNonFinite: true)
+    UnsafeRawPointer(start), 0..<strlen(start), what: "supplied", budget: MemoryBudget(limit: 1 << 28),
+    acceptsNonFinite: true)
 }
 
 @c @implementation
 public func eff_card_load_file(
-  _ path: UnsafePointer<CChar>?, _ options_or_null: UnsafePointer<eff_card_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+  _ path: UnsafePointer<CChar>?, _ options_or_null: UnsafePointer<eff_card_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
@@ -69,19 +71,23 @@ public func eff_card_load_file(
 
 @c @implementation
 public func eff_card_load_memory(
-  _ bytes: UnsafeRawPointer?, _ size: Int, _ options_or_null: UnsafePointer<eff_card_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+  _ bytes: UnsafeRawPointer?, _ size: Int, _ options_or_null: UnsafePointer<eff_card_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
     guard let bytes else { throw Failure(.argument, "bytes is NULL") }
     try count(size, atMost: 1 << 40, "size")
     let o = try readOptions(options_or_null, eff_card_options(), "eff_card_options")
-    out.pointee = try publish(try Card.load(Bytes.borrowed(bytes, size), name: o.name.map { text($0) } ?? "card", supplied: try supplied(o)))
+    out.pointee = try publish(
+      try Card.load(Bytes.borrowed(bytes, size), name: o.name.map { text($0) } ?? "card", supplied: try supplied(o)))
   }
 }
 
 @c @implementation
-public func eff_card_json(_ card: OpaquePointer?) -> UnsafePointer<CChar>? { loaded(card).map { UnsafePointer($0.json.start) } }
+public func eff_card_json(_ card: OpaquePointer?) -> UnsafePointer<CChar>? {
+  loaded(card).map { UnsafePointer($0.json.start) }
+}
 
 @c @implementation
 public func eff_card_question_count(_ card: OpaquePointer?) -> Int { loaded(card)?.questions.count ?? 0 }

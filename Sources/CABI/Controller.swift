@@ -16,7 +16,8 @@ func liveController(_ p: OpaquePointer?) throws(Failure) -> Controller {
 }
 
 @c @implementation
-public func eff_controller_options_default(_ options: UnsafeMutablePointer<eff_controller_options>?, _ struct_size: Int) {
+public func eff_controller_options_default(_ options: UnsafeMutablePointer<eff_controller_options>?, _ struct_size: Int)
+{
   guard let options, struct_size >= MemoryLayout<Int>.size else { return }
   var defaults = eff_controller_options()
   defaults.struct_size = struct_size
@@ -49,7 +50,8 @@ private func read(_ given: UnsafePointer<eff_controller_options>?) throws(Failur
   out.clamps = o.guard
   for s in try list(o.fallback, o.fallback_count, "fallback", "fallback_count") {
     guard s.kp.isFinite, s.kd.isFinite else { throw Failure(.argument, "fallback: a gain is not finite") }
-    out.fallback.append(FallbackStep(mode: s.mode, seconds: try number(s.seconds, "fallback.seconds"), kp: s.kp, kd: s.kd))
+    out.fallback.append(
+      FallbackStep(mode: s.mode, seconds: try number(s.seconds, "fallback.seconds"), kp: s.kp, kd: s.kd))
   }
   for t in try list(o.motion, o.motion_count, "motion", "motion_count") {
     guard let part = t.part, let values = t.values else { throw Failure(.argument, "motion: part or values is NULL") }
@@ -91,12 +93,14 @@ public func eff_controller_arena_size(
 
 @c @implementation
 public func eff_controller_create(
-  _ card: OpaquePointer?, _ options: UnsafePointer<eff_controller_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+  _ card: OpaquePointer?, _ options: UnsafePointer<eff_controller_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
     let made = try Controller(try CABI.card(card), try read(options))
-    made.core.pointee.learnerHandle = UInt(bitPattern: try readOptions(options, eff_controller_options(), "eff_controller_options").learner)
+    made.core.pointee.learnerHandle = UInt(
+      bitPattern: try readOptions(options, eff_controller_options(), "eff_controller_options").learner)
     // sessions are known by handles too, so that the caller can swap and prewarm them
     for s in made.sessions {
       let kept = Unmanaged.passRetained(s)
@@ -116,12 +120,16 @@ public func eff_controller_create(
 
 private func releaseSessions(_ c: Controller) {
   for h in c.sessionHandles {
-    if let object = released(h, EFF_HANDLE_SESSION) { object.assumingMemoryBound(to: SessionCore.self).pointee.owner.release() }
+    if let object = released(h, EFF_HANDLE_SESSION) {
+      object.assumingMemoryBound(to: SessionCore.self).pointee.owner.release()
+    }
   }
 }
 
 @c @implementation
-public func eff_controller_signal(_ controller: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_signal_spec>?) -> eff_status {
+public func eff_controller_signal(
+  _ controller: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_signal_spec>?
+) -> eff_status {
   report { () throws(Failure) in
     let c = try liveController(controller)
     let (out, size) = try sized(out, "eff_signal_spec")
@@ -132,7 +140,9 @@ public func eff_controller_signal(_ controller: OpaquePointer?, _ index: Int, _ 
     var spec = eff_signal_spec()
     spec.struct_size = size
     (spec.name, spec.unit, spec.count) = (s.nameText, s.unitCText, s.width)
-    (spec.is_joint, spec.is_bound, spec.is_optional) = (s.isJoint ? 1 : 0, c.isBound(index) ? 1 : 0, s.isOptional ? 1 : 0)
+    (spec.is_joint, spec.is_bound, spec.is_optional) = (
+      s.isJoint ? 1 : 0, c.isBound(index) ? 1 : 0, s.isOptional ? 1 : 0
+    )
     write(spec, out, size)
   }
 }
@@ -150,14 +160,17 @@ public func eff_controller_commands(_ controller: OpaquePointer?, _ what: Int32)
 }
 
 @c @implementation
-public func eff_controller_bind(_ controller: OpaquePointer?, _ binding: UnsafePointer<eff_signal_binding>?) -> eff_status {
+public func eff_controller_bind(_ controller: OpaquePointer?, _ binding: UnsafePointer<eff_signal_binding>?)
+  -> eff_status
+{
   report { () throws(Failure) in
     let c = try liveController(controller)
     guard binding != nil else { throw Failure(.argument, "binding is NULL") }
     let b = try readOptions(binding, eff_signal_binding(), "eff_signal_binding")
     guard let name = b.name, let data = b.data else { throw Failure(.argument, "binding: name or data is NULL") }
     guard b.stale_limit.isFinite else { throw Failure(.argument, "binding: stale_limit is not finite") }
-    var s = SignalBinding(name: text(name), data: data, count: try count(b.count, atMost: 1 << 24, "binding.count"), type: b.dtype)
+    var s = SignalBinding(
+      name: text(name), data: data, count: try count(b.count, atMost: 1 << 24, "binding.count"), type: b.dtype)
     s.stride = b.stride
     s.offsets = b.offsets
     s.unit = b.unit.map { text($0) }
@@ -168,7 +181,9 @@ public func eff_controller_bind(_ controller: OpaquePointer?, _ binding: UnsafeP
 }
 
 @c @implementation
-public func eff_controller_bind_target(_ controller: OpaquePointer?, _ binding: UnsafePointer<eff_target_binding>?) -> eff_status {
+public func eff_controller_bind_target(_ controller: OpaquePointer?, _ binding: UnsafePointer<eff_target_binding>?)
+  -> eff_status
+{
   report { () throws(Failure) in
     let c = try liveController(controller)
     guard binding != nil else { throw Failure(.argument, "binding is NULL") }
@@ -196,11 +211,14 @@ private func store(_ c: ControllerHandle, _ out: UnsafeMutablePointer<eff_contro
   (full.age_ns, full.period_ns) = (r.age, r.period)
   let size = full.struct_size
   if size < 8 || size > 1 << 16 { return }
-  eff_copy(out, &full, size < MemoryLayout<eff_controller_report>.size ? size : MemoryLayout<eff_controller_report>.size)
+  eff_copy(
+    out, &full, size < MemoryLayout<eff_controller_report>.size ? size : MemoryLayout<eff_controller_report>.size)
 }
 
 @c @implementation @_noLocks
-public func eff_controller_tick(_ controller: OpaquePointer?, _ now_ns: Int64, _ report_or_null: UnsafeMutablePointer<eff_controller_report>?)
+public func eff_controller_tick(
+  _ controller: OpaquePointer?, _ now_ns: Int64, _ report_or_null: UnsafeMutablePointer<eff_controller_report>?
+)
   -> eff_status
 {
   guard let c = CABI.controller(controller) else { return -1 }
@@ -231,16 +249,24 @@ public func eff_controller_stamp(_ controller: OpaquePointer?, _ signal: Int64, 
 }
 
 @c @implementation @_noLocks
-public func eff_controller_reward(_ controller: OpaquePointer?, _ transition: UnsafePointer<eff_transition>?) -> eff_status {
+public func eff_controller_reward(_ controller: OpaquePointer?, _ transition: UnsafePointer<eff_transition>?)
+  -> eff_status
+{
   guard let c = CABI.controller(controller), let transition else { return -1 }
   let t = transition.pointee
-  guard t.struct_size >= MemoryLayout<eff_transition>.size, t.observation == nil, t.next_action == nil else { return -1 }
-  return controllerReward(c, t.reward, isTerminated: t.terminated != 0, isTruncated: t.truncated != 0, action: t.action, duration: t.dt)
+  guard t.struct_size >= MemoryLayout<eff_transition>.size, t.observation == nil, t.next_action == nil else {
+    return -1
+  }
+  return controllerReward(
+    c, t.reward, isTerminated: t.terminated != 0, isTruncated: t.truncated != 0, action: t.action, duration: t.dt)
 }
 
 @c @implementation @_noLocks
-public func eff_controller_learned(_ controller: OpaquePointer?, _ out: UnsafeMutablePointer<eff_update>?) -> eff_status {
-  guard let c = CABI.controller(controller), let out, out.pointee.struct_size >= MemoryLayout<Int>.size else { return -1 }
+public func eff_controller_learned(_ controller: OpaquePointer?, _ out: UnsafeMutablePointer<eff_update>?) -> eff_status
+{
+  guard let c = CABI.controller(controller), let out, out.pointee.struct_size >= MemoryLayout<Int>.size else {
+    return -1
+  }
   guard let (slot, _) = controllerLearner(c), slot.pointee.updates > 0 else { return -2 }
   guard let l = learner(OpaquePointer(bitPattern: c.pointee.learnerHandle)) else { return -2 }
   publish(slot.pointee.report, l, out)
@@ -248,7 +274,9 @@ public func eff_controller_learned(_ controller: OpaquePointer?, _ out: UnsafeMu
 }
 
 @c @implementation @_noLocks
-public func eff_controller_last(_ controller: OpaquePointer?, _ out: UnsafeMutablePointer<eff_controller_report>?) -> eff_status {
+public func eff_controller_last(_ controller: OpaquePointer?, _ out: UnsafeMutablePointer<eff_controller_report>?)
+  -> eff_status
+{
   guard let c = CABI.controller(controller), let out else { return -1 }
   store(c, out)
   return 0
@@ -262,14 +290,17 @@ public func eff_controller_clamps(_ controller: OpaquePointer?, _ joint: Int) ->
 
 @c @implementation
 public func eff_controller_explain(
-  _ controller: OpaquePointer?, _ report: UnsafePointer<eff_controller_report>?, _ text: UnsafeMutablePointer<CChar>?, _ size: Int
+  _ controller: OpaquePointer?, _ report: UnsafePointer<eff_controller_report>?, _ text: UnsafeMutablePointer<CChar>?,
+  _ size: Int
 ) -> eff_status {
   CABI.report { () throws(Failure) in
     let c = try liveController(controller)
     guard report != nil, let text, size > 0 else { throw Failure(.argument, "report or text is NULL, or size is 0") }
     let given = try readOptions(report, eff_controller_report(), "eff_controller_report")
     var r = ControllerReport()
-    (r.fault, r.signal, r.joint, r.model, r.action) = (given.fault, given.signal, given.joint, given.model, given.action)
+    (r.fault, r.signal, r.joint, r.model, r.action) = (
+      given.fault, given.signal, given.joint, given.model, given.action
+    )
     (r.value, r.limit) = (given.value, given.limit)
     var at = 0
     for byte in c.explain(r).utf8 where at + 1 < size {
@@ -281,7 +312,9 @@ public func eff_controller_explain(
 }
 
 @c @implementation @_noLocks
-public func eff_controller_vector(_ controller: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ count: UnsafeMutablePointer<Int>?)
+public func eff_controller_vector(
+  _ controller: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ count: UnsafeMutablePointer<Int>?
+)
   -> UnsafePointer<Float>?
 {
   guard let c = CABI.controller(controller), let name, let count else { return nil }
@@ -310,7 +343,9 @@ public func eff_controller_session(_ controller: OpaquePointer?, _ name: UnsafeP
 
 @c @implementation
 public func eff_controller_destroy(_ controller: OpaquePointer?) {
-  guard let core = released(controller, EFF_HANDLE_CONTROLLER)?.assumingMemoryBound(to: ControllerCore.self) else { return }
+  guard let core = released(controller, EFF_HANDLE_CONTROLLER)?.assumingMemoryBound(to: ControllerCore.self) else {
+    return
+  }
   guard let owner = core.pointee.owner else { return }
   releaseSessions(owner.takeUnretainedValue())
   owner.release()

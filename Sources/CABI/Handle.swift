@@ -82,7 +82,9 @@ func count(_ n: Int, atMost limit: Int, _ name: String) throws(Failure) -> Int {
 func unsigned(_ n: Int) -> UInt64 { UInt64(UInt(bitPattern: n)) }
 
 /// A list of the caller: a pointer and its count, which is 0 or belongs to a pointer.
-func list<T>(_ start: UnsafePointer<T>?, _ n: Int, _ name: String, _ countName: String) throws(Failure) -> UnsafeBufferPointer<T> {
+func list<T>(_ start: UnsafePointer<T>?, _ n: Int, _ name: String, _ countName: String) throws(Failure)
+  -> UnsafeBufferPointer<T>
+{
   try count(n, atMost: listLimit, countName)
   guard n == 0 || start != nil else { throw Failure(.argument, "\(name) is NULL, but \(countName) is \(n)") }
   return UnsafeBufferPointer(start: n == 0 ? nil : start, count: n)
@@ -120,6 +122,8 @@ func write<T>(_ value: T, _ out: UnsafeMutableRawPointer, _ size: Int) {
 
 func memory(_ allocator: UnsafePointer<eff_allocator>?) throws(Failure) -> MemorySource {
   guard let a = allocator?.pointee else { return .system }
-  guard let allocate = a.alloc, let release = a.free else { throw Failure(.argument, "allocator has no alloc or no free function") }
+  guard let allocate = a.alloc, let release = a.free else {
+    throw Failure(.argument, "allocator has no alloc or no free function")
+  }
   return MemorySource(allocate: allocate, release: release, user: a.user)
 }

@@ -22,7 +22,9 @@ func learnerDefaults() -> eff_learner_options {
   writeRule(s, &o)
   (o.epsilon_start, o.epsilon_end, o.epsilon_steps) = (s.epsilonStart, s.epsilonEnd, s.epsilonSteps)
   (o.std_floor, o.std_ceiling) = (s.stdFloor, s.stdCeiling)
-  (o.snapshot_period, o.return_rate, o.return_drop, o.keep_margin) = (g.snapshotPeriod, g.returnRate, g.returnDrop, g.keepMargin)
+  (o.snapshot_period, o.return_rate, o.return_drop, o.keep_margin) = (
+    g.snapshotPeriod, g.returnRate, g.returnDrop, g.keepMargin
+  )
   (o.fall_limit, o.rollback_step) = (g.fallLimit, g.rollbackStep)
   (o.change_period, o.change_observations) = (g.changePeriod, g.changeObservations)
   o.steady_updates = g.steadyUpdates
@@ -60,7 +62,9 @@ private func writeRule(_ s: LearnerSettings, _ o: inout eff_learner_options) {
 }
 
 @c @implementation
-public func eff_learner_options_preset(_ options: UnsafeMutablePointer<eff_learner_options>?, _ preset: UnsafePointer<CChar>?) -> eff_status {
+public func eff_learner_options_preset(
+  _ options: UnsafeMutablePointer<eff_learner_options>?, _ preset: UnsafePointer<CChar>?
+) -> eff_status {
   report { () throws(Failure) in
     guard let options else {
       throw Failure(.argument, "options is NULL; fill eff_learner_options with eff_learner_options_default()")
@@ -82,8 +86,11 @@ public func eff_learner_options_preset(_ options: UnsafeMutablePointer<eff_learn
 }
 
 /// The caller's options, of which it may know only the first bytes, in Swift's form.
-private func read(_ given: UnsafePointer<eff_learner_options>?) throws(Failure) -> (eff_learner_options, LearnerOptions) {
-  guard let given else { throw Failure(.argument, "options is NULL; fill eff_learner_options with eff_learner_options_default()") }
+private func read(_ given: UnsafePointer<eff_learner_options>?) throws(Failure) -> (eff_learner_options, LearnerOptions)
+{
+  guard let given else {
+    throw Failure(.argument, "options is NULL; fill eff_learner_options with eff_learner_options_default()")
+  }
   let o = try readOptions(given, learnerDefaults(), "eff_learner_options")
   return (o, try options(o))
 }
@@ -119,10 +126,13 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
     case EFF_ACTIVATION_ELU: Int32(EFF_FN_ELU)
     case EFF_ACTIVATION_SWISH: Int32(EFF_FN_SWISH)
     case EFF_ACTIVATION_IDENTITY: Int32(EFF_FN_IDENTITY)
-    default: throw Failure(.argument, "learner option 'activation' is \(o.activation), expected one of EFF_ACTIVATION_...")
+    default:
+      throw Failure(.argument, "learner option 'activation' is \(o.activation), expected one of EFF_ACTIVATION_...")
     }
   s.hidden.hasLayerNorm = o.no_layer_norm == 0
-  (s.hidden.alpha, s.hidden.layerNormEpsilon, s.hidden.sparsity) = (o.activation_alpha, o.layer_norm_epsilon, o.sparsity)
+  (s.hidden.alpha, s.hidden.layerNormEpsilon, s.hidden.sparsity) = (
+    o.activation_alpha, o.layer_norm_epsilon, o.sparsity
+  )
   s.normalizesObservations = o.no_observation_norm == 0
   s.scalesRewards = o.no_reward_scaling == 0
   (s.gamma, s.lambda, s.stepSize) = (o.gamma, o.lambda, o.step_size)
@@ -146,7 +156,9 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   }
   var g = GuardSettings()
   (g.snapshots, g.snapshotPeriod, g.returnWindow) = (o.snapshots, o.snapshot_period, o.return_window)
-  (g.returnRate, g.returnDrop, g.keepMargin, g.driftBudget) = (o.return_rate, o.return_drop, o.keep_margin, o.drift_budget)
+  (g.returnRate, g.returnDrop, g.keepMargin, g.driftBudget) = (
+    o.return_rate, o.return_drop, o.keep_margin, o.drift_budget
+  )
   (g.fallLimit, g.rollbackStep, g.steadyUpdates) = (o.fall_limit, o.rollback_step, o.steady_updates)
   g.errorRise = o.td_error_rise
   (g.changeLimit, g.changePeriod, g.changeObservations) = (o.change_limit, o.change_period, o.change_observations)
@@ -156,7 +168,9 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
 }
 
 @c @implementation
-public func eff_learner_arena_size(_ options: UnsafePointer<eff_learner_options>?, _ out: UnsafeMutablePointer<Int>?) -> eff_status {
+public func eff_learner_arena_size(_ options: UnsafePointer<eff_learner_options>?, _ out: UnsafeMutablePointer<Int>?)
+  -> eff_status
+{
   report { () throws(Failure) in
     guard let out else { throw Failure(.argument, "out is NULL") }
     out.pointee = try read(options).1.arenaSize()
@@ -164,7 +178,9 @@ public func eff_learner_arena_size(_ options: UnsafePointer<eff_learner_options>
 }
 
 @c @implementation
-public func eff_learner_create(_ options: UnsafePointer<eff_learner_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?) -> eff_status {
+public func eff_learner_create(
+  _ options: UnsafePointer<eff_learner_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
     let (raw, options) = try read(options)
@@ -203,13 +219,17 @@ private func free(_ learner: LearnerPointer) {
 }
 
 @c @implementation @_noLocks
-public func eff_learner_act(_ learner: OpaquePointer?, _ observation: UnsafePointer<Double>?, _ action: UnsafeMutablePointer<Double>?) -> eff_status {
+public func eff_learner_act(
+  _ learner: OpaquePointer?, _ observation: UnsafePointer<Double>?, _ action: UnsafeMutablePointer<Double>?
+) -> eff_status {
   guard let l = CABI.learner(learner), let observation, let action else { return -1 }
   return l.act(observation, into: action).code
 }
 
 @c @implementation @_noLocks
-public func eff_learner_infer(_ learner: OpaquePointer?, _ observation: UnsafePointer<Double>?, _ action: UnsafeMutablePointer<Double>?) -> eff_status {
+public func eff_learner_infer(
+  _ learner: OpaquePointer?, _ observation: UnsafePointer<Double>?, _ action: UnsafeMutablePointer<Double>?
+) -> eff_status {
   guard let l = CABI.learner(learner), let observation, let action else { return -1 }
   return l.infer(observation, into: action).code
 }

@@ -36,9 +36,13 @@ func policySettings(_ o: eff_learner_options) throws(Failure) -> PolicySettings?
 }
 
 @c @implementation
-public func eff_learner_options_adapt(_ options: UnsafeMutablePointer<eff_learner_options>?, _ struct_size: Int, _ policy: OpaquePointer?) -> eff_status {
+public func eff_learner_options_adapt(
+  _ options: UnsafeMutablePointer<eff_learner_options>?, _ struct_size: Int, _ policy: OpaquePointer?
+) -> eff_status {
   report { () throws(Failure) in
-    guard let options, struct_size >= MemoryLayout<Int>.size else { throw Failure(.argument, "options is NULL or struct_size is not sizeof(eff_learner_options)") }
+    guard let options, struct_size >= MemoryLayout<Int>.size else {
+      throw Failure(.argument, "options is NULL or struct_size is not sizeof(eff_learner_options)")
+    }
     let p = try CABI.policy(policy)
     var o = learnerDefaults()
     o.struct_size = struct_size
@@ -53,10 +57,14 @@ public func eff_learner_options_adapt(_ options: UnsafeMutablePointer<eff_learne
 }
 
 @c @implementation
-public func eff_learner_sizes(_ learner: OpaquePointer?, _ observation_count: UnsafeMutablePointer<Int>?, _ action_count: UnsafeMutablePointer<Int>?) -> eff_status {
+public func eff_learner_sizes(
+  _ learner: OpaquePointer?, _ observation_count: UnsafeMutablePointer<Int>?, _ action_count: UnsafeMutablePointer<Int>?
+) -> eff_status {
   report { () throws(Failure) in
     let l = try liveLearner(learner)
-    guard let observation_count, let action_count else { throw Failure(.argument, "observation_count or action_count is NULL") }
+    guard let observation_count, let action_count else {
+      throw Failure(.argument, "observation_count or action_count is NULL")
+    }
     (observation_count.pointee, action_count.pointee) = l.sizes
   }
 }
@@ -70,13 +78,18 @@ public func eff_learner_policy(_ learner: OpaquePointer?, _ out: UnsafeMutablePo
 }
 
 @c @implementation
-public func eff_learner_export(_ learner: OpaquePointer?, _ buffer_or_null: UnsafeMutableRawPointer?, _ capacity: Int, _ size: UnsafeMutablePointer<Int>?) -> eff_status {
+public func eff_learner_export(
+  _ learner: OpaquePointer?, _ buffer_or_null: UnsafeMutableRawPointer?, _ capacity: Int,
+  _ size: UnsafeMutablePointer<Int>?
+) -> eff_status {
   report { () throws(Failure) in
     let file = try liveLearner(learner).export()
     guard let size else { throw Failure(.argument, "size is NULL") }
     size.pointee = file.count
     guard let buffer = buffer_or_null else { return }
-    guard unsigned(capacity) >= file.count else { throw Failure(.argument, "capacity is \(capacity), expected at least \(file.count)") }
+    guard unsigned(capacity) >= file.count else {
+      throw Failure(.argument, "capacity is \(capacity), expected at least \(file.count)")
+    }
     file.withUnsafeBytes { eff_copy(buffer, $0.baseAddress!, $0.count) }
   }
 }

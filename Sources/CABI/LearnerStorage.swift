@@ -5,7 +5,10 @@ import Platform
 import Runtime
 
 @c @implementation
-public func eff_learner_save(_ learner: OpaquePointer?, _ buffer_or_null: UnsafeMutableRawPointer?, _ capacity: Int, _ size: UnsafeMutablePointer<Int>?)
+public func eff_learner_save(
+  _ learner: OpaquePointer?, _ buffer_or_null: UnsafeMutableRawPointer?, _ capacity: Int,
+  _ size: UnsafeMutablePointer<Int>?
+)
   -> eff_status
 {
   report { () throws(Failure) in
@@ -13,7 +16,9 @@ public func eff_learner_save(_ learner: OpaquePointer?, _ buffer_or_null: Unsafe
     guard let size else { throw Failure(.argument, "size is NULL") }
     size.pointee = l.checkpointSize
     guard let buffer = buffer_or_null else { return }
-    guard unsigned(capacity) >= l.checkpointSize else { throw Failure(.argument, "capacity is \(capacity), expected at least \(l.checkpointSize)") }
+    guard unsigned(capacity) >= l.checkpointSize else {
+      throw Failure(.argument, "capacity is \(capacity), expected at least \(l.checkpointSize)")
+    }
     l.save(to: buffer)
   }
 }
@@ -44,7 +49,9 @@ public func eff_learner_restore_file(_ learner: OpaquePointer?, _ path: UnsafePo
 }
 
 @c @implementation
-public func eff_learner_describe(_ learner: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_learner_tensor>?) -> eff_status {
+public func eff_learner_describe(
+  _ learner: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_learner_tensor>?
+) -> eff_status {
   report { () throws(Failure) in
     let all = try liveLearner(learner).tensors()
     guard let out, out.pointee.struct_size >= MemoryLayout<eff_learner_tensor>.size else {
@@ -70,14 +77,18 @@ private func find(_ l: LearnerPointer, _ name: UnsafePointer<CChar>?, _ count: I
     var i = 0
     while i < tensor.name.count && UInt8(bitPattern: name[i]) == tensor.name[i] { i += 1 }
     guard i == tensor.name.count, name[i] == 0 else { continue }
-    guard tensor.count == count else { throw Failure(.argument, "'" + text(name) + "' has \(tensor.count) elements, not \(unsigned(count))") }
+    guard tensor.count == count else {
+      throw Failure(.argument, "'" + text(name) + "' has \(tensor.count) elements, not \(unsigned(count))")
+    }
     return tensor
   }
   throw Failure(.argument, "the learner has no array '" + text(name) + "'")
 }
 
 @c @implementation
-public func eff_learner_read(_ learner: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ values: UnsafeMutablePointer<Double>?, _ count: Int) -> eff_status {
+public func eff_learner_read(
+  _ learner: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ values: UnsafeMutablePointer<Double>?, _ count: Int
+) -> eff_status {
   report { () throws(Failure) in
     let l = try liveLearner(learner)
     guard let values else { throw Failure(.argument, "values is NULL") }
@@ -86,7 +97,9 @@ public func eff_learner_read(_ learner: OpaquePointer?, _ name: UnsafePointer<CC
 }
 
 @c @implementation
-public func eff_learner_write(_ learner: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ values: UnsafePointer<Double>?, _ count: Int) -> eff_status {
+public func eff_learner_write(
+  _ learner: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ values: UnsafePointer<Double>?, _ count: Int
+) -> eff_status {
   report { () throws(Failure) in
     let l = try liveLearner(learner)
     guard let values else { throw Failure(.argument, "values is NULL") }

@@ -4,7 +4,8 @@ import Runtime
 
 @c @implementation @_noLocks
 public func eff_learner_update(
-  _ learner: OpaquePointer?, _ transition: UnsafePointer<eff_transition>?, _ update_or_null: UnsafeMutablePointer<eff_update>?
+  _ learner: OpaquePointer?, _ transition: UnsafePointer<eff_transition>?,
+  _ update_or_null: UnsafeMutablePointer<eff_update>?
 ) -> eff_status {
   guard let l = CABI.learner(learner), let transition else { return -1 }
   let t = transition.pointee
@@ -14,7 +15,8 @@ public func eff_learner_update(
   var report = UpdateReport()
   let outcome = l.update(
     Transition(
-      observation: observation, reward: t.reward, isTerminated: t.terminated != 0, isTruncated: t.truncated != 0, action: t.action,
+      observation: observation, reward: t.reward, isTerminated: t.terminated != 0, isTruncated: t.truncated != 0,
+      action: t.action,
       nextAction: t.next_action, duration: t.dt), &report)
   if let out = update_or_null {
     publish(report, l, out)

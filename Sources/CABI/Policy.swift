@@ -30,7 +30,9 @@ private func read(_ given: UnsafePointer<eff_policy_options>?) throws(Failure) -
   if let folder = o.folder { out.build.files = ExternalFiles(folders: [text(folder)], limit: out.build.memoryLimit) }
   for (i, d) in try list(o.dims, o.dim_count, "dims", "dim_count").enumerated() {
     guard let name = d.name else { throw Failure(.argument, "dims[\(i)] has no name") }
-    guard d.size >= 1, d.size < 1 << 31 else { throw Failure(.argument, "dims['\(text(name))'] is \(d.size), expected at least 1") }
+    guard d.size >= 1, d.size < 1 << 31 else {
+      throw Failure(.argument, "dims['\(text(name))'] is \(d.size), expected at least 1")
+    }
     out.build.dims[text(name)] = Int(d.size)
   }
   for (i, c) in try list(o.constants, o.constant_count, "constants", "constant_count").enumerated() {
@@ -64,13 +66,19 @@ private func storage(_ code: Int32, _ what: String) throws(Failure) -> ElementTy
 }
 
 private func constant(_ c: eff_constant_binding, _ what: String, limit: Int) throws(Failure) -> TensorData {
-  guard let type = ElementType(rawValue: c.dtype) else { throw Failure(.argument, "\(what): dtype \(c.dtype) is not known") }
+  guard let type = ElementType(rawValue: c.dtype) else {
+    throw Failure(.argument, "\(what): dtype \(c.dtype) is not known")
+  }
   guard c.rank >= 0, c.rank <= 8 else { throw Failure(.argument, "\(what): rank is \(c.rank), expected 0 to 8") }
   var shape: [Int] = []
-  withUnsafeBytes(of: c.shape) { raw in for i in 0..<Int(c.rank) { shape.append(Int(raw.load(fromByteOffset: 8 * i, as: Int64.self))) } }
+  withUnsafeBytes(of: c.shape) { raw in
+    for i in 0..<Int(c.rank) { shape.append(Int(raw.load(fromByteOffset: 8 * i, as: Int64.self))) }
+  }
   let size = try TensorReader.count(shape, what) * type.size
   guard size == 0 || c.data != nil else { throw Failure(.argument, "\(what): data is NULL") }
-  guard size <= limit else { throw Failure(.memory, "\(what): \(size) bytes exceed the memory limit of \(limit) bytes") }
+  guard size <= limit else {
+    throw Failure(.memory, "\(what): \(size) bytes exceed the memory limit of \(limit) bytes")
+  }
   let bytes = try Bytes.zeroed(max(size, 8))
   if size > 0, let data = c.data { eff_copy(bytes.mutable, data, size) }
   return TensorData(type: type, shape: shape, bytes: bytes)
@@ -84,7 +92,8 @@ func handle(_ policy: Policy) throws(Failure) -> OpaquePointer {
 
 @c @implementation
 public func eff_policy_load_file(
-  _ path: UnsafePointer<CChar>?, _ options_or_null: UnsafePointer<eff_policy_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+  _ path: UnsafePointer<CChar>?, _ options_or_null: UnsafePointer<eff_policy_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
@@ -95,7 +104,8 @@ public func eff_policy_load_file(
 
 @c @implementation
 public func eff_policy_load_memory(
-  _ bytes: UnsafeRawPointer?, _ size: Int, _ options_or_null: UnsafePointer<eff_policy_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+  _ bytes: UnsafeRawPointer?, _ size: Int, _ options_or_null: UnsafePointer<eff_policy_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
@@ -115,7 +125,9 @@ public func eff_policy_output_count(_ policy: OpaquePointer?) -> Int {
   livePolicy(policy)?.plan.outputs.count ?? 0
 }
 
-private func describe(_ ports: [PlanPort], _ names: [CText], _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?, _ what: String) throws(Failure) {
+private func describe(
+  _ ports: [PlanPort], _ names: [CText], _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?, _ what: String
+) throws(Failure) {
   let (out, size) = try sized(out, "eff_tensor_spec")
   guard index >= 0, index < ports.count else { 
     throw Failure(.argument, "\(what) \(unsigned(index)) does not exist; the policy has \(ports.count)")
@@ -124,7 +136,9 @@ private func describe(_ ports: [PlanPort], _ names: [CText], _ index: Int, _ out
   var spec = eff_tensor_spec()
   spec.struct_size = size
   spec.name = UnsafePointer(names[index].start)
-  (spec.role, spec.dtype, spec.rank, spec.pair) = (p.role.rawValue, p.type.rawValue, Int32(p.shape.count), Int32(p.pair))
+  (spec.role, spec.dtype, spec.rank, spec.pair) = (
+    p.role.rawValue, p.type.rawValue, Int32(p.shape.count), Int32(p.pair)
+  )
   store(p.shape, &spec.shape)
   spec.count = p.shape.reduce(1, *)
   spec.size = p.size
@@ -133,7 +147,9 @@ private func describe(_ ports: [PlanPort], _ names: [CText], _ index: Int, _ out
 }
 
 @c @implementation
-public func eff_policy_input(_ policy: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?) -> eff_status {
+public func eff_policy_input(_ policy: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?)
+  -> eff_status
+{
   report { () throws(Failure) in
     let p = try CABI.policy(policy)
     try describe(p.plan.inputs, p.inputNames, index, out, "input")
@@ -141,7 +157,9 @@ public func eff_policy_input(_ policy: OpaquePointer?, _ index: Int, _ out: Unsa
 }
 
 @c @implementation
-public func eff_policy_output(_ policy: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?) -> eff_status {
+public func eff_policy_output(_ policy: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?)
+  -> eff_status
+{
   report { () throws(Failure) in
     let p = try CABI.policy(policy)
     try describe(p.plan.outputs, p.outputNames, index, out, "output")
@@ -202,7 +220,9 @@ public func eff_policy_describe(_ policy: OpaquePointer?, _ out: UnsafeMutablePo
 }
 
 @c @implementation
-public func eff_policy_layer(_ policy: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_layer>?) -> eff_status {
+public func eff_policy_layer(_ policy: OpaquePointer?, _ index: Int, _ out: UnsafeMutablePointer<eff_layer>?)
+  -> eff_status
+{
   report { () throws(Failure) in
     let layers = try CABI.policy(policy).plan.layers
     let (out, size) = try sized(out, "eff_layer")
@@ -210,7 +230,9 @@ public func eff_policy_layer(_ policy: OpaquePointer?, _ index: Int, _ out: Unsa
       throw Failure(.argument, "layer \(unsigned(index)) does not exist; the policy has \(layers.count)")
      }
     let l = layers[index]
-    write(eff_layer(struct_size: size, weights: l.weights, op: Int32(l.op), parameter_count: l.parameters, bytes: l.bytes), out, size)
+    write(
+      eff_layer(struct_size: size, weights: l.weights, op: Int32(l.op), parameter_count: l.parameters, bytes: l.bytes),
+      out, size)
   }
 }
 

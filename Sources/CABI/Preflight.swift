@@ -12,9 +12,13 @@ private func put(_ text: String, _ to: UnsafeMutableRawPointer, _ size: Int) {
   to.storeBytes(of: 0, toByteOffset: count, as: UInt8.self)
 }
 
-private func lines(_ list: [String]) -> String { list.isEmpty ? "" : list.dropFirst().reduce(list[0]) { $0 + "\n" + $1 } }
+private func lines(_ list: [String]) -> String {
+  list.isEmpty ? "" : list.dropFirst().reduce(list[0]) { $0 + "\n" + $1 }
+}
 
-private func names(_ start: UnsafePointer<UnsafePointer<CChar>?>?, _ n: Int, _ what: String, _ count: String) throws(Failure) -> [String] {
+private func names(_ start: UnsafePointer<UnsafePointer<CChar>?>?, _ n: Int, _ what: String, _ count: String)
+  throws(Failure) -> [String]
+{
   var out: [String] = []
   for (i, p) in try list(start, n, what, count).enumerated() {
     guard let p else { throw Failure(.argument, "\(what)[\(i)] is NULL") }
@@ -26,7 +30,9 @@ private func names(_ start: UnsafePointer<UnsafePointer<CChar>?>?, _ n: Int, _ w
 private func pairs(_ list: [String], _ what: String) throws(Failure) -> [(name: String, value: String)] {
   var out: [(name: String, value: String)] = []
   for text in list {
-    guard let pair = Recording.pair(text) else { throw Failure(.argument, "\(what): found '\(text)', expected NAME=VALUE") }
+    guard let pair = Recording.pair(text) else {
+      throw Failure(.argument, "\(what): found '\(text)', expected NAME=VALUE")
+    }
     out.append(pair)
   }
   return out
@@ -45,8 +51,12 @@ private func read(_ r: eff_recording, _ others: inout [String]) throws(Failure) 
     guard let name = a.name else { throw Failure(.argument, "arrays[\(i)] has no name") }
     let rows = try count(a.rows, atMost: 1 << 32, "arrays.rows")
     let width = try count(a.width, atMost: 1 << 24, "arrays.width")
-    guard isKnown(text(name)) else { throw Failure(.argument, "array '\(text(name))' is not known: see eff_recorded_array") }
-    guard rows == 0 || width == 0 || a.values != nil else { throw Failure(.argument, "array '\(text(name))': values is NULL") }
+    guard isKnown(text(name)) else {
+      throw Failure(.argument, "array '\(text(name))' is not known: see eff_recorded_array")
+    }
+    guard rows == 0 || width == 0 || a.values != nil else {
+      throw Failure(.argument, "array '\(text(name))': values is NULL")
+    }
     let values = a.values ?? UnsafePointer(bitPattern: 8)!
     out.arrays.append(RecordedArray(name: text(name), values: values, rows: rows, width: width))
   }
@@ -62,13 +72,16 @@ private func read(_ r: eff_recording, _ others: inout [String]) throws(Failure) 
 
 @c @implementation
 public func eff_controller_preflight(
-  _ controller: OpaquePointer?, _ recording: UnsafePointer<eff_recording>?, _ report_or_null: UnsafeMutablePointer<eff_preflight_report>?
+  _ controller: OpaquePointer?, _ recording: UnsafePointer<eff_recording>?,
+  _ report_or_null: UnsafeMutablePointer<eff_preflight_report>?
 ) -> eff_status {
   report { () throws(Failure) in
     let c = try liveController(controller)
     guard recording != nil else { throw Failure(.argument, "recording is NULL") }
     let r = try readOptions(recording, eff_recording(), "eff_recording")
-    guard r.absolute.isFinite, r.relative.isFinite else { throw Failure(.argument, "recording: a tolerance is not finite") }
+    guard r.absolute.isFinite, r.relative.isFinite else {
+      throw Failure(.argument, "recording: a tolerance is not finite")
+    }
     var options = Preflight.Options()
     if r.absolute != 0 { options.absolute = max(0, r.absolute) }
     if r.relative != 0 { options.relative = max(0, r.relative) }

@@ -4,7 +4,8 @@ import Handles
 import Onnx
 import Runtime
 
-/// What the handle of a publisher names. Learner and session are looked up at each publication: the publisher may outlive both.
+/// What the handle of a publisher names. Learner and session are looked up at each publication: the publisher may
+/// outlive both.
 private struct PublisherPorts {
   let core: PublisherHandle
   let learner: OpaquePointer?
@@ -34,7 +35,9 @@ public func eff_publisher_publish(_ publisher: OpaquePointer?) -> eff_status {
 
 @c @implementation
 public func eff_publisher_destroy(_ publisher: OpaquePointer?) {
-  guard let ports = released(publisher, EFF_HANDLE_PUBLISHER)?.assumingMemoryBound(to: PublisherPorts.self) else { return }
+  guard let ports = released(publisher, EFF_HANDLE_PUBLISHER)?.assumingMemoryBound(to: PublisherPorts.self) else {
+    return
+  }
   free(ports)
 }
 

@@ -23,7 +23,8 @@ private func read(_ given: UnsafePointer<eff_session_options>?) throws(Failure) 
   out.seed = o.seed
   out.firstRow = o.first_row
   guard let rule = NonFinite(rawValue: o.non_finite) else {
-    throw Failure(.argument, "eff_session_options.non_finite is \(o.non_finite), expected EFF_NON_FINITE_REFUSE, _PASS or _CLEAR")
+    throw Failure(
+      .argument, "eff_session_options.non_finite is \(o.non_finite), expected EFF_NON_FINITE_REFUSE, _PASS or _CLEAR")
   }
   out.nonFinite = rule
   return out
@@ -41,7 +42,8 @@ public func eff_session_arena_size(
 
 @c @implementation
 public func eff_session_create(
-  _ policy: OpaquePointer?, _ options_or_null: UnsafePointer<eff_session_options>?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+  _ policy: OpaquePointer?, _ options_or_null: UnsafePointer<eff_session_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> eff_status {
   report { () throws(Failure) in
     let out = try cleared(out)
@@ -65,7 +67,9 @@ public func eff_session_step_n(
 ) -> eff_status {
   guard let s = CABI.session(session), let observation, let action else { return -1 }
   // what C has as 2^63 and more arrives as a negative number, and fits no session
-  return s.callStep(rows, observation, observation_count < 0 ? .max : observation_count, action, action_count < 0 ? .max : action_count).code
+  return s.callStep(
+    rows, observation, observation_count < 0 ? .max : observation_count, action, action_count < 0 ? .max : action_count
+  ).code
 }
 
 @c @implementation
@@ -112,7 +116,9 @@ public func eff_session_swap(_ session: OpaquePointer?, _ next: OpaquePointer?) 
 }
 
 @c @implementation
-public func eff_session_swap_options_default(_ options: UnsafeMutablePointer<eff_session_swap_options>?, _ struct_size: Int) {
+public func eff_session_swap_options_default(
+  _ options: UnsafeMutablePointer<eff_session_swap_options>?, _ struct_size: Int
+) {
   guard let options, struct_size >= MemoryLayout<Int>.size else { return }
   var defaults = eff_session_swap_options()
   defaults.struct_size = struct_size

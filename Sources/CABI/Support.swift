@@ -14,7 +14,8 @@ func report(_ body: () throws(Failure) -> Void) -> eff_status {
   }
 }
 
-/// This thread's last message. The only user of eff_message, and never inlined: every object file that used it would get its own.
+/// This thread's last message. The only user of eff_message, and never inlined: every object file that used it would
+/// get its own.
 @inline(never)
 func message() -> UnsafeMutablePointer<CChar> { eff_message()! }
 

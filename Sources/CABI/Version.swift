@@ -31,7 +31,8 @@ public func eff_last_error() -> UnsafePointer<CChar>? { UnsafePointer(message())
 
 @c @implementation
 public func eff_set_log(
-  _ fn_or_null: (@convention(c) (UnsafeMutableRawPointer?, Int32, UnsafePointer<CChar>?) -> Void)?, _ user: UnsafeMutableRawPointer?, _ min_level: Int32
+  _ fn_or_null: (@convention(c) (UnsafeMutableRawPointer?, Int32, UnsafePointer<CChar>?) -> Void)?,
+  _ user: UnsafeMutableRawPointer?, _ min_level: Int32
 ) {
   Log.sink = fn_or_null.map { Log.Sink(write: $0, user: user, minimum: min_level) }
 }

@@ -30,7 +30,9 @@ static int fill(void *library, const char *where, char *problem, size_t size) {
   memcpy(&version, &asked, sizeof asked);
   int major = 0, minor = 0, patch = 0;
   version(&major, &minor, &patch);
-  if (major != 4 || minor < 2) return snprintf(problem, size, "%s: libzmq %d.%d.%d found, 4.2 or a later 4 is needed", where, major, minor, patch), -1;
+  if (major != 4 || minor < 2)
+    return snprintf(problem, size, "%s: libzmq %d.%d.%d found, 4.2 or a later 4 is needed", where, major, minor, patch),
+           -1;
 #define FIND(result, name, parameters)                                                                   \
   {                                                                                                      \
     const char *symbol = strcmp(#name, "errno_") ? "zmq_" #name : "zmq_errno";                           \
@@ -78,8 +80,10 @@ static int open_any(int has_context, char *problem, size_t size) {
   const int has_own = own(&library);
   if (eff_zmq.ctx_new) {
     if (!has_context || !has_own || dlsym(library, "zmq_ctx_new") == (void *)eff_zmq.ctx_new) return 0;
-    return snprintf(problem, size, "context: it belongs to another libzmq than the one that bridges of this process use: "
-                                   "load the program's libzmq before the first bridge is made"), -1;
+    return snprintf(problem, size,
+                    "context: it belongs to another libzmq than the one that bridges of this process use: "
+                    "load the program's libzmq before the first bridge is made"),
+           -1;
   }
   char path[4096];
   if (has_own) return fill(library, "the libzmq of this process", problem, size);

@@ -1,9 +1,10 @@
 extension Card {
-  /// What an output of a network means for joints. In this order: index, clip_raw (raw and clipped are remembered), unnormalize, scale, offset, clip,
-  /// limits_position, limits_velocity (against the last target), post, guard.
+  /// What an output of a network means for joints. In this order: index, clip_raw (raw and clipped are remembered),
+  /// unnormalize, scale, offset, clip, limits_position, limits_velocity (against the last target), post, guard.
   public struct Action: Equatable, Sendable {
     public enum Kind: UInt8, CardWord {
-      /// Targets rad, rad/s, N m; an increment (rad) to the last target; position targets turned into N m by `post` at the control rate.
+      /// Targets rad, rad/s, N m; an increment (rad) to the last target; position targets turned into N m by `post` at
+      /// the control rate.
       case position, velocity, effort, positionIncrement, effortPD
       public static var words: StaticString { "position velocity effort position_increment effort_pd" }
       public static var noun: StaticString { "type of action" }
@@ -32,7 +33,8 @@ extension Card {
     /// Bounds of the target, rad, and of its change, rad/s, per joint; empty: none.
     public var limitsPosition: [Interval] = []
     public var limitsVelocity: [Double] = []
-    /// Steps of one output that are played, one per control tick, before the network runs again; 0: the output is no chunk.
+    /// Steps of one output that are played, one per control tick, before the network runs again; 0: the output is no
+    /// chunk.
     public var chunk = 0
     /// Joints to whose value the measured position at the time of the run is added; empty: none.
     public var addState: [Bool] = []
@@ -60,9 +62,12 @@ extension Card {
       case secondOrderLowpass
       /// kp (target - q) - kd qd, within `limit` N m.
       case pdTorque
-      /// target = default + min(1, k perTick) (target - default), where k counts policy ticks since the reset, 1 at the first.
+      /// target = default + min(1, k perTick) (target - default), where k counts policy ticks since the reset, 1 at the
+      /// first.
       case blendFromDefault
-      public static var words: StaticString { "torque_band velocity_band first_order second_order_lowpass pd_torque blend_from_default" }
+      public static var words: StaticString {
+        "torque_band velocity_band first_order second_order_lowpass pd_torque blend_from_default"
+      }
       public static var noun: StaticString { "post op" }
     }
     public var operation: Operation
@@ -100,7 +105,8 @@ extension Card {
       public static var words: StaticString { "hold stop loop" }
       public static var noun: StaticString { "end of a motion" }
     }
-    /// A joint between base and anchor body: the anchor's orientation is the base's, turned about `axis` of each in order.
+    /// A joint between base and anchor body: the anchor's orientation is the base's, turned about `axis` of each in
+    /// order.
     public struct Via: Equatable, Sendable {
       public enum Axis: UInt8, CardWord {
         case x, y, z
@@ -121,7 +127,8 @@ extension Card {
       public var robot = ""
       /// The same body in the motion: index into `bodies`.
       public var bodyIndex = 0
-      /// Joints that lead from the base to it, so that the base's orientation is enough; empty: the body's own pose is bound.
+      /// Joints that lead from the base to it, so that the base's orientation is enough; empty: the body's own pose is
+      /// bound.
       public var via: [Via] = []
       public init() {}
     }

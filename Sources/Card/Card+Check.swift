@@ -1,7 +1,8 @@
 import Base
 
 extension Card {
-  /// What several parts of the card must agree on. Parts that an importer left open are no faults here: `questions` lists them.
+  /// What several parts of the card must agree on. Parts that an importer left open are no faults here: `questions`
+  /// lists them.
   func check() throws(Failure) {
     try checkPeriods()
     try checkJoints()
@@ -34,7 +35,9 @@ extension Card {
 
   private func unique(_ names: [String], _ path: String, _ noun: StaticString) throws(Failure) {
     var seen: Set<String> = []
-    for name in names { guard seen.insert(name).inserted else { throw Failure(.format, "\(path): the \(noun) '\(name)' is there twice") } }
+    for name in names {
+      guard seen.insert(name).inserted else { throw Failure(.format, "\(path): the \(noun) '\(name)' is there twice") }
+    }
   }
 
   private func checkPeriods() throws(Failure) {
@@ -60,8 +63,12 @@ extension Card {
     }
     for j in joints {
       guard let pose = j.defaultPosition.value else { continue }
-      if let lower = j.lower.value, pose < lower { Log.write(.warning, "card: joints.\(j.name).default \(pose) is below the joint's limit \(lower)") }
-      if let upper = j.upper.value, pose > upper { Log.write(.warning, "card: joints.\(j.name).default \(pose) is above the joint's limit \(upper)") }
+      if let lower = j.lower.value, pose < lower {
+        Log.write(.warning, "card: joints.\(j.name).default \(pose) is below the joint's limit \(lower)")
+      }
+      if let upper = j.upper.value, pose > upper {
+        Log.write(.warning, "card: joints.\(j.name).default \(pose) is above the joint's limit \(upper)")
+      }
     }
   }
 
@@ -79,10 +86,14 @@ extension Card {
         switch output.destination {
         case .memory(let name):
           try know(name, memories.map { $0.name }, "memory", path)
-          if written.contains("memory:" + name) { throw Failure(.mismatch, "\(path): the memory '\(name)' is written by another output already") }
+          if written.contains("memory:" + name) {
+            throw Failure(.mismatch, "\(path): the memory '\(name)' is written by another output already")
+          }
           written.append("memory:" + name)
         case .reference(let part):
-          if written.contains("reference:" + part.text) { throw Failure(.mismatch, "\(path): reference:\(part.text) comes from another output already") }
+          if written.contains("reference:" + part.text) {
+            throw Failure(.mismatch, "\(path): reference:\(part.text) comes from another output already")
+          }
           written.append("reference:" + part.text)
         case .model(let name): try know(name, models[(i + 1)...].map { $0.name }, "later model", path)
         case .vector(let name): try knowVector(name, path)
@@ -93,7 +104,13 @@ extension Card {
     for (i, m) in models.enumerated() {
       for input in m.inputs {
         guard case .memory(let name) = input.source, !written.contains("memory:" + name) else { continue }
-        throw Failure(.mismatch, "models[\(i)].inputs.\(input.tensor).from: no output writes the memory '\(name)'; a value that never changes is a constant")
+        throw Failure(
+          .mismatch,
+          """
+          models[\(i)].inputs.\(input.tensor).from: no output writes the memory '\(name)'; a value that never changes \
+          is a constant
+          """
+        )
       }
     }
   }
@@ -109,7 +126,11 @@ extension Card {
           if actions.contains(where: { $0.model == m.name && $0.output == output.tensor }) { break }
           throw Failure(.mismatch, "\(path): no entry of actions says what '\(output.tensor)' of '\(m.name)' moves")
         case .kp, .kd:
-          if actions.contains(where: { $0.model == m.name && ($0.kpFrom == output.tensor || $0.kdFrom == output.tensor) }) { break }
+          if actions.contains(where: {
+            $0.model == m.name && ($0.kpFrom == output.tensor || $0.kdFrom == output.tensor)
+          }) {
+            break
+          }
           throw Failure(.mismatch, "\(path): no action names '\(output.tensor)' in kp_from or kd_from")
         default: break
         }
@@ -159,7 +180,11 @@ extension Card {
     for (i, t) in v.terms.enumerated() where t.ages != v.terms[0].ages {
       throw Failure(
         .mismatch,
-        "\(path).terms[\(i)].ages: '\(t.name)' has \(t.ages.count) ages other than the \(v.terms[0].ages.count) of '\(v.terms[0].name)'; terms of a time_major vector have the same ages")
+        """
+        \(path).terms[\(i)].ages: '\(t.name)' has \(t.ages.count) ages other than the \(v.terms[0].ages.count) of \
+        '\(v.terms[0].name)'; terms of a time_major vector have the same ages
+        """
+      )
     }
   }
 
@@ -176,16 +201,23 @@ extension Card {
     if !t.vector.isEmpty {
       try know(t.vector, vectors.map { $0.name }, "vector", path + ".vector")
       // vectors are built in the order of the card
-      guard let other = vectors.firstIndex(where: { $0.name == t.vector }), let own = vectors.firstIndex(where: { $0.name == v.name }), other < own else {
+      guard let other = vectors.firstIndex(where: { $0.name == t.vector }),
+        let own = vectors.firstIndex(where: { $0.name == v.name }), other < own
+      else {
         throw Failure(.mismatch, "\(path).vector: '\(t.vector)' is not before '\(v.name)' in vectors")
       }
-      guard t.size == vectors[other].count else { throw Failure(.shape, "\(path).size: found \(t.size), but the vector '\(t.vector)' has \(vectors[other].count) values") }
+      guard t.size == vectors[other].count else {
+        throw Failure(
+          .shape, "\(path).size: found \(t.size), but the vector '\(t.vector)' has \(vectors[other].count) values")
+      }
     }
     switch t.operation {
     case .modelOutput: try knowOutput(t.model, t.output, path, models)
     case .lastAction: try checkLastAction(t, path)
     case .referenceJointPositionVelocity, .referenceAnchorPosition, .referenceAnchorOrientation6D:
-      guard motion != nil else { throw Failure(.mismatch, "\(path).op: \(t.operation.text) needs a motion, the card has none") }
+      guard motion != nil else {
+        throw Failure(.mismatch, "\(path).op: \(t.operation.text) needs a motion, the card has none")
+      }
     case .clock where t.fill != .reset: break
     default: break
     }
@@ -206,7 +238,11 @@ extension Card {
 
   private func check(_ c: Clock) throws(Failure) {
     let path = "clocks." + c.name
-    if let f = c.frequencyFrom { try know(f.field, try command(f.command, path + ".frequency_from.command").fields, "field", path + ".frequency_from.field") }
+    if let f = c.frequencyFrom {
+      try know(
+        f.field, try command(f.command, path + ".frequency_from.command").fields, "field",
+        path + ".frequency_from.field")
+    }
     if let r = c.frequencyRamp {
       let known = try command(r.command, path + ".frequency_ramp.command").fields
       for field in r.fields { try know(field, known, "field", path + ".frequency_ramp.fields") }
@@ -228,7 +264,8 @@ extension Card {
       for m in models where m.name == a.model {
         try know(a.output, m.outputs.map { $0.tensor }, "output of the model", path + ".output")
         for o in m.outputs where o.tensor == a.output && o.destination != .action && o.destination != .target {
-          throw Failure(.mismatch, "\(path).output: '\(a.output)' goes elsewhere in models, expected to: action or target")
+          throw Failure(
+            .mismatch, "\(path).output: '\(a.output)' goes elsewhere in models, expected to: action or target")
         }
         try checkGain(a.kpFrom, .kp, m, path + ".kp_from")
         try checkGain(a.kdFrom, .kd, m, path + ".kd_from")
@@ -238,12 +275,15 @@ extension Card {
       let c = try command(name, path + ".offset.command")
       for field in fields { try know(field, c.fields, "field", path + ".offset.fields") }
       guard !fields.isEmpty || c.fields.count == a.joints.count else {
-        throw Failure(.mismatch, "\(path).offset: the command '\(name)' has \(c.fields.count) fields for \(a.joints.count) joints")
+        throw Failure(
+          .mismatch, "\(path).offset: the command '\(name)' has \(c.fields.count) fields for \(a.joints.count) joints")
       }
     }
   }
 
-  private func checkGain(_ tensor: String, _ destination: Output.Destination, _ m: Model, _ path: String) throws(Failure) {
+  private func checkGain(_ tensor: String, _ destination: Output.Destination, _ m: Model, _ path: String)
+    throws(Failure)
+  {
     if tensor.isEmpty { return }
     try know(tensor, m.outputs.map { $0.tensor }, "output of the model", path)
     for o in m.outputs where o.tensor == tensor && o.destination != destination {
@@ -262,7 +302,9 @@ extension Card {
       }
       for (k, joint) in a.joints.enumerated() {
         for o in owners where o.quantity == quantity && o.joint == joint {
-          throw Failure(.mismatch, "action '\(a.name)': actions[\(i)].joints[\(k)]: '\(joint)' is moved by the action '\(o.action)' already")
+          throw Failure(
+            .mismatch,
+            "action '\(a.name)': actions[\(i)].joints[\(k)]: '\(joint)' is moved by the action '\(o.action)' already")
         }
       }
       for joint in a.joints { owners.append((joint, quantity, a.name)) }
@@ -272,7 +314,9 @@ extension Card {
   private func checkMotion() throws(Failure) {
     guard let motion else { return }
     for (i, name) in motion.joints.enumerated() { try know(name, jointOrder, "joint", "motion.joints[\(i)]") }
-    for (i, v) in (motion.anchor?.via ?? []).enumerated() { try know(v.joint, jointOrder, "joint", "motion.anchor.via[\(i)].joint") }
+    for (i, v) in (motion.anchor?.via ?? []).enumerated() {
+      try know(v.joint, jointOrder, "joint", "motion.anchor.via[\(i)].joint")
+    }
   }
 }
 

@@ -1,8 +1,8 @@
 import Base
 
 extension Card {
-  /// What nobody has told yet, as paths into the card or names of answers for `supplied`: first what the importer asked for and the card still lacks,
-  /// then what is null. A controller refuses a card whose questions matter to it.
+  /// What nobody has told yet, as paths into the card or names of answers for `supplied`: first what the importer asked
+  /// for and the card still lacks, then what is null. A controller refuses a card whose questions matter to it.
   public var questions: [String] {
     var out: [String] = []
     func ask(_ path: String) { if !out.contains(path) { out.append(path) } }
@@ -12,8 +12,10 @@ extension Card {
     if jointOrder.isEmpty { ask("joint_order") }
     askSettings("default", { $0.defaultPosition }, ask)
     // gains that the network gives are no question
-    askSettings("kp", { j in actions.contains { !$0.kpFrom.isEmpty && $0.joints.contains(j.name) } ? .absent : j.kp }, ask)
-    askSettings("kd", { j in actions.contains { !$0.kdFrom.isEmpty && $0.joints.contains(j.name) } ? .absent : j.kd }, ask)
+    askSettings(
+      "kp", { j in actions.contains { !$0.kpFrom.isEmpty && $0.joints.contains(j.name) } ? .absent : j.kp }, ask)
+    askSettings(
+      "kd", { j in actions.contains { !$0.kdFrom.isEmpty && $0.joints.contains(j.name) } ? .absent : j.kd }, ask)
     askSettings("lower", { $0.lower }, ask)
     askSettings("upper", { $0.upper }, ask)
     askSettings("velocity_limit", { $0.velocityLimit }, ask)
@@ -33,7 +35,8 @@ extension Card {
     for j in unknown { ask("joints." + j.name + "." + key) }
   }
 
-  /// Whether the card has a value at a path such as "joints.default" or "actions.scale"; a path that is none stays a question.
+  /// Whether the card has a value at a path such as "joints.default" or "actions.scale"; a path that is none stays a
+  /// question.
   private func isAnswered(_ path: String) -> Bool {
     var parts: [String] = []
     var part: [UInt8] = []
@@ -62,17 +65,23 @@ extension Card {
     // lists and objects of names: every member must have it
     switch json {
     case .array(let items): return !items.isEmpty && items.allSatisfy { isAnswered($0, path) }
-    case .object(let members): return path.count == 1 && !members.isEmpty && members.allSatisfy { m in m.value[key].map { isAnswered($0, path.dropFirst()) } ?? false }
+    case .object(let members):
+      return path.count == 1 && !members.isEmpty
+        && members.allSatisfy { m in m.value[key].map { isAnswered($0, path.dropFirst()) } ?? false }
     default: return false
     }
   }
 
   /// How to answer one of `questions`, for a person.
   public static func answer(to question: String) -> String {
-    for (path, text) in answers where question == path || (path.last == "*" && question.hasPrefix(path.dropLast())) { return text }
+    for (path, text) in answers where question == path || (path.last == "*" && question.hasPrefix(path.dropLast())) {
+      return text
+    }
     // "joints.NAME.kp" is answered like "joints.kp"
     if question.hasPrefix("joints.") {
-      for (path, text) in answers where path.hasPrefix("joints.") && question.hasSuffix(String(path.dropFirst(6))) { return text }
+      for (path, text) in answers where path.hasPrefix("joints.") && question.hasSuffix(String(path.dropFirst(6))) {
+        return text
+      }
     }
     return "give the value at this path in supplied.patch"
   }
@@ -80,14 +89,20 @@ extension Card {
   private static var answers: [(String, String)] {
     [
       ("policy_period", "seconds between two runs of the network: supplied.patch.policy_period"),
-      ("control_period", "seconds between two ticks of the controller, at most policy_period: supplied.patch.control_period"),
+      (
+        "control_period",
+        "seconds between two ticks of the controller, at most policy_period: supplied.patch.control_period"
+      ),
       ("joint_order", "the joints in the policy's order: supplied.joint_order"),
       ("joint_names", "the robot's motor table, a name per motor index: supplied.joint_names"),
       ("gain_order", "whose order the gains have: supplied.gain_order, 'policy', 'motor' or a list of names"),
       ("joints.default", "the default pose in rad: supplied.patch.joints.NAME.default"),
       ("joints.kp", "stiffness of the drives in N m/rad: supplied.patch.joints.NAME.kp"),
       ("joints.kd", "damping of the drives in N m s/rad: supplied.patch.joints.NAME.kd"),
-      ("joints.limits", "limits of the robot's joints: supplied.limits.NAME, an object of lower, upper (rad) and velocity (rad/s)"),
+      (
+        "joints.limits",
+        "limits of the robot's joints: supplied.limits.NAME, an object of lower, upper (rad) and velocity (rad/s)"
+      ),
       ("vectors", "how each observation is built, term by term: supplied.patch.vectors"),
       ("clocks", "the phase clocks: supplied.patch.clocks"),
       ("models", "which vector, memory or signal feeds each input, and where each output goes: supplied.patch.models"),

@@ -41,7 +41,8 @@ extension Card {
       }
       public static var noun: StaticString { "op" }
     }
-    /// What fills a history at reset: zeros, the value of the first tick, or the value at the reset itself (they differ for clocks only).
+    /// What fills a history at reset: zeros, the value of the first tick, or the value at the reset itself (they differ
+    /// for clocks only).
     public enum Fill: UInt8, CardWord {
       case zero, first, reset
       public static var words: StaticString { "zero first reset" }
@@ -80,12 +81,14 @@ extension Card {
     public var functions: [ClockFunction] = []
     /// The values of a constant.
     public var value: Numbers?
-    /// The raw signal (signal, height_scan), and the one that is subtracted (signal_difference) or that it is turned into (relative_orientation).
+    /// The raw signal (signal, height_scan), and the one that is subtracted (signal_difference) or that it is turned
+    /// into (relative_orientation).
     public var signal = ""
     public var relativeTo = ""
     /// Entries (row, column) of a rotation matrix in the order of the values, for the two orientation terms.
     public var layout: [MatrixEntry] = []
-    /// A model that runs before, and its output (model_output); `model` also names whose action last_action shows, "" for the only one.
+    /// A model that runs before, and its output (model_output); `model` also names whose action last_action shows, ""
+    /// for the only one.
     public var model = ""
     public var output = ""
     /// Name in `vectors` (vector).
@@ -211,7 +214,8 @@ extension Card {
     public init(command: String, field: String) { (self.command, self.field) = (command, field) }
   }
 
-  /// frequency = base + gain * min(norm, limit) / limit, where the norm is that of a command; only `base` below `below`.
+  /// frequency = base + gain * min(norm, limit) / limit, where the norm is that of a command; only `base` below
+  /// `below`.
   public struct FrequencyRamp: Equatable, Sendable {
     public var command = ""
     public var fields: [String] = []

@@ -1,10 +1,14 @@
 import Base
 
-/// What a policy needs to know about its robot: joints by name, how observations are built, what an action means, at which rates.
+/// What a policy needs to know about its robot: joints by name, how observations are built, what an action means, at
+/// which rates.
 ///
-/// Values are in SI units: rad, rad/s, N m, N m/rad, N m s/rad, m, s; orientations are quaternions w, x, y, z that turn body into world.
-/// Everything that a tick needs is here and nothing has been guessed: what a file did not say is nil or `.unknown`, and listed by `questions`.
-/// Lists that JSON writes as objects (joints, vectors, memories, ...) keep the order of the file; their names are unique.
+/// Values are in SI units: rad, rad/s, N m, N m/rad, N m s/rad, m, s; orientations are quaternions w, x, y, z that turn
+/// body into world.
+/// Everything that a tick needs is here and nothing has been guessed: what a file did not say is nil or `.unknown`, and
+/// listed by `questions`.
+/// Lists that JSON writes as objects (joints, vectors, memories, ...) keep the order of the file; their names are
+/// unique.
 public struct Card: Equatable, Sendable {
   /// The version of the format that this library reads: the value of "efferent_card".
   public static let version = 1
@@ -15,12 +19,14 @@ public struct Card: Equatable, Sendable {
   public internal(set) var robot: String?
   public internal(set) var source: Json?
   public internal(set) var note: Json?
-  /// Time between two runs of the networks, and between two ticks of the controller, in s; nil: unknown. The first is a multiple of the second.
+  /// Time between two runs of the networks, and between two ticks of the controller, in s; nil: unknown. The first is a
+  /// multiple of the second.
   public internal(set) var policyPeriod: Double?
   public internal(set) var controlPeriod: Double?
   /// Period of the drive loop behind the targets, in s. Informative.
   public internal(set) var drivePeriod: Double?
-  /// Control ticks between two runs of the pipeline inside the network (exploy's `decimation`). Informative: the network counts by itself.
+  /// Control ticks between two runs of the pipeline inside the network (exploy's `decimation`). Informative: the
+  /// network counts by itself.
   public internal(set) var innerDecimation: Int?
   /// Names that the exporter gave to the terms inside the network. Informative.
   public internal(set) var observationNames: [String] = []
@@ -46,7 +52,8 @@ public struct Card: Equatable, Sendable {
   public internal(set) var safety: Safety?
   /// Range and camera sensors: name and what the file says about the pattern. Informative.
   public internal(set) var scans: [Scan] = []
-  /// Paths of recordings that a controller must meet before it starts. Those of a card in a file are looked for from its folder.
+  /// Paths of recordings that a controller must meet before it starts. Those of a card in a file are looked for from
+  /// its folder.
   public internal(set) var recordings: [String] = []
   /// What the importer could not find in its files, as paths. `questions` adds what is null in the card.
   public internal(set) var asks: [String] = []
@@ -56,7 +63,8 @@ public struct Card: Equatable, Sendable {
 
   init() {}
 
-  /// Reads a card. What can be told without the networks and the robot is checked; a failure names the key's path, what was found and what was expected.
+  /// Reads a card. What can be told without the networks and the robot is checked; a failure names the key's path, what
+  /// was found and what was expected.
   @export(interface)
   public static func read(_ json: Json) throws(Failure) -> Card { try CardReader.read(json) }
 
@@ -197,11 +205,16 @@ extension Card {
     public static var noun: StaticString { "order of a quaternion" }
   }
 
-  /// Parts of a tracked motion. Joints `[n]` rad, rad/s; bodies `[B, 3]` m, m/s, rad/s and `[B, 4]`; the anchor alone `[3]` and `[4]`.
+  /// Parts of a tracked motion. Joints `[n]` rad, rad/s; bodies `[B, 3]` m, m/s, rad/s and `[B, 4]`; the anchor alone
+  /// `[3]` and `[4]`.
   public enum Reference: UInt8, CardWord {
-    case jointPosition, jointVelocity, bodyPosition, bodyOrientation, bodyLinearVelocity, bodyAngularVelocity, anchorPosition, anchorOrientation
+    case jointPosition, jointVelocity, bodyPosition, bodyOrientation, bodyLinearVelocity, bodyAngularVelocity,
+      anchorPosition, anchorOrientation
     public static var words: StaticString {
-      "joint_position joint_velocity body_position body_orientation body_linear_velocity body_angular_velocity anchor_position anchor_orientation"
+      """
+      joint_position joint_velocity body_position body_orientation body_linear_velocity body_angular_velocity \
+      anchor_position anchor_orientation
+      """
     }
     public static var noun: StaticString { "part of a motion" }
   }
@@ -224,7 +237,8 @@ extension Card {
     public init(name: String) { self.name = name }
   }
 
-  /// A number that is `start` at the first run after a reset and grows by `step` with every run, up to `last` where there is one.
+  /// A number that is `start` at the first run after a reset and grows by `step` with every run, up to `last` where
+  /// there is one.
   public struct Counter: Equatable, Sendable {
     public var name: String
     public var start = 0

@@ -18,7 +18,9 @@ extension CardReader {
         name type model output index joints clip_raw scale offset clip limits_position limits_velocity chunk unnormalize add_state kp_from kd_from post \
         last_of
         """)
-    guard let kind = try f.word("type", Card.Action.Kind.self) else { throw f.fail("type", "missing; expected \(joined(splitWords(Card.Action.Kind.words)))") }
+    guard let kind = try f.word("type", Card.Action.Kind.self) else {
+      throw f.fail("type", "missing; expected \(joined(splitWords(Card.Action.Kind.words)))")
+    }
     var a = Card.Action(name: try f.string("name") ?? kind.text, kind: kind)
     a.model = try f.string("model") ?? (card.models.count == 1 ? card.models[0].name : "")
     guard !a.model.isEmpty else { throw f.fail("model", "missing; expected the model whose output it is") }
@@ -44,16 +46,24 @@ extension CardReader {
     if let items = try f.array("add_state") {
       try f.check("add_state", items.count, n, "entries", joints)
       for (i, item) in items.enumerated() {
-        guard case .bool(let b) = item else { throw f.fail("add_state", "found \(item.kind) at \(i), expected true or false") }
+        guard case .bool(let b) = item else {
+          throw f.fail("add_state", "found \(item.kind) at \(i), expected true or false")
+        }
         a.addState.append(b)
       }
     }
     a.kpFrom = try f.string("kp_from") ?? ""
     a.kdFrom = try f.string("kd_from") ?? ""
     a.lastOf = try f.word("last_of", Card.ActionStage.self)
-    for (i, item) in (try f.array("post") ?? []).enumerated() { a.post.append(try post(item, "\(f.place("post"))[\(i)]", a)) }
+    for (i, item) in (try f.array("post") ?? []).enumerated() {
+      a.post.append(try post(item, "\(f.place("post"))[\(i)]", a))
+    }
     let isTorque = a.post.contains { $0.operation == .pdTorque }
-    if (kind == .effortPD) != isTorque { throw f.fail("post", "an action of type effort_pd has one pd_torque in post, other types have none; this one is \(kind.text)") }
+    if (kind == .effortPD) != isTorque {
+      throw f.fail(
+        "post", "an action of type effort_pd has one pd_torque in post, other types have none; this one is \(kind.text)"
+      )
+    }
     return a
   }
 
@@ -64,7 +74,9 @@ extension CardReader {
     var seen: Set<Int> = []
     for (i, item) in items.enumerated() {
       let element = try Fields.integer(item, "\(f.place("index"))[\(i)]")
-      guard element >= 0, element < 1 << 24 else { throw f.fail("index", "found \(element) at \(i), expected 0 or more") }
+      guard element >= 0, element < 1 << 24 else {
+        throw f.fail("index", "found \(element) at \(i), expected 0 or more")
+      }
       guard seen.insert(element).inserted else { throw f.fail("index", "the element \(element) is there twice") }
       out.append(element)
     }
@@ -87,19 +99,26 @@ extension CardReader {
 
   private func post(_ json: Json, _ path: String, _ a: Card.Action) throws(Failure) -> Card.Post {
     let f = try Fields(json, path, keys: "op limit kp kd alpha omega sample_period init value per_tick")
-    guard let op = try f.word("op", Card.Post.Operation.self) else { throw f.fail("op", "missing; expected \(joined(splitWords(Card.Post.Operation.words)))") }
+    guard let op = try f.word("op", Card.Post.Operation.self) else {
+      throw f.fail("op", "missing; expected \(joined(splitWords(Card.Post.Operation.words)))")
+    }
     var p = Card.Post(op)
     let (n, joints) = (a.joints.count, "joints")
     func only(_ keys: StaticString) throws(Failure) {
       let known = splitWords(keys)
-      for key in splitWords("limit kp kd alpha omega sample_period init value per_tick") where f[key] != nil && !known.contains(key) {
+      for key in splitWords("limit kp kd alpha omega sample_period init value per_tick")
+      where f[key] != nil && !known.contains(key) {
         throw f.fail(key, "the op \(op.text) has no use for this key")
       }
     }
-    func need(_ key: String) throws(Failure) { guard f[key] != nil else { throw f.fail(key, "missing; the op \(op.text) needs it") } }
+    func need(_ key: String) throws(Failure) {
+      guard f[key] != nil else { throw f.fail(key, "missing; the op \(op.text) needs it") }
+    }
     p.limit = try f.numbers("limit", count: n, of: joints)
     if case .all(let v)? = p.limit, v < 0 { throw f.fail("limit", "found \(v), expected at least 0") }
-    if case .each(let list)? = p.limit { for v in list where v < 0 { throw f.fail("limit", "found \(v), expected at least 0") } }
+    if case .each(let list)? = p.limit {
+      for v in list where v < 0 { throw f.fail("limit", "found \(v), expected at least 0") }
+    }
     (p.kp, p.kd) = (try f.numbers("kp", count: n, of: joints), try f.numbers("kd", count: n, of: joints))
     p.alpha = try f.positive("alpha", "and at most 1")
     if let alpha = p.alpha, alpha > 1 { throw f.fail("alpha", "found \(alpha), expected more than 0 and at most 1") }
@@ -125,9 +144,12 @@ extension CardReader {
       try only("per_tick")
       try need("per_tick")
     }
-    if (p.initial == .given) != (p.value != nil) { throw f.fail("value", "a filter that starts at given values has them, others do not") }
+    if (p.initial == .given) != (p.value != nil) {
+      throw f.fail("value", "a filter that starts at given values has them, others do not")
+    }
     if let period = p.samplePeriod, let control = card.controlPeriod, abs(period - control) > 1e-6 * control {
-      throw f.fail("sample_period", "found \(period) s, but the filter runs at every control_period of \(control) s", .mismatch)
+      throw f.fail(
+        "sample_period", "found \(period) s, but the filter runs at every control_period of \(control) s", .mismatch)
     }
     return p
   }
@@ -135,7 +157,8 @@ extension CardReader {
   // MARK: motion, startup, safety
 
   func motion(_ json: Json) throws(Failure) -> Card.Motion {
-    let f = try Fields(json, "motion", keys: "kind bodies file keys fps joints anchor align quaternion reference_age end")
+    let f = try Fields(
+      json, "motion", keys: "kind bodies file keys fps joints anchor align quaternion reference_age end")
     var out = Card.Motion()
     out.kind = try f.word("kind", Card.Motion.Kind.self) ?? (f["file"] != nil ? .file : .inModel)
     out.bodies = try f.uniqueStrings("bodies")
@@ -143,7 +166,9 @@ extension CardReader {
     if out.kind == .file, out.file.isEmpty { throw f.fail("file", "missing; a motion of kind file needs its name") }
     if out.kind == .inModel, !out.file.isEmpty { throw f.fail("file", "a motion in the model has no file") }
     for m in try f.named("keys") {
-      guard let part = Card.Reference(m.key) else { throw f.unknownWord("keys", m.key, Card.Reference.words, Card.Reference.noun) }
+      guard let part = Card.Reference(m.key) else {
+        throw f.unknownWord("keys", m.key, Card.Reference.words, Card.Reference.noun)
+      }
       out.keys.append(Card.Motion.Key(part: part, key: try Fields.string(m.value, "motion.keys." + m.key)))
     }
     out.framesPerSecond = try f.positive("fps", "Hz")
@@ -162,12 +187,18 @@ extension CardReader {
     out.robot = try f.required("robot", "the body of the robot")
     out.bodyIndex = try f.integer("body_index", 0...100_000) ?? 0
     if !bodies.isEmpty {
-      guard out.bodyIndex < bodies.count else { throw f.fail("body_index", "found \(out.bodyIndex), but the motion has \(bodies.count) bodies", .mismatch) }
-      if f["body_index"] == nil { throw f.fail("body_index", "missing; expected the place of the anchor among \(joined(bodies))") }
+      guard out.bodyIndex < bodies.count else {
+        throw f.fail("body_index", "found \(out.bodyIndex), but the motion has \(bodies.count) bodies", .mismatch)
+      }
+      if f["body_index"] == nil {
+        throw f.fail("body_index", "missing; expected the place of the anchor among \(joined(bodies))")
+      }
     }
     for (i, item) in (try f.array("via") ?? []).enumerated() {
       let g = try Fields(item, "\(f.place("via"))[\(i)]", keys: "joint axis")
-      guard let axis = try g.word("axis", Card.Motion.Via.Axis.self) else { throw g.fail("axis", "missing; expected x, y or z") }
+      guard let axis = try g.word("axis", Card.Motion.Via.Axis.self) else {
+        throw g.fail("axis", "missing; expected x, y or z")
+      }
       out.via.append(Card.Motion.Via(joint: try g.required("joint", "the name of a joint"), axis: axis))
     }
     return out
@@ -185,10 +216,14 @@ extension CardReader {
     (out.kp, out.kd) = (try f.numbers("kp"), try f.numbers("kd"))
     for key in ["order", "gain_order"] {
       guard let s = try f.string(key) else { continue }
-      guard s == "policy" || s == "motor" || s == "robot" else { throw f.fail(key, "found '\(s)', expected policy, motor or robot", .unsupported) }
+      guard s == "policy" || s == "motor" || s == "robot" else {
+        throw f.fail(key, "found '\(s)', expected policy, motor or robot", .unsupported)
+      }
       if key == "order" { out.order = s } else { out.gainOrder = s }
     }
-    if (out.order ?? "policy") == "policy", !out.pose.isEmpty { try f.check("pose", out.pose.count, card.jointOrder.count, "positions", "joints") }
+    if (out.order ?? "policy") == "policy", !out.pose.isEmpty {
+      try f.check("pose", out.pose.count, card.jointOrder.count, "positions", "joints")
+    }
     if (out.gainOrder ?? out.order ?? "policy") == "policy" {
       if case .each(let list)? = out.kp { try f.check("kp", list.count, card.jointOrder.count, "gains", "joints") }
       if case .each(let list)? = out.kd { try f.check("kd", list.count, card.jointOrder.count, "gains", "joints") }
@@ -207,11 +242,16 @@ extension CardReader {
     let items = try f.array("fallback") ?? []
     for (i, item) in items.enumerated() {
       let g = try Fields(item, "safety.fallback[\(i)]", keys: "kind seconds kp kd")
-      guard let kind = try g.word("kind", Card.Safety.Step.Kind.self) else { throw g.fail("kind", "missing; expected hold, ramp, damping or zero") }
+      guard let kind = try g.word("kind", Card.Safety.Step.Kind.self) else {
+        throw g.fail("kind", "missing; expected hold, ramp, damping or zero")
+      }
       var step = Card.Safety.Step(kind)
       step.seconds = try g.positive("seconds", "s")
       if step.seconds == nil, i < items.count - 1 { throw g.fail("seconds", "missing; only the last step has no end") }
-      (step.kp, step.kd) = (try g.numbers("kp", count: card.jointOrder.count, of: "joints"), try g.numbers("kd", count: card.jointOrder.count, of: "joints"))
+      (step.kp, step.kd) = (
+        try g.numbers("kp", count: card.jointOrder.count, of: "joints"),
+        try g.numbers("kd", count: card.jointOrder.count, of: "joints")
+      )
       out.fallback.append(step)
     }
     return out

@@ -32,20 +32,26 @@ extension CardReader {
         name op size scale clip scale_first offset normalize ages fill joints minus_default zero zero_when of age command fields clock fn value signal \
         signals relative_to minus a b layout model output vector
         """)
-    guard let op = try f.word("op", Card.Term.Operation.self) else { throw f.fail("op", "missing; expected what the term shows") }
+    guard let op = try f.word("op", Card.Term.Operation.self) else {
+      throw f.fail("op", "missing; expected what the term shows")
+    }
     var t = Card.Term(name: try f.string("name") ?? op.text, operation: op)
     try forbid(f, op)
     t.joints = try f.uniqueStrings("joints")
     t.zero = try f.uniqueStrings("zero")
     t.minusDefault = try f.bool("minus_default") ?? false
-    if t.minusDefault, op != .jointPosition, op != .previousTarget { throw f.fail("minus_default", "only joint_position and previous_target have a default pose") }
+    if t.minusDefault, op != .jointPosition, op != .previousTarget {
+      throw f.fail("minus_default", "only joint_position and previous_target have a default pose")
+    }
     t.of = try f.word("of", Card.ActionStage.self) ?? .raw
     t.age = try f.integer("age", 0...100_000) ?? 0
     t.command = try f.string("command") ?? ""
     t.fields = try f.uniqueStrings("fields")
     t.clock = try f.string("clock") ?? ""
     for name in try f.uniqueStrings("fn") {
-      guard let fn = Card.ClockFunction(name) else { throw f.unknownWord("fn", name, Card.ClockFunction.words, Card.ClockFunction.noun) }
+      guard let fn = Card.ClockFunction(name) else {
+        throw f.unknownWord("fn", name, Card.ClockFunction.words, Card.ClockFunction.noun)
+      }
       t.functions.append(fn)
     }
     t.value = try f.numbers("value")
@@ -62,10 +68,14 @@ extension CardReader {
     t.clip = try f.bounds("clip", count: t.size, of: values)
     t.scaleFirst = try f.bool("scale_first") ?? false
     if let n = f["normalize"] { t.normalize = try normalization(n, f.place("normalize"), count: t.size, of: values) }
-    if let c = f["zero_when"] { t.zeroWhen = try condition(try Fields(c, f.place("zero_when"), keys: "command norm fields parts below inclusive")) }
+    if let c = f["zero_when"] {
+      t.zeroWhen = try condition(try Fields(c, f.place("zero_when"), keys: "command norm fields parts below inclusive"))
+    }
     t.fill = try f.word("fill", Card.Term.Fill.self) ?? .first
     if f["ages"] != nil { t.ages = try ages(f) }
-    guard !t.count.multipliedReportingOverflow(by: 8).overflow, t.count <= 1 << 26 else { throw f.fail("ages", "\(t.ages.count) frames of \(t.size) values are too many") }
+    guard !t.count.multipliedReportingOverflow(by: 8).overflow, t.count <= 1 << 26 else {
+      throw f.fail("ages", "\(t.ages.count) frames of \(t.size) values are too many")
+    }
     return t
   }
 
@@ -81,7 +91,9 @@ extension CardReader {
       }
     }
     let isJoint = op == .jointPosition || op == .jointVelocity || op == .jointEffort || op == .previousTarget
-    try only("joints", isJoint || op == .lastAction || op == .referenceJointPositionVelocity || op == .signal || op == .signalDifference)
+    try only(
+      "joints",
+      isJoint || op == .lastAction || op == .referenceJointPositionVelocity || op == .signal || op == .signalDifference)
     try only("zero", isJoint)
     try only("of", op == .lastAction)
     try only("age", op == .lastAction)
@@ -128,13 +140,17 @@ extension CardReader {
   private func signals(_ f: Fields, _ t: inout Card.Term) throws(Failure) {
     let pair = try f.strings("signals")
     if !pair.isEmpty {
-      guard pair.count == 2, f["signal"] == nil else { throw f.fail("signals", "found \(pair.count) names, expected two and no key signal beside them") }
+      guard pair.count == 2, f["signal"] == nil else {
+        throw f.fail("signals", "found \(pair.count) names, expected two and no key signal beside them")
+      }
       (t.signal, t.relativeTo) = (pair[0], pair[1])
       return
     }
     // a - b, or the orientation of a seen from b
     if let first = try f.aliased("signal a") { t.signal = try Fields.string(first.value, f.place(first.key)) }
-    if let other = try f.aliased("relative_to minus b") { t.relativeTo = try Fields.string(other.value, f.place(other.key)) }
+    if let other = try f.aliased("relative_to minus b") {
+      t.relativeTo = try Fields.string(other.value, f.place(other.key))
+    }
   }
 
   /// "r00,r01,r10" as places in a rotation matrix.
@@ -145,9 +161,12 @@ extension CardReader {
     var i = 0
     while i < bytes.count {
       while i < bytes.count, bytes[i] == UInt8(ascii: " ") { i += 1 }
-      guard i + 3 <= bytes.count, bytes[i] == UInt8(ascii: "r"), bytes[i + 1] >= 0x30, bytes[i + 1] <= 0x32, bytes[i + 2] >= 0x30, bytes[i + 2] <= 0x32,
+      guard i + 3 <= bytes.count, bytes[i] == UInt8(ascii: "r"), bytes[i + 1] >= 0x30, bytes[i + 1] <= 0x32,
+        bytes[i + 2] >= 0x30, bytes[i + 2] <= 0x32,
         i + 3 == bytes.count || bytes[i + 3] == UInt8(ascii: ",")
-      else { throw f.fail("layout", "found '\(text)', expected entries of a rotation matrix such as r00,r01,r10,r11,r20,r21") }
+      else {
+        throw f.fail("layout", "found '\(text)', expected entries of a rotation matrix such as r00,r01,r10,r11,r20,r21")
+      }
       out.append(Card.MatrixEntry(Int(bytes[i + 1]) - 0x30, Int(bytes[i + 2]) - 0x30))
       i += 4
     }
@@ -160,22 +179,32 @@ extension CardReader {
     let joints = t.joints.isEmpty ? jointCount : t.joints.count
     var expected: (count: Int, what: String)?
     switch t.operation {
-    case .baseLinearVelocity, .baseAngularVelocity, .projectedGravity, .baseEulerXyz, .referenceAnchorPosition: expected = (3, "axes")
+    case .baseLinearVelocity, .baseAngularVelocity, .projectedGravity, .baseEulerXyz, .referenceAnchorPosition:
+      expected = (3, "axes")
     case .baseHeight: expected = (1, "height")
     case .jointPosition, .jointVelocity, .jointEffort, .previousTarget: expected = (joints, "joints")
     case .referenceJointPositionVelocity: expected = (2 * joints, "positions and velocities of joints")
-    case .referenceAnchorOrientation6D, .relativeOrientation: expected = (t.layout.isEmpty ? 6 : t.layout.count, "entries of a matrix")
+    case .referenceAnchorOrientation6D, .relativeOrientation:
+      expected = (t.layout.isEmpty ? 6 : t.layout.count, "entries of a matrix")
     case .command:
-      if let c = card.commands.first(where: { $0.name == t.command }) { expected = (t.fields.isEmpty ? c.fields.count : t.fields.count, "fields") }
+      if let c = card.commands.first(where: { $0.name == t.command }) {
+        expected = (t.fields.isEmpty ? c.fields.count : t.fields.count, "fields")
+      }
     case .clock:
-      if let c = card.clocks.first(where: { $0.name == t.clock }) { expected = (c.phaseCount * t.functions.count, "functions of phases") }
+      if let c = card.clocks.first(where: { $0.name == t.clock }) {
+        expected = (c.phaseCount * t.functions.count, "functions of phases")
+      }
     case .constant:
       if case .each(let list)? = t.value { expected = (list.count, "numbers") }
     case .lastAction where !t.joints.isEmpty: expected = (t.joints.count, "joints")
     case .signalDifference, .lastAction, .signal, .heightScan, .modelOutput, .vector: break
     }
-    guard let size = given ?? expected?.count else { throw f.fail("size", "missing; expected the number of values of one frame") }
-    if let expected, size != expected.count { throw f.fail("size", "found \(size), but there are \(expected.count) \(expected.what)", .shape) }
+    guard let size = given ?? expected?.count else {
+      throw f.fail("size", "missing; expected the number of values of one frame")
+    }
+    if let expected, size != expected.count {
+      throw f.fail("size", "found \(size), but there are \(expected.count) \(expected.what)", .shape)
+    }
     return size
   }
 
@@ -183,7 +212,9 @@ extension CardReader {
     var out: [Int] = []
     for (i, item) in (try f.array("ages") ?? []).enumerated() {
       let age = try Fields.integer(item, "\(f.place("ages"))[\(i)]")
-      guard age >= 0, age <= 100_000 else { throw f.fail("ages", "found \(age), expected 0 (the newest frame) or more") }
+      guard age >= 0, age <= 100_000 else {
+        throw f.fail("ages", "found \(age), expected 0 (the newest frame) or more")
+      }
       guard !out.contains(age) else { throw f.fail("ages", "the age \(age) is there twice") }
       out.append(age)
     }
@@ -194,13 +225,17 @@ extension CardReader {
   func normalization(_ json: Json, _ path: String, count: Int, of what: String) throws(Failure) -> Card.Normalization {
     let f = try Fields(json, path, keys: "mode eps eps_in_inverse mean std min max q01 q99 q10 q90")
     var out = Card.Normalization()
-    guard let mode = try f.word("mode", Card.Normalization.Mode.self) else { throw f.fail("mode", "missing; expected mean_std, min_max, quantiles or identity") }
+    guard let mode = try f.word("mode", Card.Normalization.Mode.self) else {
+      throw f.fail("mode", "missing; expected mean_std, min_max, quantiles or identity")
+    }
     out.mode = mode
     out.eps = try f.number("eps") ?? 0
     guard out.eps >= 0 else { throw f.fail("eps", "found \(out.eps), expected at least 0") }
     out.epsInInverse = try f.bool("eps_in_inverse") ?? false
     func values(_ keys: StaticString) throws(Failure) -> [Double] {
-      guard let found = try f.aliased(keys) else { throw f.fail(splitWords(keys)[0], "missing; the mode \(mode.text) needs it") }
+      guard let found = try f.aliased(keys) else {
+        throw f.fail(splitWords(keys)[0], "missing; the mode \(mode.text) needs it")
+      }
       let list = try f.list(found.key) ?? []
       try f.check(found.key, list.count, count, "numbers", what)
       return list
@@ -208,7 +243,9 @@ extension CardReader {
     switch mode {
     case .meanStd:
       (out.mean, out.std) = (try values("mean"), try values("std"))
-      for (i, s) in out.std.enumerated() where s < 0 || s + out.eps == 0 { throw f.fail("std", "found \(s) at \(i), expected more than 0") }
+      for (i, s) in out.std.enumerated() where s < 0 || s + out.eps == 0 {
+        throw f.fail("std", "found \(s) at \(i), expected more than 0")
+      }
     case .minMax: (out.minimum, out.maximum) = (try values("min"), try values("max"))
     case .quantiles: (out.minimum, out.maximum) = (try values("q01 q10 min"), try values("q99 q90 max"))
     case .identity: break
@@ -227,9 +264,13 @@ extension CardReader {
     out.norm = try f.word("norm", Card.Condition.Norm.self) ?? .l2
     out.fields = try f.uniqueStrings("fields")
     out.parts = try f.stringLists("parts")
-    if out.norm == .parts, out.parts.isEmpty { throw f.fail("parts", "missing; the norm of parts needs the fields of each part") }
+    if out.norm == .parts, out.parts.isEmpty {
+      throw f.fail("parts", "missing; the norm of parts needs the fields of each part")
+    }
     if out.norm == .l2, !out.parts.isEmpty { throw f.fail("parts", "the norm is l2, which has no parts") }
-    guard let below = try f.number("below") else { throw f.fail("below", "missing; expected the norm below which a command is small") }
+    guard let below = try f.number("below") else {
+      throw f.fail("below", "missing; expected the norm below which a command is small")
+    }
     guard below >= 0 else { throw f.fail("below", "found \(below), expected at least 0") }
     out.below = below
     out.inclusive = try f.bool("inclusive") ?? false
@@ -251,29 +292,40 @@ extension CardReader {
     if let json = f["frequency_from"] {
       let g = try Fields(json, f.place("frequency_from"), keys: "command field")
       c.frequencyFrom = Card.CommandField(
-        command: try g.required("command", "the name of a command"), field: try g.required("field", "the field that is the frequency in Hz"))
+        command: try g.required("command", "the name of a command"),
+        field: try g.required("field", "the field that is the frequency in Hz"))
     }
     if let json = f["frequency_ramp"] { c.frequencyRamp = try ramp(json, f.place("frequency_ramp")) }
-    let count = (c.period == nil ? 0 : 1) + (c.frequency == nil ? 0 : 1) + (c.frequencyFrom == nil ? 0 : 1) + (c.frequencyRamp == nil ? 0 : 1)
+    let count =
+      (c.period == nil ? 0 : 1) + (c.frequency == nil ? 0 : 1) + (c.frequencyFrom == nil ? 0 : 1)
+      + (c.frequencyRamp == nil ? 0 : 1)
     guard count == 1 else {
-      throw Failure(.format, "\(f.path): \(count) of period, frequency, frequency_from and frequency_ramp are there, expected one")
+      throw Failure(
+        .format, "\(f.path): \(count) of period, frequency, frequency_from and frequency_ramp are there, expected one")
     }
     if f["phases"] != nil {
       c.phases = try f.list("phases") ?? []
-      guard !c.phases.isEmpty else { throw f.fail("phases", "the list is empty; expected an offset per output, in cycles") }
+      guard !c.phases.isEmpty else {
+        throw f.fail("phases", "the list is empty; expected an offset per output, in cycles")
+      }
     }
     c.phasesFrom = try f.stringLists("phases_from")
     c.phasesCommand = try f.string("phases_command") ?? ""
-    if c.phasesFrom.isEmpty != c.phasesCommand.isEmpty { throw f.fail("phases_from", "phases_from and phases_command belong together, one is missing") }
+    if c.phasesFrom.isEmpty != c.phasesCommand.isEmpty {
+      throw f.fail("phases_from", "phases_from and phases_command belong together, one is missing")
+    }
     if !c.phasesFrom.isEmpty, f["phases"] != nil { throw f.fail("phases_from", "the offsets are in phases as well") }
     c.initial = try f.number("init") ?? 0
     c.advance = try f.word("advance", Card.Clock.Advance.self) ?? (c.kind == .time ? .none : .beforeUse)
-    if c.kind == .time, c.advance != .none { throw f.fail("advance", "a clock of kind time runs by itself, expected none") }
+    if c.kind == .time, c.advance != .none {
+      throw f.fail("advance", "a clock of kind time runs by itself, expected none")
+    }
     c.advancesAtReset = try f.integer("advances_at_reset", 0...1000) ?? 0
     c.advanceOnFirstTick = try f.bool("advance_on_first_tick") ?? true
     c.wrap = try f.word("wrap", Card.Clock.Wrap.self) ?? .modulo
     if let json = f["zero_frequency_after"] {
-      c.zeroFrequencyAfter = try condition(try Fields(json, f.place("zero_frequency_after"), keys: "command norm fields parts below inclusive"))
+      c.zeroFrequencyAfter = try condition(
+        try Fields(json, f.place("zero_frequency_after"), keys: "command norm fields parts below inclusive"))
     }
     c.latchOutput = try f.bool("latch_output") ?? false
     c.outputBeforeFirstAdvance = try f.number("output_before_first_advance")
@@ -281,7 +333,9 @@ extension CardReader {
       let g = try Fields(json, f.place("stand"), keys: "command norm fields parts below inclusive phases resume")
       var stand = Card.Stand()
       stand.condition = try condition(g)
-      guard let phases = try g.list("phases") else { throw g.fail("phases", "missing; expected the phases that are shown, in cycles") }
+      guard let phases = try g.list("phases") else {
+        throw g.fail("phases", "missing; expected the phases that are shown, in cycles")
+      }
       try g.check("phases", phases.count, c.phaseCount, "phases", "outputs of the clock")
       stand.phases = phases
       stand.resume = try g.word("resume", Card.Stand.Resume.self) ?? .continue
@@ -294,11 +348,15 @@ extension CardReader {
     let f = try Fields(json, path, keys: "command norm fields base gain from to limit max below")
     var out = Card.FrequencyRamp()
     out.command = try f.required("command", "the name of a command")
-    if let norm = try f.string("norm"), norm != "l2" { throw f.fail("norm", "found '\(norm)', expected l2", .unsupported) }
+    if let norm = try f.string("norm"), norm != "l2" {
+      throw f.fail("norm", "found '\(norm)', expected l2", .unsupported)
+    }
     out.fields = try f.uniqueStrings("fields")
     let base = try f.aliased("base from")
     guard let base, let end = try f.aliased("gain to"), let limit = try f.aliased("limit max") else {
-      throw Failure(.format, "\(path): base, gain or limit is missing; expected frequency = base + gain * min(norm, limit) / limit in Hz")
+      throw Failure(
+        .format,
+        "\(path): base, gain or limit is missing; expected frequency = base + gain * min(norm, limit) / limit in Hz")
     }
     out.base = try Fields.number(base.value, f.place(base.key))
     // "to" is the frequency at the limit, "gain" what is added there

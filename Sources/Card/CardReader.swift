@@ -1,7 +1,7 @@
 import Base
 
-/// Reads a card from JSON. Every key is known or refused; what can be checked inside one object is checked here, what several objects must agree on in
-/// `Card.check`.
+/// Reads a card from JSON. Every key is known or refused; what can be checked inside one object is checked here, what
+/// several objects must agree on in `Card.check`.
 struct CardReader {
   var card = Card()
   /// Joints of terms and actions that name none.
@@ -14,11 +14,17 @@ struct CardReader {
     """
 
   static func read(_ json: Json) throws(Failure) -> Card {
-    guard case .object = json else { throw Failure(.format, "found \(json.kind), expected a card: an object with the key efferent_card") }
-    guard let version = json["efferent_card"] else { throw Failure(.format, "efferent_card: missing; expected a card: an object with the key efferent_card") }
+    guard case .object = json else {
+      throw Failure(.format, "found \(json.kind), expected a card: an object with the key efferent_card")
+    }
+    guard let version = json["efferent_card"] else {
+      throw Failure(.format, "efferent_card: missing; expected a card: an object with the key efferent_card")
+    }
     // first of all: the keys of a later version are not ours to judge
     let number = try Fields.integer(version, "efferent_card")
-    guard number == Card.version else { throw Failure(.unsupported, "efferent_card: found version \(number), this library reads \(Card.version)") }
+    guard number == Card.version else {
+      throw Failure(.unsupported, "efferent_card: found version \(number), this library reads \(Card.version)")
+    }
     var reader = CardReader()
     try reader.top(try Fields(json, "", keys: keys))
     reader.card.json = json
@@ -66,8 +72,12 @@ struct CardReader {
     (j.velocityLimit, j.effortLimit) = (try f.setting("velocity_limit"), try f.setting("effort_limit"))
     if let kp = j.kp.value, kp < 0 { throw f.fail("kp", "found \(kp), expected at least 0 N m/rad") }
     if let kd = j.kd.value, kd < 0 { throw f.fail("kd", "found \(kd), expected at least 0 N m s/rad") }
-    if let lower = j.lower.value, let upper = j.upper.value, lower > upper { throw f.fail("lower", "the lower limit \(lower) is above the upper limit \(upper)") }
-    if let v = j.velocityLimit.value, v <= 0 { throw f.fail("velocity_limit", "found \(v), expected more than 0 rad/s") }
+    if let lower = j.lower.value, let upper = j.upper.value, lower > upper {
+      throw f.fail("lower", "the lower limit \(lower) is above the upper limit \(upper)")
+    }
+    if let v = j.velocityLimit.value, v <= 0 {
+      throw f.fail("velocity_limit", "found \(v), expected more than 0 rad/s")
+    }
     if let e = j.effortLimit.value, e < 0 { throw f.fail("effort_limit", "found \(e), expected at least 0 N m") }
     return j
   }
@@ -78,7 +88,9 @@ struct CardReader {
     var count = 1
     for (i, d) in (try f.array("shape") ?? []).enumerated() {
       let size = try Fields.integer(d, "\(f.place("shape"))[\(i)]")
-      guard size >= 1, size <= 1 << 26, i < 8 else { throw f.fail("shape", "found \(size) at dimension \(i), expected at least 1 in at most 8 dimensions") }
+      guard size >= 1, size <= 1 << 26, i < 8 else {
+        throw f.fail("shape", "found \(size) at dimension \(i), expected at least 1 in at most 8 dimensions")
+      }
       out.shape.append(size)
       count *= size
       guard count <= 1 << 26 else { throw f.fail("shape", "more than \(1 << 26) elements") }
@@ -97,7 +109,8 @@ struct CardReader {
     out.step = try f.integer("step", range) ?? 1
     out.last = try f.integer("last", range)
     if let last = out.last, out.step < 0 ? last > out.start : last < out.start {
-      throw f.fail("last", "found \(last), which a counter that starts at \(out.start) and steps by \(out.step) never reaches")
+      throw f.fail(
+        "last", "found \(last), which a counter that starts at \(out.start) and steps by \(out.step) never reaches")
     }
     return out
   }
@@ -111,17 +124,27 @@ struct CardReader {
     if let items = try f.array("units") {
       try f.check("units", items.count, out.fields.count, "units", "fields")
       for (i, u) in items.enumerated() {
-        if case .null = u { out.units.append(nil) } else { out.units.append(try Fields.string(u, "\(f.place("units"))[\(i)]")) }
+        if case .null = u {
+          out.units.append(nil)
+        } else {
+          out.units.append(try Fields.string(u, "\(f.place("units"))[\(i)]"))
+        }
       }
     }
     if let items = try f.array("range") {
       try f.check("range", items.count, out.fields.count, "ranges", "fields")
       for (i, r) in items.enumerated() {
-        if case .null = r { out.range.append(nil) } else { out.range.append(try f.interval(r, "\(f.place("range"))[\(i)]")) }
+        if case .null = r {
+          out.range.append(nil)
+        } else {
+          out.range.append(try f.interval(r, "\(f.place("range"))[\(i)]"))
+        }
       }
     }
     out.clamp = try f.bool("clamp") ?? false
-    if out.clamp, out.range.allSatisfy({ $0 == nil }) { throw f.fail("clamp", "found true, but there is no range to clamp to") }
+    if out.clamp, out.range.allSatisfy({ $0 == nil }) {
+      throw f.fail("clamp", "found true, but there is no range to clamp to")
+    }
     out.slew = try f.numbers("slew", count: out.fields.count, of: "fields")
     try f.positive(out.slew, "slew")
     out.initial = try f.numbers("init", count: out.fields.count, of: "fields")
@@ -136,8 +159,12 @@ struct CardReader {
     out.every = try f.integer("every", 1...1_000_000) ?? 1
     for m in try f.named("inputs") { out.inputs.append(try input(m, f.place("inputs"))) }
     for m in try f.named("outputs") { out.outputs.append(try output(m, f.place("outputs"))) }
-    guard !out.inputs.isEmpty else { throw f.fail("inputs", "missing; expected where each input of the network comes from") }
-    guard !out.outputs.isEmpty else { throw f.fail("outputs", "missing; expected where each output of the network goes") }
+    guard !out.inputs.isEmpty else {
+      throw f.fail("inputs", "missing; expected where each input of the network comes from")
+    }
+    guard !out.outputs.isEmpty else {
+      throw f.fail("outputs", "missing; expected where each output of the network goes")
+    }
     return out
   }
 
@@ -152,7 +179,9 @@ struct CardReader {
     let f = try Fields(m.value, path + "." + m.key, keys: "from joints quaternion fields value")
     let text = try f.required("from", "a source such as vector:obs")
     let (kind, name) = split(text)
-    if kind != "constant", name.isEmpty { throw f.fail("from", "'\(text)' names nothing; expected a source such as vector:obs") }
+    if kind != "constant", name.isEmpty {
+      throw f.fail("from", "'\(text)' names nothing; expected a source such as vector:obs")
+    }
     let source: Card.Input.Source
     switch kind {
     case "vector": source = .vector(name)
@@ -165,12 +194,17 @@ struct CardReader {
       guard let dot = bytes.firstIndex(of: UInt8(ascii: ".")), dot > 0, dot < bytes.count - 1 else {
         throw f.fail("from", "'\(text)' names no output; expected model:NAME.OUTPUT")
       }
-      source = .model(String(decoding: bytes[..<dot], as: UTF8.self), output: String(decoding: bytes[(dot + 1)...], as: UTF8.self))
+      source = .model(
+        String(decoding: bytes[..<dot], as: UTF8.self), output: String(decoding: bytes[(dot + 1)...], as: UTF8.self))
     case "constant":
-      guard let value = try f.numbers("value") else { throw f.fail("value", "missing; expected the number or the list of a constant") }
+      guard let value = try f.numbers("value") else {
+        throw f.fail("value", "missing; expected the number or the list of a constant")
+      }
       source = .constant(value)
     default:
-      throw f.fail("from", "unknown source '\(text)'; known are vector:, memory:, counter:, command:, signal:, model:, constant", .unsupported)
+      throw f.fail(
+        "from", "unknown source '\(text)'; known are vector:, memory:, counter:, command:, signal:, model:, constant",
+        .unsupported)
     }
     var out = Card.Input(tensor: m.key, source: source)
     out.joints = try f.uniqueStrings("joints")
@@ -179,7 +213,9 @@ struct CardReader {
     if kind != "signal" {
       if f["joints"] != nil { throw f.fail("joints", "only a signal of joints has them, this is '\(text)'") }
     }
-    if kind != "signal", kind != "command", f["quaternion"] != nil { throw f.fail("quaternion", "only a signal has it, this is '\(text)'") }
+    if kind != "signal", kind != "command", f["quaternion"] != nil {
+      throw f.fail("quaternion", "only a signal has it, this is '\(text)'")
+    }
     if kind != "command", f["fields"] != nil { throw f.fail("fields", "only a command has them, this is '\(text)'") }
     if kind != "constant", f["value"] != nil { throw f.fail("value", "only a constant has it, this is '\(text)'") }
     return out
@@ -200,18 +236,24 @@ struct CardReader {
     case ("model", false): destination = .model(name)
     case ("vector", false): destination = .vector(name)
     case ("reference", false):
-      guard let part = Card.Reference(name) else { throw f.unknownWord("to", name, Card.Reference.words, Card.Reference.noun) }
+      guard let part = Card.Reference(name) else {
+        throw f.unknownWord("to", name, Card.Reference.words, Card.Reference.noun)
+      }
       destination = .reference(part)
     default:
       throw f.fail(
-        "to", "unknown destination '\(text)'; known are action, target, memory:, reference:, kp, kd, model:, vector:, ignore", .unsupported)
+        "to",
+        "unknown destination '\(text)'; known are action, target, memory:, reference:, kp, kd, model:, vector:, ignore",
+        .unsupported)
     }
     return Card.Output(tensor: m.key, destination: destination)
   }
 
   private func primeModels(_ json: Json) throws(Failure) -> Card.PrimeModels {
     let f = try Fields(json, "prime_models", keys: "observation advance keep_action")
-    if let s = try f.string("observation"), s != "zero" { throw f.fail("observation", "found '\(s)', expected zero", .unsupported) }
+    if let s = try f.string("observation"), s != "zero" {
+      throw f.fail("observation", "found '\(s)', expected zero", .unsupported)
+    }
     var out = Card.PrimeModels()
     out.advance = try f.bool("advance") ?? false
     out.keepAction = try f.bool("keep_action") ?? false

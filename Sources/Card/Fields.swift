@@ -8,7 +8,9 @@ struct Fields {
 
   /// Refuses a key that is not among `keys` (one blank between them).
   init(_ json: Json, _ path: String, keys: StaticString) throws(Failure) {
-    guard case .object(let members) = json else { throw Failure(.format, "\(path): found \(json.kind), expected an object") }
+    guard case .object(let members) = json else {
+      throw Failure(.format, "\(path): found \(json.kind), expected an object")
+    }
     (self.path, self.members) = (path, members)
     let known = splitWords(keys)
     for m in members where !known.contains(m.key) {
@@ -19,7 +21,9 @@ struct Fields {
   /// The path of a key.
   func place(_ key: String) -> String { path.isEmpty ? key : path + "." + key }
 
-  func fail(_ key: String, _ problem: Message, _ reason: Failure.Reason = .format) -> Failure { Failure(reason, "\(place(key)): \(problem.text)") }
+  func fail(_ key: String, _ problem: Message, _ reason: Failure.Reason = .format) -> Failure {
+    Failure(reason, "\(place(key)): \(problem.text)")
+  }
 
   /// The value of a key; nil where it is absent or null.
   subscript(key: String) -> Json? {
@@ -54,7 +58,9 @@ struct Fields {
 
   static func integer(_ json: Json, _ path: String) throws(Failure) -> Int {
     let d = try number(json, path)
-    guard let i = json.integer, i.magnitude <= 1 << 40 else { throw Failure(.format, "\(path): found \(d), expected a whole number") }
+    guard let i = json.integer, i.magnitude <= 1 << 40 else {
+      throw Failure(.format, "\(path): found \(d), expected a whole number")
+    }
     return i
   }
 
@@ -111,9 +117,13 @@ struct Fields {
   }
 
   func interval(_ json: Json, _ path: String) throws(Failure) -> Card.Interval {
-    guard case .array(let pair) = json, pair.count == 2 else { throw Failure(.format, "\(path): found \(json.kind), expected [lower, upper]") }
+    guard case .array(let pair) = json, pair.count == 2 else {
+      throw Failure(.format, "\(path): found \(json.kind), expected [lower, upper]")
+    }
     let (lower, upper) = (try Fields.number(pair[0], path + "[0]"), try Fields.number(pair[1], path + "[1]"))
-    guard lower <= upper else { throw Failure(.format, "\(path): the lower bound \(lower) is above the upper bound \(upper)") }
+    guard lower <= upper else {
+      throw Failure(.format, "\(path): the lower bound \(lower) is above the upper bound \(upper)")
+    }
     return Card.Interval(lower, upper)
   }
 
@@ -158,7 +168,9 @@ struct Fields {
   }
 
   static func strings(_ json: Json, _ path: String) throws(Failure) -> [String] {
-    guard case .array(let items) = json else { throw Failure(.format, "\(path): found \(json.kind), expected a list of names") }
+    guard case .array(let items) = json else {
+      throw Failure(.format, "\(path): found \(json.kind), expected a list of names")
+    }
     var out: [String] = []
     for (i, item) in items.enumerated() { out.append(try string(item, "\(path)[\(i)]")) }
     return out

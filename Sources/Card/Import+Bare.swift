@@ -2,7 +2,8 @@ import Base
 import Onnx
 
 extension Importer {
-  /// A network without metadata, as rsl_rl exports it: its names tell the recurrent state and nothing else; all the rest is asked.
+  /// A network without metadata, as rsl_rl exports it: its names tell the recurrent state and nothing else; all the
+  /// rest is asked.
   func bare() throws(Failure) -> Json {
     try supplied.refuse(allBut: "joint_order motion policy_period control_period patch", "a file without metadata")
     var card = start("rsl_rl")

@@ -3,12 +3,19 @@ import Onnx
 import Platform
 
 extension Importer {
-  /// Comma lists in text: whole_body_tracking and motion_tracking_controller (BeyondMimic), mjlab and unitree_rl_mjlab, Humanoid-Control.
+  /// Comma lists in text: whole_body_tracking and motion_tracking_controller (BeyondMimic), mjlab and unitree_rl_mjlab,
+  /// Humanoid-Control.
   /// Everything is in the order of joint_names; observation terms are named only.
   func csv() throws(Failure) -> Json {
-    try supplied.refuse(allBut: "joint_names joint_order gain_order command_of limits motion joint_units policy_period control_period patch", "a file with joint_names")
+    try supplied.refuse(
+      allBut:
+        "joint_names joint_order gain_order command_of limits motion joint_units policy_period control_period patch",
+      "a file with joint_names")
     try refuseUnknownScales()
-    guard let text = metadata("joint_names") else { throw Failure(.format, "joint_names: missing; expected the joints in the policy's order, with commas between them") }
+    guard let text = metadata("joint_names") else {
+      throw Failure(
+        .format, "joint_names: missing; expected the joints in the policy's order, with commas between them")
+    }
     let joints = try names("joint_names", text)
     try checkTable(joints)
     var card = start("csv_metadata")
@@ -22,13 +29,17 @@ extension Importer {
     try supplied.applyPeriods(&card)
     card.set("joint_order", joints)
     card.set("joints", try csvJoints(joints))
-    let moved = try metadata("action_joint_names").map { (text) throws(Failure) in try names("action_joint_names", text) } ?? joints
+    let moved =
+      try metadata("action_joint_names").map { (text) throws(Failure) in try names("action_joint_names", text) }
+      ?? joints
     for name in moved where !joints.contains(name) {
       throw Failure(.mismatch, "action_joint_names: '\(name)' is not in joint_names\(suggestion(name, joints))")
     }
     if let text = metadata("lookahead_steps") {
       let steps = try number("lookahead_steps", text)
-      guard steps == 0 || steps == 1 else { throw Failure(.unsupported, "lookahead_steps: found \(steps), this library follows one frame of a motion") }
+      guard steps == 0 || steps == 1 else {
+        throw Failure(.unsupported, "lookahead_steps: found \(steps), this library follows one frame of a motion")
+      }
     }
     let isTracking = input("time_step") != nil
     var commands = JsonObject()
@@ -66,9 +77,14 @@ extension Importer {
       joint_names joint_stiffness joint_damping default_joint_pos command_names observation_names observation_history_lengths action_scale \
       anchor_body_name body_names action_joint_names policy_dt lookahead_steps run_path task_type dataset_repo_id
       """)
-    for e in model.metadata where !known.contains(e.key) && (e.key.hasPrefix("observation_") || e.key.hasPrefix("action_") || e.key.hasPrefix("joint_")) {
+    for e in model.metadata
+    where !known.contains(e.key)
+      && (e.key.hasPrefix("observation_") || e.key.hasPrefix("action_") || e.key.hasPrefix("joint_"))
+    {
       for part in splitWords("scale offset clip normal mean std order delay filter") where contains(e.key, part) {
-        throw Failure(.unsupported, "\(e.key): this key is not known\(suggestion(e.key, known)); it looks like one that changes numbers")
+        throw Failure(
+          .unsupported,
+          "\(e.key): this key is not known\(suggestion(e.key, known)); it looks like one that changes numbers")
       }
     }
   }
@@ -86,7 +102,9 @@ extension Importer {
       let table = try supplied.fields.uniqueStrings(key)
       if table.isEmpty { continue }
       for name in joints where !table.contains(name) {
-        throw Failure(.mismatch, "supplied.\(key): the joint '\(name)' of the file's joint_names is not there\(suggestion(name, table))")
+        throw Failure(
+          .mismatch,
+          "supplied.\(key): the joint '\(name)' of the file's joint_names is not there\(suggestion(name, table))")
       }
     }
     if let unit = try supplied.fields.string("joint_units"), unit != "rad" {
@@ -121,29 +139,48 @@ extension Importer {
     case .string(let s)? where s == "policy": return joints
     case .string(let s)? where s == "motor":
       let table = try supplied.fields.uniqueStrings("joint_names")
-      guard !table.isEmpty else { throw Failure(.mismatch, "supplied.gain_order: 'motor' needs the motor table supplied.joint_names") }
+      guard !table.isEmpty else {
+        throw Failure(.mismatch, "supplied.gain_order: 'motor' needs the motor table supplied.joint_names")
+      }
       given = table.filter { joints.contains($0) }
     case .array?: given = try supplied.fields.uniqueStrings("gain_order")
-    case let other?: throw Failure(.format, "supplied.gain_order: found \(other.kind), expected 'policy', 'motor' or a list of joints")
+    case let other?:
+      throw Failure(.format, "supplied.gain_order: found \(other.kind), expected 'policy', 'motor' or a list of joints")
     }
-    for name in joints where !given.contains(name) { throw Failure(.mismatch, "supplied.gain_order: the joint '\(name)' is missing\(suggestion(name, given))") }
-    guard given.count == joints.count else { throw Failure(.mismatch, "supplied.gain_order: found \(given.count) joints, the file has \(joints.count)") }
+    for name in joints where !given.contains(name) {
+      throw Failure(.mismatch, "supplied.gain_order: the joint '\(name)' is missing\(suggestion(name, given))")
+    }
+    guard given.count == joints.count else {
+      throw Failure(.mismatch, "supplied.gain_order: found \(given.count) joints, the file has \(joints.count)")
+    }
     return given
   }
 
   // MARK: observation
 
-  private func csvVector(_ joints: [String], _ moved: [String], isTracking: Bool, _ commands: inout JsonObject) throws(Failure) -> Json {
-    guard let text = metadata("observation_names") else { throw Failure(.format, "observation_names: missing; expected the terms of the observation in their order") }
+  private func csvVector(_ joints: [String], _ moved: [String], isTracking: Bool, _ commands: inout JsonObject)
+    throws(Failure) -> Json
+  {
+    guard let text = metadata("observation_names") else {
+      throw Failure(.format, "observation_names: missing; expected the terms of the observation in their order")
+    }
     let terms = splitCommas(text)
     var lengths: [Int] = []
     if let text = metadata("observation_history_lengths") {
       for (i, d) in try numbers("observation_history_lengths", text).enumerated() {
-        guard d >= 0, d <= 10_000, d == d.rounded(.towardZero) else { throw Failure(.format, "observation_history_lengths[\(i)]: found \(d), expected a number of frames") }
+        guard d >= 0, d <= 10_000, d == d.rounded(.towardZero) else {
+          throw Failure(.format, "observation_history_lengths[\(i)]: found \(d), expected a number of frames")
+        }
         lengths.append(Int(d))
       }
       guard lengths.count == terms.count else {
-        throw Failure(.format, "observation_history_lengths: found \(lengths.count) numbers, expected \(terms.count), one per term of observation_names")
+        throw Failure(
+          .format,
+          """
+          observation_history_lengths: found \(lengths.count) numbers, expected \(terms.count), one per term of \
+          observation_names
+          """
+        )
       }
     }
     var items: [Json] = []
@@ -159,7 +196,13 @@ extension Importer {
       count += size * frames
     }
     if let observation = observation(isTracking: isTracking), let width = width(observation), width != count {
-      throw Failure(.shape, "observation_names: the terms give \(count) values, but the network's input '\(observation.name)' takes \(width)")
+      throw Failure(
+        .shape,
+        """
+        observation_names: the terms give \(count) values, but the network's input '\(observation.name)' takes \
+        \(width)
+        """
+      )
     }
     var v = JsonObject()
     v.set("layout", "term_major")
@@ -207,7 +250,9 @@ extension Importer {
       t.set("layout", "r00,r01,r10,r11,r20,r21")
       return made("reference_anchor_orientation_6d", 6)
     }
-    if isOne("command commands motion_command velocity_commands velocity_command base_velocity generated_commands twist") {
+    if isOne(
+      "command commands motion_command velocity_commands velocity_command base_velocity generated_commands twist")
+    {
       let target = try commandOf(name, isTracking: isTracking)
       if target == "motion" {
         try needMotion(name, isTracking)
@@ -219,11 +264,19 @@ extension Importer {
       return made("command", target == "pose" ? 7 : 3)
     }
     throw Failure(
-      .unsupported, "observation_names: the term '\(name)' is not known; give the whole vector in supplied.patch.vectors, or export without it")
+      .unsupported,
+      """
+      observation_names: the term '\(name)' is not known; give the whole vector in supplied.patch.vectors, or export \
+      without it
+      """
+    )
   }
 
   private func needMotion(_ term: String, _ isTracking: Bool) throws(Failure) {
-    guard isTracking else { throw Failure(.mismatch, "observation_names: the term '\(term)' follows a motion, but the network has no input time_step") }
+    guard isTracking else {
+      throw Failure(
+        .mismatch, "observation_names: the term '\(term)' follows a motion, but the network has no input time_step")
+    }
   }
 
   /// Which command a term shows: "motion", "velocity" or "pose".
@@ -236,17 +289,31 @@ extension Importer {
       return target
     }
     let all = try metadata("command_names").map { (text) throws(Failure) in try names("command_names", text) } ?? []
-    if term == "velocity_commands" || term == "velocity_command" || term == "base_velocity" || term == "twist" { return "velocity" }
+    if term == "velocity_commands" || term == "velocity_command" || term == "base_velocity" || term == "twist" {
+      return "velocity"
+    }
     if term == "motion_command" { return "motion" }
     guard all.count <= 1 else {
-      throw Failure(.mismatch, "observation_names: which of the commands \(joined(all)) does the term '\(term)' show? answer in supplied.command_of.\(term)")
+      throw Failure(
+        .mismatch,
+        """
+        observation_names: which of the commands \(joined(all)) does the term '\(term)' show? answer in \
+        supplied.command_of.\(term)
+        """
+      )
     }
     switch all.first {
     case "motion"?: return "motion"
     case "twist"?, "base_velocity"?, "velocity"?, "base_twist"?: return "velocity"
     case nil: return isTracking ? "motion" : "velocity"
     case let other?:
-      throw Failure(.mismatch, "command_names: the command '\(other)' is not known, what does the term '\(term)' show? answer in supplied.command_of.\(term)")
+      throw Failure(
+        .mismatch,
+        """
+        command_names: the command '\(other)' is not known, what does the term '\(term)' show? answer in \
+        supplied.command_of.\(term)
+        """
+      )
     }
   }
 
@@ -261,7 +328,13 @@ extension Importer {
 
   private func csvModels(isTracking: Bool) throws(Failure) -> (models: Json, memory: Json) {
     guard let observation = observation(isTracking: isTracking) else {
-      throw Failure(.unsupported, "the network's inputs are \(joined(inputs.map { $0.name })), expected one observation beside time_step and recurrent state")
+      throw Failure(
+        .unsupported,
+        """
+        the network's inputs are \(joined(inputs.map { $0.name })), expected one observation beside time_step and \
+        recurrent state
+        """
+      )
     }
     var ins = JsonObject()
     var outs = JsonObject()
@@ -300,15 +373,19 @@ extension Importer {
   var actionOutput: OnnxValue? {
     let states = recurrent().map { $0.output.name }
     let left = model.graph.outputs.filter { !states.contains($0.name) }
-    return left.first { $0.name == "actions" } ?? left.first { $0.name == "action" } ?? (left.count == 1 ? left[0] : nil)
+    return left.first { $0.name == "actions" } ?? left.first { $0.name == "action" }
+      ?? (left.count == 1 ? left[0] : nil)
   }
 
   private func csvAction(_ joints: [String]) throws(Failure) -> Json {
     guard let out = actionOutput else {
-      throw Failure(.mismatch, "the network's outputs are \(joined(model.graph.outputs.map { $0.name })), expected one called actions")
+      throw Failure(
+        .mismatch,
+        "the network's outputs are \(joined(model.graph.outputs.map { $0.name })), expected one called actions")
     }
     if let width = width(out), width != joints.count {
-      throw Failure(.shape, "the network's output '\(out.name)' has \(width) values, but \(joints.count) joints are named")
+      throw Failure(
+        .shape, "the network's output '\(out.name)' has \(width) values, but \(joints.count) joints are named")
     }
     var a = JsonObject()
     a.set("name", "joint_position")
@@ -318,7 +395,9 @@ extension Importer {
     a.set("index", .array((0..<joints.count).map { .number(Double($0)) }))
     a.set("joints", joints)
     a.set("clip_raw", .null)
-    guard let text = metadata("action_scale") else { throw Failure(.format, "action_scale: missing; expected one number or one per joint") }
+    guard let text = metadata("action_scale") else {
+      throw Failure(.format, "action_scale: missing; expected one number or one per joint")
+    }
     let scale = try numbers("action_scale", text)
     guard scale.count == 1 || scale.count == joints.count else {
       throw Failure(.format, "action_scale: found \(scale.count) numbers, expected 1 or \(joints.count), one per joint")
@@ -331,18 +410,30 @@ extension Importer {
 
   private func csvMotion(isTracking: Bool) throws(Failure) -> Json {
     guard isTracking else {
-      if supplied.fields["motion"] != nil { throw Failure(.mismatch, "supplied.motion: the network has no input time_step, it follows no motion of its own") }
+      if supplied.fields["motion"] != nil {
+        throw Failure(.mismatch, "supplied.motion: the network has no input time_step, it follows no motion of its own")
+      }
       return .null
     }
     guard let text = metadata("anchor_body_name"), let list = metadata("body_names") else {
-      throw Failure(.format, "\(metadata("anchor_body_name") == nil ? "anchor_body_name" : "body_names"): missing; a network that follows a motion names its bodies")
+      throw Failure(
+        .format,
+        "\(metadata("anchor_body_name") == nil ? "anchor_body_name" : "body_names"): missing; a network that follows a motion names its bodies"
+      )
     }
     let (anchor, bodies) = (splitCommas(text)[0], try names("body_names", list))
     guard let place = bodies.firstIndex(of: anchor) else {
       throw Failure(.mismatch, "anchor_body_name: '\(anchor)' is not among body_names \(joined(bodies))")
     }
-    if let out = output("body_pos_w"), let shape = shape(out), shape.count >= 2, shape[shape.count - 2] != bodies.count {
-      throw Failure(.shape, "body_names: found \(bodies.count) names, but the network's output body_pos_w has \(shape[shape.count - 2]) bodies")
+    if let out = output("body_pos_w"), let shape = shape(out), shape.count >= 2, shape[shape.count - 2] != bodies.count
+    {
+      throw Failure(
+        .shape,
+        """
+        body_names: found \(bodies.count) names, but the network's output body_pos_w has \(shape[shape.count - 2]) \
+        bodies
+        """
+      )
     }
     var m = JsonObject()
     m.set("kind", "in_model")

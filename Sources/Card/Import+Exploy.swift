@@ -3,15 +3,20 @@ import Onnx
 
 extension Importer {
   var isExploy: Bool {
-    if metadata("exploy_version") != nil || metadata("obs_term_names") != nil || metadata("base_names") != nil { return true }
+    if metadata("exploy_version") != nil || metadata("obs_term_names") != nil || metadata("base_names") != nil {
+      return true
+    }
     return inputs.contains { $0.name == "ctx.step_count" }
   }
 
-  /// exploy: the whole pipeline is in the graph; names of tensors say what they are, metadata say the rest (CONTROLLER.md 7).
+  /// exploy: the whole pipeline is in the graph; names of tensors say what they are, metadata say the rest
+  /// (CONTROLLER.md 7).
   func exploy() throws(Failure) -> Json {
     try supplied.refuse(allBut: "joint_order limits joint_units patch", "an exploy file")
     try checkVersion()
-    guard let text = metadata("update_rate") else { throw Failure(.format, "update_rate: missing; expected the control rate in Hz (exports of the tutorial lack it)") }
+    guard let text = metadata("update_rate") else {
+      throw Failure(.format, "update_rate: missing; expected the control rate in Hz (exports of the tutorial lack it)")
+    }
     let rate = try number("update_rate", text)
     guard rate > 0, rate <= 1e6 else { throw Failure(.format, "update_rate: found \(rate), expected more than 0 Hz") }
     var e = Exploy(importer: self)
@@ -21,10 +26,14 @@ extension Importer {
     card.set("control_period", .number(1 / rate))
     if let text = metadata("decimation") {
       let d = try number("decimation", text)
-      guard d >= 1, d <= 1e6, d == d.rounded(.towardZero) else { throw Failure(.format, "decimation: found \(d), expected a whole number of control ticks") }
+      guard d >= 1, d <= 1e6, d == d.rounded(.towardZero) else {
+        throw Failure(.format, "decimation: found \(d), expected a whole number of control ticks")
+      }
       card.set("inner_decimation", .number(d))
     }
-    if let text = metadata("obs_term_names") { card.set("observation_names", try Fields.strings(try object("obs_term_names", text), "obs_term_names")) }
+    if let text = metadata("obs_term_names") {
+      card.set("observation_names", try Fields.strings(try object("obs_term_names", text), "obs_term_names"))
+    }
     card.set("joint_order", e.order)
     var joints = e.joints
     try applyLimits(&joints)
@@ -45,16 +54,22 @@ extension Importer {
   }
 
   private func checkVersion() throws(Failure) {
-    guard let text = metadata("exploy_version") else { throw Failure(.format, "exploy_version: missing; expected the version of the exporter as a JSON text") }
+    guard let text = metadata("exploy_version") else {
+      throw Failure(.format, "exploy_version: missing; expected the version of the exporter as a JSON text")
+    }
     guard case .string(let version) = try object("exploy_version", text) else {
       throw Failure(.format, "exploy_version: found '\(text)', expected a JSON text such as \"0.1.0\"")
     }
     let parts = splitDots(version)
-    for part in parts.prefix(2) { guard !part.isEmpty, part.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else { throw unreadable(version) } }
+    for part in parts.prefix(2) {
+      guard !part.isEmpty, part.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }) else { throw unreadable(version) }
+    }
     guard parts.count >= 2 else { throw unreadable(version) }
   }
 
-  private func unreadable(_ version: String) -> Failure { Failure(.format, "exploy_version: found '\(version)', expected MAJOR.MINOR and more") }
+  private func unreadable(_ version: String) -> Failure {
+    Failure(.format, "exploy_version: found '\(version)', expected MAJOR.MINOR and more")
+  }
 
   func splitDots(_ name: String) -> [String] {
     var out: [String] = []
@@ -92,7 +107,9 @@ private struct Exploy {
   mutating func read() throws(Failure) {
     if let text = importer.metadata("base_names") {
       let json = try importer.object("base_names", text)
-      guard case .object(let members) = json else { throw Failure(.format, "base_names: found \(json.kind), expected an object of articulations") }
+      guard case .object(let members) = json else {
+        throw Failure(.format, "base_names: found \(json.kind), expected an object of articulations")
+      }
       for m in members { roots.set(m.key, try Fields.string(m.value, "base_names." + m.key)) }
     }
     let values = importer.inputs
@@ -143,13 +160,16 @@ private struct Exploy {
   }
 
   private func expect(_ value: OnnxValue, _ count: Int) throws(Failure) {
-    if let width = importer.width(value), width != count { throw Failure(.shape, "\(value.name): the network takes \(width) values, expected \(count)") }
+    if let width = importer.width(value), width != count {
+      throw Failure(.shape, "\(value.name): the network takes \(width) values, expected \(count)")
+    }
   }
 
   private mutating func jointInput(_ value: OnnxValue, _ key: String, _ signal: String) throws(Failure) -> Json {
     let names = try self.names(key, "joint_names")
     if let width = importer.width(value), width != names.count {
-      throw Failure(.shape, "\(key): found \(names.count) joint_names, but the input '\(value.name)' has \(width) values")
+      throw Failure(
+        .shape, "\(key): found \(names.count) joint_names, but the input '\(value.name)' has \(width) values")
     }
     for name in names { meet(name) }
     var o = JsonObject()
@@ -168,8 +188,12 @@ private struct Exploy {
   }
 
   private func names(_ key: String, _ member: String) throws(Failure) -> [String] {
-    guard let text = importer.metadata(key) else { throw Failure(.format, "\(key): the metadata are missing; expected an object with \(member)") }
-    guard let list = try importer.object(key, text)[member] else { throw Failure(.format, "\(key).\(member): missing; expected the names in the order of the tensor") }
+    guard let text = importer.metadata(key) else {
+      throw Failure(.format, "\(key): the metadata are missing; expected an object with \(member)")
+    }
+    guard let list = try importer.object(key, text)[member] else {
+      throw Failure(.format, "\(key).\(member): missing; expected the names in the order of the tensor")
+    }
     return try importer.strings(list, key + "." + member)
   }
 
@@ -188,7 +212,9 @@ private struct Exploy {
     return (isBase ? "base." : "body." + name + ".") + signal
   }
 
-  private mutating func sensor(_ value: OnnxValue, _ kind: String, _ name: String, _ channel: String) throws(Failure) -> String? {
+  private mutating func sensor(_ value: OnnxValue, _ kind: String, _ name: String, _ channel: String) throws(Failure)
+    -> String?
+  {
     switch kind {
     case "imu":
       switch channel {
@@ -204,7 +230,9 @@ private struct Exploy {
       default: return nil
       }
     case "ray_caster", "spherical_image", "pinhole_image":
-      if let text = importer.metadata("sensor." + kind + "." + name) { scans.set(name, try importer.object("sensor." + kind + "." + name, text)) }
+      if let text = importer.metadata("sensor." + kind + "." + name) {
+        scans.set(name, try importer.object("sensor." + kind + "." + name, text))
+      }
       return kind + "." + name + "." + channel
     default: return nil
     }
@@ -223,7 +251,10 @@ private struct Exploy {
     switch kind {
     case "se2_velocity":
       try expect(value, 3)
-      made = name == "velocity" ? importer.velocityCommand(range: try ranges(key, meta)) : renamed(importer.velocityCommand(range: try ranges(key, meta)), name)
+      made =
+        name == "velocity"
+        ? importer.velocityCommand(range: try ranges(key, meta))
+        : renamed(importer.velocityCommand(range: try ranges(key, meta)), name)
     case "se3_pose":
       try expect(value, 7)
       made = importer.command(name, fields: importer.poseFields)
@@ -236,7 +267,8 @@ private struct Exploy {
     case "joint_pos":
       let fields = try names(key, "joint_names")
       if let width = importer.width(value), width != fields.count {
-        throw Failure(.shape, "\(key): found \(fields.count) joint_names, but the input '\(value.name)' has \(width) values")
+        throw Failure(
+          .shape, "\(key): found \(fields.count) joint_names, but the input '\(value.name)' has \(width) values")
       }
       made = importer.command(name, fields: fields)
     default: return nil
@@ -298,7 +330,13 @@ private struct Exploy {
         return importer.pair("to", "target")
       }
     }
-    throw Failure(.unsupported, "the output '\(value.name)' has no known kind; known are output.joint_targets.NAME.pos, .vel, .effort, memory.NAME.out, actions, obs")
+    throw Failure(
+      .unsupported,
+      """
+      the output '\(value.name)' has no known kind; known are output.joint_targets.NAME.pos, .vel, .effort, \
+      memory.NAME.out, actions, obs
+      """
+    )
   }
 
   private mutating func target(_ value: OnnxValue, _ key: String, _ group: String, _ type: String) throws(Failure) {
@@ -307,13 +345,19 @@ private struct Exploy {
       throw Failure(.shape, "\(key): found \(names.count) names, but the output '\(value.name)' has \(width) values")
     }
     let meta = try importer.object(key, importer.metadata(key) ?? "")
-    if let kind = meta["type"], kind != .string("joint_targets") { throw Failure(.unsupported, "\(key).type: found \(kind.kind), expected joint_targets") }
+    if let kind = meta["type"], kind != .string("joint_targets") {
+      throw Failure(.unsupported, "\(key).type: found \(kind.kind), expected joint_targets")
+    }
     for (gain, member) in [("kp", "stiffness"), ("kd", "damping")] {
-      guard let list = meta[member] else { throw Failure(.format, "\(key).\(member): missing; expected a number per joint") }
+      guard let list = meta[member] else {
+        throw Failure(.format, "\(key).\(member): missing; expected a number per joint")
+      }
       for (i, g) in try importer.doubles(list, key + "." + member, count: names.count).enumerated() {
         meet(names[i])
         let joint = joints[names[i]] ?? .object([])
-        if let other = joint[gain], other != .number(g) { throw Failure(.mismatch, "\(key).\(member)[\(i)]: '\(names[i])' has another gain in another output") }
+        if let other = joint[gain], other != .number(g) {
+          throw Failure(.mismatch, "\(key).\(member)[\(i)]: '\(names[i])' has another gain in another output")
+        }
         var o = JsonObject()
         o.set(gain, .number(g))
         joints.set(names[i], joint.merged(with: o.value))

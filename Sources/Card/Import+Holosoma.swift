@@ -2,11 +2,15 @@ import Base
 import Onnx
 
 extension Importer {
-  /// holosoma: JSON in metadata. It says joints, gains and command ranges; pose, scales, layout and period are in its Python presets.
+  /// holosoma: JSON in metadata. It says joints, gains and command ranges; pose, scales, layout and period are in its
+  /// Python presets.
   func holosoma() throws(Failure) -> Json {
-    try supplied.refuse(allBut: "joint_names joint_order limits motion joint_units policy_period control_period patch", "a holosoma file")
+    try supplied.refuse(
+      allBut: "joint_names joint_order limits motion joint_units policy_period control_period patch", "a holosoma file")
     func entry(_ key: String) throws(Failure) -> Json {
-      guard let text = metadata(key) else { throw Failure(.format, "\(key): missing; expected JSON as holosoma writes it") }
+      guard let text = metadata(key) else {
+        throw Failure(.format, "\(key): missing; expected JSON as holosoma writes it")
+      }
       return try object(key, text)
     }
     let joints = try strings(try entry("dof_names"), "dof_names")
@@ -15,14 +19,17 @@ extension Importer {
     for key in ["joint_names", "joint_order"] {
       let table = try supplied.fields.uniqueStrings(key)
       for name in joints where !table.isEmpty && !table.contains(name) {
-        throw Failure(.mismatch, "supplied.\(key): the joint '\(name)' of the file's dof_names is not there\(suggestion(name, table))")
+        throw Failure(
+          .mismatch,
+          "supplied.\(key): the joint '\(name)' of the file's dof_names is not there\(suggestion(name, table))")
       }
     }
     if let unit = try supplied.fields.string("joint_units"), unit != "rad" {
       throw Failure(.unsupported, "supplied.joint_units: found '\(unit)', joints of this kind of file are in rad")
     }
     if let action = actionOutput, let width = width(action), width != joints.count {
-      throw Failure(.shape, "dof_names: found \(joints.count) names, but the network's output '\(action.name)' has \(width) values")
+      throw Failure(
+        .shape, "dof_names: found \(joints.count) names, but the network's output '\(action.name)' has \(width) values")
     }
     var card = start("holosoma_json")
     try supplied.applyPeriods(&card)

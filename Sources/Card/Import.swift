@@ -2,12 +2,15 @@ import Base
 import Onnx
 
 extension Card {
-  /// Loads a card from a file: JSON, or an ONNX file whose metadata are of a known convention. `supplied` answers what the file does not say.
+  /// Loads a card from a file: JSON, or an ONNX file whose metadata are of a known convention. `supplied` answers what
+  /// the file does not say.
   @export(interface)
   public static func load(path: String, supplied: Json? = nil) throws(Failure) -> Card {
     var card = try load(try Bytes.file(path, name: path), name: fileName(path), supplied: supplied)
     let folder = Array(path.utf8.dropLast(fileName(path).utf8.count))
-    card.recordings = card.recordings.map { Array($0.utf8).first == UInt8(ascii: "/") ? $0 : String(decoding: folder, as: UTF8.self) + $0 }
+    card.recordings = card.recordings.map {
+      Array($0.utf8).first == UInt8(ascii: "/") ? $0 : String(decoding: folder, as: UTF8.self) + $0
+    }
     return card
   }
 
@@ -18,7 +21,9 @@ extension Card {
     do {
       var json: Json
       if isText(bytes) {
-        json = try JsonReader.read(bytes.start, 0..<bytes.count, what: "the file", budget: MemoryBudget(limit: memoryLimit), acceptsNonFinite: true)
+        json = try JsonReader.read(
+          bytes.start, 0..<bytes.count, what: "the file", budget: MemoryBudget(limit: memoryLimit),
+          acceptsNonFinite: true)
         try answers.refuse(allBut: "patch", "a card")
       } else {
         let model = try OnnxReader.read(bytes, memoryLimit: 1 << 32)
@@ -55,7 +60,9 @@ struct Importer {
   func json() throws(Failure) -> Json {
     if isExploy { return try exploy() }
     if metadata("dof_names") != nil && metadata("kp") != nil { return try holosoma() }
-    if metadata("joint_names") != nil || metadata("observation_names") != nil || metadata("joint_stiffness") != nil { return try csv() }
+    if metadata("joint_names") != nil || metadata("observation_names") != nil || metadata("joint_stiffness") != nil {
+      return try csv()
+    }
     return try bare()
   }
 
@@ -70,7 +77,9 @@ struct Importer {
   func object(_ key: String, _ text: String) throws(Failure) -> Json {
     guard !text.isEmpty else { throw Failure(.format, "\(key): the text is empty, expected JSON") }
     let bytes = try Bytes.text(text)
-    return try JsonReader.read(bytes.start, 0..<bytes.count, what: "the metadata \(key)", budget: MemoryBudget(limit: Card.memoryLimit), acceptsNonFinite: true)
+    return try JsonReader.read(
+      bytes.start, 0..<bytes.count, what: "the metadata \(key)", budget: MemoryBudget(limit: Card.memoryLimit),
+      acceptsNonFinite: true)
   }
 
   /// Static sizes of a tensor; nil where one is open.
@@ -84,7 +93,8 @@ struct Importer {
     return out
   }
 
-  /// Elements of one row: the product of all sizes behind the first, which may be open (the batch); nil where another one is.
+  /// Elements of one row: the product of all sizes behind the first, which may be open (the batch); nil where another
+  /// one is.
   func width(_ value: OnnxValue) -> Int? {
     guard let dims = value.dims else { return nil }
     var out = 1
@@ -104,7 +114,9 @@ struct Importer {
   func output(_ name: String) -> OnnxValue? { model.graph.outputs.first { $0.name == name } }
 
   /// Inputs that the caller feeds: initializers may be listed as inputs, too.
-  var inputs: [OnnxValue] { model.graph.inputs.filter { i in !model.graph.initializers.contains { $0.name == i.name } } }
+  var inputs: [OnnxValue] {
+    model.graph.inputs.filter { i in !model.graph.initializers.contains { $0.name == i.name } }
+  }
 
   // MARK: lists in text
 
@@ -134,20 +146,28 @@ struct Importer {
   func numbers(_ key: String, joints: [String]) throws(Failure) -> [Double]? {
     guard let text = metadata(key) else { return nil }
     let out = try numbers(key, text)
-    guard out.count == joints.count else { throw Failure(.format, "\(key): found \(out.count) numbers, expected \(joints.count), one per joint") }
+    guard out.count == joints.count else {
+      throw Failure(.format, "\(key): found \(out.count) numbers, expected \(joints.count), one per joint")
+    }
     return out
   }
 
   func strings(_ json: Json, _ path: String) throws(Failure) -> [String] {
     let out = try Fields.strings(json, path)
     var seen: Set<String> = []
-    for name in out { guard seen.insert(name).inserted else { throw Failure(.format, "\(path): the name '\(name)' is there twice") } }
+    for name in out {
+      guard seen.insert(name).inserted else { throw Failure(.format, "\(path): the name '\(name)' is there twice") }
+    }
     return out
   }
 
   func doubles(_ json: Json, _ path: String, count: Int) throws(Failure) -> [Double] {
-    guard case .array(let items) = json else { throw Failure(.format, "\(path): found \(json.kind), expected a list of \(count) numbers") }
-    guard items.count == count else { throw Failure(.format, "\(path): found \(items.count) numbers, expected \(count), one per joint") }
+    guard case .array(let items) = json else {
+      throw Failure(.format, "\(path): found \(json.kind), expected a list of \(count) numbers")
+    }
+    guard items.count == count else {
+      throw Failure(.format, "\(path): found \(items.count) numbers, expected \(count), one per joint")
+    }
     var out: [Double] = []
     for (i, item) in items.enumerated() { out.append(try Fields.number(item, "\(path)[\(i)]")) }
     return out
@@ -221,7 +241,9 @@ struct Importer {
       case .symbol, .unknown: dims.append(.number(1))
       }
     }
-    guard value.dims != nil else { throw Failure(.shape, "\(value.name): the file states no shape, a memory needs one") }
+    guard value.dims != nil else {
+      throw Failure(.shape, "\(value.name): the file states no shape, a memory needs one")
+    }
     m.set("shape", .array(dims))
     let type: String
     switch ElementType(rawValue: value.type) {
@@ -241,11 +263,15 @@ struct Importer {
   func applyLimits(_ joints: inout JsonObject) throws(Failure) {
     for m in try supplied.fields.named("limits") {
       guard let known = joints[m.key] else {
-        throw Failure(.mismatch, "supplied.limits.\(m.key): the card has no such joint\(suggestion(m.key, joints.members.map { $0.key }))")
+        throw Failure(
+          .mismatch,
+          "supplied.limits.\(m.key): the card has no such joint\(suggestion(m.key, joints.members.map { $0.key }))")
       }
       let f = try Fields(m.value, "supplied.limits." + m.key, keys: "lower upper velocity effort")
       var change = JsonObject()
-      for (key, name) in [("lower", "lower"), ("upper", "upper"), ("velocity", "velocity_limit"), ("effort", "effort_limit")] {
+      for (key, name) in [
+        ("lower", "lower"), ("upper", "upper"), ("velocity", "velocity_limit"), ("effort", "effort_limit"),
+      ] {
         if let v = try f.number(key) { change.set(name, .number(v)) }
       }
       joints.set(m.key, known.merged(with: change.value))
@@ -261,7 +287,11 @@ struct Importer {
       item.removeAll(keepingCapacity: true)
     }
     for b in text.utf8 {
-      if b == UInt8(ascii: ",") { end() } else if !item.isEmpty || (b != 0x20 && b != 0x0A && b != 0x0D && b != 0x09) { item.append(b) }
+      if b == UInt8(ascii: ",") {
+        end()
+      } else if !item.isEmpty || (b != 0x20 && b != 0x0A && b != 0x0D && b != 0x09) {
+        item.append(b)
+      }
     }
     end()
     return out

@@ -2,7 +2,11 @@ import Base
 
 /// What the user answers because no file says it: an object whose keys are named in `keys`.
 struct Supplied {
-  static let keys: StaticString = "joint_names joint_order gain_order command_of limits motion chunk_steps joint_units policy_period control_period patch"
+  static let keys: StaticString =
+    """
+    joint_names joint_order gain_order command_of limits motion chunk_steps joint_units policy_period control_period \
+    patch
+    """
   let fields: Fields
   /// Merged into the imported card (RFC 7386): what it has, the file need not.
   let patch: Json?
@@ -25,7 +29,9 @@ struct Supplied {
 
   /// The periods, where they are answered outside the patch.
   func applyPeriods(_ card: inout JsonObject) throws(Failure) {
-    for key in ["policy_period", "control_period"] { if let s = try fields.positive(key, "s") { card.set(key, .number(s)) } }
+    for key in ["policy_period", "control_period"] {
+      if let s = try fields.positive(key, "s") { card.set(key, .number(s)) }
+    }
   }
 
   /// Refuses answers to what this kind of file does not ask.
@@ -63,7 +69,11 @@ struct JsonObject {
   var value: Json { .object(members) }
 
   mutating func set(_ key: String, _ value: Json) {
-    if let place = members.firstIndex(where: { $0.key == key }) { members[place].value = value } else { members.append(JsonMember(key: key, value: value)) }
+    if let place = members.firstIndex(where: { $0.key == key }) {
+      members[place].value = value
+    } else {
+      members.append(JsonMember(key: key, value: value))
+    }
   }
 
   mutating func set(_ key: String, _ value: String) { set(key, .string(value)) }

@@ -1,4 +1,5 @@
-// Unix sockets and memory that two processes of one machine share: the system calls of the bridge's transports unix and shm, in the way of platform.h.
+// Unix sockets and memory that two processes of one machine share: the system calls of the bridge's transports unix and
+// shm, in the way of platform.h.
 #pragma once
 #include "platform.h"
 #include <stddef.h>
@@ -26,7 +27,8 @@ static inline int eff_local_address(const char *path, struct sockaddr_un *addres
   return 1;
 }
 
-// A socket that listens at PATH ("@name": an abstract one), with mode 0600 from the beginning. What is at PATH is removed: the caller has looked. Or -errno.
+// A socket that listens at PATH ("@name": an abstract one), with mode 0600 from the beginning. What is at PATH is
+// removed: the caller has looked. Or -errno.
 static inline int eff_local_listen(const char *path, int backlog) {
   struct sockaddr_un address;
   socklen_t size = 0;
@@ -83,8 +85,10 @@ static inline int64_t eff_local_receive(int fd, void *to, size_t size) {
 #define MSG_NOSIGNAL 0
 #endif
 
-// How many bytes of PREFIX (4) and a frame were taken, from byte SENT of both on, or -errno. PASSED: a descriptor that goes with the first of them; -1: none.
-static inline int64_t eff_local_send(int fd, const void *prefix, const void *frame, size_t size, size_t sent, int passed) {
+// How many bytes of PREFIX (4) and a frame were taken, from byte SENT of both on, or -errno. PASSED: a descriptor that
+// goes with the first of them; -1: none.
+static inline int64_t eff_local_send(int fd, const void *prefix, const void *frame, size_t size, size_t sent,
+                                     int passed) {
   struct iovec parts[2] = {{(char *)prefix + sent, 4}, {(void *)frame, size}};
   struct msghdr message;
   union {
@@ -155,12 +159,14 @@ static inline int64_t eff_local_receive_passed(int fd, void *to, size_t size, in
   struct iovec part = {to, size};
   struct msghdr message;
   memset(&message, 0, sizeof message);
-  message.msg_iov = &part, message.msg_iovlen = 1, message.msg_control = control.space, message.msg_controllen = sizeof control.space;
+  message.msg_iov = &part, message.msg_iovlen = 1, message.msg_control = control.space,
+  message.msg_controllen = sizeof control.space;
   *passed = -1;
   const ssize_t count = recvmsg(fd, &message, MSG_DONTWAIT);
   if (count < 0) return -errno;
   struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-  if (head && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof(int))) memcpy(passed, CMSG_DATA(head), sizeof(int));
+  if (head && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof(int)))
+    memcpy(passed, CMSG_DATA(head), sizeof(int));
   return count;
 }
 

@@ -42,7 +42,8 @@
 extern double strtod_l(const char *text, char **end, locale_t locale);  // glibc declares it for _GNU_SOURCE alone
 #endif
 
-// The double nearest to the decimal TEXT, whose point is '.' whatever the process's locale is. The C locale takes no memory in glibc.
+// The double nearest to the decimal TEXT, whose point is '.' whatever the process's locale is. The C locale takes no
+// memory in glibc.
 static inline double eff_text_to_double(const void *text) {
   locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
   double value = strtod_l((const char *)text, NULL, c);
@@ -91,7 +92,8 @@ static inline int eff_file_look(int fd, eff_file_state *out) {
   return 0;
 }
 
-// Whether a file has the content that it had. That its name was removed, or given to another file, changes its status alone.
+// Whether a file has the content that it had. That its name was removed, or given to another file, changes its status
+// alone.
 static inline int eff_file_is_same(eff_file_state a, eff_file_state b) {
   return a.size == b.size && a.modified_ns == b.modified_ns && (a.changed_ns == b.changed_ns || a.links != b.links);
 }
@@ -104,8 +106,8 @@ static inline int64_t eff_read(int fd, void *to, size_t size) {
   return n < 0 ? -errno : (int64_t)n;
 }
 
-// Replaces the file PATH by SIZE bytes so that at any time either the old or the new content is there: PATH.tmp beside it, fsync,
-// rename, fsync of the folder. Returns 0 or -errno.
+// Replaces the file PATH by SIZE bytes so that at any time either the old or the new content is there: PATH.tmp beside
+// it, fsync, rename, fsync of the folder. Returns 0 or -errno.
 static inline int eff_write_atomically(const char *path, const void *bytes, size_t size) {
   const size_t length = strlen(path);
   char *name = (char *)malloc(length + 8);
@@ -147,8 +149,8 @@ static inline void *eff_alloc(size_t size, size_t align) {
 }
 static inline void eff_free(void *p) { free(p); }
 
-// SIZE bytes of zeroed memory that begin at a multiple of ALIGN (a power of two), with huge pages asked for; harmless where there are
-// none. Free with eff_unmap. NULL on failure.
+// SIZE bytes of zeroed memory that begin at a multiple of ALIGN (a power of two), with huge pages asked for; harmless
+// where there are none. Free with eff_unmap. NULL on failure.
 static inline void *eff_map_zeroed(size_t size, size_t align) {
   if (size > SIZE_MAX - align) return NULL;
   const int access = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
@@ -206,15 +208,19 @@ static inline uint64_t eff_now_ns(void) {
 // ---- atomics ----
 
 static inline EFF_RT void *eff_atomic_load(void *const *slot) { return __atomic_load_n(slot, __ATOMIC_ACQUIRE); }
-static inline EFF_RT void *eff_atomic_exchange(void **slot, void *value) { return __atomic_exchange_n(slot, value, __ATOMIC_ACQ_REL); }
+static inline EFF_RT void *eff_atomic_exchange(void **slot, void *value) {
+  return __atomic_exchange_n(slot, value, __ATOMIC_ACQ_REL);
+}
 // Puts VALUE where EXPECTED is; 0 where something else was.
 static inline EFF_RT int eff_atomic_replace(void **slot, void *expected, void *value) {
   return __atomic_compare_exchange_n(slot, &expected, value, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
-static inline EFF_RT int64_t eff_atomic_add(int64_t *slot, int64_t delta) { return __atomic_add_fetch(slot, delta, __ATOMIC_ACQ_REL); }
+static inline EFF_RT int64_t eff_atomic_add(int64_t *slot, int64_t delta) {
+  return __atomic_add_fetch(slot, delta, __ATOMIC_ACQ_REL);
+}
 
-// One caller at a time, without a locked instruction. eff_enter: who this caller is, or NULL where a call is at work. eff_leave: 0 where
-// another caller came in between looking and writing.
+// One caller at a time, without a locked instruction. eff_enter: who this caller is, or NULL where a call is at work.
+// eff_leave: 0 where another caller came in between looking and writing.
 static inline EFF_RT void *eff_enter(void **caller) {
   if (__atomic_load_n(caller, __ATOMIC_RELAXED)) return NULL;
   void *me = __builtin_frame_address(0);
@@ -228,16 +234,24 @@ static inline EFF_RT int eff_leave(void **caller, void *me) {
 }
 
 // Counters that one thread writes and any thread reads.
-static inline EFF_RT void eff_counter_add(uint64_t *slot, uint64_t delta) { __atomic_store_n(slot, *slot + delta, __ATOMIC_RELAXED); }
-static inline EFF_RT void eff_counter_store(uint64_t *slot, uint64_t value) { __atomic_store_n(slot, value, __ATOMIC_RELAXED); }
+static inline EFF_RT void eff_counter_add(uint64_t *slot, uint64_t delta) {
+  __atomic_store_n(slot, *slot + delta, __ATOMIC_RELAXED);
+}
+static inline EFF_RT void eff_counter_store(uint64_t *slot, uint64_t value) {
+  __atomic_store_n(slot, value, __ATOMIC_RELAXED);
+}
 static inline EFF_RT uint64_t eff_counter_load(const uint64_t *slot) { return __atomic_load_n(slot, __ATOMIC_RELAXED); }
 
 // ---- crc32c (Castagnoli), one step of 8 bytes and of 1; only where the processor has it ----
 
 #if defined(__x86_64__)
 static inline int eff_crc32c_supported(void) { return __builtin_cpu_supports("sse4.2") ? 1 : 0; }
-__attribute__((target("sse4.2"))) static inline EFF_RT uint32_t eff_crc32c_8(uint32_t crc, uint64_t v) { return (uint32_t)__builtin_ia32_crc32di(crc, v); }
-__attribute__((target("sse4.2"))) static inline EFF_RT uint32_t eff_crc32c_1(uint32_t crc, uint8_t v) { return __builtin_ia32_crc32qi(crc, v); }
+__attribute__((target("sse4.2"))) static inline EFF_RT uint32_t eff_crc32c_8(uint32_t crc, uint64_t v) {
+  return (uint32_t)__builtin_ia32_crc32di(crc, v);
+}
+__attribute__((target("sse4.2"))) static inline EFF_RT uint32_t eff_crc32c_1(uint32_t crc, uint8_t v) {
+  return __builtin_ia32_crc32qi(crc, v);
+}
 #elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
 static inline int eff_crc32c_supported(void) { return 1; }
 static inline EFF_RT uint32_t eff_crc32c_8(uint32_t crc, uint64_t v) { return __builtin_arm_crc32cd(crc, v); }
@@ -310,7 +324,8 @@ enum { EFF_CPU_LIMIT = 4096 };
 static inline int eff_task_pin(int task, const int32_t *cpus, size_t count) {
 #if defined(__linux__)
   unsigned long mask[EFF_CPU_LIMIT / (8 * sizeof(unsigned long))] = {0};
-  for (size_t i = 0; i < count; i++) mask[(size_t)cpus[i] / (8 * sizeof *mask)] |= 1ul << ((size_t)cpus[i] % (8 * sizeof *mask));
+  for (size_t i = 0; i < count; i++)
+    mask[(size_t)cpus[i] / (8 * sizeof *mask)] |= 1ul << ((size_t)cpus[i] % (8 * sizeof *mask));
   return syscall(SYS_sched_setaffinity, task, sizeof mask, mask) == 0 ? 0 : errno;
 #else
   return (void)task, (void)cpus, (void)count, ENOSYS;
@@ -365,8 +380,8 @@ static inline void eff_pipe_signal(int end) {
   while (write(end, "", 1) < 0 && errno == EINTR) {}
 }
 
-// Waits up to MS milliseconds (negative: without limit) until one of COUNT descriptors (at most 8, negative ones are passed over) can be read. Bit i
-// of the result is descriptor i's; -errno on failure.
+// Waits up to MS milliseconds (negative: without limit) until one of COUNT descriptors (at most 8, negative ones are
+// passed over) can be read. Bit i of the result is descriptor i's; -errno on failure.
 static inline int eff_wait_readable(const int *descriptors, int count, int ms) {
   struct pollfd items[8];
   for (int i = 0; i < count; i++) items[i].fd = descriptors[i], items[i].events = POLLIN, items[i].revents = 0;
@@ -383,7 +398,8 @@ static inline int eff_duplicate(int fd) {
   const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
   return copy < 0 ? -errno : copy;
 }
-// Whether a descriptor is of a connection that was accepted at a tcp PORT, or at the unix PATH ("@name": an abstract one).
+// Whether a descriptor is of a connection that was accepted at a tcp PORT, or at the unix PATH ("@name": an abstract
+// one).
 static inline int eff_is_connection(int fd, int port, const char *path) {
   union {
     struct sockaddr any;
@@ -434,8 +450,10 @@ static inline int eff_socket_at(const char *path) {
 static inline int eff_remove(const char *path) { return unlink(path) == 0 ? 0 : -errno; }
 static inline int eff_private(const char *path) { return chmod(path, 0600) == 0 ? 0 : -errno; }
 
-// Locks PATH, which is created, for as long as the file that is returned is open; -errno, -EAGAIN where somebody else has it.
-// A holder that ends removes its file before it closes it, so that the file which is locked may be gone: then there is a new one.
+// Locks PATH, which is created, for as long as the file that is returned is open; -errno, -EAGAIN where somebody else
+// has it.
+// A holder that ends removes its file before it closes it, so that the file which is locked may be gone: then there is
+// a new one.
 static inline int eff_lock_path(const char *path) {
   for (int tries = 0; tries < 100; tries++) {
     struct stat mine, there;
@@ -446,7 +464,8 @@ static inline int eff_lock_path(const char *path) {
       close(fd);
       return code == EWOULDBLOCK ? -EAGAIN : -code;
     }
-    if (fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev) return fd;
+    if (fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev)
+      return fd;
     close(fd);
   }
   return -EAGAIN;
@@ -479,8 +498,8 @@ static inline uint64_t eff_file_stamp(const char *path) {
   return (time ^ (uint64_t)s.st_size << 40 ^ (uint64_t)s.st_ino * 0x9E3779B97F4A7C15u ^ (uint64_t)s.st_mode << 20) | 1;
 }
 
-// Reads a file that is for this user alone. Its size, which may be above SIZE, or -errno: -EPERM where others may read or write it or it is somebody
-// else's, -EINVAL where it is no file.
+// Reads a file that is for this user alone. Its size, which may be above SIZE, or -errno: -EPERM where others may read
+// or write it or it is somebody else's, -EINVAL where it is no file.
 static inline int64_t eff_read_private(const char *path, void *to, size_t size) {
   struct stat s;
   const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);

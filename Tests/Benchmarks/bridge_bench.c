@@ -1,6 +1,7 @@
 // Round trips of the bridge beside raw ZeroMQ over the same sockets: bash Tests/Benchmarks/bridge.sh
 //   bridge_bench MLP.onnx [BLOCKS [CALLS]]      per transport: blocks of CALLS round trips, the bridge's and raw ones by turns; medians of the blocks
-// Raw: a ROUTER on a thread that echoes (blocking zmq_recv), and the same DEALER client, which sends and receives the same number of bytes.
+// Raw: a ROUTER on a thread that echoes (blocking zmq_recv), and the same DEALER client, which sends and receives the
+// same number of bytes.
 #define _GNU_SOURCE
 #include <efferent/bridge.h>
 #include <pthread.h>
@@ -45,7 +46,8 @@ static void ask(plant *p, int type, size_t size, int wanted) {
   efb_header h = p->state;
   h.type = (uint8_t)type, h.seq = ++p->state.seq, h.monotonic_ns = now_ns();
   efb_write(p->frame, size, h, 0);
-  if (zmq_send(p->socket, p->frame, size, 0) != (int)size || zmq_recv(p->socket, p->answer, sizeof p->answer, 0) < 64) fail("no answer");
+  if (zmq_send(p->socket, p->frame, size, 0) != (int)size || zmq_recv(p->socket, p->answer, sizeof p->answer, 0) < 64)
+    fail("no answer");
   memcpy(&h, p->answer, sizeof h);
   if (h.type != wanted) fail("another answer");
   p->state.session = h.session;
@@ -76,7 +78,8 @@ static double *block(plant *p, int raw, int calls, size_t size, double *took) {
   for (int i = 0; i < calls; i++) {
     uint64_t began = now_ns();
     if (raw) {
-      if (zmq_send(p->socket, p->frame, size, 0) < 0 || zmq_recv(p->socket, p->answer, sizeof p->answer, 0) < 1) fail("no echo");
+      if (zmq_send(p->socket, p->frame, size, 0) < 0 || zmq_recv(p->socket, p->answer, sizeof p->answer, 0) < 1)
+        fail("no echo");
     } else {
       ask(p, EFB_STEP, size, EFB_ACT);
     }
@@ -96,7 +99,8 @@ static plant *client(void *context, const char *endpoint, size_t room) {
   return p;
 }
 
-static void measure(const char *name, eff_session *session, size_t seen, size_t done, const char *at, const char *raw_at, int shared, int blocks, int calls) {
+static void measure(const char *name, eff_session *session, size_t seen, size_t done, const char *at,
+                    const char *raw_at, int shared, int blocks, int calls) {
   void *context = shared ? zmq_ctx_new() : NULL;
   eff_bridge_options options;
   eff_bridge_options_default(&options, sizeof options);
@@ -122,18 +126,21 @@ static void measure(const char *name, eff_session *session, size_t seen, size_t 
   plant *r = client(raw_plants, bound, size);
 
   double *took = (double *)calloc((size_t)calls, sizeof *took), *ours = (double *)calloc((size_t)blocks, sizeof *ours);
-  double *raw = (double *)calloc((size_t)blocks, sizeof *raw), *ratio = (double *)calloc((size_t)blocks, sizeof *ratio), tail = 0, raw_tail = 0;
+  double *raw = (double *)calloc((size_t)blocks, sizeof *raw), *ratio = (double *)calloc((size_t)blocks, sizeof *ratio),
+         tail = 0, raw_tail = 0;
   block(p, 0, calls, size, took), block(r, 1, calls, size, took);
   for (int i = 0; i < blocks; i++) {
     for (int k = 0; k < 2; k++) {
       const int is_raw = (i + k) & 1;
       double middle = quantile(block(is_raw ? r : p, is_raw, calls, size, took), (size_t)calls, 0.5);
-      if (is_raw) raw[i] = middle, raw_tail += took[calls * 99 / 100]; else ours[i] = middle, tail += took[calls * 99 / 100];
+      if (is_raw) raw[i] = middle, raw_tail += took[calls * 99 / 100];
+      else ours[i] = middle, tail += took[calls * 99 / 100];
     }
     ratio[i] = ours[i] / raw[i];
   }
-  printf("%-7s %6zu B  bridge %6.1f us, raw %6.1f us, ratio %.3f; p99 %7.1f and %7.1f us\n", name, size, quantile(ours, (size_t)blocks, 0.5),
-         quantile(raw, (size_t)blocks, 0.5), quantile(ratio, (size_t)blocks, 0.5), tail / blocks, raw_tail / blocks);
+  printf("%-7s %6zu B  bridge %6.1f us, raw %6.1f us, ratio %.3f; p99 %7.1f and %7.1f us\n", name, size,
+         quantile(ours, (size_t)blocks, 0.5), quantile(raw, (size_t)blocks, 0.5), quantile(ratio, (size_t)blocks, 0.5),
+         tail / blocks, raw_tail / blocks);
   fflush(stdout);
   free(took), free(ours), free(raw), free(ratio);
   zmq_send(r->socket, "", 1, 0);

@@ -1,7 +1,8 @@
 // Round trips without ZeroMQ beside bare ones: bash Tests/Benchmarks/bridge.sh
 //   bridge_local MLP.onnx WIDE.onnx [BLOCKS [CALLS]]      blocks of CALLS round trips of each way by turns; medians of the blocks
-// Bare: two threads that wake each other by futex; a ROUTER on a thread that echoes; a Unix socket that echoes. WIDE has 64 kB of observation, of which it
-// reads little, so that what is measured is the way. "in place": the plant wrote the observation where the bridge reads it, before the clock began; "and
+// Bare: two threads that wake each other by futex; a ROUTER on a thread that echoes; a Unix socket that echoes. WIDE
+// has 64 kB of observation, of which it reads little, so that what is measured is the way. "in place": the plant wrote
+// the observation where the bridge reads it, before the clock began; "and
 // written": the clock has that too. Ends with 1 where a bar of issue 12 is missed.
 #define _GNU_SOURCE
 #include <efferent/bridge.h>
@@ -105,18 +106,21 @@ static double ask(plant *p, char *place, int type, size_t size, int wanted) {
   return took;
 }
 
-static plant *join(const char *name, eff_policy *policy, size_t count, const char *endpoint, void *context, int writes) {
+static plant *join(const char *name, eff_policy *policy, size_t count, const char *endpoint, void *context,
+                   int writes) {
   plant *p = (plant *)calloc(1, sizeof *p);
   p->name = name, p->size = 64 + 4 * count, p->writes = writes;
   eff_bridge_options options;
   eff_bridge_options_default(&options, sizeof options);
   options.endpoint = endpoint, options.checksum = 1;
-  if (eff_session_create(policy, NULL, &p->session) != EFF_OK || eff_bridge_create(p->session, &options, &p->bridge) != EFF_OK ||
-      eff_bridge_start(p->bridge) != EFF_OK) fail(endpoint);
+  if (eff_session_create(policy, NULL, &p->session) != EFF_OK
+      || eff_bridge_create(p->session, &options, &p->bridge) != EFF_OK || eff_bridge_start(p->bridge) != EFF_OK)
+    fail(endpoint);
   if (context) {
     int wait = 5000, zero = 0;
     p->socket = zmq_socket(context, ZMQ_DEALER);
-    zmq_setsockopt(p->socket, ZMQ_RCVTIMEO, &wait, sizeof wait), zmq_setsockopt(p->socket, ZMQ_LINGER, &zero, sizeof zero);
+    zmq_setsockopt(p->socket, ZMQ_RCVTIMEO, &wait, sizeof wait),
+        zmq_setsockopt(p->socket, ZMQ_LINGER, &zero, sizeof zero);
     if (zmq_connect(p->socket, endpoint) != 0) fail(endpoint);
   } else if (efl_connect(&p->link, endpoint) != 0) {
     fail(endpoint);
@@ -137,8 +141,9 @@ static double step(plant *p) {
 // ---- the table ----
 
 enum { FUTEX, SOCKET, RAW_IPC, IPC, UNIX, SHM, SHM_WRITTEN, WIDE, WIDE_WRITTEN, WAYS };
-static const char *names[] = {"bare futex", "bare unix socket", "bare ZeroMQ ipc", "ipc", "unix", "shm in place", "shm and written", "shm 64 kB in place",
-                              "shm 64 kB and written"};
+static const char *names[] = {
+    "bare futex",      "bare unix socket",   "bare ZeroMQ ipc",      "ipc", "unix", "shm in place",
+    "shm and written", "shm 64 kB in place", "shm 64 kB and written"};
 
 int main(int argc, char **argv) {
   if (argc < 3) return printf("usage: bridge_local MLP.onnx WIDE.onnx [BLOCKS [CALLS]]\n"), 2;
@@ -146,7 +151,9 @@ int main(int argc, char **argv) {
   eff_policy *policies[2];
   eff_tensor_spec in[2] = {{.struct_size = sizeof *in}, {.struct_size = sizeof *in}};
   for (int i = 0; i < 2; i++)
-    if (eff_policy_load_file(argv[1 + i], NULL, &policies[i]) != EFF_OK || eff_policy_input(policies[i], 0, &in[i]) != EFF_OK) fail(argv[1 + i]);
+    if (eff_policy_load_file(argv[1 + i], NULL, &policies[i]) != EFF_OK
+        || eff_policy_input(policies[i], 0, &in[i]) != EFF_OK)
+      fail(argv[1 + i]);
   char at[WAYS][64];
   for (int i = 0; i < WAYS; i++) snprintf(at[i], sizeof *at, "%s@efferent-local-%d-%d", i <= IPC ? "ipc://" : i == UNIX ? "unix:" : "shm:", (int)getpid(), i);
 
@@ -155,7 +162,8 @@ int main(int argc, char **argv) {
   int pair[2];
   pthread_t thread;
   if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) fail("socketpair");
-  pthread_create(&thread, NULL, futex_echo, NULL), pthread_create(&thread, NULL, socket_echo, &pair[1]), pthread_create(&thread, NULL, router_echo, echo);
+  pthread_create(&thread, NULL, futex_echo, NULL), pthread_create(&thread, NULL, socket_echo, &pair[1]),
+      pthread_create(&thread, NULL, router_echo, echo);
   plant *plants[WAYS] = {
       [IPC] = join(names[IPC], policies[0], in[0].count, at[IPC], context, 0),
       [UNIX] = join(names[UNIX], policies[0], in[0].count, at[UNIX], NULL, 0),
@@ -175,7 +183,8 @@ int main(int argc, char **argv) {
       for (int i = 0; i < calls; i++) {
         const uint64_t began = efl_now();
         if (way == FUTEX) {
-          memcpy(shared_bytes[0], bytes, 256), futex_post(&words[0]), futex_wait(&words[64], turns++), memcpy(bytes, shared_bytes[1], 256);
+          memcpy(shared_bytes[0], bytes, 256), futex_post(&words[0]), futex_wait(&words[64], turns++),
+              memcpy(bytes, shared_bytes[1], 256);
         } else if (way == SOCKET) {
           if (send(pair[0], bytes, 256, 0) != 256 || recv(pair[0], bytes, 256, MSG_WAITALL) != 256) fail("no echo");
         } else if (way == RAW_IPC) {
@@ -193,13 +202,16 @@ int main(int argc, char **argv) {
   double p50[WAYS];
   for (int way = 0; way < WAYS; way++) {
     p50[way] = quantile(middle[way], (size_t)blocks, 0.5);
-    printf("%-22s %6zu B  p50 %7.2f us, p99 %8.2f us\n", names[way], plants[way] ? plants[way]->size : 256, p50[way], tail[way]);
+    printf("%-22s %6zu B  p50 %7.2f us, p99 %8.2f us\n", names[way], plants[way] ? plants[way]->size : 256, p50[way],
+           tail[way]);
   }
   int missed = 0;
   const struct {
     const char *what;
     double found, limit;
-  } bars[] = {{"shm at 256 B, us", p50[SHM_WRITTEN], 10}, {"shm at 256 B as a part of ipc", p50[SHM_WRITTEN] / p50[IPC], 0.25}, {"shm at 64 kB in place as a multiple of 256 B", p50[WIDE] / p50[SHM], 1.5}};
+  } bars[] = {{"shm at 256 B, us", p50[SHM_WRITTEN], 10},
+              {"shm at 256 B as a part of ipc", p50[SHM_WRITTEN] / p50[IPC], 0.25},
+              {"shm at 64 kB in place as a multiple of 256 B", p50[WIDE] / p50[SHM], 1.5}};
   for (size_t i = 0; i < sizeof bars / sizeof *bars; i++) {
     const int met = bars[i].found <= bars[i].limit;
     missed |= !met;

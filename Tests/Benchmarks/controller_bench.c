@@ -1,9 +1,11 @@
 // What a controller costs beside its network, and what it does in a loop of 1 kHz beside a neighbour that burns.
 //   controller_bench cost FOLDER [--rounds N]    FOLDER as make_controller.py writes it
 //   controller_bench loop FOLDER [--seconds S]
-// cost  Every round has three blocks of ticks: signals and ticks, the network alone, signals alone. Printed are the medians over all rounds, and of
+// cost  Every round has three blocks of ticks: signals and ticks, the network alone, signals alone. Printed are the
+// medians over all rounds, and of
 //       the difference tick - network - signals. Ends with 1 where that is above 2 us (BAR in the environment: another bound in us).
-// loop  Seconds of ticks and of a bare spin loop of equal length, in turn, both with SCHED_FIFO where that is allowed, on the core of a neighbour
+// loop  Seconds of ticks and of a bare spin loop of equal length, in turn, both with SCHED_FIFO where that is allowed,
+// on the core of a neighbour
 //       that burns. Printed are wake-ups and ends, and late ticks: those that end after their period. Ends with 1 where ticks are late in more
 //       seconds than spins are, and a hundredth of all seconds.
 #define _GNU_SOURCE
@@ -74,7 +76,8 @@ static void open_controller(const char *folder, const char *name) {
   eff_controller_options o;
   eff_controller_options_default(&o, sizeof o);
   o.joints = (const char *const *)joints, o.joint_count = joint_count, o.models = &model, o.model_count = 1;
-  o.guard = EFF_GUARD_POSITION | EFF_GUARD_VELOCITY | EFF_GUARD_EFFORT | EFF_GUARD_COMMAND, o.slew_limit = 30, o.locked = 1;
+  o.guard = EFF_GUARD_POSITION | EFF_GUARD_VELOCITY | EFF_GUARD_EFFORT | EFF_GUARD_COMMAND, o.slew_limit = 30,
+  o.locked = 1;
   eff_status status = eff_controller_create(card, &o, &controller);
   if (status != EFF_OK) {
     printf("memory is not locked: %s\n", eff_last_error());
@@ -84,16 +87,22 @@ static void open_controller(const char *folder, const char *name) {
   eff_signal_spec spec = {.struct_size = sizeof spec};
   for (; eff_controller_signal(controller, signal_count, &spec) == EFF_OK; signal_count++) {
     sizes[signal_count] = spec.count;
-    eff_signal_binding b = {.struct_size = sizeof b, .name = spec.name, .data = values[signal_count], .count = spec.count, .dtype = EFF_F64};
+    eff_signal_binding b = {.struct_size = sizeof b,
+                            .name = spec.name,
+                            .data = values[signal_count],
+                            .count = spec.count,
+                            .dtype = EFF_F64};
     b.unit = spec.unit[0] ? spec.unit : NULL;
     need(eff_controller_bind(controller, &b));
     const int quaternion = strncmp(spec.unit, "quaternion", 10) == 0;
     for (int s = 0; s < SETS; s++) {
-      for (size_t i = 0; i < spec.count; i++) sets[s][signal_count][i] = quaternion ? i == 0 : 0.1 * (double)((s * 7 + (int)i * 5) % 13) / 13.0;
+      for (size_t i = 0; i < spec.count; i++)
+        sets[s][signal_count][i] = quaternion ? i == 0 : 0.1 * (double)((s * 7 + (int)i * 5) % 13) / 13.0;
     }
   }
   for (int32_t what = 0; what < 5; what++) {
-    eff_target_binding b = {.struct_size = sizeof b, .what = what, .dtype = EFF_F64, .data = targets[what], .count = joint_count};
+    eff_target_binding b = {
+        .struct_size = sizeof b, .what = what, .dtype = EFF_F64, .data = targets[what], .count = joint_count};
     need(eff_controller_bind_target(controller, &b));
   }
   need(eff_controller_start(controller));
@@ -127,14 +136,16 @@ static int cost(int rounds) {
     }
     const double d = cpu_us();
     if (r < 0) continue;
-    tick[r] = (b - a - (d - c)) / SETS, network[r] = (c - b) / SETS, signals[r] = (d - c) / SETS, rest[r] = tick[r] - network[r];
+    tick[r] = (b - a - (d - c)) / SETS, network[r] = (c - b) / SETS, signals[r] = (d - c) / SETS,
+    rest[r] = tick[r] - network[r];
   }
   const double bar = getenv("BAR") ? atof(getenv("BAR")) : 2.0;
   const size_t n = (size_t)rounds;
   const double difference = percentile(rest, n, 50);
-  printf("tick %.2f us, network alone %.2f us, difference %.2f us (10 %% to 90 %%: %.2f to %.2f), %zu joints, %d rounds of %d ticks, %d failed; bar %.2f us\n",
-         percentile(tick, n, 50), percentile(network, n, 50), difference, percentile(rest, n, 10), percentile(rest, n, 90), joint_count, rounds, SETS, bad,
-         bar);
+  printf("tick %.2f us, network alone %.2f us, difference %.2f us (10 %% to 90 %%: %.2f to %.2f), %zu joints, %d "
+         "rounds of %d ticks, %d failed; bar %.2f us\n",
+         percentile(tick, n, 50), percentile(network, n, 50), difference, percentile(rest, n, 10),
+         percentile(rest, n, 90), joint_count, rounds, SETS, bad, bar);
   return bad != 0 || difference > bar;
 }
 
@@ -189,7 +200,8 @@ static int loop(int seconds) {
   const size_t room = (size_t)seconds * 1000;
   ticks.wakes = calloc(room, sizeof(double)), ticks.ends = calloc(room, sizeof(double));
   spins.wakes = calloc(room, sizeof(double)), spins.ends = calloc(room, sizeof(double));
-  for (size_t i = 0; i < room; i++) ticks.wakes[i] = ticks.ends[i] = spins.wakes[i] = spins.ends[i] = 1; // their pages are there before the loop
+  // their pages are there before the loop
+  for (size_t i = 0; i < room; i++) ticks.wakes[i] = ticks.ends[i] = spins.wakes[i] = spins.ends[i] = 1;
   double length[400];
   int64_t ns = 0;
   for (int i = 0; i < 400; i++) {
@@ -216,16 +228,17 @@ static int loop(int seconds) {
   is_fifo(0);
   atomic_store(&ends, 1);
   pthread_join(neighbour, NULL);
-  printf("%s, core %d, a neighbour burns there; %d s of each at 1 kHz, in turn\n", fifo ? "SCHED_FIFO 80" : "SCHED_OTHER (FIFO is not allowed here)", core,
-         seconds);
+  printf("%s, core %d, a neighbour burns there; %d s of each at 1 kHz, in turn\n",
+         fifo ? "SCHED_FIFO 80" : "SCHED_OTHER (FIFO is not allowed here)", core, seconds);
   const char *const names[2] = {"ticks", "spins"};
   side *const sides[2] = {&ticks, &spins};
   for (int i = 0; i < 2; i++) {
     side *s = sides[i];
     const double wake = percentile(s->wakes, s->count, 50), late_wake = percentile(s->wakes, s->count, 99.9);
-    printf("%s: late %ld of %zu, in %ld of %d s; failed %ld; woken after %.1f us p50, %.1f p99.9; ended after %.1f p50, %.1f p99.9, %.1f at most\n", names[i],
-           s->late, s->count, s->late_seconds, seconds, s->failed, wake, late_wake, percentile(s->ends, s->count, 50),
-           percentile(s->ends, s->count, 99.9), s->ends[s->count - 1]);
+    printf("%s: late %ld of %zu, in %ld of %d s; failed %ld; woken after %.1f us p50, %.1f p99.9; ended after %.1f "
+           "p50, %.1f p99.9, %.1f at most\n",
+           names[i], s->late, s->count, s->late_seconds, seconds, s->failed, wake, late_wake,
+           percentile(s->ends, s->count, 50), percentile(s->ends, s->count, 99.9), s->ends[s->count - 1]);
   }
   printf("a tick that runs its network takes %.1f us, a spin as long\n", work);
   return ticks.failed != 0 || ticks.late_seconds > spins.late_seconds + (seconds + 99) / 100;
@@ -238,7 +251,8 @@ int main(int count, char **arguments) {
     else if (strcmp(arguments[i], "--seconds") == 0) seconds = atoi(arguments[i + 1]);
     else return printf("unknown option %s\n", arguments[i]), 2;
   }
-  if (count < 3 || rounds < 1 || seconds < 1) return printf("controller_bench cost FOLDER [--rounds N] | loop FOLDER [--seconds S]\n"), 2;
+  if (count < 3 || rounds < 1 || seconds < 1)
+    return printf("controller_bench cost FOLDER [--rounds N] | loop FOLDER [--seconds S]\n"), 2;
   const int loops = strcmp(arguments[1], "loop") == 0;
   open_controller(arguments[2], loops ? "loop.json" : "card.json");
   const int status = loops ? loop(seconds) : cost(rounds);

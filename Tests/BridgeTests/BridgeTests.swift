@@ -15,7 +15,9 @@ import Testing
   #expect(reset.header.type == FrameType.ack.rawValue && reset.header.refSeq == 2 && reset.header.episode == 1)
   for n in 1...3 {
     let step = try #require(plant.ask(rig, plant.frame(.step, observation(1, 2, 3))))
-    #expect(step.header.type == FrameType.act.rawValue && step.header.refSeq == plant.seq && step.header.simulation == 1000 * plant.seq)
+    #expect(
+      step.header.type == FrameType.act.rawValue && step.header.refSeq == plant.seq
+        && step.header.simulation == 1000 * plant.seq)
     #expect(step.header.session == plant.session && step.header.episode == 1)
     #expect(floats(step.body, 3) == [2 + Float(n), 4 + Float(n), 6 + Float(n)])
     #expect(floats(Array(step.body[64...]), 1) == [1])
@@ -24,7 +26,9 @@ import Testing
   #expect(rig.poll()?.kind == .bye)
   #expect(rig.events == [.hello, .reset, .step, .step, .step, .bye])
   let stats = rig.bridge!.stats
-  #expect(stats.load(.steps) == 3 && stats.load(.rows) == 3 && stats.load(.resets) == 1 && stats.load(.drops) == 0 && stats.load(.connected) == 0)
+  #expect(
+    stats.load(.steps) == 3 && stats.load(.rows) == 3 && stats.load(.resets) == 1 && stats.load(.drops) == 0
+      && stats.load(.connected) == 0)
   #expect(stats.load(Stats.Word.tick.rawValue) == 3 && stats.load(Stats.Word.run.rawValue + 1) > 0)
   #expect((0..<32).map { stats.load(Stats.Word.tick.rawValue + 4 + $0) }.reduce(0, +) == 3)
 }
@@ -59,7 +63,9 @@ import Testing
   #expect(plant.refusal(rig, plant.frame(.step, body) { $0.flags = 0x0200 })?.reason == .flags)
   #expect(plant.refusal(rig, plant.frame(.step, body) { $0.session &+= 1 })?.reason == .session)
   #expect(plant.refusal(rig, plant.frame(.step, body) { $0.version = 1 })?.text == "version: protocol 1, expected 2")
-  #expect(plant.refusal(rig, plant.frame(.step, Array(body.dropLast())))?.text == "malformed: bytes of STEP 129, expected 130")
+  #expect(
+    plant.refusal(rig, plant.frame(.step, Array(body.dropLast())))?.text == "malformed: bytes of STEP 129, expected 130"
+  )
   #expect(plant.refusal(rig, plant.frame(.act, body))?.reason == .malformed)
   #expect(plant.refusal(rig, plant.frame(.hello, [0xC1]))?.reason == .malformed)
   #expect(plant.refusal(rig, plant.frame(.hello, hello(rows: 9)))?.text == "rows: plant has 9, expected 1 to 2")
@@ -135,7 +141,9 @@ func aPlantWhoseConnectionIsGoneIsReplacedAtOnce(endpoint: String) throws {
   for i in 0..<20_000 {
     var bytes = random.mutate(plant.frame(.step, observation(1, 2, 3)))
     // half of them with the right checksum, so that they get past it
-    if i % 2 == 0, let header = bytes.withUnsafeBytes({ FrameHeader($0) }) { bytes = plant.sealed(header, Array(bytes[FrameHeader.size...])) }
+    if i % 2 == 0, let header = bytes.withUnsafeBytes({ FrameHeader($0) }) {
+      bytes = plant.sealed(header, Array(bytes[FrameHeader.size...]))
+    }
     plant.send(bytes)
     #expect(rig.poll(0) != nil)
     while plant.receive(0) != nil { answered += 1 }
@@ -214,10 +222,14 @@ func aPlantWhoseConnectionIsGoneIsReplacedAtOnce(endpoint: String) throws {
       return error.reason
     }
   }
-  for endpoint in ["tcp://127.0.0.1:*", "tcp://127.1.2.3:*", "tcp://[::1]:*", "ipc://@efferent-test-\(eff_now_ns())"] { #expect(refusal(endpoint) == nil) }
+  for endpoint in ["tcp://127.0.0.1:*", "tcp://127.1.2.3:*", "tcp://[::1]:*", "ipc://@efferent-test-\(eff_now_ns())"] {
+    #expect(refusal(endpoint) == nil)
+  }
   for endpoint in [
-    "tcp://0.0.0.0:*", "tcp://*:5555", "tcp://192.168.1.1:5555", "tcp://localhost:5555", "tcp://127.0.0.1.example.com:1", "tcp://1270.0.0.1:1", "tcp://127.0.0.1",
-    "tcp://[::]:5555", "tcp://eth0:1", "udp://127.0.0.1:1", "inproc://", "ipc://", "127.0.0.1:1", "", "inproc://no-context",
+    "tcp://0.0.0.0:*", "tcp://*:5555", "tcp://192.168.1.1:5555", "tcp://localhost:5555",
+    "tcp://127.0.0.1.example.com:1", "tcp://1270.0.0.1:1", "tcp://127.0.0.1",
+    "tcp://[::]:5555", "tcp://eth0:1", "udp://127.0.0.1:1", "inproc://", "ipc://", "127.0.0.1:1", "",
+    "inproc://no-context",
   ] { #expect(refusal(endpoint) == .argument, "\(endpoint)") }
   #expect(refusal("tcp://0.0.0.0:*", remote: true) == .unsupported)
   #expect(refusal("inproc://with-context", context: rig.context) == nil)

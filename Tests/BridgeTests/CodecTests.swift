@@ -47,7 +47,9 @@ private func checksum(_ bytes: [UInt8], hardware: Bool) -> UInt32 {
   #expect(bytes[61...64].elementsEqual([0x3A, 0x39, 0x38, 0x37]))
   let read = bytes.withUnsafeBytes { FrameHeader(UnsafeRawBufferPointer(rebasing: $0[1...])) }
   #expect(read == header)
-  for count in 0..<64 { #expect(bytes.withUnsafeBytes { FrameHeader(UnsafeRawBufferPointer(rebasing: $0[1..<1 + count])) } == nil) }
+  for count in 0..<64 {
+    #expect(bytes.withUnsafeBytes { FrameHeader(UnsafeRawBufferPointer(rebasing: $0[1..<1 + count])) } == nil)
+  }
 }
 
 @Test func messagePackReadsWhatItWrites() throws {
@@ -98,7 +100,8 @@ private func skips(_ bytes: UnsafeRawBufferPointer) -> Bool {
 
 @Test func messagePackThatClaimsMoreThanThereIsFails() {
   let claims: [[UInt8]] = [
-    [0xDF, 0xFF, 0xFF, 0xFF, 0xFF], [0xDD, 0xFF, 0xFF, 0xFF, 0xFF], [0xDB, 0xFF, 0xFF, 0xFF, 0xFF, 0x61], [0xC9, 0xFF, 0xFF, 0xFF, 0xFF], [0xCF, 1, 2],
+    [0xDF, 0xFF, 0xFF, 0xFF, 0xFF], [0xDD, 0xFF, 0xFF, 0xFF, 0xFF], [0xDB, 0xFF, 0xFF, 0xFF, 0xFF, 0x61],
+    [0xC9, 0xFF, 0xFF, 0xFF, 0xFF], [0xCF, 1, 2],
     [0xC1], Array(repeating: 0x91, count: 40) + [0], [],
   ]
   for bytes in claims { #expect(bytes.withUnsafeBytes { !skips($0) }) }

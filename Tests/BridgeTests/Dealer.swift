@@ -19,7 +19,10 @@ final class Rig {
   private(set) var bridge: Bridge?
   var events: [Event.Kind] = []
 
-  init(maxRows: Int = 2, endpoint: String = "inproc://rig", idle: Int = 60_000, highWater: Int32 = 16, seals: Bool? = true, refusesNonFinite: Bool = false)
+  init(
+    maxRows: Int = 2, endpoint: String = "inproc://rig", idle: Int = 60_000, highWater: Int32 = 16, seals: Bool? = true,
+    refusesNonFinite: Bool = false
+  )
     throws(Failure)
   {
     fake = Fake(maxRows: maxRows)
@@ -65,7 +68,9 @@ final class Dealer {
 
   deinit { zmq_close(socket) }
 
-  func send(_ bytes: [UInt8]) { #expect(bytes.withUnsafeBytes { zmq_send(socket, $0.baseAddress, $0.count, 0) } == bytes.count) }
+  func send(_ bytes: [UInt8]) {
+    #expect(bytes.withUnsafeBytes { zmq_send(socket, $0.baseAddress, $0.count, 0) } == bytes.count)
+  }
 
   /// The bytes of a whole frame with the next sequence number; `edit` changes the header before the checksum.
   func frame(_ type: FrameType, _ body: [UInt8] = [], edit: (inout FrameHeader) -> Void = { _ in }) -> [UInt8] {
@@ -124,7 +129,9 @@ final class Dealer {
 
   /// The text of the ERR that answers `bytes`, and the reason of the event; nil where something else came.
   func refusal(_ rig: Rig, _ bytes: [UInt8]) -> (reason: Reason, text: String)? {
-    guard let answer = ask(rig, bytes), answer.header.type == FrameType.error.rawValue, let event = answer.event else { return nil }
+    guard let answer = ask(rig, bytes), answer.header.type == FrameType.error.rawValue, let event = answer.event else {
+      return nil
+    }
     #expect(event.kind == .drop && Int32(answer.body[0]) == event.reason.rawValue && answer.header.refSeq == event.seq)
     return (event.reason, String(decoding: answer.body[Service.errorHead...], as: UTF8.self))
   }
@@ -139,7 +146,9 @@ func set(_ socket: UnsafeMutableRawPointer, _ option: Int32, _ value: Int32) {
 /// The body of a STEP for one row.
 func observation(_ x: Float, _ y: Float, _ z: Float) -> [UInt8] {
   var body = [UInt8](repeating: 0, count: 66)
-  for (i, value) in [x, y, z].enumerated() { for b in 0..<4 { body[4 * i + b] = UInt8(truncatingIfNeeded: value.bitPattern >> UInt32(8 * b)) } }
+  for (i, value) in [x, y, z].enumerated() {
+    for b in 0..<4 { body[4 * i + b] = UInt8(truncatingIfNeeded: value.bitPattern >> UInt32(8 * b)) }
+  }
   body[64] = 1
   return body
 }

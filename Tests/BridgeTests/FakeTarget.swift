@@ -22,7 +22,9 @@ final class Fake {
 
   deinit { memory.deallocate() }
 
-  private func floats(_ block: Int) -> UnsafeMutablePointer<Float> { (memory + block * Fake.stride).assumingMemoryBound(to: Float.self) }
+  private func floats(_ block: Int) -> UnsafeMutablePointer<Float> {
+    (memory + block * Fake.stride).assumingMemoryBound(to: Float.self)
+  }
 
   private func run(_ rows: Int) -> Int32 {
     let mask = (memory + Fake.stride).assumingMemoryBound(to: UInt8.self)

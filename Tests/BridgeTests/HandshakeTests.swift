@@ -6,7 +6,8 @@ import Testing
 
 /// A HELLO body of Python's `msgpack.packb`-like shape.
 func hello(
-  versions: (Int, Int) = (2, 2), rows: Int = 1, aux: Bool = false, policy: UInt64 = 0, inputs: [(String, String, [Int])]? = nil,
+  versions: (Int, Int) = (2, 2), rows: Int = 1, aux: Bool = false, policy: UInt64 = 0,
+  inputs: [(String, String, [Int])]? = nil,
   outputs: [(String, String, [Int])]? = nil, observations: [String]? = nil, joints: [String]? = nil
 ) -> [UInt8] {
   var writer = MessagePackWriter()
@@ -63,7 +64,9 @@ private func message(_ body: UnsafeRawBufferPointer, _ labels: Labels) -> String
   }
 }
 
-private func message(_ body: [UInt8], _ labels: Labels = Labels()) -> String { body.withUnsafeBytes { message($0, labels) } }
+private func message(_ body: [UInt8], _ labels: Labels = Labels()) -> String {
+  body.withUnsafeBytes { message($0, labels) }
+}
 
 @Test func aPlantThatFitsIsLetIn() {
   #expect(message(hello()) == "fits")
@@ -93,7 +96,8 @@ private func message(_ body: [UInt8], _ labels: Labels = Labels()) -> String { b
 @Test func aBrokenHelloNamesItsKey() {
   #expect(message([0x80]) == "HELLO 'version': missing, expected [oldest, newest]")
   #expect(message([0x81, 0xA4] + Array("rows".utf8) + [0xC0]) == "HELLO 'rows': byte 6: tag 192, expected an integer")
-  #expect(message([0x81, 0xA4] + Array("rows".utf8) + [0xFF]) == "HELLO 'rows': found -1, expected an integer of at least 0")
+  #expect(
+    message([0x81, 0xA4] + Array("rows".utf8) + [0xFF]) == "HELLO 'rows': found -1, expected an integer of at least 0")
   #expect(message(hello() + [0]) == "HELLO: 1 bytes after the map")
 }
 
@@ -101,7 +105,8 @@ private func message(_ body: [UInt8], _ labels: Labels = Labels()) -> String { b
   let target = Fake().target
   let one = try Layout(target, rows: 1, aux: false)
   let two = try Layout(target, rows: 2, aux: true)
-  #expect(two.inputs.map(\.offset) == [64, 128] && two.inputs.map(\.size) == [24, 4] && two.inputs.map(\.index) == [0, 2])
+  #expect(
+    two.inputs.map(\.offset) == [64, 128] && two.inputs.map(\.size) == [24, 4] && two.inputs.map(\.index) == [0, 2])
   #expect(two.stepSize == 132 && two.actSize == 136 && one.actSize == 76)
   #expect(one.schema != two.schema && one.schema == fnv1a(one.encoded))
   #expect(fnv1a(Array("foobar".utf8)) == 0x8594_4171_F739_67E8)
@@ -109,7 +114,8 @@ private func message(_ body: [UInt8], _ labels: Labels = Labels()) -> String { b
 
 @Test func aFrameThatWouldBeTooLargeIsRefused() {
   let huge = Target(
-    inputs: [.init(name: "image", role: .observation, dtype: 2, shape: [1 << 20], size: 1 << 20)], outputs: [], maxRows: 1 << 20, policyHash: 0,
+    inputs: [.init(name: "image", role: .observation, dtype: 2, shape: [1 << 20], size: 1 << 20)], outputs: [],
+    maxRows: 1 << 20, policyHash: 0,
     input: { _ in nil }, output: { _ in nil }, run: { _ in 0 }, reset: { _ in 0 })
   #expect(throws: Failure.self) { try Layout(huge, rows: 1 << 20, aux: false) }
   #expect(throws: Failure.self) { try Layout(huge, rows: .max, aux: false) }
@@ -117,7 +123,8 @@ private func message(_ body: [UInt8], _ labels: Labels = Labels()) -> String { b
 
 @Test func tenThousandMutationsOfHelloGiveAnErrorOrAHello() {
   var random = Random(2)
-  let whole = hello(inputs: [("obs", "f32", [3]), ("mask", "bool", [1, 2])], outputs: [("action", "f32", [3])], joints: ["a", "b", "c"])
+  let whole = hello(
+    inputs: [("obs", "f32", [3]), ("mask", "bool", [1, 2])], outputs: [("action", "f32", [3])], joints: ["a", "b", "c"])
   var refused = 0
   for _ in 0..<10_000 where message(random.mutate(whole)) != "fits" { refused += 1 }
   for count in 0..<whole.count where message(Array(whole[..<count])) != "fits" { refused += 1 }

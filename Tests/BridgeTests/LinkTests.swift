@@ -129,7 +129,9 @@ import Testing
 func ttlHoldsWhateverThePlantsClockSays(ahead: Int64) throws {
   let rig = try Rig()
   let plant = Dealer(rig)
-  func shifted(_ header: inout FrameHeader) { header.monotonic = UInt64(bitPattern: Int64(bitPattern: header.monotonic) &+ ahead) }
+  func shifted(_ header: inout FrameHeader) {
+    header.monotonic = UInt64(bitPattern: Int64(bitPattern: header.monotonic) &+ ahead)
+  }
   let welcome = try #require(plant.ask(rig, plant.frame(.hello, hello(), edit: shifted)))
   plant.session = welcome.header.session
   let body = observation(1, 2, 3)
@@ -186,7 +188,9 @@ func ttlHoldsWhateverThePlantsClockSays(ahead: Int64) throws {
     return bytes
   }
   let welcome = try #require(plant.ask(rig, unsealed(plant.frame(.hello, body, edit: bare))))
-  #expect(welcome.header.type == FrameType.welcome.rawValue && welcome.header.flags == FrameFlags.fixed && welcome.body.count == 64)
+  #expect(
+    welcome.header.type == FrameType.welcome.rawValue && welcome.header.flags == FrameFlags.fixed
+      && welcome.body.count == 64)
   let layout = try Layout(rig.fake.target, rows: 1, aux: true)
   func word(_ at: Int) -> Int { (0..<4).reduce(0) { $0 | Int(welcome.body[at + $1]) << (8 * $1) } }
   #expect(word(24) == layout.stepSize && word(28) == layout.actSize && word(36) == 2 && welcome.body[2] == 4)
@@ -195,7 +199,8 @@ func ttlHoldsWhateverThePlantsClockSays(ahead: Int64) throws {
   for (at, value) in [(2, 8), (2, 6), (48, 1), (4, 9), (24, 1), (16, 1)] as [(Int, UInt8)] {
     var wrong = body
     wrong[at] = value
-    #expect(plant.ask(rig, plant.frame(.hello, wrong, edit: bare))?.header.type == FrameType.error.rawValue, "byte \(at)")
+    #expect(
+      plant.ask(rig, plant.frame(.hello, wrong, edit: bare))?.header.type == FrameType.error.rawValue, "byte \(at)")
   }
 }
 
@@ -206,7 +211,9 @@ func ttlHoldsWhateverThePlantsClockSays(ahead: Int64) throws {
   for value in [Float.nan, .infinity, -.infinity] {
     #expect(plant.refusal(rig, plant.frame(.step, observation(0, value, 0)))?.reason == .numeric)
   }
-  #expect(plant.ask(rig, plant.frame(.step, observation(0, .greatestFiniteMagnitude, -0.0)))?.header.type == FrameType.act.rawValue)
+  #expect(
+    plant.ask(rig, plant.frame(.step, observation(0, .greatestFiniteMagnitude, -0.0)))?.header.type
+      == FrameType.act.rawValue)
   #expect(rig.bridge!.stats.load(.steps) == 1)
 }
 
@@ -219,7 +226,8 @@ func ttlHoldsWhateverThePlantsClockSays(ahead: Int64) throws {
   }
   // a file with something in it
   let bytes = Array("policy".utf8)
-  #expect(folder.withCString { path in bytes.withUnsafeBytes { eff_write_atomically(path, $0.baseAddress, $0.count) } } == 0)
+  #expect(
+    folder.withCString { path in bytes.withUnsafeBytes { eff_write_atomically(path, $0.baseAddress, $0.count) } } == 0)
   #expect(throws: Failure.self) { try bridge(folder) }
   #expect(folder.withCString { eff_socket_at($0) } == 2)
   _ = folder.withCString { eff_remove($0) }

@@ -60,7 +60,9 @@ private final class LocalPlant {
   func send(_ bytes: [UInt8]) {
     // as what is left of a prefix of four bytes and a frame
     let missing = max(4 - bytes.count, 0)
-    let sent = bytes.withUnsafeBytes { eff_local_send(descriptor, $0.baseAddress! - missing, $0.baseAddress! + 4, max(bytes.count - 4, 0), missing, -1) }
+    let sent = bytes.withUnsafeBytes {
+      eff_local_send(descriptor, $0.baseAddress! - missing, $0.baseAddress! + 4, max(bytes.count - 4, 0), missing, -1)
+    }
     #expect(sent == bytes.count)
   }
 
@@ -72,7 +74,9 @@ private final class LocalPlant {
   func receive() -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: 65_536)
     var passed: Int32 = -1
-    let count = bytes.withUnsafeMutableBytes { eff_local_receive_passed(descriptor, $0.baseAddress!, $0.count, &passed) }
+    let count = bytes.withUnsafeMutableBytes {
+      eff_local_receive_passed(descriptor, $0.baseAddress!, $0.count, &passed)
+    }
     if passed >= 0 {
       size = Int(eff_file_size(passed))
       memory = eff_shared_map(passed, size)
@@ -90,7 +94,9 @@ private final class LocalPlant {
   }
 
   func connect(_ rig: LocalRig) -> Bool {
-    guard let welcome = ask(rig, frame(.hello, hello())), welcome.type == FrameType.welcome.rawValue else { return false }
+    guard let welcome = ask(rig, frame(.hello, hello())), welcome.type == FrameType.welcome.rawValue else {
+      return false
+    }
     session = welcome.session
     return true
   }
@@ -176,11 +182,16 @@ private final class LocalPlant {
       let bytes = random.next(3) == 0 ? valid : random.mutate(valid)
       if plant.memory != nil, random.next(3) > 0 {
         plant.post(Array(bytes.prefix(4096)), slot: UInt32(random.next(4)))
-        for _ in 0..<random.next(3) { plant.words[random.next(12)] = [0, 1, 4, 64, 4096, 0x8000_0000, .max, UInt32(random.next(1 << 20))][random.next(8)] }
+        for _ in 0..<random.next(3) {
+          plant.words[random.next(12)] =
+            [0, 1, 4, 64, 4096, 0x8000_0000, .max, UInt32(random.next(1 << 20))][random.next(8)]
+        }
       } else {
         let count = random.next(4) == 0 ? random.next(1 << 20) : bytes.count
         let whole = plant.length(count) + bytes
-        _ = whole.withUnsafeBytes { eff_local_send(plant.descriptor, $0.baseAddress!, $0.baseAddress! + 4, $0.count - 4, 0, -1) }
+        _ = whole.withUnsafeBytes {
+          eff_local_send(plant.descriptor, $0.baseAddress!, $0.baseAddress! + 4, $0.count - 4, 0, -1)
+        }
       }
       for _ in 0..<3 { _ = rig.poll(0) }
       _ = plant.receive()

@@ -1,6 +1,7 @@
 // The bridge from C: a tick allocates nothing in Efferent, and how long a round trip takes.
 //   bridge_test MLP.onnx      CALLS in the environment: round trips per transport (2000)
-// MLP.onnx has one f32 observation and one f32 action. The plant here is the smallest that speaks Sources/Bridge/PROTOCOL.md.
+// MLP.onnx has one f32 observation and one f32 action. The plant here is the smallest that speaks
+// Sources/Bridge/PROTOCOL.md.
 #define _GNU_SOURCE
 #include <efferent/bridge.h>
 #include <errno.h>
@@ -22,7 +23,8 @@ _Static_assert(offsetof(zmq_pollitem_t, revents) == 14, "as in zeromq.h");
 
 // ---- an allocator that counts the calls that come from libefferent itself ----
 
-extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t);
+extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t),
+    *__libc_memalign(size_t, size_t);
 extern void __libc_free(void *);
 
 static uintptr_t library_start, library_end;
@@ -35,7 +37,9 @@ static void count(const void *caller) {
 void *malloc(size_t size) { return count(__builtin_return_address(0)), __libc_malloc(size); }
 void *calloc(size_t n, size_t size) { return count(__builtin_return_address(0)), __libc_calloc(n, size); }
 void *realloc(void *p, size_t size) { return count(__builtin_return_address(0)), __libc_realloc(p, size); }
-void *aligned_alloc(size_t align, size_t size) { return count(__builtin_return_address(0)), __libc_memalign(align, size); }
+void *aligned_alloc(size_t align, size_t size) {
+  return count(__builtin_return_address(0)), __libc_memalign(align, size);
+}
 int posix_memalign(void **out, size_t align, size_t size) {
   count(__builtin_return_address(0));
   *out = __libc_memalign(align, size);
@@ -91,7 +95,9 @@ static uint32_t crc(uint32_t state, const unsigned char *p, size_t n) {
   return state;
 }
 
-static uint32_t checksum(const unsigned char *frame, size_t size) { return ~crc(crc(~0u, frame, 60), frame + 64, size - 64); }
+static uint32_t checksum(const unsigned char *frame, size_t size) {
+  return ~crc(crc(~0u, frame, 60), frame + 64, size - 64);
+}
 
 typedef struct {
   void *socket;  // of ZeroMQ; NULL: the way is local
@@ -102,7 +108,8 @@ typedef struct {
 
 static void send_frame(plant *p, int type, size_t size) {
   header h = p->state;
-  h.magic = 0x42464645, h.version = 2, h.type = (uint8_t)type, h.seq = ++p->state.seq, h.monotonic_ns = now_ns(), h.crc32c = 0;
+  h.magic = 0x42464645, h.version = 2, h.type = (uint8_t)type, h.seq = ++p->state.seq, h.monotonic_ns = now_ns(),
+  h.crc32c = 0;
   memcpy(p->frame, &h, sizeof h);
   h.crc32c = checksum(p->frame, size);
   memcpy(p->frame, &h, sizeof h);
@@ -190,7 +197,11 @@ static void test_a_tick_allocates_nothing(const char *endpoint, void *context) {
     eff_status status = eff_bridge_poll(bridge, 1000, &event);
     armed = 0;
     int type = receive(p, &size);
-    kinds &= status == EFF_OK && event.kind == (refused ? EFF_BRIDGE_DROP : i % 100 == 50 ? EFF_BRIDGE_RESET : EFF_BRIDGE_STEP);
+    kinds &= status == EFF_OK
+             && event.kind
+                    == (refused         ? EFF_BRIDGE_DROP
+                        : i % 100 == 50 ? EFF_BRIDGE_RESET
+                                        : EFF_BRIDGE_STEP);
     if (refused) p->state.episode--;
     if (type != ACT) continue;
     CHECK(eff_session_step(twin, 1, x, action) == EFF_OK);
@@ -219,10 +230,12 @@ static void test_threads_have_the_name_that_they_are_given(void) {
   eff_bridge_options_default(&options, sizeof options);
   eff_bridge *bridge = NULL;
   options.thread_priority = 5;
-  CHECK(eff_bridge_create(session, &options, &bridge) == EFF_E_ARGUMENT && strstr(eff_last_error(), "thread_priority is 5") != NULL);
+  CHECK(eff_bridge_create(session, &options, &bridge) == EFF_E_ARGUMENT
+        && strstr(eff_last_error(), "thread_priority is 5") != NULL);
   const int32_t cpus[] = {4095};
   options.thread_priority = 0, options.thread_cpus = cpus, options.thread_cpu_count = 1;
-  CHECK(eff_bridge_create(session, &options, &bridge) == EFF_E_UNSUPPORTED && strstr(eff_last_error(), "thread_cpus") != NULL);
+  CHECK(eff_bridge_create(session, &options, &bridge) == EFF_E_UNSUPPORTED
+        && strstr(eff_last_error(), "thread_cpus") != NULL);
   options.thread_cpu_count = 0, options.thread_name = "gait";
   CHECK(eff_bridge_create(session, &options, &bridge) == EFF_OK && eff_bridge_start(bridge) == EFF_OK);
   int found = 0;
@@ -262,8 +275,10 @@ static void round_trips(const char *name, const char *endpoint, void *shared, in
   qsort(took, (size_t)calls, sizeof *took, compare);
   eff_bridge_stats stats = {.struct_size = sizeof stats};
   CHECK(eff_bridge_read_stats(bridge, &stats) == EFF_OK && stats.steps == (uint64_t)calls && stats.drops == 0);
-  printf("%-7s round trip p50 %5.1f us, p99 %6.1f us; tick %5.1f us on average, policy %4.1f us\n", name, (double)took[calls / 2] / 1e3,
-         (double)took[calls * 99 / 100] / 1e3, (double)stats.tick.sum / (double)stats.tick.count / 1e3, (double)stats.run.sum / (double)stats.run.count / 1e3);
+  printf("%-7s round trip p50 %5.1f us, p99 %6.1f us; tick %5.1f us on average, policy %4.1f us\n", name,
+         (double)took[calls / 2] / 1e3, (double)took[calls * 99 / 100] / 1e3,
+         (double)stats.tick.sum / (double)stats.tick.count / 1e3,
+         (double)stats.run.sum / (double)stats.run.count / 1e3);
   free(took);
   plant_close(p);
   uint64_t began = now_ns();
@@ -279,13 +294,15 @@ int main(int argc, char **argv) {
   dl_iterate_phdr(find_library, NULL);
   CHECK(library_end > library_start);
   eff_tensor_spec in = {.struct_size = sizeof in}, out = {.struct_size = sizeof out};
-  if (eff_policy_load_file(argv[1], NULL, &policy) != EFF_OK || eff_session_create(policy, NULL, &session) != EFF_OK ||
-      eff_session_create(policy, NULL, &twin) != EFF_OK || eff_policy_input(policy, 0, &in) != EFF_OK || eff_policy_output(policy, 0, &out) != EFF_OK) {
+  if (eff_policy_load_file(argv[1], NULL, &policy) != EFF_OK || eff_session_create(policy, NULL, &session) != EFF_OK
+      || eff_session_create(policy, NULL, &twin) != EFF_OK || eff_policy_input(policy, 0, &in) != EFF_OK
+      || eff_policy_output(policy, 0, &out) != EFF_OK) {
     return printf("%s: %s\n", argv[1], eff_last_error()), 1;
   }
   seen = in.count, done = out.count;
   char path[64], ways[2][64];
-  for (int i = 0; i < 2; i++) snprintf(ways[i], sizeof *ways, "%s:@efferent-bridge-test-%d", i ? "shm" : "unix", (int)getpid());
+  for (int i = 0; i < 2; i++)
+    snprintf(ways[i], sizeof *ways, "%s:@efferent-bridge-test-%d", i ? "shm" : "unix", (int)getpid());
   test_a_tick_allocates_nothing("inproc://tick", zmq_ctx_new());
   for (int i = 0; i < 2; i++) test_a_tick_allocates_nothing(ways[i], NULL);
   test_two_bridges_never_serve_one_session();

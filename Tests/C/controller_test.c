@@ -1,4 +1,5 @@
-// A controller's [RT] functions allocate and free nothing from the very first tick on and make no system call, over resets, modes and refused ticks.
+// A controller's [RT] functions allocate and free nothing from the very first tick on and make no system call, over
+// resets, modes and refused ticks.
 //   controller_test LIST...      lists as Tests/Python/controller_cases.py writes them;  CALLS in the environment: ticks per card (10000)
 #include "realtime.h"
 
@@ -14,7 +15,8 @@ static void test_card(char *line, int calls, int learns) {
   armed = 1;
   for (int i = 0; i < calls; i++) bad += controller_ticks(&s, i);
   armed = 0;
-  if (allocations || frees || bad) printf("%s: %ld allocations, %ld frees, %d failed ticks\n", s.path, allocations, frees, bad);
+  if (allocations || frees || bad)
+    printf("%s: %ld allocations, %ld frees, %d failed ticks\n", s.path, allocations, frees, bad);
   CHECK(allocations == 0 && frees == 0 && bad == 0);
   int calls_found = system_calls(controller_ticks, &s);
   if (calls_found > 0) printf("%s: a tick made a system call\n", s.path);
@@ -24,7 +26,8 @@ static void test_card(char *line, int calls, int learns) {
   }
   if (learns) {
     eff_update update = {.struct_size = sizeof update};
-    CHECK(eff_controller_learned(s.controller, &update) == EFF_OK && update.updates > (uint64_t)calls / 40 && update.episodes > 0);
+    CHECK(eff_controller_learned(s.controller, &update) == EFF_OK && update.updates > (uint64_t)calls / 40
+          && update.episodes > 0);
   }
   close_subject(&s);
   cards++;

@@ -1,4 +1,5 @@
-// Controllers of a list, as Tests/Python/controller_cases.py writes it: per line CARD, the robot's joints (comma), NAME=POLICY..., separated by tabs.
+// Controllers of a list, as Tests/Python/controller_cases.py writes it: per line CARD, the robot's joints (comma),
+// NAME=POLICY..., separated by tabs.
 #pragma once
 #include <efferent/controller.h>
 #include <math.h>
@@ -58,7 +59,8 @@ static int controller_ticks(void *context, int i) {
   return status != EFF_OK && !bad;
 }
 
-// Opens the controller of a line and binds what it needs; 0 where that fails. learns: a learner stands for its only network.
+// Opens the controller of a line and binds what it needs; 0 where that fails. learns: a learner stands for its only
+// network.
 static int open_subject(char *line, subject *s, int learns) {
   char *save = NULL, *path = strtok_r(line, "\t\n", &save), *names = strtok_r(NULL, "\t\n", &save);
   *s = (subject){.random = 1, .path = path};
@@ -68,7 +70,8 @@ static int open_subject(char *line, subject *s, int learns) {
   eff_controller_options options;
   eff_controller_options_default(&options, sizeof options);
   char *inner = NULL;
-  for (char *j = strtok_r(names, ",", &inner); j && options.joint_count < 256; j = strtok_r(NULL, ",", &inner)) joints[options.joint_count++] = j;
+  for (char *j = strtok_r(names, ",", &inner); j && options.joint_count < 256; j = strtok_r(NULL, ",", &inner))
+    joints[options.joint_count++] = j;
   for (char *m; (m = strtok_r(NULL, "\t\n", &save)) && options.model_count < 8;) {
     char *equals = strchr(m, '=');
     eff_policy_options loading;
@@ -84,10 +87,12 @@ static int open_subject(char *line, subject *s, int learns) {
     models[options.model_count++] = (eff_controller_model){m, policy};
   }
   s->joint_count = options.joint_count;
-  options.joints = joints, options.models = models, options.guard = 15, options.slew_limit = 5, options.blend_seconds = 0.05;
+  options.joints = joints, options.models = models, options.guard = 15, options.slew_limit = 5,
+  options.blend_seconds = 0.05;
   if (learns) {
     eff_tensor_spec in = {.struct_size = sizeof in}, out = {.struct_size = sizeof out};
-    CHECK(eff_policy_input(models[0].policy, 0, &in) == EFF_OK && eff_policy_output(models[0].policy, 0, &out) == EFF_OK);
+    CHECK(eff_policy_input(models[0].policy, 0, &in) == EFF_OK
+          && eff_policy_output(models[0].policy, 0, &out) == EFF_OK);
     eff_learner_options l;
     eff_learner_options_default(&l, sizeof l);
     l.observation_count = in.count, l.action_count = out.count, l.snapshots = 2, l.snapshot_period = 100;
@@ -95,7 +100,8 @@ static int open_subject(char *line, subject *s, int learns) {
     options.learner = s->learner;
   }
   eff_card *card = NULL;
-  if (eff_card_load_file(path, NULL, &card) != EFF_OK || eff_controller_create(card, &options, &s->controller) != EFF_OK) {
+  if (eff_card_load_file(path, NULL, &card) != EFF_OK
+      || eff_controller_create(card, &options, &s->controller) != EFF_OK) {
     printf("%s: %s\n", path, eff_last_error());
     CHECK(0);
     return 0;
@@ -104,13 +110,18 @@ static int open_subject(char *line, subject *s, int learns) {
   for (; s->count < MOST && eff_controller_signal(s->controller, s->count, &spec) == EFF_OK; s->count++) {
     s->counts[s->count] = spec.count, s->values[s->count] = calloc(spec.count, sizeof(double));
     s->quaternion[s->count] = strncmp(spec.unit, "quaternion", 10) == 0;
-    eff_signal_binding b = {.struct_size = sizeof b, .name = spec.name, .data = s->values[s->count], .count = spec.count, .dtype = EFF_F64};
+    eff_signal_binding b = {
+        .struct_size = sizeof b, .name = spec.name, .data = s->values[s->count], .count = spec.count, .dtype = EFF_F64};
     b.unit = spec.unit[0] ? spec.unit : NULL;
     CHECK(eff_controller_bind(s->controller, &b) == EFF_OK);
   }
   for (int32_t what = 0; what < 5; what++) {
     s->targets[what] = calloc(options.joint_count, sizeof(double));
-    eff_target_binding t = {.struct_size = sizeof t, .what = what, .dtype = EFF_F64, .data = s->targets[what], .count = options.joint_count};
+    eff_target_binding t = {.struct_size = sizeof t,
+                            .what = what,
+                            .dtype = EFF_F64,
+                            .data = s->targets[what],
+                            .count = options.joint_count};
     CHECK(eff_controller_bind_target(s->controller, &t) == EFF_OK);
   }
   eff_card_release(card);

@@ -1,5 +1,6 @@
-// Pre-flight in C: a recording is met by the card that it was made with, and a card with one wrong number, sign or order is refused by the name of the
-// first wrong term, action or target, by eff_controller_preflight and by eff_controller_start.
+// Pre-flight in C: a recording is met by the card that it was made with, and a card with one wrong number, sign or
+// order is refused by the name of the first wrong term, action or target, by eff_controller_preflight and by
+// eff_controller_start.
 //   preflight_test FOLDER      card.json, controller.onnx and robot.npz, as Tests/Python/controller_cases.py writes them
 #include <efferent/controller.h>
 #include <efferent/efferent.h>
@@ -42,16 +43,19 @@ static eff_status open_robot(robot *r, const char *patch, const char *recording,
   status = eff_controller_create(card, &options, &r->controller);
   eff_card_release(card);
   if (status != EFF_OK) return status;
-  for (r->specs[0].struct_size = sizeof r->specs[0]; eff_controller_signal(r->controller, r->count, &r->specs[r->count]) == EFF_OK; r->count++) {
+  for (r->specs[0].struct_size = sizeof r->specs[0];
+       eff_controller_signal(r->controller, r->count, &r->specs[r->count]) == EFF_OK; r->count++) {
     eff_signal_spec *s = &r->specs[r->count];
-    eff_signal_binding b = {.struct_size = sizeof b, .name = s->name, .data = r->values[r->count], .count = s->count, .dtype = EFF_F64};
+    eff_signal_binding b = {
+        .struct_size = sizeof b, .name = s->name, .data = r->values[r->count], .count = s->count, .dtype = EFF_F64};
     b.unit = s->unit[0] ? s->unit : NULL;
     CHECK(s->count <= JOINTS && eff_controller_bind(r->controller, &b) == EFF_OK);
     r->specs[r->count + 1].struct_size = sizeof *s;
   }
   for (int32_t what = 0; what < 5; what++) {
     for (int j = 0; j < JOINTS; j++) r->targets[what][j] = NAN;
-    eff_target_binding t = {.struct_size = sizeof t, .what = what, .dtype = EFF_F64, .data = r->targets[what], .count = JOINTS};
+    eff_target_binding t = {
+        .struct_size = sizeof t, .what = what, .dtype = EFF_F64, .data = r->targets[what], .count = JOINTS};
     CHECK(eff_controller_bind_target(r->controller, &t) == EFF_OK);
   }
   return EFF_OK;
@@ -80,7 +84,8 @@ static const char *told(const char *patch) {
 
 static void wrong(const char *patch, const char *word, const char *other) {
   const char *what = told(patch);
-  if (!strstr(what, word) || !strstr(what, other)) printf("%s: '%s', expected '%s' and '%s'\n", patch, what, word, other);
+  if (!strstr(what, word) || !strstr(what, other))
+    printf("%s: '%s', expected '%s' and '%s'\n", patch, what, word, other);
   CHECK(strstr(what, word) && strstr(what, other));
   // start refuses what a card or an option names, unless it is told otherwise
   robot r;
@@ -99,18 +104,23 @@ static void count_warning(void *user, int32_t level, const char *line) {
 static void test_start(void) {
   robot r;
   const char *bad = "{\"joints\": {\"knee\": {\"kp\": 31.0}}, \"recordings\": [\"robot.npz\"]}";
-  CHECK(open_robot(&r, "{\"recordings\": [\"robot.npz\"]}", NULL, 0) == EFF_OK && eff_controller_start(r.controller) == EFF_OK);
+  CHECK(open_robot(&r, "{\"recordings\": [\"robot.npz\"]}", NULL, 0) == EFF_OK
+        && eff_controller_start(r.controller) == EFF_OK);
   eff_controller_destroy(r.controller);
-  CHECK(open_robot(&r, bad, NULL, EFF_PREFLIGHT_REFUSE) == EFF_OK && eff_controller_start(r.controller) == EFF_E_MISMATCH);
+  CHECK(open_robot(&r, bad, NULL, EFF_PREFLIGHT_REFUSE) == EFF_OK
+        && eff_controller_start(r.controller) == EFF_E_MISMATCH);
   CHECK(strstr(eff_last_error(), "of joint 'knee'"));
   eff_controller_destroy(r.controller);
   eff_set_log(count_warning, NULL, EFF_LOG_WARNING);
-  CHECK(open_robot(&r, bad, NULL, EFF_PREFLIGHT_WARN) == EFF_OK && eff_controller_start(r.controller) == EFF_OK && warnings == 1);
+  CHECK(open_robot(&r, bad, NULL, EFF_PREFLIGHT_WARN) == EFF_OK && eff_controller_start(r.controller) == EFF_OK
+        && warnings == 1);
   eff_controller_destroy(r.controller);
-  CHECK(open_robot(&r, bad, NULL, EFF_PREFLIGHT_SKIP) == EFF_OK && eff_controller_start(r.controller) == EFF_OK && warnings == 1);
+  CHECK(open_robot(&r, bad, NULL, EFF_PREFLIGHT_SKIP) == EFF_OK && eff_controller_start(r.controller) == EFF_OK
+        && warnings == 1);
   eff_controller_destroy(r.controller);
   eff_set_log(NULL, NULL, EFF_LOG_ERROR);
-  CHECK(open_robot(&r, "{\"recordings\": [\"nowhere.npz\"]}", NULL, 0) == EFF_OK && eff_controller_start(r.controller) == EFF_E_IO);
+  CHECK(open_robot(&r, "{\"recordings\": [\"nowhere.npz\"]}", NULL, 0) == EFF_OK
+        && eff_controller_start(r.controller) == EFF_E_IO);
   CHECK(strstr(eff_last_error(), "nowhere.npz"));
   eff_controller_destroy(r.controller);
   CHECK(open_robot(&r, "{}", NULL, 7) == EFF_E_ARGUMENT && strstr(eff_last_error(), "on_mismatch"));
@@ -125,7 +135,8 @@ static void test_arrays(void) {
   for (int k = 0; k < TICKS; k++) {
     for (size_t s = 0; s < r.count; s++) {
       const int quaternion = strncmp(r.specs[s].unit, "quaternion", 10) == 0;
-      for (size_t i = 0; i < r.specs[s].count; i++) r.values[s][i] = quaternion ? i == 0 : 0.3 * sin(k * 0.7 + (double)s + 2.0 * (double)i);
+      for (size_t i = 0; i < r.specs[s].count; i++)
+        r.values[s][i] = quaternion ? i == 0 : 0.3 * sin(k * 0.7 + (double)s + 2.0 * (double)i);
       memcpy(&in[s][(size_t)k * r.specs[s].count], r.values[s], r.specs[s].count * sizeof(double));
     }
     CHECK(eff_controller_tick(r.controller, (int64_t)k * 2000000, NULL) == EFF_OK);
@@ -143,29 +154,39 @@ static void test_arrays(void) {
   eff_recording recording = {.struct_size = sizeof recording, .arrays = arrays, .array_count = n};
   eff_preflight_row rows[64];
   eff_preflight_report report = {.struct_size = sizeof report, .rows = rows, .row_capacity = 64};
-  CHECK(eff_controller_preflight(r.controller, &recording, &report) == EFF_OK && report.differs == 0 && report.what[0] == 0);
-  CHECK(report.row_count == 2 && strcmp(rows[0].name, "out.position") == 0 && rows[0].is_same && strstr(report.unchecked, "obs.policy."));
+  CHECK(eff_controller_preflight(r.controller, &recording, &report) == EFF_OK && report.differs == 0
+        && report.what[0] == 0);
+  CHECK(report.row_count == 2 && strcmp(rows[0].name, "out.position") == 0 && rows[0].is_same
+        && strstr(report.unchecked, "obs.policy."));
   out[5 * JOINTS + 2] += 0.01;
-  CHECK(eff_controller_preflight(r.controller, &recording, &report) == EFF_E_MISMATCH && report.differs == 1 && report.tick == 5);
-  CHECK(strstr(report.what, "target 'position' of joint 'hip' at tick 5") && !rows[0].is_same && fabs(rows[0].difference - 0.01) < 1e-9);
+  CHECK(eff_controller_preflight(r.controller, &recording, &report) == EFF_E_MISMATCH && report.differs == 1
+        && report.tick == 5);
+  CHECK(strstr(report.what, "target 'position' of joint 'hip' at tick 5") && !rows[0].is_same
+        && fabs(rows[0].difference - 0.01) < 1e-9);
   recording.absolute = 0.02;
   CHECK(eff_controller_preflight(r.controller, &recording, NULL) == EFF_OK);
   // what does not fit is refused by name and is no difference
   const char *others[JOINTS] = {"ankle", "spare", "left_hip", "knee"};
   recording.joints = others, recording.joint_count = JOINTS;
-  CHECK(eff_controller_preflight(r.controller, &recording, &report) == EFF_E_MISMATCH && report.differs == 1); // untouched by a failure
+  // untouched by a failure
+  CHECK(eff_controller_preflight(r.controller, &recording, &report) == EFF_E_MISMATCH && report.differs == 1);
   CHECK(strstr(eff_last_error(), "joint 'hip' is not in the recording"));
   // as wide as the robot, but not as the recording's joints
   const char *more[JOINTS + 1] = {"spare", "hip", "knee", "x", "ankle"};
   recording.joints = more, recording.joint_count = JOINTS + 1;
-  CHECK(eff_controller_preflight(r.controller, &recording, NULL) == EFF_E_SHAPE && strstr(eff_last_error(), "joint.position"));
+  CHECK(eff_controller_preflight(r.controller, &recording, NULL) == EFF_E_SHAPE
+        && strstr(eff_last_error(), "joint.position"));
   recording.joint_count = 0, arrays[0].rows--;
-  CHECK(eff_controller_preflight(r.controller, &recording, NULL) == EFF_E_ARGUMENT && strstr(eff_last_error(), "not equally long"));
+  CHECK(eff_controller_preflight(r.controller, &recording, NULL) == EFF_E_ARGUMENT
+        && strstr(eff_last_error(), "not equally long"));
   arrays[0].rows++, arrays[0].name = "inn";
-  CHECK(eff_controller_preflight(r.controller, &recording, NULL) == EFF_E_ARGUMENT && strstr(eff_last_error(), "'inn' is not known"));
+  CHECK(eff_controller_preflight(r.controller, &recording, NULL) == EFF_E_ARGUMENT
+        && strstr(eff_last_error(), "'inn' is not known"));
   recording.array_count = 0;
-  CHECK(eff_controller_preflight(r.controller, &recording, NULL) == EFF_E_ARGUMENT && strstr(eff_last_error(), "no raw signals"));
-  CHECK(eff_controller_preflight(r.controller, NULL, NULL) == EFF_E_ARGUMENT && eff_controller_preflight(NULL, &recording, NULL) == EFF_E_ARGUMENT);
+  CHECK(eff_controller_preflight(r.controller, &recording, NULL) == EFF_E_ARGUMENT
+        && strstr(eff_last_error(), "no raw signals"));
+  CHECK(eff_controller_preflight(r.controller, NULL, NULL) == EFF_E_ARGUMENT
+        && eff_controller_preflight(NULL, &recording, NULL) == EFF_E_ARGUMENT);
   eff_controller_destroy(r.controller);
 }
 
@@ -211,10 +232,12 @@ int main(int count, char **arguments) {
   loading.no_state = 1;
   CHECK(eff_policy_load_file(path, &loading, &policy) == EFF_OK);
   CHECK(strcmp(told("{}"), "") == 0);
-  wrong("{\"joints\": {\"knee\": {\"kp\": 31.0}}}", "target 'position' of joint 'knee'", "the recording has"); // its torque band
+  // its torque band
+  wrong("{\"joints\": {\"knee\": {\"kp\": 31.0}}}", "target 'position' of joint 'knee'", "the recording has");
   wrong("{\"joints\": {\"hip\": {\"default\": 0.2}}}", "joint 'hip'", "at tick");
   wrong("{\"policy_period\": 0.03}", "policy_period is 0.03 s", "0.02 s");
-  wrong("{\"commands\": {\"velocity\": {\"range\": [[-0.1, 0.1], [-0.1, 0.1], [-0.1, 0.1]], \"clamp\": true}}}", "term 'command'", "(");
+  wrong("{\"commands\": {\"velocity\": {\"range\": [[-0.1, 0.1], [-0.1, 0.1], [-0.1, 0.1]], \"clamp\": true}}}",
+        "term 'command'", "(");
   test_start();
   test_arrays();
   test_torn();

@@ -1,4 +1,5 @@
-// The receiver against a real bridge: the control thread's calls allocate nothing, and two threads share actions that are whole.
+// The receiver against a real bridge: the control thread's calls allocate nothing, and two threads share actions that
+// are whole.
 //   receiver_test MLP.onnx     under the thread sanitizer the same without counting
 // MLP.onnx has one f32 observation and one f32 action.
 #define _GNU_SOURCE
@@ -54,7 +55,8 @@ static eff_bridge *serve(const char *endpoint) {
 static eff_receiver *receive(const char *endpoint) {
   eff_receiver_options options;
   eff_receiver_options_default(&options, sizeof options);
-  options.endpoint = endpoint, options.observation_size = seen * sizeof(float), options.action_size = done * sizeof(float);
+  options.endpoint = endpoint, options.observation_size = seen * sizeof(float),
+  options.action_size = done * sizeof(float);
   eff_receiver *receiver = NULL;
   if (eff_receiver_create(&options, &receiver) != EFF_OK) printf("%s\n", eff_receiver_last_error());
   CHECK(receiver != NULL);
@@ -83,12 +85,15 @@ static void test_one_thread_posts_polls_and_reads(void) {
       CHECK(eff_receiver_poll(r, 100, &kind) == EFF_OK);
     }
     kind = 0;
-    same += eff_receiver_latest(r, action, done * sizeof(float), &age) == EFF_OK && kind_of(action) == i && age < 5000000000u;
+    same += eff_receiver_latest(r, action, done * sizeof(float), &age) == EFF_OK && kind_of(action) == i
+            && age < 5000000000u;
   }
   CHECK(same == KINDS);
   eff_receiver_stats stats = {.struct_size = sizeof stats};
-  CHECK(eff_receiver_read_stats(r, &stats) == EFF_OK && stats.actions == KINDS && stats.connects == 1 && stats.connected == 1);
-  printf("%d round trips by one thread over tcp, the last one took %.0f us\n", KINDS, (double)stats.round_trip_ns / 1e3);
+  CHECK(eff_receiver_read_stats(r, &stats) == EFF_OK && stats.actions == KINDS && stats.connects == 1
+        && stats.connected == 1);
+  printf("%d round trips by one thread over tcp, the last one took %.0f us\n", KINDS,
+         (double)stats.round_trip_ns / 1e3);
   eff_receiver_destroy(r);
   eff_bridge_destroy(bridge);
 }
@@ -106,8 +111,8 @@ static uint64_t now_ns(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-// The control thread posts and reads every half millisecond: each action is whole, its age is that of the observation which it answers, and none is
-// older than the one before.
+// The control thread posts and reads every half millisecond: each action is whole, its age is that of the observation
+// which it answers, and none is older than the one before.
 static void test_two_threads_share_no_lock(void) {
   enum { TICKS = 4000 };
   static uint64_t began[TICKS], ended[TICKS];  // of each post
@@ -130,7 +135,8 @@ static void test_two_threads_share_no_lock(void) {
       const uint64_t after = now_ns();
       const int kind = kind_of(action);
       int tick = i;  // the post of that kind at that time
-      while (tick >= newest && (tick % KINDS != kind || ended[tick] < before - age || began[tick] > after - age)) tick--;
+      while (tick >= newest && (tick % KINDS != kind || ended[tick] < before - age || began[tick] > after - age))
+        tick--;
       wrong += kind < 0 || tick < newest;
       changes += tick > newest;
       if (tick > newest) newest = tick;
@@ -174,10 +180,12 @@ static void test_age_grows_while_nobody_answers(void) {
     eff_receiver_poll(r, 10, &kind);
     CHECK(kind == EFF_RECEIVER_NONE);
   }
-  CHECK(eff_receiver_latest(r, action, done * sizeof(float), &age) == EFF_OK && kind_of(action) == 0 && age >= 250000000);
+  CHECK(eff_receiver_latest(r, action, done * sizeof(float), &age) == EFF_OK && kind_of(action) == 0
+        && age >= 250000000);
   CHECK(eff_bridge_start(bridge) == EFF_OK);
   while (kind != EFF_RECEIVER_ACTION) CHECK(eff_receiver_poll(r, 1000, &kind) == EFF_OK);
-  CHECK(eff_receiver_latest(r, action, done * sizeof(float), &age) == EFF_OK && kind_of(action) == 1 && age < 250000000);
+  CHECK(eff_receiver_latest(r, action, done * sizeof(float), &age) == EFF_OK && kind_of(action) == 1
+        && age < 250000000);
   eff_bridge_destroy(bridge);
   for (int i = 0; i < 100 && kind != EFF_RECEIVER_LOST; i++) CHECK(eff_receiver_poll(r, 50, &kind) == EFF_OK);
   CHECK(kind == EFF_RECEIVER_LOST);  // it said goodbye

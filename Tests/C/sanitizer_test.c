@@ -78,7 +78,8 @@ static void test_controllers(const char *path) {
   while (list && fgets(line, sizeof line, list)) {
     static char copy[sizeof line];
     memcpy(copy, line, sizeof line);
-    for (int learns = 0; learns < (cards ? 1 : 2); learns++) { // the first card also with a learner in the place of its network
+    // the first card also with a learner in the place of its network
+    for (int learns = 0; learns < (cards ? 1 : 2); learns++) {
       subject s;
       if (!open_subject(learns ? copy : line, &s, learns)) continue;
       CHECK(tick(&s, 1000) == 0);

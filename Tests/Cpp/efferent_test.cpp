@@ -333,12 +333,14 @@ static void test_controller(const std::string &path) {
   const std::string in = policy.inputs().front().name, out = policy.outputs().front().name;
   const std::string text = R"({"efferent_card": 1, "policy_period": 0.02, "joint_order": ["a", "b", "c"],
     "joints": {"a": {"default": 0.1, "kp": 20, "kd": 1}, "b": {"default": 0.2, "kp": 30, "kd": 1}, "c": {"default": 0.3, "kp": 40, "kd": 1}},
-    "models": [{"name": "policy", "inputs": {")" + in + R"(": {"from": "vector:obs"}}, "outputs": {")" + out + R"(": {"to": "action"}}}],
+    "models": [{"name": "policy", "inputs": {")"
+                           + in + R"(": {"from": "vector:obs"}}, "outputs": {")" + out + R"(": {"to": "action"}}}],
     "vectors": {"obs": {"layout": "term_major", "terms": [
       {"name": "position", "op": "joint_position", "size": 3, "ages": [0], "minus_default": true},
       {"name": "velocity", "op": "joint_velocity", "size": 3, "ages": [0], "scale": 0.05},
       {"name": "one", "op": "constant", "size": 1, "ages": [0], "value": [1.0]}]}},
-    "actions": [{"name": "legs", "type": "position", "model": "policy", "output": ")" + out + R"(", "joints": ["a", "b", "c"], "index": [0, 1, 2],
+    "actions": [{"name": "legs", "type": "position", "model": "policy", "output": ")"
+                           + out + R"(", "joints": ["a", "b", "c"], "index": [0, 1, 2],
       "scale": 0.25, "offset": "default"}]})";
   efferent::ControllerOptions options;
   options.joints = {"c", "a", "b"};
@@ -362,8 +364,9 @@ static void test_controller(const std::string &path) {
     velocities.insert(velocities.end(), qd.begin(), qd.end());
     targets.insert(targets.end(), target.begin(), target.end());
   }
-  const eff_recorded_array arrays[] = {
-      {"in.joint.position", positions.data(), 20, 3}, {"in.joint.velocity", velocities.data(), 20, 3}, {"out.position", targets.data(), 20, 3}};
+  const eff_recorded_array arrays[] = {{"in.joint.position", positions.data(), 20, 3},
+                                       {"in.joint.velocity", velocities.data(), 20, 3},
+                                       {"out.position", targets.data(), 20, 3}};
   eff_recording recording{};
   recording.struct_size = sizeof recording, recording.arrays = arrays, recording.array_count = 3;
   CHECK(!c.preflight(recording).differs);

@@ -4,9 +4,11 @@ import Platform
 
 @testable import Bridge
 
-// libFuzzer target: a service without a transport handles the frames of three peers, and what must hold for every frame is checked.
+// libFuzzer target: a service without a transport handles the frames of three peers, and what must hold for every frame
+// is checked.
 //
-// An input is a list of frames, each behind a byte of what is put right in it (so that deep states are reached) and its length of two bytes:
+// An input is a list of frames, each behind a byte of what is put right in it (so that deep states are reached) and its
+// length of two bytes:
 //     bits 0 and 1: the peer   2: the present secret   3: the checksum   4: the next seq   5: the present episode, of RESET the next   6: 1 s passes
 
 private func demand(_ condition: Bool, _ what: StaticString) {
@@ -20,7 +22,8 @@ private final class Counting {
   var target: Target {
     let inner = fake.target
     return Target(
-      inputs: inner.inputs, outputs: inner.outputs, maxRows: 2, policyHash: 77, input: inner.input, output: inner.output,
+      inputs: inner.inputs, outputs: inner.outputs, maxRows: 2, policyHash: 77, input: inner.input,
+      output: inner.output,
       run: { rows in
         self.runs += 1
         return inner.run(rows)
@@ -63,7 +66,9 @@ public func fuzz(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
 }
 
 private func repair(_ frame: UnsafeMutableRawPointer, _ size: Int, _ op: UInt8, _ service: Service) {
-  guard size >= FrameHeader.size, var header = FrameHeader(UnsafeRawBufferPointer(start: frame, count: size)) else { return }
+  guard size >= FrameHeader.size, var header = FrameHeader(UnsafeRawBufferPointer(start: frame, count: size)) else {
+    return
+  }
   if op & 4 != 0 { header.session = service.secret }
   if op & 0x10 != 0 { header.seq = service.lastSeq &+ 1 }
   if op & 0x20 != 0 { header.episode = service.episode &+ (header.type == FrameType.reset.rawValue ? 1 : 0) }
@@ -73,22 +78,30 @@ private func repair(_ frame: UnsafeMutableRawPointer, _ size: Int, _ op: UInt8, 
   header.write(to: frame)
 }
 
-private func check(_ service: Service, _ counting: Counting, _ frame: UnsafeRawBufferPointer, _ peer: Peer, _ now: UInt64) {
+private func check(
+  _ service: Service, _ counting: Counting, _ frame: UnsafeRawBufferPointer, _ peer: Peer, _ now: UInt64
+) {
   let runs = counting.runs
   let before = (service.secret, service.episode, service.lastSeq, service.isConnected)
   let wasOwner = service.isConnected && peer.isSame(service.owner)
   let drops = service.stats.load(.drops)
   _ = service.isFresh(frame, now)
-  if let seq = service.isSupersedable(frame, from: peer) { demand(!service.supersedes(frame, from: peer, seq), "a frame supersedes itself") }
+  if let seq = service.isSupersedable(frame, from: peer) {
+    demand(!service.supersedes(frame, from: peer, seq), "a frame supersedes itself")
+  }
 
   let outcome = service.handle(frame, size: frame.count, from: peer, arrived: now)
   let kind = outcome.event.kind
   let header = FrameHeader(frame)
-  demand(counting.runs - runs == (kind == .step ? 1 : 0) || (kind == .drop && outcome.event.reason == .run), "only a STEP runs, and once")
+  demand(
+    counting.runs - runs == (kind == .step ? 1 : 0) || (kind == .drop && outcome.event.reason == .run),
+    "only a STEP runs, and once")
   demand(wasOwner || kind == .hello || kind == .drop, "only the connected plant steps, resets and leaves")
   demand(service.stats.load(.drops) == drops + (kind == .drop ? 1 : 0), "every refusal is counted, and nothing else")
   if kind == .drop || kind == .retry {
-    demand(before == (service.secret, service.episode, service.lastSeq, service.isConnected), "what is refused or repeated changes nothing")
+    demand(
+      before == (service.secret, service.episode, service.lastSeq, service.isConnected),
+      "what is refused or repeated changes nothing")
   }
   if kind == .drop { demand(outcome.event.reason != .ok, "a refusal has a reason") }
   demand((outcome.answer == nil) == (header == nil || kind == .bye), "every frame of the protocol but BYE is answered")
@@ -103,6 +116,7 @@ private func check(_ service: Service, _ counting: Counting, _ frame: UnsafeRawB
     }
   demand(answered.type == expected.rawValue && answered.refSeq == header.seq, "the answer is that of its frame")
   demand(answered.checksum == 0 || answered.checksum == service.crc.frame(answer), "the answer's checksum is right")
-  demand(kind != .drop || answered.session == 0 || answered.session == header.session, "strangers are not told the secret")
+  demand(
+    kind != .drop || answered.session == 0 || answered.session == header.session, "strangers are not told the secret")
 }
 #endif

@@ -6,8 +6,8 @@ import Onnx
 import TestSupport
 
 
-/// A differentiable plan in memory of its own, in double: every f32 initializer whose name begins with "p" is a parameter, and the only
-/// output is the head.
+/// A differentiable plan in memory of its own, in double: every f32 initializer whose name begins with "p" is a
+/// parameter, and the only output is the head.
 final class BoundPlan {
   let plan: DifferentiablePlan
   private let layout: PlanLayout
@@ -26,7 +26,9 @@ final class BoundPlan {
     options.parameters = Set(model.initializers.map(\.name).filter { $0.hasPrefix("p") })
     var g = try Builder.build(onnx, options)
     Fusion.simplify(&g)
-    let parameters = g.parameters.map { LearnedParameter(name: $0.name, value: $0.value, shape: $0.initial.shape, initial: .data($0.initial)) }
+    let parameters = g.parameters.map {
+      LearnedParameter(name: $0.name, value: $0.value, shape: $0.initial.shape, initial: .data($0.initial))
+    }
     head = g.outputs[0].value
     plan = try DifferentiablePlan(g, head: head, parameters: parameters, isDouble: true)
     var kept = [Bool](repeating: false, count: g.values.count)
@@ -62,7 +64,8 @@ final class BoundPlan {
     let weights = (0..<outputs).map { Double(($0 * 37 + 11) % 23) / 11 - 0.9 }
     _ = run(input)
     // gradients must not depend on what was left in memory
-    (base + layout.gradientStart).initializeMemory(as: UInt8.self, repeating: 0, count: layout.gradientEnd - layout.gradientStart)
+    (base + layout.gradientStart).initializeMemory(
+      as: UInt8.self, repeating: 0, count: layout.gradientEnd - layout.gradientStart)
     let root = plan.graph.root(head)
     let d = (base + layout.gradients[root]).assumingMemoryBound(to: Double.self)
     for i in 0..<plan.graph.values[root].count { d[i] = 0 }

@@ -24,7 +24,10 @@ struct World {
     steps += 1
     var report = UpdateReport()
     let ends = steps % 23 == 0
-    _ = l.update(Transition(observation: observation, reward: -action[0] * action[0], isTerminated: ends && steps % 2 == 0, isTruncated: ends), &report)
+    _ = l.update(
+      Transition(
+        observation: observation, reward: -action[0] * action[0], isTerminated: ends && steps % 2 == 0,
+        isTruncated: ends), &report)
     if ends { for i in 0..<observation.count { observation[i] = generator.normal() } }
     return (action, report)
   }
@@ -32,7 +35,8 @@ struct World {
 
 @Suite struct CheckpointTests {
   private static let kinds: [(Algorithm, Optimizer)] = [
-    (.acContinuous, .obgd), (.acContinuous, .intentional), (.acDiscrete, .adaptiveObGD), (.q, .obgd), (.sarsa, .obgd), (.td, .intentional),
+    (.acContinuous, .obgd), (.acContinuous, .intentional), (.acDiscrete, .adaptiveObGD), (.q, .obgd), (.sarsa, .obgd),
+    (.td, .intentional),
   ]
 
   private func options(_ kind: (Algorithm, Optimizer)) -> LearnerOptions {
@@ -82,7 +86,8 @@ struct World {
     }
   }
 
-  /// A checkpoint of a learner whose fields have other names, types or places is refused: the hash in its header is of every field.
+  /// A checkpoint of a learner whose fields have other names, types or places is refused: the hash in its header is of
+  /// every field.
   @Test func everyFieldOfTheStateIsInTheHash() throws {
     var state = LearnerState(seed: 1)
     let fields = withUnsafeMutablePointer(to: &state) { $0.fields() }
@@ -113,7 +118,10 @@ struct World {
 
   @Test func aCheckpointOfAnotherVersionSaysWhatToDo() throws {
     let owned = try OwnedLearner(options((.acContinuous, .obgd)))
-    for (version, text) in [(3, "version 3, which does not say its fields, expected 4: restore it with the version"), (5, "version 5, expected 4")] {
+    for (version, text) in [
+      (3, "version 3, which does not say its fields, expected 4: restore it with the version"),
+      (5, "version 5, expected 4"),
+    ] {
       var old = bytes(owned.learner)
       old.withUnsafeMutableBytes { $0.storeBytes(of: UInt64(version), toByteOffset: 8, as: UInt64.self) }
       do throws(Failure) {
@@ -139,7 +147,8 @@ struct World {
         let at = CheckpointHeader.bytes + MemoryLayout<LearnerState>.offset(of: index)!
         forged.withUnsafeMutableBytes { raw in
           raw.storeBytes(of: value, toByteOffset: at, as: Int.self)
-          let sum = CheckpointHeader.checksum(raw.baseAddress! + CheckpointHeader.bytes, raw.count - CheckpointHeader.bytes)
+          let sum = CheckpointHeader.checksum(
+            raw.baseAddress! + CheckpointHeader.bytes, raw.count - CheckpointHeader.bytes)
           raw.storeBytes(of: sum, toByteOffset: MemoryLayout<CheckpointHeader>.offset(of: \.checksum)!, as: UInt64.self)
         }
         try l.learner.restore(from: forged, size: forged.count)
@@ -203,8 +212,10 @@ struct World {
     let owned = try OwnedLearner(options((.acContinuous, .obgd)))
     let good = bytes(owned.learner)
     let changes: [(inout LearnerOptions) -> Void] = [
-      { $0.hiddenSizes = [33, 19] }, { $0.settings.optimizer = .intentional }, { $0.settings.isDouble = true }, { $0.settings.actionCount = 2 },
-      { $0.guards.snapshots = 1 }, { $0.guards.changeLimit = 0 }, { $0.guards.changeObservations = 5 }, { $0.settings.timeLimit = 0 }, { $0.settings.hidden.activation = 1 },
+      { $0.hiddenSizes = [33, 19] }, { $0.settings.optimizer = .intentional }, { $0.settings.isDouble = true },
+      { $0.settings.actionCount = 2 },
+      { $0.guards.snapshots = 1 }, { $0.guards.changeLimit = 0 }, { $0.guards.changeObservations = 5 },
+      { $0.settings.timeLimit = 0 }, { $0.settings.hidden.activation = 1 },
     ]
     for change in changes {
       var o = options((.acContinuous, .obgd))
@@ -215,7 +226,8 @@ struct World {
   }
 
   @Test func aFileIsReplacedAsAWhole() throws {
-    let folder = FileManager.default.temporaryDirectory.appendingPathComponent("efferent-\(UInt64.random(in: 0..<UInt64.max))")
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent(
+      "efferent-\(UInt64.random(in: 0..<UInt64.max))")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
     let path = folder.appendingPathComponent("learner.bin").path

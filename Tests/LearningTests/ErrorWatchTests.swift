@@ -11,7 +11,8 @@ import Testing
     var report = UpdateReport()
     for _ in 0..<count {
       _ = l.act([1, 2, 3, 4, 5, 6, 7], into: &action)
-      _ = l.update(Transition(observation: [1, 2, 3, 4, 5, 6, 7], reward: stream.uniform() < 0.5 ? reward : -reward), &report)
+      _ = l.update(
+        Transition(observation: [1, 2, 3, 4, 5, 6, 7], reward: stream.uniform() < 0.5 ? reward : -reward), &report)
     }
     return l.pointee.counters.rollbacks - before
   }

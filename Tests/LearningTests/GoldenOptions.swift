@@ -11,7 +11,10 @@ extension Safetensors {
     s.isDouble = text("dtype") == "f64"
     s.isReference = true
     s.algorithm =
-      algorithm.hasSuffix("td") ? .td : algorithm.hasSuffix("_q") ? .q : algorithm.hasSuffix("sarsa") ? .sarsa : algorithm.hasSuffix("continuous") ? .acContinuous : .acDiscrete
+      algorithm.hasSuffix("td")
+      ? .td
+      : algorithm.hasSuffix("_q")
+        ? .q : algorithm.hasSuffix("sarsa") ? .sarsa : algorithm.hasSuffix("continuous") ? .acContinuous : .acDiscrete
     s.optimizer = isIntentional ? .intentional : text("optimizer") == "AdaptiveObGD" ? .adaptiveObGD : .obgd
     s.observationCount = Int(number("n_obs_raw")!)
     s.actionCount = Int(number("n_actions") ?? 0)

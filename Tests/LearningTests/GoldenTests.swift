@@ -3,7 +3,8 @@ import Testing
 
 @testable import Runtime
 
-/// Files of golden traces: those of `EFFERENT_GOLDEN`, or of shared/golden/stream_x beside the project, and the two of Tests/Golden.
+/// Files of golden traces: those of `EFFERENT_GOLDEN`, or of shared/golden/stream_x beside the project, and the two of
+/// Tests/Golden.
 let goldenFiles: [URL] = {
   let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
   let root = tests.deletingLastPathComponent()

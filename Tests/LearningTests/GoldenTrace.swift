@@ -3,7 +3,8 @@ import Testing
 
 @testable import Runtime
 
-/// Replays one golden file through a learner made of the file's own metadata, and compares everything that was recorded.
+/// Replays one golden file through a learner made of the file's own metadata, and compares everything that was
+/// recorded.
 final class GoldenTrace {
   let file: Safetensors
   let learner: LearnerPointer
@@ -77,7 +78,9 @@ final class GoldenTrace {
   private func check(_ what: String, _ found: Double, _ expected: Double, _ tolerance: Double, step: Int) {
     let error = abs(found - expected)
     worst[what] = max(worst[what] ?? 0, error.isNaN ? .infinity : error)
-    if !(error <= tolerance) && failures.count < 20 { failures.append("step \(step) \(what): found \(found), expected \(expected), tolerance \(tolerance)") }
+    if !(error <= tolerance) && failures.count < 20 {
+      failures.append("step \(step) \(what): found \(found), expected \(expected), tolerance \(tolerance)")
+    }
   }
 
   /// Tolerance of one kind of number, as the README of the golden traces gives it.
@@ -115,7 +118,9 @@ final class GoldenTrace {
       if let actions {
         let wanted = Array(actions[(t * width)..<((t + 1) * width)])
         if file("in.noise") != nil || !isFed {
-          for i in 0..<width { check("action", action[i], wanted[i], isFed ? (isDouble ? 1e-12 : tolerance("delta")) : 0, step: t + 1) }
+          for i in 0..<width {
+            check("action", action[i], wanted[i], isFed ? (isDouble ? 1e-12 : tolerance("delta")) : 0, step: t + 1)
+          }
         }
         action = wanted
       }
@@ -124,7 +129,8 @@ final class GoldenTrace {
       var report = UpdateReport()
       action.withUnsafeBufferPointer { a in
         let transition = Transition(
-          observation: observation, reward: rewards[t], isTerminated: terminated[t] != 0, isTruncated: truncated[t] != 0,
+          observation: observation, reward: rewards[t], isTerminated: terminated[t] != 0,
+          isTruncated: truncated[t] != 0,
           action: s.algorithm == .td ? nil : a.baseAddress)
         #expect(learner.update(transition, &report) == .ok)
       }
@@ -165,7 +171,10 @@ final class GoldenTrace {
     one("out.r_scaled", r.reward)
     one("out.v_s", r.value)
     one("out.v_next", r.nextValue)
-    for (net, n, o) in [("actor", r.actor, learner.pointee.state.pointee.actor), ("critic", r.critic, learner.pointee.state.pointee.critic)] {
+    for (net, n, o) in [
+      ("actor", r.actor, learner.pointee.state.pointee.actor),
+      ("critic", r.critic, learner.pointee.state.pointee.critic),
+    ] {
       one("out.\(net).z_l1", n.traceNorm, relative: true)
       one("out.\(net).M", n.bound, relative: true)
       one("out.\(net).step_size", n.stepSize, relative: true)

@@ -30,7 +30,8 @@ func smallOptions(_ algorithm: Algorithm, _ optimizer: Optimizer = .obgd, isDoub
   return o
 }
 
-let activations: [Int32] = [EFF_FN_LEAKY_RELU, EFF_FN_RELU, EFF_FN_TANH, EFF_FN_ELU, EFF_FN_SWISH, EFF_FN_IDENTITY].map { Int32($0) }
+let activations: [Int32] = [EFF_FN_LEAKY_RELU, EFF_FN_RELU, EFF_FN_TANH, EFF_FN_ELU, EFF_FN_SWISH, EFF_FN_IDENTITY].map
+{ Int32($0) }
 
 /// The backward pass against central differences of the forward pass, in double.
 @Suite struct GradientTests {

@@ -9,7 +9,9 @@ import Testing
     return all
   }
 
-  private func trained(_ algorithm: Algorithm, _ change: (inout LearnerOptions) -> Void = { _ in }) throws -> (OwnedLearner, World) {
+  private func trained(_ algorithm: Algorithm, _ change: (inout LearnerOptions) -> Void = { _ in }) throws -> (
+    OwnedLearner, World
+  ) {
     var o = smallOptions(algorithm, isDouble: false)
     change(&o)
     let owned = try OwnedLearner(o)
@@ -68,7 +70,8 @@ import Testing
       var action = [0.0, 0.0, 0.0]
       for i in 0..<40 {
         _ = l.act(world.observation, into: &action)
-        _ = l.update(Transition(observation: world.observation, reward: i % 3 == 0 ? 1e99 : i % 3 == 1 ? -1e60 : -1e308), &report)
+        _ = l.update(
+          Transition(observation: world.observation, reward: i % 3 == 0 ? 1e99 : i % 3 == 1 ? -1e60 : -1e308), &report)
         _ = world.step(l)
       }
       #expect(weights(l).allSatisfy { $0.isFinite }, "\(optimizer)")
@@ -96,7 +99,10 @@ import Testing
   @Test func theActorStopsWhenItsDriftBudgetIsUsedUp() throws {
     var (owned, world) = try trained(.acContinuous) { $0.guards.driftBudget = 2 }
     let l = owned.learner
-    let start = try OwnedLearner({ var o = smallOptions(.acContinuous, isDouble: false); o.guards.driftBudget = 2; return o }())
+    let start = try OwnedLearner(
+      {
+        var o = smallOptions(.acContinuous, isDouble: false); o.guards.driftBudget = 2; return o
+      }())
     for _ in 0..<200 { _ = world.step(l) }
     let (_, report) = world.step(l)
     #expect(report.reason == .drift)
@@ -131,7 +137,8 @@ import Testing
       for _ in 0..<count {
         for i in 0..<10 {
           _ = l.act([1, 2, 3, 4, 5, 6, Double(i)], into: &action)
-          _ = l.update(Transition(observation: [1, 2, 3, 4, 5, 6, Double(i + 1)], reward: r, isTerminated: i == 9), &report)
+          _ = l.update(
+            Transition(observation: [1, 2, 3, 4, 5, 6, Double(i + 1)], reward: r, isTerminated: i == 9), &report)
         }
         var all: [Double] = []
         for i in 0..<l.layerCount(.actor) { l.visit(.actor, layer: i, .weight) { all.append($1) } }
@@ -232,7 +239,8 @@ import Testing
       var report = UpdateReport()
       var prediction = [0.0]
       _ = owned.learner.act([1, 2, 3, 4, 5, 6, 7], into: &prediction)
-      let t = Transition(observation: [2, 1, 0, 3, 1, 0, 1], reward: 1, isTerminated: terminated, isTruncated: truncated)
+      let t = Transition(
+        observation: [2, 1, 0, 3, 1, 0, 1], reward: 1, isTerminated: terminated, isTruncated: truncated)
       #expect(owned.learner.update(t, &report) == .ok)
       let bootstrapped = report.reward + 0.99 * report.nextValue - report.value
       #expect(abs(report.tdError - (terminated ? report.reward - report.value : bootstrapped)) < 1e-12)
@@ -247,7 +255,8 @@ import Testing
     var report = UpdateReport()
     var prediction = [0.0]
     _ = owned.learner.act([1, 2, 3, 4, 5, 6, 7], into: &prediction)
-    #expect(owned.learner.update(Transition(observation: [2, 1, 0, 3, 1, 0, 1], reward: 1, duration: 0.03), &report) == .ok)
+    #expect(
+      owned.learner.update(Transition(observation: [2, 1, 0, 3, 1, 0, 1], reward: 1, duration: 0.03), &report) == .ok)
     #expect(abs(report.tdError - (report.reward + 0.99 * 0.99 * 0.99 * report.nextValue - report.value)) < 1e-12)
   }
 }

@@ -11,13 +11,18 @@ import Testing
   /// Two layers and heads; the action is `ending` of the mean.
   private func model(ending: [Node], logits: Bool = false) -> Model {
     let nodes = [
-      Node("Sub", ["obs", "center"], ["a"]), Node("Gemm", ["a", "w1", "b1"], ["h1"], [.int("transB", 1)]), Node("Tanh", ["h1"], ["h"]),
-      Node("Gemm", ["h", "w2", "b2"], ["mu"]), Node("Gemm", ["h", "w3", "b3"], ["pre"]), Node("Sigmoid", ["pre"], ["std"]), Node("Log", ["std"], ["log_std"]),
+      Node("Sub", ["obs", "center"], ["a"]), Node("Gemm", ["a", "w1", "b1"], ["h1"], [.int("transB", 1)]),
+      Node("Tanh", ["h1"], ["h"]),
+      Node("Gemm", ["h", "w2", "b2"], ["mu"]), Node("Gemm", ["h", "w3", "b3"], ["pre"]),
+      Node("Sigmoid", ["pre"], ["std"]), Node("Log", ["std"], ["log_std"]),
     ]
     return Model(
-      inputs: [.init("obs", [1, 5])], outputs: [.init("action", dims: nil), .init("std", dims: nil), .init("log_std", dims: nil)], nodes: nodes + ending,
+      inputs: [.init("obs", [1, 5])],
+      outputs: [.init("action", dims: nil), .init("std", dims: nil), .init("log_std", dims: nil)],
+      nodes: nodes + ending,
       initializers: [
-        .filled("center", [5]), .filled("w1", [6, 5]), .filled("b1", [6]), .filled("w2", [6, 3]), .filled("b2", [3]), .filled("w3", [6, 3]), .filled("b3", [3]),
+        .filled("center", [5]), .filled("w1", [6, 5]), .filled("b1", [6]), .filled("w2", [6, 3]), .filled("b2", [3]),
+        .filled("w3", [6, 3]), .filled("b3", [3]),
         .init("two", [2], []), .init("low", [-0.05], []), .init("high", [0.1], []),
       ], opset: 17)
   }
@@ -44,8 +49,11 @@ import Testing
     return o
   }
 
-  /// Largest difference between the actor's trace after an update that follows the last act and central differences of the loss, which sees the learner after a forward pass.
-  private func worst(_ owned: OwnedLearner, reward: Double, _ loss: (LearnerPointer, _ bonus: Double) -> Double) -> Double {
+  /// Largest difference between the actor's trace after an update that follows the last act and central differences of
+  /// the loss, which sees the learner after a forward pass.
+  private func worst(_ owned: OwnedLearner, reward: Double, _ loss: (LearnerPointer, _ bonus: Double) -> Double)
+    -> Double
+  {
     let l = owned.learner
     let raw = Array(UnsafeBufferPointer(start: l.pointee.raw, count: 5))
     let normalized = Array(UnsafeBufferPointer(start: l.pointee.current, count: 5))
@@ -104,7 +112,8 @@ import Testing
       case .plain: [Node("Identity", ["mu"], ["action"])]
       case .clip: [Node("Clip", ["mu", "low", "high"], ["action"])]
       case .tanh: [Node("Tanh", ["mu"], ["action"])]
-      case .scaled: [Node("Tanh", ["mu"], ["t"]), Node("Mul", ["two", "t"], ["s"]), Node("Sub", ["s", "high"], ["action"])]
+      case .scaled:
+        [Node("Tanh", ["mu"], ["t"]), Node("Mul", ["two", "t"], ["s"]), Node("Sub", ["s", "high"], ["action"])]
       }
     let loaded = try policy(model(ending: nodes))
     let isSquashed = ending == .tanh || ending == .scaled

@@ -63,7 +63,9 @@ import Testing
     var other = smallOptions(.acContinuous, isDouble: false)
     other.hiddenSizes = [19, 34]
     let stranger = try OwnedLearner(other)
-    #expect(refusal { () throws(Failure) in _ = try Publisher(stranger.learner, to: try Session(policy, SessionOptions())) } == .mismatch)
+    #expect(
+      refusal { () throws(Failure) in _ = try Publisher(stranger.learner, to: try Session(policy, SessionOptions())) }
+        == .mismatch)
   }
 
   /// The three means are made equal before each publication, so a step that mixed two publications would show.

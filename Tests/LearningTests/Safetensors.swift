@@ -28,7 +28,9 @@ final class Safetensors {
     let bytes = data[(start + span[0])..<(start + span[1])]
     let values: [Double] = bytes.withUnsafeBytes { p in
       func all<T>(_ type: T.Type, _ convert: (T) -> Double) -> [Double] {
-        (0..<(p.count / MemoryLayout<T>.size)).map { convert(p.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.size, as: T.self)) }
+        (0..<(p.count / MemoryLayout<T>.size)).map {
+          convert(p.loadUnaligned(fromByteOffset: $0 * MemoryLayout<T>.size, as: T.self))
+        }
       }
       switch entry["dtype"] as! String {
       case "F64": return all(Double.self) { $0 }

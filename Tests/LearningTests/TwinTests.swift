@@ -18,12 +18,14 @@ import Testing
       #expect(l.act(observation, into: &action) == .ok)
       // actions from the stream, so that rounding cannot branch
       let index = [Double(Int(stream.uniform() * Double(max(1, o.settings.actionCount))))]
-      let given = o.settings.algorithm == .acContinuous ? (0..<o.settings.actionCount).map { _ in stream.normal() } : index
+      let given =
+        o.settings.algorithm == .acContinuous ? (0..<o.settings.actionCount).map { _ in stream.normal() } : index
       observation = (0..<n).map { _ in stream.uniform() - 0.5 }
       var report = UpdateReport()
       given.withUnsafeBufferPointer { a in
         let end = t % 17 == 0
-        let transition = Transition(observation: observation, reward: stream.normal(), isTerminated: end, action: a.baseAddress)
+        let transition = Transition(
+          observation: observation, reward: stream.normal(), isTerminated: end, action: a.baseAddress)
         #expect(l.update(transition, &report) == .ok)
       }
     }
@@ -42,7 +44,9 @@ import Testing
 
   @Test(arguments: [Optimizer.obgd, .adaptiveObGD, .intentional], [true, false])
   func everyLevelLearnsTheSame(_ optimizer: Optimizer, isDouble: Bool) throws {
-    for (algorithm, sizes) in [(Algorithm.acContinuous, [19, 33]), (.acDiscrete, [64, 16]), (.td, [5]), (.td, [40, 8, 24]), (.q, [1, 3])] {
+    for (algorithm, sizes) in [
+      (Algorithm.acContinuous, [19, 33]), (.acDiscrete, [64, 16]), (.td, [5]), (.td, [40, 8, 24]), (.q, [1, 3]),
+    ] {
       for activation in activations {
         var o = smallOptions(algorithm, optimizer, isDouble: isDouble)
         o.hiddenSizes = sizes
@@ -53,8 +57,12 @@ import Testing
           let vector = try run(o, isa: isa, steps: 40)
           // second moments turn the rounding of a near-zero trace into a visible step
           let scale = (isDouble ? 2e-9 : 1) * (optimizer == .obgd ? 1 : 100)
-          #expect(distance(naive.weights, vector.weights) < 1e-4 * scale, "\(algorithm) \(sizes) activation \(activation) level \(isa)")
-          #expect(distance(naive.traces, vector.traces) < 1e-2 * scale, "\(algorithm) \(sizes) activation \(activation) level \(isa)")
+          #expect(
+            distance(naive.weights, vector.weights) < 1e-4 * scale,
+            "\(algorithm) \(sizes) activation \(activation) level \(isa)")
+          #expect(
+            distance(naive.traces, vector.traces) < 1e-2 * scale,
+            "\(algorithm) \(sizes) activation \(activation) level \(isa)")
         }
       }
     }

@@ -1,4 +1,5 @@
-// The bridge for C++17: a session served over ZeroMQ, over bridge.h. Header-only; only with libraries that have the bridge.
+// The bridge for C++17: a session served over ZeroMQ, over bridge.h. Header-only; only with libraries that have the
+// bridge.
 //
 //   efferent::Bridge bridge(session, {"tcp://127.0.0.1:5555"});
 //   bridge.start();                           // or poll() in a loop
@@ -36,10 +37,12 @@ struct BridgeOptions {
 // Serves a session, which must outlive it and has no other bridge (EFF_E_STATE).
 class Bridge {
  public:
-  explicit Bridge(Session &session, BridgeOptions options = {}) : Bridge(session.get(), eff_bridge_create, std::move(options)) {}
+  explicit Bridge(Session &session, BridgeOptions options = {})
+      : Bridge(session.get(), eff_bridge_create, std::move(options)) {}
 
   // The same for a learner: eff_bridge_create_learner says what its frames carry.
-  explicit Bridge(Learner &learner, BridgeOptions options = {}) : Bridge(learner.get(), eff_bridge_create_learner, std::move(options)) {}
+  explicit Bridge(Learner &learner, BridgeOptions options = {})
+      : Bridge(learner.get(), eff_bridge_create_learner, std::move(options)) {}
 
   eff_bridge *get() const noexcept { return handle_.get(); }
   std::string endpoint() const { return eff_bridge_endpoint(get()); }  // the address that was really bound
@@ -65,7 +68,8 @@ class Bridge {
   using Callback = std::function<void(const eff_bridge_event &)>;
 
   template <class Served>
-  Bridge(Served *served, eff_status (*create)(Served *, const eff_bridge_options *, eff_bridge **), BridgeOptions options)
+  Bridge(Served *served, eff_status (*create)(Served *, const eff_bridge_options *, eff_bridge **),
+         BridgeOptions options)
       : on_event_(std::make_unique<Callback>(std::move(options.on_event))) {
     std::vector<const char *> observations, joints, keys;
     for (auto &k : options.allowed_keys) keys.push_back(k.c_str());

@@ -48,7 +48,8 @@ class Controller {
     o.joints = joints.data(), o.joint_count = joints.size();
     o.models = models.data(), o.model_count = models.size();
     o.control_period = given.control_period, o.stale_limit = given.stale_limit;
-    o.roll_limit = given.roll_limit, o.pitch_limit = given.pitch_limit, o.slew_limit = given.slew_limit, o.deadline = given.deadline;
+    o.roll_limit = given.roll_limit, o.pitch_limit = given.pitch_limit, o.slew_limit = given.slew_limit,
+    o.deadline = given.deadline;
     o.blend_seconds = given.blend_seconds, o.ramp_seconds = given.ramp_seconds, o.guard = given.guard;
     o.fallback = given.fallback.data(), o.fallback_count = given.fallback.size();
     o.motion = given.motion.data(), o.motion_count = given.motion.size();
@@ -88,8 +89,8 @@ class Controller {
     bind(name, s.data(), s.size(), unit);
   }
   // Element i is at data + i * stride bytes; 0: dense.
-  template <class T>
-  void bind(const char *name, const T *data, std::size_t count, const char *unit, std::ptrdiff_t stride = 0, const char *layout = nullptr) {
+  template <class T> void bind(const char *name, const T *data, std::size_t count, const char *unit,
+                               std::ptrdiff_t stride = 0, const char *layout = nullptr) {
     eff_signal_binding b{};
     b.struct_size = sizeof b;
     b.name = name, b.data = data, b.count = count, b.stride = stride, b.unit = unit, b.layout = layout;
@@ -117,7 +118,8 @@ class Controller {
   // Throws where a signal is not bound or a recording of the card or of the options is not met.
   void start() { check(eff_controller_start(handle_)); }
 
-  // Runs a recording through a twin. Throws where it does not fit; `differs` tells whether all is as recorded, `what` the first thing that is not.
+  // Runs a recording through a twin. Throws where it does not fit; `differs` tells whether all is as recorded, `what`
+  // the first thing that is not.
   eff_preflight_report preflight(const eff_recording &recording) const {
     eff_preflight_report r{};
     r.struct_size = sizeof r;
@@ -132,7 +134,8 @@ class Controller {
     return preflight(recording);
   }
 
-  // [RT] One control period. A refused tick is not an exception: its status is in the report, and the fallback's targets are written.
+  // [RT] One control period. A refused tick is not an exception: its status is in the report, and the fallback's
+  // targets are written.
   eff_controller_report tick(std::int64_t now_ns) noexcept {
     eff_controller_report r{};
     r.struct_size = sizeof r;
@@ -177,8 +180,9 @@ class Controller {
  private:
   template <class T>
   static constexpr std::int32_t type() {
-    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, bool> || std::is_same_v<T, std::uint8_t> ||
-                      std::is_same_v<T, std::int32_t> || std::is_same_v<T, std::int64_t>,
+    static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, bool>
+                      || std::is_same_v<T, std::uint8_t> || std::is_same_v<T, std::int32_t>
+                      || std::is_same_v<T, std::int64_t>,
                   "float, double, bool, uint8_t, int32_t or int64_t");
     if constexpr (std::is_same_v<T, float>) return EFF_F32;
     else if constexpr (std::is_same_v<T, double>) return EFF_F64;

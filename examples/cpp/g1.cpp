@@ -1,5 +1,6 @@
 // A recurrent policy walks a Unitree G1 in MuJoCo from its card:   g1 CARD.json POLICY.onnx G1.xml [FORWARD m/s] [SECONDS]
-// The network runs at 50 Hz, its LSTM state is carried by the controller; the drives' PD runs at every simulation step, with the card's gains.
+// The network runs at 50 Hz, its LSTM state is carried by the controller; the drives' PD runs at every simulation step,
+// with the card's gains.
 #include "simulation.hpp"
 
 #include <efferent/card.hpp>
@@ -38,7 +39,8 @@ int main(int argc, char **argv) try {
     const eff_controller_report report = controller.tick(static_cast<std::int64_t>(d->time * 1e9));
     if (report.status < 0) std::fprintf(stderr, "%s\n", controller.explain(report).c_str());
     for (int i = sim.steps(period); i > 0; i--) {
-      for (std::size_t j = 0; j < n; j++) d->ctrl[sim.actuators[j]] = kp[j] * (target[j] - d->qpos[7 + j]) - kd[j] * d->qvel[6 + j];
+      for (std::size_t j = 0; j < n; j++)
+        d->ctrl[sim.actuators[j]] = kp[j] * (target[j] - d->qpos[7 + j]) - kd[j] * d->qvel[6 + j];
       mj_step(sim.model, d);
     }
     if (sim.tilt() > 1.0) return std::printf("fell at %.2f s\n", d->time), 1;

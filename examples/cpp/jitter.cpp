@@ -1,6 +1,7 @@
 // How well this machine keeps a control period: a loop that steps a policy, with a histogram of wake-ups and steps.
 //   jitter POLICY.onnx [HZ] [SECONDS] [PRIORITY] [CPU]         1000 Hz, 10 s, SCHED_FIFO 80, any CPU
-// What a real-time loop asks of Linux, in this order: memory that stays (mlockall), a stack that is there already, the CPU, the scheduling class.
+// What a real-time loop asks of Linux, in this order: memory that stays (mlockall), a stack that is there already, the
+// CPU, the scheduling class.
 // It says what it did not get. bindings/REALTIME.md has what to set, and how to read the result.
 #include <efferent/efferent.hpp>
 
@@ -41,7 +42,8 @@ struct Histogram {
     for (std::size_t i = 0; i < limits.size(); from = limits[i++]) {
       if (!counts[i]) continue;
       const double share = static_cast<double>(counts[i]) / static_cast<double>(total);
-      std::printf("  %6.0f us %9ld %7.3f %% %.*s\n", from, counts[i], 100 * share, static_cast<int>(std::lround(40 * share)), "****************************************");
+      std::printf("  %6.0f us %9ld %7.3f %% %.*s\n", from, counts[i], 100 * share,
+                  static_cast<int>(std::lround(40 * share)), "****************************************");
     }
   }
 };
@@ -61,7 +63,8 @@ int main(int argc, char **argv) try {
   const auto number = [&](int i, double otherwise) { return argc > i ? std::atof(argv[i]) : otherwise; };
   const double hz = number(2, 1000), seconds = number(3, 10);
   const int priority = static_cast<int>(number(4, 80)), cpu = static_cast<int>(number(5, -1));
-  if (!(hz >= 1 && hz <= 20000 && seconds > 0 && seconds <= 1e6)) return std::fprintf(stderr, "HZ is 1 to 20000, SECONDS above 0\n"), 2;
+  if (!(hz >= 1 && hz <= 20000 && seconds > 0 && seconds <= 1e6))
+    return std::fprintf(stderr, "HZ is 1 to 20000, SECONDS above 0\n"), 2;
 
   const efferent::Policy policy(argv[1]);
   efferent::Session session(policy);

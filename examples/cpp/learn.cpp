@@ -22,16 +22,19 @@ int main(int count, char **arguments) try {
   eff_update told{};
   for (int step = 1; step <= 40000; step++) {
     learner.act(cart, force);
-    const double push = std::clamp(force[0], -1.0, 1.0);  // what is not possible is cut off here; the learner knows what it asked for
+    // what is not possible is cut off here; the learner knows what it asked for
+    const double push = std::clamp(force[0], -1.0, 1.0);
     cart[1] += period * push;
     cart[0] = std::clamp(cart[0] + period * cart[1], -3.0, 3.0);
     const double reward = -(cart[0] * cart[0] + 0.1 * push * push);
     const bool is_over = step % 200 == 0;
-    told = learner.update(cart, reward, false, is_over);  // broken off, not ended: the critic stands in for what would have followed
+    // broken off, not ended: the critic stands in for what would have followed
+    told = learner.update(cart, reward, false, is_over);
     if (is_over) cart = {1, 0};
     sum += reward;
     if (step % 4000 == 0) {
-      std::printf("step %5d: reward %.3f, standard deviation %.2f, roll-backs %d\n", step, sum / 4000, told.exploration, int(told.rollbacks));
+      std::printf("step %5d: reward %.3f, standard deviation %.2f, roll-backs %d\n", step, sum / 4000, told.exploration,
+                  int(told.rollbacks));
       sum = 0;
     }
   }

@@ -1,7 +1,10 @@
-// A robot that talks as Unitree's SDK does: one struct with the state of all motors comes, one with their commands goes, 500 times a second.
+// A robot that talks as Unitree's SDK does: one struct with the state of all motors comes, one with their commands
+// goes, 500 times a second.
 //   lowstate CARD.json POLICY.onnx MOTOR,MOTOR,... [SECONDS]
-// The names are the motor table: motor i of the structs. The card is driven at 2 ms; its networks run when they are due. Motors are simulated here.
-// On a robot, run as root or with rtprio: the loop asks for SCHED_FIFO and locked memory, and says where it does not get them.
+// The names are the motor table: motor i of the structs. The card is driven at 2 ms; its networks run when they are
+// due. Motors are simulated here.
+// On a robot, run as root or with rtprio: the loop asks for SCHED_FIFO and locked memory, and says where it does not
+// get them.
 #include <efferent/card.hpp>
 #include <efferent/controller.hpp>
 
@@ -91,7 +94,8 @@ int main(int argc, char **argv) try {
   if (report.status < 0) return std::printf("%s\n", controller.explain(report).c_str()), 1;
   std::printf("%llu ticks, %llu runs of the networks, %llu late, %llu refused; the latest wake-up %.0f us\n",
               static_cast<unsigned long long>(report.ticks), static_cast<unsigned long long>(report.runs),
-              static_cast<unsigned long long>(report.late), static_cast<unsigned long long>(report.refused), worst * 1e-3);
+              static_cast<unsigned long long>(report.late), static_cast<unsigned long long>(report.refused),
+              worst * 1e-3);
 } catch (const std::exception &e) {
   return std::fprintf(stderr, "%s\n", e.what()), 1;
 }

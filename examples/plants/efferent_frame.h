@@ -1,4 +1,5 @@
-/* Frames of Efferent's lock-step protocol, version 2, for plants that link nothing of Efferent: Sources/Bridge/PROTOCOL.md as C. Copy it.
+/* Frames of Efferent's lock-step protocol, version 2, for plants that link nothing of Efferent:
+ * Sources/Bridge/PROTOCOL.md as C. Copy it.
  * Little-endian machines: the structs are the bytes. */
 #ifndef EFFERENT_FRAME_H
 #define EFFERENT_FRAME_H
@@ -49,7 +50,9 @@ typedef struct {
   uint32_t wait_ms, zero;
 } efb_error;
 
-_Static_assert(sizeof(efb_header) == 64 && sizeof(efb_hello) == 64 && sizeof(efb_welcome) == 64 && sizeof(efb_error) == 16, "as in PROTOCOL.md");
+_Static_assert(sizeof(efb_header) == 64 && sizeof(efb_hello) == 64 && sizeof(efb_welcome) == 64
+                   && sizeof(efb_error) == 16,
+               "as in PROTOCOL.md");
 
 static inline uint32_t efb_crc32c(uint32_t crc, const void *bytes, size_t size) {
   const uint8_t *p = (const uint8_t *)bytes;
@@ -78,7 +81,8 @@ static inline void efb_write(void *frame, size_t size, efb_header header, int se
 static inline int efb_read(const void *frame, size_t size, int sealed, efb_header *header) {
   if (size < sizeof *header) return 0;
   memcpy(header, frame, sizeof *header);
-  return header->magic == EFB_MAGIC && header->version == EFB_VERSION && (!sealed || header->crc32c == efb_checksum(frame, size));
+  return header->magic == EFB_MAGIC && header->version == EFB_VERSION
+         && (!sealed || header->crc32c == efb_checksum(frame, size));
 }
 
 #endif

@@ -1,5 +1,6 @@
-/* The ways unix and shm to an Efferent bridge on the same machine, for plants in C that link nothing of Efferent: "Without ZeroMQ" in
- * Sources/Bridge/PROTOCOL.md. Frames are those of efferent_frame.h. Linux, little-endian, one thread at a time. Copy it. */
+/* The ways unix and shm to an Efferent bridge on the same machine, for plants in C that link nothing of Efferent:
+ * "Without ZeroMQ" in Sources/Bridge/PROTOCOL.md. Frames are those of efferent_frame.h. Linux, little-endian, one
+ * thread at a time. Copy it. */
 #ifndef EFFERENT_LOCAL_H
 #define EFFERENT_LOCAL_H
 
@@ -46,7 +47,9 @@ typedef struct {
 } efl_link;
 
 static inline efl_head *efl_head_of(const efl_link *l) { return (efl_head *)(void *)l->memory; }
-static inline uint8_t *efl_request(const efl_link *l, uint32_t slot) { return l->memory + EFL_PAGE + slot * l->request_size; }
+static inline uint8_t *efl_request(const efl_link *l, uint32_t slot) {
+  return l->memory + EFL_PAGE + slot * l->request_size;
+}
 static inline const uint8_t *efl_answer(const efl_link *l, uint32_t slot) {
   return l->memory + EFL_PAGE + EFL_SLOTS * l->request_size + slot * l->answer_size;
 }
@@ -67,7 +70,8 @@ static inline void efl_close(efl_link *l) {
   l->memory = NULL, l->socket = -1;
 }
 
-/* Connects to "unix:PATH" or "shm:PATH" (PATH may begin with @: an abstract name). 0 or an errno: ENOENT, ECONNREFUSED where nobody listens. */
+/* Connects to "unix:PATH" or "shm:PATH" (PATH may begin with @: an abstract name). 0 or an errno: ENOENT, ECONNREFUSED
+ * where nobody listens. */
 static inline int efl_connect(efl_link *l, const char *endpoint) {
   struct sockaddr_un address;
   memset(l, 0, sizeof *l), memset(&address, 0, sizeof address);
@@ -116,8 +120,9 @@ static inline int efl_attach(efl_link *l, int memory) {
   l->request_size = head.request_size, l->answer_size = head.answer_size;
   l->posted = l->taken = l->slot = 0;
   const uint64_t limit = (uint64_t)1 << 40;
-  ok = head.magic == EFL_RING && head.version == 1 && head.slots == EFL_SLOTS && head.request_size < limit && head.answer_size < limit &&
-       EFL_PAGE + EFL_SLOTS * (head.request_size + head.answer_size) == (uint64_t)s.st_size;
+  ok = head.magic == EFL_RING && head.version == 1 && head.slots == EFL_SLOTS && head.request_size < limit
+       && head.answer_size < limit
+       && EFL_PAGE + EFL_SLOTS * (head.request_size + head.answer_size) == (uint64_t)s.st_size;
   return ok ? 0 : EFL_BROKEN;
 }
 
@@ -131,11 +136,13 @@ static inline ssize_t efl_read(efl_link *l, void *to, size_t size, int ms) {
     char space[CMSG_SPACE(sizeof(int))];
   } control;
   struct iovec part = {to, size};
-  struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+  struct msghdr message = {
+      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
   const ssize_t count = recvmsg(l->socket, &message, 0);
   if (count <= 0) return count < 0 && errno == EINTR ? 0 : EFL_GONE;
   struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-  if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof(int))) {
+  if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS
+      && head->cmsg_len == CMSG_LEN(sizeof(int))) {
     int memory;
     memcpy(&memory, CMSG_DATA(head), sizeof memory);
     fcntl(memory, F_SETFD, FD_CLOEXEC);
@@ -145,7 +152,8 @@ static inline ssize_t efl_read(efl_link *l, void *to, size_t size, int ms) {
   return count;
 }
 
-/* The next frame of the socket into TO: its size, 0 where none comes within MS milliseconds (or one of length 0, which only wakes), or EFL_.... */
+/* The next frame of the socket into TO: its size, 0 where none comes within MS milliseconds (or one of length 0, which
+ * only wakes), or EFL_.... */
 static inline long efl_read_frame(efl_link *l, void *to, size_t room, int ms) {
   uint8_t *parts[2] = {NULL, (uint8_t *)to};
   uint32_t length = 0;
@@ -168,7 +176,8 @@ static inline long efl_read_frame(efl_link *l, void *to, size_t room, int ms) {
   return (long)length;
 }
 
-/* Where the next frame may be written in place, LIMIT bytes, until efl_post sends it; NULL without shared memory, or where the library stands still. */
+/* Where the next frame may be written in place, LIMIT bytes, until efl_post sends it; NULL without shared memory, or
+ * where the library stands still. */
 static inline void *efl_frame(efl_link *l, size_t *limit) {
   if (!l->memory) return NULL;
   const uint32_t waiting = l->posted - __atomic_load_n(&efl_head_of(l)->library.taken, __ATOMIC_ACQUIRE);
@@ -190,7 +199,8 @@ static inline int efl_post(efl_link *l, size_t size) {
   return efl_write(l, "\0\0\0", 4);
 }
 
-/* Sends a frame: HELLO, and every frame over unix, through the socket. 0, EFL_GONE, or EAGAIN where the library stands still. */
+/* Sends a frame: HELLO, and every frame over unix, through the socket. 0, EFL_GONE, or EAGAIN where the library stands
+ * still. */
 static inline int efl_send(efl_link *l, const void *frame, size_t size) {
   size_t limit = 0;
   if (l->memory) {
@@ -215,7 +225,8 @@ static inline long efl_take(efl_link *l, void *to, size_t room) {
   return (long)size;
 }
 
-/* The next frame of the library into TO: its size, 0 where none comes within MS milliseconds, EFL_GONE, or EFL_BROKEN. */
+/* The next frame of the library into TO: its size, 0 where none comes within MS milliseconds, EFL_GONE, or
+ * EFL_BROKEN. */
 static inline long efl_receive(efl_link *l, void *to, size_t room, int ms) {
   const uint64_t began = efl_now(), deadline = began + (uint64_t)ms * 1000000u;
   for (uint64_t now = began;; now = efl_now()) {

@@ -60,8 +60,9 @@ EFF_API const char *eff_card_question(const eff_card *card, size_t index);
 /* How to answer question `index`, one sentence for a person. Owned by the card; NULL as above. Any thread. */
 EFF_API const char *eff_card_answer(const eff_card *card, size_t index);
 
-/* Path of recording `index` that a controller of this card must meet before it starts, as controller.h says; of a card in a file it begins with the
- * file's folder. Owned by the card; NULL past the last, or for a handle that is not alive. Any thread. */
+/* Path of recording `index` that a controller of this card must meet before it starts, as controller.h says; of a card
+ * in a file it begins with the file's folder. Owned by the card; NULL past the last, or for a handle that is not alive.
+ * Any thread. */
 EFF_API const char *eff_card_recording(const eff_card *card, size_t index);
 
 /* One more reference; returns `card`, or NULL where it is not alive. Any thread. */

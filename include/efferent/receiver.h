@@ -48,7 +48,8 @@ typedef struct eff_receiver_options {
   int32_t reserved;         /* 0 */
   void *context;            /* kept: the caller's ZeroMQ context (zmq_ctx_new), needed for inproc; NULL: own one */
   /* Keys, for tcp (CURVE): a bridge on another machine is reached with them alone. A key is 40 characters of Z85. */
-  const char *server_key;   /* the bridge's public key; NULL: nothing is encrypted, and the endpoint is on this machine */
+  const char *server_key;   /* the bridge's public key; NULL: nothing is encrypted, and the endpoint is on this
+                               machine */
   const char *secret_key;   /* this plant's secret key, whose public one the bridge allows */
   const char *key_file;     /* or a file with the line "secret KEY", mode 0600 (efferent keys new) */
 } eff_receiver_options;

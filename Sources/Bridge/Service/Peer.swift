@@ -1,7 +1,8 @@
 #if Bridge
 import Platform
 
-/// Where a frame comes from and where its answer goes: the identity of a connection, ZeroMQ's or one of `Local`. Its bytes stand in memory of the bridge.
+/// Where a frame comes from and where its answer goes: the identity of a connection, ZeroMQ's or one of `Local`. Its
+/// bytes stand in memory of the bridge.
 struct Peer {
   /// ZeroMQ's limit on identities is 255.
   static let limit = 256

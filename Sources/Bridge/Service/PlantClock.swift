@@ -2,9 +2,9 @@
 
 /// How old a frame is, whatever the plant's clock says.
 ///
-/// On one machine both clocks are CLOCK_MONOTONIC and are compared directly; the plant shows that it is by the machine's boot id. Otherwise the
-/// smallest difference between arrival and stamp over the last seconds is taken for the offset: what a frame took longer than the fastest one
-/// is its age, too small by the way of the fastest.
+/// On one machine both clocks are CLOCK_MONOTONIC and are compared directly; the plant shows that it is by the
+/// machine's boot id. Otherwise the smallest difference between arrival and stamp over the last seconds is taken for
+/// the offset: what a frame took longer than the fastest one is its age, too small by the way of the fastest.
 struct PlantClock {
   /// A clock drifts by up to 100 ppm: 1 ms in 10 s.
   private static let window: UInt64 = 10_000_000_000

@@ -25,7 +25,9 @@ extension Service {
   }
 
   /// The answer to the owner's frame: `frame`, whose first 64 bytes are filled in here.
-  func answer(_ type: FrameType, _ request: FrameHeader, _ frame: UnsafeMutableRawPointer, size: Int) -> UnsafeRawBufferPointer {
+  func answer(_ type: FrameType, _ request: FrameHeader, _ frame: UnsafeMutableRawPointer, size: Int)
+    -> UnsafeRawBufferPointer
+  {
     var header = answerHeader(type, request)
     complete(&header, frame, size: size, seals: isSealed)
     return UnsafeRawBufferPointer(start: frame, count: size)
@@ -43,8 +45,11 @@ extension Service {
   /// BYE to the owner, whose bridge session is over.
   func saidGoodbye() -> UnsafeRawBufferPointer { notice(.bye) }
 
-  /// Counts the refusal and answers with ERR: `reason: what found, expected ...`. `wait`: milliseconds after which to ask again.
-  func refuse(_ reason: Reason, _ request: FrameHeader, _ what: StaticString, found: UInt64, expected: UInt64, wait: UInt32 = 0) -> Outcome {
+  /// Counts the refusal and answers with ERR: `reason: what found, expected ...`. `wait`: milliseconds after which to
+  /// ask again.
+  func refuse(
+    _ reason: Reason, _ request: FrameHeader, _ what: StaticString, found: UInt64, expected: UInt64, wait: UInt32 = 0
+  ) -> Outcome {
     var text = ErrorText(at: refusal + FrameHeader.size + Service.errorHead)
     text.add(reason.name)
     text.add(": ")
@@ -72,7 +77,9 @@ extension Service {
     return refuse(reason, request, status: failure.reason.rawValue, text, 0)
   }
 
-  private func refuse(_ reason: Reason, _ request: FrameHeader, status: Int32, _ text: ErrorText, _ wait: UInt32) -> Outcome {
+  private func refuse(_ reason: Reason, _ request: FrameHeader, status: Int32, _ text: ErrorText, _ wait: UInt32)
+    -> Outcome
+  {
     stats.drop(reason)
     let head = refusal + FrameHeader.size
     head.storeBytes(of: UInt32(reason.rawValue).littleEndian, as: UInt32.self)
@@ -88,7 +95,8 @@ extension Service {
     // sealed as the request is: the sender may not know what was agreed
     let size = FrameHeader.size + Service.errorHead + text.count
     complete(&header, refusal, size: size, seals: request.checksum != 0)
-    return Outcome(event: dropped(reason, seq: request.seq), answer: UnsafeRawBufferPointer(start: refusal, count: size))
+    return Outcome(
+      event: dropped(reason, seq: request.seq), answer: UnsafeRawBufferPointer(start: refusal, count: size))
   }
 
   /// The event of a frame that was refused.

@@ -3,9 +3,12 @@ import Base
 import Platform
 
 extension Service {
-  /// Handles a frame of `size` bytes, of which `frame` holds at most `capacity`. Order of the checks: size, owner, then what the frame says.
+  /// Handles a frame of `size` bytes, of which `frame` holds at most `capacity`. Order of the checks: size, owner, then
+  /// what the frame says.
   /// `arrays`: where the arrays of a frame for which `readsInPlace` is true stand instead, counted from its start.
-  func handle(_ frame: UnsafeRawBufferPointer, size: Int, from peer: Peer, arrived: UInt64, arrays: UnsafeRawPointer? = nil) -> Outcome {
+  func handle(
+    _ frame: UnsafeRawBufferPointer, size: Int, from peer: Peer, arrived: UInt64, arrays: UnsafeRawPointer? = nil
+  ) -> Outcome {
     guard let header = FrameHeader(frame) else {
       // not a frame of this protocol, so there is nothing to answer
       stats.drop(.malformed)
@@ -17,9 +20,13 @@ extension Service {
       return refuse(.version, header, "protocol", found: UInt64(header.version), expected: UInt64(FrameHeader.version))
     }
     guard isOwner, header.session == secret else {
-      return refuse(.session, header, isOwner ? "not the present one: seq" : "not the connected plant: seq", found: header.seq, expected: 0)
+      return refuse(
+        .session, header, isOwner ? "not the present one: seq" : "not the connected plant: seq", found: header.seq,
+        expected: 0)
     }
-    guard size <= capacity else { return refuse(.malformed, header, "frame of bytes", found: UInt64(size), expected: UInt64(capacity)) }
+    guard size <= capacity else {
+      return refuse(.malformed, header, "frame of bytes", found: UInt64(size), expected: UInt64(capacity))
+    }
     if isSealed {
       let checksum = crc.frame(frame)
       guard header.checksum == checksum else {
@@ -37,14 +44,18 @@ extension Service {
     case .reset: return reset(header, frame, arrived)
     case .step: return step(header, frame, arrived, arrays)
     case .bye: return leave(header)
-    default: return refuse(.malformed, header, "frame type", found: UInt64(header.type), expected: UInt64(FrameType.step.rawValue))
+    default:
+      return refuse(
+        .malformed, header, "frame type", found: UInt64(header.type), expected: UInt64(FrameType.step.rawValue))
     }
   }
 
-  /// Whether no more than the header of a frame is looked at before its arrays are copied, so that they need not stand in memory of the bridge:
+  /// Whether no more than the header of a frame is looked at before its arrays are copied, so that they need not stand
+  /// in memory of the bridge:
   /// what the plant changes in them meanwhile is its own affair.
   func readsInPlace(_ frame: UnsafeRawBufferPointer, _ size: Int) -> Bool {
-    guard isConnected, !isSealed, !options.refusesNonFinite, size == layout.stepSize, let header = FrameHeader(frame) else { return false }
+    guard isConnected, !isSealed, !options.refusesNonFinite, size == layout.stepSize, let header = FrameHeader(frame)
+    else { return false }
     return header.type == FrameType.step.rawValue
   }
 
@@ -60,7 +71,8 @@ extension Service {
     return header.type == FrameType.step.rawValue ? header.seq : nil
   }
 
-  /// Whether a frame that arrived behind a STEP with `seq` says that its plant gave that up: the plant waits for an answer or goes on.
+  /// Whether a frame that arrived behind a STEP with `seq` says that its plant gave that up: the plant waits for an
+  /// answer or goes on.
   func supersedes(_ frame: UnsafeRawBufferPointer, from peer: Peer, _ seq: UInt64) -> Bool {
     guard peer.isSame(owner), let header = FrameHeader(frame) else { return false }
     return header.type == FrameType.hello.rawValue || header.session == secret && header.seq > seq
@@ -122,8 +134,12 @@ extension Service {
   }
 
   /// STEP: the tick. Nothing is written before every check has passed.
-  private func step(_ header: FrameHeader, _ frame: UnsafeRawBufferPointer, _ arrived: UInt64, _ arrays: UnsafeRawPointer?) -> Outcome {
-    guard header.episode == episode else { return refuse(.episode, header, "step of", found: UInt64(header.episode), expected: UInt64(episode)) }
+  private func step(
+    _ header: FrameHeader, _ frame: UnsafeRawBufferPointer, _ arrived: UInt64, _ arrays: UnsafeRawPointer?
+  ) -> Outcome {
+    guard header.episode == episode else {
+      return refuse(.episode, header, "step of", found: UInt64(header.episode), expected: UInt64(episode))
+    }
     if let refusal = refuseSequence(header) { return refusal }
     let age = clock.age(stamp: header.monotonic, arrived: arrived)
     guard header.ttl == 0 || age <= UInt64(header.ttl) * 1000 else {
@@ -136,7 +152,9 @@ extension Service {
       return refuse(.numeric, header, "input that is not finite: its index", found: UInt64(place), expected: 0)
     }
     for i in 0..<inputCopies {
-      guard let memory = target.input(copies[i].index) else { return refuse(.run, header, status: Failure.Reason.state.rawValue) }
+      guard let memory = target.input(copies[i].index) else {
+        return refuse(.run, header, status: Failure.Reason.state.rawValue)
+      }
       eff_copy(memory, base + copies[i].offset, copies[i].size)
     }
     let began = eff_now_ns()
@@ -144,7 +162,9 @@ extension Service {
     let run = eff_now_ns() - began
     guard status == 0 else { return refuse(.run, header, status: status) }
     for i in inputCopies..<inputCopies + outputCopies {
-      guard let memory = target.output(copies[i].index) else { return refuse(.run, header, status: Failure.Reason.state.rawValue) }
+      guard let memory = target.output(copies[i].index) else {
+        return refuse(.run, header, status: Failure.Reason.state.rawValue)
+      }
       eff_copy(act + copies[i].offset, memory, copies[i].size)
     }
     hasStepped = true
@@ -202,16 +222,21 @@ extension Service {
     return event
   }
 
-  /// Index of the first input of a STEP with a number that is not finite; nil where all are. - Complexity: O(bytes of floating-point inputs)
+  /// Index of the first input of a STEP with a number that is not finite; nil where all are. - Complexity: O(bytes of
+  /// floating-point inputs)
   private func nonFinite(_ frame: UnsafeRawPointer) -> Int? {
-    for i in 0..<inputCopies where Service.hasNonFinite(frame + copies[i].offset, copies[i].size, copies[i].dtype) { return copies[i].index }
+    for i in 0..<inputCopies where Service.hasNonFinite(frame + copies[i].offset, copies[i].size, copies[i].dtype) {
+      return copies[i].index
+    }
     return nil
   }
 
   private static func hasNonFinite(_ p: UnsafeRawPointer, _ size: Int, _ dtype: Int32) -> Bool {
     func any<T: FixedWidthInteger>(_ exponent: T) -> Bool {
       let width = MemoryLayout<T>.size
-      for i in 0..<size / width where p.load(fromByteOffset: i * width, as: T.self) & exponent == exponent { return true }
+      for i in 0..<size / width where p.load(fromByteOffset: i * width, as: T.self) & exponent == exponent {
+        return true
+      }
       return false
     }
     switch dtype {

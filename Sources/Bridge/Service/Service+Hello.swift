@@ -3,21 +3,28 @@ import Base
 import Platform
 
 extension Service {
-  /// Least nanoseconds between two looks at the connection of a silent owner, and the most looks: each leaves a PING in its queue.
+  /// Least nanoseconds between two looks at the connection of a silent owner, and the most looks: each leaves a PING in
+  /// its queue.
   private static let probeInterval: UInt64 = 250_000_000
   private static let probeLimit = 8
 
-  /// HELLO: a new bridge session, unless the plant does not fit or another one is there. A stranger's body is not looked at while there is.
-  func greet(_ header: FrameHeader, _ frame: UnsafeRawBufferPointer, _ size: Int, from peer: Peer, _ arrived: UInt64) -> Outcome {
+  /// HELLO: a new bridge session, unless the plant does not fit or another one is there. A stranger's body is not
+  /// looked at while there is.
+  func greet(_ header: FrameHeader, _ frame: UnsafeRawBufferPointer, _ size: Int, from peer: Peer, _ arrived: UInt64)
+    -> Outcome
+  {
     let isOwner = peer.isSame(owner)
     if isConnected, !isOwner, !ownerIsGone(arrived) {
       let silence = (arrived &- heard) / 1_000_000
       return refuse(
-        .busy, header, "another plant is connected; milliseconds of its silence", found: silence, expected: UInt64(max(options.idleTimeout, 0)),
+        .busy, header, "another plant is connected; milliseconds of its silence", found: silence,
+        expected: UInt64(max(options.idleTimeout, 0)),
         wait: Service.busyWait)
     }
     let limit = Service.helloLimit
-    guard size <= limit else { return refuse(.malformed, header, "bytes of HELLO", found: UInt64(size), expected: UInt64(limit)) }
+    guard size <= limit else {
+      return refuse(.malformed, header, "bytes of HELLO", found: UInt64(size), expected: UInt64(limit))
+    }
     // a plant that has no checksum says so by 0
     if header.checksum != 0 {
       let checksum = crc.frame(frame)
@@ -28,7 +35,8 @@ extension Service {
     if isConnected, isOwner, let keptHello, header == keptHello { return welcomeAgain(header) }
     let known = FrameFlags.fixed
     guard header.flags & FrameFlags.mustUnderstand & ~known == 0 else {
-      return refuse(.flags, header, "bits that must be understood", found: UInt64(header.flags), expected: UInt64(known))
+      return refuse(
+        .flags, header, "bits that must be understood", found: UInt64(header.flags), expected: UInt64(known))
     }
     let body = UnsafeRawBufferPointer(rebasing: frame[FrameHeader.size...])
     let isFixed = header.flags & FrameFlags.fixed != 0
@@ -48,14 +56,16 @@ extension Service {
     let isReplaced = isConnected && !isOwner
     let farewell = isReplaced ? saidGoodbye() : nil
     begin(header, hello, next, peer, arrived)
-    return Outcome(event: done(.hello, header, arrived), answer: welcome(header, isFixed: isFixed, arrived), farewell: farewell)
+    return Outcome(
+      event: done(.hello, header, arrived), answer: welcome(header, isFixed: isFixed, arrived), farewell: farewell)
   }
 
   /// A HELLO that waited for longer than its plant does. Its clock is not measured yet, so only a shared one can tell.
   private func expired(_ header: FrameHeader, _ hello: Hello, _ arrived: UInt64) -> Outcome? {
     guard header.ttl > 0, isShared(hello) else { return nil }
     let age = arrived > header.monotonic ? (arrived - header.monotonic) / 1000 : 0
-    return age <= UInt64(header.ttl) ? nil : refuse(.expired, header, "microseconds of age", found: age, expected: UInt64(header.ttl))
+    return age <= UInt64(header.ttl)
+      ? nil : refuse(.expired, header, "microseconds of age", found: age, expected: UInt64(header.ttl))
   }
 
   private func isShared(_ hello: Hello) -> Bool { !options.boot.isEmpty && hello.boot == options.boot }
@@ -103,9 +113,12 @@ extension Service {
   /// WELCOME, which is kept for a plant that says the same HELLO again; nil where there is no memory for it.
   private func welcome(_ header: FrameHeader, isFixed: Bool, _ arrived: UInt64) -> UnsafeRawBufferPointer? {
     let facts = WelcomeFacts(
-      session: secret, idleTimeout: options.idleTimeout, library: options.library, isSealed: isSealed, isClockShared: clock.isShared, received: arrived,
+      session: secret, idleTimeout: options.idleTimeout, library: options.library, isSealed: isSealed,
+      isClockShared: clock.isShared, received: arrived,
       fingerprint: fingerprint)
-    let body = isFixed ? fixedWelcome(target, layout, options.labels, facts) : encodedWelcome(target, layout, options.labels, facts)
+    let body =
+      isFixed
+      ? fixedWelcome(target, layout, options.labels, facts) : encodedWelcome(target, layout, options.labels, facts)
     let size = FrameHeader.size + body.count
     guard let frame = try? Bytes.zeroed(size) else { return nil }
     body.withUnsafeBytes { eff_copy(frame.mutable + FrameHeader.size, $0.baseAddress!, body.count) }
@@ -123,12 +136,14 @@ extension Service {
     return Outcome(event: event, answer: keptWelcome.map { UnsafeRawBufferPointer(start: $0.start, count: $0.count) })
   }
 
-  /// Whether the plant that stepped may be replaced: silent for long, or its connection is gone. Its connection is tried rarely, so that strangers
-  /// who knock do not fill its queue.
+  /// Whether the plant that stepped may be replaced: silent for long, or its connection is gone. Its connection is
+  /// tried rarely, so that strangers who knock do not fill its queue.
   private func ownerIsGone(_ now: UInt64) -> Bool {
     let silence = now &- heard
     if options.idleTimeout >= 0, now >= heard, silence >= UInt64(options.idleTimeout) * 1_000_000 { return true }
-    guard silence >= Service.probeInterval / 5, probes == 0 || now &- probed >= Service.probeInterval, probes < Service.probeLimit else { return false }
+    guard silence >= Service.probeInterval / 5, probes == 0 || now &- probed >= Service.probeInterval,
+      probes < Service.probeLimit
+    else { return false }
     probed = now
     probes += 1
     return !isReachable(owner)

@@ -2,8 +2,8 @@
 import Base
 import Platform
 
-/// What a bridge serves, without a transport: frames of peers in, answers out. One plant at a time owns the target; it asks, and every frame of
-/// it is answered. Handling a frame allocates nothing but for HELLO.
+/// What a bridge serves, without a transport: frames of peers in, answers out. One plant at a time owns the target; it
+/// asks, and every frame of it is answered. Handling a frame allocates nothing but for HELLO.
 final class Service {
   struct Options {
     /// Milliseconds of silence after which another plant may take over; negative for never.
@@ -96,7 +96,9 @@ final class Service {
     let actSize = Service.align(layout.actSize)
     let refusalSize = Service.align(FrameHeader.size + Service.errorHead + ErrorText.limit)
     let size = actSize + refusalSize + 2 * FrameHeader.size + 2 * Peer.limit
-    guard let memory = eff_alloc(size, Layout.alignment) else { throw Failure(.memory, "no memory for \(size) bytes of frames") }
+    guard let memory = eff_alloc(size, Layout.alignment) else {
+      throw Failure(.memory, "no memory for \(size) bytes of frames")
+    }
     eff_zero(memory, size)
     self.memory = memory
     act = memory
@@ -115,7 +117,8 @@ final class Service {
 
   static func align(_ size: Int) -> Int { (size + Layout.alignment - 1) / Layout.alignment * Layout.alignment }
 
-  /// Bytes of the longest frames of the bridge session after its handshake: STEP or a RESET of all rows by mask, ACT or ERR.
+  /// Bytes of the longest frames of the bridge session after its handshake: STEP or a RESET of all rows by mask, ACT or
+  /// ERR.
   var longestRequest: Int { max(layout.stepSize, FrameHeader.size + layout.rows) }
   var longestAnswer: Int { max(layout.actSize, FrameHeader.size + Service.errorHead + ErrorText.limit) }
 
@@ -150,7 +153,9 @@ final class Service {
 /// What became of one wait.
 public struct Event: Sendable {
   /// Equal to the `EFF_BRIDGE_...` codes of the C header.
-  public enum Kind: Int32, Sendable { case none = 0, hello = 1, reset = 2, step = 3, bye = 4, drop = 5, idle = 6, retry = 7 }
+  public enum Kind: Int32, Sendable {
+    case none = 0, hello = 1, reset = 2, step = 3, bye = 4, drop = 5, idle = 6, retry = 7
+  }
 
   public var kind = Kind.none
   public var reason = Reason.ok

@@ -1,7 +1,8 @@
 #if Bridge
 import Platform
 
-/// The counters of a bridge: written by the thread that polls, read by any. They stand in the order of `eff_bridge_stats`, after its size and ids.
+/// The counters of a bridge: written by the thread that polls, read by any. They stand in the order of
+/// `eff_bridge_stats`, after its size and ids.
 public final class Stats {
   /// Where each counter is.
   enum Word: Int {

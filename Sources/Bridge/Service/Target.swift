@@ -1,6 +1,7 @@
 #if Bridge
 
-/// What the bridge serves: something with named inputs and outputs in memory of its own, that runs rows. CABI makes one of a session.
+/// What the bridge serves: something with named inputs and outputs in memory of its own, that runs rows. CABI makes one
+/// of a session.
 public struct Target {
   /// What a tensor is for, equal to the `EFF_ROLE_...` codes of the C header.
   public enum Role: Int32, Sendable {

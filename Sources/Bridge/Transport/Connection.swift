@@ -1,11 +1,13 @@
 #if Bridge
 import Platform
 
-/// A connection of a plant through a Unix socket: frames behind their length of four bytes. A length of 0 is no frame; it wakes who sleeps.
+/// A connection of a plant through a Unix socket: frames behind their length of four bytes. A length of 0 is no frame;
+/// it wakes who sleeps.
 final class Connection {
   enum Arrived {
     case nothing
-    /// A frame of `size` bytes, which stands at `frame` until `consume`: all of it, or its first bytes where it is longer than `room`.
+    /// A frame of `size` bytes, which stands at `frame` until `consume`: all of it, or its first bytes where it is
+    /// longer than `room`.
     case frame(size: Int)
     case ended
     /// A frame above the limit comes.
@@ -59,7 +61,8 @@ final class Connection {
 
   private var length: Int { Int(UInt32(littleEndian: start.load(as: UInt32.self))) }
 
-  /// Keeps frames of up to `room` bytes from now on; false where there is no memory, or a longer one has lost bytes already.
+  /// Keeps frames of up to `room` bytes from now on; false where there is no memory, or a longer one has lost bytes
+  /// already.
   func grow(to room: Int) -> Bool {
     if room <= self.room { return true }
     guard skipped == 0, let larger = eff_alloc(Layout.alignment + room, Layout.alignment) else { return false }
@@ -89,7 +92,9 @@ final class Connection {
       }
       guard isReadable else { return .nothing }
       var space = Connection.prefix + room - filled
-      if filled >= Connection.prefix, length > room { space = min(space, length + Connection.prefix - filled - skipped) }
+      if filled >= Connection.prefix, length > room {
+        space = min(space, length + Connection.prefix - filled - skipped)
+      }
       let count = Int(eff_local_receive(descriptor, start + filled, space))
       if count == -Int(EAGAIN) || count == -Int(EWOULDBLOCK) {
         isReadable = false
@@ -117,7 +122,8 @@ final class Connection {
 
   var hasRest: Bool { restSent < restSize }
 
-  /// Sends a frame and never waits; `passing`: a descriptor that goes with it, -1: none. 0, EAGAIN where the plant does not read, EHOSTUNREACH where it is gone.
+  /// Sends a frame and never waits; `passing`: a descriptor that goes with it, -1: none. 0, EAGAIN where the plant does
+  /// not read, EHOSTUNREACH where it is gone.
   func send(_ frame: UnsafeRawBufferPointer, passing: Int32 = -1) -> Int32 {
     guard flush() else { return EHOSTUNREACH }
     if hasRest { return EAGAIN }
@@ -150,7 +156,8 @@ final class Connection {
   /// Sends what was left of a frame; false where the plant is gone.
   func flush() -> Bool {
     while hasRest, let rest {
-      let sent = Int(eff_local_send(descriptor, rest, rest + Connection.prefix, restSize - Connection.prefix, restSent, -1))
+      let sent = Int(
+        eff_local_send(descriptor, rest, rest + Connection.prefix, restSize - Connection.prefix, restSent, -1))
       if sent == -Int(EAGAIN) || sent == -Int(EWOULDBLOCK) { return true }
       if sent <= 0 { return false }
       restSent += sent

@@ -19,11 +19,14 @@ struct Endpoint {
     self.text = text
     let bytes = Array(text.utf8)
     guard !hasKeys || Endpoint.rest(of: bytes, after: "tcp://") != nil else {
-      throw Failure(.argument, "endpoint '\(text)': keys are for tcp, found another transport; expected tcp://, or no keys")
+      throw Failure(
+        .argument, "endpoint '\(text)': keys are for tcp, found another transport; expected tcp://, or no keys")
     }
     if let name = Endpoint.rest(of: bytes, after: "inproc://"), !name.isEmpty {
       guard hasContext else {
-        throw Failure(.argument, "endpoint '\(text)': inproc needs the ZeroMQ context that the plant uses, found none in options.context")
+        throw Failure(
+          .argument,
+          "endpoint '\(text)': inproc needs the ZeroMQ context that the plant uses, found none in options.context")
       }
       (transport, path) = (.inproc, nil)
       return
@@ -34,10 +37,13 @@ struct Endpoint {
     }
     if let (transport, rest) = Endpoint.local(bytes) {
       guard !hasContext else {
-        throw Failure(.argument, "endpoint '\(text)': unix and shm do without ZeroMQ, found a context in options.context, expected NULL")
+        throw Failure(
+          .argument,
+          "endpoint '\(text)': unix and shm do without ZeroMQ, found a context in options.context, expected NULL")
       }
       guard rest.count > (rest.first == UInt8(ascii: "@") ? 1 : 0), rest.count <= Int(EFF_LOCAL_PATH_LIMIT) else {
-        throw Failure(.argument, "endpoint '\(text)': a path of \(rest.count) bytes, expected 1 to \(EFF_LOCAL_PATH_LIMIT)")
+        throw Failure(
+          .argument, "endpoint '\(text)': a path of \(rest.count) bytes, expected 1 to \(EFF_LOCAL_PATH_LIMIT)")
       }
       self.transport = transport
       name = String(decoding: rest, as: UTF8.self)
@@ -53,12 +59,21 @@ struct Endpoint {
     if allowRemote && hasKeys { return }
     if allowRemote {
       throw Failure(
-        .argument, "endpoint '\(text)': other machines get in with keys alone, found none; expected a key and an allow-list (efferent keys), or 127.0.0.1 or [::1]")
+        .argument,
+        """
+        endpoint '\(text)': other machines get in with keys alone, found none; expected a key and an allow-list \
+        (efferent keys), or 127.0.0.1 or [::1]
+        """
+      )
     }
-    throw Failure(.argument, "endpoint '\(text)': not a loopback address, expected 127.0.0.1 or [::1] in numbers\(hasKeys ? ", or allow_remote" : "")")
+    throw Failure(
+      .argument,
+      "endpoint '\(text)': not a loopback address, expected 127.0.0.1 or [::1] in numbers\(hasKeys ? ", or allow_remote" : "")"
+    )
   }
 
-  /// Transport and path of `unix:PATH` or `shm:PATH`; two slashes may stand in front of the path, as in other addresses.
+  /// Transport and path of `unix:PATH` or `shm:PATH`; two slashes may stand in front of the path, as in other
+  /// addresses.
   private static func local(_ bytes: [UInt8]) -> (Transport, ArraySlice<UInt8>)? {
     var found: (transport: Transport, path: ArraySlice<UInt8>)? = nil
     if let rest = rest(of: bytes, after: "unix:") { found = (.unix, rest) }
@@ -70,8 +85,8 @@ struct Endpoint {
     return (found.transport, hasSlashes ? path.dropFirst(2) : path)
   }
 
-  /// Takes a socket's path for this process: a lock beside the socket says whose it is, and only a socket that nobody serves is replaced. Returns
-  /// the lock, or -1 where there is no path.
+  /// Takes a socket's path for this process: a lock beside the socket says whose it is, and only a socket that nobody
+  /// serves is replaced. Returns the lock, or -1 where there is no path.
   func take() throws(Failure) -> Int32 {
     guard let path else { return -1 }
     let lock = (path + ".lock").withCString { eff_lock_path($0) }
@@ -117,7 +132,12 @@ struct Endpoint {
     }
     guard !digits.isEmpty, port >= 1, port <= 65_535 else {
       throw Failure(
-        .argument, "endpoint '\(text)': port '\(String(decoding: digits, as: UTF8.self))', expected 1 to 65535, or * for any that is free")
+        .argument,
+        """
+        endpoint '\(text)': port '\(String(decoding: digits, as: UTF8.self))', expected 1 to 65535, or * for any that \
+        is free
+        """
+      )
     }
   }
 

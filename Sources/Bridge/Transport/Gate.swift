@@ -3,7 +3,8 @@ import Base
 import CZeroMQ
 import Platform
 
-/// Who is connected to a ROUTER over tcp or ipc. ZeroMQ lets in everybody: the gate bounds how many connections stand, and counts those that end.
+/// Who is connected to a ROUTER over tcp or ipc. ZeroMQ lets in everybody: the gate bounds how many connections stand,
+/// and counts those that end.
 ///
 /// - A monitor tells of each connection. Above the limit the oldest stranger's is ended where it stood for a while, else the new one.
 /// - Handshakes wait for the gate (ZAP), so that nobody fills a queue of a host that does not poll.
@@ -32,7 +33,8 @@ final class Gate {
   /// Set once the endpoint is bound.
   var address = Address()
   private let monitor: UnsafeMutableRawPointer
-  /// Answers the questions of handshakes; nil in a context of the caller, who may have an own one, but where there are keys.
+  /// Answers the questions of handshakes; nil in a context of the caller, who may have an own one, but where there are
+  /// keys.
   private let handshakes: UnsafeMutableRawPointer?
   let monitorDescriptor, handshakeDescriptor: Int32
 
@@ -73,7 +75,10 @@ final class Gate {
   private static let domain: StaticString = "efferent"
 
   /// A gate of a socket that is not bound yet. nil where ZeroMQ has no socket left.
-  init?(_ socket: UnsafeMutableRawPointer, _ context: UnsafeMutableRawPointer, ownsContext: Bool, limit: Int, _ stats: Stats, _ keys: Keys?) {
+  init?(
+    _ socket: UnsafeMutableRawPointer, _ context: UnsafeMutableRawPointer, ownsContext: Bool, limit: Int,
+    _ stats: Stats, _ keys: Keys?
+  ) {
     var number: UInt64 = 0
     if eff_random_bytes(&number, MemoryLayout<UInt64>.size) != 0 { number = eff_now_ns() }
     let name = "inproc://efferent-gate-\(number)"
@@ -83,7 +88,9 @@ final class Gate {
     // without a limit: ZeroMQ's thread would wait for us where this queue is full
     Router.set(monitor, ZMQ_RCVHWM, 0)
     Router.set(monitor, ZMQ_LINGER, 0)
-    guard name.withCString({ zmq_socket_monitor(socket, $0, events) }) == 0, name.withCString({ zmq_connect(monitor, $0) }) == 0 else {
+    guard name.withCString({ zmq_socket_monitor(socket, $0, events) }) == 0,
+      name.withCString({ zmq_connect(monitor, $0) }) == 0
+    else {
       zmq_close(monitor)
       return nil
     }
@@ -261,8 +268,8 @@ final class Gate {
     return (Int32(event.0), Int32(bitPattern: UInt32(event.1) | UInt32(event.2) << 16))
   }
 
-  /// Answers the handshake that waits next (RFC 27): version, request, domain, address, identity, mechanism, key; answered by version, request, status,
-  /// text, user, metadata.
+  /// Answers the handshake that waits next (RFC 27): version, request, domain, address, identity, mechanism, key;
+  /// answered by version, request, status, text, user, metadata.
   private func admitNext(_ now: UInt64) -> Bool {
     guard let handshakes else { return false }
     var parts = 0
@@ -285,13 +292,16 @@ final class Gate {
   }
 
   private func setSize(_ part: Int, _ size: Int) {
-    withUnsafeMutableBytes(of: &sizes) { $0.storeBytes(of: size, toByteOffset: part * MemoryLayout<Int>.size, as: Int.self) }
+    withUnsafeMutableBytes(of: &sizes) {
+      $0.storeBytes(of: size, toByteOffset: part * MemoryLayout<Int>.size, as: Int.self)
+    }
   }
 
   /// Whether the question at hand is of a plant that may come in, or of a socket that is not ours.
   private func isAllowed(_ now: UInt64, _ parts: Int) -> Bool {
     let domain = Gate.domain
-    let isOurs = sizes.2 == domain.utf8CodeUnitCount && eff_equal(question + 2 * Gate.partLimit, domain.utf8Start, sizes.2) != 0
+    let isOurs =
+      sizes.2 == domain.utf8CodeUnitCount && eff_equal(question + 2 * Gate.partLimit, domain.utf8Start, sizes.2) != 0
     guard let keys, isOurs else { return true }
     reloadKeys()
     let key = question + 6 * Gate.partLimit
@@ -304,7 +314,13 @@ final class Gate {
       denied(now) { "\(String(decoding: address, as: UTF8.self)): key \(Keys.fingerprint(of: key)) is not allowed" }
       return false
     }
-    Log.write(.info, "bridge: plant '\(name)', key \(Keys.fingerprint(of: key)), is let in from \(String(decoding: address, as: UTF8.self))")
+    Log.write(
+      .info,
+      """
+      bridge: plant '\(name)', key \(Keys.fingerprint(of: key)), is let in from \
+      \(String(decoding: address, as: UTF8.self))
+      """
+    )
     return true
   }
 
@@ -317,8 +333,8 @@ final class Gate {
     (denials, toldDenials) = (0, now)
   }
 
-  /// Reads the allow-list where it has changed. Where a key was revoked, every connection is ended: those that are still allowed come back as the same
-  /// plants.
+  /// Reads the allow-list where it has changed. Where a key was revoked, every connection is ended: those that are
+  /// still allowed come back as the same plants.
   private func reloadKeys() {
     guard let keys, keys.reload() else { return }
     for i in 0..<count { eff_hang_up(connections[i].ours) }

@@ -17,8 +17,8 @@ public struct KeyOptions: Sendable {
 
 /// The bridge's own key (CURVE), and the public keys of plants that are let in.
 ///
-/// An allow-list is a text: a line for each plant, NAME and KEY; lines that begin with # and empty ones are passed over. A file of keys must be for its
-/// user alone (0600).
+/// An allow-list is a text: a line for each plant, NAME and KEY; lines that begin with # and empty ones are passed
+/// over. A file of keys must be for its user alone (0600).
 final class Keys {
   /// Bytes of a key, and characters of its text.
   static let size = 32
@@ -42,20 +42,27 @@ final class Keys {
 
   init(_ options: KeyOptions) throws(Failure) {
     guard zmq_has("curve") != 0 else {
-      throw Failure(.unsupported, "keys: this libzmq is built without CURVE (libsodium); Debian and Ubuntu: apt-get install libzmq5")
+      throw Failure(
+        .unsupported, "keys: this libzmq is built without CURVE (libsodium); Debian and Ubuntu: apt-get install libzmq5"
+      )
     }
     var secret = options.secret
     if let path = options.file {
       guard secret == nil else { throw Failure(.argument, "secret_key and key_file are both given, expected one") }
       secret = try Keys.secret(in: path)
     }
-    guard let secret else { throw Failure(.argument, "keys: no secret_key and no key_file, expected one of them beside the allow-list") }
+    guard let secret else {
+      throw Failure(.argument, "keys: no secret_key and no key_file, expected one of them beside the allow-list")
+    }
     guard options.allowFile != nil || !options.allowed.isEmpty else {
-      throw Failure(.argument, "keys: no allow_file and no allowed_keys, expected the public keys of the plants that may come in")
+      throw Failure(
+        .argument, "keys: no allow_file and no allowed_keys, expected the public keys of the plants that may come in")
     }
     secretKey = try Keys.checked(secret, "secret_key", isSecret: true)
     var own: [CChar] = Array(repeating: 0, count: Keys.textSize + 1)
-    guard zmq_curve_public(&own, secretKey) == 0 else { throw Failure(.unsupported, "keys: libzmq makes no public key of the secret one") }
+    guard zmq_curve_public(&own, secretKey) == 0 else {
+      throw Failure(.unsupported, "keys: libzmq makes no public key of the secret one")
+    }
     fingerprint = Keys.fingerprint(own)
     var given: [Entry] = []
     for (i, text) in options.allowed.enumerated() {
@@ -111,7 +118,9 @@ final class Keys {
     return fingerprint(text)
   }
 
-  private static func fingerprint(_ text: [CChar]) -> String { String(decoding: text[..<12].map { UInt8(bitPattern: $0) }, as: UTF8.self) }
+  private static func fingerprint(_ text: [CChar]) -> String {
+    String(decoding: text[..<12].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
 
   // MARK: texts
 
@@ -123,7 +132,8 @@ final class Keys {
     var bytes: [UInt8] = Array(repeating: 0, count: size)
     guard chars.count == textSize + 1, zmq_z85_decode(&bytes, chars) != nil else {
       let found = isSecret ? "" : " '\(text)'"
-      throw Failure(.argument, "\(what)\(found) of \(chars.count - 1) characters: not a key, expected 40 characters of Z85")
+      throw Failure(
+        .argument, "\(what)\(found) of \(chars.count - 1) characters: not a key, expected 40 characters of Z85")
     }
     return chars
   }
@@ -137,16 +147,22 @@ final class Keys {
   /// The lines of a file that is for its user alone, as words.
   private static func lines(in path: String) throws(Failure) -> [(number: Int, words: [String])] {
     var memory = [UInt8](repeating: 0, count: fileLimit)
-    let count = path.withCString { p in memory.withUnsafeMutableBytes { eff_read_private(p, $0.baseAddress!, fileLimit) } }
+    let count = path.withCString { p in
+      memory.withUnsafeMutableBytes { eff_read_private(p, $0.baseAddress!, fileLimit) }
+    }
     switch count {
-    case -Int64(EPERM): throw Failure(.io, "'\(path)': others may read or write it, or it is not this user's; expected mode 0600 (chmod 600)")
+    case -Int64(EPERM):
+      throw Failure(
+        .io, "'\(path)': others may read or write it, or it is not this user's; expected mode 0600 (chmod 600)")
     case -Int64(EINVAL): throw Failure(.io, "'\(path)': not a file")
     case ..<0: throw Failure(.io, "'\(path)': \(String(cString: eff_error_text(Int32(-count))))")
-    case (Int64(fileLimit) + 1)...: throw Failure(.format, "'\(path)' has \(count) bytes, expected at most \(fileLimit)")
+    case (Int64(fileLimit) + 1)...:
+      throw Failure(.format, "'\(path)' has \(count) bytes, expected at most \(fileLimit)")
     default: break
     }
     var lines: [(number: Int, words: [String])] = []
-    for (i, line) in memory[..<Int(count)].split(separator: 10, omittingEmptySubsequences: false).enumerated() where line.first != UInt8(ascii: "#") {
+    for (i, line) in memory[..<Int(count)].split(separator: 10, omittingEmptySubsequences: false).enumerated()
+    where line.first != UInt8(ascii: "#") {
       let words = line.split { $0 == 32 || $0 == 9 || $0 == 13 }
       if !words.isEmpty { lines.append((i + 1, words.map { String(decoding: $0, as: UTF8.self) })) }
     }
@@ -165,8 +181,11 @@ final class Keys {
   private static func entries(in path: String) throws(Failure) -> [Entry] {
     var entries: [Entry] = []
     for (number, words) in try lines(in: path) {
-      guard words.count == 2 else { throw Failure(.format, "'\(path)' line \(number): \(words.count) words, expected NAME KEY") }
-      entries.append(Entry(name: words[0], key: bytes(try checked(words[1], "'\(path)' line \(number): key", isSecret: false))))
+      guard words.count == 2 else {
+        throw Failure(.format, "'\(path)' line \(number): \(words.count) words, expected NAME KEY")
+      }
+      entries.append(
+        Entry(name: words[0], key: bytes(try checked(words[1], "'\(path)' line \(number): key", isSecret: false))))
     }
     return entries
   }

@@ -39,7 +39,8 @@ enum Link {
     }
   }
 
-  /// Takes one frame, if there is one. What `held` says stands elsewhere until `load` or `release`, and only its header is in `frame`.
+  /// Takes one frame, if there is one. What `held` says stands elsewhere until `load` or `release`, and only its header
+  /// is in `frame`.
   func receive(_ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int) throws(Failure) -> Received {
     switch self {
     case .router(let router): try router.receive(&peer, frame, capacity)
@@ -60,7 +61,8 @@ enum Link {
     if case .local(let local) = self { local.release() }
   }
 
-  /// Hands a frame over and never waits. 0, or an errno: EHOSTUNREACH where the peer is gone, EAGAIN where it does not read.
+  /// Hands a frame over and never waits. 0, or an errno: EHOSTUNREACH where the peer is gone, EAGAIN where it does not
+  /// read.
   func send(_ frame: UnsafeRawBufferPointer, to peer: Peer) -> Int32 {
     switch self {
     case .router(let router): router.send(frame, to: peer)

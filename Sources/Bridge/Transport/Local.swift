@@ -2,9 +2,11 @@
 import Base
 import Platform
 
-/// Plants of this machine, without ZeroMQ: a Unix socket that they connect to, and with `shm` memory that the connected one shares.
+/// Plants of this machine, without ZeroMQ: a Unix socket that they connect to, and with `shm` memory that the connected
+/// one shares.
 ///
-/// A connection that ends is a plant that is gone. Connections are bounded as those of ZeroMQ are, and belong to this process's user or to root.
+/// A connection that ends is a plant that is gone. Connections are bounded as those of ZeroMQ are, and belong to this
+/// process's user or to root.
 final class Local {
   private let endpoint: Endpoint
   private let stats: Stats
@@ -32,7 +34,8 @@ final class Local {
   /// Nanoseconds in which the next frame of shared memory is looked for without sleeping, and since when.
   private let spin: UInt64
   private var answered: UInt64 = 0
-  /// Frames that are not looked for so, since looks were in vain: 1, 2, 4, ... 64. A processor that others want is theirs, and a slow plant costs little.
+  /// Frames that are not looked for so, since looks were in vain: 1, 2, 4, ... 64. A processor that others want is
+  /// theirs, and a slow plant costs little.
   private var rest = 0
   private var vain = 0
 
@@ -77,7 +80,8 @@ final class Local {
 
   // MARK: frames
 
-  /// The next frame: its header in `frame`, the rest where `held` says, until `load` or `release`. `.gone`: the owner's connection ended.
+  /// The next frame: its header in `frame`, the rest where `held` says, until `load` or `release`. `.gone`: the owner's
+  /// connection ended.
   func receive(_ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int) throws(Failure) -> Link.Received {
     turns &+= 1
     if turns % Local.fairness == 0 {
@@ -120,7 +124,9 @@ final class Local {
   }
 
   /// The next frame of a connection, or that the owner's ended; nil where there is nothing to tell.
-  private func next(of connection: Connection, _ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int) -> Link.Received? {
+  private func next(of connection: Connection, _ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int)
+    -> Link.Received?
+  {
     switch connection.next(limit: 2 * capacity) {
     case .nothing: return nil
     case .frame(let size):
@@ -133,7 +139,9 @@ final class Local {
     return remove(connection, &peer) ? .gone : nil
   }
 
-  private func hold(_ connection: Connection, _ at: UnsafeRawPointer, _ size: Int, _ peer: inout Peer, _ frame: UnsafeMutableRawPointer) {
+  private func hold(
+    _ connection: Connection, _ at: UnsafeRawPointer, _ size: Int, _ peer: inout Peer, _ frame: UnsafeMutableRawPointer
+  ) {
     (holder, held, heldSize) = (connection, at, size)
     peer.identity.storeBytes(of: connection.id, as: UInt64.self)
     peer.received(MemoryLayout<UInt64>.size)
@@ -215,7 +223,9 @@ final class Local {
   private func accept(_ now: UInt64) {
     for _ in 0..<128 {
       let descriptor = eff_local_accept(listener)
-      if descriptor == -EMFILE || descriptor == -ENFILE || descriptor == -ENOMEM || descriptor == -ENOBUFS { acceptsFrom = now &+ Local.pause }
+      if descriptor == -EMFILE || descriptor == -ENFILE || descriptor == -ENOMEM || descriptor == -ENOBUFS {
+        acceptsFrom = now &+ Local.pause
+      }
       guard descriptor >= 0 else { return }
       stats.add(.peersAccepted)
       guard eff_local_is_own_user(descriptor) != 0, connections.count < limit || makeRoom(now),
@@ -263,8 +273,8 @@ final class Local {
   /// When `wait` should end though nothing happened.
   var deadline: UInt64 { acceptsFrom == 0 ? .max : acceptsFrom }
 
-  /// Waits for something to receive, a byte in `wake` (-1: none) or the end of `milliseconds` (negative: without limit). False where a signal or `wake`
-  /// ended it.
+  /// Waits for something to receive, a byte in `wake` (-1: none) or the end of `milliseconds` (negative: without
+  /// limit). False where a signal or `wake` ended it.
   func wait(_ milliseconds: Int, wake: Int32) throws(Failure) -> Bool {
     guard milliseconds != 0, let ring = owner?.ring else { return try poll(milliseconds, wake: wake) }
     if isNext(in: ring) || !ring.sleep(true) {

@@ -1,10 +1,11 @@
 #if Bridge
 import Platform
 
-/// The memory that the bridge shares with the connected plant, four frames in each direction: the table of its bytes is in PROTOCOL.md.
+/// The memory that the bridge shares with the connected plant, four frames in each direction: the table of its bytes is
+/// in PROTOCOL.md.
 ///
-/// Each side writes one line of words and reads the other's. What the plant wrote is read once, checked, and never used to address memory unchecked;
-/// how many frames were taken and sent is remembered here.
+/// Each side writes one line of words and reads the other's. What the plant wrote is read once, checked, and never used
+/// to address memory unchecked; how many frames were taken and sent is remembered here.
 final class Ring {
   enum Request {
     case none
@@ -21,7 +22,8 @@ final class Ring {
   // bytes from the start: the lines that the plant and the library write
   private static let plantLine = 64
   private static let libraryLine = 128
-  // words of a line: frames posted, frames taken, whether the writer sleeps; from `firstFrame` on slot and size of each frame
+  // words of a line: frames posted, frames taken, whether the writer sleeps; from `firstFrame` on slot and size of each
+  // frame
   private static let posted = 0
   private static let taken = 1
   private static let asleep = 2
@@ -67,7 +69,9 @@ final class Ring {
 
   private func request(_ slot: UInt32) -> UnsafeMutableRawPointer { memory + Ring.page + Int(slot) * requestSize }
 
-  private func answer(_ slot: UInt32) -> UnsafeMutableRawPointer { memory + Ring.page + Int(Ring.slots) * requestSize + Int(slot) * answerSize }
+  private func answer(_ slot: UInt32) -> UnsafeMutableRawPointer {
+    memory + Ring.page + Int(Ring.slots) * requestSize + Int(slot) * answerSize
+  }
 
   var hasRequest: Bool { eff_word_load(plant + Ring.posted) != requestsTaken }
 
@@ -88,7 +92,8 @@ final class Ring {
     eff_word_store(library + Ring.taken, requestsTaken)
   }
 
-  /// Copies an answer to the plant. 0, or EAGAIN where the plant takes none, EPROTO where it wrote what no plant writes.
+  /// Copies an answer to the plant. 0, or EAGAIN where the plant takes none, EPROTO where it wrote what no plant
+  /// writes.
   func post(_ frame: UnsafeRawBufferPointer) -> Int32 {
     let waiting = answersPosted &- eff_word_load(plant + Ring.taken)
     guard waiting <= Ring.slots, frame.count <= answerSize, let bytes = frame.baseAddress else { return EPROTO }

@@ -8,13 +8,15 @@ final class Router {
   /// The address that was bound.
   let address: String
   private let socket: UnsafeMutableRawPointer
-  /// Readable where the socket may have something: it is polled without the system calls that zmq_poll makes around that.
+  /// Readable where the socket may have something: it is polled without the system calls that zmq_poll makes around
+  /// that.
   private let descriptor: Int32
   /// The frame that is received.
   private let message: UnsafeMutablePointer<zmq_msg_t>
   /// Who is connected; nil for inproc.
   let gate: Gate?
-  /// The ipc address is not bound while file descriptors have run out: libzmq 4.3.4 would end the process when somebody connects.
+  /// The ipc address is not bound while file descriptors have run out: libzmq 4.3.4 would end the process when somebody
+  /// connects.
   private var isSuspended = false
   private let transport: Endpoint.Transport
   private let ownContext: UnsafeMutableRawPointer?
@@ -26,7 +28,8 @@ final class Router {
 
   /// Binds. `frameLimit`: longest message that is received at all; `peers`: most connections.
   init(
-    _ endpoint: Endpoint, context: UnsafeMutableRawPointer?, highWater: Int32, frameLimit: Int, peers: Int, _ scheduling: Scheduling, _ stats: Stats,
+    _ endpoint: Endpoint, context: UnsafeMutableRawPointer?, highWater: Int32, frameLimit: Int, peers: Int,
+    _ scheduling: Scheduling, _ stats: Stats,
     keys options: KeyOptions?
   ) throws(Failure) {
     let text = endpoint.text
@@ -61,13 +64,21 @@ final class Router {
     var bound: [CChar] = Array(repeating: 0, count: 1024)
     var count = bound.count
     var failure: Failure? = nil
-    let gate = endpoint.transport == .inproc ? nil : Gate(socket, shared, ownsContext: context == nil, limit: peers, stats, keys)
+    let gate =
+      endpoint.transport == .inproc ? nil : Gate(socket, shared, ownsContext: context == nil, limit: peers, stats, keys)
     if endpoint.transport != .inproc && gate == nil {
       failure = Router.failure("endpoint '\(text)': its connections cannot be watched")
       if keys != nil && context != nil {
-        failure = failure?.within("context: handshakes are answered by something else in it (inproc://zeromq.zap.01), expected no such socket where a bridge has keys")
+        failure = failure?.within(
+          """
+          context: handshakes are answered by something else in it (inproc://zeromq.zap.01), expected no such socket \
+          where a bridge has keys
+          """
+        )
       }
-    } else if text.withCString({ zmq_bind(socket, $0) }) != 0 || zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, &bound, &count) != 0 {
+    } else if text.withCString({ zmq_bind(socket, $0) }) != 0
+      || zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, &bound, &count) != 0
+    {
       failure = Router.failure("endpoint '\(text)'")
     } else if let path = endpoint.path, path.withCString({ eff_private($0) }) != 0 {
       failure = Failure(.io, "endpoint '\(text)': its mode cannot be set to 0600")
@@ -90,10 +101,14 @@ final class Router {
     ownContext = context == nil ? shared : nil
     address = bound.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
     gate?.address = endpoint.connections(at: address)
-    if let keys { Log.write(.info, "bridge at \(address): encrypted with key \(keys.fingerprint); keys of \(keys.count) plants are allowed") }
+    if let keys {
+      Log.write(
+        .info, "bridge at \(address): encrypted with key \(keys.fingerprint); keys of \(keys.count) plants are allowed")
+    }
   }
 
-  /// Has ZeroMQ name the threads of a context by a number, which is returned, so that they can be told from those of others.
+  /// Has ZeroMQ name the threads of a context by a number, which is returned, so that they can be told from those of
+  /// others.
   private static func mark(_ context: UnsafeMutableRawPointer) -> Int32 {
     var number: UInt32 = 0
     _ = eff_random_bytes(&number, MemoryLayout<UInt32>.size)
@@ -102,7 +117,8 @@ final class Router {
     return mark
   }
 
-  /// Schedules the I/O thread of a marked context. ZeroMQ's own options for this end the process where a right is missing.
+  /// Schedules the I/O thread of a marked context. ZeroMQ's own options for this end the process where a right is
+  /// missing.
   private static func schedule(_ scheduling: Scheduling, _ mark: Int32) throws(Failure) {
     let name = "\(mark)/ZMQbg/IO"
     var task: Int32 = 0
@@ -112,7 +128,9 @@ final class Router {
       if task != 0 { break }
       eff_sleep_ns(1_000_000)
     }
-    guard task != 0 else { throw Failure(.unsupported, "thread options: ZeroMQ's I/O thread was not found, libzmq 4.3 or later is needed") }
+    guard task != 0 else {
+      throw Failure(.unsupported, "thread options: ZeroMQ's I/O thread was not found, libzmq 4.3 or later is needed")
+    }
     try scheduling.apply(to: task, "ZeroMQ's I/O thread", suffix: "-io")
   }
 
@@ -154,7 +172,9 @@ final class Router {
       size = count
       parts += 1
       if count > 0 { eff_copy(frame, zmq_msg_data(message), min(count, capacity)) }
-      if let gate, gate.asksForOwner || FrameHeader.isHello(frame, count) { peer.source = zmq_msg_get(message, ZMQ_SRCFD) }
+      if let gate, gate.asksForOwner || FrameHeader.isHello(frame, count) {
+        peer.source = zmq_msg_get(message, ZMQ_SRCFD)
+      }
     }
     return parts == 1 ? .frame(size: size) : .foreign
   }
@@ -172,7 +192,8 @@ final class Router {
     return zmq_getsockopt(socket, ZMQ_FD, &descriptor, &size) == 0 ? descriptor : -1
   }
 
-  /// Hands a frame to ZeroMQ, which never waits. 0, or an errno: EHOSTUNREACH where the peer is gone, EAGAIN where it does not read.
+  /// Hands a frame to ZeroMQ, which never waits. 0, or an errno: EHOSTUNREACH where the peer is gone, EAGAIN where it
+  /// does not read.
   func send(_ frame: UnsafeRawBufferPointer, to peer: Peer) -> Int32 {
     var code = put(UnsafeRawPointer(peer.identity), peer.count, ZMQ_DONTWAIT | ZMQ_SNDMORE)
     if code == 0 && peer.isRequest { code = put(UnsafeRawPointer(peer.identity), 0, ZMQ_DONTWAIT | ZMQ_SNDMORE) }
@@ -186,7 +207,8 @@ final class Router {
       if zmq_send(socket, bytes, count, flags) >= 0 { return 0 }
       let code = zmq_errno()
       if code == EAGAIN && !looked {
-        // the queue looks full until ZeroMQ learns from its mailbox what the plant has read, and it looks there rarely while frames keep coming
+        // the queue looks full until ZeroMQ learns from its mailbox what the plant has read, and it looks there rarely
+        // while frames keep coming
         looked = true
         var events: Int32 = 0
         var size = MemoryLayout<Int32>.size
@@ -197,8 +219,8 @@ final class Router {
     }
   }
 
-  /// Waits for a message, a byte in `wake` (-1: none) or the end of `milliseconds` (negative: without limit), once `receive` found nothing; the gate is
-  /// served meanwhile. False where a signal or `wake` ended it.
+  /// Waits for a message, a byte in `wake` (-1: none) or the end of `milliseconds` (negative: without limit), once
+  /// `receive` found nothing; the gate is served meanwhile. False where a signal or `wake` ended it.
   func wait(_ milliseconds: Int, wake: Int32) throws(Failure) -> Bool {
     var descriptors = (descriptor, wake, gate?.monitorDescriptor ?? -1, gate?.handshakeDescriptor ?? -1)
     let ready = withUnsafePointer(to: &descriptors) {

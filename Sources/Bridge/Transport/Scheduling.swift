@@ -2,7 +2,8 @@
 import Base
 import Platform
 
-/// How the threads of a bridge run: its own, and ZeroMQ's I/O thread, which carries every frame over tcp and ipc. Both decide the tail of a tick.
+/// How the threads of a bridge run: its own, and ZeroMQ's I/O thread, which carries every frame over tcp and ipc. Both
+/// decide the tail of a tick.
 public struct Scheduling {
   public enum Policy: Int32, Sendable { case inherited = 0, fifo = 1, roundRobin = 2 }
 
@@ -33,19 +34,26 @@ public struct Scheduling {
       let code = cpus.withUnsafeBufferPointer { eff_task_pin(task, $0.baseAddress!, $0.count) }
       if code != 0 {
         throw Failure(
-          .unsupported, "thread_cpus: \(what): \(String(cString: eff_error_text(code))); none of them is one that this process may use")
+          .unsupported,
+          """
+          thread_cpus: \(what): \(String(cString: eff_error_text(code))); none of them is one that this process may \
+          use
+          """
+        )
       }
     }
   }
 
   private func refusal(_ code: Int32, _ what: StaticString) -> Failure {
     let name: StaticString = policy.rawValue == 1 ? "FIFO" : "round robin"
-    let found = "thread_policy: \(what) cannot have \(name) with priority \(priority): \(String(cString: eff_error_text(code)))"
+    let found =
+      "thread_policy: \(what) cannot have \(name) with priority \(priority): \(String(cString: eff_error_text(code)))"
     guard code == EPERM else { return Failure(.unsupported, found) }
     let limit = eff_priority_limit()
     return Failure(
       .unsupported,
-      found + ". This process may have \(limit < 0 ? 99 : limit) (RLIMIT_RTPRIO). Set LimitRTPRIO=\(priority) in its systemd unit, 'rtprio \(priority)' "
+      found
+        + ". This process may have \(limit < 0 ? 99 : limit) (RLIMIT_RTPRIO). Set LimitRTPRIO=\(priority) in its systemd unit, 'rtprio \(priority)' "
         + "in /etc/security/limits.conf, --ulimit rtprio=\(priority) for a container, or give it CAP_SYS_NICE")
   }
 }

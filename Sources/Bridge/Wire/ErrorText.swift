@@ -11,7 +11,9 @@ struct ErrorText {
   /// Writes from `start`, which has room for `limit` bytes.
   init(at start: UnsafeMutableRawPointer) { self.start = start }
 
-  mutating func add(_ text: StaticString) { add(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount)) }
+  mutating func add(_ text: StaticString) {
+    add(UnsafeRawBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+  }
 
   mutating func add(_ value: UInt64) {
     var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)

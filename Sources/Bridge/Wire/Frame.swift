@@ -7,7 +7,8 @@ public enum FrameType: UInt8, Sendable {
 
 /// Why a frame was refused, equal to the `EFF_BRIDGE_...` codes of the C header.
 public enum Reason: Int32, Sendable {
-  case ok = 0, malformed = 1, version = 2, checksum = 3, session = 4, schema = 5, episode = 6, sequence = 7, expired = 8, busy = 9, mismatch = 10
+  case ok = 0, malformed = 1, version = 2, checksum = 3, session = 4, schema = 5, episode = 6, sequence = 7, expired =
+    8, busy = 9, mismatch = 10
   case run = 11, superseded = 12, flags = 13, numeric = 14
 
   /// The name that stands in messages and in the C header.
@@ -32,7 +33,8 @@ public enum Reason: Int32, Sendable {
   }
 }
 
-/// Flags of a frame. A receiver may pass over those of the low byte, and must refuse those of the high byte that it does not know.
+/// Flags of a frame. A receiver may pass over those of the low byte, and must refuse those of the high byte that it
+/// does not know.
 enum FrameFlags {
   /// HELLO and WELCOME: the body is the fixed one of 64 bytes, not MessagePack.
   static let fixed: UInt16 = 0x0100
@@ -111,7 +113,8 @@ public struct FrameHeader: Equatable, Sendable {
 }
 
 extension Crc32c {
-  /// Checksum of a frame of at least 64 bytes: all of it but the last four bytes of the header, where the checksum itself stands.
+  /// Checksum of a frame of at least 64 bytes: all of it but the last four bytes of the header, where the checksum
+  /// itself stands.
   public func frame(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
     let head = state(Crc32c.start, after: UnsafeRawBufferPointer(rebasing: bytes[0..<FrameHeader.size - 4]))
     return ~state(head, after: UnsafeRawBufferPointer(rebasing: bytes[FrameHeader.size...]))

@@ -34,7 +34,8 @@ extension Hello {
     }
     if let inputs {
       try Hello.check(inputs, against: target.inputs, "input") { $0 == .observation }
-      for tensor in target.inputs where tensor.role == .observation && !inputs.contains(where: { sameBytes($0.name, tensor.name) }) {
+      for tensor in target.inputs
+      where tensor.role == .observation && !inputs.contains(where: { sameBytes($0.name, tensor.name) }) {
         throw Failure(.mismatch, "input '\(tensor.name)': not sent by the plant, expected \(describe(tensor))")
       }
     }
@@ -60,7 +61,9 @@ extension Hello {
   ) throws(Failure) {
     for tensor in found {
       guard let match = expected.first(where: { offered($0.role) && sameBytes($0.name, tensor.name) }) else {
-        throw Failure(.mismatch, "\(what) '\(tensor.name)': unknown, expected \(list(expected.filter { offered($0.role) }.map { $0.name }))")
+        throw Failure(
+          .mismatch,
+          "\(what) '\(tensor.name)': unknown, expected \(list(expected.filter { offered($0.role) }.map { $0.name }))")
       }
       if !tensor.dtype.isEmpty, !sameBytes(tensor.dtype, "\(typeName(match.dtype))") {
         throw Failure(.mismatch, "\(what) '\(tensor.name)': plant has \(tensor.dtype), expected \(describe(match))")

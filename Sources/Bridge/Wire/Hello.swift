@@ -87,7 +87,8 @@ struct Hello {
   /// Bytes of the fixed body.
   static let fixedSize = 64
 
-  /// Reads the fixed body, for plants without MessagePack; PROTOCOL.md has its table. Bytes without a meaning must be 0.
+  /// Reads the fixed body, for plants without MessagePack; PROTOCOL.md has its table. Bytes without a meaning must be
+  /// 0.
   init(fixed body: UnsafeRawBufferPointer) throws(Failure) {
     guard body.count == Hello.fixedSize, let p = body.baseAddress else {
       throw Failure(.format, "HELLO: fixed body of \(body.count) bytes, expected \(Hello.fixedSize)")
@@ -107,7 +108,9 @@ struct Hello {
     stepSize = word32(24)
     actSize = word32(28)
     for i in 32..<48 where body[i] != 0 { boot = Array(body[32..<48]); break }
-    for i in 48..<Hello.fixedSize where body[i] != 0 { throw Failure(.format, "HELLO: byte \(i) of the fixed body is not 0") }
+    for i in 48..<Hello.fixedSize where body[i] != 0 {
+      throw Failure(.format, "HELLO: byte \(i) of the fixed body is not 0")
+    }
   }
 
   private static func names(from reader: inout MessagePackReader) throws(Failure) -> [String] {
@@ -131,7 +134,9 @@ struct Hello {
           tensor.dtype = try reader.text()
         } else if matches(key, "shape") {
           let rank = try reader.array()
-          guard rank <= rankLimit else { throw Failure(.format, "shape of rank \(rank), expected at most \(rankLimit)") }
+          guard rank <= rankLimit else {
+            throw Failure(.format, "shape of rank \(rank), expected at most \(rankLimit)")
+          }
           var shape: [Int] = []
           for _ in 0..<rank { shape.append(try reader.unsigned(atMost: Int(Int32.max))) }
           tensor.shape = shape

@@ -1,7 +1,8 @@
 #if Bridge
 import Base
 
-/// Where the arrays stand in the STEP and ACT frames of one bridge session: after the header, each at a multiple of 64 bytes, in graph order.
+/// Where the arrays stand in the STEP and ACT frames of one bridge session: after the header, each at a multiple of 64
+/// bytes, in graph order.
 struct Layout {
   static let alignment = 64
   /// Longest frame of arrays.
@@ -60,7 +61,13 @@ struct Layout {
       let offset = (end + alignment - 1) / alignment * alignment
       let (size, overflow) = tensor.size.multipliedReportingOverflow(by: rows)
       guard !overflow, size <= frameLimit - offset else {
-        throw Failure(.unsupported, "'\(tensor.name)': \(rows) rows of \(tensor.size) bytes in one \(frame) frame, expected at most \(frameLimit) bytes in all")
+        throw Failure(
+          .unsupported,
+          """
+          '\(tensor.name)': \(rows) rows of \(tensor.size) bytes in one \(frame) frame, expected at most \
+          \(frameLimit) bytes in all
+          """
+        )
       }
       slots.append(Slot(tensor: tensor, index: index, offset: offset, size: size))
       end = offset + size

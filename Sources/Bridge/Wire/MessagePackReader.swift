@@ -94,7 +94,9 @@ struct MessagePackReader {
   mutating func skip() throws(Failure) { try skip(depth: 0) }
 
   private mutating func skip(depth: Int) throws(Failure) {
-    guard depth < MessagePackReader.depthLimit else { throw Failure(.format, "nested deeper than \(MessagePackReader.depthLimit)") }
+    guard depth < MessagePackReader.depthLimit else {
+      throw Failure(.format, "nested deeper than \(MessagePackReader.depthLimit)")
+    }
     let tag = try byte("a value")
     var children = 0
     switch tag {
@@ -149,7 +151,9 @@ struct MessagePackReader {
     let value = Int(try unsigned(width))
     // every element takes at least a byte
     guard value <= MessagePackReader.countLimit, value <= bytes.count - position else {
-      throw Failure(.format, "byte \(position): \(what) of \(value) elements, more than are left or than \(MessagePackReader.countLimit)")
+      throw Failure(
+        .format,
+        "byte \(position): \(what) of \(value) elements, more than are left or than \(MessagePackReader.countLimit)")
     }
     return value
   }

@@ -1,4 +1,5 @@
-// The constants of libzmq 4 that are used; they are part of its ABI. Tests/C/bridge_test.c compares them with the <zmq.h> of the machine.
+// The constants of libzmq 4 that are used; they are part of its ABI. Tests/C/bridge_test.c compares them with the
+// <zmq.h> of the machine.
 #pragma once
 #define ZMQ_PAIR 0
 #define ZMQ_REQ 3

@@ -200,7 +200,9 @@ extension UnsafeMutablePointer where Pointee == ActionSlot {
 
   /// The action that gives target `target` of joint `i`.
   @_noLocks @inline(__always)
-  func inverse(_ i: Int, _ target: Double) -> Double { pointee.scale[i] == 0 ? 0 : (target - offsetValue(i)) / pointee.scale[i] }
+  func inverse(_ i: Int, _ target: Double) -> Double {
+    pointee.scale[i] == 0 ? 0 : (target - offsetValue(i)) / pointee.scale[i]
+  }
 }
 
 /// What `post` needs of an action.
@@ -267,7 +269,9 @@ struct PostSlot {
         }
         // in place: the next control tick begins with what this one leaves
         a.action[i] = a.inverse(i, x[i])
-        if a.remembered >= 0 && a.remembersApplied { c.pointee.lastActions.applied[a.remembered + Int(a.index[i])] = a.action[i] }
+        if a.remembered >= 0 && a.remembersApplied {
+          c.pointee.lastActions.applied[a.remembered + Int(a.index[i])] = a.action[i]
+        }
         i += 1
       }
     case .velocityBand:
@@ -275,7 +279,9 @@ struct PostSlot {
       while i < count {
         let j = Int(a.joints[i])
         // remembered before this tick's clamp
-        if a.remembered >= 0 && a.remembersApplied { c.pointee.lastActions.applied[a.remembered + Int(a.index[i])] = a.action[i] }
+        if a.remembered >= 0 && a.remembersApplied {
+          c.pointee.lastActions.applied[a.remembered + Int(a.index[i])] = a.action[i]
+        }
         if kd[i] > 0 {
           let low = qd[j] - limit[i] / kd[i]
           let high = qd[j] + limit[i] / kd[i]

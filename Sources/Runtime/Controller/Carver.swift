@@ -1,8 +1,8 @@
 import Base
 import Platform
 
-/// Carves tables out of one block. While measuring, every table gets memory of its own that is freed afterwards, so that one function both measures
-/// and fills.
+/// Carves tables out of one block. While measuring, every table gets memory of its own that is freed afterwards, so
+/// that one function both measures and fills.
 struct Carver {
   private let base: UnsafeMutableRawPointer?
   private let scratch = Scratch()
@@ -30,7 +30,9 @@ struct Carver {
     }
     used = end
     if let base { return base + place }
-    guard let p = eff_alloc((max(size, 1) + 63) & ~63, 64) else { throw Failure(.memory, "controller: cannot allocate \(size) bytes") }
+    guard let p = eff_alloc((max(size, 1) + 63) & ~63, 64) else {
+      throw Failure(.memory, "controller: cannot allocate \(size) bytes")
+    }
     eff_zero(p, max(size, 1))
     scratch.pieces.append(p)
     return p
@@ -42,7 +44,9 @@ struct Carver {
     return try bytes(size).bindMemory(to: type, capacity: max(count, 1))
   }
 
-  mutating func doubles(_ count: Int) throws(Failure) -> UnsafeMutablePointer<Double> { try table(count, of: Double.self) }
+  mutating func doubles(_ count: Int) throws(Failure) -> UnsafeMutablePointer<Double> {
+    try table(count, of: Double.self)
+  }
   mutating func floats(_ count: Int) throws(Failure) -> UnsafeMutablePointer<Float> { try table(count, of: Float.self) }
 
   mutating func doubles(_ values: [Double]) throws(Failure) -> UnsafeMutablePointer<Double> {

@@ -86,7 +86,8 @@ struct ClockSlot {
     hasAdvanced = true
   }
 
-  /// Before terms are computed: stand still or restart, advance where the clock does so before use, and what terms show.
+  /// Before terms are computed: stand still or restart, advance where the clock does so before use, and what terms
+  /// show.
   @_noLocks
   mutating func begin(time: Double, isFirst: Bool) {
     isHeld = false

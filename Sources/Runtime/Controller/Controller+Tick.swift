@@ -1,6 +1,7 @@
 import Platform
 
-/// One control period: signals, guard, observation and networks where they are due, targets, guard. - Returns: a status of the C header.
+/// One control period: signals, guard, observation and networks where they are due, targets, guard. - Returns: a status
+/// of the C header.
 /// - Complexity: bounded by the card: its terms, the plans of its networks, its joints.
 @_noLocks
 public func controllerTick(_ c: ControllerHandle, _ now: Int64) -> Int32 {
@@ -184,7 +185,9 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
       eff_copy(pointee.lastTargets, q, pointee.jointCount * 8)
     }
     // position targets of joints that no action has written yet
-    if !pointee.fallback.hasTargets, let q = pointee.position { eff_copy(pointee.targets[TargetKind.position].values, q, pointee.jointCount * 8) }
+    if !pointee.fallback.hasTargets, let q = pointee.position {
+      eff_copy(pointee.targets[TargetKind.position].values, q, pointee.jointCount * 8)
+    }
   }
 
   /// A policy tick. - Returns: a fault or 0.
@@ -214,7 +217,8 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     return fault
   }
 
-  /// What a reset does before its first observation: steps of clocks, histories that are filled at the reset, networks that run once on zeros.
+  /// What a reset does before its first observation: steps of clocks, histories that are filled at the reset, networks
+  /// that run once on zeros.
   @_noLocks
   private func prepare(_ time: Double) {
     pointee.run &+= 1
@@ -295,7 +299,9 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     guard let from = (pointee.models + a.pointee.model).pointee.session.output(a.pointee.output) else { return }
     let (count, index, action) = (a.pointee.count, a.pointee.index, a.pointee.action)
     let (size, type) = (a.pointee.elementSize, a.pointee.type)
-    let (raw, clipped, applied) = (last.raw + a.pointee.remembered, last.clipped + a.pointee.remembered, last.applied + a.pointee.remembered)
+    let (raw, clipped, applied) = (
+      last.raw + a.pointee.remembered, last.clipped + a.pointee.remembered, last.applied + a.pointee.remembered
+    )
     var k = 0
     while k < count {
       let e = Int(index[k])
@@ -312,7 +318,9 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     var i = 0
     while i < pointee.actionCount {
       let a = pointee.actions + i
-      if a.pointee.chunk > 1 { _ = a.take(self, step: pointee.step < a.pointee.chunk ? pointee.step : a.pointee.chunk - 1) }
+      if a.pointee.chunk > 1 {
+        _ = a.take(self, step: pointee.step < a.pointee.chunk ? pointee.step : a.pointee.chunk - 1)
+      }
       i += 1
     }
   }

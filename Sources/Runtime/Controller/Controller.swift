@@ -2,7 +2,8 @@ import Base
 import Card
 import Platform
 
-/// A policy, its card and its robot: owns the block of memory and the sessions. Everything that a tick needs is in `core`.
+/// A policy, its card and its robot: owns the block of memory and the sessions. Everything that a tick needs is in
+/// `core`.
 public final class Controller {
   public let card: Card
   public let core: ControllerHandle
@@ -51,9 +52,17 @@ public final class Controller {
     let size = try Controller.arenaSize(card, options)
     let start: UnsafeMutableRawPointer
     if let given = options.arena {
-      guard UInt(bitPattern: given.start) % 64 == 0 else { throw Failure(.argument, "the arena is not aligned to 64 bytes") }
+      guard UInt(bitPattern: given.start) % 64 == 0 else {
+        throw Failure(.argument, "the arena is not aligned to 64 bytes")
+      }
       guard given.size >= size else {
-        throw Failure(.argument, "the arena has \(given.size) bytes, expected at least \(size); ask eff_controller_arena_size() with the same options")
+        throw Failure(
+          .argument,
+          """
+          the arena has \(given.size) bytes, expected at least \(size); ask eff_controller_arena_size() with the same \
+          options
+          """
+        )
       }
       (start, block) = (given.start, nil)
       eff_zero(given.start, size)
@@ -102,7 +111,9 @@ public final class Controller {
   public func isBound(_ signal: Int) -> Bool { core.pointee.signals[signal].data != nil }
 
   /// Whether the card commands targets of a kind.
-  public func commands(_ what: Int) -> Bool { what >= 0 && what < TargetKind.count && core.pointee.targets[what].isUsed }
+  public func commands(_ what: Int) -> Bool {
+    what >= 0 && what < TargetKind.count && core.pointee.targets[what].isUsed
+  }
 }
 
 /// A raw signal that a card needs.

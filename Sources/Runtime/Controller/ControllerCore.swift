@@ -185,7 +185,9 @@ public func controllerClamps(_ c: ControllerHandle, _ joint: Int) -> Int64 {
 
 /// An observation as the last run saw it.
 @_noLocks
-public func controllerVector(_ c: ControllerHandle, _ name: UnsafePointer<CChar>, _ count: UnsafeMutablePointer<Int>) -> UnsafePointer<Float>? {
+public func controllerVector(_ c: ControllerHandle, _ name: UnsafePointer<CChar>, _ count: UnsafeMutablePointer<Int>)
+  -> UnsafePointer<Float>?
+{
   var v = 0
   while v < c.pointee.vectorCount {
     if let own = c.pointee.vectors[v].name {

@@ -13,21 +13,28 @@ extension ControllerLayout {
     let what = "action '" + a.name + "'"
     let n = a.joints.count
     let list = try joints(a.joints, what)
-    guard n > 0, a.index.count == n else { throw Failure(.shape, "\(what): index has \(a.index.count) elements for \(n) joints") }
+    guard n > 0, a.index.count == n else {
+      throw Failure(.shape, "\(what): index has \(a.index.count) elements for \(n) joints")
+    }
     let m = try modelIndex(a.model, what)
     let o = try outputIndex(m, a.output, what)
     let port = policies[m].plan.outputs[o]
     let chunk = max(a.chunk, 0)
     let width = try stepWidth(m, o, what)
     for e in a.index {
-      guard e >= 0, e < width else { throw Failure(.shape, "\(what): it takes element \(e) of output '\(a.output)', which has \(width)") }
+      guard e >= 0, e < width else {
+        throw Failure(.shape, "\(what): it takes element \(e) of output '\(a.output)', which has \(width)")
+      }
     }
     let posts = try carver.table(a.post.count, of: PostSlot.self)
     var s = ActionSlot(
       model: m, output: o, type: port.type.rawValue, elementSize: port.type.size, width: width, chunk: chunk, count: n,
-      index: try carver.indices(a.index), joints: try carver.indices(list), scale: try table(a.scale, n, what + " scale"),
-      offset: try carver.doubles(n), posts: posts, postCount: a.post.count, remembered: -1, remembersApplied: a.lastOf == nil || a.lastOf == .applied,
-      action: try carver.doubles(n), state: try carver.doubles(n), base: try carver.doubles(n), x: try carver.doubles(n))
+      index: try carver.indices(a.index), joints: try carver.indices(list),
+      scale: try table(a.scale, n, what + " scale"),
+      offset: try carver.doubles(n), posts: posts, postCount: a.post.count, remembered: -1,
+      remembersApplied: a.lastOf == nil || a.lastOf == .applied,
+      action: try carver.doubles(n), state: try carver.doubles(n), base: try carver.doubles(n), x: try carver.doubles(n)
+    )
     for h in heads where h.model == m && h.output == o { s.remembered = h.start }
     switch a.kind {
     case .position: (s.kind, s.target) = (.position, TargetKind.position)
@@ -48,17 +55,23 @@ extension ControllerLayout {
     case .command(let name, let fields):
       let c = try commandIndex(name, what)
       let indices = try fieldIndices(c, fields, what)
-      guard indices.count == n else { throw Failure(.shape, "\(what): the command '\(name)' has \(indices.count) fields for \(n) joints") }
+      guard indices.count == n else {
+        throw Failure(.shape, "\(what): the command '\(name)' has \(indices.count) fields for \(n) joints")
+      }
       (s.offset, s.offsetIndex) = (commands[c].values, try carver.indices(indices))
     }
-    if !a.limitsPosition.isEmpty { s.limits = try table(Card.Bounds.each(a.limitsPosition), n, what + " limits_position") }
+    if !a.limitsPosition.isEmpty {
+      s.limits = try table(Card.Bounds.each(a.limitsPosition), n, what + " limits_position")
+    }
     if !a.limitsVelocity.isEmpty {
       let rate = try table(Card.Numbers.each(a.limitsVelocity), n, what + " limits_velocity")
       for i in 0..<n { rate[i] *= controlPeriod }
       s.rate = rate
     }
     if !a.addState.isEmpty {
-      guard a.addState.count == n else { throw Failure(.shape, "\(what): add_state has \(a.addState.count) entries for \(n) joints") }
+      guard a.addState.count == n else {
+        throw Failure(.shape, "\(what): add_state has \(a.addState.count) entries for \(n) joints")
+      }
       s.addsState = try carver.flags(a.addState)
       _ = try need("joint.position", what)
     }
@@ -72,7 +85,8 @@ extension ControllerLayout {
     return s
   }
 
-  private func gains(_ model: Int, _ tensor: String, _ joints: Int, _ width: Int, _ what: String) throws(Failure) -> Int {
+  private func gains(_ model: Int, _ tensor: String, _ joints: Int, _ width: Int, _ what: String) throws(Failure) -> Int
+  {
     let o = try outputIndex(model, tensor, what)
     let count = policies[model].plan.outputs[o].shape.reduce(1, *)
     guard count == joints || count == width else {
@@ -90,14 +104,21 @@ extension ControllerLayout {
       let kd = p.kd == .unknown && a.kdFrom == ""
       guard kp || kd else { continue }
       let names = kp && kd ? "kp and kd are" : (kp ? "kp is" : "kd is")
-      throw Failure(.mismatch, "joint '\(p.name)' (\(what)): \(names) unknown (null in the card) and must be given: joints.\(p.name)." + (kp ? "kp" : "kd"))
+      throw Failure(
+        .mismatch,
+        "joint '\(p.name)' (\(what)): \(names) unknown (null in the card) and must be given: joints.\(p.name)."
+          + (kp ? "kp" : "kd"))
     }
   }
 
-  private mutating func post(_ p: Card.Post, _ a: Card.Action, _ list: [Int], _ what: String) throws(Failure) -> PostSlot {
+  private mutating func post(_ p: Card.Post, _ a: Card.Action, _ list: [Int], _ what: String) throws(Failure)
+    -> PostSlot
+  {
     let n = list.count
     let what = what + ", post " + p.operation.text
-    var s = PostSlot(kp: try carver.doubles(n), kd: try carver.doubles(n), pose: try carver.doubles(n), history: try carver.doubles(4 * n))
+    var s = PostSlot(
+      kp: try carver.doubles(n), kd: try carver.doubles(n), pose: try carver.doubles(n),
+      history: try carver.doubles(4 * n))
     let isBand = p.operation == .torqueBand || p.operation == .velocityBand
     if isBand || p.operation == .pdTorque {
       if let limit = p.limit { s.limit = try table(limit, n, what + " limit") }
@@ -118,14 +139,18 @@ extension ControllerLayout {
     case .velocityBand: s.operation = .velocityBand
     case .pdTorque: s.operation = .torque
     case .firstOrder:
-      guard let alpha = p.alpha, alpha > 0, alpha <= 1 else { throw Failure(.mismatch, "\(what): alpha must be above 0 and at most 1") }
+      guard let alpha = p.alpha, alpha > 0, alpha <= 1 else {
+        throw Failure(.mismatch, "\(what): alpha must be above 0 and at most 1")
+      }
       (s.operation, s.alpha) = (.firstOrder, alpha)
       s.initial = try start(p, list, what)
     case .secondOrderLowpass:
       guard let omega = p.omega, omega > 0 else { throw Failure(.mismatch, "\(what): omega is unknown") }
       let period = p.samplePeriod ?? controlPeriod
       guard (period - controlPeriod).magnitude <= 1e-6 * controlPeriod else {
-        throw Failure(.mismatch, "\(what): sample_period is \(decimal(period)) s, but the control period is \(decimal(controlPeriod)) s")
+        throw Failure(
+          .mismatch,
+          "\(what): sample_period is \(decimal(period)) s, but the control period is \(decimal(controlPeriod)) s")
       }
       // Butterworth by the bilinear transform
       let k = 2 / period
@@ -151,7 +176,9 @@ extension ControllerLayout {
   }
 
   /// Where a filter starts; nil: at the measured positions.
-  private mutating func start(_ p: Card.Post, _ list: [Int], _ what: String) throws(Failure) -> UnsafeMutablePointer<Double>? {
+  private mutating func start(_ p: Card.Post, _ list: [Int], _ what: String) throws(Failure) -> UnsafeMutablePointer<
+    Double
+  >? {
     switch p.initial {
     case .measured:
       _ = try need("joint.position", what)
@@ -172,13 +199,15 @@ extension ControllerLayout {
     for k in 0..<TargetKind.count {
       (slots + k).initialize(
         to: TargetSlot(
-          offsets: try carver.table(options.joints.count, of: Int.self), values: try carver.doubles(n), isCommanded: try carver.table(n, of: Bool.self),
+          offsets: try carver.table(options.joints.count, of: Int.self), values: try carver.doubles(n),
+          isCommanded: try carver.table(n, of: Bool.self),
           joints: try carver.table(n, of: Int32.self), places: try carver.table(n, of: Int.self)))
     }
     for a in card.actions {
       for j in try joints(a.joints, "action '" + a.name + "'") {
         let kind =
-          a.kind == .velocity ? TargetKind.velocity : (a.kind == .effort || a.kind == .effortPD ? TargetKind.effort : TargetKind.position)
+          a.kind == .velocity
+          ? TargetKind.velocity : (a.kind == .effort || a.kind == .effortPD ? TargetKind.effort : TargetKind.position)
         slots[kind].isCommanded[j] = true
         let p = properties(j)
         if p.kp.value != nil || a.kpFrom != "" { slots[TargetKind.kp].isCommanded[j] = true }
@@ -194,7 +223,8 @@ extension ControllerLayout {
   mutating func buildGuard() throws(Failure) -> GuardSlot {
     let n = card.jointOrder.count
     var g = GuardSlot(
-      slew: try carver.doubles(n), lower: try carver.doubles(n), upper: try carver.doubles(n), velocity: try carver.doubles(n),
+      slew: try carver.doubles(n), lower: try carver.doubles(n), upper: try carver.doubles(n),
+      velocity: try carver.doubles(n),
       effort: try carver.doubles(n), sent: try carver.doubles(n))
     g.clamps = options.clamps
     let own = card.safety
@@ -229,12 +259,15 @@ extension ControllerLayout {
     return g
   }
 
-  /// Numbers of a card onto the policy's joints: by their own order, or by the robot's names. What has the order of motors, of which a card knows no
-  /// names, is left out, and said.
+  /// Numbers of a card onto the policy's joints: by their own order, or by the robot's names. What has the order of
+  /// motors, of which a card knows no names, is left out, and said.
   private func laid(_ numbers: Card.Numbers?, _ order: String?, _ key: String, instead: String) -> Card.Numbers? {
     guard case .each(let list)? = numbers, let order, order != "policy" else { return numbers }
     if order == "robot", list.count == options.joints.count { return .each(robotIndex.map { list[$0] }) }
-    let found = order == "robot" ? "\(list.count) numbers for a robot of \(options.joints.count) joints" : "the order of motors, which names no joints"
+    let found =
+      order == "robot"
+      ? "\(list.count) numbers for a robot of \(options.joints.count) joints"
+      : "the order of motors, which names no joints"
     if carver.isMeasuring { Log.write(.warning, "\(key) has \(found): \(instead) is used") }
     return nil
   }
@@ -246,7 +279,9 @@ extension ControllerLayout {
     return table
   }
 
-  private mutating func startGains(_ startup: Card.Startup?) throws(Failure) -> (kp: UnsafeMutablePointer<Double>, kd: UnsafeMutablePointer<Double>) {
+  private mutating func startGains(_ startup: Card.Startup?) throws(Failure) -> (
+    kp: UnsafeMutablePointer<Double>, kd: UnsafeMutablePointer<Double>
+  ) {
     let order = startup?.gainOrder ?? startup?.order
     let kp = laid(startup?.kp, order, "startup.kp", instead: "the stiffness of each joint")
     let kd = laid(startup?.kd, order, "startup.kd", instead: "the damping of each joint")
@@ -268,7 +303,11 @@ extension ControllerLayout {
         steps.append(FallbackStep(mode: mode, seconds: s.seconds ?? 0, kp: s.kp, kd: s.kd))
       }
     }
-    if steps.isEmpty { steps = [FallbackStep(mode: ControllerMode.hold, seconds: 0.05), FallbackStep(mode: ControllerMode.damp, seconds: 0)] }
+    if steps.isEmpty {
+      steps = [
+        FallbackStep(mode: ControllerMode.hold, seconds: 0.05), FallbackStep(mode: ControllerMode.damp, seconds: 0),
+      ]
+    }
     for (i, s) in steps.enumerated() {
       guard s.mode > ControllerMode.run, s.mode <= ControllerMode.zero else {
         throw Failure(.argument, "fallback[\(i)].mode is \(s.mode), expected EFF_MODE_HOLD, RAMP, DAMP or ZERO")
@@ -277,16 +316,22 @@ extension ControllerLayout {
     }
     let ladder = try carver.table(steps.count, of: FallbackSlot.Step.self)
     for (i, s) in steps.enumerated() {
-      (ladder + i).initialize(to: FallbackSlot.Step(mode: s.mode, duration: s.duration, kp: try gains(s.kp), kd: try gains(s.kd)))
+      (ladder + i).initialize(
+        to: FallbackSlot.Step(mode: s.mode, duration: s.duration, kp: try gains(s.kp), kd: try gains(s.kd)))
     }
     let startup = card.startup
     let start = try startGains(startup)
     let rampSeconds = options.rampSeconds > 0 ? options.rampSeconds : startup?.seconds ?? 2
     let f = FallbackSlot(
-      ladder: ladder, count: steps.count, pose: try carver.doubles(n), kp: try carver.doubles(n), kd: try carver.doubles(n),
-      startKp: start.kp, startKd: start.kd, rampDuration: nanoseconds(rampSeconds), blendDuration: options.blendSeconds > 0 ? nanoseconds(options.blendSeconds) : 0,
+      ladder: ladder, count: steps.count, pose: try carver.doubles(n), kp: try carver.doubles(n),
+      kd: try carver.doubles(n),
+      startKp: start.kp, startKd: start.kd, rampDuration: nanoseconds(rampSeconds),
+      blendDuration: options.blendSeconds > 0 ? nanoseconds(options.blendSeconds) : 0,
       from: try carver.doubles(n))
-    let pose = startup.map { $0.pose.isEmpty ? nil : laid(.each($0.pose), $0.order, "startup.pose", instead: "the default pose") } ?? nil
+    let pose =
+      startup.map {
+        $0.pose.isEmpty ? nil : laid(.each($0.pose), $0.order, "startup.pose", instead: "the default pose")
+      } ?? nil
     for j in 0..<n {
       let p = properties(j)
       f.pose[j] = pose?.value(j) ?? p.defaultPosition.value ?? Double.nan
@@ -321,14 +366,17 @@ extension ControllerLayout {
     case .defaultPose: start = try defaults(Array(0..<n), "target_init")
     case .zero: start = try carver.doubles(n)
     default:
-      if card.vectors.contains(where: { $0.terms.contains(where: { $0.operation == .previousTarget }) }) { _ = try need("joint.position", "target_init") }
+      if card.vectors.contains(where: { $0.terms.contains(where: { $0.operation == .previousTarget }) }) {
+        _ = try need("joint.position", "target_init")
+      }
     }
     let robot = try carver.indices(robotIndex)
     let slots = try carver.table(signals.count, of: SignalSlot.self)
     let limit = options.staleLimit > 0 ? options.staleLimit : card.safety?.dataAge ?? 0
     for (i, s) in signals.enumerated() {
       var slot = SignalSlot(
-        offsets: try carver.table(s.width, of: Int.self), places: try carver.table(s.count, of: Int.self), values: s.values, count: s.count, width: s.width)
+        offsets: try carver.table(s.width, of: Int.self), places: try carver.table(s.count, of: Int.self),
+        values: s.values, count: s.count, width: s.width)
       if s.isJoint { slot.elements = robot }
       slot.isQuaternion = s.isQuaternion
       slot.isCommand = card.commands.contains(where: { $0.signal == s.name })
@@ -338,14 +386,22 @@ extension ControllerLayout {
     core.initialize(
       to: ControllerCore(
         owner: nil, signals: slots, signalCount: signals.count, commands: commands,
-        commandCount: card.commands.count, clocks: clocks, clockCount: card.clocks.count, vectors: vectors, vectorCount: card.vectors.count,
-        memories: memories, memoryCount: card.memories.count, counters: counters, counterCount: card.counters.count, models: models,
-        modelCount: card.models.count, actions: actions, actionCount: card.actions.count, lastActions: lastActions, motion: motion, targets: targets,
-        jointCount: n, robotIndex: robot, robotJoints: options.joints.count, position: values("joint.position"), velocity: values("joint.velocity"),
-        lastTargets: lastTargets, targetInit: start, scratch: try carver.doubles(widestTerm), timeSignal: -1, ratio: UInt64(ratio),
-        controlPeriod: nanoseconds(controlPeriod), policyPeriod: policyPeriod, protection: protection, fallback: fallback,
+        commandCount: card.commands.count, clocks: clocks, clockCount: card.clocks.count, vectors: vectors,
+        vectorCount: card.vectors.count,
+        memories: memories, memoryCount: card.memories.count, counters: counters, counterCount: card.counters.count,
+        models: models,
+        modelCount: card.models.count, actions: actions, actionCount: card.actions.count, lastActions: lastActions,
+        motion: motion, targets: targets,
+        jointCount: n, robotIndex: robot, robotJoints: options.joints.count, position: values("joint.position"),
+        velocity: values("joint.velocity"),
+        lastTargets: lastTargets, targetInit: start, scratch: try carver.doubles(widestTerm), timeSignal: -1,
+        ratio: UInt64(ratio),
+        controlPeriod: nanoseconds(controlPeriod), policyPeriod: policyPeriod, protection: protection,
+        fallback: fallback,
         clamps: try carver.table(n, of: UInt64.self)))
-    if let p = card.primeModels { (core.pointee.primes, core.pointee.primeAdvances, core.pointee.primeKeepsAction) = (true, p.advance, p.keepAction) }
+    if let p = card.primeModels {
+      (core.pointee.primes, core.pointee.primeAdvances, core.pointee.primeKeepsAction) = (true, p.advance, p.keepAction)
+    }
     try buildLearner(core)
     return core
   }

@@ -21,7 +21,8 @@ extension ControllerLayout {
       for t in v.terms where t.operation == .lastAction { depth = max(depth, min(max(t.age, 0), 10_000) + 1) }
     }
     lastActions = LastActions(
-      raw: try carver.doubles(width * depth), clipped: try carver.doubles(width * depth), applied: try carver.doubles(width * depth), width: width,
+      raw: try carver.doubles(width * depth), clipped: try carver.doubles(width * depth),
+      applied: try carver.doubles(width * depth), width: width,
       depth: depth)
   }
 
@@ -30,17 +31,22 @@ extension ControllerLayout {
     let port = policies[model].plan.outputs[output]
     let count = port.shape.reduce(1, *)
     var chunk = 0
-    for a in card.actions where a.model == card.models[model].name && a.output == port.name { chunk = max(chunk, a.chunk) }
+    for a in card.actions where a.model == card.models[model].name && a.output == port.name {
+      chunk = max(chunk, a.chunk)
+    }
     if chunk == 0 { return count }
     // [..., steps, actions]: the network may give more steps than are played
-    let width = port.shape.count > 1 && port.shape[port.shape.count - 2] >= chunk ? port.shape[port.shape.count - 1] : count / chunk
+    let width =
+      port.shape.count > 1 && port.shape[port.shape.count - 2] >= chunk
+      ? port.shape[port.shape.count - 1] : count / chunk
     guard width > 0, count % width == 0, count / width >= chunk else {
       throw Failure(.shape, "\(what): output '\(port.name)' has \(count) values, which are no \(chunk) equal steps")
     }
     return width
   }
 
-  /// Every value of an output that moves the robot must be taken by an action: a joint too few in the card is no matter of taste.
+  /// Every value of an output that moves the robot must be taken by an action: a joint too few in the card is no matter
+  /// of taste.
   func checkActions() throws(Failure) {
     for (m, model) in card.models.enumerated() {
       for o in model.outputs where o.destination == .action || o.destination == .target {
@@ -51,7 +57,13 @@ extension ControllerLayout {
         for a in card.actions where a.model == model.name && a.output == o.tensor {
           for i in a.index {
             guard i >= 0, i < width else {
-              throw Failure(.shape, "\(what): the network gives \(width) actions, but action '\(a.name)' takes element \(i) for joint \(a.index.count) of \(a.joints.count)")
+              throw Failure(
+                .shape,
+                """
+                \(what): the network gives \(width) actions, but action '\(a.name)' takes element \(i) for joint \
+                \(a.index.count) of \(a.joints.count)
+                """
+              )
             }
             if !taken[i] { (taken[i], count) = (true, count + 1) }
           }
@@ -76,7 +88,9 @@ extension ControllerLayout {
       let type = element(m.element)
       let size = count * type.size
       let initial = try carver.bytes(size)
-      if case .each(let values) = m.initial, values.count != count { throw Failure(.shape, "\(what): init has \(values.count) values, expected \(count)") }
+      if case .each(let values) = m.initial, values.count != count {
+        throw Failure(.shape, "\(what): init has \(values.count) values, expected \(count)")
+      }
       for k in 0..<count { storeElement(initial + k * type.size, type.rawValue, m.initial.value(k) ?? 0) }
       (slots + i).initialize(to: MemorySlot(bytes: try carver.bytes(size), initial: initial, size: size))
     }
@@ -97,7 +111,8 @@ extension ControllerLayout {
     let slots = try carver.table(card.counters.count, of: CounterSlot.self)
     for (i, c) in card.counters.enumerated() {
       let last = c.last.map { Double($0) } ?? (c.step < 0 ? -Double.infinity : Double.infinity)
-      (slots + i).initialize(to: CounterSlot(start: Double(c.start), step: Double(c.step), last: last, value: Double(c.start)))
+      (slots + i).initialize(
+        to: CounterSlot(start: Double(c.start), step: Double(c.step), last: last, value: Double(c.start)))
     }
     return slots
   }
@@ -110,12 +125,16 @@ extension ControllerLayout {
       let plan = policies[m].plan
       let inputs = try carver.table(plan.inputs.count, of: InputSlot.self)
       for i in model.inputs where !plan.inputs.contains(where: { $0.name == i.tensor }) {
-        throw Failure(.shape, "model '\(model.name)': the network has no input '\(i.tensor)'; it has \(list(plan.inputs.map { $0.name }))")
+        throw Failure(
+          .shape,
+          "model '\(model.name)': the network has no input '\(i.tensor)'; it has \(list(plan.inputs.map { $0.name }))")
       }
       for (p, port) in plan.inputs.enumerated() {
         let what = "model '" + model.name + "', input '" + port.name + "'"
         guard let input = model.inputs.first(where: { $0.tensor == port.name }) else {
-          throw Failure(.shape, "\(what): the card does not say where it comes from; it names \(list(model.inputs.map { $0.tensor }))")
+          throw Failure(
+            .shape,
+            "\(what): the card does not say where it comes from; it names \(list(model.inputs.map { $0.tensor }))")
         }
         (inputs + p).initialize(to: try self.input(input, p, port, model: m, what))
       }
@@ -123,7 +142,9 @@ extension ControllerLayout {
       for (p, port) in plan.outputs.enumerated() {
         let count = port.shape.reduce(1, *)
         guard isElementSupported(port.type.rawValue) else {
-          throw Failure(.unsupported, "model '\(model.name)', output '\(port.name)' is \(port.type.name), which a controller does not read")
+          throw Failure(
+            .unsupported,
+            "model '\(model.name)', output '\(port.name)' is \(port.type.name), which a controller does not read")
         }
         (outputs + p).initialize(to: OutputSlot(type: port.type.rawValue, elementSize: port.type.size, count: count))
       }
@@ -145,7 +166,8 @@ extension ControllerLayout {
       let session = sessions.isEmpty ? SessionHandle(core: UnsafeMutablePointer(bitPattern: 64)!) : sessions[m].handle
       (slots + m).initialize(
         to: ModelSlot(
-          session: session, inputs: inputs, inputCount: plan.inputs.count, outputs: outputs, outputCount: plan.outputs.count,
+          session: session, inputs: inputs, inputCount: plan.inputs.count, outputs: outputs,
+          outputCount: plan.outputs.count,
           every: UInt64(model.every)))
     }
     return slots
@@ -154,31 +176,49 @@ extension ControllerLayout {
   /// A learner in the place of a network that takes one observation and gives one action.
   mutating func buildLearner(_ core: ControllerHandle) throws(Failure) {
     guard let learner = options.learner else {
-      if let name = options.learnerModel { throw Failure(.argument, "learner_model is '\(name)', but no learner is given") }
+      if let name = options.learnerModel {
+        throw Failure(.argument, "learner_model is '\(name)', but no learner is given")
+      }
       return
     }
     var m = 0
     if let name = options.learnerModel {
       m = try modelIndex(name, "learner_model")
     } else if card.models.count > 1 {
-      throw Failure(.argument, "the card has the models \(list(card.models.map { $0.name })): learner_model must say for which of them the learner stands")
+      throw Failure(
+        .argument,
+        """
+        the card has the models \(list(card.models.map { $0.name })): learner_model must say for which of them the \
+        learner stands
+        """
+      )
     }
     let model = card.models[m]
     let what = "learner, model '" + model.name + "'"
     let plan = policies[m].plan
-    guard card.primeModels == nil else { throw Failure(.unsupported, "\(what): prime_models runs networks on zeros, which no learner does") }
-    guard learner.pointee.settings.algorithm != .td else { throw Failure(.unsupported, "\(what): stream-td predicts and does not act") }
+    guard card.primeModels == nil else {
+      throw Failure(.unsupported, "\(what): prime_models runs networks on zeros, which no learner does")
+    }
+    guard learner.pointee.settings.algorithm != .td else {
+      throw Failure(.unsupported, "\(what): stream-td predicts and does not act")
+    }
     guard plan.inputs.count == 1, model.inputs.count == 1, plan.inputs[0].type == .f32 else {
-      throw Failure(.unsupported, "\(what): the network has the inputs \(list(plan.inputs.map { $0.name })), expected one of f32, the observation")
+      throw Failure(
+        .unsupported,
+        "\(what): the network has the inputs \(list(plan.inputs.map { $0.name })), expected one of f32, the observation"
+      )
     }
     var output = -1
     for o in model.outputs where o.destination != .ignore {
       guard o.destination == .action, output < 0 else {
-        throw Failure(.unsupported, "\(what): output '\(o.tensor)' is used, expected one that is an action and no other")
+        throw Failure(
+          .unsupported, "\(what): output '\(o.tensor)' is used, expected one that is an action and no other")
       }
       output = try outputIndex(m, o.tensor, what)
     }
-    guard output >= 0, plan.outputs[output].type == .f32 else { throw Failure(.unsupported, "\(what): no output of f32 is an action") }
+    guard output >= 0, plan.outputs[output].type == .f32 else {
+      throw Failure(.unsupported, "\(what): no output of f32 is an action")
+    }
     for a in card.actions where a.model == model.name && a.chunk > 0 {
       throw Failure(.unsupported, "\(what): action '\(a.name)' plays chunks, a learner gives one action")
     }
@@ -186,12 +226,18 @@ extension ControllerLayout {
     let (x, y) = (plan.inputs[0].size / 4, plan.outputs[output].size / 4)
     guard sizes.observation == x, sizes.action == y else {
       throw Failure(
-        .shape, "\(what): the learner takes \(sizes.observation) values and gives \(sizes.action), the network takes \(x) and gives \(y)")
+        .shape,
+        """
+        \(what): the learner takes \(sizes.observation) values and gives \(sizes.action), the network takes \(x) and \
+        gives \(y)
+        """
+      )
     }
     let slot = try carver.table(1, of: LearnerSlot.self)
     slot.initialize(
       to: LearnerSlot(
-        learner: learner, model: m, input: 0, output: output, observationCount: x, actionCount: y, observation: try carver.doubles(x),
+        learner: learner, model: m, input: 0, output: output, observationCount: x, actionCount: y,
+        observation: try carver.doubles(x),
         action: try carver.doubles(y), done: try carver.doubles(y)))
     core.pointee.learner = slot
     core.pointee.models[m].learner = slot
@@ -213,14 +259,19 @@ extension ControllerLayout {
     }
   }
 
-  private mutating func input(_ input: Card.Input, _ p: Int, _ port: PlanPort, model: Int, _ what: String) throws(Failure) -> InputSlot {
+  private mutating func input(_ input: Card.Input, _ p: Int, _ port: PlanPort, model: Int, _ what: String)
+    throws(Failure) -> InputSlot
+  {
     let count = port.shape.reduce(1, *)
     guard isElementSupported(port.type.rawValue) else {
       throw Failure(.unsupported, "\(what) is \(port.type.name), which a controller does not write")
     }
     var s = InputSlot(port: p, type: port.type.rawValue, elementSize: port.type.size, count: count)
     func expect(_ found: Int, _ source: String) throws(Failure) {
-      guard found == count else { throw Failure(.shape, "\(what): \(source) has \(found) values, the network takes \(count) \(describe(port.shape))") }
+      guard found == count else {
+        throw Failure(
+          .shape, "\(what): \(source) has \(found) values, the network takes \(count) \(describe(port.shape))")
+      }
     }
     switch input.source {
     case .vector(let name):
@@ -254,13 +305,17 @@ extension ControllerLayout {
         try expect(signal.count, "the signal '" + name + "'")
         s.values = signal.values
         if input.quaternion == .xyzw {
-          guard count == 4 else { throw Failure(.shape, "\(what): a quaternion has 4 values, the network takes \(count)") }
+          guard count == 4 else {
+            throw Failure(.shape, "\(what): a quaternion has 4 values, the network takes \(count)")
+          }
           s.index = try carver.indices([1, 2, 3, 0])
         }
       }
     case .model(let name, let output):
       let m = try modelIndex(name, what)
-      guard m < model else { throw Failure(.mismatch, "\(what): it comes from the model '\(name)', which does not run before") }
+      guard m < model else {
+        throw Failure(.mismatch, "\(what): it comes from the model '\(name)', which does not run before")
+      }
       let o = try outputIndex(m, output, what)
       try expect(policies[m].plan.outputs[o].shape.reduce(1, *), "'" + name + "." + output + "'")
       (s.source, s.place, s.output) = (.output, m, o)
@@ -297,7 +352,9 @@ extension ControllerLayout {
     s.loops = motion.end == .loop
     if motion.kind == .inModel {
       guard motion.referenceAge == 1 else {
-        throw Failure(.unsupported, "motion: reference_age is \(motion.referenceAge); a motion in the network is known one run later: 1")
+        throw Failure(
+          .unsupported,
+          "motion: reference_age is \(motion.referenceAge); a motion in the network is known one run later: 1")
       }
     } else {
       try takeTracks(motion, &s)
@@ -305,7 +362,9 @@ extension ControllerLayout {
     let operations = card.vectors.flatMap { $0.terms.map { $0.operation } }
     let hasPosition = operations.contains(.referenceAnchorPosition)
     guard hasPosition || operations.contains(.referenceAnchorOrientation6D) else { return s }
-    guard let anchor = motion.anchor else { throw Failure(.mismatch, "motion: anchor is unknown: which body of the robot is compared must be given") }
+    guard let anchor = motion.anchor else {
+      throw Failure(.mismatch, "motion: anchor is unknown: which body of the robot is compared must be given")
+    }
     let body = "body." + anchor.robot
     if anchor.via.isEmpty {
       s.orientation = try need(body + ".orientation", "motion anchor").values
@@ -314,7 +373,9 @@ extension ControllerLayout {
       s.joints = try need("joint.position", "motion anchor").values
       var list: [Int] = []
       for v in anchor.via { list.append(try joint(v.joint, "motion anchor via")) }
-      (s.via, s.axes, s.viaCount) = (try carver.indices(list), try carver.indices(anchor.via.map { Int($0.axis.rawValue) }), list.count)
+      (s.via, s.axes, s.viaCount) = (
+        try carver.indices(list), try carver.indices(anchor.via.map { Int($0.axis.rawValue) }), list.count
+      )
     }
     if hasPosition { s.position = try need(body + ".position", "motion anchor").values }
     for r in references {
@@ -324,13 +385,20 @@ extension ControllerLayout {
       default: break
       }
     }
-    guard s.bodyOrientation != nil else { throw Failure(.mismatch, "motion: nothing gives the reference orientation of the anchor") }
-    guard s.bodyPosition != nil || !hasPosition else { throw Failure(.mismatch, "motion: nothing gives the reference position of the anchor") }
+    guard s.bodyOrientation != nil else {
+      throw Failure(.mismatch, "motion: nothing gives the reference orientation of the anchor")
+    }
+    guard s.bodyPosition != nil || !hasPosition else {
+      throw Failure(.mismatch, "motion: nothing gives the reference position of the anchor")
+    }
     return s
   }
 
   /// The anchor's values in a part that has one body or all.
-  private func bodyPart(_ r: (part: Card.Reference, values: UnsafeMutablePointer<Double>, count: Int), _ width: Int, _ anchor: Card.Motion.Anchor)
+  private func bodyPart(
+    _ r: (part: Card.Reference, values: UnsafeMutablePointer<Double>, count: Int), _ width: Int,
+    _ anchor: Card.Motion.Anchor
+  )
     throws(Failure) -> UnsafeMutablePointer<Double>
   {
     let isAnchorAlone = r.part == .anchorPosition || r.part == .anchorOrientation
@@ -342,18 +410,26 @@ extension ControllerLayout {
   }
 
   private mutating func takeTracks(_ motion: Card.Motion, _ s: inout MotionSlot) throws(Failure) {
-    guard let rate = motion.framesPerSecond, rate > 0 else { throw Failure(.mismatch, "motion: fps is unknown: it must be given") }
+    guard let rate = motion.framesPerSecond, rate > 0 else {
+      throw Failure(.mismatch, "motion: fps is unknown: it must be given")
+    }
     s.framesPerSecond = rate
-    guard !options.motion.isEmpty else { throw Failure(.mismatch, "motion: the frames of '\(motion.file)' were not given") }
+    guard !options.motion.isEmpty else {
+      throw Failure(.mismatch, "motion: the frames of '\(motion.file)' were not given")
+    }
     s.frames = options.motion[0].frames
     for t in options.motion {
       guard t.frames == s.frames, t.frames > 0, t.width > 0 else {
-        throw Failure(.shape, "motion: '\(t.part)' has \(t.frames) frames of \(t.width), '\(options.motion[0].part)' has \(s.frames)")
+        throw Failure(
+          .shape,
+          "motion: '\(t.part)' has \(t.frames) frames of \(t.width), '\(options.motion[0].part)' has \(s.frames)")
       }
       guard let part = Card.Reference(t.part) else { throw Failure(.argument, "motion: there is no part '\(t.part)'") }
       let frames = try carver.doubles(t.frames * t.width)
       for i in 0..<t.frames * t.width {
-        guard t.values[i].isFinite else { throw Failure(.numeric, "motion: '\(t.part)', frame \(i / t.width), is not finite") }
+        guard t.values[i].isFinite else {
+          throw Failure(.numeric, "motion: '\(t.part)', frame \(i / t.width), is not finite")
+        }
         frames[i] = t.values[i]
       }
       tracks.append(MotionTrack(frames: frames, width: t.width, values: try reference(part, t.width, "motion")))

@@ -13,7 +13,9 @@ extension ControllerLayout {
       if !c.units.contains(where: { $0 != nil }) { unit = "" }
       // a command that nothing reads needs no signal
       let signal = isRead(c.name) ? try need(c.signal, count: n, unit: unit, what) : (try carver.doubles(n), n)
-      guard signal.1 == n else { throw Failure(.shape, "\(what): the signal '\(c.signal)' has \(signal.1) values, the command has \(n) fields") }
+      guard signal.1 == n else {
+        throw Failure(.shape, "\(what): the signal '\(c.signal)' has \(signal.1) values, the command has \(n) fields")
+      }
       let initial = c.initial == nil ? try carver.doubles(n) : try table(c.initial!, n, what + " init")
       var slot = CommandSlot(signal: signal.0, values: try carver.doubles(n), count: n, initial: initial)
       if !c.range.isEmpty && (c.clamp || options.clamps & GuardFlag.command != 0) {
@@ -41,7 +43,9 @@ extension ControllerLayout {
       for t in v.terms where t.command == command || t.zeroWhen?.command == command { return true }
     }
     for k in card.clocks {
-      if k.frequencyFrom?.command == command || k.frequencyRamp?.command == command || k.phasesCommand == command { return true }
+      if k.frequencyFrom?.command == command || k.frequencyRamp?.command == command || k.phasesCommand == command {
+        return true
+      }
       if k.stand?.condition.command == command || k.zeroFrequencyAfter?.command == command { return true }
     }
     for m in card.models {
@@ -61,7 +65,8 @@ extension ControllerLayout {
       let count = isFromFields ? k.phasesFrom.count : k.phases.count
       guard count > 0 else { throw Failure(.mismatch, "\(what): it has no phases") }
       var slot = ClockSlot(
-        step: policyPeriod, offsets: try carver.doubles(isFromFields ? [Double](repeating: 0, count: count) : k.phases), count: count,
+        step: policyPeriod, offsets: try carver.doubles(isFromFields ? [Double](repeating: 0, count: count) : k.phases),
+        count: count,
         standPhases: try carver.doubles(count), shown: try carver.doubles(count))
       if let p = k.period {
         (slot.rate, slot.number) = (.period, p)
@@ -79,7 +84,9 @@ extension ControllerLayout {
       } else {
         throw Failure(.mismatch, "\(what): neither period nor frequency is known")
       }
-      guard slot.rate != .period || slot.number > 0 else { throw Failure(.mismatch, "\(what): the period is \(decimal(slot.number)) s") }
+      guard slot.rate != .period || slot.number > 0 else {
+        throw Failure(.mismatch, "\(what): the period is \(decimal(slot.number)) s")
+      }
       if isFromFields {
         let c = try commandIndex(k.phasesCommand, what)
         var fields: [Int] = []
@@ -88,10 +95,13 @@ extension ControllerLayout {
           for f in list { fields.append(try fieldIndex(c, f, what)) }
           ends.append(fields.count)
         }
-        (slot.offsetFields, slot.offsetEnds, slot.offsetValues) = (try carver.indices(fields), try carver.indices(ends), commands[c].values)
+        (slot.offsetFields, slot.offsetEnds, slot.offsetValues) = (
+          try carver.indices(fields), try carver.indices(ends), commands[c].values
+        )
       }
       slot.isTime = k.kind == .time
-      slot.advance = k.kind == .time ? .none : (k.advance == .beforeUse ? .beforeUse : (k.advance == .afterUse ? .afterUse : .none))
+      slot.advance =
+        k.kind == .time ? .none : (k.advance == .beforeUse ? .beforeUse : (k.advance == .afterUse ? .afterUse : .none))
       slot.startsAboveOne = k.wrap == .zeroAboveOne
       slot.advancesAtReset = Int32(truncatingIfNeeded: min(max(k.advancesAtReset, 0), 1_000_000))
       slot.skipsFirst = !k.advanceOnFirstTick
@@ -100,7 +110,9 @@ extension ControllerLayout {
       slot.initial = k.initial
       if let s = k.stand {
         slot.stand = try condition(s.condition, what + " stand")
-        guard s.phases.count == count else { throw Failure(.shape, "\(what): stand has \(s.phases.count) phases, expected \(count)") }
+        guard s.phases.count == count else {
+          throw Failure(.shape, "\(what): stand has \(s.phases.count) phases, expected \(count)")
+        }
         for p in 0..<count { slot.standPhases[p] = s.phases[p] }
         slot.restarts = s.resume == .restart
       }
@@ -120,7 +132,9 @@ extension ControllerLayout {
       guard !v.terms.isEmpty else { throw Failure(.mismatch, "\(what): it has no terms") }
       var frame = 0
       for t in v.terms {
-        guard t.size > 0, t.size < 1 << 24, frame < 1 << 24 else { throw Failure(.shape, "\(what), term '\(t.name)': size is \(t.size)") }
+        guard t.size > 0, t.size < 1 << 24, frame < 1 << 24 else {
+          throw Failure(.shape, "\(what), term '\(t.name)': size is \(t.size)")
+        }
         frame += t.size
       }
       guard v.count < 1 << 28 else { throw Failure(.memory, "\(what): it has too many values") }
@@ -134,14 +148,24 @@ extension ControllerLayout {
         (terms + k).initialize(to: slot)
         widestTerm = max(widestTerm, t.size)
         if isTimeMajor {
-          guard t.ages == v.terms[0].ages else { throw Failure(.mismatch, "\(what): it is time_major, and the ages of term '\(t.name)' differ from those of '\(v.terms[0].name)'") }
+          guard t.ages == v.terms[0].ages else {
+            throw Failure(
+              .mismatch,
+              "\(what): it is time_major, and the ages of term '\(t.name)' differ from those of '\(v.terms[0].name)'")
+          }
         } else {
-          blocks.append(try block(terms + k, 1, width: t.size, ages: t.ages, start: start, frameStart: column, what + ", term '" + t.name + "'"))
+          blocks.append(
+            try block(
+              terms + k, 1, width: t.size, ages: t.ages, start: start, frameStart: column,
+              what + ", term '" + t.name + "'"))
           start += t.count
         }
         column += t.size
       }
-      if isTimeMajor { blocks.append(try block(terms, v.terms.count, width: frame, ages: v.terms[0].ages, start: 0, frameStart: 0, what)) }
+      if isTimeMajor {
+        blocks.append(
+          try block(terms, v.terms.count, width: frame, ages: v.terms[0].ages, start: 0, frameStart: 0, what))
+      }
       let slots = try carver.table(blocks.count, of: BlockSlot.self)
       for (b, slot) in blocks.enumerated() { (slots + b).initialize(to: slot) }
       let count = v.count
@@ -154,7 +178,8 @@ extension ControllerLayout {
   }
 
   private mutating func block(
-    _ terms: UnsafeMutablePointer<TermSlot>, _ count: Int, width: Int, ages: [Int], start: Int, frameStart: Int, _ what: String
+    _ terms: UnsafeMutablePointer<TermSlot>, _ count: Int, width: Int, ages: [Int], start: Int, frameStart: Int,
+    _ what: String
   ) throws(Failure) -> BlockSlot {
     guard let oldest = ages.max(), let newest = ages.min(), newest >= 0, oldest < 100_000 else {
       throw Failure(.mismatch, "\(what): ages must be 0 to 99999")
@@ -169,9 +194,12 @@ extension ControllerLayout {
     }
     let depth = oldest + 1
     let (size, overflow) = (2 * depth).multipliedReportingOverflow(by: width)
-    guard !overflow, size < 1 << 30 else { throw Failure(.memory, "\(what): \(depth) frames of \(width) values are too many") }
+    guard !overflow, size < 1 << 30 else {
+      throw Failure(.memory, "\(what): \(depth) frames of \(width) values are too many")
+    }
     return BlockSlot(
-      terms: terms, termCount: count, width: width, depth: depth, ring: try carver.floats(size), spans: try carver.indices(spans),
+      terms: terms, termCount: count, width: width, depth: depth, ring: try carver.floats(size),
+      spans: try carver.indices(spans),
       spanCount: spans.count / 2, start: start, frameStart: frameStart)
   }
 
@@ -189,7 +217,9 @@ extension ControllerLayout {
   }
 
   private func expect(_ t: Card.Term, _ count: Int, _ what: String) throws(Failure) {
-    guard t.size == count else { throw Failure(.shape, "\(what): size is \(t.size), but \(t.operation.text) gives \(count) values") }
+    guard t.size == count else {
+      throw Failure(.shape, "\(what): size is \(t.size), but \(t.operation.text) gives \(count) values")
+    }
   }
 
   private mutating func value(_ t: Card.Term, _ what: String, vector: Int, _ s: inout TermSlot) throws(Failure) {
@@ -284,7 +314,9 @@ extension ControllerLayout {
       let order = card.motion.map { $0.joints.isEmpty ? card.jointOrder : $0.joints } ?? card.jointOrder
       var index: [Int] = []
       for j in list {
-        guard let place = order.firstIndex(of: card.jointOrder[j]) else { throw Failure(.mismatch, "\(what): the motion has no joint '\(card.jointOrder[j])'") }
+        guard let place = order.firstIndex(of: card.jointOrder[j]) else {
+          throw Failure(.mismatch, "\(what): the motion has no joint '\(card.jointOrder[j])'")
+        }
         index.append(place)
       }
       // one table of both, so that a term is one gather
@@ -307,24 +339,32 @@ extension ControllerLayout {
       var found = -1
       for (i, v) in card.vectors.enumerated() where v.name == t.vector { found = i }
       guard found >= 0 else { throw Failure(.mismatch, "\(what): there is no vector '\(t.vector)'") }
-      guard found < vector else { throw Failure(.mismatch, "\(what): the vector '\(t.vector)' must come before this one") }
+      guard found < vector else {
+        throw Failure(.mismatch, "\(what): the vector '\(t.vector)' must come before this one")
+      }
       try expect(t, card.vectors[found].count, what)
       (s.source, s.vector) = (.vector, found)
     }
   }
 
   private mutating func entries(_ t: Card.Term, _ what: String) throws(Failure) -> UnsafeMutablePointer<Int32> {
-    guard t.layout.count == t.size else { throw Failure(.shape, "\(what): layout has \(t.layout.count) entries, size is \(t.size)") }
+    guard t.layout.count == t.size else {
+      throw Failure(.shape, "\(what): layout has \(t.layout.count) entries, size is \(t.size)")
+    }
     var out: [Int] = []
     for e in t.layout {
-      guard e.row >= 0, e.row < 3, e.column >= 0, e.column < 3 else { throw Failure(.mismatch, "\(what): layout names an entry outside a 3 x 3 matrix") }
+      guard e.row >= 0, e.row < 3, e.column >= 0, e.column < 3 else {
+        throw Failure(.mismatch, "\(what): layout names an entry outside a 3 x 3 matrix")
+      }
       out.append(3 * e.row + e.column)
     }
     return try carver.indices(out)
   }
 
   /// The values of two parts of the motion, one behind the other.
-  private mutating func pair(_ a: Card.Reference, _ b: Card.Reference, _ count: Int, _ what: String) throws(Failure) -> UnsafeMutablePointer<Double> {
+  private mutating func pair(_ a: Card.Reference, _ b: Card.Reference, _ count: Int, _ what: String) throws(Failure)
+    -> UnsafeMutablePointer<Double>
+  {
     for r in references where r.part == a { return r.values }
     let both = try carver.doubles(2 * count)
     references.append((a, both, count))
@@ -333,9 +373,13 @@ extension ControllerLayout {
   }
 
   /// The values of a part of the motion.
-  mutating func reference(_ part: Card.Reference, _ count: Int, _ what: String) throws(Failure) -> UnsafeMutablePointer<Double> {
+  mutating func reference(_ part: Card.Reference, _ count: Int, _ what: String) throws(Failure) -> UnsafeMutablePointer<
+    Double
+  > {
     for r in references where r.part == part {
-      guard r.count == count else { throw Failure(.shape, "\(what): \(part.text) has \(count) values, expected \(r.count)") }
+      guard r.count == count else {
+        throw Failure(.shape, "\(what): \(part.text) has \(count) values, expected \(r.count)")
+      }
       return r.values
     }
     let values = try carver.doubles(count)

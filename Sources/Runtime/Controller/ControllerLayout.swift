@@ -3,7 +3,8 @@ import Card
 import Graph
 import Platform
 
-/// Turns a card, its networks and the robot's joints into the flat tables of a tick. Run twice: once to measure, once to fill.
+/// Turns a card, its networks and the robot's joints into the flat tables of a tick. Run twice: once to measure, once
+/// to fill.
 struct ControllerLayout {
   let card: Card
   let options: ControllerOptions
@@ -82,7 +83,12 @@ struct ControllerLayout {
     let outputs = policies[model].plan.outputs
     for (i, o) in outputs.enumerated() where o.name == tensor { return i }
     throw Failure(
-      .shape, "\(what()): the network '\(card.models[model].name)' has no output '\(tensor)'; it has \(list(outputs.map { $0.name }))")
+      .shape,
+      """
+      \(what()): the network '\(card.models[model].name)' has no output '\(tensor)'; it has \
+      \(list(outputs.map { $0.name }))
+      """
+    )
   }
 
   func list(_ names: [String]) -> String {
@@ -96,9 +102,13 @@ struct ControllerLayout {
   private mutating func checkJoints() throws(Failure) {
     let robot = options.joints
     guard robot.count <= 4096 else { throw Failure(.argument, "joints: \(robot.count) names, expected at most 4096") }
-    guard !robot.isEmpty else { throw Failure(.argument, "joints: the names of the robot's joints are needed, in the order of its arrays") }
+    guard !robot.isEmpty else {
+      throw Failure(.argument, "joints: the names of the robot's joints are needed, in the order of its arrays")
+    }
     for (i, n) in robot.enumerated() {
-      for k in 0..<i where robot[k] == n { throw Failure(.mismatch, "the robot has the joint '\(n)' twice, at \(k) and at \(i); names must be unique") }
+      for k in 0..<i where robot[k] == n {
+        throw Failure(.mismatch, "the robot has the joint '\(n)' twice, at \(k) and at \(i); names must be unique")
+      }
     }
     for n in card.jointOrder {
       var found = -1
@@ -106,7 +116,9 @@ struct ControllerLayout {
       guard found >= 0 else {
         let near = robot.first { isNear($0, n) }
         throw Failure(
-          .mismatch, "joint '\(n)': the robot has no joint of that name" + (near.map { "; it has '" + $0 + "', which is another name" } ?? "")
+          .mismatch,
+          "joint '\(n)': the robot has no joint of that name"
+            + (near.map { "; it has '" + $0 + "', which is another name" } ?? "")
             + "; joints are matched by name, never by position")
       }
       robotIndex.append(found)
@@ -116,20 +128,31 @@ struct ControllerLayout {
   /// Names that differ in case and punctuation alone.
   private func isNear(_ a: String, _ b: String) -> Bool {
     func plain(_ s: String) -> [UInt8] {
-      Array(s.utf8).filter { $0 != 0x5F && $0 != 0x2D && $0 != 0x20 && $0 != 0x2E }.map { $0 >= 0x41 && $0 <= 0x5A ? $0 | 0x20 : $0 }
+      Array(s.utf8).filter { $0 != 0x5F && $0 != 0x2D && $0 != 0x20 && $0 != 0x2E }.map {
+        $0 >= 0x41 && $0 <= 0x5A ? $0 | 0x20 : $0
+      }
     }
     return plain(a) == plain(b)
   }
 
   private mutating func checkPeriods() throws(Failure) {
-    guard let policy = card.policyPeriod, policy > 0 else { throw Failure(.mismatch, "policy_period is unknown: it must be given") }
+    guard let policy = card.policyPeriod, policy > 0 else {
+      throw Failure(.mismatch, "policy_period is unknown: it must be given")
+    }
     let control = options.controlPeriod ?? card.controlPeriod ?? policy
-    guard control.isFinite, control >= 1e-6 else { throw Failure(.argument, "control_period is \(decimal(control)) s, expected at least 1e-6") }
+    guard control.isFinite, control >= 1e-6 else {
+      throw Failure(.argument, "control_period is \(decimal(control)) s, expected at least 1e-6")
+    }
     let exact = policy / control
     let whole = exact.rounded()
     guard whole >= 1, whole <= 1e6, (exact - whole).magnitude <= 1e-6 * whole else {
       throw Failure(
-        .mismatch, "control_period is \(decimal(control)) s: policy_period, \(decimal(policy)) s, is no multiple of it (\(decimal(exact)))")
+        .mismatch,
+        """
+        control_period is \(decimal(control)) s: policy_period, \(decimal(policy)) s, is no multiple of it \
+        (\(decimal(exact)))
+        """
+      )
     }
     (controlPeriod, policyPeriod, ratio) = (control, policy, Int(whole))
   }
@@ -140,13 +163,16 @@ struct ControllerLayout {
     for (i, g) in given.enumerated() {
       for k in 0..<i where given[k].name == g.name { throw Failure(.argument, "models: '\(g.name)' is given twice") }
       guard card.models.contains(where: { $0.name == g.name }) else {
-        throw Failure(.mismatch, "models: the card has no model '\(g.name)'; it has \(list(card.models.map { $0.name }))")
+        throw Failure(
+          .mismatch, "models: the card has no model '\(g.name)'; it has \(list(card.models.map { $0.name }))")
       }
     }
     for m in card.models {
       var found = -1
       for (i, g) in given.enumerated() where g.name == m.name { found = i }
-      guard found >= 0 else { throw Failure(.mismatch, "models: the network of the card's model '\(m.name)' was not given") }
+      guard found >= 0 else {
+        throw Failure(.mismatch, "models: the network of the card's model '\(m.name)' was not given")
+      }
       policies.append(given[found].policy)
       if !made.isEmpty { sessions.append(made[found]) }
     }
@@ -155,7 +181,9 @@ struct ControllerLayout {
   // MARK: signals
 
   /// The values of a raw signal, which becomes a needed one. Joint signals have one value per joint of the card.
-  mutating func need(_ name: String, count: Int = 0, unit: String? = nil, isOptional: Bool = false, _ what: @autoclosure () -> String) throws(Failure)
+  mutating func need(
+    _ name: String, count: Int = 0, unit: String? = nil, isOptional: Bool = false, _ what: @autoclosure () -> String
+  ) throws(Failure)
     -> (values: UnsafeMutablePointer<Double>, count: Int)
   {
     let isJoint = Unit.hasPrefix(name, "joint.")
@@ -183,7 +211,8 @@ struct ControllerLayout {
     signals.append(
       NeededSignal(
         name: name, unit: text, width: isJoint ? options.joints.count : values, isJoint: isJoint,
-        isQuaternion: Unit.hasPrefix(Unit.expected(name), "quaternion"), isOptional: isOptional, text: CText(name), unitText: CText(text),
+        isQuaternion: Unit.hasPrefix(Unit.expected(name), "quaternion"), isOptional: isOptional, text: CText(name),
+        unitText: CText(text),
         values: try carver.doubles(values), count: values))
     return (signals[signals.count - 1].values, values)
   }
@@ -195,7 +224,9 @@ struct ControllerLayout {
     return v
   }
 
-  mutating func table(_ n: Card.Numbers, _ count: Int, _ what: @autoclosure () -> String) throws(Failure) -> UnsafeMutablePointer<Double> {
+  mutating func table(_ n: Card.Numbers, _ count: Int, _ what: @autoclosure () -> String) throws(Failure)
+    -> UnsafeMutablePointer<Double>
+  {
     let p = try carver.doubles(count)
     if case .each(let values) = n, values.count != count {
       throw Failure(.shape, "\(what()): \(values.count) numbers, expected \(count)")
@@ -204,20 +235,27 @@ struct ControllerLayout {
     return p
   }
 
-  mutating func table(_ b: Card.Bounds?, _ count: Int, _ what: @autoclosure () -> String) throws(Failure) -> BoundTable {
+  mutating func table(_ b: Card.Bounds?, _ count: Int, _ what: @autoclosure () -> String) throws(Failure) -> BoundTable
+  {
     var out = BoundTable()
     guard let b else { return out }
-    if case .each(let values) = b, values.count != count { throw Failure(.shape, "\(what()): \(values.count) intervals, expected \(count)") }
+    if case .each(let values) = b, values.count != count {
+      throw Failure(.shape, "\(what()): \(values.count) intervals, expected \(count)")
+    }
     let (lower, upper) = (try carver.doubles(count), try carver.doubles(count))
     for i in 0..<count {
-      guard let interval = b.interval(i) else { throw Failure(.shape, "\(what()): there is no interval for element \(i)") }
+      guard let interval = b.interval(i) else {
+        throw Failure(.shape, "\(what()): there is no interval for element \(i)")
+      }
       (lower[i], upper[i]) = (interval.lower, interval.upper)
     }
     (out.lower, out.upper) = (lower, upper)
     return out
   }
 
-  mutating func table(_ n: Card.Normalization?, _ count: Int, isInverse: Bool, _ what: @autoclosure () -> String) throws(Failure) -> AffineTable {
+  mutating func table(_ n: Card.Normalization?, _ count: Int, isInverse: Bool, _ what: @autoclosure () -> String)
+    throws(Failure) -> AffineTable
+  {
     var out = AffineTable()
     guard let n, n.mode != .identity else { return out }
     let isStandard = n.mode == .meanStd
@@ -235,7 +273,9 @@ struct ControllerLayout {
         // eps always, where it belongs to both ways (openpi); else only where there is no range (lerobot)
         divide[i] = n.epsInInverse || range == 0 ? range + n.eps : range
       }
-      guard divide[i] != 0 || isInverse else { throw Failure(.mismatch, "\(what()): the spread of element \(i) is 0 and eps is 0") }
+      guard divide[i] != 0 || isInverse else {
+        throw Failure(.mismatch, "\(what()): the spread of element \(i) is 0 and eps is 0")
+      }
     }
     (out.subtract, out.divide) = (subtract, divide)
     if !isStandard { (out.multiply, out.add) = (2, -1) }
@@ -258,16 +298,25 @@ struct ControllerLayout {
       ends.append(all.count)
     }
     return ConditionSlot(
-      values: commands[index].values, fields: try carver.indices(all), ends: try carver.indices(ends), parts: parts.count, below: c.below,
+      values: commands[index].values, fields: try carver.indices(all), ends: try carver.indices(ends),
+      parts: parts.count, below: c.below,
       isInclusive: c.inclusive)
   }
 
   /// The default pose of joints, all known.
-  mutating func defaults(_ joints: [Int], _ what: @autoclosure () -> String) throws(Failure) -> UnsafeMutablePointer<Double> {
+  mutating func defaults(_ joints: [Int], _ what: @autoclosure () -> String) throws(Failure) -> UnsafeMutablePointer<
+    Double
+  > {
     let p = try carver.doubles(joints.count)
     for (i, j) in joints.enumerated() {
       guard let v = properties(j).defaultPosition.value else {
-        throw Failure(.mismatch, "\(what()): the default pose of joint '\(card.jointOrder[j])' is unknown: joints.\(card.jointOrder[j]).default must be given")
+        throw Failure(
+          .mismatch,
+          """
+          \(what()): the default pose of joint '\(card.jointOrder[j])' is unknown: \
+          joints.\(card.jointOrder[j]).default must be given
+          """
+        )
       }
       p[i] = v
     }

@@ -137,9 +137,12 @@ struct Rotation {
   func times(_ b: Rotation) -> Rotation {
     var r = self
     r.m = (
-      m.0 * b.m.0 + m.1 * b.m.3 + m.2 * b.m.6, m.0 * b.m.1 + m.1 * b.m.4 + m.2 * b.m.7, m.0 * b.m.2 + m.1 * b.m.5 + m.2 * b.m.8,
-      m.3 * b.m.0 + m.4 * b.m.3 + m.5 * b.m.6, m.3 * b.m.1 + m.4 * b.m.4 + m.5 * b.m.7, m.3 * b.m.2 + m.4 * b.m.5 + m.5 * b.m.8,
-      m.6 * b.m.0 + m.7 * b.m.3 + m.8 * b.m.6, m.6 * b.m.1 + m.7 * b.m.4 + m.8 * b.m.7, m.6 * b.m.2 + m.7 * b.m.5 + m.8 * b.m.8
+      m.0 * b.m.0 + m.1 * b.m.3 + m.2 * b.m.6, m.0 * b.m.1 + m.1 * b.m.4 + m.2 * b.m.7,
+      m.0 * b.m.2 + m.1 * b.m.5 + m.2 * b.m.8,
+      m.3 * b.m.0 + m.4 * b.m.3 + m.5 * b.m.6, m.3 * b.m.1 + m.4 * b.m.4 + m.5 * b.m.7,
+      m.3 * b.m.2 + m.4 * b.m.5 + m.5 * b.m.8,
+      m.6 * b.m.0 + m.7 * b.m.3 + m.8 * b.m.6, m.6 * b.m.1 + m.7 * b.m.4 + m.8 * b.m.7,
+      m.6 * b.m.2 + m.7 * b.m.5 + m.8 * b.m.8
     )
     return r
   }

@@ -1,6 +1,7 @@
 import Platform
 
-/// Who moves the robot while the policy does not: a mode that the caller asked for, or a ladder of modes after a refused tick.
+/// Who moves the robot while the policy does not: a mode that the caller asked for, or a ladder of modes after a
+/// refused tick.
 struct FallbackSlot {
   struct Step {
     var mode: Int32
@@ -78,7 +79,9 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     var j = 0
     while j < pointee.jointCount {
       var x = positions.pointee.values[j]
-      if let q = pointee.position, !pointee.fallback.hasTargets || pointee.fallback.isLimp { x = q[j].isFinite ? q[j] : x }
+      if let q = pointee.position, !pointee.fallback.hasTargets || pointee.fallback.isLimp {
+        x = q[j].isFinite ? q[j] : x
+      }
       pointee.fallback.from[j] = x
       j += 1
     }
@@ -113,7 +116,9 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     let elapsed = now &- pointee.fallback.stepSince
     let f = pointee.fallback
     let isStart = f.mode == ControllerMode.ramp
-    writeMode(f.mode, elapsed: elapsed, duration: f.rampDuration, kp: isStart ? f.startKp : f.kp, kd: isStart ? f.startKd : f.kd)
+    writeMode(
+      f.mode, elapsed: elapsed, duration: f.rampDuration, kp: isStart ? f.startKp : f.kp, kd: isStart ? f.startKd : f.kd
+    )
   }
 
   @_noLocks

@@ -123,7 +123,9 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
       if positions.pointee.isCommanded[j] {
         var x = positions.pointee.values[j]
         let wanted = x
-        if g.clamps & GuardFlag.effort != 0, let q = pointee.position, kp.pointee.isCommanded[j], kp.pointee.values[j] > 0 {
+        if g.clamps & GuardFlag.effort != 0, let q = pointee.position, kp.pointee.isCommanded[j],
+          kp.pointee.values[j] > 0
+        {
           let gain = kp.pointee.values[j]
           var damping = 0.0
           if let qd = pointee.velocity, kd.pointee.isCommanded[j] { damping = kd.pointee.values[j] * qd[j] }
@@ -149,7 +151,9 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   }
 
   @_noLocks @inline(__always)
-  private func bound(_ x: Double, _ lower: Double, _ upper: Double) -> Double { x < lower ? lower : (x > upper ? upper : x) }
+  private func bound(_ x: Double, _ lower: Double, _ upper: Double) -> Double {
+    x < lower ? lower : (x > upper ? upper : x)
+  }
 
   @_noLocks
   private func count(_ joint: Int) {

@@ -1,11 +1,14 @@
 import Platform
 
-/// A learner that acts in the place of one network: the controller gives it the observation, the reward comes from outside.
+/// A learner that acts in the place of one network: the controller gives it the observation, the reward comes from
+/// outside.
 ///
-/// A transition is open from a run of the network to the next one, whose observation ends it. It is learned from at the beginning of that run.
+/// A transition is open from a run of the network to the next one, whose observation ends it. It is learned from at the
+/// beginning of that run.
 public struct LearnerSlot {
   var learner: LearnerPointer
-  /// The network that it stands for: index in the card, the tensor that brings the observation and the one that takes the action.
+  /// The network that it stands for: index in the card, the tensor that brings the observation and the one that takes
+  /// the action.
   var model: Int
   var input: Int
   var output: Int
@@ -40,7 +43,8 @@ public struct LearnerSlot {
 /// What followed the last run. - Returns: a status of the C header.
 @_noLocks
 public func controllerReward(
-  _ c: ControllerHandle, _ reward: Double, isTerminated: Bool, isTruncated: Bool, action: UnsafePointer<Double>?, duration: Double
+  _ c: ControllerHandle, _ reward: Double, isTerminated: Bool, isTruncated: Bool, action: UnsafePointer<Double>?,
+  duration: Double
 ) -> Int32 {
   guard let l = c.pointee.learner else { return -2 }
   l.pointee.rewards &+= 1
@@ -57,7 +61,9 @@ public func controllerReward(
 
 /// The learner that acts, or nil.
 @_noLocks
-public func controllerLearner(_ c: ControllerHandle) -> (slot: UnsafeMutablePointer<LearnerSlot>, learner: LearnerPointer)? {
+public func controllerLearner(_ c: ControllerHandle) -> (
+  slot: UnsafeMutablePointer<LearnerSlot>, learner: LearnerPointer
+)? {
   guard let l = c.pointee.learner else { return nil }
   return (l, l.pointee.learner)
 }
@@ -78,7 +84,8 @@ extension UnsafeMutablePointer where Pointee == LearnerSlot {
     pointee.status =
       pointee.learner.update(
         Transition(
-          observation: pointee.observation, reward: pointee.reward, isTerminated: pointee.isTerminated, isTruncated: pointee.isTruncated,
+          observation: pointee.observation, reward: pointee.reward, isTerminated: pointee.isTerminated,
+          isTruncated: pointee.isTruncated,
           action: pointee.isDoneTold ? UnsafePointer(pointee.done) : nil, nextAction: nil,
           duration: pointee.duration != 0 ? pointee.duration : (measured > 0 ? measured : 0)), &pointee.report
       ).code
@@ -92,7 +99,8 @@ extension UnsafeMutablePointer where Pointee == LearnerSlot {
     (pointee.isTerminated, pointee.isTruncated, pointee.isDoneTold) = (false, false, false)
   }
 
-  /// One run of the network that it stands for: learns, then acts. An action that is not finite says that there is none.
+  /// One run of the network that it stands for: learns, then acts. An action that is not finite says that there is
+  /// none.
   @_noLocks
   func run(_ session: SessionHandle, _ now: Int64) {
     guard let from = session.input(pointee.input), let to = session.output(pointee.output) else { return }
@@ -121,7 +129,8 @@ extension UnsafeMutablePointer where Pointee == LearnerSlot {
     }
   }
 
-  /// The controller begins a new episode. A transition whose end was told is learned from with the observation at hand; another one is dropped.
+  /// The controller begins a new episode. A transition whose end was told is learned from with the observation at hand;
+  /// another one is dropped.
   @_noLocks
   func begin(_ now: Int64) {
     if pointee.isAlive && pointee.isOpen {

@@ -40,7 +40,8 @@ extension UnsafeMutablePointer where Pointee == InputSlot {
             i += 1
           }
         }
-      case .memory: eff_copy(to, (c.pointee.memories + pointee.place).pointee.bytes, pointee.count * pointee.elementSize)
+      case .memory:
+        eff_copy(to, (c.pointee.memories + pointee.place).pointee.bytes, pointee.count * pointee.elementSize)
       case .counter: storeElement(to, pointee.type, (c.pointee.counters + pointee.place).pointee.value)
       case .output:
         let m = c.pointee.models + pointee.place
@@ -48,7 +49,9 @@ extension UnsafeMutablePointer where Pointee == InputSlot {
           let from0 = m.pointee.outputs + pointee.output
           var i = 0
           while i < pointee.count {
-            storeElement(to + i * pointee.elementSize, pointee.type, loadElement(from + i * from0.pointee.elementSize, from0.pointee.type))
+            storeElement(
+              to + i * pointee.elementSize, pointee.type,
+              loadElement(from + i * from0.pointee.elementSize, from0.pointee.type))
             i += 1
           }
         }
@@ -113,7 +116,10 @@ struct ModelSlot {
       if out.pointee.memory < 0 && out.pointee.reference == nil {
         // nothing reads it
       } else if let from = session.output(o) {
-        if out.pointee.memory >= 0 { eff_copy((c.pointee.memories + out.pointee.memory).pointee.bytes, from, out.pointee.count * out.pointee.elementSize) }
+        if out.pointee.memory >= 0 {
+          eff_copy(
+            (c.pointee.memories + out.pointee.memory).pointee.bytes, from, out.pointee.count * out.pointee.elementSize)
+        }
         if let reference = out.pointee.reference {
           var i = 0
           while i < out.pointee.count {

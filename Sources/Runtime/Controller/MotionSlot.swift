@@ -32,7 +32,8 @@ struct MotionSlot {
   var turn: Rotation
   var shift: (x: Double, y: Double, z: Double) = (0, 0, 0)
 
-  /// Takes the frame of `time` (s since the reset) from memory; before the first frame the first, after the last the last.
+  /// Takes the frame of `time` (s since the reset) from memory; before the first frame the first, after the last the
+  /// last.
   @_noLocks
   func take(time: Double, period: Double) {
     guard let tracks, frames > 0 else { return }
@@ -99,7 +100,8 @@ struct MotionSlot {
     guard let position, let bodyPosition else { return }
     let p = bodyPosition + 3 * body
     let t = turn.turn(p[0], p[1], p[2])
-    let d = robot().transposed().turn(t.x + shift.x - position[0], t.y + shift.y - position[1], t.z + shift.z - position[2])
+    let d = robot().transposed().turn(
+      t.x + shift.x - position[0], t.y + shift.y - position[1], t.z + shift.z - position[2])
     (x[0], x[1], x[2]) = (d.x, d.y, d.z)
   }
 }

@@ -105,7 +105,9 @@ struct CommandSlot {
     var i = 0
     while i < count {
       var x = signal[i]
-      if let lower = bounds.lower, let upper = bounds.upper { x = x < lower[i] ? lower[i] : (x > upper[i] ? upper[i] : x) }
+      if let lower = bounds.lower, let upper = bounds.upper {
+        x = x < lower[i] ? lower[i] : (x > upper[i] ? upper[i] : x)
+      }
       if let lower = guardBounds.lower, let upper = guardBounds.upper {
         let inside = x < lower[i] ? lower[i] : (x > upper[i] ? upper[i] : x)
         if inside != x { clamped += 1 }

@@ -193,8 +193,8 @@ extension UnsafeMutablePointer where Pointee == TermSlot {
   }
 }
 
-/// Terms with a common history: a term of a term-major vector, or all terms of a time-major one. Rows are frames; every frame is written twice, `depth`
-/// rows apart, so that the frames of any span of ages lie one behind the other.
+/// Terms with a common history: a term of a term-major vector, or all terms of a time-major one. Rows are frames; every
+/// frame is written twice, `depth` rows apart, so that the frames of any span of ages lie one behind the other.
 struct BlockSlot {
   var terms: UnsafeMutablePointer<TermSlot>
   var termCount: Int
@@ -337,7 +337,8 @@ struct VectorSlot {
     }
   }
 
-  /// Computes this run's observation, once. The first run after a reset may see zeros, and then the frame is not remembered either.
+  /// Computes this run's observation, once. The first run after a reset may see zeros, and then the frame is not
+  /// remembered either.
   @_noLocks
   mutating func build(_ c: ControllerHandle) {
     if run == c.pointee.run { return }

@@ -27,7 +27,8 @@ enum Unit {
     if hasSuffix(signal, ".orientation") && !hasPrefix(signal, "command.") { return 4 }
     if signal == "time" { return 1 }
     guard hasPrefix(signal, "base.") || hasPrefix(signal, "body.") || hasPrefix(signal, "imu.") else { return 0 }
-    for end in [".angular_velocity", ".linear_velocity", ".linear_acceleration", ".position"] where hasSuffix(signal, end) { return 3 }
+    for end in [".angular_velocity", ".linear_velocity", ".linear_acceleration", ".position"]
+    where hasSuffix(signal, end) { return 3 }
     return 0
   }
 
@@ -55,7 +56,9 @@ enum Unit {
     return true
   }
 
-  private static func fitsOne(_ bound: String, _ expected: String) -> Bool { expected == "" || canonical(bound) == canonical(expected) }
+  private static func fitsOne(_ bound: String, _ expected: String) -> Bool {
+    expected == "" || canonical(bound) == canonical(expected)
+  }
 
   private static func fields(_ text: String) -> [String] {
     var out: [String] = []

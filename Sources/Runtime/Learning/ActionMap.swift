@@ -1,6 +1,7 @@
 import Kernels
 
-/// From what a Gaussian was sampled as, u, to what leaves the learner: clip(scale f(u) + offset), where f is tanh or nothing.
+/// From what a Gaussian was sampled as, u, to what leaves the learner: clip(scale f(u) + offset), where f is tanh or
+/// nothing.
 /// Log-probabilities are those of u: the Jacobian of tanh does not depend on the policy's parameters.
 struct ActionMap {
   var isSquashed = false

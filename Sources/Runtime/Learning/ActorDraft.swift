@@ -38,15 +38,25 @@ struct ActorDraft {
     isContinuous = s.algorithm.isContinuous
     inputCount = s.inputCount
     guard let source = settings.policy.source else {
-      throw Failure(.state, "the policy was loaded without its file being kept; load it with eff_policy_options.learnable = 1 (Python: learnable=True)")
+      throw Failure(
+        .state,
+        """
+        the policy was loaded without its file being kept; load it with eff_policy_options.learnable = 1 (Python: \
+        learnable=True)
+        """
+      )
     }
-    guard s.algorithm.hasActor else { throw Failure(.argument, "learner option 'policy' needs an actor-critic algorithm") }
+    guard s.algorithm.hasActor else {
+      throw Failure(.argument, "learner option 'policy' needs an actor-critic algorithm")
+    }
     let model = try source.model()
     var options = source.options.build
     options.isa = isa
     let all = ParameterNames(model.graph)
     var names = all
-    for o in model.graph.outputs where contains(o.name, "std") { if let leaf = all.source(of: o.name) { names.add(leaf) } }
+    for o in model.graph.outputs where contains(o.name, "std") {
+      if let leaf = all.source(of: o.name) { names.add(leaf) }
+    }
     var chosen = names.names.filter { name in !settings.frozen.contains { name.utf8.starts(with: $0.utf8) } }
     if case .residual = settings.part { chosen = [] }
     (graph, heads) = try ActorDraft.build(model, options, chosen, settings, isContinuous)
@@ -63,13 +73,17 @@ struct ActorDraft {
     }
     fileInputs = graph.inputs.count
     count = graph.values[heads.mean].count
-    parameters = graph.parameters.map { LearnedParameter(name: $0.name, value: $0.value, shape: $0.initial.shape, initial: .data($0.initial)) }
+    parameters = graph.parameters.map {
+      LearnedParameter(name: $0.name, value: $0.value, shape: $0.initial.shape, initial: .data($0.initial))
+    }
     meanName = graph.values[heads.mean].name
     if case .counted = settings.normalizer { try takeNormalizer() }
     if case .residual(let bound) = settings.part { addResidual(bound, widths, s.hidden) }
   }
 
-  private static func build(_ model: OnnxModel, _ options: BuildOptions, _ names: [String], _ settings: PolicySettings, _ isContinuous: Bool) throws(Failure) -> (Graph, PolicyHeads) {
+  private static func build(
+    _ model: OnnxModel, _ options: BuildOptions, _ names: [String], _ settings: PolicySettings, _ isContinuous: Bool
+  ) throws(Failure) -> (Graph, PolicyHeads) {
     var options = options
     options.parameters = Set(names)
     for name in [settings.mean, settings.std] { if let name { options.kept.append(name) } }
@@ -95,9 +109,17 @@ struct ActorDraft {
     Fusion.simplify(&graph)
     let plan = try DifferentiablePlan(graph, head: head, parameters: parameters, isDouble: s.isDouble)
     guard !plan.parameters.isEmpty else {
-      throw Failure(.unsupported, "the policy has no f32 weights that lead to its mean through operators with a derivative; learn a residual instead")
+      throw Failure(
+        .unsupported,
+        """
+        the policy has no f32 weights that lead to its mean through operators with a derivative; learn a residual \
+        instead
+        """
+      )
     }
-    for (i, p) in plan.parameters.enumerated() where !plan.isReached(i) { notes.append("parameter '\(p.name)' does not reach the head and stays as it is") }
+    for (i, p) in plan.parameters.enumerated() where !plan.isReached(i) {
+      notes.append("parameter '\(p.name)' does not reach the head and stays as it is")
+    }
     for cell in plan.cells { notes.append("\(cell): recurrent cells and what is before them do not learn") }
     return plan
   }
@@ -116,7 +138,10 @@ struct ActorDraft {
   }
 
   private mutating func add(_ kernel: Int, _ params: Params, _ inputs: [Int], _ output: Int) {
-    graph.ops.append(GraphOp(kernel: kernel, type: .f32, params: params, inputs: inputs, outputs: [output], label: graph.values[output].name))
+    graph.ops.append(
+      GraphOp(
+        kernel: kernel, type: .f32, params: params, inputs: inputs, outputs: [output], label: graph.values[output].name)
+    )
   }
 
   /// Writes x to `count` elements of y; a single number to all of them.
@@ -159,7 +184,9 @@ struct ActorDraft {
 
   /// (observation - c) / d, or times 1 / d, becomes the learner's normalized observation; c and d its statistics.
   private mutating func takeNormalizer() throws(Failure) {
-    guard graph.inputs.count - graph.states.count == 1, let port = graph.inputs.indices.first(where: { i in !graph.states.contains { $0.input == i } }) else {
+    guard graph.inputs.count - graph.states.count == 1,
+      let port = graph.inputs.indices.first(where: { i in !graph.states.contains { $0.input == i } })
+    else {
       throw Failure(.unsupported, "the policy's normalizer cannot be imported: the policy has several observations")
     }
     let x = graph.inputs[port].value
@@ -169,14 +196,19 @@ struct ActorDraft {
       return (0..<n).map { Double(c.float(c.count == 1 ? 0 : $0)) }
     }
     for op in graph.ops {
-      guard case .binary(let p) = op.params, p.fn == EFF_FN2_SUB, graph.root(op.operands[0]) == x, graph.values[op.operands[0]].count == n, let c = numbers(op.operands[1]) else { continue }
+      guard case .binary(let p) = op.params, p.fn == EFF_FN2_SUB, graph.root(op.operands[0]) == x,
+        graph.values[op.operands[0]].count == n, let c = numbers(op.operands[1])
+      else { continue }
       let centered = graph.root(op.operands[2])
       for (i, next) in graph.ops.enumerated() {
-        guard case .binary(let q) = next.params, q.fn == EFF_FN2_DIV || q.fn == EFF_FN2_MUL, graph.root(next.operands[0]) == centered, let d = numbers(next.operands[1]) else { continue }
+        guard case .binary(let q) = next.params, q.fn == EFF_FN2_DIV || q.fn == EFF_FN2_MUL,
+          graph.root(next.operands[0]) == centered, let d = numbers(next.operands[1])
+        else { continue }
         mean = c
         deviation = q.fn == EFF_FN2_DIV ? d : d.map { 1 / $0 }
         normalizer = ImportedNormalizer(
-          center: graph.values[op.operands[1]].name, scale: graph.values[next.operands[1]].name, shape: graph.values[op.operands[2]].shape.drop { $0 == 1 } + [],
+          center: graph.values[op.operands[1]].name, scale: graph.values[next.operands[1]].name,
+          shape: graph.values[op.operands[2]].shape.drop { $0 == 1 } + [],
           isDivided: q.fn == EFF_FN2_DIV)
         let y = next.operands[2]
         let from = normalizedInput()
@@ -187,7 +219,9 @@ struct ActorDraft {
         return
       }
     }
-    throw Failure(.unsupported, "the policy's normalizer cannot be imported: found no (observation - constant) / constant at its input")
+    throw Failure(
+      .unsupported,
+      "the policy's normalizer cannot be imported: found no (observation - constant) / constant at its input")
   }
 
   // MARK: residual
@@ -218,7 +252,9 @@ struct ActorDraft {
       }
       x = value("residual.\(layer).y", [out])
       let act = isLast ? Int32(EFF_FN_SCALED_TANH) : hidden.activation
-      let unary = eff_unary(count: Int64(out), fn: act, reserved: 0, alpha: isLast ? bound : hidden.activation == EFF_FN_SWISH ? 1 : hidden.alpha, beta: 1)
+      let unary = eff_unary(
+        count: Int64(out), fn: act, reserved: 0,
+        alpha: isLast ? bound : hidden.activation == EFF_FN_SWISH ? 1 : hidden.alpha, beta: 1)
       add(Int(EFF_K_UNARY), .unary(unary), [y], x)
     }
     var sum = eff_binary()
@@ -237,13 +273,19 @@ extension DifferentiablePlan {
   fileprivate init(_ graph: Graph, heads: PolicyHeads) throws(Failure) {
     var g = graph
     var parameters: [LearnedParameter] = []
-    for p in graph.parameters { parameters.append(LearnedParameter(name: p.name, value: p.value, shape: p.initial.shape, initial: .data(p.initial))) }
+    for p in graph.parameters {
+      parameters.append(
+        LearnedParameter(name: p.name, value: p.value, shape: p.initial.shape, initial: .data(p.initial)))
+    }
     // one value over mean and std
     let parts = [heads.mean] + (heads.std >= 0 ? [heads.std] : [])
     let head = g.values.count
     g.values.append(Value(name: "head", type: .f32, shape: [parts.count], root: head))
     for v in parts {
-      g.ops.append(GraphOp(kernel: Int(EFF_K_COPY), type: .f32, params: .strided(eff_strided()), inputs: [v], outputs: [head], label: "head"))
+      g.ops.append(
+        GraphOp(
+          kernel: Int(EFF_K_COPY), type: .f32, params: .strided(eff_strided()), inputs: [v], outputs: [head],
+          label: "head"))
     }
     g.outputs = [Port(name: "head", value: head)]
     Fusion.simplify(&g)

@@ -18,7 +18,8 @@ struct ChangePlace {
     settings = s
     core = cursor.take(MemoryLayout<ChangeCore>.stride).assumingMemoryBound(to: ChangeCore.self)
     graph = cursor.take(MemoryLayout<eff_learn_graph>.stride).assumingMemoryBound(to: eff_learn_graph.self)
-    ops = cursor.take((actor?.plan.graph.ops.count ?? 0) * MemoryLayout<eff_op>.stride).assumingMemoryBound(to: eff_op.self)
+    ops = cursor.take((actor?.plan.graph.ops.count ?? 0) * MemoryLayout<eff_op>.stride).assumingMemoryBound(
+      to: eff_op.self)
     hiddenSize = actor?.hiddenSize ?? 0
     hidden = cursor.take(hiddenSize)
     (shipped, ring) = (hidden, hidden)
@@ -53,6 +54,9 @@ struct ChangePlace {
       graph.pointee.forward = UnsafePointer(ops)
       net.graph = UnsafePointer(graph)
     }
-    core.initialize(to: ChangeCore(shipped: net, observations: statistics, ring: ring, stride: KeptObservation.size(settings, hidden: hiddenSize), hidden: hidden))
+    core.initialize(
+      to: ChangeCore(
+        shipped: net, observations: statistics, ring: ring, stride: KeptObservation.size(settings, hidden: hiddenSize),
+        hidden: hidden))
   }
 }

@@ -45,7 +45,9 @@ struct PlanLayout {
       op.params.withBytes { length = $0.count }
       params.append(take(length))
     }
-    for entry in p.backwardOps { if case .branch = entry.op.params { branches.append(take(MemoryLayout<eff_branch>.size)) } }
+    for entry in p.backwardOps {
+      if case .branch = entry.op.params { branches.append(take(MemoryLayout<eff_branch>.size)) }
+    }
     raw = take(inputs.reduce(0) { $0 + bytes($1) })
     var at = raw
     for v in inputs {
@@ -68,7 +70,9 @@ struct PlanLayout {
     let head = g.root(p.head)
     gradients[head] = take(bytes(head))
     gradientStart = take(0)
-    for v in g.values.indices where p.hasGradient[v] && v == g.root(v) && v != head && !kept[v] { gradients[v] = take(bytes(v)) }
+    for v in g.values.indices where p.hasGradient[v] && v == g.root(v) && v != head && !kept[v] {
+      gradients[v] = take(bytes(v))
+    }
     self.g = take(p.count * (p.isDouble ? 8 : 4))
     gradientEnd = size
   }
@@ -100,7 +104,9 @@ extension DifferentiablePlan {
     let blocks = Blocks(graph.ops)
     for (i, op) in graph.ops.enumerated() {
       if case .end = op.params { continue }
-      blocks.params(i, op).withBytes { if let p = $0.baseAddress { eff_copy(memory.base + layout.params[i], p, $0.count) } }
+      blocks.params(i, op).withBytes {
+        if let p = $0.baseAddress { eff_copy(memory.base + layout.params[i], p, $0.count) }
+      }
       guard let kernel = eff_learn_kernel_find(op.kernel, op.type.rawValue, isa) else {
         throw Failure(.unsupported, "\(op.label): not supported for elements of type \(op.type.name)")
       }
@@ -114,10 +120,15 @@ extension DifferentiablePlan {
     var branches = layout.branches[...]
     for (k, op) in ops.enumerated() {
       if case .end = op.params { continue }
-      if case .branch = op.params, let place = branches.popFirst(), let kernel = eff_learn_kernel_find(op.kernel, op.type.rawValue, isa) {
-        backwardBlocks.params(k, op).withBytes { if let p = $0.baseAddress { eff_copy(memory.base + place, p, $0.count) } }
+      if case .branch = op.params, let place = branches.popFirst(),
+        let kernel = eff_learn_kernel_find(op.kernel, op.type.rawValue, isa)
+      {
+        backwardBlocks.params(k, op).withBytes {
+          if let p = $0.baseAddress { eff_copy(memory.base + place, p, $0.count) }
+        }
         let body = UnsafeMutableRawPointer(backward + backwardBlocks.positions[k + 1])
-        backward[backwardBlocks.positions[k]] = DifferentiablePlan.call(kernel, memory.base + place, [address(op.operands[0]), body])
+        backward[backwardBlocks.positions[k]] = DifferentiablePlan.call(
+          kernel, memory.base + place, [address(op.operands[0]), body])
         continue
       }
       let n = Int(eff_derivative_operands(op.kernel))
@@ -128,16 +139,21 @@ extension DifferentiablePlan {
       let operands = (0..<n).map { $0 < op.operands.count ? op.operands[$0] : -1 }
       let slopes = DifferentiablePlan.slopes(op) ?? []
       let gradients = (0..<n).map { $0 >= op.inputCount || slopes.contains($0) ? gradient(operands[$0]) : nil }
-      backward[backwardBlocks.positions[k]] = DifferentiablePlan.call(kernel, memory.base + layout.params[backwardOps[k].index], operands.map(address) + gradients)
+      backward[backwardBlocks.positions[k]] = DifferentiablePlan.call(
+        kernel, memory.base + layout.params[backwardOps[k].index], operands.map(address) + gradients)
     }
     return eff_learn_graph(
-      forward: forward, backward: backward, forward_count: Int64(blocks.mainCount), backward_count: Int64(backwardBlocks.mainCount),
-      gradients: memory.base + layout.gradientStart, gradient_size: layout.gradientEnd - layout.gradientStart, g: memory.base + layout.g,
+      forward: forward, backward: backward, forward_count: Int64(blocks.mainCount),
+      backward_count: Int64(backwardBlocks.mainCount),
+      gradients: memory.base + layout.gradientStart, gradient_size: layout.gradientEnd - layout.gradientStart,
+      g: memory.base + layout.g,
       raw: memory.base + layout.raw, normalized: layout.normalized > 0 ? memory.base + layout.normalized : nil)
   }
 
   /// Bytes from the start of a value's memory root to it.
-  private func view(_ v: Int) -> Int { graph.values[v].offset / graph.values[v].type.size * width(graph.values[v].type) }
+  private func view(_ v: Int) -> Int {
+    graph.values[v].offset / graph.values[v].type.size * width(graph.values[v].type)
+  }
 
   /// Where value `v` lies.
   func address(_ v: Int, _ layout: PlanLayout, _ memory: PlanMemory) -> UnsafeMutableRawPointer {
@@ -148,7 +164,9 @@ extension DifferentiablePlan {
     return memory.base + layout.values[root] + view(v)
   }
 
-  private static func call(_ kernel: @escaping eff_kernel, _ params: UnsafeMutableRawPointer, _ operands: [UnsafeMutableRawPointer?]) -> eff_op {
+  private static func call(
+    _ kernel: @escaping eff_kernel, _ params: UnsafeMutableRawPointer, _ operands: [UnsafeMutableRawPointer?]
+  ) -> eff_op {
     var op = eff_op()
     op.run = kernel
     op.params = UnsafeRawPointer(params)

@@ -24,7 +24,8 @@ struct LearnedParameter {
 
 /// A graph with the order in which its derivatives are taken: from one value, the head, back to the parameters.
 ///
-/// No gradient passes through recurrent cells, nor through functions that are flat wherever they have a slope (sign, rounding, comparison).
+/// No gradient passes through recurrent cells, nor through functions that are flat wherever they have a slope (sign,
+/// rounding, comparison).
 struct DifferentiablePlan {
   private(set) var graph: Graph
   private(set) var parameters: [LearnedParameter]
@@ -34,7 +35,8 @@ struct DifferentiablePlan {
   let isDouble: Bool
   /// Ops to differentiate, in the order of execution.
   private(set) var backward: [Int] = []
-  /// The same in the order in which derivatives are taken, inside of the branches that the ops are in; `index` is a place in the graph.
+  /// The same in the order in which derivatives are taken, inside of the branches that the ops are in; `index` is a
+  /// place in the graph.
   private(set) var backwardOps: [(index: Int, op: GraphOp)] = []
   /// By value: its memory root has a gradient.
   private(set) var hasGradient: [Bool]
@@ -42,7 +44,8 @@ struct DifferentiablePlan {
   private(set) var cells: [String] = []
   /// By parameter: layers of the graph that follow it.
   private(set) var layersAfter: [Int] = []
-  /// What layers with parameters read that other parameters have a part in: a channel of a convolution's input is a unit of several numbers.
+  /// What layers with parameters read that other parameters have a part in: a channel of a convolution's input is a
+  /// unit of several numbers.
   private(set) var hidden: [(value: Int, units: Int, each: Int)] = []
 
   init(_ graph: Graph, head: Int, parameters: [LearnedParameter], isDouble: Bool) throws(Failure) {
@@ -100,7 +103,9 @@ struct DifferentiablePlan {
     // what depends on a parameter
     var depends = [Bool](repeating: false, count: g.values.count)
     for p in parameters { depends[g.root(p.value)] = true }
-    func isActive(_ v: Int) -> Bool { v >= 0 && g.values[v].constant == nil && depends[g.root(v)] && g.values[v].type == .f32 }
+    func isActive(_ v: Int) -> Bool {
+      v >= 0 && g.values[v].constant == nil && depends[g.root(v)] && g.values[v].type == .f32
+    }
     for op in g.ops where op.inputs.contains(where: isActive) {
       for v in op.outputs where v >= 0 && g.values[v].type == .f32 { depends[g.root(v)] = true }
     }
@@ -109,8 +114,12 @@ struct DifferentiablePlan {
     isWanted[g.root(head)] = isActive(head)
     for (i, op) in g.ops.enumerated().reversed() where op.outputs.contains(where: { $0 >= 0 && isWanted[g.root($0)] }) {
       guard op.inputs.contains(where: isActive) else { continue }
-      guard let slopes = DifferentiablePlan.slopes(op), !op.outputs.dropFirst().contains(where: { $0 >= 0 && isWanted[g.root($0)] }) else {
-        throw Failure(.unsupported, "\(op.label): has no derivative; learn the last layers, a residual, or freeze what is before it")
+      guard let slopes = DifferentiablePlan.slopes(op),
+        !op.outputs.dropFirst().contains(where: { $0 >= 0 && isWanted[g.root($0)] })
+      else {
+        throw Failure(
+          .unsupported, "\(op.label): has no derivative; learn the last layers, a residual, or freeze what is before it"
+        )
       }
       var isNeeded = false
       for k in slopes where k < op.inputCount && isActive(op.operands[k]) {
@@ -150,13 +159,14 @@ struct DifferentiablePlan {
     return out
   }
 
-  /// Refuses values that several ops write one after another, as loops do whose trips are computed while running: each would pass on the
-  /// gradient of what only the last one wrote. The two branches of an If exclude each other.
+  /// Refuses values that several ops write one after another, as loops do whose trips are computed while running: each
+  /// would pass on the gradient of what only the last one wrote. The two branches of an If exclude each other.
   private func checkWriters() throws(Failure) {
     let blocks = Blocks(graph.ops)
     var writers = [[Int]](repeating: [], count: graph.values.count)
     for i in backward {
-      for v in graph.ops[i].outputs where v >= 0 && hasGradient[graph.root(v)] && writers[graph.root(v)].last != blocks.of[i] {
+      for v in graph.ops[i].outputs
+      where v >= 0 && hasGradient[graph.root(v)] && writers[graph.root(v)].last != blocks.of[i] {
         writers[graph.root(v)].append(blocks.of[i])
       }
     }
@@ -168,8 +178,17 @@ struct DifferentiablePlan {
       for v in graph.ops[i].outputs where v >= 0 {
         let w = writers[graph.root(v)]
         if w.count < 2 { continue }
-        if w.count == 2, let a = condition(w[0]), let b = condition(w[1]), a.value == b.value, a.isWanted != b.isWanted { continue }
-        throw Failure(.unsupported, "\(graph.ops[i].label): has no derivative, as its number of trips is computed while running; learn the last layers, a residual, or freeze what is before it")
+        if w.count == 2, let a = condition(w[0]), let b = condition(w[1]), a.value == b.value, a.isWanted != b.isWanted
+        {
+          continue
+        }
+        throw Failure(
+          .unsupported,
+          """
+          \(graph.ops[i].label): has no derivative, as its number of trips is computed while running; learn the last \
+          layers, a residual, or freeze what is before it
+          """
+        )
       }
     }
   }
@@ -179,7 +198,8 @@ struct DifferentiablePlan {
     var after = [Int](repeating: -1, count: graph.values.count)
     var isWeight = [Bool](repeating: false, count: graph.values.count)
     for p in parameters { isWeight[graph.root(p.value)] = true }
-    for op in graph.ops where op.inputs.allSatisfy({ $0 < 0 || graph.values[$0].constant != nil || isWeight[graph.root($0)] }) {
+    for op in graph.ops
+    where op.inputs.allSatisfy({ $0 < 0 || graph.values[$0].constant != nil || isWeight[graph.root($0)] }) {
       for v in op.outputs where v >= 0 { isWeight[graph.root(v)] = true }
     }
     after[graph.root(head)] = 0
@@ -200,7 +220,9 @@ struct DifferentiablePlan {
 
   private mutating func addHidden(_ v: Int, _ op: GraphOp) {
     let value = graph.values[v]
-    guard hasGradient[graph.root(v)], value.count > 0, !hidden.contains(where: { graph.root($0.value) == graph.root(v) }) else { return }
+    guard hasGradient[graph.root(v)], value.count > 0,
+      !hidden.contains(where: { graph.root($0.value) == graph.root(v) })
+    else { return }
     let channels = op.kernel != EFF_K_MATMUL && value.shape.count > 1 ? value.shape[1] : value.count
     hidden.append((v, channels, value.count / max(channels, 1)))
   }
@@ -213,7 +235,13 @@ struct DifferentiablePlan {
     for i in graph.ops.indices {
       let op = graph.ops[i]
       if op.kernel == EFF_K_RANDOM {
-        throw Failure(.unsupported, "\(op.label): draws random numbers inside the policy; name as mean and std the tensors that the numbers are made of")
+        throw Failure(
+          .unsupported,
+          """
+          \(op.label): draws random numbers inside the policy; name as mean and std the tensors that the numbers are \
+          made of
+          """
+        )
       }
       graph.ops[i].type = wide(op.type)
       if case .cast(var p) = op.params, isDouble {

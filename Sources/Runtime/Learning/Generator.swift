@@ -1,6 +1,7 @@
 import Kernels
 
-/// xoshiro256++ 1.0 (Blackman, Vigna 2019), seeded by splitmix64. Trivial, so it lives in a learner's state and is saved with it.
+/// xoshiro256++ 1.0 (Blackman, Vigna 2019), seeded by splitmix64. Trivial, so it lives in a learner's state and is
+/// saved with it.
 struct Generator {
   private var s: (UInt64, UInt64, UInt64, UInt64)
 

@@ -13,7 +13,8 @@ public struct GuardSettings {
   public var returnDrop = 0.5
   /// Share of that gain by which a return may be below the best snapshot's for a snapshot to be accepted.
   public var keepMargin = 0.1
-  /// What is lost must also be more than so many times the usual fall from one return to the next; then a single return after good ones is enough.
+  /// What is lost must also be more than so many times the usual fall from one return to the next; then a single return
+  /// after good ones is enough.
   public var fallLimit = 6.0
   /// Updates that a level has to be held for until its loss is a collapse; before, much is still being learned.
   public var steadyUpdates: UInt64 = 5000
@@ -25,7 +26,8 @@ public struct GuardSettings {
   public var driftBudget = 0.0
   /// Roll back where the recent mean of |TD error| is so many times the usual one; 0: never.
   public var errorRise = 0.0
-  /// The actor stops learning while its mean KL divergence from the shipped one, in nats, is above this; 0: it is not measured.
+  /// The actor stops learning while its mean KL divergence from the shipped one, in nats, is above this; 0: it is not
+  /// measured.
   public var changeLimit = 0.0
   /// Updates from one look at the change to the next.
   public var changePeriod: UInt64 = 8

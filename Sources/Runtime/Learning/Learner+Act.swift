@@ -25,11 +25,15 @@ extension UnsafeMutablePointer where Pointee == Learner {
     @_noLocks get { pointee.actor.layers > 0 ? pointee.actor : pointee.critic }
   }
 
-  var gaussian: GaussianHead { @_noLocks get { gaussian(pointee.actor.output(row: 0, isDouble: pointee.settings.isDouble)) } }
+  var gaussian: GaussianHead {
+    @_noLocks get { gaussian(pointee.actor.output(row: 0, isDouble: pointee.settings.isDouble)) }
+  }
 
   @_noLocks func gaussian(_ outputs: Numbers) -> GaussianHead {
     let s = pointee.settings
-    return GaussianHead(outputs: outputs, count: s.actionCount, floor: s.stdFloor, ceiling: s.stdCeiling, form: s.stdForm, isSquashed: isSquashed)
+    return GaussianHead(
+      outputs: outputs, count: s.actionCount, floor: s.stdFloor, ceiling: s.stdCeiling, form: s.stdForm,
+      isSquashed: isSquashed)
   }
 
   var softmax: SoftmaxHead {
@@ -71,14 +75,18 @@ extension UnsafeMutablePointer where Pointee == Learner {
     if pointee.loaded != nil { feedLoaded(raw, normalized) } else { feed(policyNet, normalized, row: 0) }
   }
 
-  /// Chooses an action for `observation` [observationCount] under the present weights and writes it to `out` [actionSize].
+  /// Chooses an action for `observation` [observationCount] under the present weights and writes it to `out`
+  /// [actionSize].
   ///
-  /// The first observation after creation, or after the end of an episode, begins an episode and is counted by the statistics. In an
-  /// episode the observation is the one that the last transition ended with; another one is normalized as it is, and not counted.
+  /// The first observation after creation, or after the end of an episode, begins an episode and is counted by the
+  /// statistics. In an episode the observation is the one that the last transition ended with; another one is
+  /// normalized as it is, and not counted.
   /// Where the observation or the network's output is not finite the last action is repeated.
   /// - Complexity: one pass over the weights of the policy.
   @export(interface)
-  @_noLocks public func act(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>) -> LearnerOutcome {
+  @_noLocks public func act(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>)
+    -> LearnerOutcome
+  {
     let s = pointee.state
     let n = pointee.settings.observationCount
     guard isUsable(observation, n) else { return hold(out) }
@@ -97,9 +105,12 @@ extension UnsafeMutablePointer where Pointee == Learner {
     return .ok
   }
 
-  /// The action without exploration (mean, most probable or greedy), for evaluation: state, statistics and generator stay as they are.
+  /// The action without exploration (mean, most probable or greedy), for evaluation: state, statistics and generator
+  /// stay as they are.
   @export(interface)
-  @_noLocks public func infer(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>) -> LearnerOutcome {
+  @_noLocks public func infer(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>)
+    -> LearnerOutcome
+  {
     let s = pointee.state
     guard isUsable(observation, pointee.settings.observationCount) else { return hold(out) }
     let time = s.pointee.time
@@ -167,7 +178,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     pointee.action[0] = Double(choice)
   }
 
-  /// How much the learner explores in the present state: mean standard deviation, or epsilon; 0 where the actor has not been asked.
+  /// How much the learner explores in the present state: mean standard deviation, or epsilon; 0 where the actor has not
+  /// been asked.
   var exploration: Double {
     @_noLocks get {
       if pointee.settings.algorithm.isEpsilonGreedy { return epsilon }

@@ -20,7 +20,9 @@ struct ChangeState {
   /// Brings what indexes the ring into it.
   mutating func bound(observations: Int) {
     func within(_ i: Int, _ last: Int) -> Int { max(0, min(i, last)) }
-    (kept, oldest, next) = (within(kept, observations), within(oldest, observations - 1), within(next, observations - 1))
+    (kept, oldest, next) = (
+      within(kept, observations), within(oldest, observations - 1), within(next, observations - 1)
+    )
   }
 }
 
@@ -37,7 +39,8 @@ struct ChangeCore {
   var hidden: UnsafeMutableRawPointer
 }
 
-/// A kept observation: the divergence last measured on it (negative: not yet), raw, as the actor saw it, what the shipped actor gave, recurrent state.
+/// A kept observation: the divergence last measured on it (negative: not yet), raw, as the actor saw it, what the
+/// shipped actor gave, recurrent state.
 struct KeptObservation {
   let divergence: UnsafeMutablePointer<Double>
   let raw: UnsafeMutablePointer<Double>
@@ -53,7 +56,9 @@ struct KeptObservation {
     hidden = UnsafeMutableRawPointer(shipped + s.actorOutputs)
   }
 
-  static func size(_ s: LearnerSettings, hidden: Int) -> Int { (8 * (1 + s.observationCount + s.inputCount + s.actorOutputs) + hidden + 63) & ~63 }
+  static func size(_ s: LearnerSettings, hidden: Int) -> Int {
+    (8 * (1 + s.observationCount + s.inputCount + s.actorOutputs) + hidden + 63) & ~63
+  }
 }
 
 extension UnsafeMutablePointer where Pointee == Learner {
@@ -105,7 +110,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let x = pointee.next
     eff_copy(x, pointee.current, s.inputCount * 8)
     if s.normalizesObservations {
-      core.observations.normalize(filtered(pointee.raw), count: state.pointee.change.observationCount, epsilon: s.observationEpsilon, into: x)
+      core.observations.normalize(
+        filtered(pointee.raw), count: state.pointee.change.observationCount, epsilon: s.observationEpsilon, into: x)
     }
     feedPolicy(raw: pointee.raw, normalized: x)
     var shipped = core.shipped

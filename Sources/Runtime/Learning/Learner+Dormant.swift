@@ -41,7 +41,8 @@ struct HiddenPlace {
     for (i, size) in sizes.enumerated() {
       let magnitude = cursor.doubles(size.units)
       guard cursor.base != nil else { continue }
-      (core.layers + i).initialize(to: HiddenUnits(base: base(i), units: size.units, each: size.each, magnitude: magnitude))
+      (core.layers + i).initialize(
+        to: HiddenUnits(base: base(i), units: size.units, each: size.each, magnitude: magnitude))
     }
   }
 }
@@ -55,11 +56,13 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let state = pointee.state
     let phase = state.pointee.counters.updates % dormantPeriod
     if phase == 0 { count(pointee.hidden.critic, &state.pointee.dormantCritic) }
-    if phase == dormantPeriod / 2 && state.pointee.isForwarded { count(pointee.hidden.actor, &state.pointee.dormantActor) }
+    if phase == dormantPeriod / 2 && state.pointee.isForwarded {
+      count(pointee.hidden.actor, &state.pointee.dormantActor)
+    }
   }
 
-  /// A unit is dormant where its mean magnitude is at most 0.025 of the mean over its layer (arXiv 2302.12902, definition 3.1). The averages are over
-  /// about a hundred samples.
+  /// A unit is dormant where its mean magnitude is at most 0.025 of the mean over its layer (arXiv 2302.12902,
+  /// definition 3.1). The averages are over about a hundred samples.
   @_noLocks private func count(_ core: HiddenLayersCore, _ d: UnsafeMutablePointer<DormantState>) {
     d.pointee.samples &+= 1
     let rate = max(0.01, 1 / Double(d.pointee.samples))

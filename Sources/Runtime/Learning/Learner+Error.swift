@@ -13,8 +13,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// Updates before the usual TD error is known.
   private var errorWarmUp: UInt64 { @_noLocks get { 2000 } }
 
-  /// Takes in the TD error of an update; rolls back where the recent mean is `errorRise` times the usual one. That level is then the usual one, so
-  /// that a rise that has another cause than the weights costs one roll-back.
+  /// Takes in the TD error of an update; rolls back where the recent mean is `errorRise` times the usual one. That
+  /// level is then the usual one, so that a rise that has another cause than the weights costs one roll-back.
   @_noLocks func watchError(_ delta: Double, _ report: UnsafeMutablePointer<UpdateReport>) {
     let state = pointee.state
     let guards = pointee.guards
@@ -24,7 +24,9 @@ extension UnsafeMutablePointer where Pointee == Learner {
     w.recent += max(0.01, first) * (delta.magnitude - w.recent)
     w.usual += max(0.0005, first) * (delta.magnitude - w.usual)
     state.pointee.error = w
-    guard guards.errorRise > 0, w.count > errorWarmUp, w.recent > guards.errorRise * w.usual, !state.pointee.freeze.policy(hasActor: pointee.actor.layers > 0) else { return }
+    guard guards.errorRise > 0, w.count > errorWarmUp, w.recent > guards.errorRise * w.usual,
+      !state.pointee.freeze.policy(hasActor: pointee.actor.layers > 0)
+    else { return }
     guard rollBack() else { return }
     report.pointee.reason = .rolledBack
     state.pointee.error.usual = w.recent

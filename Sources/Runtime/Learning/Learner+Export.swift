@@ -6,8 +6,9 @@ import Platform
 
 // the policy as a file of its own
 extension UnsafeMutablePointer where Pointee == Learner {
-  /// The policy that acts, without exploration, as an ONNX file: of a loaded policy its own file with what was learned in it, otherwise a
-  /// new one of the normalizer and the network. Weights are f32. Throws `.unsupported` where a file cannot say what the learner does.
+  /// The policy that acts, without exploration, as an ONNX file: of a loaded policy its own file with what was learned
+  /// in it, otherwise a new one of the normalizer and the network. Weights are f32. Throws `.unsupported` where a file
+  /// cannot say what the learner does.
   /// - Complexity: linear in the size of the file.
   @export(interface)
   public func export() throws(Failure) -> [UInt8] {
@@ -15,7 +16,13 @@ extension UnsafeMutablePointer where Pointee == Learner {
     if let owner = pointee.actorOwner { return try exportLoaded(owner.takeUnretainedValue()) }
     let s = pointee.settings
     guard s.timeLimit == 0, s.filterBeta == 0 else {
-      throw Failure(.unsupported, "a policy with a time input or a moving average of observations cannot be exported; leave out time_limit and filter_beta")
+      throw Failure(
+        .unsupported,
+        """
+        a policy with a time input or a moving average of observations cannot be exported; leave out time_limit and \
+        filter_beta
+        """
+      )
     }
     var file = NetworkWriter(hidden: s.hidden)
     file.graph.text(2, "policy")
@@ -27,7 +34,9 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let last = Int(net.layers) - 1
     for i in 0..<last { x = file.layer("l\(i + 1)", x, exported(net, i, 0..<Int(net.layer[i].out)), isHidden: true) }
     let n = s.actionCount
-    func head(_ name: String, _ rows: Range<Int>) { _ = file.layer(name, x, exported(net, last, rows), isHidden: false) }
+    func head(_ name: String, _ rows: Range<Int>) {
+      _ = file.layer(name, x, exported(net, last, rows), isHidden: false)
+    }
     switch s.algorithm {
     case .acContinuous:
       head("actions", 0..<n)
@@ -61,8 +70,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     return try Policy.load(bytes, options)
   }
 
-  /// The hash of the policy that acts, as it is now: weights, statistics, and what they are the weights of. Alike on every processor for equal
-  /// numbers.
+  /// The hash of the policy that acts, as it is now: weights, statistics, and what they are the weights of. Alike on
+  /// every processor for equal numbers.
   /// - Complexity: one pass over the weights of the policy that acts.
   @export(interface)
   @_noLocks public func policyHash() -> UInt64 {
@@ -115,7 +124,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     }
     let w = Numbers(base: pointee.actor.w, isDouble: pointee.settings.isDouble)
     func values(_ p: LearnedParameter) -> [Float] { (0..<p.count).map { Float(w[p.offset + $0]) } }
-    var rewriter = OnnxRewriter(source.bytes, files: source.options.build.files, memoryLimit: source.options.build.memoryLimit)
+    var rewriter = OnnxRewriter(
+      source.bytes, files: source.options.build.files, memoryLimit: source.options.build.memoryLimit)
     for p in actor.plan.parameters {
       if case .data = p.initial { rewriter.tensors[p.name] = (p.shape, values(p)) }
     }
@@ -129,20 +139,32 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   /// The correction as nodes behind the tensor that it is added to.
-  private func residual(_ actor: LoadedActor, _ bound: Double, _ values: (LearnedParameter) -> [Float]) throws(Failure) -> (tensor: String, renamed: String, fields: OnnxWriter) {
+  private func residual(_ actor: LoadedActor, _ bound: Double, _ values: (LearnedParameter) -> [Float]) throws(Failure)
+    -> (tensor: String, renamed: String, fields: OnnxWriter)
+  {
     let s = pointee.settings
     guard s.timeLimit == 0, s.filterBeta == 0, actor.observations.count == 1 else {
-      throw Failure(.unsupported, "a residual that sees the time, a moving average or several observations cannot be exported")
+      throw Failure(
+        .unsupported, "a residual that sees the time, a moving average or several observations cannot be exported")
     }
     guard actor.settings.policy.opset >= 17 || !s.hidden.hasLayerNorm else {
-      throw Failure(.unsupported, "a residual with LayerNorm needs ONNX opset 17, but the policy has \(actor.settings.policy.opset); learn with no_layer_norm")
+      throw Failure(
+        .unsupported,
+        """
+        a residual with LayerNorm needs ONNX opset 17, but the policy has \(actor.settings.policy.opset); learn with \
+        no_layer_norm
+        """
+      )
     }
     var file = NetworkWriter(hidden: s.hidden, prefix: "residual.")
     var x = file.flatten(actor.observations[0], s.observationCount)
     if s.normalizesObservations { x = normalize(x, &file) }
-    let parameters = actor.plan.parameters.filter { if case .data = $0.initial { false } else { $0.name.utf8.starts(with: "residual.".utf8) } }
+    let parameters = actor.plan.parameters.filter {
+      if case .data = $0.initial { false } else { $0.name.utf8.starts(with: "residual.".utf8) }
+    }
     for i in stride(from: 0, to: parameters.count, by: 2) {
-      let numbers = DenseNumbers(inputs: parameters[i].shape[1], weights: values(parameters[i]), bias: values(parameters[i + 1]))
+      let numbers = DenseNumbers(
+        inputs: parameters[i].shape[1], weights: values(parameters[i]), bias: values(parameters[i + 1]))
       x = file.layer(i + 2 < parameters.count ? "l\(i / 2 + 1)" : "out", x, numbers, isHidden: i + 2 < parameters.count)
     }
     file.bounded(x, by: Float(bound))

@@ -98,7 +98,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
       let snapshot = Int(w.base)
       let known = score(of: snapshot)
       if found < known - pointee.guards.keepMargin * (known - w.worst) { degrade(snapshot, to: found) }
-      // where the plant has changed every snapshot is tried once; then the new level is the measure, and there is much to learn
+      // where the plant has changed every snapshot is tried once; then the new level is the measure, and there is much
+      // to learn
       if bestScore <= found {
         w.running = found
         w.worst = min(w.worst, found)
@@ -116,11 +117,14 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let best = bestScore
     let isHeld = isGood || found >= best - 0.5 * pointee.guards.fallLimit * before.fall
     state.pointee.watch.held = isHeld && best > -Double.infinity ? before.held &+ length : 0
-    if state.pointee.watch.held >= pointee.guards.steadyUpdates && before.episodes >= 5 { state.pointee.watch.isSteady = true }
+    if state.pointee.watch.held >= pointee.guards.steadyUpdates && before.episodes >= 5 {
+      state.pointee.watch.isSteady = true
+    }
   }
 
-  /// Whether a return, or the running one, is below what the best snapshot allows, and below it by far more than returns usually fall. A single
-  /// return counts only where all went well before: while much is still being learned, ups and downs are part of it.
+  /// Whether a return, or the running one, is below what the best snapshot allows, and below it by far more than
+  /// returns usually fall. A single return counts only where all went well before: while much is still being learned,
+  /// ups and downs are part of it.
   @_noLocks private func hasCollapsed(_ found: Double, before: ReturnWatch) -> Bool {
     let guards = pointee.guards
     let w = pointee.state.pointee.watch
@@ -140,13 +144,16 @@ extension UnsafeMutablePointer where Pointee == Learner {
       state.pointee.watch.stepScale = min(state.pointee.watch.stepScale * 1.25, 1)
     }
     state.pointee.watch.candidate = -1
-    if isGood && state.pointee.counters.updates &- state.pointee.watch.lastSnapshot >= pointee.guards.snapshotPeriod { takeCandidate() }
+    if isGood && state.pointee.counters.updates &- state.pointee.watch.lastSnapshot >= pointee.guards.snapshotPeriod {
+      takeCandidate()
+    }
   }
 
   /// Sets what is kept from learning.
   @_noLocks public func freeze(_ parts: Freeze) { pointee.state.pointee.freeze = parts }
 
-  /// An update whose numbers are not finite: no weight moves, what is spoiled starts afresh, and weights that give such values are rolled back.
+  /// An update whose numbers are not finite: no weight moves, what is spoiled starts afresh, and weights that give such
+  /// values are rolled back.
   @_noLocks func fail(_ report: UnsafeMutablePointer<UpdateReport>) {
     let state = pointee.state
     state.pointee.counters.badUpdates &+= 1

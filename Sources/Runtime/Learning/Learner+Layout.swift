@@ -13,7 +13,9 @@ struct NetworkShape {
   private func pad(_ n: Int) -> Int { isDouble ? (n + 7) & ~7 : (n + 15) & ~15 }
 
   /// The layers with their offsets; activations are taken from `cursor`, and the elements of w are returned.
-  func place(_ layer: UnsafeMutablePointer<eff_learn_layer>?, _ hidden: HiddenLayers, _ cursor: inout ArenaCursor) -> Int {
+  func place(_ layer: UnsafeMutablePointer<eff_learn_layer>?, _ hidden: HiddenLayers, _ cursor: inout ArenaCursor)
+    -> Int
+  {
     let width = isDouble ? 8 : 4
     var count = 0
     for i in 0..<layers {
@@ -57,7 +59,8 @@ extension LearnerOptions {
 
     func network(_ outputs: Int) -> eff_learn_net {
       let shape = NetworkShape(sizes: [s.inputCount] + widths + [outputs], isDouble: s.isDouble)
-      let layer = cursor.take(shape.layers * MemoryLayout<eff_learn_layer>.stride).assumingMemoryBound(to: eff_learn_layer.self)
+      let layer = cursor.take(shape.layers * MemoryLayout<eff_learn_layer>.stride).assumingMemoryBound(
+        to: eff_learn_layer.self)
       var net = eff_learn_net()
       net.count = Int64(shape.place(live ? layer : nil, s.hidden, &cursor))
       net.layer = layer
@@ -69,7 +72,8 @@ extension LearnerOptions {
     var critic = network(s.criticOutputs)
     var change = guards.changeLimit > 0 ? ChangePlace(s, self.actor, &cursor) : nil
     let described = widths.map { (units: $0, each: 1) }
-    let hiddenActor = HiddenPlace(self.actor?.plan.hidden.map { ($0.units, $0.each) } ?? (s.algorithm.hasActor ? described : []), &cursor)
+    let hiddenActor = HiddenPlace(
+      self.actor?.plan.hidden.map { ($0.units, $0.each) } ?? (s.algorithm.hasActor ? described : []), &cursor)
     let hiddenCritic = HiddenPlace(described, &cursor)
     let next = cursor.doubles(s.inputCount)
     let scratch = cursor.doubles(max(s.observationCount, s.actorOutputs, s.criticOutputs))
@@ -84,7 +88,8 @@ extension LearnerOptions {
     hiddenActor.takeKept(&cursor) { loaded?.units($0) ?? UnsafeRawPointer(actor.layer[$0 + 1].x) }
     hiddenCritic.takeKept(&cursor) { UnsafeRawPointer(critic.layer[$0 + 1].x) }
     let returns = RunningStatistics(mean: cursor.doubles(1), m2: cursor.doubles(1), size: 1)
-    let observations = RunningStatistics(mean: cursor.doubles(s.observationCount), m2: cursor.doubles(s.observationCount), size: s.observationCount)
+    let observations = RunningStatistics(
+      mean: cursor.doubles(s.observationCount), m2: cursor.doubles(s.observationCount), size: s.observationCount)
     actor.w = cursor.take(Int(actor.count) * width)
     critic.w = cursor.take(Int(critic.count) * width)
     let snapshotSize = critic.w + Int(critic.count) * width - UnsafeMutableRawPointer(observations.mean)
@@ -107,9 +112,11 @@ extension LearnerOptions {
       to: Learner(
         settings: s, guards: guards,
         kernels: eff_learn_kernels_find(s.isDouble ? Int32(EFF_TYPE_F64) : Int32(EFF_TYPE_F32), isa),
-        actor: actor, critic: critic, loaded: loaded?.core, actorOwner: self.actor.map { Unmanaged.passUnretained($0) }, state: state, stateSize: stateSize, observations: observations, returns: returns,
+        actor: actor, critic: critic, loaded: loaded?.core, actorOwner: self.actor.map { Unmanaged.passUnretained($0) },
+        state: state, stateSize: stateSize, observations: observations, returns: returns,
         filter: filter, raw: raw, current: current, next: next, action: action, scratch: scratch,
-        snapshots: snapshots, change: change?.core, hidden: (hiddenActor.core, hiddenCritic.core), snapshotSize: snapshotSize, snapshotStride: stride,
+        snapshots: snapshots, change: change?.core, hidden: (hiddenActor.core, hiddenCritic.core),
+        snapshotSize: snapshotSize, snapshotStride: stride,
         layoutHash: layoutHash, sourceHash: self.actor?.settings.policy.hash ?? 0))
     return learner
   }
@@ -180,7 +187,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     mark()
   }
 
-  /// Every matrix: uniform(-1/sqrt(in), 1/sqrt(in)), then ceil(sparsity in) distinct entries of each row (unit) are set to 0; biases 0.
+  /// Every matrix: uniform(-1/sqrt(in), 1/sqrt(in)), then ceil(sparsity in) distinct entries of each row (unit) are set
+  /// to 0; biases 0.
   private func initialize(_ net: eff_learn_net) {
     let w = Numbers(base: net.w, isDouble: pointee.settings.isDouble)
     for i in 0..<Int(net.layers) {
@@ -210,5 +218,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
 extension eff_learn_layer {
   /// Position of the weight from input `i` to output `o`.
-  @_noLocks func index(_ o: Int, _ i: Int) -> Int { Int(weight) + (by_input != 0 ? i * Int(lanes) + o : o * Int(lanes) + i) }
+  @_noLocks func index(_ o: Int, _ i: Int) -> Int {
+    Int(weight) + (by_input != 0 ? i * Int(lanes) + o : o * Int(lanes) + i)
+  }
 }

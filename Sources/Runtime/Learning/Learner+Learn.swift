@@ -2,7 +2,8 @@ import Kernels
 import Platform
 
 extension UnsafeMutablePointer where Pointee == Learner {
-  /// Actor, then critic, from one TD error; the forward pass for batch row 0 has been made. Both are checked before either moves.
+  /// Actor, then critic, from one TD error; the forward pass for batch row 0 has been made. Both are checked before
+  /// either moves.
   @_noLocks func learn(delta: Double, slot: Int, _ report: UnsafeMutablePointer<UpdateReport>) {
     let state = pointee.state
     let s = pointee.settings
@@ -22,13 +23,19 @@ extension UnsafeMutablePointer where Pointee == Learner {
       criticRule = trace(&pointee.critic, &state.pointee.critic, delta, isActor: false, &report.pointee.critic)
     }
     // a described actor acts; without one the critic does
-    if learnsActor { report.pointee.actor.stepSize *= state.pointee.watch.stepScale } else if pointee.actor.layers == 0 { report.pointee.critic.stepSize *= state.pointee.watch.stepScale }
-    guard isSound(report.pointee.actor, state.pointee.actor), isSound(report.pointee.critic, state.pointee.critic) else { return fail(report) }
+    if learnsActor {
+      report.pointee.actor.stepSize *= state.pointee.watch.stepScale
+    } else if pointee.actor.layers == 0 {
+      report.pointee.critic.stepSize *= state.pointee.watch.stepScale
+    }
+    guard isSound(report.pointee.actor, state.pointee.actor), isSound(report.pointee.critic, state.pointee.critic)
+    else { return fail(report) }
     if learnsActor {
       state.pointee.counters.actorDrift += move(&pointee.actor, &state.pointee.actor, &actorRule, &report.pointee.actor)
     }
     if learnsCritic {
-      state.pointee.counters.criticDrift += move(&pointee.critic, &state.pointee.critic, &criticRule, &report.pointee.critic)
+      state.pointee.counters.criticDrift += move(
+        &pointee.critic, &state.pointee.critic, &criticRule, &report.pointee.critic)
     }
     if !learnsActor && !learnsCritic { report.pointee.reason = .frozen }
   }
@@ -36,7 +43,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// Whether a step and what the optimizer remembers are finite, also in single precision.
   @_noLocks private func isSound(_ r: NetworkReport, _ o: OptimizerState) -> Bool {
     let step = (r.stepSize * r.deltaUsed).magnitude
-    return r.traceNorm <= 1e30 && step <= 1e30 && step * r.traceNorm <= 1e30 && o.sigma <= 1e300 && o.clipSquare <= 1e300 && o.magnitude <= 1e300
+    return r.traceNorm <= 1e30 && step <= 1e30 && step * r.traceNorm <= 1e30 && o.sigma <= 1e300
+      && o.clipSquare <= 1e300 && o.magnitude <= 1e300
   }
 
   /// Whether the actor's weights may change now, with the reason where not.
@@ -69,9 +77,11 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// Backward pass: brings traces (and moments) up to date and finds the step.
   ///
   /// ObGD: M = max(|delta|, 1) z lr kappa; step = lr / M where M > 1, else lr.
-  /// Intentional (arXiv 2604.19033): step = eta / max(sqrt(sigma / (1 - decay^t) Z), 1e-8), and delta is clipped and, for the actor, normalized.
+  /// Intentional (arXiv 2604.19033): step = eta / max(sqrt(sigma / (1 - decay^t) Z), 1e-8), and delta is clipped and,
+  /// for the actor, normalized.
   @_noLocks private func trace(
-    _ net: UnsafeMutablePointer<eff_learn_net>, _ o: UnsafeMutablePointer<OptimizerState>, _ delta: Double, isActor: Bool,
+    _ net: UnsafeMutablePointer<eff_learn_net>, _ o: UnsafeMutablePointer<OptimizerState>, _ delta: Double,
+    isActor: Bool,
     _ report: UnsafeMutablePointer<NetworkReport>
   ) -> eff_learn_rule {
     let s = pointee.settings
@@ -113,7 +123,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// w -= step delta e / s, left to the next forward pass where the rule allows it. Returns the L1 distance.
   @_noLocks private func move(
-    _ net: UnsafeMutablePointer<eff_learn_net>, _ o: UnsafeMutablePointer<OptimizerState>, _ rule: UnsafePointer<eff_learn_rule>,
+    _ net: UnsafeMutablePointer<eff_learn_net>, _ o: UnsafeMutablePointer<OptimizerState>,
+    _ rule: UnsafePointer<eff_learn_rule>,
     _ report: UnsafeMutablePointer<NetworkReport>
   ) -> Double {
     let step = report.pointee.stepSize * report.pointee.deltaUsed
@@ -130,8 +141,12 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @_noLocks func settle() {
     let state = pointee.state
     var none = eff_learn_rule()
-    if state.pointee.actor.due != 0 { eff_learn_apply(pointee.kernels, Int32(EFF_LEARN_OBGD), &pointee.actor, &none, state.pointee.actor.due) }
-    if state.pointee.critic.due != 0 { eff_learn_apply(pointee.kernels, Int32(EFF_LEARN_OBGD), &pointee.critic, &none, state.pointee.critic.due) }
+    if state.pointee.actor.due != 0 {
+      eff_learn_apply(pointee.kernels, Int32(EFF_LEARN_OBGD), &pointee.actor, &none, state.pointee.actor.due)
+    }
+    if state.pointee.critic.due != 0 {
+      eff_learn_apply(pointee.kernels, Int32(EFF_LEARN_OBGD), &pointee.critic, &none, state.pointee.critic.due)
+    }
     state.pointee.actor.due = 0
     state.pointee.critic.due = 0
   }

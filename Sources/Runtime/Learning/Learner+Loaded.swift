@@ -42,7 +42,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     for i in 0..<actionSize { out[i] = map?.emit(i, u[i]) ?? u[i] }
   }
 
-  /// Adopts an action that was really done. Where it is what the learner asked for, the sample behind it stays: a clip cannot be undone.
+  /// Adopts an action that was really done. Where it is what the learner asked for, the sample behind it stays: a clip
+  /// cannot be undone.
   @_noLocks func takeBack(_ done: UnsafePointer<Double>) {
     let action = pointee.action
     let map = pointee.loaded?.pointee.map

@@ -31,14 +31,16 @@ extension UnsafeMutablePointer where Pointee == Learner {
         s.pointee.observationCount &+= 1
         pointee.observations.add(sample, count: s.pointee.observationCount)
       }
-      pointee.observations.normalize(sample, count: s.pointee.observationCount, epsilon: pointee.settings.observationEpsilon, into: y)
+      pointee.observations.normalize(
+        sample, count: s.pointee.observationCount, epsilon: pointee.settings.observationEpsilon, into: y)
     } else {
       for i in 0..<n { y[i] = sample[i] }
     }
     if pointee.settings.timeLimit > 0 { y[n] = s.pointee.time }
   }
 
-  /// The raw observation x, or where there is a filter its moving average, corrected for its start at 0. [observationCount], until the next call.
+  /// The raw observation x, or where there is a filter its moving average, corrected for its start at 0.
+  /// [observationCount], until the next call.
   @_noLocks func filtered(_ x: UnsafePointer<Double>) -> UnsafePointer<Double> {
     let beta = pointee.settings.filterBeta
     let count = pointee.state.pointee.filterCount
@@ -49,7 +51,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     return UnsafePointer(scratch)
   }
 
-  /// Advances the time input to that of the observation that follows a step. The reference emits first and advances afterwards.
+  /// Advances the time input to that of the observation that follows a step. The reference emits first and advances
+  /// afterwards.
   @_noLocks func observeNext(_ x: UnsafePointer<Double>, into y: UnsafeMutablePointer<Double>) {
     let s = pointee.state
     let tick = pointee.settings.timeLimit > 0 ? 1 / pointee.settings.timeLimit : 0
@@ -70,8 +73,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     s.pointee.isForwarded = false
   }
 
-  /// r' = r / sqrt(variance of the discounted return + epsilon). The reference lets the return trace of a finished episode's last step
-  /// run on into the next episode; here it is cleared.
+  /// r' = r / sqrt(variance of the discounted return + epsilon). The reference lets the return trace of a finished
+  /// episode's last step run on into the next episode; here it is cleared.
   @_noLocks func scale(reward r: Double, discount: Double, ends: Bool) -> Double {
     let s = pointee.state
     guard pointee.settings.scalesRewards else { return r }
@@ -84,6 +87,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
       pointee.returns.add(&g, count: s.pointee.rewardCount)
       if ends && !isReference { s.pointee.returnTrace = 0 }
     }
-    return r / eff_learn_sqrt(pointee.returns.variance(0, count: s.pointee.rewardCount) + pointee.settings.rewardEpsilon)
+    return r
+      / eff_learn_sqrt(pointee.returns.variance(0, count: s.pointee.rewardCount) + pointee.settings.rewardEpsilon)
   }
 }

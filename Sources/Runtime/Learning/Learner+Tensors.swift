@@ -26,7 +26,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     return (Int(l.out), Int(l.in))
   }
 
-  /// Visits every parameter of layer `i` in the order matrix [outputs, inputs] row by row, then bias [outputs]. `body` may change it.
+  /// Visits every parameter of layer `i` in the order matrix [outputs, inputs] row by row, then bias [outputs]. `body`
+  /// may change it.
   public func visit(_ kind: NetworkKind, layer i: Int, _ tensor: TensorKind, _ body: (Int, inout Double) -> Void) {
     settle()
     let n = net(kind)

@@ -86,10 +86,12 @@ public enum UpdateReason: Sendable {
 }
 
 extension UnsafeMutablePointer where Pointee == Learner {
-  /// Learns from the transition that followed the last `act`. On return the learner is in the transition's state, or before a new episode.
+  /// Learns from the transition that followed the last `act`. On return the learner is in the transition's state, or
+  /// before a new episode.
   ///
   /// With s, a, r', s' normalized and all values under the weights before the update (arXiv 2410.14606):
-  /// delta = r' + discount N - P; P = v(s), N = v(s') (TD, AC); P = q(s)[a], N = max q(s') (Q) or q(s')[a'] (SARSA); N = 0 at termination.
+  /// delta = r' + discount N - P; P = v(s), N = v(s') (TD, AC); P = q(s)[a], N = max q(s') (Q) or q(s')[a'] (SARSA); N
+  /// = 0 at termination.
   /// The critic's loss is -P, the actor's -(log pi(a|s) + beta sign(delta) H(s)).
   /// - Complexity: with ObGD, `act` and `update` together read weights and traces twice and write them once: the forward pass makes the update that
   ///   is due as it reads (w r, e r, w w), the backward pass brings the trace up to date (w r, e r, e w). With moments: one more pass over all three.
@@ -100,7 +102,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     guard state.pointee.isInEpisode else { return .state }
     let ends = t.isTerminated || t.isTruncated
     report.pointee = UpdateReport()
-    guard t.reward.magnitude <= 1e100, t.duration.isFinite, t.duration >= 0, isUsable(t.observation, s.observationCount), isChoice(t.nextAction), adopt(t.action)
+    guard t.reward.magnitude <= 1e100, t.duration.isFinite, t.duration >= 0,
+      isUsable(t.observation, s.observationCount), isChoice(t.nextAction), adopt(t.action)
     else {
       return skip(ends: ends, report)
     }
@@ -220,7 +223,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     finish()
   }
 
-  /// Breaks an episode off without a last transition: traces are cleared, and an episode begins with the next observation. Nothing is counted.
+  /// Breaks an episode off without a last transition: traces are cleared, and an episode begins with the next
+  /// observation. Nothing is counted.
   @export(interface)
   @_noLocks public func abandon() {
     let state = pointee.state
@@ -231,7 +235,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     state.pointee.isInEpisode = false
   }
 
-  /// A transition that cannot be used: the chain of states is broken, so traces are cleared and an episode begins with the next observation.
+  /// A transition that cannot be used: the chain of states is broken, so traces are cleared and an episode begins with
+  /// the next observation.
   @_noLocks private func skip(ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) -> LearnerOutcome {
     let state = pointee.state
     state.pointee.counters.badInputs &+= 1

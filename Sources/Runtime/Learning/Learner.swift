@@ -4,7 +4,8 @@ import Kernels
 ///
 ///     Learner | layers, activations | LearnerState, states, statistics, w, e, v of actor and critic, snapshots
 ///
-/// The part from `state` on is contiguous and without pointers; it is the checkpoint. Everything marked @_noLocks is [RT].
+/// The part from `state` on is contiguous and without pointers; it is the checkpoint. Everything marked @_noLocks is
+/// [RT].
 public struct Learner {
   let settings: LearnerSettings
   let guards: GuardSettings
@@ -38,7 +39,8 @@ public struct Learner {
   var change: UnsafeMutablePointer<ChangeCore>?
   /// Of no layers where there is no actor.
   var hidden: (actor: HiddenLayersCore, critic: HiddenLayersCore)
-  /// Bytes that a snapshot keeps, from the statistics of the observations to the end of the weights; and bytes from one to the next.
+  /// Bytes that a snapshot keeps, from the statistics of the observations to the end of the weights; and bytes from one
+  /// to the next.
   var snapshotSize: Int
   var snapshotStride: Int
 
@@ -57,7 +59,9 @@ public struct Learner {
   /// Mean KL divergence of the actor from the shipped one; 0 where it is not measured.
   public var meanChange: Double { @_noLocks get { state.pointee.change.mean } }
   /// Shares of dormant units.
-  public var dormant: (actor: Double, critic: Double) { @_noLocks get { (state.pointee.dormantActor.share, state.pointee.dormantCritic.share) } }
+  public var dormant: (actor: Double, critic: Double) {
+    @_noLocks get { (state.pointee.dormantActor.share, state.pointee.dormantCritic.share) }
+  }
 }
 
 public typealias LearnerPointer = UnsafeMutablePointer<Learner>

@@ -22,7 +22,9 @@ struct FieldList {
   mutating func add(_ name: String, _ p: UnsafePointer<UInt64>) { add(name, "u64", UnsafeRawPointer(p), 8) }
   mutating func add(_ name: String, _ p: UnsafePointer<Double>) { add(name, "f64", UnsafeRawPointer(p), 8) }
   mutating func add(_ name: String, _ p: UnsafePointer<Int32>) { add(name, "i32", UnsafeRawPointer(p), 4) }
-  mutating func add(_ name: String, _ p: UnsafePointer<Int>) { add(name, "int", UnsafeRawPointer(p), MemoryLayout<Int>.size) }
+  mutating func add(_ name: String, _ p: UnsafePointer<Int>) {
+    add(name, "int", UnsafeRawPointer(p), MemoryLayout<Int>.size)
+  }
 
   /// An array, of which the size follows from the options.
   mutating func add(_ name: String, _ type: StaticString, _ p: UnsafeRawPointer, _ size: Int = 0) {
@@ -92,8 +94,8 @@ extension UnsafeMutablePointer where Pointee == LearnerState {
 private func optimizer(_ p: UnsafeMutablePointer<OptimizerState>) -> UnsafeMutablePointer<OptimizerState> { p }
 
 extension UnsafeMutablePointer where Pointee == Learner {
-  /// Hash of all that a checkpoint holds: the state's fields, the arrays behind it and the heads of snapshots, by name, type and place, and what
-  /// the options say of their sizes.
+  /// Hash of all that a checkpoint holds: the state's fields, the arrays behind it and the heads of snapshots, by name,
+  /// type and place, and what the options say of their sizes.
   func fieldHash() -> UInt64 {
     let state = pointee.state
     var list = FieldList(base: UnsafeRawPointer(state))

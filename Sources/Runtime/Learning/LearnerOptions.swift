@@ -87,8 +87,9 @@ public struct LearnerSettings {
   public var optimizer = Optimizer.obgd
   /// Networks in double precision instead of single.
   public var isDouble = false
-  /// Reproduces the published implementations: no bootstrap at truncation, a return trace that leaks into the next episode, a time
-  /// input that starts late, SARSA's action kept over a reset. With `intentional`: truncation clears nothing.
+  /// Reproduces the published implementations: no bootstrap at truncation, a return trace that leaks into the next
+  /// episode, a time input that starts late, SARSA's action kept over a reset. With `intentional`: truncation clears
+  /// nothing.
   public var isReference = false
   public var observationCount = 0
   /// Continuous: dimensions; otherwise: number of choices. 0 for `td`.
@@ -126,7 +127,8 @@ public struct LearnerSettings {
   public var timeLimit = 0.0
   /// Of the moving average over observations; 0: none.
   public var filterBeta = 0.0
-  /// Seconds of a nominal step; discount and decay of a transition are raised to the power dt / nominal. 0: every step counts one.
+  /// Seconds of a nominal step; discount and decay of a transition are raised to the power dt / nominal. 0: every step
+  /// counts one.
   public var nominalStep = 0.0
   /// Added to the standard deviation, so that exploration never dies out.
   public var stdFloor = 0.0
@@ -177,21 +179,36 @@ public struct LearnerOptions {
   /// Makes a loaded policy the actor. Counts that are 0 are those of the policy.
   @export(interface)
   public mutating func start(from policy: PolicySettings) throws(Failure) {
-    guard settings.timeLimit >= 0, policy.initialStd > 0, policy.initialStd <= 1e6 else { throw Failure(.argument, "learner option 'initial_std' must be positive") }
-    if case .residual(let bound) = policy.part, !(bound > 0 && bound <= 1e6) { throw Failure(.argument, "learner option 'residual_bound' must be positive") }
-    if case .last(let n) = policy.part, n < 1 { throw Failure(.argument, "learner option 'learn_layers' must be at least 1") }
+    guard settings.timeLimit >= 0, policy.initialStd > 0, policy.initialStd <= 1e6 else {
+      throw Failure(.argument, "learner option 'initial_std' must be positive")
+    }
+    if case .residual(let bound) = policy.part, !(bound > 0 && bound <= 1e6) {
+      throw Failure(.argument, "learner option 'residual_bound' must be positive")
+    }
+    if case .last(let n) = policy.part, n < 1 {
+      throw Failure(.argument, "learner option 'learn_layers' must be at least 1")
+    }
     let given = settings
     if settings.observationCount == 0 { settings.observationCount = policy.observationCount }
     let made = try LoadedActor(policy, settings, widths: widths, isa: level)
     (settings.observationCount, settings.actionCount) = (made.observationCount, made.actionCount)
     guard given.observationCount == 0 || given.observationCount == made.observationCount else {
-      throw Failure(.mismatch, "learner option 'observation_count' is \(given.observationCount), but the policy observes \(made.observationCount) numbers; leave it 0")
+      throw Failure(
+        .mismatch,
+        """
+        learner option 'observation_count' is \(given.observationCount), but the policy observes \
+        \(made.observationCount) numbers; leave it 0
+        """
+      )
     }
     guard given.actionCount == 0 || given.actionCount == made.actionCount else {
-      throw Failure(.mismatch, "learner option 'action_count' is \(given.actionCount), but the policy has \(made.actionCount); leave it 0")
+      throw Failure(
+        .mismatch,
+        "learner option 'action_count' is \(given.actionCount), but the policy has \(made.actionCount); leave it 0")
     }
     guard made.mean.isEmpty || settings.normalizesObservations else {
-      throw Failure(.argument, "learner option 'normalizer_count' needs the learner's own normalization of observations")
+      throw Failure(
+        .argument, "learner option 'normalizer_count' needs the learner's own normalization of observations")
     }
     settings.stdForm = settings.algorithm.isContinuous ? made.heads.stdForm : .softplus
     actor = made
@@ -214,7 +231,9 @@ public struct LearnerOptions {
     }
     func inside(_ x: Double, _ low: Double, _ high: Double) -> Bool { x >= low && x <= high }
     try require(s.observationCount >= 1 && s.observationCount <= 1 << 20, "observation_count", "1 to 1048576")
-    try require(s.algorithm == .td ? s.actionCount == 0 : s.actionCount >= 1 && s.actionCount <= 1 << 16, "action_count", "1 to 65536 (0 for td)")
+    try require(
+      s.algorithm == .td ? s.actionCount == 0 : s.actionCount >= 1 && s.actionCount <= 1 << 16, "action_count",
+      "1 to 65536 (0 for td)")
     try require(widths.count <= 16, "hidden_count", "at most 16")
     for width in widths { try require(width >= 1 && width <= 1 << 16, "hidden", "1 to 65536 wide") }
     try require(inside(s.gamma, 0, 1), "gamma", "in [0, 1]")

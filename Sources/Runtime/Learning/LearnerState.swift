@@ -14,8 +14,8 @@ struct OptimizerState {
   @_noLocks init() {}
 }
 
-/// Bools in one word. Beside a Bool of its own lies padding, and padding holds what memory happened to hold: with this, equal states are equal
-/// bytes, and a checkpoint tells nothing of the process that wrote it.
+/// Bools in one word. Beside a Bool of its own lies padding, and padding holds what memory happened to hold: with this,
+/// equal states are equal bytes, and a checkpoint tells nothing of the process that wrote it.
 struct Flags {
   private var bits: UInt64 = 0
 
@@ -29,7 +29,8 @@ struct Flags {
   }
 }
 
-/// Everything about a learner that changes, except arrays. Trivial, without pointers and without padding, so that a checkpoint is a copy of bytes.
+/// Everything about a learner that changes, except arrays. Trivial, without pointers and without padding, so that a
+/// checkpoint is a copy of bytes.
 struct LearnerState {
   var generator: Generator
   private var flags = Flags()

@@ -9,7 +9,8 @@ public struct LearnerTensor {
     case matrix(NetworkKind, TensorKind, Int), bias(NetworkKind, TensorKind, Int)
     /// Of a loaded policy, by offset.
     case parameter(TensorKind, Int)
-    case observationMean, observationM2, observationCount, rewardMean, rewardM2, rewardCount, returnTrace, filterMean, filterCount
+    case observationMean, observationM2, observationCount, rewardMean, rewardM2, rewardCount, returnTrace, filterMean,
+      filterCount
   }
   let source: Source
   /// UTF-8 without a terminator.
@@ -38,8 +39,10 @@ extension UnsafeMutablePointer where Pointee == Learner {
       }
       all.append(LearnerTensor(source: source, name: name, shape: shape))
     }
-    let kinds: [(TensorKind, StaticString)] = [(.weight, "w"), (.trace, "e")] + (pointee.settings.optimizer.hasMoments ? [(.moment, "v")] : [])
-    let nets: [(NetworkKind, StaticString)] = (pointee.settings.algorithm.hasActor ? [(.actor, "actor")] : []) + [(.critic, "critic")]
+    let kinds: [(TensorKind, StaticString)] =
+      [(.weight, "w"), (.trace, "e")] + (pointee.settings.optimizer.hasMoments ? [(.moment, "v")] : [])
+    let nets: [(NetworkKind, StaticString)] =
+      (pointee.settings.algorithm.hasActor ? [(.actor, "actor")] : []) + [(.critic, "critic")]
     for (net, netName) in nets {
       for (kind, kindName) in kinds {
         if net.isActor, let owner = pointee.actorOwner {
@@ -48,7 +51,9 @@ extension UnsafeMutablePointer where Pointee == Learner {
             let shape = p.shape.count > 1 && rows > 0 ? [rows, p.count / rows] : [p.count]
             add(.parameter(kind, p.offset), shape, netName, kindName)
             let bytes = Array(p.name.utf8)
-            all[all.count - 1] = LearnerTensor(source: .parameter(kind, p.offset), name: all[all.count - 1].name + [0x2e] + bytes.suffix(54), shape: shape)
+            all[all.count - 1] = LearnerTensor(
+              source: .parameter(kind, p.offset), name: all[all.count - 1].name + [0x2e] + bytes.suffix(54),
+              shape: shape)
           }
           continue
         }

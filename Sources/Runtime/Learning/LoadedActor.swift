@@ -3,7 +3,8 @@ import Graph
 import Kernels
 import Onnx
 
-/// A loaded policy in the form in which a learner runs and changes it. Immutable: what changes lies in the learner's arena.
+/// A loaded policy in the form in which a learner runs and changes it. Immutable: what changes lies in the learner's
+/// arena.
 ///
 ///     observation -> [policy] -> mean, std | logits -> head
 ///     normalized observation -> [correction] -^   where only a residual learns
@@ -55,7 +56,13 @@ public final class LoadedActor {
         size += (bytes(port.value) + 63) & ~63
       } else {
         guard g.values[port.value].type == .f32 else {
-          throw Failure(.unsupported, "input '\(port.name)' of the policy is \(g.values[port.value].type.name), expected f32; bind it to a constant")
+          throw Failure(
+            .unsupported,
+            """
+            input '\(port.name)' of the policy is \(g.values[port.value].type.name), expected f32; bind it to a \
+            constant
+            """
+          )
         }
         raw.append(port.value)
         names.append(port.name)

@@ -18,7 +18,8 @@ struct LoadedPlace {
     self.actor = actor
     base = cursor.take(actor.layout.size)
     layer = cursor.take(MemoryLayout<eff_learn_layer>.stride).assumingMemoryBound(to: eff_learn_layer.self)
-    copies = cursor.take(actor.hiddenOutputs.count * MemoryLayout<HiddenCopy>.stride).assumingMemoryBound(to: HiddenCopy.self)
+    copies = cursor.take(actor.hiddenOutputs.count * MemoryLayout<HiddenCopy>.stride).assumingMemoryBound(
+      to: HiddenCopy.self)
     core = cursor.take(MemoryLayout<ActorCore>.stride).assumingMemoryBound(to: ActorCore.self)
     numbers = cursor.doubles(4 * actor.actionCount)
     hidden = base
@@ -50,9 +51,13 @@ struct LoadedPlace {
     let memory = PlanMemory(base: base, w: net.w, hidden: hidden, hiddenPlaces: actor.hiddenPlaces)
     let graph = try actor.plan.bind(actor.layout, memory, isa: isa)
     for (i, h) in actor.hiddenOutputs.enumerated() {
-      copies[i] = HiddenCopy(to: hidden + h.place, from: actor.plan.address(h.value, actor.layout, memory), size: h.size)
+      copies[i] = HiddenCopy(
+        to: hidden + h.place, from: actor.plan.address(h.value, actor.layout, memory), size: h.size)
     }
-    core.initialize(to: ActorCore(graph: graph, hidden: hidden, hiddenSize: actor.hiddenSize, copies: copies, copyCount: actor.hiddenOutputs.count, map: map()))
+    core.initialize(
+      to: ActorCore(
+        graph: graph, hidden: hidden, hiddenSize: actor.hiddenSize, copies: copies,
+        copyCount: actor.hiddenOutputs.count, map: map()))
     net.graph = UnsafePointer(UnsafeMutableRawPointer(core).assumingMemoryBound(to: eff_learn_graph.self))
   }
 
@@ -66,8 +71,13 @@ struct LoadedPlace {
     let h = actor.heads
     let n = actor.actionCount
     guard h.scale.count == n else { return nil }
-    for i in 0..<n { (numbers[i], numbers[n + i], numbers[2 * n + i], numbers[3 * n + i]) = (h.scale[i], h.offset[i], h.low[i], h.high[i]) }
-    return ActionMap(isSquashed: h.isSquashed, scale: numbers, offset: numbers + n, low: numbers + 2 * n, high: numbers + 3 * n)
+    for i in 0..<n {
+      (numbers[i], numbers[n + i], numbers[2 * n + i], numbers[3 * n + i]) = (
+        h.scale[i], h.offset[i], h.low[i], h.high[i]
+      )
+    }
+    return ActionMap(
+      isSquashed: h.isSquashed, scale: numbers, offset: numbers + n, low: numbers + 2 * n, high: numbers + 3 * n)
   }
 }
 

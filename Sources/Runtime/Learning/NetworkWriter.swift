@@ -33,7 +33,9 @@ struct NetworkWriter {
   /// Rows of `count` numbers.
   mutating func flatten(_ x: String, _ count: Int) -> String {
     let shape: [Int64] = [-1, Int64(count)]
-    shape.withUnsafeBytes { graph.message(5, OnnxWriter.tensor(prefix + "obs.shape", type: 7, [2], $0.baseAddress!, bytes: 16)) }
+    shape.withUnsafeBytes {
+      graph.message(5, OnnxWriter.tensor(prefix + "obs.shape", type: 7, [2], $0.baseAddress!, bytes: 16))
+    }
     graph.node("Reshape", [x, prefix + "obs.shape"], prefix + "obs.flat")
     return prefix + "obs.flat"
   }
@@ -49,7 +51,9 @@ struct NetworkWriter {
     guard isHidden else { return y }
     if hidden.hasLayerNorm {
       graph.initializer(name + ".scale", [Float](repeating: 1, count: n), [n])
-      graph.node("LayerNormalization", [y, name + ".scale"], name + ".norm", floats: [("epsilon", Float(hidden.layerNormEpsilon))])
+      graph.node(
+        "LayerNormalization", [y, name + ".scale"], name + ".norm",
+        floats: [("epsilon", Float(hidden.layerNormEpsilon))])
       y = name + ".norm"
     }
     let alpha = [("alpha", Float(hidden.alpha))]

@@ -2,7 +2,8 @@ import Kernels
 
 /// Independent Gaussians: outputs are the means and what the standard deviations are made of.
 ///
-/// softplus: std = floor + softplus(pre), identity above 20, at most the ceiling. Of a loaded policy: std = pre or exp(pre), between the two.
+/// softplus: std = floor + softplus(pre), identity above 20, at most the ceiling. Of a loaded policy: std = pre or
+/// exp(pre), between the two.
 struct GaussianHead {
   let outputs: Numbers
   let count: Int
@@ -12,7 +13,9 @@ struct GaussianHead {
   /// Actions are tanh of what is sampled here.
   let isSquashed: Bool
 
-  @_noLocks init(outputs: Numbers, count: Int, floor: Double, ceiling: Double, form: StdForm = .softplus, isSquashed: Bool = false) {
+  @_noLocks init(
+    outputs: Numbers, count: Int, floor: Double, ceiling: Double, form: StdForm = .softplus, isSquashed: Bool = false
+  ) {
     self.outputs = outputs
     self.count = count
     self.floor = floor
@@ -32,7 +35,8 @@ struct GaussianHead {
     return min(floor + soft, ceiling)
   }
 
-  /// How the standard deviation changes with what it is made of, without the limits: a std held by one passes its gradient on, so that it can come back.
+  /// How the standard deviation changes with what it is made of, without the limits: a std held by one passes its
+  /// gradient on, so that it can come back.
   @_noLocks private func slope(_ i: Int) -> Double {
     let x = outputs[count + i]
     if form.isSoftplus { return x > 20 ? 1 : 1 / (1 + eff_learn_exp(-x)) }
@@ -41,8 +45,9 @@ struct GaussianHead {
 
   /// Gradient of -(log pi(a) + bonus H) for the outputs, into `g` [2 count]:
   /// for the mean -(a - mu) / std^2; for std 1/std - (a - mu)^2 / std^3 - bonus / std, through what std is made of.
-  /// Of a squashed action the density has a Jacobian that depends on the sample u alone, so log pi has the same gradient; its entropy has the
-  /// term E log(1 - tanh(u)^2) besides, of which this takes the sample at hand, u = mu + std z.
+  /// Of a squashed action the density has a Jacobian that depends on the sample u alone, so log pi has the same
+  /// gradient; its entropy has the term E log(1 - tanh(u)^2) besides, of which this takes the sample at hand, u = mu +
+  /// std z.
   @_noLocks func gradient(action: UnsafePointer<Double>, bonus: Double, into g: Numbers) {
     for i in 0..<count {
       let s = std(i)

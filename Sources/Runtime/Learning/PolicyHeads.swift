@@ -40,7 +40,13 @@ struct PolicyHeads {
 
   private static func require(_ v: Int, _ what: String, _ g: Graph) throws(Failure) {
     guard g.values[v].type == .f32, g.values[v].count > 0 else {
-      throw Failure(.unsupported, "the \(what) of the policy ('\(g.values[v].name)') is \(g.values[v].type.name) \(describe(g.values[v].shape)), expected f32 numbers; name another tensor")
+      throw Failure(
+        .unsupported,
+        """
+        the \(what) of the policy ('\(g.values[v].name)') is \(g.values[v].type.name) \(describe(g.values[v].shape)), \
+        expected f32 numbers; name another tensor
+        """
+      )
     }
   }
 
@@ -49,7 +55,8 @@ struct PolicyHeads {
     let n = g.values[mean].count
     var name = s.std
     if name == nil {
-      for (i, o) in g.outputs.enumerated() where s.policy.plan.outputs[i].role == .auxiliary && g.values[o.value].type == .f32 {
+      for (i, o) in g.outputs.enumerated()
+      where s.policy.plan.outputs[i].role == .auxiliary && g.values[o.value].type == .f32 {
         let count = g.values[o.value].count
         if contains(o.name, "std") && (count == n || count == 1) { name = o.name }
       }
@@ -59,7 +66,9 @@ struct PolicyHeads {
     stdForm = contains(name, "log") ? .logarithm : .direct
     try PolicyHeads.require(std, "std", g)
     let count = g.values[std].count
-    guard count == n || count == 1 else { throw Failure(.shape, "the std of the policy ('\(name)') has \(count) elements, expected \(n)") }
+    guard count == n || count == 1 else {
+      throw Failure(.shape, "the std of the policy ('\(name)') has \(count) elements, expected \(n)")
+    }
   }
 
   /// The op that alone writes all of `v`.
@@ -84,7 +93,9 @@ struct PolicyHeads {
       if case .unary(let u) = op.params, u.fn == EFF_FN_CLIP {
         bound(low: [Double](repeating: u.alpha, count: n), high: [Double](repeating: u.beta, count: n))
         mean = op.operands[0]
-      } else if case .binary(let p) = op.params, p.fn == EFF_FN2_MIN || p.fn == EFF_FN2_MAX, let (x, c, _) = PolicyHeads.split(op, n, g) {
+      } else if case .binary(let p) = op.params, p.fn == EFF_FN2_MIN || p.fn == EFF_FN2_MAX,
+        let (x, c, _) = PolicyHeads.split(op, n, g)
+      {
         let none = [Double](repeating: p.fn == EFF_FN2_MIN ? -.infinity : .infinity, count: n)
         bound(low: p.fn == EFF_FN2_MIN ? none : c, high: p.fn == EFF_FN2_MIN ? c : none)
         mean = x
@@ -127,7 +138,9 @@ struct PolicyHeads {
   private static func split(_ op: GraphOp, _ n: Int, _ g: Graph) -> (x: Int, c: [Double], isLeft: Bool)? {
     let isLeft = g.values[op.operands[0]].constant != nil
     let x = op.operands[isLeft ? 1 : 0]
-    guard let c = g.values[op.operands[isLeft ? 0 : 1]].constant, c.type == .f32, g.values[x].constant == nil, g.values[x].count == n else { return nil }
+    guard let c = g.values[op.operands[isLeft ? 0 : 1]].constant, c.type == .f32, g.values[x].constant == nil,
+      g.values[x].count == n
+    else { return nil }
     guard c.count == n || c.count == 1 else { return nil }
     return (x, (0..<n).map { Double(c.float(c.count == 1 ? 0 : $0)) }, isLeft)
   }

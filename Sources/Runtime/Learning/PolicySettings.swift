@@ -70,5 +70,7 @@ public struct PolicySettings {
   public init(_ policy: Policy) { self.policy = policy }
 
   /// Numbers of all observations of the policy together.
-  public var observationCount: Int { policy.plan.inputs.reduce(0) { $0 + ($1.role == .observation ? $1.shape.reduce(1, *) : 0) } }
+  public var observationCount: Int {
+    policy.plan.inputs.reduce(0) { $0 + ($1.role == .observation ? $1.shape.reduce(1, *) : 0) }
+  }
 }

@@ -8,14 +8,15 @@ import Platform
 ///
 ///     learner's weights -> spare packed weights -- offered --> session -- retired --> spare
 ///
-/// Two exchanges with the session, and no lock. A spare belongs to whoever has it: the session frees those that it has at its end.
+/// Two exchanges with the session, and no lock. A spare belongs to whoever has it: the session frees those that it has
+/// at its end.
 public final class Publisher {
   public let core: PublisherHandle
   private let session: Session
 
   // a designated initializer stands in the table of its class, which keeps it in programs that never call it
-  /// Fails with `.mismatch` where the session runs another policy than the learner's, `.unsupported` where its weights are not those that are learned,
-  /// but made of them, `.state` where something else swaps its weights.
+  /// Fails with `.mismatch` where the session runs another policy than the learner's, `.unsupported` where its weights
+  /// are not those that are learned, but made of them, `.state` where something else swaps its weights.
   @export(interface)
   public convenience init(_ learner: LearnerPointer, to session: Session) throws(Failure) {
     try self.init(from: learner, to: session)
@@ -27,7 +28,9 @@ public final class Publisher {
     guard !session.hasOffer else { throw Failure(.state, "a swap is waiting for the session's next step") }
     var policies: [Policy] = []
     for _ in 0..<PublisherCore.spareCount { policies.append(try learner.policy()) }
-    if let difference = session.policy.plan.difference(policies[0].plan) { throw Failure(.mismatch, "the session runs another policy than the learner's: \(difference)") }
+    if let difference = session.policy.plan.difference(policies[0].plan) {
+      throw Failure(.mismatch, "the session runs another policy than the learner's: \(difference)")
+    }
     let trace = try WeightTrace(learner)
     self.session = session
     let spares = try Publisher.spares(policies, session)
@@ -36,7 +39,8 @@ public final class Publisher {
     core = PublisherHandle.allocate(capacity: 1)
     let memory = UnsafeMutablePointer<SpareWeights>.allocate(capacity: spares.count)
     for (i, table) in spares.enumerated() {
-      (memory + i).initialize(to: SpareWeights(table: table, weights: policies[i].plan.weights.start.assumingMemoryBound(to: Float.self)))
+      (memory + i).initialize(
+        to: SpareWeights(table: table, weights: policies[i].plan.weights.start.assumingMemoryBound(to: Float.self)))
     }
     core.initialize(to: PublisherCore(
       learner: learner, session: session.handle, spares: memory, weights: Publisher.kept(trace.weights),
@@ -48,12 +52,20 @@ public final class Publisher {
     for m in trace.statistics { memory[0].weights[Int(m.to)] = .nan }
     core.write(to: memory[0].weights)
     guard memcmp(memory[0].weights, memory[1].weights, size) == 0 else {
-      throw Failure(.unsupported, "the session's weights are not those that are learned, but made of them; use eff_learner_policy() and eff_session_swap()")
+      throw Failure(
+        .unsupported,
+        """
+        the session's weights are not those that are learned, but made of them; use eff_learner_policy() and \
+        eff_session_swap()
+        """
+      )
     }
   }
 
   /// Ops of the policies for a session that is claimed then; where either fails nothing is left.
-  private static func spares(_ policies: [Policy], _ session: Session) throws(Failure) -> [UnsafeMutablePointer<BoundOps>] {
+  private static func spares(_ policies: [Policy], _ session: Session) throws(Failure) -> [UnsafeMutablePointer<
+    BoundOps
+  >] {
     var spares: [UnsafeMutablePointer<BoundOps>] = []
     do {
       for policy in policies { spares.append(try session.bound(policy)) }
@@ -72,7 +84,9 @@ public final class Publisher {
   }
 
   deinit {
-    for i in 0..<PublisherCore.spareCount where core.pointee.spares[i].isFree { BoundOps.free(core.pointee.spares[i].table) }
+    for i in 0..<PublisherCore.spareCount where core.pointee.spares[i].isFree {
+      BoundOps.free(core.pointee.spares[i].table)
+    }
     BoundOps.free(core.pointee.first)
     core.pointee.spares.deallocate()
     core.pointee.weights.deallocate()

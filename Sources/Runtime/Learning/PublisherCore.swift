@@ -40,19 +40,23 @@ public struct PublisherCore {
 public typealias PublisherHandle = UnsafeMutablePointer<PublisherCore>
 
 extension UnsafeMutablePointer where Pointee == PublisherCore {
-  /// Offers the policy as it is now to the session, which takes it at its next step. An offer that it has not taken yet is replaced.
+  /// Offers the policy as it is now to the session, which takes it at its next step. An offer that it has not taken yet
+  /// is replaced.
   /// - Complexity: one pass over the weights of the policy that acts.
   @export(interface)
   @_noLocks public func publish() -> LearnerOutcome {
     let content = eff_atomic_load(&pointee.session.core.pointee.mailbox)
-    if Mailbox.isRetired(content), eff_atomic_replace(&pointee.session.core.pointee.mailbox, content, nil) != 0 { takeBack(content) }
+    if Mailbox.isRetired(content), eff_atomic_replace(&pointee.session.core.pointee.mailbox, content, nil) != 0 {
+      takeBack(content)
+    }
     var free = 0
     while free < PublisherCore.spareCount && !pointee.spares[free].isFree { free += 1 }
     guard free < PublisherCore.spareCount else { return .state }
     write(to: pointee.spares[free].weights)
     pointee.spares[free].isFree = false
     pointee.spares[free].table.pointee.hash = pointee.learner.policyHash()
-    takeBack(eff_atomic_exchange(&pointee.session.core.pointee.mailbox, UnsafeMutableRawPointer(pointee.spares[free].table)))
+    takeBack(
+      eff_atomic_exchange(&pointee.session.core.pointee.mailbox, UnsafeMutableRawPointer(pointee.spares[free].table)))
     return .ok
   }
 
@@ -94,6 +98,9 @@ extension UnsafeMutablePointer where Pointee == PublisherCore {
 extension UnsafeMutablePointer where Pointee == Learner {
   /// Deviation of an observation, as the network is fed with it.
   @_noLocks func deviation(_ i: Int) -> Float {
-    Float(eff_learn_sqrt(pointee.observations.variance(i, count: pointee.state.pointee.observationCount) + pointee.settings.observationEpsilon))
+    Float(
+      eff_learn_sqrt(
+        pointee.observations.variance(i, count: pointee.state.pointee.observationCount)
+          + pointee.settings.observationEpsilon))
   }
 }

@@ -2,7 +2,8 @@ import Kernels
 
 /// Mean and variance of a stream (Welford), one entry per element.
 ///
-/// With n samples: mean += (x - mean) / n; m2 += (x - old mean)(x - new mean); the variance is m2 / (n - 1), and 1 while n < 2.
+/// With n samples: mean += (x - mean) / n; m2 += (x - old mean)(x - new mean); the variance is m2 / (n - 1), and 1
+/// while n < 2.
 struct RunningStatistics {
   /// [size]
   var mean: UnsafeMutablePointer<Double>
@@ -30,7 +31,9 @@ struct RunningStatistics {
   @_noLocks func variance(_ i: Int, count: UInt64) -> Double { count < 2 ? 1 : m2[i] / Double(count - 1) }
 
   /// y = (x - mean) / sqrt(variance + epsilon)
-  @_noLocks func normalize(_ x: UnsafePointer<Double>, count: UInt64, epsilon: Double, into y: UnsafeMutablePointer<Double>) {
+  @_noLocks func normalize(
+    _ x: UnsafePointer<Double>, count: UInt64, epsilon: Double, into y: UnsafeMutablePointer<Double>
+  ) {
     for i in 0..<size { y[i] = (x[i] - mean[i]) / eff_learn_sqrt(variance(i, count: count) + epsilon) }
   }
 }

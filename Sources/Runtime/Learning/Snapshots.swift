@@ -49,7 +49,8 @@ struct SnapshotHeader {
   static let bytes = 64
 }
 
-/// The ring of snapshots: `guards.snapshots` accepted ones, and one slot for a candidate that the next return has to confirm.
+/// The ring of snapshots: `guards.snapshots` accepted ones, and one slot for a candidate that the next return has to
+/// confirm.
 extension UnsafeMutablePointer where Pointee == Learner {
   private var slots: Int { @_noLocks get { pointee.guards.snapshots == 0 ? 0 : pointee.guards.snapshots + 1 } }
 
@@ -67,7 +68,9 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   /// The least score that passes for as good as the best.
-  var goodScore: Double { @_noLocks get { bestScore - pointee.guards.keepMargin * max(bestScore - pointee.state.pointee.watch.worst, 0) } }
+  var goodScore: Double {
+    @_noLocks get { bestScore - pointee.guards.keepMargin * max(bestScore - pointee.state.pointee.watch.worst, 0) }
+  }
 
   @_noLocks func score(of snapshot: Int) -> Double { slot(snapshot).pointee.score }
 
@@ -99,7 +102,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let w = state.pointee.watch
     slot(free).pointee = SnapshotHeader(
       score: w.running, observationCount: state.pointee.observationCount, place: w.episodes, before: w.streak)
-    eff_copy(UnsafeMutableRawPointer(slot(free)) + SnapshotHeader.bytes, pointee.observations.mean, pointee.snapshotSize)
+    eff_copy(
+      UnsafeMutableRawPointer(slot(free)) + SnapshotHeader.bytes, pointee.observations.mean, pointee.snapshotSize)
     state.pointee.watch.candidate = Int32(truncatingIfNeeded: free)
     state.pointee.watch.lastSnapshot = state.pointee.counters.updates
   }
@@ -116,8 +120,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     drop(besides: candidate)
   }
 
-  /// Frees the slot of the lowest score, or where all are good the one whose neighbours in time are nearest to each other: so the ring covers
-  /// the whole time that went well.
+  /// Frees the slot of the lowest score, or where all are good the one whose neighbours in time are nearest to each
+  /// other: so the ring covers the whole time that went well.
   @_noLocks private func drop(besides kept: Int) {
     let good = goodScore
     var chosen = -1
@@ -140,7 +144,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     if chosen == Int(pointee.state.pointee.watch.base) { pointee.state.pointee.watch.base = -1 }
   }
 
-  /// Keeps a snapshot of the present weights, known for the running return; false where the learner has no room for one.
+  /// Keeps a snapshot of the present weights, known for the running return; false where the learner has no room for
+  /// one.
   @export(interface)
   @_noLocks public func snapshot() -> Bool {
     guard pointee.guards.snapshots > 0 else { return false }
@@ -149,14 +154,19 @@ extension UnsafeMutablePointer where Pointee == Learner {
     return true
   }
 
-  /// The snapshot to return to: of the good ones that which lies deepest in a run of good returns, the latest of equals; -1 where there is none.
+  /// The snapshot to return to: of the good ones that which lies deepest in a run of good returns, the latest of
+  /// equals; -1 where there is none.
   @_noLocks private func choice() -> Int {
     let good = goodScore
     var best = -1
     for i in 0..<slots {
       let s = slot(i).pointee
       guard s.isTaken, s.score >= good else { continue }
-      if best < 0 || s.depth > slot(best).pointee.depth || s.depth == slot(best).pointee.depth && s.place > slot(best).pointee.place { best = i }
+      if best < 0 || s.depth > slot(best).pointee.depth
+        || s.depth == slot(best).pointee.depth && s.place > slot(best).pointee.place
+      {
+        best = i
+      }
     }
     return best
   }
@@ -169,7 +179,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let state = pointee.state
     state.pointee.actor.due = 0
     state.pointee.critic.due = 0
-    eff_copy(pointee.observations.mean, UnsafeMutableRawPointer(slot(chosen)) + SnapshotHeader.bytes, pointee.snapshotSize)
+    eff_copy(
+      pointee.observations.mean, UnsafeMutableRawPointer(slot(chosen)) + SnapshotHeader.bytes, pointee.snapshotSize)
     state.pointee.observationCount = slot(chosen).pointee.observationCount
     startAfresh()
     state.pointee.watch.running = slot(chosen).pointee.score

@@ -2,16 +2,21 @@ import Base
 import Kernels
 import Onnx
 
-/// Where a learner's weights and statistics go in the packed weights of its policy, found out by packing numbers that tell where they come from.
+/// Where a learner's weights and statistics go in the packed weights of its policy, found out by packing numbers that
+/// tell where they come from.
 struct WeightTrace {
   private(set) var weights: [WeightMove] = []
   private(set) var statistics: [StatisticMove] = []
 
-  /// Two policies whose numbers are 2, 3, ... and as many further on: what differs comes from the learner, and says from which of its numbers.
+  /// Two policies whose numbers are 2, 3, ... and as many further on: what differs comes from the learner, and says
+  /// from which of its numbers.
   init(_ learner: LearnerPointer) throws(Failure) {
     let n = learner.pointee.settings.observationCount
     let count = 2 * n + Int(learner.policyNet.count)
-    guard count < 1 << 22 else { throw Failure(.unsupported, "the learner has \(count) weights, but at most \(1 << 22) can be published to a session") }
+    guard count < 1 << 22 else {
+      throw Failure(
+        .unsupported, "the learner has \(count) weights, but at most \(1 << 22) can be published to a session")
+    }
     let first = try learner.policy(numberedFrom: 2).plan.weights
     let second = try learner.policy(numberedFrom: 2 + count).plan.weights
     guard first.size == second.size else { throw WeightTrace.isMixed }
@@ -26,20 +31,30 @@ struct WeightTrace {
       if number >= 2 * n {
         weights.append(WeightMove(to: to, from: Int32(truncatingIfNeeded: number - 2 * n)))
       } else if number < n {
-        statistics.append(StatisticMove(to: to, from: Int32(truncatingIfNeeded: number), form: x < 0 ? .negatedMean : .mean))
+        statistics.append(
+          StatisticMove(to: to, from: Int32(truncatingIfNeeded: number), form: x < 0 ? .negatedMean : .mean))
       } else {
-        statistics.append(StatisticMove(to: to, from: Int32(truncatingIfNeeded: number - n), form: isInverse ? .inverseDeviation : .deviation))
+        statistics.append(
+          StatisticMove(
+            to: to, from: Int32(truncatingIfNeeded: number - n), form: isInverse ? .inverseDeviation : .deviation))
       }
     }
   }
 
   private static var isMixed: Failure {
-    Failure(.unsupported, "the policy's weights are combined with each other, or stored with less precision, when it is loaded; use eff_learner_policy() and eff_session_swap()")
+    Failure(
+      .unsupported,
+      """
+      the policy's weights are combined with each other, or stored with less precision, when it is loaded; use \
+      eff_learner_policy() and eff_session_swap()
+      """
+    )
   }
 }
 
 extension UnsafeMutablePointer where Pointee == Learner {
-  /// The policy that this learner would have if its means, its deviations and then its weights were `first`, `first` + 1, ...
+  /// The policy that this learner would have if its means, its deviations and then its weights were `first`, `first` +
+  /// 1, ...
   fileprivate func policy(numberedFrom first: Int) throws(Failure) -> Policy {
     settle()
     let isDouble = pointee.settings.isDouble

@@ -27,7 +27,8 @@ public struct Preflight {
   public struct Options {
     public var absolute = 1e-4
     public var relative = 1e-4
-    /// Stops at the first difference. Rows are then those up to there, and nothing is said of what would explain all values.
+    /// Stops at the first difference. Rows are then those up to there, and nothing is said of what would explain all
+    /// values.
     public var stopsAtFirst = false
 
     public init() {}
@@ -63,7 +64,8 @@ extension Controller {
     return try run.run(ticks)
   }
 
-  /// What every recording that the card or the options name must show. Throws `.mismatch` by the first wrong term, or writes it to the log.
+  /// What every recording that the card or the options name must show. Throws `.mismatch` by the first wrong term, or
+  /// writes it to the log.
   func checkRecordings() throws(Failure) {
     if onMismatch == .skip { return }
     for path in recordings {
@@ -93,7 +95,9 @@ struct PreflightRun {
     /// Whether it was made at all, and how often.
     var isMade = false
 
-    init(_ key: String, _ width: Int, _ array: RecordedArray?) { (self.key, self.width, self.array) = (key, width, array) }
+    init(_ key: String, _ width: Int, _ array: RecordedArray?) {
+      (self.key, self.width, self.array) = (key, width, array)
+    }
   }
 
   /// Elements of a channel that belong to one term, or all of them.
@@ -187,12 +191,15 @@ struct PreflightRun {
           guard isElementSupported(type), port.type.size > 0 else { continue }
           let key = (isInput ? "obs." : "act.") + model.name + "." + port.name
           tensors.append(
-            Tensor(channel: channels.count, model: m, index: i, isInput: isInput, type: type, elementSize: port.type.size))
+            Tensor(
+              channel: channels.count, model: m, index: i, isInput: isInput, type: type, elementSize: port.type.size))
           try add(key, port.size / port.type.size)
         }
       }
     }
-    for what in 0..<TargetKind.count where targets[what] != nil { try add("out." + TargetKind.names[what], twin.joints.count) }
+    for what in 0..<TargetKind.count where targets[what] != nil {
+      try add("out." + TargetKind.names[what], twin.joints.count)
+    }
   }
 
   private mutating func add(_ key: String, _ width: Int) throws(Failure) {
@@ -201,8 +208,12 @@ struct PreflightRun {
     channels.append(channel)
   }
 
-  private mutating func differs(_ tick: Int, _ name: String, _ what: Message, _ found: Double = .nan, _ expected: Double = .nan) {
-    if report.first == nil { report.first = Preflight.Difference(tick: tick, name: name, what: what.text, found: found, expected: expected) }
+  private mutating func differs(
+    _ tick: Int, _ name: String, _ what: Message, _ found: Double = .nan, _ expected: Double = .nan
+  ) {
+    if report.first == nil {
+      report.first = Preflight.Difference(tick: tick, name: name, what: what.text, found: found, expected: expected)
+    }
   }
 
   mutating func run(_ ticks: Int) throws(Failure) -> Preflight {
@@ -215,13 +226,18 @@ struct PreflightRun {
     controllerReset(core)
     for tick in 0..<ticks {
       if report.first != nil && options.stopsAtFirst { break }
-      if let resets, (0..<resets.rows * resets.width).contains(where: { resets.values[$0] == Double(tick) }) { controllerReset(core) }
+      if let resets, (0..<resets.rows * resets.width).contains(where: { resets.values[$0] == Double(tick) }) {
+        controllerReset(core)
+      }
       take(tick)
-      let now = time.map { nanoseconds($0.values[tick]) } ?? Int64(tick).multipliedReportingOverflow(by: period).partialValue
+      let now =
+        time.map { nanoseconds($0.values[tick]) } ?? Int64(tick).multipliedReportingOverflow(by: period).partialValue
       _ = controllerStamp(core, -1, stamp.map { nanoseconds($0.values[tick]) } ?? now)
       if let mode {
         guard let code = Int32(exactly: mode.values[tick]), controllerMode(core, code) == 0 else {
-          throw Failure(.argument, "preflight: tick \(tick): mode is \(decimal(mode.values[tick])), expected EFF_MODE_RUN to EFF_MODE_ZERO")
+          throw Failure(
+            .argument,
+            "preflight: tick \(tick): mode is \(decimal(mode.values[tick])), expected EFF_MODE_RUN to EFF_MODE_ZERO")
         }
       }
       let found = controllerTick(core, now)
@@ -233,7 +249,8 @@ struct PreflightRun {
           let period = twin.card.policyPeriod.map { decimal($0) } ?? "unknown"
           differs(
             tick, "policy_period",
-            "the networks \(isRun ? "ran" : "did not run") at tick \(tick), in the recording they did\(isRun ? " not" : ""): policy_period is \(period) s")
+            "the networks \(isRun ? "ran" : "did not run") at tick \(tick), in the recording they did\(isRun ? " not" : ""): policy_period is \(period) s"
+          )
         }
       }
       if isRun {
@@ -271,7 +288,8 @@ struct PreflightRun {
   private mutating func compareFacts() {
     let control = twin.givenPeriod ?? twin.card.controlPeriod ?? twin.card.policyPeriod ?? 0
     let periods = [
-      ("control_period", recording.controlPeriod, control), ("policy_period", recording.policyPeriod, twin.card.policyPeriod ?? 0),
+      ("control_period", recording.controlPeriod, control),
+      ("policy_period", recording.policyPeriod, twin.card.policyPeriod ?? 0),
     ]
     for (name, expected, found) in periods {
       guard let expected, (expected - found).magnitude > 1e-9 else { continue }
@@ -284,7 +302,8 @@ struct PreflightRun {
     for (i, m) in twin.card.models.enumerated() {
       let found = PreflightWords.hexadecimal(twin.sessions[i].policy.hash)
       guard let expected = recording.value(recording.policies, m.name), expected != found else { continue }
-      report.notes.append("network '" + m.name + "' is another file (" + found + ") than the recording's (" + expected + ")")
+      report.notes.append(
+        "network '" + m.name + "' is another file (" + found + ") than the recording's (" + expected + ")")
     }
   }
 
@@ -293,22 +312,28 @@ struct PreflightRun {
     let text = found == 0 ? "" : ": " + twin.explain(twin.core.pointee.report)
     if found == 0 || expected == 0 {
       differs(
-        tick, "guard", "tick \(tick) is \(found == 0 ? "clean" : "refused"), in the recording it is \(expected == 0 ? "clean" : "refused")\(text)",
+        tick, "guard",
+        "tick \(tick) is \(found == 0 ? "clean" : "refused"), in the recording it is \(expected == 0 ? "clean" : "refused")\(text)",
         Double(found), expected)
     } else {
       differs(
-        tick, "guard", "tick \(tick) is refused with \(Int(found)), in the recording it is refused with \(decimal(expected))\(text)", Double(found),
+        tick, "guard",
+        "tick \(tick) is refused with \(Int(found)), in the recording it is refused with \(decimal(expected))\(text)",
+        Double(found),
         expected)
     }
   }
 
   private mutating func compare(_ tick: Int, _ run: Int, _ t: Tensor) {
-    let memory = t.isInput ? controllerInput(twin.core, t.model, t.index) : controllerOutput(twin.core, t.model, t.index)
+    let memory =
+      t.isInput ? controllerInput(twin.core, t.model, t.index) : controllerOutput(twin.core, t.model, t.index)
     guard let memory else { return }
     let channel = channels[t.channel]
     channel.isMade = true
     guard let array = channel.array, run < array.rows else { return }
-    compare(tick, channel, array.width, { loadElement(memory + $0 * t.elementSize, t.type) }, { array.values[run * array.width + $0] })
+    compare(
+      tick, channel, array.width, { loadElement(memory + $0 * t.elementSize, t.type) },
+      { array.values[run * array.width + $0] })
   }
 
   private mutating func compareTargets(_ tick: Int, _ channel: Channel, _ values: UnsafeMutablePointer<Double>) {
@@ -318,7 +343,8 @@ struct PreflightRun {
     if let order {
       guard array.width == recording.joints.count else {
         differs(
-          tick, channel.key, "\(channel.key) has \(array.width) values in the recording, which has \(recording.joints.count) joints",
+          tick, channel.key,
+          "\(channel.key) has \(array.width) values in the recording, which has \(recording.joints.count) joints",
           Double(channel.width), Double(array.width))
         return
       }
@@ -328,30 +354,40 @@ struct PreflightRun {
     }
   }
 
-  private mutating func compare(_ tick: Int, _ channel: Channel, _ width: Int, _ found: (Int) -> Double, _ expected: (Int) -> Double) {
+  private mutating func compare(
+    _ tick: Int, _ channel: Channel, _ width: Int, _ found: (Int) -> Double, _ expected: (Int) -> Double
+  ) {
     guard width == channel.width else {
-      differs(tick, channel.key, "\(channel.key) has \(channel.width) values, the recording has \(width)", Double(channel.width), Double(width))
+      differs(
+        tick, channel.key, "\(channel.key) has \(channel.width) values, the recording has \(width)",
+        Double(channel.width), Double(width))
       return
     }
     for part in channel.parts {
       var (worst, worstAt, firstBad) = (-1.0, 0, -1)
       for e in part.elements {
         let (x, y) = (found(e), expected(e))
-        let distance = x.isNaN && y.isNaN ? 0 : (x == y ? 0 : ((x - y).magnitude.isNaN ? Double.infinity : (x - y).magnitude))
+        let distance =
+          x.isNaN && y.isNaN ? 0 : (x == y ? 0 : ((x - y).magnitude.isNaN ? Double.infinity : (x - y).magnitude))
         if distance > worst { (worst, worstAt) = (distance, e) }
-        if firstBad < 0 && !(distance <= options.absolute + options.relative * (y.isNaN ? 0 : y.magnitude)) { firstBad = e }
+        if firstBad < 0 && !(distance <= options.absolute + options.relative * (y.isNaN ? 0 : y.magnitude)) {
+          firstBad = e
+        }
       }
       let isBad = firstBad >= 0
       if part.row == nil || worst > part.row!.difference || (isBad && part.row!.isSame) {
         let isSame = !isBad && (part.row?.isSame ?? true)
         part.row = Preflight.Row(
-          name: part.name, isSame: isSame, difference: worst, tick: tick, found: found(worstAt), expected: expected(worstAt))
+          name: part.name, isSame: isSame, difference: worst, tick: tick, found: found(worstAt),
+          expected: expected(worstAt))
       }
       if !options.stopsAtFirst { part.trace.keep(part.elements, found, expected) }
       if isBad && report.first == nil {
         let (x, y) = (found(firstBad), expected(firstBad))
         differs(
-          tick, part.name, "\(words.element(channel.key, firstBad)) at tick \(tick) is \(decimal(x)), the recording has \(decimal(y))", x, y)
+          tick, part.name,
+          "\(words.element(channel.key, firstBad)) at tick \(tick) is \(decimal(x)), the recording has \(decimal(y))",
+          x, y)
         firstPart = part
       }
     }
@@ -370,7 +406,8 @@ struct PreflightRun {
           differs(0, a.name, "the recording has \(a.name), which this card's networks do not have")
         } else if report.first == nil || !options.stopsAtFirst, a.rows != runs {
           differs(
-            0, a.name, "the networks ran \(runs) times, the recording has \(a.rows) runs in \(a.name)", Double(runs), Double(a.rows))
+            0, a.name, "the networks ran \(runs) times, the recording has \(a.rows) runs in \(a.name)", Double(runs),
+            Double(a.rows))
         }
       }
     }

@@ -20,11 +20,14 @@ struct PreflightTrace {
     let y = rows.map { r in used.map { expected[r][$0] } }
     guard !used.isEmpty, y.contains(where: { $0.contains { $0 != 0 } }) else { return "" }
     let columns = 0..<used.count
-    if rows.allSatisfy({ r in columns.allSatisfy { close(x[r][$0], -y[r][$0]) } }) { return "all values have the other sign" }
+    if rows.allSatisfy({ r in columns.allSatisfy { close(x[r][$0], -y[r][$0]) } }) {
+      return "all values have the other sign"
+    }
     var (product, square) = (0.0, 0.0)
     for r in rows { for e in columns { (product, square) = (product + x[r][e] * y[r][e], square + y[r][e] * y[r][e]) } }
     let factor = product / square
-    if factor != 0, factor.isFinite, rows.allSatisfy({ r in columns.allSatisfy { close(x[r][$0], factor * y[r][$0]) } }) {
+    if factor != 0, factor.isFinite, rows.allSatisfy({ r in columns.allSatisfy { close(x[r][$0], factor * y[r][$0]) } })
+    {
       return "all values are " + decimal((factor * 1e4).rounded() / 1e4) + " times the recording's"
     }
     let pairs = rows.dropFirst()

@@ -18,7 +18,11 @@ struct PreflightWords {
     var out: [(name: String, elements: [Int])] = []
     for (i, cell) in cells.enumerated() {
       let name = key + " " + cell.term.name
-      if let place = out.firstIndex(where: { $0.name == name }) { out[place].elements.append(i) } else { out.append((name, [i])) }
+      if let place = out.firstIndex(where: { $0.name == name }) {
+        out[place].elements.append(i)
+      } else {
+        out.append((name, [i]))
+      }
     }
     return out
   }
@@ -32,7 +36,8 @@ struct PreflightWords {
         let cells = cells(v)
         guard index < cells.count else { return "vector '" + v.name + "', value " + String(index) + "," }
         let c = cells[index]
-        return "vector '" + v.name + "', term '" + c.term.name + "', value " + String(c.value) + label(c.term, c.value) + ", age " + String(c.age) + ","
+        return "vector '" + v.name + "', term '" + c.term.name + "', value " + String(c.value) + label(c.term, c.value)
+          + ", age " + String(c.age) + ","
       }
       return "input '" + name + "', element " + String(index) + ","
     }
@@ -61,7 +66,9 @@ struct PreflightWords {
     var out: [Cell] = []
     if v.layout == .timeMajor {
       for p in 0..<(v.terms.first?.ages.count ?? 0) {
-        for t in v.terms where p < t.ages.count { for i in 0..<t.size { out.append(Cell(term: t, value: i, age: t.ages[p])) } }
+        for t in v.terms where p < t.ages.count {
+          for i in 0..<t.size { out.append(Cell(term: t, value: i, age: t.ages[p])) }
+        }
       }
     } else {
       for t in v.terms { for age in t.ages { for i in 0..<t.size { out.append(Cell(term: t, value: i, age: age)) } } }

@@ -33,14 +33,17 @@ extension Recording {
       case "units", "policies":
         var pairs: [(name: String, value: String)] = []
         for text in try array.texts() {
-          guard let pair = Recording.pair(text) else { throw Failure(.format, "array '\(name)': found '\(text)', expected NAME=VALUE") }
+          guard let pair = Recording.pair(text) else {
+            throw Failure(.format, "array '\(name)': found '\(text)', expected NAME=VALUE")
+          }
           pairs.append(pair)
         }
         if name == "units" { out.units = pairs } else { out.policies = pairs }
       case "guard":
         for word in try array.texts() {
           guard let flag = ["position", "velocity", "effort", "command"].firstIndex(of: word) else {
-            throw Failure(.format, "array 'guard': '\(word)' is not known, expected position, velocity, effort or command")
+            throw Failure(
+              .format, "array 'guard': '\(word)' is not known, expected position, velocity, effort or command")
           }
           out.clamps |= 1 << Int32(flag)
         }
@@ -74,7 +77,8 @@ extension Recording {
 
   private mutating func keep(_ name: String, _ values: Bytes, _ rows: Int, _ width: Int) {
     memory.append(values)
-    arrays.append(RecordedArray(name: name, values: values.start.assumingMemoryBound(to: Double.self), rows: rows, width: width))
+    arrays.append(
+      RecordedArray(name: name, values: values.start.assumingMemoryBound(to: Double.self), rows: rows, width: width))
   }
 }
 
@@ -110,16 +114,25 @@ struct ZipReader {
     var end = bytes.count - 22
     let lowest = max(0, end - 65535)
     while end >= lowest, word(end, 4) != 0x0605_4B50 { end -= 1 }
-    guard end >= lowest, let count = word(end + 10, 2), var at = word(end + 16, 4) else { throw torn("it has no directory of a zip") }
+    guard end >= lowest, let count = word(end + 10, 2), var at = word(end + 16, 4) else {
+      throw torn("it has no directory of a zip")
+    }
     var out: [Entry] = []
     for _ in 0..<count {
-      guard word(at, 4) == 0x0201_4B50, let method = word(at + 10, 2), let sum = word(at + 16, 4), let packed = word(at + 20, 4),
-        let size = word(at + 24, 4), let nameSize = word(at + 28, 2), let extra = word(at + 30, 2), let comment = word(at + 32, 2),
+      guard word(at, 4) == 0x0201_4B50, let method = word(at + 10, 2), let sum = word(at + 16, 4),
+        let packed = word(at + 20, 4),
+        let size = word(at + 24, 4), let nameSize = word(at + 28, 2), let extra = word(at + 30, 2),
+        let comment = word(at + 32, 2),
         let local = word(at + 42, 4), let name = text(at + 46, nameSize)
       else { throw torn("its directory is torn") }
       guard method == 0 else {
         throw Failure(
-          .format, "array '\(name)' is compressed (method \(method)), expected it stored, as numpy.savez and efferent preflight --record do")
+          .format,
+          """
+          array '\(name)' is compressed (method \(method)), expected it stored, as numpy.savez and efferent preflight \
+          --record do
+          """
+        )
       }
       guard packed == size else { throw torn("a stored array has two sizes") }
       out.append(Entry(name: name, local: local, size: size, sum: UInt32(truncatingIfNeeded: sum)))
@@ -134,7 +147,9 @@ struct ZipReader {
     }
     let at = e.local + 30 + name + extra
     guard at <= bytes.count, e.size <= bytes.count - at else { throw torn("an array lies outside of the file") }
-    guard checksum(bytes.start + at, e.size) == e.sum else { throw Failure(.format, "array '\(e.name)': its checksum is wrong") }
+    guard checksum(bytes.start + at, e.size) == e.sum else {
+      throw Failure(.format, "array '\(e.name)': its checksum is wrong")
+    }
     return (bytes.start + at, e.size)
   }
 
@@ -147,7 +162,9 @@ struct ZipReader {
       table[i] = c
     }
     var sum: UInt32 = 0xFFFF_FFFF
-    for i in 0..<count { sum = table[Int((sum ^ UInt32(start.load(fromByteOffset: i, as: UInt8.self))) & 255)] ^ (sum >> 8) }
+    for i in 0..<count {
+      sum = table[Int((sum ^ UInt32(start.load(fromByteOffset: i, as: UInt8.self))) & 255)] ^ (sum >> 8)
+    }
     return ~sum
   }
 }
@@ -166,18 +183,27 @@ struct NpyArray {
 
   init(_ start: UnsafeRawPointer, _ size: Int, _ entry: String) throws(Failure) {
     let file = Array(entry.utf8)
-    let name = file.count > 4 && file.suffix(4).elementsEqual(Array(".npy".utf8)) ? String(decoding: file.dropLast(4), as: UTF8.self) : entry
+    let name =
+      file.count > 4 && file.suffix(4).elementsEqual(Array(".npy".utf8))
+      ? String(decoding: file.dropLast(4), as: UTF8.self) : entry
     func byte(_ i: Int) -> UInt8 { start.load(fromByteOffset: i, as: UInt8.self) }
     let magic: [UInt8] = [0x93, 0x4E, 0x55, 0x4D, 0x50, 0x59]
-    guard size >= 12, (0..<6).allSatisfy({ byte($0) == magic[$0] }) else { throw Failure(.format, "array '\(name)' is no npy array") }
+    guard size >= 12, (0..<6).allSatisfy({ byte($0) == magic[$0] }) else {
+      throw Failure(.format, "array '\(name)' is no npy array")
+    }
     let wide = byte(6) >= 2
-    let headerSize = wide ? Int(byte(8)) | Int(byte(9)) << 8 | Int(byte(10)) << 16 | Int(byte(11)) << 24 : Int(byte(8)) | Int(byte(9)) << 8
+    let headerSize =
+      wide
+      ? Int(byte(8)) | Int(byte(9)) << 8 | Int(byte(10)) << 16 | Int(byte(11)) << 24 : Int(byte(8)) | Int(byte(9)) << 8
     let first = (wide ? 12 : 10) + headerSize
     guard headerSize <= 65536, first <= size else { throw Failure(.format, "array '\(name)': its header is torn") }
     let header = (0..<headerSize).map { byte((wide ? 12 : 10) + $0) }
     guard let type = NpyArray.quoted(header, "'descr':"), let shape = NpyArray.sizes(header), type.count >= 3,
       let itemSize = Int(String(decoding: type[2...], as: UTF8.self)), itemSize > 0, itemSize <= 4096
-    else { throw Failure(.format, "array '\(name)': its header is not read: '\(String(decoding: header.prefix(80), as: UTF8.self))'") }
+    else {
+      throw Failure(
+        .format, "array '\(name)': its header is not read: '\(String(decoding: header.prefix(80), as: UTF8.self))'")
+    }
     let isText = type[1] == UInt8(ascii: "U")
     let isKnown =
       switch type[1] {
@@ -187,7 +213,9 @@ struct NpyArray {
       default: isText
       }
     guard isKnown, type[0] != UInt8(ascii: ">") else {
-      throw Failure(.format, "array '\(name)' has dtype '\(String(decoding: type, as: UTF8.self))', expected little-endian numbers or texts")
+      throw Failure(
+        .format,
+        "array '\(name)' has dtype '\(String(decoding: type, as: UTF8.self))', expected little-endian numbers or texts")
     }
     var count = 1
     for s in shape {
@@ -196,7 +224,9 @@ struct NpyArray {
       count = n
     }
     let bytes = count * itemSize * (isText ? 4 : 1)
-    guard bytes <= size - first else { throw Failure(.format, "array '\(name)' has \(size - first) bytes, expected \(bytes)") }
+    guard bytes <= size - first else {
+      throw Failure(.format, "array '\(name)' has \(size - first) bytes, expected \(bytes)")
+    }
     (self.name, data, kind, self.shape, self.count) = (name, start + first, type[1], shape, count)
     self.itemSize = isText ? 4 * itemSize : itemSize
     isFortran = NpyArray.find(header, "'fortran_order': True") != nil && shape.count > 1
@@ -206,7 +236,9 @@ struct NpyArray {
   private static func find(_ bytes: [UInt8], _ text: StaticString) -> Int? {
     let wanted = Array(text.description.utf8)
     guard bytes.count >= wanted.count else { return nil }
-    for i in 0...(bytes.count - wanted.count) where bytes[i..<(i + wanted.count)].elementsEqual(wanted) { return i + wanted.count }
+    for i in 0...(bytes.count - wanted.count) where bytes[i..<(i + wanted.count)].elementsEqual(wanted) {
+      return i + wanted.count
+    }
     return nil
   }
 
@@ -254,7 +286,9 @@ struct NpyArray {
   }
 
   func number() throws(Failure) -> Double {
-    guard count == 1, !isText else { throw Failure(.format, "array '\(name)' has \(count) values, expected one number") }
+    guard count == 1, !isText else {
+      throw Failure(.format, "array '\(name)' has \(count) values, expected one number")
+    }
     return number(0)
   }
 
@@ -280,7 +314,9 @@ struct NpyArray {
       for k in 0..<(itemSize / 4) {
         let code = data.loadUnaligned(fromByteOffset: i * itemSize + k * 4, as: UInt32.self)
         if code == 0 { break }
-        guard let scalar = Unicode.Scalar(code) else { throw Failure(.format, "array '\(name)': text \(i) has no letter \(code)") }
+        guard let scalar = Unicode.Scalar(code) else {
+          throw Failure(.format, "array '\(name)': text \(i) has no letter \(code)")
+        }
         text.append(scalar)
       }
       out.append(String(text))

@@ -15,8 +15,8 @@ public struct RecordedArray {
 
 /// Raw signals that were kept with the observations, actions and targets that belong to them.
 ///
-/// Arrays: in.SIGNAL and out.TARGET `[ticks, width]`, obs.MODEL.TENSOR and act.MODEL.TENSOR `[runs, elements]`, time and stamp `[ticks]` in s,
-/// mode, status and ran `[ticks]`, resets `[k]`: ticks before which the controller is reset.
+/// Arrays: in.SIGNAL and out.TARGET `[ticks, width]`, obs.MODEL.TENSOR and act.MODEL.TENSOR `[runs, elements]`, time
+/// and stamp `[ticks]` in s, mode, status and ran `[ticks]`, resets `[k]`: ticks before which the controller is reset.
 public struct Recording {
   public var arrays: [RecordedArray] = []
   /// Its joints in the order of its arrays; empty: those of the controller.
@@ -65,7 +65,9 @@ public struct Recording {
     for a in arrays {
       if Recording.suffix(a.name, after: "in.") != nil {
         guard ticks < 0 || a.rows == ticks else {
-          throw Failure(.argument, "the recording's signals are not equally long: '\(a.name)' has \(a.rows) ticks, another \(ticks)")
+          throw Failure(
+            .argument, "the recording's signals are not equally long: '\(a.name)' has \(a.rows) ticks, another \(ticks)"
+          )
         }
         ticks = a.rows
       } else if ["obs.", "act.", "out."].contains(String(decoding: Array(a.name.utf8).prefix(4), as: UTF8.self)) {
@@ -79,7 +81,8 @@ public struct Recording {
     }
     for name in ["time", "stamp", "mode", "status", "ran"] {
       guard let a = self[name], a.rows != ticks || a.width != 1 else { continue }
-      throw Failure(.argument, "the recording's '\(name)' is [\(a.rows), \(a.width)], expected [\(ticks), 1], as its signals")
+      throw Failure(
+        .argument, "the recording's '\(name)' is [\(a.rows), \(a.width)], expected [\(ticks), 1], as its signals")
     }
     for a in arrays where Recording.suffix(a.name, after: "out.") != nil && a.rows != ticks {
       throw Failure(.argument, "the recording's '\(a.name)' has \(a.rows) rows, expected \(ticks), as its signals")

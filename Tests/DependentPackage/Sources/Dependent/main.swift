@@ -6,7 +6,9 @@ print("efferent", eff_version(), String(cString: eff_status_name(eff_status(EFF_
 guard CommandLine.arguments.count > 1 else { fatalError("usage: Dependent MODEL.onnx") }
 
 var policy: OpaquePointer?
-guard eff_policy_load_file(CommandLine.arguments[1], nil, &policy) == EFF_OK else { fatalError(String(cString: eff_last_error())) }
+guard eff_policy_load_file(CommandLine.arguments[1], nil, &policy) == EFF_OK else {
+  fatalError(String(cString: eff_last_error()))
+}
 var session: OpaquePointer?
 guard eff_session_create(policy, nil, &session) == EFF_OK else { fatalError(String(cString: eff_last_error())) }
 eff_policy_release(policy)
