@@ -190,7 +190,7 @@ def struct(world, function, name, kind):
         made.name, made.data, made.count, made.dtype = b"goal", world.memory, 1, 1
     if kind == "eff_target_binding":
         made.data, made.count, made.dtype = world.memory, 2, 1
-    if kind == "eff_transition":
+    if kind == "eff_transition" and function != "eff_controller_reward":  # the observation is the controller's
         made.observation = ctypes.addressof(world.keep((ctypes.c_double * 4)()))
     return made
 
