@@ -215,5 +215,5 @@ needed=$(readelf -d "$prefix/lib/$name" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' |
 say "installed $prefix/lib/$name: $size bytes, needs ${needed% } ($glibc or later)"
 say "installed $prefix/lib/libefferent.a: $(stat -c %s "$prefix/lib/libefferent.a") bytes"
 ((!bridge)) || say "installed $prefix/lib/libefferent_receiver.a: $(stat -c %s "$prefix/lib/libefferent_receiver.a") bytes; its source is in share/efferent/receiver"
-((!bridge)) || [[ $cross ]] || ldconfig -p 2>/dev/null | grep -q 'libzmq\.so\.5' || say "no libzmq here: bridges need it when they are made (Debian: apt-get install libzmq5)"
+((!bridge)) || [[ $cross ]] || grep -q 'libzmq\.so\.5' <<<"$(ldconfig -p 2>/dev/null)" || say "no libzmq here: bridges need it when they are made (Debian: apt-get install libzmq5)"
 say "CMake: -DCMAKE_PREFIX_PATH=$prefix, find_package(efferent), efferent::efferent; pkg-config: PKG_CONFIG_PATH=$prefix/lib/pkgconfig"
