@@ -190,6 +190,12 @@ def struct(world, function, name, kind):
         made.name, made.data, made.count, made.dtype = b"goal", world.memory, 1, 1
     if kind == "eff_target_binding":
         made.data, made.count, made.dtype = world.memory, 2, 1
+    if kind == "eff_recording":
+        three, two = world.keep((ctypes.c_double * 3)()), world.keep((ctypes.c_double * 2)())
+        array = _table_controller.eff_recorded_array
+        made.arrays = world.keep((array * 2)(array(b"in.base.angular_velocity", three, 1, 3),
+                                             array(b"out.position", two, 1, 2)))
+        made.array_count = 2
     if kind == "eff_transition" and function != "eff_controller_reward":  # the observation is the controller's
         made.observation = ctypes.addressof(world.keep((ctypes.c_double * 4)()))
     return made

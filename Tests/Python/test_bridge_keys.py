@@ -289,6 +289,19 @@ def command(*arguments, folder):
     return done.exit_code, done.output + str(done.exception or "")
 
 
+def test_a_key_that_looks_like_an_option_is_pasted(tmp_path):
+    """Made by another program: ours begins with none."""
+    public, secret = zmq.curve_keypair()
+    while not public.startswith(b"-"):
+        public, secret = zmq.curve_keypair()
+    keys.save(keys.of_secret(secret.decode()), tmp_path / "robot/key")
+    _, told = command("list", folder=tmp_path / "robot")
+    line = next(text for text in told.splitlines() if "efferent keys allow " in text)
+    code, told = command(*shlex.split(line)[2:], folder=tmp_path / "laptop")
+    assert code == 0 and keys.fingerprint(public.decode()) in told, told
+    assert not any(keys.new().public.startswith("-") for _ in range(200))
+
+
 def test_two_machines_are_paired_by_two_pasted_lines(tmp_path):
     robot, laptop = tmp_path / "robot", tmp_path / "laptop"
     for here, there in ((robot, laptop), (laptop, robot)):

@@ -28,7 +28,12 @@ def new(folder: Path = Folder, force: bool = typer.Option(False, "--force", help
     made = keys.new()
     path = keys.save(made, _at(folder, "key"), force)
     print(f"{path}: key {keys.fingerprint(made.public)}. On the other machine:\n")
-    print("efferent keys allow", _host(), shlex.quote(made.public))
+    print(_line(made.public))
+
+
+def _line(public):
+    """What is pasted on the other machine. A key may begin with "-", which is no option there."""
+    return " ".join(["efferent keys allow", *["--"][: public.startswith("-")], _host(), shlex.quote(public)])
 
 
 @group.command()
@@ -46,7 +51,7 @@ def list_(folder: Path = Folder):
     if own.exists():
         public = keys.load(own).public
         print(f"own key {keys.fingerprint(public)} in {own}; on the other machine:")
-        print("  efferent keys allow", _host(), shlex.quote(public))
+        print("  " + _line(public))
     else:
         print(f"no own key in {own}: efferent keys new")
     entries = keys.allowed(_at(folder, "allowed"))

@@ -58,9 +58,11 @@ def _supported():
 
 
 def new() -> Key:
-    """A new pair."""
+    """A new pair. Its public key does not begin with "-", which a command line would take for an option."""
     _supported()
     public, secret = zmq.curve_keypair()
+    while public.startswith(b"-"):
+        public, secret = zmq.curve_keypair()
     return Key(public.decode(), secret.decode())
 
 
