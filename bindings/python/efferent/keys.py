@@ -16,8 +16,6 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-import zmq
-
 from .errors import ArgumentError, FileError, FormatError, UnsupportedError
 
 ENVIRONMENT = "EFFERENT_SECRET_KEY"
@@ -53,13 +51,16 @@ def fingerprint(public: str) -> str:
 
 
 def _supported():
+    import zmq  # reading lists and files needs none
+
     if not zmq.has("curve"):
         raise UnsupportedError("keys: this libzmq is built without CURVE (libsodium): pip install pyzmq")
+    return zmq
 
 
 def new() -> Key:
     """A new pair. Its public key does not begin with "-", which a command line would take for an option."""
-    _supported()
+    zmq = _supported()
     public, secret = zmq.curve_keypair()
     while public.startswith(b"-"):
         public, secret = zmq.curve_keypair()
@@ -68,7 +69,7 @@ def new() -> Key:
 
 def of_secret(secret: str, what: str = "secret key") -> Key:
     """The pair of a secret key."""
-    _supported()
+    zmq = _supported()
     return Key(zmq.curve_public(checked(secret, what, secret=True).encode()).decode(), secret)
 
 
