@@ -133,8 +133,9 @@ c_user() { # ARCH CC RUNNER... : compiles against tarball and .deb, shared and s
   check "$arch: it steps and learns as well" says "learner" "${empty[@]}" "$@" "$work/$arch/debian" "$policy"
 }
 # Of a program that loads, steps and learns, and of one that loads and steps, with what nothing calls left out. The aim
-# is 2 MB (issue 14). x86_64 has 2.50 and 2.17 MB (November 2026): these may not grow without a decision.
-declare -A static_bound=([x86_64]=2600000 [aarch64]=2300000) step_bound=([x86_64]=2250000 [aarch64]=2000000)
+# is 2 MB (issue 14): aarch64 has 1.92 and 1.66 MB (November 2026), x86_64, with kernels for three instruction sets, 2.53
+# and 2.18. These may not grow without a decision.
+declare -A static_bound=([x86_64]=2600000 [aarch64]=2000000) step_bound=([x86_64]=2250000 [aarch64]=1750000)
 c_user x86_64 gcc
 if command -v cmake >/dev/null; then
   for kind in efferent static; do
