@@ -1,4 +1,5 @@
 #if Bridge
+import Base
 import Bridge
 import Runtime
 

@@ -57,9 +57,9 @@ public func eff_learner_describe(
     guard let out, out.pointee.struct_size >= MemoryLayout<eff_learner_tensor>.size else {
       throw Failure(.argument, "out is NULL or its struct_size is not sizeof(eff_learner_tensor)")
     }
-    guard index >= 0, index < all.count else { 
+    guard index >= 0, index < all.count else {
       throw Failure(.argument, "array \(unsigned(index)) does not exist; the learner has \(all.count)")
-     }
+    }
     let tensor = all[index]
     withUnsafeMutableBytes(of: &out.pointee.name) { p in
       for i in 0..<p.count { p[i] = i < tensor.name.count && i + 1 < p.count ? tensor.name[i] : 0 }

@@ -1,3 +1,4 @@
+import Base
 import CEfferent
 import Platform
 import Runtime

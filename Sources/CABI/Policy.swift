@@ -129,9 +129,9 @@ private func describe(
   _ ports: [PlanPort], _ names: [CText], _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?, _ what: String
 ) throws(Failure) {
   let (out, size) = try sized(out, "eff_tensor_spec")
-  guard index >= 0, index < ports.count else { 
+  guard index >= 0, index < ports.count else {
     throw Failure(.argument, "\(what) \(unsigned(index)) does not exist; the policy has \(ports.count)")
-   }
+  }
   let p = ports[index]
   var spec = eff_tensor_spec()
   spec.struct_size = size
@@ -226,9 +226,9 @@ public func eff_policy_layer(_ policy: OpaquePointer?, _ index: Int, _ out: Unsa
   report { () throws(Failure) in
     let layers = try CABI.policy(policy).plan.layers
     let (out, size) = try sized(out, "eff_layer")
-    guard index >= 0, index < layers.count else { 
+    guard index >= 0, index < layers.count else {
       throw Failure(.argument, "layer \(unsigned(index)) does not exist; the policy has \(layers.count)")
-     }
+    }
     let l = layers[index]
     write(
       eff_layer(struct_size: size, weights: l.weights, op: Int32(l.op), parameter_count: l.parameters, bytes: l.bytes),

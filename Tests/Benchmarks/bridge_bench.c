@@ -13,26 +13,12 @@
 #include <zmq.h>
 
 #include "../../examples/plants/efferent_frame.h"
+#include "bridge_measure.h"
 
 static uint64_t now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static int compare(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double quantile(double *values, size_t n, double q) {
-  qsort(values, n, sizeof *values, compare);
-  return values[(size_t)(q * (double)(n - 1))];
-}
-
-static void fail(const char *what) {
-  fprintf(stderr, "%s: %s\n", what, eff_last_error());
-  exit(1);
 }
 
 typedef struct {

@@ -18,21 +18,9 @@
 
 #include "../../examples/plants/efferent_frame.h"
 #include "../../examples/plants/efferent_local.h"
+#include "bridge_measure.h"
 
 enum { ROOM = 1 << 17 };
-
-static void fail(const char *what) {
-  fprintf(stderr, "%s: %s\n", what, eff_last_error());
-  exit(1);
-}
-static int compare(const void *a, const void *b) {
-  double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-static double quantile(double *values, size_t n, double q) {
-  qsort(values, n, sizeof *values, compare);
-  return values[(size_t)(q * (double)(n - 1))];
-}
 
 // ---- bare ways ----
 

@@ -100,5 +100,3 @@ def test_the_bootstrap_draws_runs_of_each_task_on_their_own():
     assert estimates.interval([3.0]) == (3, 3, 3)
     with pytest.raises(ValueError, match="shape"):
         estimates.interval([])
-
-

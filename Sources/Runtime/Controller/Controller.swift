@@ -51,25 +51,8 @@ public final class Controller {
     let sizes = try Controller.sessionSizes(options)
     let size = try Controller.arenaSize(card, options)
     let start: UnsafeMutableRawPointer
-    if let given = options.arena {
-      guard UInt(bitPattern: given.start) % 64 == 0 else {
-        throw Failure(.argument, "the arena is not aligned to 64 bytes")
-      }
-      guard given.size >= size else {
-        throw Failure(
-          .argument,
-          """
-          the arena has \(given.size) bytes, expected at least \(size); ask eff_controller_arena_size() with the same \
-          options
-          """
-        )
-      }
-      (start, block) = (given.start, nil)
-      eff_zero(given.start, size)
-    } else {
-      let own = try MemoryBlock(size, options.memory, for: "controller")
-      (start, block) = (own.start, own)
-    }
+    (start, block) = try MemoryBlock.arena(
+      size, options.arena, options.memory, for: "controller", asked: "eff_controller_arena_size")
     var made: [Session] = []
     var at = start
     for (i, m) in options.models.enumerated() {

@@ -1,3 +1,4 @@
+import Base
 import Platform
 
 /// A learner that acts in the place of one network: the controller gives it the observation, the reward comes from
@@ -116,9 +117,9 @@ extension UnsafeMutablePointer where Pointee == LearnerSlot {
       if pointee.isOpen { close(now) }
       clear()
       if pointee.isOver {
-        isActing = pointee.learner.infer(observation, into: action).code == 0
+        isActing = pointee.learner.infer(observation, into: action).isOK
       } else {
-        isActing = pointee.learner.act(observation, into: action).code == 0
+        isActing = pointee.learner.act(observation, into: action).isOK
         (pointee.isOpen, pointee.since) = (isActing, now)
       }
     }

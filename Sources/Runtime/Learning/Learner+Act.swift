@@ -1,24 +1,6 @@
+import Base
 import Kernels
 import Platform
-
-/// What came of an [RT] call; `code` is the status of the C header.
-public enum LearnerOutcome: Sendable {
-  case ok
-  case argument
-  case state
-  case numeric
-
-  public var code: Int32 {
-    @_noLocks get {
-      switch self {
-      case .ok: 0
-      case .argument: -1
-      case .state: -2
-      case .numeric: -8
-      }
-    }
-  }
-}
 
 extension UnsafeMutablePointer where Pointee == Learner {
   var policyNet: eff_learn_net {
@@ -85,7 +67,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// - Complexity: one pass over the weights of the policy.
   @export(interface)
   @_noLocks public func act(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>)
-    -> LearnerOutcome
+    -> Status
   {
     let s = pointee.state
     let n = pointee.settings.observationCount
@@ -109,7 +91,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// stay as they are.
   @export(interface)
   @_noLocks public func infer(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>)
-    -> LearnerOutcome
+    -> Status
   {
     let s = pointee.state
     guard isUsable(observation, pointee.settings.observationCount) else { return hold(out) }
@@ -134,7 +116,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   var actionSize: Int { @_noLocks get { pointee.settings.algorithm.isContinuous ? pointee.settings.actionCount : 1 } }
 
-  @_noLocks private func hold(_ out: UnsafeMutablePointer<Double>) -> LearnerOutcome {
+  @_noLocks private func hold(_ out: UnsafeMutablePointer<Double>) -> Status {
     emit(pointee.action, into: out)
     return .numeric
   }

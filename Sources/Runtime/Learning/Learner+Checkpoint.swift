@@ -54,9 +54,9 @@ extension UnsafeMutablePointer where Pointee == Learner {
         .unsupported,
         """
         checkpoint has version \(field(1)), which does not say its fields, expected \(CheckpointHeader.version): \
-        restore it with the 
-        """
-        + "version of Efferent that wrote it, export its policy there (eff_learner_export) and learn from that")
+        restore it with the version of Efferent that wrote it, export its policy there (eff_learner_export) and learn \
+        from that
+        """)
     }
     guard field(1) == CheckpointHeader.version else {
       throw Failure(.unsupported, "checkpoint has version \(field(1)), expected \(CheckpointHeader.version)")
@@ -66,9 +66,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
         .mismatch,
         """
         checkpoint belongs to a learner with another algorithm, optimizer, type, size or number of snapshots, or to a \
-        version of 
-        """
-        + "Efferent whose learners have other fields")
+        version of Efferent whose learners have other fields
+        """)
     }
     guard size == checkpointSize else {
       throw Failure(.format, "checkpoint has \(size) bytes, expected \(checkpointSize)")

@@ -1,3 +1,4 @@
+import Base
 import Kernels
 import Platform
 
@@ -96,7 +97,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// - Complexity: with ObGD, `act` and `update` together read weights and traces twice and write them once: the forward pass makes the update that
   ///   is due as it reads (w r, e r, w w), the backward pass brings the trace up to date (w r, e r, e w). With moments: one more pass over all three.
   @export(interface)
-  @_noLocks public func update(_ t: Transition, _ report: UnsafeMutablePointer<UpdateReport>) -> LearnerOutcome {
+  @_noLocks public func update(_ t: Transition, _ report: UnsafeMutablePointer<UpdateReport>) -> Status {
     let state = pointee.state
     let s = pointee.settings
     guard state.pointee.isInEpisode else { return .state }
@@ -215,11 +216,9 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @_noLocks public func breakOff() {
     let state = pointee.state
     if !state.pointee.isInEpisode { return }
-    state.pointee.isCommitted = false
-    state.pointee.returnTrace = 0
     state.pointee.watch.episodeReturn = 0
     state.pointee.watch.length = 0
-    clearTraces()
+    breakChain()
     finish()
   }
 
@@ -229,22 +228,25 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @_noLocks public func abandon() {
     let state = pointee.state
     if !state.pointee.isInEpisode { return }
-    state.pointee.isCommitted = false
-    state.pointee.returnTrace = 0
-    clearTraces()
+    breakChain()
     state.pointee.isInEpisode = false
+  }
+
+  /// What comes next has nothing to do with what was: nothing is traced and no action waits for its outcome.
+  @_noLocks private func breakChain() {
+    pointee.state.pointee.isCommitted = false
+    pointee.state.pointee.returnTrace = 0
+    clearTraces()
   }
 
   /// A transition that cannot be used: the chain of states is broken, so traces are cleared and an episode begins with
   /// the next observation.
-  @_noLocks private func skip(ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) -> LearnerOutcome {
+  @_noLocks private func skip(ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) -> Status {
     let state = pointee.state
     state.pointee.counters.badInputs &+= 1
-    state.pointee.isCommitted = false
-    state.pointee.returnTrace = 0
+    breakChain()
     report.pointee.reason = .badInput
     report.pointee.isTraceReset = true
-    clearTraces()
     if ends { finish() } else { state.pointee.isInEpisode = false }
     return .numeric
   }

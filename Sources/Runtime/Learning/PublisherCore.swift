@@ -1,3 +1,4 @@
+import Base
 import Kernels
 import Platform
 
@@ -44,7 +45,7 @@ extension UnsafeMutablePointer where Pointee == PublisherCore {
   /// is replaced.
   /// - Complexity: one pass over the weights of the policy that acts.
   @export(interface)
-  @_noLocks public func publish() -> LearnerOutcome {
+  @_noLocks public func publish() -> Status {
     let content = eff_atomic_load(&pointee.session.core.pointee.mailbox)
     if Mailbox.isRetired(content), eff_atomic_replace(&pointee.session.core.pointee.mailbox, content, nil) != 0 {
       takeBack(content)

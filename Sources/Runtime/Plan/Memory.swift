@@ -60,24 +60,45 @@ public final class MemoryBlock {
     self.source = source
   }
 
+  /// `size` zeroed bytes for an object: the caller's arena, or a block of its own, which the object keeps. `asked` is the
+  /// function that tells the size.
+  static func arena(
+    _ size: Int, _ given: (start: UnsafeMutableRawPointer, size: Int)?, _ source: MemorySource, for what: String,
+    asked: StaticString
+  ) throws(Failure) -> (start: UnsafeMutableRawPointer, block: MemoryBlock?) {
+    guard let given else {
+      let own = try MemoryBlock(size, source, for: what)
+      return (own.start, own)
+    }
+    guard UInt(bitPattern: given.start) % 64 == 0 else {
+      throw Failure(.argument, "the arena is not aligned to 64 bytes")
+    }
+    guard given.size >= size else {
+      throw Failure(
+        .argument,
+        "the arena has \(given.size) bytes, expected at least \(size); ask \(asked)() with the same options")
+    }
+    eff_zero(given.start, size)
+    return (given.start, nil)
+  }
+
   private static func lock(_ p: UnsafeMutableRawPointer, _ size: Int, _ what: String) throws(Failure) {
     let code = eff_lock(p, size)
     if code == 0 { return }
     let limit = eff_lock_limit()
     eff_unmap(p, size)
+    let allowed = limit < 0
+      ? "any number of bytes"
+      : """
+      \(limit) bytes (RLIMIT_MEMLOCK): raise it with 'ulimit -l' or LimitMEMLOCK=, give the process CAP_IPC_LOCK, or set \
+      locked to 0
+      """
     throw Failure(
       .memory,
       """
       \(what): \(size) bytes cannot be locked in memory: \(String(cString: eff_error_text(-code))); the process may \
-      lock 
-      """
-        + (limit < 0
-          ? "any number of bytes"
-          : """
-          \(limit) bytes (RLIMIT_MEMLOCK): raise it with 'ulimit -l' or LimitMEMLOCK=, give the process CAP_IPC_LOCK, \
-          or set locked to 0
-          """)
-    )
+      lock \(allowed)
+      """)
   }
 
   deinit {

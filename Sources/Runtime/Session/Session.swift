@@ -19,6 +19,8 @@ public struct SessionOptions {
 
 /// The parts of a session in its one block. What a step touches stands together, in front of the rows.
 private struct SessionParts {
+  /// Indices of the ports that a step reads and writes, or -1.
+  let observation, action: Int
   let flag: UnsafeMutablePointer<UInt8>
   let core: UnsafeMutablePointer<SessionCore>
   let bound: (UnsafeMutablePointer<BoundOps>, UnsafeMutablePointer<eff_op>)
@@ -30,7 +32,7 @@ private struct SessionParts {
   let body: UnsafeMutableRawPointer
 
   init(_ plan: Plan, rows: Int, _ cursor: inout ArenaCursor) {
-    let (observation, action) = (Session.only(plan.inputs, .observation), Session.only(plan.outputs, .action))
+    (observation, action) = (SessionParts.only(plan.inputs, .observation), SessionParts.only(plan.outputs, .action))
     flag = cursor.table(1, of: UInt8.self)
     core = cursor.table(1, of: SessionCore.self)
     bound = BoundOps.place(plan, &cursor)
@@ -44,6 +46,16 @@ private struct SessionParts {
       observation < 0 || action < 0 ? 0 : plan.inputs[observation].size + plan.outputs[action].size)
     lastAction = cursor.take(action < 0 ? 0 : rows * plan.outputs[action].size)
     body = cursor.take(rows * plan.arenaSize)
+  }
+
+  /// Index of the only f32 port with a role, or -1.
+  private static func only(_ ports: [PlanPort], _ role: Role) -> Int {
+    var found = -1
+    for (i, p) in ports.enumerated() where p.role == role {
+      if found >= 0 || p.type != .f32 { return -1 }
+      found = i
+    }
+    return found
   }
 }
 
@@ -86,25 +98,8 @@ public final class Session {
     let rows = options.maxRows
     let size = try Session.arenaSize(policy, rows: rows)
     let start: UnsafeMutableRawPointer
-    if let given = options.arena {
-      guard UInt(bitPattern: given.start) % 64 == 0 else {
-        throw Failure(.argument, "the arena is not aligned to 64 bytes")
-      }
-      guard given.size >= size else {
-        throw Failure(
-          .argument,
-          """
-          the arena has \(given.size) bytes, expected at least \(size); ask eff_session_arena_size() with the same \
-          options
-          """
-        )
-      }
-      (start, block) = (given.start, nil)
-      eff_zero(start, size)
-    } else {
-      let own = try MemoryBlock(size, options.memory, for: "arena")
-      (start, block) = (own.start, own)
-    }
+    (start, block) = try MemoryBlock.arena(
+      size, options.arena, options.memory, for: "arena", asked: "eff_session_arena_size")
     var cursor = ArenaCursor(start)
     let parts = SessionParts(plan, rows: rows, &cursor)
     self.policy = policy
@@ -127,27 +122,14 @@ public final class Session {
       (parts.states + i).initialize(to: SessionState(buffers: buffers, size: plan.inputs[plan.stateInputs[i]].size))
     }
     core.initialize(to: SessionCore(
-        maxRows: rows, tables: BoundOps.bind(policy, to: memory, parts.bound.0, parts.bound.1), parity: 0, mailbox: nil,
-        offerer: nil,
-        isRehearsing: false, inputs: parts.ports, inputCount: inputCount, outputs: parts.ports + inputCount,
-        outputCount: plan.outputs.count,
-      states: parts.states, stateCount: plan.stateCount,
-      observation: Session.only(plan.inputs, .observation), action: Session.only(plan.outputs, .action),
-        takesBothSides: parts.flag, random: plan.usesRandom ? parts.random : nil, seed: options.seed,
-        firstRow: options.firstRow,
-      kept: parts.kept, rehearsed: parts.rehearsed, lastAction: parts.lastAction,
-      nonFinite: options.nonFinite, owner: Unmanaged.passUnretained(self)))
+      maxRows: rows, tables: BoundOps.bind(policy, to: memory, parts.bound.0, parts.bound.1), parity: 0, mailbox: nil,
+      offerer: nil, isRehearsing: false, inputs: parts.ports, inputCount: inputCount,
+      outputs: parts.ports + inputCount, outputCount: plan.outputs.count, states: parts.states,
+      stateCount: plan.stateCount, observation: parts.observation, action: parts.action, takesBothSides: parts.flag,
+      random: plan.usesRandom ? parts.random : nil, seed: options.seed, firstRow: options.firstRow, kept: parts.kept,
+      rehearsed: parts.rehearsed, lastAction: parts.lastAction, nonFinite: options.nonFinite,
+      owner: Unmanaged.passUnretained(self)))
     _ = handle.reset(-1)
-  }
-
-  /// Index of the only f32 port with a role, or -1.
-  fileprivate static func only(_ ports: [PlanPort], _ role: Role) -> Int {
-    var found = -1
-    for (i, p) in ports.enumerated() where p.role == role {
-      if found >= 0 || p.type != .f32 { return -1 }
-      found = i
-    }
-    return found
   }
 
   deinit {

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import wire
+from . import keys, wire
 from ._closes import Closes
 from ._links import open_link
 from .errors import ArgumentError, FormatError, ShapeError
@@ -38,8 +38,6 @@ class Client(Closes):
         self.retry = max(timeout / 4, 0.01) if retry is None else retry
         self._hello = wire.hello(rows, aux, checksum=checksum, **(expect or {}))
         self._keys = None
-        if server_key is not None or key is not None or endpoint.startswith("tcp://"):
-            from . import keys  # with ZeroMQ
         if server_key is not None:
             if not endpoint.startswith("tcp://"):
                 raise ArgumentError(f"endpoint '{endpoint}': keys are for tcp, found server_key")
