@@ -17,6 +17,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <unistd.h>
 
 #include "../C/check.h"
 
@@ -241,9 +242,11 @@ static void test_bridge(const std::string &path) {
   CHECK(thrown([&] { efferent::Bridge{learner}; }) == EFF_E_STATE);
 }
 
-static void test_receiver(const std::string &path) {
+static void test_receiver(const std::string &path, const std::string &endpoint) {
   Session session{Policy(path)}, twin{Policy(path)};
-  efferent::Bridge bridge(session);
+  efferent::BridgeOptions served;
+  served.endpoint = endpoint;
+  efferent::Bridge bridge(session, served);
   bridge.start();
   efferent::ReceiverOptions options;
   options.endpoint = bridge.endpoint();
@@ -402,7 +405,10 @@ int main(int count, char **arguments) {
   test_card();
   test_controller(arguments[1]);
   test_bridge(arguments[1]);
-  test_receiver(arguments[1]);
+  for (const char *endpoint : {"tcp://127.0.0.1:*", "unix:@efferent-cpp-", "shm:@efferent-cpp-"}) {
+    const bool is_tcp = endpoint[0] == 't';
+    test_receiver(arguments[1], is_tcp ? endpoint : endpoint + std::to_string(getpid()));
+  }
   test_keys(arguments[1]);
   return check_report();
 }

@@ -13,7 +13,8 @@ import pytest
 import zmq
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCE = ROOT / "bindings/c/receiver/receiver.c"
+FOLDER = ROOT / "bindings/c/receiver"
+SOURCES = [FOLDER / f"{name}.c" for name in ("receiver", "receiver_local", "receiver_zeromq")]
 FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{ROOT}/include", f"-I{ROOT}/examples/plants"]
 # as in receiver.h, which a test compares with this
 OPTIONS = [
@@ -40,13 +41,13 @@ _built = {}
 
 
 def library(folder):
-    """receiver.c as a shared library, with its types."""
+    """The receiver in C as a shared library, with its types."""
     if "lib" not in _built:
         compiler = shutil.which("cc")
         if compiler is None:
             pytest.skip("no C compiler")
         made = folder / "libreceiver.so"
-        subprocess.run([compiler, *FLAGS, "-O1", "-g", "-shared", "-fPIC", SOURCE, "-o", made, "-l:libzmq.so.5"], check=True)
+        subprocess.run([compiler, *FLAGS, "-O1", "-g", "-shared", "-fPIC", *SOURCES, "-o", made, "-l:libzmq.so.5"], check=True)
         lib = ctypes.CDLL(str(made))
         lib.eff_receiver_last_error.restype = c_char_p
         lib.eff_receiver_create.argtypes = [POINTER(Options), POINTER(c_void_p)]
@@ -77,7 +78,7 @@ class CReceiver:
         self.handle = c_void_p()
         if lib.eff_receiver_create(byref(options), byref(self.handle)) != 0:
             raise efferent.Error(lib.eff_receiver_last_error().decode())
-        self.events, self.refusal, self.closing = [], None, False
+        self.events, self.refusal, self.closing, self.polls = [], None, False, 0
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
@@ -85,6 +86,7 @@ class CReceiver:
         kind = c_int32()
         while not self.closing:
             status = self.lib.eff_receiver_poll(self.handle, 20, byref(kind))
+            self.polls += 1
             if status != 0:
                 self.refusal = (status, self.lib.eff_receiver_last_error().decode())
             elif kind.value:

@@ -14,6 +14,8 @@ import receiving
 from bridging import served, until
 
 STATE = {"state": {"before": "after"}}
+WAYS = ("tcp", "ipc", "unix", "shm")
+LOCAL = pytest.mark.parametrize("way", ["ipc://", "shm:"], ids=["ipc", "shm"])
 
 
 @pytest.fixture(params=["c", "python"])
@@ -55,11 +57,12 @@ def test_the_options_of_the_tests_are_those_of_the_header():
 def test_the_constants_of_libzmq_are_those_of_its_header(tmp_path):
     if not shutil.which("cc") or subprocess.run(["cc", "-E", "-include", "zmq.h", "-"], input=b"", capture_output=True).returncode:
         pytest.skip("no <zmq.h>")
-    told = ["-D_POSIX_C_SOURCE=200809L", "-include", "zmq.h", "-c", receiving.SOURCE, "-o", tmp_path / "r.o"]
+    source = receiving.FOLDER / "receiver_zeromq.c"
+    told = ["-D_POSIX_C_SOURCE=200809L", "-include", "zmq.h", "-c", source, "-o", tmp_path / "r.o"]
     subprocess.run(["cc", *receiving.FLAGS, *told], check=True)
 
 
-@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:*", "ipc://{tmp}/bridge"], ids=["tcp", "ipc"])
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:*", "ipc://{tmp}/x", "unix:{tmp}/x", "shm:{tmp}/x"], ids=WAYS)
 def test_actions_are_bit_identical_to_those_in_process(receiver, endpoint, tmp_path):
     with served("lstm", endpoint.format(tmp=tmp_path)) as bridge:
         made = receiver(bridge.endpoint, seen=5, done=2)
@@ -101,8 +104,9 @@ def test_a_third_of_all_frames_may_be_lost_and_nothing_runs_twice(receiver, tmp_
             middle.close()
 
 
-def test_a_server_that_stands_still_is_noticed_by_age_and_comes_back(receiver, tmp_path):
-    server, endpoint = bridging.process(bridging.SERVER, name="mlp", endpoint=f"ipc://{tmp_path}/x")
+@LOCAL
+def test_a_server_that_stands_still_is_noticed_by_age_and_comes_back(receiver, way, tmp_path):
+    server, endpoint = bridging.process(bridging.SERVER, name="mlp", endpoint=f"{way}{tmp_path}/x")
     try:
         made = receiver(endpoint, lost=5.0)
         x = np.ones(7, np.float32)
@@ -130,8 +134,9 @@ def test_a_server_that_stands_still_is_noticed_by_age_and_comes_back(receiver, t
         server.wait()
 
 
-def test_a_server_that_is_killed_and_started_again_is_found(receiver, tmp_path):
-    endpoint = f"ipc://{tmp_path}/x"
+@LOCAL
+def test_a_server_that_is_killed_and_started_again_is_found(receiver, way, tmp_path):
+    endpoint = f"{way}{tmp_path}/x"
     servers = [bridging.process(bridging.SERVER, name="mlp", endpoint=endpoint)[0]]
     try:
         made = receiver(endpoint, lost=0.3)
@@ -154,17 +159,19 @@ def test_a_server_that_is_killed_and_started_again_is_found(receiver, tmp_path):
             server.wait()
 
 
-def test_nobody_need_listen_when_it_begins(receiver, tmp_path):
-    made = receiver(f"ipc://{tmp_path}/late", lost=0.3)
+@LOCAL
+def test_nobody_need_listen_when_it_begins(receiver, way, tmp_path):
+    made = receiver(f"{way}{tmp_path}/late", lost=0.3)
     made.post(np.ones(7))
     time.sleep(0.7)
     assert made.latest() is None and made.stats["connects"] == 0
-    with served("mlp", f"ipc://{tmp_path}/late"):
+    with served("mlp", f"{way}{tmp_path}/late"):
         until(lambda: made.latest() is not None)
 
 
-def test_a_bridge_that_closes_says_so(receiver, tmp_path):
-    endpoint = f"ipc://{tmp_path}/x"
+@LOCAL
+def test_a_bridge_that_closes_says_so(receiver, way, tmp_path):
+    endpoint = f"{way}{tmp_path}/x"
     with served("mlp", endpoint) as bridge:
         made = receiver(bridge.endpoint, lost=30.0)
         answer(made, np.ones(7))
@@ -172,6 +179,40 @@ def test_a_bridge_that_closes_says_so(receiver, tmp_path):
     with served("mlp", endpoint) as bridge:
         until(lambda: made.stats["connects"] == 2, 5.0)  # long before lost
         answer(made, np.ones(7))
+
+
+@pytest.mark.parametrize("way", ["unix:", "shm:"], ids=["unix", "shm"])
+def test_a_frame_that_no_socket_takes_as_a_whole_goes_in_parts_and_holds_nobody_up(way, tmp_path):
+    from onnx import TensorProto, helper, save
+
+    count = 500_000  # 2 MB
+    nodes = [helper.make_node("ReduceMax", ["obs"], ["action"], axes=[1], keepdims=1)]
+    seen, done = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, k]) for n, k in (("obs", count), ("action", 1)))
+    save(helper.make_model(helper.make_graph(nodes, "g", [seen], [done]), opset_imports=[helper.make_opsetid("", 17)],
+                           ir_version=8), tmp_path / "wide.onnx")
+    script = bridging.SERVER.replace("bridging.policy({name!r})", "efferent.Policy({name!r})")
+    server, endpoint = bridging.process(script, name=str(tmp_path / "wide.onnx"), endpoint=f"{way}{tmp_path}/x")
+    made = receiving.CReceiver(receiving.library(tmp_path), endpoint, count, 1, lost=30.0)
+    try:
+        x = np.zeros(count, np.float32)
+        for i in range(5):
+            x[1000 * i] = i
+            assert answer(made, x)[0] == [i]
+        os.kill(server.pid, signal.SIGSTOP)
+        for i in range(5, 10):
+            x[1000 * i] = i
+            made.post(x)
+            polls = made.polls
+            time.sleep(0.15)
+            assert made.polls - polls >= 3, "poll returns while the library stands still"
+        os.kill(server.pid, signal.SIGCONT)
+        until(lambda: made.latest()[0] == [9])
+        stats = made.stats
+        assert stats["given_up"] >= 2 and stats["connects"] == 1 and not made.refusal
+    finally:
+        made.close()
+        server.kill()
+        server.wait()
 
 
 def test_what_the_library_refuses_is_said(receiver):

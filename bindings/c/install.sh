@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds libefferent (Embedded Swift, release) and installs it for C and C++ programs:
 #   bash bindings/c/install.sh --prefix DIR [--no-bridge] [--debug-symbols] [--arch x86_64|aarch64]
-# Installs the library, shared and static, the receiver (libefferent_receiver.a and its source), headers, a CMake package and pkg-config files.
+# Installs the library, shared and static, the receiver (libefferent_receiver.a, libefferent_receiver_local.a without ZeroMQ, and their source),
+# headers, a CMake package and pkg-config files.
 # Safe to run again; asks nothing.
 # --arch: another processor than this machine's is cross-built (aarch64, with g++-aarch64-linux-gnu).
 set -euo pipefail
@@ -10,7 +11,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 here=$root/bindings/c
 say() { printf '[install] %s\n' "$*"; }
 fail() { printf '[install] error: %s\n' "$*" >&2; exit 1; }
-usage() { sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
+usage() { sed -n '2,7s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
 
 prefix='' bridge=1 symbols=0 host=$(uname -m) arch=$(uname -m)
 while (($#)); do
@@ -142,13 +143,18 @@ mapfile -t members < <(printf '%s\n' "${objects[@]}" | grep -v '/OldGlibc.build/
   ${cross}objcopy --strip-debug --remove-section=.comment --remove-section=.swift1_autolink_entries --remove-section=.swift_modhash --keep-global-symbols=symbols efferent.o &&
   ${cross}strip --strip-unneeded efferent.o && ${cross}ar rcsD libefferent.a efferent.o) || fail "the archive could not be made"
 
-# The receiver needs none of the above: one C file over libzmq
+# The receiver needs none of the above: one archive over libzmq, and one of the ways that need no libzmq
 if ((bridge)); then
   receiver=()
   [[ ! $cross ]] || receiver=(--target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include)
-  "$(dirname "$(command -v swift)")/clang" ${receiver[@]+"${receiver[@]}"} -std=c11 -O2 -fPIC -Wall -Wextra -Werror -I "$root/include" \
-    -I "$root/examples/plants" -c "$here/receiver/receiver.c" -o "$archive/receiver.o" &&
-    ${cross}ar rcsD "$archive/libefferent_receiver.a" "$archive/receiver.o" || fail "the receiver could not be built"
+  receive() { # OBJECT SOURCE [FLAG]
+    "$(dirname "$(command -v swift)")/clang" ${receiver[@]+"${receiver[@]}"} -std=c11 -O2 -fPIC -Wall -Wextra -Werror -I "$root/include" \
+      -I "$root/examples/plants" "${@:3}" -c "$here/receiver/$2.c" -o "$archive/$1.o" || fail "the receiver could not be built: $2.c"
+  }
+  receive receiver receiver && receive receiver_local receiver_local && receive receiver_zeromq receiver_zeromq
+  receive receiver_alone receiver -D EFF_RECEIVER_LOCAL
+  ${cross}ar rcsD "$archive/libefferent_receiver.a" "$archive"/receiver{,_local,_zeromq}.o &&
+    ${cross}ar rcsD "$archive/libefferent_receiver_local.a" "$archive"/receiver_{alone,local}.o || fail "the receiver's archives could not be made"
 fi
 
 # ---- install: every file is put in place by a rename, so that running programs keep the one they have ----
@@ -197,13 +203,15 @@ for header in "$root"/include/efferent/*.h "$root"/bindings/cpp/*.hpp; do
   if ((!bridge)) && [[ $header == */bridge.h* || $header == */receiver.h* ]]; then rm -f "$to"; else place "$header" "$to" 644; fi
 done
 if ((bridge)); then
-  place "$archive/libefferent_receiver.a" "$prefix/lib/libefferent_receiver.a" 644
-  for source in "$here/receiver/receiver.c" "$root/examples/plants/efferent_frame.h"; do
+  for kind in receiver receiver_local; do
+    place "$archive/libefferent_$kind.a" "$prefix/lib/libefferent_$kind.a" 644
+    fill "$here/efferent-${kind/_/-}.pc.in" "$prefix/lib/pkgconfig/efferent-${kind/_/-}.pc"
+  done
+  for source in "$here"/receiver/*.[ch] "$root"/examples/plants/efferent_{frame,local}.h; do
     place "$source" "$prefix/share/efferent/receiver/$(basename "$source")" 644
   done
-  fill "$here/efferent-receiver.pc.in" "$prefix/lib/pkgconfig/efferent-receiver.pc"
 else
-  rm -rf "$prefix/lib/libefferent_receiver.a" "$prefix/lib/pkgconfig/efferent-receiver.pc" "$prefix/share/efferent/receiver"
+  rm -rf "$prefix"/lib/libefferent_receiver{,_local}.a "$prefix"/lib/pkgconfig/efferent-receiver{,-local}.pc "$prefix/share/efferent/receiver"
 fi
 fill "$here/efferent.pc.in" "$prefix/lib/pkgconfig/efferent.pc"
 fill "$here/cmake/efferentConfig.cmake.in" "$prefix/lib/cmake/efferent/efferentConfig.cmake"

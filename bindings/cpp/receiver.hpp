@@ -1,5 +1,5 @@
 // The receiver for C++17: the plant's side of a bridge without the runtime, over receiver.h. Header-only; links
-// libefferent_receiver.a and libzmq.
+// libefferent_receiver.a and libzmq, or for unix and shm libefferent_receiver_local.a alone.
 //
 //   efferent::Receiver receiver({"tcp://127.0.0.1:5555", 48 * sizeof(float), 12 * sizeof(float)});
 //   receiver.start();                          // or poll() in a loop of one's own

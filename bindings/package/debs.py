@@ -135,10 +135,11 @@ def pair(arch, prefix, folder):
         for p in sorted((prefix / "include/efferent").iterdir())
     }
     files[f"{lib}/libefferent.a"] = ((prefix / "lib/libefferent.a").read_bytes(), 0o644)
-    files[f"{lib}/libefferent_receiver.a"] = ((prefix / "lib/libefferent_receiver.a").read_bytes(), 0o644)
+    for name in ("libefferent_receiver.a", "libefferent_receiver_local.a"):
+        files[f"{lib}/{name}"] = ((prefix / "lib" / name).read_bytes(), 0o644)
     for path in sorted((prefix / "share/efferent/receiver").iterdir()):
         files[f"usr/share/efferent/receiver/{path.name}"] = (path.read_bytes(), 0o644)
-    for name in ("efferent.pc", "efferent-receiver.pc"):
+    for name in ("efferent.pc", "efferent-receiver.pc", "efferent-receiver-local.pc"):
         files[f"{lib}/pkgconfig/{name}"] = (fill(f"{name}.in", arch).encode(), 0o644)
     for name in ("efferentConfig.cmake", "efferentConfigVersion.cmake"):
         files[f"{lib}/cmake/efferent/{name}"] = (fill(f"cmake/{name}.in", arch).encode(), 0o644)

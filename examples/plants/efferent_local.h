@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 enum { EFL_SLOTS = 4, EFL_PAGE = 4096, EFL_RING = 0x53464645 };
-enum { EFL_GONE = -1, EFL_BROKEN = -2 }; /* the connection ended; the library wrote what it never writes */
+/* the connection ended; the library wrote what it never writes; a signal ended a wait */
+enum { EFL_GONE = -1, EFL_BROKEN = -2, EFL_SIGNAL = -3 };
 
 /* A line of words that one side writes and the other reads. */
 typedef struct {
@@ -42,6 +43,8 @@ typedef struct {
   uint8_t *memory; /* NULL until WELCOME came, and over unix */
   size_t size, request_size, answer_size;
   uint32_t posted, taken, slot;
+  uint32_t length; /* of a frame of the socket that is on its way, and how many bytes of it arrived, its length's too */
+  size_t arrived;
   uint64_t spin_ns; /* how long an answer is looked for before the thread sleeps; 0 on one processor */
   uint32_t rest, vain; /* answers that are not looked for so, since looks were in vain: 1, 2, 4, ... 64 */
 } efl_link;
@@ -66,12 +69,13 @@ static inline void efl_pause(void) {
 
 static inline void efl_close(efl_link *l) {
   if (l->memory) munmap(l->memory, l->size);
-  if (l->socket >= 0) close(l->socket);
+  /* the library sees the end though a child of this process may have the descriptor too */
+  if (l->socket >= 0) shutdown(l->socket, SHUT_RDWR), close(l->socket);
   l->memory = NULL, l->socket = -1;
 }
 
 /* Connects to "unix:PATH" or "shm:PATH" (PATH may begin with @: an abstract name). 0 or an errno: ENOENT, ECONNREFUSED
- * where nobody listens. */
+ * where nobody listens, EAGAIN where too many wait to be let in. Never waits. */
 static inline int efl_connect(efl_link *l, const char *endpoint) {
   struct sockaddr_un address;
   memset(l, 0, sizeof *l), memset(&address, 0, sizeof address);
@@ -89,9 +93,11 @@ static inline int efl_connect(efl_link *l, const char *endpoint) {
   l->socket = socket(AF_UNIX, SOCK_STREAM, 0);
   if (l->socket < 0) return errno;
   fcntl(l->socket, F_SETFD, FD_CLOEXEC);
+  fcntl(l->socket, F_SETFL, O_NONBLOCK);
   l->spin_ns = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? 50000 : 0;
-  if (connect(l->socket, (struct sockaddr *)&address, size) == 0) return 0;
-  const int code = errno;
+  const int code = connect(l->socket, (struct sockaddr *)&address, size) == 0 ? 0 : errno;
+  fcntl(l->socket, F_SETFL, 0);
+  if (code == 0) return 0;
   efl_close(l);
   return code;
 }
@@ -126,11 +132,8 @@ static inline int efl_attach(efl_link *l, int memory) {
   return ok ? 0 : EFL_BROKEN;
 }
 
-/* Bytes of the socket within MS milliseconds; a descriptor that comes along is mapped. 0: none in time. */
-static inline ssize_t efl_read(efl_link *l, void *to, size_t size, int ms) {
-  struct pollfd item = {l->socket, POLLIN, 0};
-  const int ready = poll(&item, 1, ms);
-  if (ready <= 0) return ready == 0 || errno == EINTR ? 0 : EFL_GONE;
+/* Up to SIZE bytes of the socket that are there; a descriptor that comes along is mapped. 0: none. */
+static inline ssize_t efl_read(efl_link *l, void *to, size_t size) {
   union {
     struct cmsghdr head;
     char space[CMSG_SPACE(sizeof(int))];
@@ -138,8 +141,9 @@ static inline ssize_t efl_read(efl_link *l, void *to, size_t size, int ms) {
   struct iovec part = {to, size};
   struct msghdr message = {
       .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
-  const ssize_t count = recvmsg(l->socket, &message, 0);
-  if (count <= 0) return count < 0 && errno == EINTR ? 0 : EFL_GONE;
+  const ssize_t count = recvmsg(l->socket, &message, MSG_DONTWAIT);
+  if (count < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : EFL_GONE;
+  if (count == 0) return EFL_GONE;
   struct cmsghdr *head = CMSG_FIRSTHDR(&message);
   if (head && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS
       && head->cmsg_len == CMSG_LEN(sizeof(int))) {
@@ -152,28 +156,21 @@ static inline ssize_t efl_read(efl_link *l, void *to, size_t size, int ms) {
   return count;
 }
 
-/* The next frame of the socket into TO: its size, 0 where none comes within MS milliseconds (or one of length 0, which
- * only wakes), or EFL_.... */
-static inline long efl_read_frame(efl_link *l, void *to, size_t room, int ms) {
-  uint8_t *parts[2] = {NULL, (uint8_t *)to};
-  uint32_t length = 0;
-  parts[0] = (uint8_t *)(void *)&length;
-  for (int k = 0; k < 2; k++) {
-    const size_t size = k == 0 ? 4 : length;
-    if (size > room && k == 1) return EFL_BROKEN;
-    for (size_t filled = 0; filled < size;) {
-      /* a frame that has begun is there soon, or its sender is dead */
-      const int wait = k == 0 && filled == 0 ? ms : 1000;
-      const ssize_t count = efl_read(l, parts[k] + filled, size - filled, wait);
-      if (count < 0) return count;
-      if (count == 0) {
-        if (k == 0 && filled == 0) return 0;
-        return EFL_GONE;
-      }
-      filled += (size_t)count;
-    }
+/* The next frame of the socket into TO: its size, 0 where it is not there as a whole, or EFL_.... What arrived of it
+ * stays in TO, where the next call goes on. */
+static inline long efl_read_frame(efl_link *l, void *to, size_t room) {
+  for (;;) {
+    const int is_length = l->arrived < 4;
+    uint8_t *at = is_length ? (uint8_t *)&l->length + l->arrived : (uint8_t *)to + (l->arrived - 4);
+    const ssize_t count = efl_read(l, at, (is_length ? 4 : 4 + (size_t)l->length) - l->arrived);
+    if (count <= 0) return count;
+    l->arrived += (size_t)count;
+    if (l->arrived == 4 && l->length > room) return EFL_BROKEN;
+    if (l->arrived == 4 && l->length == 0) l->arrived = 0; /* it only wakes */
+    if (l->arrived < 4 || l->arrived < 4 + (size_t)l->length) continue;
+    l->arrived = 0;
+    return (long)l->length;
   }
-  return (long)length;
 }
 
 /* Where the next frame may be written in place, LIMIT bytes, until efl_post sends it; NULL without shared memory, or
@@ -187,16 +184,21 @@ static inline void *efl_frame(efl_link *l, size_t *limit) {
   return efl_request(l, l->slot);
 }
 
-/* Sends the SIZE bytes that were written where efl_frame said. 0, or EFL_GONE. */
-static inline int efl_post(efl_link *l, size_t size) {
+/* Hands the SIZE bytes over that were written where efl_frame said; 1 where the library sleeps and is to be woken by
+ * four zeros through the socket. */
+static inline int efl_publish(efl_link *l, size_t size) {
   efl_head *head = efl_head_of(l);
   const uint32_t at = l->posted % EFL_SLOTS;
   __atomic_store_n(&head->plant.frames[at].slot, l->slot, __ATOMIC_RELAXED);
   __atomic_store_n(&head->plant.frames[at].size, (uint32_t)size, __ATOMIC_RELAXED);
   __atomic_store_n(&head->plant.posted, ++l->posted, __ATOMIC_RELEASE);
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  if (!__atomic_load_n(&head->library.asleep, __ATOMIC_ACQUIRE)) return 0;
-  return efl_write(l, "\0\0\0", 4);
+  return __atomic_load_n(&head->library.asleep, __ATOMIC_ACQUIRE) != 0;
+}
+
+/* Sends the SIZE bytes that were written where efl_frame said. 0, or EFL_GONE. */
+static inline int efl_post(efl_link *l, size_t size) {
+  return efl_publish(l, size) ? efl_write(l, "\0\0\0", 4) : 0;
 }
 
 /* Sends a frame: HELLO, and every frame over unix, through the socket. 0, EFL_GONE, or EAGAIN where the library stands
@@ -212,8 +214,9 @@ static inline int efl_send(efl_link *l, const void *frame, size_t size) {
   return efl_write(l, &length, 4) == 0 ? efl_write(l, frame, size) : EFL_GONE;
 }
 
-/* An answer in shared memory, if there is one. */
+/* An answer in shared memory, if there is one. A frame of the socket that has begun in TO comes first. */
 static inline long efl_take(efl_link *l, void *to, size_t room) {
+  if (l->arrived > 4) return 0;
   efl_head *head = efl_head_of(l);
   if (__atomic_load_n(&head->library.posted, __ATOMIC_ACQUIRE) == l->taken) return 0;
   const uint32_t at = l->taken % EFL_SLOTS;
@@ -225,35 +228,56 @@ static inline long efl_take(efl_link *l, void *to, size_t room) {
   return (long)size;
 }
 
-/* The next frame of the library into TO: its size, 0 where none comes within MS milliseconds, EFL_GONE, or
- * EFL_BROKEN. */
-static inline long efl_receive(efl_link *l, void *to, size_t room, int ms) {
-  const uint64_t began = efl_now(), deadline = began + (uint64_t)ms * 1000000u;
-  for (uint64_t now = began;; now = efl_now()) {
-    long size = 0;
-    const int left = now >= deadline ? 0 : (int)((deadline - now + 999999) / 1000000);
-    if (l->memory) {
-      if (now == began && l->spin_ns > 0 && (l->rest == 0 || l->rest-- == 0)) {
-        do {
-          for (int i = 0; i < 16; i++, efl_pause())
-            if ((size = efl_take(l, to, room)) != 0) return l->vain = 0, size;
-        } while (efl_now() < began + l->spin_ns);
-        l->rest = l->vain = l->vain == 0 ? 1 : l->vain < 64 ? 2 * l->vain : 64;
-      }
-      efl_head *head = efl_head_of(l);
-      __atomic_store_n(&head->plant.asleep, 1, __ATOMIC_RELAXED);
-      __atomic_thread_fence(__ATOMIC_SEQ_CST);
-      size = efl_take(l, to, room);
-      const long read = size == 0 ? efl_read_frame(l, to, room, left) : 0;
-      __atomic_store_n(&head->plant.asleep, 0, __ATOMIC_RELAXED);
-      if (size != 0) return size;
-      size = read;
-    } else {
-      size = efl_read_frame(l, to, room, left);
+/* Looks for an answer in shared memory for a while without sleeping: its size, 0, or EFL_BROKEN. A processor that
+ * others want is theirs: after looks in vain 1, 2, 4, ... 64 answers are not looked for so. */
+static inline long efl_look(efl_link *l, void *to, size_t room) {
+  if (l->spin_ns == 0 || (l->rest > 0 && l->rest-- > 0)) return 0;
+  const uint64_t until = efl_now() + l->spin_ns;
+  do {
+    for (int i = 0; i < 16; i++, efl_pause()) {
+      const long size = efl_take(l, to, room);
+      if (size != 0) return l->vain = 0, size;
     }
-    if (size != 0) return size;
-    if (now >= deadline) return 0;
+  } while (efl_now() < until);
+  l->rest = l->vain = l->vain == 0 ? 1 : l->vain < 64 ? 2 * l->vain : 64;
+  return 0;
+}
+
+/* Sleeps until EVENTS (POLLIN, POLLOUT) or MS milliseconds: the size of a frame in TO, 0, or EFL_.... */
+static inline long efl_sleep(efl_link *l, void *to, size_t room, short events, int ms) {
+  efl_head *head = l->memory ? efl_head_of(l) : NULL;
+  long size = 0;
+  if (head) {
+    __atomic_store_n(&head->plant.asleep, 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    size = efl_take(l, to, room);
   }
+  if (size == 0) {
+    struct pollfd item = {l->socket, events, 0};
+    const int ready = poll(&item, 1, ms);
+    if (ready < 0) size = errno == EINTR ? EFL_SIGNAL : EFL_GONE;
+    if (ready > 0 && (item.revents & ~POLLOUT)) size = efl_read_frame(l, to, room);
+  }
+  /* WELCOME may have brought another memory */
+  if (head && head == efl_head_of(l)) {
+    __atomic_store_n(&head->plant.asleep, 0, __ATOMIC_RELAXED);
+    if (size == 0) size = efl_take(l, to, room);
+  }
+  return size;
+}
+
+/* The next frame of the library into TO: its size, 0 where none comes within MS milliseconds, EFL_GONE, or
+ * EFL_BROKEN. What arrived of a longer one stays in TO, where the next call goes on. */
+static inline long efl_receive(efl_link *l, void *to, size_t room, int ms) {
+  const uint64_t deadline = efl_now() + (uint64_t)ms * 1000000u;
+  long size = l->memory ? efl_look(l, to, room) : 0;
+  for (int is_late = 0; size == 0 && !is_late;) {
+    const uint64_t now = efl_now();
+    is_late = now >= deadline;
+    size = efl_sleep(l, to, room, POLLIN, is_late ? 0 : (int)((deadline - now + 999999) / 1000000));
+    if (size == EFL_SIGNAL) size = 0;
+  }
+  return size;
 }
 
 #endif

@@ -42,8 +42,8 @@ int main(int argc, char **argv) {
   const int steps = argc > 2 ? atoi(argv[2]) : 10;
   if (argc < 2) return fprintf(stderr, "usage: plant_local unix:PATH|shm:PATH [STEPS]\n"), 2;
   int code = ECONNREFUSED;
-  for (int tries = 0; tries < 50 && (code == ENOENT || code == ECONNREFUSED); tries++) {
-    if (tries > 0) nanosleep(&(struct timespec){0, 100000000}, NULL); /* nobody listens yet */
+  for (int i = 0; i < 50 && (code == ENOENT || code == ECONNREFUSED || code == EAGAIN); i++) {
+    if (i > 0) nanosleep(&(struct timespec){0, 100000000}, NULL); /* nobody listens yet */
     code = efl_connect(&way, argv[1]);
   }
   if (code != 0) return fprintf(stderr, "no answer: %s\n", strerror(code)), 1;

@@ -1,5 +1,6 @@
-/* Efferent receiver: the plant's side of a bridge without the runtime. Linked as libefferent_receiver.a, or as its
- * source (receiver.c and efferent_frame.h); needs libzmq alone.
+/* Efferent receiver: the plant's side of a bridge without the runtime. Linked as libefferent_receiver.a with libzmq; or
+ * as libefferent_receiver_local.a, which has unix and shm alone and needs nothing; or as their source
+ * (share/efferent/receiver).
  *
  *   control thread  -- eff_receiver_post [RT] -->    link thread: eff_receiver_poll    -- STEP --> bridge
  *                   <-- eff_receiver_latest [RT] --                                    <-- ACT --
@@ -9,7 +10,8 @@
  * other. What is not answered is asked again with the same number, and runs once. A link that is silent is opened
  * again, for as long as poll is called.
  * A dead link is noticed by age, on this side: what to do above which age is the caller's to decide.
- * Memory is taken at create; polling takes none (libzmq may). After fork the child's calls give EFF_E_STATE.
+ * Memory is taken at create; polling takes none (libzmq may; over shm WELCOME maps the library's). After fork the
+ * child's calls give EFF_E_STATE.
  * The conventions ([RT], threads, pointers, structs, codes) are those of efferent.h, whose functions are not needed. */
 #ifndef EFFERENT_RECEIVER_H
 #define EFFERENT_RECEIVER_H
@@ -28,12 +30,14 @@ enum {
   EFF_RECEIVER_CONNECTED = 1, /* the library said WELCOME: recurrent state is clear, in the middle of an episode too */
   EFF_RECEIVER_RESET = 2,     /* the episode that eff_receiver_reset asked for has begun */
   EFF_RECEIVER_ACTION = 3,    /* a new action is there */
-  EFF_RECEIVER_LOST = 4       /* the library said goodbye, knows this plant no longer, or was silent for lost_ms */
+  EFF_RECEIVER_LOST = 4       /* the library said goodbye, knows this plant no longer, was silent for lost_ms, or, over
+                               * unix and shm, its process ended */
 };
 
 typedef struct eff_receiver_options {
   size_t struct_size;
-  const char *endpoint;     /* where the bridge is: "tcp://127.0.0.1:5555", "ipc:///run/policy", "inproc://name" */
+  const char *endpoint;     /* where the bridge is: "tcp://127.0.0.1:5555", "ipc:///run/policy", "inproc://name"; on its
+                             * machine without libzmq (Linux) "unix:/run/policy" and, the quickest, "shm:/run/policy" */
   size_t observation_size;  /* bytes of the arrays of a STEP, 1 to 2^28. One array is its bytes alone, [rows, count]; of
                              * several each begins at a multiple of 64. The handshake compares the size */
   size_t action_size;       /* the same of an ACT */
@@ -46,7 +50,8 @@ typedef struct eff_receiver_options {
   int32_t ttl_ms;           /* age at which the library refuses an observation; 0: never */
   int32_t checksum;         /* 1: every frame has a crc32c, at 5 ns a byte */
   int32_t reserved;         /* 0 */
-  void *context;            /* kept: the caller's ZeroMQ context (zmq_ctx_new), needed for inproc; NULL: own one */
+  void *context;            /* kept: the caller's ZeroMQ context (zmq_ctx_new), needed for inproc; NULL: own one.
+                             * unix and shm refuse one */
   /* Keys, for tcp (CURVE): a bridge on another machine is reached with them alone. A key is 40 characters of Z85. */
   const char *server_key;   /* the bridge's public key; NULL: nothing is encrypted, and the endpoint is on this
                                machine */
@@ -59,7 +64,8 @@ void eff_receiver_options_default(eff_receiver_options *options, size_t struct_s
 
 /* Makes a receiver. Nothing is sent before the first poll; nobody need listen yet. Strings are copied. *out is NULL on
  * failure. Errors: EFF_E_ARGUMENT (options, endpoint, keys), EFF_E_MEMORY, EFF_E_IO (no socket, key_file),
- * EFF_E_UNSUPPORTED (keys, and a libzmq that is built without CURVE). */
+ * EFF_E_UNSUPPORTED (keys, and a libzmq that is built without CURVE; an endpoint that this receiver is built
+ * without). */
 eff_status eff_receiver_create(const eff_receiver_options *options, eff_receiver **out);
 
 /* This thread's message of the last function here that failed and is not [RT]; "" before any. Never NULL. */

@@ -1,70 +1,25 @@
-/* The plant's side of a bridge: efferent/receiver.h over libzmq. Protocol: Sources/Bridge/PROTOCOL.md.
- *   cc -std=c11 -I INCLUDE -c receiver.c          and link with -lzmq */
+/* The plant's side of a bridge, efferent/receiver.h: the protocol (Sources/Bridge/PROTOCOL.md) and its state. The ways
+ * to a bridge stand in files of their own (receiver_link.h).
+ *   cc -std=c11 -I INCLUDE -c receiver.c receiver_local.c receiver_zeromq.c        and link with -lzmq
+ *   cc -std=c11 -I INCLUDE -D EFF_RECEIVER_LOCAL -c receiver.c receiver_local.c    unix and shm alone, no ZeroMQ */
 #if !defined(_POSIX_C_SOURCE)
 #define _POSIX_C_SOURCE 200809L
 #endif
-#include <efferent/receiver.h>
-
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "efferent_frame.h"
+#include "receiver_exchange.h"
+#include "receiver_link.h"
 
-/* What is used of <zmq.h>, so that building needs none. Tests compare it with the real one. */
-#define ZMQ_DEALER 5
-#define ZMQ_ROUTING_ID 5
-#define ZMQ_LINGER 17
-#define ZMQ_RECONNECT_IVL 18
-#define ZMQ_RECONNECT_IVL_MAX 21
-#define ZMQ_SNDHWM 23
-#define ZMQ_RCVHWM 24
-#define ZMQ_RCVTIMEO 27
-#define ZMQ_IPV6 42
-#define ZMQ_CURVE_PUBLICKEY 48
-#define ZMQ_CURVE_SECRETKEY 49
-#define ZMQ_CURVE_SERVERKEY 50
-#define ZMQ_HEARTBEAT_IVL 75
-#define ZMQ_HEARTBEAT_TIMEOUT 77
-#define ZMQ_DONTWAIT 1
-extern void *zmq_ctx_new(void);
-extern int zmq_ctx_term(void *context);
-extern void *zmq_socket(void *context, int type);
-extern int zmq_close(void *socket);
-extern int zmq_setsockopt(void *socket, int option, const void *value, size_t size);
-extern int zmq_connect(void *socket, const char *endpoint);
-extern int zmq_send(void *socket, const void *bytes, size_t size, int flags);
-extern int zmq_recv(void *socket, void *bytes, size_t size, int flags);
-extern int zmq_has(const char *capability);
-extern int zmq_curve_public(char *public_key, const char *secret_key);
-extern uint8_t *zmq_z85_decode(uint8_t *bytes, const char *text);
-extern int zmq_errno(void);
-extern const char *zmq_strerror(int code);
-
-enum { HEAD = sizeof(efb_header), LIVE = 0x45464652, FRESH = 4, SIZE_LIMIT = 1 << 28, TEXT = 1024, KEY = 41 };
+enum { HEAD = sizeof(efb_header), LIVE = 0x45464652, SIZE_LIMIT = 1 << 28, TEXT = 1024 };
 enum { BUSY = 9, SESSION = 4, EPISODE = 6, SEQUENCE = 7 }; /* EFF_BRIDGE_... of bridge.h */
-static const uint64_t MS = 1000000, LOOK = 1000000, PAUSE = 1000000000;
-
-/* Hands the newest of something from one thread to another. Each side has a slot for itself, the third lies between
- * them: neither ever waits. */
-typedef struct {
-  unsigned char *slots[3];
-  _Atomic unsigned middle; /* a slot, and FRESH where it was not taken yet */
-  unsigned back, front;    /* of the writer, of the reader */
-} exchange;
-
-typedef struct {
-  uint64_t posted_ns;  /* when the observation was posted */
-  uint32_t episode;    /* counts the calls of reset */
-  uint32_t is_there;
-} stamp;
+static const uint64_t MS = 1000000, LOOK = 1000000, PAUSE = 1000000000, ABSENCE = 20000000;
 
 typedef struct {
   _Atomic uint64_t connected, connects, losts, posts, superseded, steps, actions, resets, retries, given_up, ignored;
@@ -78,8 +33,7 @@ struct eff_receiver {
   pid_t process;
   eff_receiver_options options;
   char *endpoint;
-  char server_key[KEY], public_key[KEY], secret_key[KEY]; /* server_key "": nothing is encrypted */
-  void *context, *socket;
+  efr_link *link;
   uint8_t boot[16];
   exchange observations, actions;
   _Atomic uint32_t episode; /* the one that is wanted */
@@ -90,7 +44,6 @@ struct eff_receiver {
   uint64_t asked_ns, retry_ns;     /* when the frame that is asked went first, and goes again */
   uint64_t waiting_ns, hello_ns;   /* since when nothing is answered (0: all is); HELLO goes not before */
   size_t frame_size, capacity;
-  int32_t wait_ms;         /* ZMQ_RCVTIMEO as it is set */
   unsigned char *frame, *answer;
 };
 
@@ -98,7 +51,7 @@ static _Thread_local char message[TEXT];
 
 const char *eff_receiver_last_error(void) { return message; }
 
-static eff_status fail(eff_status status, const char *format, ...) {
+eff_status efr_fail(eff_status status, const char *format, ...) {
   va_list list;
   va_start(list, format);
   vsnprintf(message, sizeof message, format, list);
@@ -114,34 +67,6 @@ static uint64_t now_ns(void) {
 
 static uint64_t add(_Atomic uint64_t *counter) { return atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); }
 static void set(_Atomic uint64_t *counter, uint64_t v) { atomic_store_explicit(counter, v, memory_order_relaxed); }
-
-/* ---- the newest of something ---- */
-
-static int exchange_make(exchange *x, size_t size) {
-  for (unsigned i = 0; i < 3; i++) {
-    if (!(x->slots[i] = calloc(1, sizeof(stamp) + size))) return 0;
-  }
-  x->back = 0, x->front = 1;
-  atomic_init(&x->middle, 2);
-  return 1;
-}
-
-static void exchange_write(exchange *x, const stamp *s, const void *bytes, size_t size) {
-  memcpy(x->slots[x->back], s, sizeof *s);
-  memcpy(x->slots[x->back] + sizeof *s, bytes, size);
-  x->back = atomic_exchange_explicit(&x->middle, x->back | FRESH, memory_order_acq_rel) & ~(unsigned)FRESH;
-}
-
-/* The newest slot; 1 where it is a new one. */
-static int exchange_read(exchange *x, stamp *s, const unsigned char **bytes) {
-  const int fresh = (atomic_load_explicit(&x->middle, memory_order_relaxed) & FRESH) != 0;
-  if (fresh) x->front = atomic_exchange_explicit(&x->middle, x->front, memory_order_acq_rel) & ~(unsigned)FRESH;
-  memcpy(s, x->slots[x->front], sizeof *s);
-  *bytes = x->slots[x->front] + sizeof *s;
-  return fresh;
-}
-
-static int is_fresh(exchange *x) { return (atomic_load_explicit(&x->middle, memory_order_relaxed) & FRESH) != 0; }
 
 /* ---- the control thread ---- */
 
@@ -185,17 +110,6 @@ eff_status eff_receiver_read_stats(const eff_receiver *r, eff_receiver_stats *ou
   return EFF_OK;
 }
 
-/* ---- the socket ---- */
-
-static void set_option(void *socket, int option, int value) { zmq_setsockopt(socket, option, &value, sizeof value); }
-
-static int random_bytes(void *bytes, size_t size) {
-  FILE *file = fopen("/dev/urandom", "rb");
-  const int good = file && fread(bytes, 1, size, file) == size;
-  if (file) fclose(file);
-  return good;
-}
-
 /* Tells this machine's boot, where its monotonic clock begins; zeros where it cannot be told. */
 static void read_boot(uint8_t boot[16]) {
   char text[64] = "";
@@ -212,40 +126,10 @@ static void read_boot(uint8_t boot[16]) {
   fclose(file);
 }
 
-/* A fresh socket: what the old one had queued is gone, and the library sees its connection end. */
-static eff_status open_socket(eff_receiver *r) {
-  if (r->socket) zmq_close(r->socket);
-  r->state.type = 0, r->wait_ms = -2;
-  r->socket = zmq_socket(r->context, ZMQ_DEALER);
-  if (!r->socket) return fail(EFF_E_IO, "endpoint '%s': no ZeroMQ socket: %s", r->endpoint, zmq_strerror(zmq_errno()));
-  /* a connection that breaks and comes back is the same plant; nobody can guess whose it is */
-  unsigned char id[16];
-  if (!random_bytes(id, sizeof id)) return fail(EFF_E_IO, "/dev/urandom: %s", strerror(errno));
-  id[0] |= 1;
-  zmq_setsockopt(r->socket, ZMQ_ROUTING_ID, id, sizeof id);
-  if (r->server_key[0]) {
-    zmq_setsockopt(r->socket, ZMQ_CURVE_SERVERKEY, r->server_key, KEY);
-    zmq_setsockopt(r->socket, ZMQ_CURVE_PUBLICKEY, r->public_key, KEY);
-    zmq_setsockopt(r->socket, ZMQ_CURVE_SECRETKEY, r->secret_key, KEY);
-  }
-  set_option(r->socket, ZMQ_LINGER, 0);
-  set_option(r->socket, ZMQ_SNDHWM, 16);
-  set_option(r->socket, ZMQ_RCVHWM, 16);
-  set_option(r->socket, ZMQ_RECONNECT_IVL, 20);
-  set_option(r->socket, ZMQ_RECONNECT_IVL_MAX, 500);
-  set_option(r->socket, ZMQ_IPV6, strchr(r->endpoint, '[') != NULL);
-  /* a cable that is pulled sends no end of connection */
-  set_option(r->socket, ZMQ_HEARTBEAT_IVL, 250);
-  set_option(r->socket, ZMQ_HEARTBEAT_TIMEOUT, 750);
-  if (zmq_connect(r->socket, r->endpoint) == 0) return EFF_OK;
-  const eff_status status = zmq_errno() == EINVAL || zmq_errno() == EPROTONOSUPPORT ? EFF_E_ARGUMENT : EFF_E_IO;
-  return fail(status, "endpoint '%s': %s", r->endpoint, zmq_strerror(zmq_errno()));
-}
-
-static void put(eff_receiver *r, uint64_t now) {
-  /* a queue that is full is a link that stands still: the next retry is not far */
-  zmq_send(r->socket, r->frame, r->frame_size, ZMQ_DONTWAIT);
+/* 1 where the frame went. A way that takes none is a link that stands still: the next retry is not far. */
+static int put(eff_receiver *r, uint64_t now, int is_repetition) {
   r->retry_ns = now + (uint64_t)r->options.retry_ms * MS;
+  return r->link->transport->send(r->link, r->frame, r->frame_size, is_repetition);
 }
 
 /* Sends a new frame, whose body is in place, under the next number. */
@@ -260,7 +144,7 @@ static void ask(eff_receiver *r, int type, size_t body, uint64_t now) {
   r->state.type = (uint8_t)type;
   r->asked_ns = now;
   if (!r->waiting_ns) r->waiting_ns = now;
-  put(r, now);
+  put(r, now, 0);
 }
 
 /* ---- the link ---- */
@@ -273,6 +157,24 @@ static void disconnect(eff_receiver *r, uint64_t now, uint64_t pause) {
   r->state.session = 0, r->state.episode = 0, r->state.type = 0;
   r->hello_ns = now + pause, r->waiting_ns = 0;
   set(&r->stats.connected, 0);
+}
+
+/* A fresh connection: what the old one had queued is gone, and the library sees it end. Where none can be had it is
+ * tried again later. */
+static eff_status open_link(eff_receiver *r, uint64_t now) {
+  r->state.type = 0;
+  const int code = r->link->transport->open(r->link);
+  if (code != EFR_NONE) r->hello_ns = now + (code == EFR_ABSENT ? ABSENCE : PAUSE);
+  return code < 0 ? code : EFF_OK;
+}
+
+/* The connection ended by itself: the library is gone, or turned this plant away. */
+static int32_t ended(eff_receiver *r, uint64_t now) {
+  const int was_connected = is_connected(r), was_asked = r->state.type == EFB_HELLO;
+  disconnect(r, now, was_asked ? 5 * ABSENCE : ABSENCE);
+  if (was_connected) return EFF_RECEIVER_LOST;
+  if (!was_asked) return EFF_RECEIVER_NONE;
+  return efr_fail(EFF_E_IO, "endpoint '%s': the library ended the connection and answered no HELLO", r->endpoint);
 }
 
 /* Takes an observation of the present episode, if there is a new one. */
@@ -291,9 +193,15 @@ static int32_t advance(eff_receiver *r, uint64_t now) {
   if (r->waiting_ns && now - r->waiting_ns >= (uint64_t)r->options.lost_ms * MS) {
     const int was_connected = is_connected(r);
     disconnect(r, now, 0);
-    const eff_status status = open_socket(r);
+    const eff_status status = open_link(r, now);
     if (status != EFF_OK) return status;
     if (was_connected) return EFF_RECEIVER_LOST;
+  }
+  if (!r->link->is_open) {
+    if (now < r->hello_ns) return EFF_RECEIVER_NONE;
+    const eff_status status = open_link(r, now);
+    if (status != EFF_OK) return status;
+    if (!r->link->is_open) return EFF_RECEIVER_NONE;
   }
   const uint64_t timeout = (uint64_t)r->options.timeout_ms * MS;
   if (r->state.type == EFB_STEP && now - r->asked_ns >= timeout && is_fresh(&r->observations)) {
@@ -302,7 +210,7 @@ static int32_t advance(eff_receiver *r, uint64_t now) {
   }
   const uint32_t wanted = atomic_load_explicit(&r->episode, memory_order_relaxed);
   if (r->state.type) {
-    if (now >= r->retry_ns) add(&r->stats.retries), put(r, now);
+    if (now >= r->retry_ns && put(r, now, 1)) add(&r->stats.retries);
   } else if (!is_connected(r)) {
     if (now < r->hello_ns) return EFF_RECEIVER_NONE;
     const eff_receiver_options *o = &r->options;
@@ -327,13 +235,14 @@ static int32_t welcomed(eff_receiver *r, const efb_header *h, size_t size, uint6
   efb_welcome w;
   if (size != HEAD + sizeof w || !(h->flags & EFB_FIXED) || h->session == 0) {
     disconnect(r, now, PAUSE);
-    return fail(EFF_E_FORMAT, "endpoint '%s': WELCOME of %zu bytes, expected %zu", r->endpoint, size, HEAD + sizeof w);
+    return efr_fail(EFF_E_FORMAT, "endpoint '%s': WELCOME of %zu bytes, expected %zu", r->endpoint, size,
+                    HEAD + sizeof w);
   }
   memcpy(&w, r->answer + HEAD, sizeof w);
   const size_t step_size = HEAD + r->options.observation_size, act_size = HEAD + r->options.action_size;
   if (w.step_size != step_size || w.act_size != act_size || (int64_t)w.rows != r->options.rows) {
     disconnect(r, now, PAUSE);
-    return fail(EFF_E_MISMATCH, "endpoint '%s': %u rows, STEP of %u bytes, ACT of %u, expected %d, %zu, %zu",
+    return efr_fail(EFF_E_MISMATCH, "endpoint '%s': %u rows, STEP of %u bytes, ACT of %u, expected %d, %zu, %zu",
                 r->endpoint, w.rows, w.step_size, w.act_size, r->options.rows, step_size, act_size);
   }
   r->state.session = h->session, r->state.episode = 0;
@@ -358,7 +267,7 @@ static int32_t refused(eff_receiver *r, int asked, size_t size, uint64_t now) {
   efb_error e;
   if (size < HEAD + sizeof e) {
     disconnect(r, now, PAUSE);
-    return fail(EFF_E_FORMAT, "endpoint '%s': ERR of %zu bytes, expected %zu", r->endpoint, size, HEAD + sizeof e);
+    return efr_fail(EFF_E_FORMAT, "endpoint '%s': ERR of %zu bytes, expected %zu", r->endpoint, size, HEAD + sizeof e);
   }
   memcpy(&e, r->answer + HEAD, sizeof e);
   add(&r->stats.refused[e.reason < EFF_RECEIVER_REASONS ? e.reason : 0]);
@@ -368,7 +277,7 @@ static int32_t refused(eff_receiver *r, int asked, size_t size, uint64_t now) {
   if (asked == EFB_RESET || e.reason == EPISODE || e.reason == SEQUENCE) disconnect(r, now, PAUSE);
   const char *text = (const char *)r->answer + HEAD + sizeof e;
   const eff_status status = e.status ? e.status : status_of(e.reason);
-  return fail(status, "endpoint '%s': %.*s", r->endpoint, (int)(size - HEAD - sizeof e), text);
+  return efr_fail(status, "endpoint '%s': %.*s", r->endpoint, (int)(size - HEAD - sizeof e), text);
 }
 
 /* Handles a frame of the library. */
@@ -377,6 +286,7 @@ static int32_t handle(eff_receiver *r, size_t size, uint64_t now) {
   const int is_frame = size <= r->capacity && efb_read(r->answer, size, r->options.checksum, &h);
   if (is_frame && h.type == EFB_PING) return EFF_RECEIVER_NONE;
   if (is_frame && h.type == EFB_BYE && is_connected(r) && h.session == r->state.session) {
+    if (r->link->transport == &efr_local) r->link->is_open = 0; /* its end follows */
     return disconnect(r, now, 50 * MS), EFF_RECEIVER_LOST;
   }
   const int asked = r->state.type;
@@ -390,7 +300,7 @@ static int32_t handle(eff_receiver *r, size_t size, uint64_t now) {
   if (h.type == EFB_ACK) return add(&r->stats.resets), EFF_RECEIVER_RESET;
   if (size != HEAD + r->options.action_size) {
     disconnect(r, now, PAUSE);
-    return fail(EFF_E_FORMAT, "endpoint '%s': ACT of %zu bytes, expected %zu", r->endpoint, size,
+    return efr_fail(EFF_E_FORMAT, "endpoint '%s': ACT of %zu bytes, expected %zu", r->endpoint, size,
                 HEAD + r->options.action_size);
   }
   set(&r->stats.round_trip_ns, now - r->asked_ns);
@@ -414,24 +324,34 @@ static int32_t wait_of(eff_receiver *r, uint64_t now, uint64_t left) {
   return due <= now ? 0 : (int32_t)((due - now + MS - 1) / MS);
 }
 
+static int receive(eff_receiver *r, int32_t ms, size_t *size) {
+  if (r->link->is_open) return r->link->transport->receive(r->link, r->answer, r->capacity, ms, size);
+  const struct timespec pause = {ms / 1000, ms % 1000 * 1000000L};
+  return nanosleep(&pause, NULL) == 0 ? EFR_NONE : EFR_SIGNAL;
+}
+
 eff_status eff_receiver_poll(eff_receiver *r, int32_t timeout_ms, int32_t *kind) {
   if (kind) *kind = EFF_RECEIVER_NONE;
-  if (!is_live(r)) return fail(EFF_E_ARGUMENT, "receiver: NULL, or destroyed");
-  if (timeout_ms < 0) return fail(EFF_E_ARGUMENT, "timeout_ms is %d, expected 0 or more", timeout_ms);
-  if (r->process != getpid()) return fail(EFF_E_STATE, "receiver: the parent process's: make an own one after fork");
+  if (!is_live(r)) return efr_fail(EFF_E_ARGUMENT, "receiver: NULL, or destroyed");
+  if (timeout_ms < 0) return efr_fail(EFF_E_ARGUMENT, "timeout_ms is %d, expected 0 or more", timeout_ms);
+  if (r->process != getpid()) {
+    return efr_fail(EFF_E_STATE, "receiver: the parent process's: make an own one after fork");
+  }
   uint64_t now = now_ns();
   const uint64_t deadline = now + (uint64_t)timeout_ms * MS;
   while (1) {
-    int32_t found = r->socket ? advance(r, now) : open_socket(r);
-    if (found == EFF_RECEIVER_NONE && r->socket) {
-      const int32_t wait = wait_of(r, now, now < deadline ? deadline - now : 0);
-      if (wait != r->wait_ms) set_option(r->socket, ZMQ_RCVTIMEO, r->wait_ms = wait);
-      const int size = zmq_recv(r->socket, r->answer, r->capacity, 0);
-      const int code = size < 0 ? zmq_errno() : 0;
+    int32_t found = advance(r, now);
+    if (found == EFF_RECEIVER_NONE) {
+      size_t size = 0;
+      const int code = receive(r, wait_of(r, now, now < deadline ? deadline - now : 0), &size);
       now = now_ns();
-      if (size >= 0) found = handle(r, (size_t)size, now);
-      else if (code == EINTR) return EFF_OK;
-      else if (code != EAGAIN) return fail(EFF_E_IO, "endpoint '%s': %s", r->endpoint, zmq_strerror(code));
+      if (code == EFR_SIGNAL) return EFF_OK;
+      if (code == EFR_FRAME) found = handle(r, size, now);
+      else if (code == EFR_ENDED) found = ended(r, now);
+      else if (code < 0) {
+        if (!r->link->is_open) disconnect(r, now, PAUSE);
+        return code;
+      }
     }
     if (found < 0) return found;
     if (found != EFF_RECEIVER_NONE) {
@@ -454,9 +374,8 @@ void eff_receiver_options_default(eff_receiver_options *options, size_t struct_s
   memcpy(options, &all, struct_size < sizeof all ? struct_size : sizeof all);
 }
 
-static void release(eff_receiver *r) {
-  if (r->socket) zmq_close(r->socket);
-  if (r->context && !r->options.context) zmq_ctx_term(r->context);
+static void release(eff_receiver *r, int linger_ms) {
+  if (r->link) r->link->transport->destroy(r->link, linger_ms);
   for (int i = 0; i < 3; i++) free(r->observations.slots[i]), free(r->actions.slots[i]);
   free(r->frame);
   free(r->answer);
@@ -483,98 +402,49 @@ static eff_status check(const eff_receiver_options *o) {
   for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
     const int64_t value = ranges[i].value, least = ranges[i].least, most = ranges[i].most;
     if (value >= least && value <= most) continue;
-    return fail(EFF_E_ARGUMENT, "%s is %lld, expected %lld to %lld", ranges[i].name, (long long)value, (long long)least,
-                (long long)most);
+    return efr_fail(EFF_E_ARGUMENT, "%s is %lld, expected %lld to %lld", ranges[i].name, (long long)value,
+                    (long long)least, (long long)most);
   }
-  if (!o->endpoint) return fail(EFF_E_ARGUMENT, "endpoint is NULL, expected an address such as tcp://127.0.0.1:5555");
-  if (!strncmp(o->endpoint, "inproc://", 9) && !o->context) {
-    return fail(EFF_E_ARGUMENT, "endpoint '%s': inproc needs the bridge's ZeroMQ context, found none", o->endpoint);
+  if (!o->endpoint) {
+    return efr_fail(EFF_E_ARGUMENT, "endpoint is NULL, expected an address such as tcp://127.0.0.1:5555");
   }
-  return EFF_OK;
-}
-
-/* Whether an address is on this machine, as far as its text tells. */
-static int is_local(const char *endpoint) {
-  if (strncmp(endpoint, "tcp://", 6)) return 1;
-  const char *from = strchr(endpoint, ';'); /* behind a source address */
-  const char *host = from ? from + 1 : endpoint + 6, *colon = strrchr(host, ':');
-  const size_t size = colon ? (size_t)(colon - host) : strlen(host);
-  unsigned a, b, c;
-  char text[16] = "";
-  int used = 0;
-  if (size < sizeof text) memcpy(text, host, size);
-  if (!strcmp(text, "localhost") || !strcmp(text, "[::1]")) return 1;
-  return sscanf(text, "127.%3u.%3u.%3u%n", &a, &b, &c, &used) == 3 && (size_t)used == size;
-}
-
-static int is_key(const char *text) {
-  uint8_t bytes[32];
-  return strlen(text) == KEY - 1 && zmq_z85_decode(bytes, text) != NULL;
-}
-
-/* Reads the line "secret KEY" of a file that is for this user alone. */
-static eff_status read_key(const char *path, char key[KEY]) {
-  struct stat s;
-  char line[256];
-  const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
-  if (!file || fstat(fd, &s) != 0) {
-    const int code = errno;
-    if (file) fclose(file);
-    return fail(EFF_E_IO, "key_file '%s': %s", path, strerror(code));
+  if (!o->server_key && (o->secret_key || o->key_file)) {
+    return efr_fail(EFF_E_ARGUMENT, "server_key is NULL, expected the bridge's public key");
   }
-  eff_status status = EFF_OK;
-  if (!S_ISREG(s.st_mode)) status = fail(EFF_E_IO, "key_file '%s': not a file", path);
-  else if ((s.st_mode & 077) || (s.st_uid != geteuid() && s.st_uid != 0)) {
-    status = fail(EFF_E_IO, "key_file '%s': mode %04o, expected 0600 of this user", path, (unsigned)s.st_mode & 07777);
-  }
-  int found = 0;
-  while (status == EFF_OK && !found && fgets(line, sizeof line, file)) found = sscanf(line, "secret %40s", key) == 1;
-  fclose(file);
-  if (status == EFF_OK && !found) status = fail(EFF_E_ARGUMENT, "key_file '%s': no line 'secret KEY'", path);
-  return status;
-}
-
-static eff_status take_keys(eff_receiver *r, const eff_receiver_options *o) {
-  if (!o->server_key) {
-    if (o->secret_key || o->key_file) {
-      return fail(EFF_E_ARGUMENT, "server_key is NULL, expected the bridge's public key");
-    }
-    if (is_local(o->endpoint)) return EFF_OK;
-    return fail(EFF_E_ARGUMENT,
-                "endpoint '%s' is on another machine, which is reached with keys alone, found no server_key", o->endpoint);
-  }
-  if (strncmp(o->endpoint, "tcp://", 6)) return fail(EFF_E_ARGUMENT, "endpoint '%s': keys are for tcp", o->endpoint);
-  if (!zmq_has("curve")) return fail(EFF_E_UNSUPPORTED, "keys: this libzmq is built without CURVE (libsodium)");
-  if (!o->secret_key == !o->key_file) {
-    return fail(EFF_E_ARGUMENT, "expected one of secret_key and key_file beside server_key");
-  }
-  if (!is_key(o->server_key)) {
-    return fail(EFF_E_ARGUMENT, "server_key '%s': expected 40 characters of Z85", o->server_key);
-  }
-  memcpy(r->server_key, o->server_key, KEY);
-  if (o->secret_key && strlen(o->secret_key) == KEY - 1) memcpy(r->secret_key, o->secret_key, KEY);
-  const eff_status status = o->key_file ? read_key(o->key_file, r->secret_key) : EFF_OK;
-  if (status != EFF_OK) return status;
-  if (!is_key(r->secret_key) || zmq_curve_public(r->public_key, r->secret_key) != 0) {
-    return fail(EFF_E_ARGUMENT, "%s: not a key, expected 40 characters of Z85",
-                o->key_file ? o->key_file : "secret_key");
+  if (o->server_key && strncmp(o->endpoint, "tcp://", 6)) {
+    return efr_fail(EFF_E_ARGUMENT, "endpoint '%s': keys are for tcp", o->endpoint);
   }
   return EFF_OK;
+}
+
+static int is_local_way(const char *endpoint) {
+  return !strncmp(endpoint, "unix:", 5) || !strncmp(endpoint, "shm:", 4);
+}
+
+static eff_status create_zeromq(const eff_receiver_options *o, size_t room, efr_link **out) {
+#if defined(EFF_RECEIVER_LOCAL)
+  (void)room, (void)out;
+  return efr_fail(EFF_E_UNSUPPORTED, "endpoint '%s': this receiver is built without ZeroMQ, expected unix: or shm:",
+                  o->endpoint);
+#else
+  return efr_zeromq.create(o, room, out);
+#endif
 }
 
 eff_status eff_receiver_create(const eff_receiver_options *given, eff_receiver **out) {
-  if (!out) return fail(EFF_E_ARGUMENT, "out is NULL");
+  if (!out) return efr_fail(EFF_E_ARGUMENT, "out is NULL");
   *out = NULL;
-  if (!given) return fail(EFF_E_ARGUMENT, "options is NULL");
+  if (!given) return efr_fail(EFF_E_ARGUMENT, "options is NULL");
   if (given->struct_size < sizeof(size_t) || given->struct_size > 1 << 16) {
-    return fail(EFF_E_ARGUMENT, "options.struct_size is %zu; fill options with eff_receiver_options_default",
+    return efr_fail(EFF_E_ARGUMENT, "options.struct_size is %zu; fill options with eff_receiver_options_default",
                 given->struct_size);
   }
   eff_receiver_options o = {0};
   memcpy(&o, given, given->struct_size < sizeof o ? given->struct_size : sizeof o);
   for (size_t i = sizeof o; i < given->struct_size; i++) {
-    if (((const char *)given)[i]) return fail(EFF_E_ARGUMENT, "options has fields of a newer receiver.h that are set");
+    if (((const char *)given)[i]) {
+      return efr_fail(EFF_E_ARGUMENT, "options has fields of a newer receiver.h that are set");
+    }
   }
   if (!o.rows) o.rows = 1;
   if (!o.retry_ms) o.retry_ms = 20;
@@ -583,7 +453,7 @@ eff_status eff_receiver_create(const eff_receiver_options *given, eff_receiver *
   eff_status status = check(&o);
   if (status != EFF_OK) return status;
   eff_receiver *r = calloc(1, sizeof *r);
-  if (!r) return fail(EFF_E_MEMORY, "no memory for a receiver");
+  if (!r) return efr_fail(EFF_E_MEMORY, "no memory for a receiver");
   r->options = o;
   r->process = getpid();
   const size_t body = o.observation_size > sizeof(efb_hello) ? o.observation_size : sizeof(efb_hello);
@@ -594,22 +464,15 @@ eff_status eff_receiver_create(const eff_receiver_options *given, eff_receiver *
   r->endpoint = malloc(strlen(o.endpoint) + 1);
   if (!r->frame || !r->answer || !r->endpoint || !exchange_make(&r->observations, o.observation_size) ||
       !exchange_make(&r->actions, o.action_size)) {
-    release(r);
-    return fail(EFF_E_MEMORY, "no memory for %zu bytes of frames", o.observation_size + o.action_size);
+    release(r, 0);
+    return efr_fail(EFF_E_MEMORY, "no memory for %zu bytes of frames", o.observation_size + o.action_size);
   }
   memcpy(r->endpoint, o.endpoint, strlen(o.endpoint) + 1);
-  r->options.endpoint = NULL;
-  status = take_keys(r, &o);
-  r->options.server_key = r->options.secret_key = r->options.key_file = NULL;
-  if (status != EFF_OK) {
-    release(r);
-    return status;
-  }
+  r->options.endpoint = r->options.server_key = r->options.secret_key = r->options.key_file = NULL;
   read_boot(r->boot);
-  r->context = o.context ? o.context : zmq_ctx_new();
-  status = r->context ? open_socket(r) : fail(EFF_E_IO, "no ZeroMQ context: %s", zmq_strerror(zmq_errno()));
+  status = (is_local_way(o.endpoint) ? efr_local.create : create_zeromq)(&o, HEAD + body, &r->link);
   if (status != EFF_OK) {
-    release(r);
+    release(r, 0);
     return status;
   }
   r->live = LIVE;
@@ -619,10 +482,8 @@ eff_status eff_receiver_create(const eff_receiver_options *given, eff_receiver *
 
 void eff_receiver_destroy(eff_receiver *r) {
   if (!is_live(r) || r->process != getpid()) return;
-  if (r->socket && is_connected(r)) {
-    ask(r, EFB_BYE, 0, now_ns());
-    set_option(r->socket, ZMQ_LINGER, 100);
-  }
+  const int says_goodbye = is_connected(r);
+  if (says_goodbye) ask(r, EFB_BYE, 0, now_ns());
   r->live = 0;
-  release(r);
+  release(r, says_goodbye ? 100 : 0);
 }
