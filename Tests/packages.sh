@@ -204,6 +204,13 @@ check "what the wheels need is fetched" "$python" -m pip download -q --disable-p
 check "an environment of its own" "$python" -m venv "$work/venv"
 pip=("${empty[@]}" "$work/venv/bin/python" -m pip --disable-pip-version-check install -q --no-index --find-links "$wheels")
 check "pip install --no-index of the wheel" timed wheel "${pip[@]}" dist/efferent-"$version"-*_x86_64.whl
+check "it brings numpy alone" says "efferent numpy" "${empty[@]}" "$work/venv/bin/python" -c '
+import importlib.metadata
+names = {d.name for d in importlib.metadata.distributions()} - {"pip", "setuptools", "wheel"}
+print(*sorted(names))
+raise SystemExit(names != {"efferent", "numpy"})'
+check "the command line names its extra" says "typer is not installed: pip install 'efferent[cli]'" "${empty[@]}" "$work/venv/bin/efferent" --help
+check "the command line is installed by the extra" "${pip[@]}" "$(echo dist/efferent-"$version"-*_x86_64.whl)[cli]"
 check "pip install --no-index of the client" "${pip[@]}" dist/efferent_client-"$version"-py3-none-any.whl
 use=("${empty[@]}" LD_LIBRARY_PATH="$work/hidden" "$work/venv/bin/python" "$root/Tests/Packages/use.py" "$policy")
 cd "$work" || exit 1

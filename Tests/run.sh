@@ -211,12 +211,16 @@ wheel_suite() {
   local made=$build/wheel p=0 f=0
   one() { if "$@"; then p=$((p + 1)); else f=$((f + 1)); echo "FAIL $*"; fi; }
   rm -rf "$made" && python3 -m venv "$made" || return 1
-  one "$made/bin/python" -m pip install -q --disable-pip-version-check ./bindings/python
+  local pip=("$made/bin/python" -m pip --disable-pip-version-check) wheels=$made/wheels
+  one "${pip[@]}" wheel -q --no-deps -w "$wheels" ./bindings/python
+  one "${pip[@]}" install -q "$wheels"/efferent-*.whl
   one env -u EFFERENT_LIBRARY -u PYTHONPATH "$made/bin/python" -c "
 import os; os.chdir('/'); import efferent, numpy
 action = efferent.Policy('$root/.build/models/mlp.onnx').session().step(numpy.ones(7))
 assert action.shape == (3,), action
 from efferent import _library; assert _library.lib.path.startswith('$made'), _library.lib.path"
+  one bash -c "! '$made/bin/efferent' --help 2>'$made/said' && [[ \$(cat '$made/said') == *\"typer is not installed: pip install 'efferent[cli]'\"* ]]"
+  one "${pip[@]}" install -q "$(echo "$wheels"/efferent-*.whl)[cli]"
   one "$made/bin/efferent" --help
   one test -z "$(git status --porcelain -- bindings 2>/dev/null)"
   echo "$p passed, $f failed"

@@ -51,6 +51,8 @@ def test_every_command_has_a_short_help():
 
 
 @pytest.mark.parametrize("package, arguments, words", [
+    ("typer", ["inspect", "MODEL"], "typer is not installed: pip install 'efferent[cli]'"),
+    ("rich", ["inspect", "MODEL"], "rich is not installed: pip install 'efferent[cli]'"),
     ("gymnasium", ["learn", "CartPole-v1"], "gymnasium is not installed: pip install 'efferent[learn]'"),
     ("gymnasium", ["record", "MODEL", "-o", "OUT"], "gymnasium is not installed: pip install 'efferent[plant]'"),
     ("imageio", ["learn", "HalfCheetah-v5", "--steps", "10"], "imageio is not installed: pip install imageio"),

@@ -42,6 +42,21 @@ def test_a_wheel_holds_every_folder_of_the_package():
     assert set(project["tool"]["setuptools"]["packages"]) == folders
 
 
+def test_every_extra_brings_what_its_messages_promise():
+    from efferent.command import INSTALLED_BY
+
+    project = tomllib.loads((ROOT / "bindings/python/pyproject.toml").read_text())["project"]
+    extras = {name: {re.match(r"[\w-]+", r).group() for r in requirements}
+              for name, requirements in project["optional-dependencies"].items()}
+    distributions = {"zmq": "pyzmq", "yaml": "pyyaml"}
+    for module, words in INSTALLED_BY.items():
+        extra = re.fullmatch(r"'efferent\[(\w+)\]'", words)
+        assert not extra or distributions.get(module, module) in extras[extra.group(1)], (module, words)
+    assert [r.partition(">")[0] for r in project["dependencies"]] == ["numpy"]
+    (everything,) = project["optional-dependencies"]["all"]
+    assert sorted(everything.removeprefix("efferent[").removesuffix("]").split(",")) == sorted(set(extras) - {"all"})
+
+
 def test_a_missing_library_is_explained():
     done = python("import efferent\ntry:\n  efferent.Policy(b'')\nexcept efferent.FileError as e: print(e)", EFFERENT_LIBRARY="/no/such/library.so")
     assert "/no/such/library.so" in done.stdout and "EFFERENT_LIBRARY" in done.stdout, done.stderr

@@ -1,11 +1,11 @@
 """The command line: efferent inspect | check | card | preflight | walk | stall-test | serve | keys | learn | record
 | quantize | convert."""
-import importlib.util
 import signal
 import sys
 
 # what a module that is missing is installed with, where a command needs it
 INSTALLED_BY = {
+    "typer": "'efferent[cli]'", "rich": "'efferent[cli]'",
     "gymnasium": "'efferent[learn]'", "matplotlib": "matplotlib", "mujoco": "mujoco", "imageio": "imageio",
     "glfw": "glfw", "zmq": "'efferent[bridge]'",
     "msgpack": "'efferent[bridge]'", "onnx": "'efferent[check]'", "onnxruntime": "'efferent[check]'",
@@ -14,13 +14,7 @@ INSTALLED_BY = {
 
 
 def main():
-    missing = [name for name in ("typer", "rich") if importlib.util.find_spec(name) is None]
-    if missing:
-        sys.exit(f"the command line needs {' and '.join(missing)}: pip install {' '.join(missing)}")
-    # noqa: F401  they add their commands
-    from . import _command_card, _command_keys, _command_preflight, _command_quantize, _command_stall, _command_walk
     from .errors import Error
-    from .lab._command import app  # with the commands of _command
 
     is_interrupted = False
 
@@ -32,6 +26,10 @@ def main():
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, interrupt)
     try:
+        # noqa: F401  they add their commands
+        from . import _command_card, _command_keys, _command_preflight, _command_quantize, _command_stall, _command_walk
+        from .lab._command import app  # with the commands of _command
+
         app()
     except KeyboardInterrupt:
         sys.exit(130)
