@@ -3,14 +3,15 @@
 # 1. ZeroMQ's ways beside raw ZeroMQ in one process, by turns: the net of 48 inputs (256 B a frame) and one of 1,024 (4 kB).
 # 2. The ways of one machine, unix and shm, beside a bare futex, a bare socket and raw ZeroMQ, by turns.
 # 3. The client in Python: a policy of 200k weights, and an image of 640x480x3 bytes.
-# 2 and 3 print the bars of issue 12 and whether they are met; a bar that is missed ends this with 1.
-# EFFERENT_LIBRARY: another library than the shipped one, which is built here. PARTS: some of 1 2 3.
+# 4. The tail at 200 Hz beside three processes that burn the processors, with and without FIFO; needs the right to FIFO.
+# 2, 3 and 4 print the bars of issue 12 and whether they are met; a bar that is missed ends this with 1.
+# EFFERENT_LIBRARY: another library than the shipped one, which is built here. PARTS: some of 1 2 3 4.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source Tests/Benchmarks/common.sh
 find_library
 find_python onnx onnx
-out=.build/benchmarks parts=${PARTS:-1 2 3}
+out=.build/benchmarks parts=${PARTS:-1 2 3 4}
 mkdir -p "$out"
 "$python" - "$out" <<'PY'
 import sys
@@ -61,5 +62,9 @@ if [[ $parts == *2* ]]; then
 fi
 if [[ $parts == *3* ]]; then
   EFFERENT_LIBRARY=$(realpath "$library") PYTHONPATH=bindings/python "$python" Tests/Benchmarks/bridge_python.py "$out" "$@" || missed=1
+fi
+if [[ $parts == *4* ]]; then
+  build bridge_tail
+  "$out/bridge_tail" "$out/bridge_48.onnx" || missed=1
 fi
 exit $missed
