@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the library's objects under the address and undefined-behaviour sanitizers with coverage, and links every harness with them.
-#   bash Tests/Fuzz/build.sh [bridge]   ->  .build/fuzz/bin/{hostile,fuzz_onnx,fuzz_reader,fuzz_bridge,...}; `bridge`: that one alone
+#   bash Tests/Fuzz/build.sh [bridge]   ->  .build/fuzz/bin/{hostile,frames,fuzz_onnx,fuzz_reader,fuzz_bridge,...}; `bridge`: that one alone
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 scratch=.build/fuzz bin=.build/fuzz/bin
@@ -29,5 +29,7 @@ mapfile -t objects < <(find "$scratch"/release/*.build -name '*.o')
 for source in Tests/Fuzz/*.cpp; do
   name=$(basename "$source" .cpp)
   kind=$([[ $name == fuzz_* ]] && echo fuzzer || echo fuzzer-no-link)
-  link "$name" "$kind" "$source" "${objects[@]}"
+  libraries=()
+  [[ $name != frames ]] || libraries=(-lzmq)
+  link "$name" "$kind" "$source" "${objects[@]}" "${libraries[@]}"
 done

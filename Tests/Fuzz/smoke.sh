@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Hostile input, as every change is tested: all prefixes of five policies, 20,000 mutations, and half a minute of libFuzzer on each target,
+# Hostile input, as every change is tested: all prefixes of five policies, 20,000 mutations, 3,000 frames through each way to a bridge, and half a minute of libFuzzer on each target,
 # under the address and undefined-behaviour sanitizers. Ends with "N passed, N failed"; findings are kept in .build/fuzz/findings.
-#   MUTATIONS=20000 SECONDS_PER_TARGET=30 bash Tests/Fuzz/smoke.sh
+#   MUTATIONS=20000 FRAMES=3000 SECONDS_PER_TARGET=30 bash Tests/Fuzz/smoke.sh
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 bin=.build/fuzz/bin findings=.build/fuzz/findings
@@ -21,6 +21,12 @@ echo "${#models[@]} models"
 log=$findings/hostile.log
 "$bin/hostile" --mutations "${MUTATIONS:-20000}" --findings "$findings" --prefixes Tests/Fuzz/seeds/lstm.onnx --prefixes Tests/Fuzz/seeds/control.onnx \
   --prefixes Tests/Fuzz/seeds/conv.onnx --prefixes Tests/Fuzz/seeds/dense.safetensors --prefixes Tests/Fuzz/seeds/memory.safetensors "${models[@]}" >"$log" 2>&1
+grep -vE '^[0-9]+ passed' "$log" | tail -40
+read -r p f < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log" | tail -1) || { p=0 f=1; }
+passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))
+
+log=$findings/frames.log
+timeout 1200 "$bin/frames" --frames "${FRAMES:-3000}" Tests/Fuzz/seeds/lstm.onnx >"$log" 2>&1
 grep -vE '^[0-9]+ passed' "$log" | tail -40
 read -r p f < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log" | tail -1) || { p=0 f=1; }
 passed=$((passed + ${p:-0})) failed=$((failed + ${f:-1}))

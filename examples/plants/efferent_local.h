@@ -139,8 +139,10 @@ static inline ssize_t efl_read(efl_link *l, void *to, size_t size) {
     char space[CMSG_SPACE(sizeof(int))];
   } control;
   struct iovec part = {to, size};
-  struct msghdr message = {
-      .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space};
+  struct msghdr message;
+  memset(&message, 0, sizeof message);
+  message.msg_iov = &part, message.msg_iovlen = 1;
+  message.msg_control = control.space, message.msg_controllen = sizeof control.space;
   const ssize_t count = recvmsg(l->socket, &message, MSG_DONTWAIT);
   if (count < 0) return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? 0 : EFL_GONE;
   if (count == 0) return EFL_GONE;
