@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the library's objects under the address and undefined-behaviour sanitizers with coverage, and links every harness with them.
-#   bash Tests/Fuzz/build.sh [bridge]   ->  .build/fuzz/bin/{hostile,frames,fuzz_onnx,fuzz_reader,fuzz_bridge,...}; `bridge`: that one alone
+#   bash Tests/Fuzz/build.sh [bridge]   ->  .build/fuzz/bin/{hostile,frames,fuzz_onnx,fuzz_reader,fuzz_bridge,fuzz_local,...}; `bridge`: those of the bridge alone
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 scratch=.build/fuzz bin=.build/fuzz/bin
@@ -14,13 +14,17 @@ link() { # NAME KIND SOURCE OBJECT...
     -lm -ldl -lpthread -Wl,-rpath,"$runtime" -o "$bin/$1"
 }
 
-# the bridge's frames: a Swift target that sees what is internal to the module, so that this is built once more, for tests
+# the bridge's frames, streams and shared memory: Swift targets that see what is internal to the module, so that this is built once more, for tests
 swift build -q -c release --scratch-path "$scratch-bridge" --target Bridge -Xswiftc -sanitize=address,fuzzer -Xswiftc -enable-testing -Xcc -fsanitize=fuzzer-no-link,address
-swiftc -O -g -parse-as-library -sanitize=address,fuzzer -enable-testing -wmo -module-name FuzzBridge -D Bridge -I "$scratch-bridge/release/Modules" \
-  -Xcc -fmodule-map-file=Sources/Platform/module.modulemap -Xcc -fmodule-map-file=Sources/CZeroMQ/include/module.modulemap \
-  -c Tests/Fuzz/fuzz_bridge.swift Tests/BridgeTests/FakeTarget.swift -o "$scratch-bridge/fuzz_bridge.o"
 mapfile -t objects < <(find "$scratch-bridge"/release/{Base,Bridge,CZeroMQ}.build -name '*.o')
-link fuzz_bridge fuzzer "$scratch-bridge/fuzz_bridge.o" "${objects[@]}"
+for name in fuzz_bridge fuzz_local; do
+  others=()
+  [[ $name != fuzz_bridge ]] || others=(Tests/BridgeTests/FakeTarget.swift)
+  swiftc -O -g -parse-as-library -sanitize=address,fuzzer -enable-testing -wmo -module-name "$name" -D Bridge -I "$scratch-bridge/release/Modules" \
+    -Xcc -fmodule-map-file=Sources/Platform/module.modulemap -Xcc -fmodule-map-file=Sources/CZeroMQ/include/module.modulemap \
+    -c "Tests/Fuzz/$name.swift" "${others[@]}" -o "$scratch-bridge/$name.o"
+  link "$name" fuzzer "$scratch-bridge/$name.o" "${objects[@]}"
+done
 [[ ${1:-} != bridge ]] || exit 0
 
 swift build -q -c release --scratch-path "$scratch" --target CABI -Xswiftc -sanitize=address,fuzzer \
