@@ -221,6 +221,15 @@ check "the command line starts" "${empty[@]}" "$work/venv/bin/efferent" --help
 cd "$root" || exit 1
 ((!short)) || finish
 
+# ---- from a wheel to a moving robot by README's own commands, in a folder without sources and without Swift ----
+
+visitor=$work/visitor
+mkdir -p "$visitor" && cp -r dist examples "$visitor/"
+sed -n 's/^    \(python3 -m venv .*\|\.venv\/bin\/.*\)$/\1/p' README.md >"$visitor/commands"
+check "README has the commands" test "$(wc -l <"$visitor/commands")" == 3
+check "they lead from the wheel to a robot in MuJoCo" says "in-process session: yes" timed visitor "${empty[@]}" bash -ec "cd '$visitor' && . ./commands"
+check "in five minutes" awk '$1 == "visitor" { exit $2 >= 300 }' "$work/times"
+
 # ---- aarch64 under qemu-user: C against Debian's cross libraries, Python in a root of Debian 12 ----
 
 roots=$PWD/.build/roots

@@ -13,7 +13,7 @@ COMMANDS = ["inspect", "check", "convert", "serve", "learn", "record", "quantize
             "stall-test"]
 
 
-def efferent(*arguments, without=(), **more):
+def efferent(*arguments, without=(), environment=None, **more):
     """Runs the command line, where the packages `without` cannot be imported."""
     block = f"""
 import importlib.abc, sys
@@ -26,7 +26,7 @@ sys.argv = ["efferent", *{[str(a) for a in arguments]!r}]
 from efferent.command import main
 main()
 """
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"), "COLUMNS": "160"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"), "COLUMNS": "160", **(environment or {})}
     return subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, env=environment, timeout=120,
                           **more)
 
@@ -48,6 +48,14 @@ def test_every_command_has_a_short_help():
         done = CliRunner().invoke(app, [*command, "-h"])
         assert done.exit_code == 0 and "Usage" in done.output and "--help" in done.output, command
     assert all(c in CliRunner().invoke(app, ["-h"]).output for c in COMMANDS)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_the_commands(shell):
+    typed = {"COMP_WORDS": "efferent ins", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "efferent ins",
+             "_TYPER_COMPLETE_FISH_ACTION": "get-args", "_EFFERENT_COMPLETE": f"complete_{shell}"}
+    done = efferent(environment=typed)
+    assert done.returncode == 0 and "inspect" in done.stdout and "convert" not in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("package, arguments, words", [

@@ -1,4 +1,5 @@
 """What the package needs and offers without being asked for more."""
+import ast
 import json
 import os
 import re
@@ -40,6 +41,13 @@ def test_a_wheel_holds_every_folder_of_the_package():
     folders = {".".join(["efferent", *path.parent.relative_to(package).parts]) for path in package.rglob("*.py")}
     project = tomllib.loads((ROOT / "bindings/python/pyproject.toml").read_text())
     assert set(project["tool"]["setuptools"]["packages"]) == folders
+
+
+def test_every_file_is_read_by_the_oldest_python():
+    oldest = tomllib.loads((ROOT / "bindings/python/pyproject.toml").read_text())["project"]["requires-python"]
+    major, minor = re.fullmatch(r">=(\d+)\.(\d+)", oldest).groups()
+    for path in (ROOT / "bindings/python").rglob("*.py"):
+        ast.parse(path.read_text(), str(path), feature_version=(int(major), int(minor)))
 
 
 def test_every_extra_brings_what_its_messages_promise():
