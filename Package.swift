@@ -8,7 +8,8 @@ let embedded = Context.environment["EFFERENT_EMBEDDED"] != nil
 
 let swift: [SwiftSetting] = embedded
   ? [.enableExperimentalFeature("Embedded"),
-     .unsafeFlags(["-wmo", "-Osize", "-enforce-exclusivity=unchecked", "-Xfrontend", "-function-sections"])]
+     .unsafeFlags(["-wmo", "-Osize", "-enforce-exclusivity=unchecked", "-Xfrontend", "-function-sections",
+       "-Xcc", "-fno-asynchronous-unwind-tables"])]
   : []
 // code that only loading runs: repeated instruction sequences are shared
 let outlining = ["-enable-machine-outliner=always", "-machine-outliner-reruns=2", "-enable-linkonceodr-outlining"]
@@ -16,7 +17,10 @@ let cold: [SwiftSetting] = swift + (embedded ? [.unsafeFlags(outlining.flatMap {
 let sections = [
   "-O2", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables",
 ]
-let native: [CXXSetting] = embedded ? [.unsafeFlags(sections + ["-fno-exceptions", "-fno-rtti"])] : []
+// kernels say themselves how often a loop is unrolled
+let native: [CXXSetting] = embedded
+  ? [.unsafeFlags(sections + ["-fno-exceptions", "-fno-rtti", "-fno-unroll-loops"])]
+  : []
 let plain: [CSetting] = embedded ? [.unsafeFlags(sections + ["-DEFF_SHIPPED"])] : []
 let link: [LinkerSetting] = embedded
   ? [.unsafeFlags([

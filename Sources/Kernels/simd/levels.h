@@ -13,9 +13,16 @@
 #define EFF_NS eff_sse2
 #define EFF_LEVEL 1
 #define EFF_W 4
+// small before fast: processors without AVX2 are rare, and their code is a part of every library
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((minsize)), apply_to = function)
+#endif
 namespace EFF_NS {
 #include EFF_FAMILY
 }
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 #undef EFF_NS
 #undef EFF_LEVEL
 #undef EFF_W
