@@ -80,6 +80,7 @@ struct Way {
   virtual bool send(const Bytes &frame) = 0;     // false where it was not taken
   virtual bool disturb(const Bytes &frame) = 0;  // the frame in a form that the way does not have
   virtual long receive(Bytes &answer) = 0;       // size; 0: none; negative: the connection ended
+  virtual void wait(int) {}                      // for an answer, at most so many milliseconds
 };
 
 struct ZeroMQ : Way {
@@ -111,6 +112,10 @@ struct ZeroMQ : Way {
       if (zmq_send(socket, frame.data(), size, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0 && i == 1 && first != 0) return false;
     }
     return zmq_send(socket, frame.data(), one_in(4) ? 0 : frame.size(), ZMQ_DONTWAIT) >= 0;
+  }
+  void wait(int milliseconds) override {
+    zmq_pollitem_t item = {socket, 0, ZMQ_POLLIN, 0};
+    zmq_poll(&item, 1, milliseconds);
   }
   long receive(Bytes &answer) override {
     while (true) {
@@ -414,7 +419,7 @@ struct Run {
       // over sockets of ZeroMQ a frame in eight waits for its answer: else all are a backlog
       const bool waits = went && !is_local() && one_in(8);
       pump(waits || !went ? 1 : 0);
-      for (int i = 0; waits && i < 20 && p.drain() && p.header.ref_seq != p.seq; i++) usleep(20);
+      if (waits) p.way->wait(1);
       // what the bridge has cut comes again; strangers that got in leave soon
       const bool leaves = one_in(1000) || (&p != &plants[0] && p.session != 0 && one_in(20));
       if (leaves && !is_local()) pump(1);

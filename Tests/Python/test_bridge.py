@@ -99,7 +99,7 @@ def test_actions_are_bit_identical_to_those_in_process(name, endpoint):
                 arrays = {f.name: generator.integers(0, 2, (rows, *f.shape)).astype(f.type) if f.type.kind in "biu" and f.dtype != "bf16"
                           else generator.normal(size=(rows, *f.shape)).astype(np.float32) for f in client.inputs}
                 found = client.step({k: v for k, v in arrays.items()})
-                inputs = {f.name: client._inputs[f.name][1].copy() for f in client.inputs}  # as sent: bf16 is bits
+                inputs = {f.name: client._frames[0][1][f.name][1].copy() for f in client.inputs}  # as sent: bf16 is bits
                 for t, f in zip(session.policy.inputs, client.inputs):
                     inputs[t.name] = inputs[t.name].reshape(rows, *t.shape)
                 wanted = session.run(inputs)

@@ -54,18 +54,10 @@ class ZeroMQ:
         """Index of the buffer to write next."""
         return 0
 
-    def send(self, frame):
-        """False where the frame could not be sent in time."""
+    def send(self, frame, again=False):
+        """False where the frame could not be sent in time; `again`: it was sent before and may be lost, which waits for nothing."""
         try:
-            self.socket.send(frame, copy=True)
-        except self._again:
-            return False
-        return True
-
-    def repeat(self, frame):
-        """Sends the frame that was sent last again, where it may be lost."""
-        try:
-            self.socket.send(frame, self._dontwait, copy=True)
+            self.socket.send(frame, self._dontwait if again else 0)
         except self._again:
             return False
         return True

@@ -50,7 +50,8 @@ class Stream:
     def free(self):
         return 0
 
-    def send(self, frame):
+    def send(self, frame, again=False):
+        # a stream loses nothing; an answer that the library could not send is lost
         try:
             if len(frame) < 1 << 16:
                 # a stream of that little is not cut by any socket's buffer
@@ -66,10 +67,6 @@ class Stream:
         except OSError as e:
             raise self._lost(e) from None
         return True
-
-    def repeat(self, frame):
-        """A stream loses nothing; an answer that the library could not send is lost."""
-        return self.send(frame)
 
     def receive(self, seconds):
         frame = self._next()
@@ -205,7 +202,7 @@ class Shared(Stream):
         self._requests = [view[at:at + requests] for at in places]
         first = self._page + self._slots * requests
         self._answers = [view[first + i * answers:first + (i + 1) * answers] for i in range(self._slots)]
-        self._limit = answers
+        self._limit, self._room = answers, requests
         self._posted = self._taken = 0
         self._slot, self._sent = 0, None
         self._rest = self._vain = 0  # answers that are not looked for without sleeping, since looks were in vain: 1, 2, 4, ... 64
@@ -214,67 +211,65 @@ class Shared(Stream):
         return self._frames
 
     def free(self):
+        taken, posted = self._library[1], self._posted
+        if taken == posted:
+            return 0
         # a frame that was given up may still stand where the last one was written
-        waiting = (self._posted - self._library[1]) & 0xFFFFFFFF
+        waiting = (posted - taken) & 0xFFFFFFFF
         if waiting >= self._slots:
             if waiting > self._slots:
                 raise FormatError(f"{self._endpoint}: the library took frames that were not sent")
             return self._slot
-        return 0 if waiting == 0 else (self._slot + 1) % self._slots
+        return (self._slot + 1) % self._slots
 
-    def send(self, frame):
+    def send(self, frame, again=False):
         if self._ring is None:
             return super().send(frame)
-        waiting = (self._posted - self._library[1]) & 0xFFFFFFFF
-        if waiting >= self._slots:
+        taken, posted = self._library[1], self._posted
+        if taken == posted:
+            # where the library took a frame and did not answer, its answer found no place
+            slot = self._slot if again else 0
+        elif again:
+            return True
+        elif (posted - taken) & 0xFFFFFFFF >= self._slots:
             # the library stands still, and has enough to do when it goes on
             return False
-        slot = 0 if waiting == 0 else (self._slot + 1) % self._slots
-        if frame is not self._frames[slot]:
-            if len(frame) > len(self._requests[slot]):
+        else:
+            slot = (self._slot + 1) % self._slots
+        if again and frame is not self._sent:
+            return True
+        if frame is not self._frames[slot] and not again:
+            if len(frame) > self._room:
                 return super().send(frame)
             self._requests[slot][:len(frame)] = frame
-        self._post(slot, len(frame))
-        self._sent = frame
-        return True
-
-    def repeat(self, frame):
-        """Where the library took the frame and did not answer, its answer found no place."""
-        if self._ring is None:
-            return super().repeat(frame)
-        if frame is not self._sent or self._posted != self._library[1]:
-            return True
-        self._post(self._slot, len(frame))
-        return True
-
-    def _post(self, slot, size):
         plant = self._plant
-        at = 4 + 2 * (self._posted % self._slots)
-        plant[at], plant[at + 1] = slot, size
+        at = 4 + 2 * (posted & 3)
+        plant[at], plant[at + 1] = slot, len(frame)
         if not _IN_ORDER:
             self._fence()
-        self._slot = slot
-        self._posted = plant[0] = (self._posted + 1) & 0xFFFFFFFF
+        self._slot, self._sent = slot, frame
+        self._posted = plant[0] = (posted + 1) & 0xFFFFFFFF
         self._fence()
         if self._library[2]:
             try:
                 self._socket.sendall(b"\0\0\0\0")
             except OSError as e:
                 raise self._lost(e) from None
+        return True
 
     def _take(self):
         """The next answer, which is there."""
-        library = self._library
+        library, taken = self._library, self._taken
         if not _IN_ORDER:
             self._fence()
-        at = 4 + 2 * (self._taken % self._slots)
+        at = 4 + 2 * (taken & 3)
         slot, size = library[at], library[at + 1]
         if slot >= self._slots or size > self._limit:
             raise FormatError(f"{self._endpoint}: an answer of {size} bytes in slot {slot}, expected at most {self._limit} in {self._slots} slots")
         frame = bytearray(self._answers[slot][:size])
         if not _IN_ORDER:
             self._fence()
-        self._taken = self._plant[1] = (self._taken + 1) & 0xFFFFFFFF
+        self._taken = self._plant[1] = (taken + 1) & 0xFFFFFFFF
         return frame
 
     def receive(self, seconds):

@@ -1,6 +1,7 @@
 """The plant's end of a bridge: connects, resets and steps. Needs neither libefferent nor an environment."""
 from __future__ import annotations
 
+import struct
 import time
 from typing import Any
 
@@ -11,6 +12,13 @@ from ._closes import Closes
 from ._links import open_link
 from .errors import ArgumentError, FormatError, ShapeError
 from .wire import Absent, BridgeError, BridgeLost, BridgeTimeout
+
+
+# what every tick uses, without a look-up in another module
+_MAGIC, _VERSION, _STEP, _ACT, _ERR, _BYE = wire.MAGIC, wire.VERSION, wire.STEP, wire.ACT, wire.ERR, wire.BYE
+_HEAD, _pack, _now = wire.HEADER.size, wire.HEADER.pack_into, time.monotonic_ns
+# magic, version, type, session and number of the frame that is answered
+_read = struct.Struct("<IBB10xQ8xQ").unpack_from
 
 
 class Client(Closes):
@@ -90,9 +98,11 @@ class Client(Closes):
             raise FormatError(f"WELCOME: {welcome.rows} rows of session {welcome.session}, expected {self.rows} of {header.session}")
         self._episode = 0
         frames = self._link.buffers(welcome.step_size, welcome.act_size)
-        # each frame with the views of its inputs
-        self._frames = [(frame, {f.name: (f, f.view(frame, self.rows)) for f in welcome.inputs}) for frame in frames]
-        self._frame, self._inputs = self._frames[0]
+        self._session, self._sealed = welcome.session, welcome.sealed
+        self._inputs = {f.name: f for f in welcome.inputs}
+        # each frame with what is written into it: field, view, and type and shape that need no conversion
+        self._frames = [(frame, {f.name: (f, view, view.dtype, view.shape) for f in welcome.inputs
+                                 for view in (f.view(frame, self.rows),)}) for frame in frames]
         self._outputs = [(f.name, (self.rows, *f.shape), f.type, f.offset) for f in welcome.outputs]
 
     @property
@@ -137,37 +147,41 @@ class Client(Closes):
         `simulation_time` is the plant's own clock in seconds, not negative. `ttl` is the age in seconds at which the library refuses the frame; 0:
         never; at most 4294. `step_time` is the plant's time since the step before, in seconds; 0: unknown.
         """
-        if not 0 <= simulation_time < 1.8e10:
-            raise ArgumentError(f"simulation_time is {simulation_time} s, expected 0 to 1.8e10")
-        if not 0 <= ttl <= 4294:
-            raise ArgumentError(f"ttl is {ttl} s, expected 0 to 4294")
-        if not 0 <= step_time <= 4294:
-            raise ArgumentError(f"step_time is {step_time} s, expected 0 to 4294")
-        inputs = self._inputs
-        if arrays.keys() != inputs.keys():
-            for name in arrays.keys() - self._inputs.keys():
-                raise ShapeError(f"input '{name}': unknown, expected {', '.join(map(repr, self._inputs))}")
-            for name in self._inputs.keys() - arrays.keys():
-                raise ShapeError(f"input '{name}': missing, expected {self._inputs[name][0]}")
+        simulation_ns = ttl_us = step_us = 0
+        if simulation_time or ttl or step_time:
+            if not 0 <= simulation_time < 1.8e10:
+                raise ArgumentError(f"simulation_time is {simulation_time} s, expected 0 to 1.8e10")
+            if not 0 <= ttl <= 4294:
+                raise ArgumentError(f"ttl is {ttl} s, expected 0 to 4294")
+            if not 0 <= step_time <= 4294:
+                raise ArgumentError(f"step_time is {step_time} s, expected 0 to 4294")
+            simulation_ns, ttl_us, step_us = int(simulation_time * 1e9), int(ttl * 1e6), int(step_time * 1e6)
+        expected = self._inputs
+        if arrays.keys() != expected.keys():
+            for name in arrays.keys() - expected.keys():
+                raise ShapeError(f"input '{name}': unknown, expected {', '.join(map(repr, expected))}")
+            for name in expected.keys() - arrays.keys():
+                raise ShapeError(f"input '{name}': missing, expected {expected[name]}")
         if self._link is None:
             raise BridgeLost(f"{self.endpoint}: not connected")
-        frame, inputs = self._frame, self._inputs = self._frames[self._link.free()]
+        frame, inputs = self._frames[self._link.free()]
         for name, value in arrays.items():
-            field, view = inputs[name]
-            if type(value) is np.ndarray and value.dtype == view.dtype and value.shape == view.shape:
+            field, view, dtype, shape = inputs[name]
+            if type(value) is np.ndarray and value.dtype == dtype and value.shape == shape:
                 view[...] = value
             else:
                 field.fill(view, value)
-        self._seq += 1
-        wire.HEADER.pack_into(frame, 0, wire.MAGIC, wire.VERSION, wire.STEP, 0, int(step_time * 1e6), self._episode, self.session, self._seq, 0,
-                              time.monotonic_ns(), int(simulation_time * 1e9), int(ttl * 1e6), 0)
-        data = self._ask(wire.seal(frame) if self.welcome.sealed else frame, wire.ACT, self.timeout)
+        self._seq = seq = self._seq + 1
+        _pack(frame, 0, _MAGIC, _VERSION, _STEP, 0, step_us, self._episode, self._session, seq, 0, _now(), simulation_ns, ttl_us, 0)
+        data = self._ask(wire.seal(frame) if self._sealed else frame, _ACT, self.timeout)
         if len(data) != self.welcome.act_size:
             raise FormatError(f"ACT of {len(data)} bytes, expected {self.welcome.act_size}")
-        # an answer that may be written belongs to nobody else
-        if type(data) is bytearray:
-            return {name: np.ndarray(shape, dtype, data, offset) for name, shape, dtype, offset in self._outputs}
-        return {name: np.ndarray(shape, dtype, data, offset).copy() for name, shape, dtype, offset in self._outputs}
+        outputs, is_own = {}, type(data) is bytearray
+        for name, shape, dtype, offset in self._outputs:
+            array = np.ndarray(shape, dtype, data, offset)
+            # an answer that may be written belongs to nobody else
+            outputs[name] = array if is_own else array.copy()
+        return outputs
 
     # ---- the end ----
 
@@ -201,7 +215,7 @@ class Client(Closes):
 
     def _drop(self, goodbye=None):
         # nothing may look into memory that was shared
-        self._frame, self._inputs, self._frames = None, {}, []
+        self._inputs, self._frames = {}, []
         if self._link is not None:
             self._link.close(goodbye)
             self._link = None
@@ -212,29 +226,32 @@ class Client(Closes):
         if link is None:
             raise BridgeLost(f"{self.endpoint}: not connected")
         # an answer to HELLO is not sealed unless HELLO was; later ones as agreed
-        sealed = welcome.sealed if welcome is not None else True
+        sealed = self._sealed if welcome is not None else True
         began = time.monotonic()
-        wait = min(self.retry, timeout)
+        wait = self.retry if self.retry < timeout else timeout
         again, deadline = began + wait, began + timeout
         if not link.send(frame):
             raise BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s")
         while True:
             data = link.receive(wait)
             if data is not None:
-                header = wire.read_header(data, sealed)
-                if header[2] == wire.BYE and welcome is not None and header.session == self.session:
+                if sealed or len(data) < _HEAD:
+                    wire.read_header(data, sealed)
+                magic, version, kind, session, answered = _read(data)
+                if magic != _MAGIC or version != _VERSION:
+                    wire.read_header(data, sealed)
+                if kind == wanted and answered == seq:
+                    return data
+                if kind == _BYE and welcome is not None and session == self._session:
                     raise BridgeLost(f"{self.endpoint}: the library said goodbye")
                 # anything else is PING, or the late answer to a request that was given up
-                if header[8] == seq and header[2] in (wanted, wire.ERR):
-                    break
+                if kind == _ERR and answered == seq:
+                    raise wire.refusal(data)
             now = time.monotonic()
             if now >= deadline or self._gives_up is not None and self._gives_up(now - began):
                 raise BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s")
             if now >= again:
-                if not link.repeat(frame):
+                if not link.send(frame, again=True):
                     raise BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s")
                 again = now + self.retry
             wait = min(deadline, again) - now
-        if header[2] == wire.ERR:
-            raise wire.refusal(data)
-        return data
