@@ -135,6 +135,28 @@ def test_a_server_that_stands_still_is_noticed_by_age_and_comes_back(receiver, w
 
 
 @LOCAL
+def test_the_newest_observation_is_answered_when_a_server_goes_on_that_had_no_place_for_more(receiver, way, tmp_path):
+    server, endpoint = bridging.process(bridging.SERVER, name="mlp", endpoint=f"{way}{tmp_path}/x")
+    try:
+        made = receiver(endpoint, lost=20.0, timeout=0.03)
+        answer(made, np.ones(7))
+        os.kill(server.pid, signal.SIGSTOP)
+        for i in range(8):  # more than shared memory has slots
+            made.post(np.full(7, i, np.float32))
+            time.sleep(0.06)
+        newest = np.full(7, 2.5, np.float32)
+        made.post(newest)
+        time.sleep(0.3)
+        os.kill(server.pid, signal.SIGCONT)
+        expected = bridging.policy("mlp").session().step(newest)
+        until(lambda: made.latest()[0].tobytes() == expected.tobytes(), 5.0)
+        assert made.stats["connects"] == 1
+    finally:
+        server.kill()
+        server.wait()
+
+
+@LOCAL
 def test_a_server_that_is_killed_and_started_again_is_found(receiver, way, tmp_path):
     endpoint = f"{way}{tmp_path}/x"
     servers = [bridging.process(bridging.SERVER, name="mlp", endpoint=endpoint)[0]]

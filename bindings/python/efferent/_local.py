@@ -207,7 +207,8 @@ class Shared(Stream):
         self._slot, self._sent = 0, None
         self._rest = self._vain = 0  # answers that are not looked for without sleeping, since looks were in vain: 1, 2, 4, ... 64
         self._ring = True
-        self._frames = [part[:size] for part in self._requests]
+        # the last one is written where no slot is free: nothing that waits is changed
+        self._frames = [*(part[:size] for part in self._requests), bytearray(size)]
         return self._frames
 
     def free(self):
@@ -219,7 +220,7 @@ class Shared(Stream):
         if waiting >= self._slots:
             if waiting > self._slots:
                 raise FormatError(f"{self._endpoint}: the library took frames that were not sent")
-            return self._slot
+            return self._slots
         return (self._slot + 1) % self._slots
 
     def send(self, frame, again=False):

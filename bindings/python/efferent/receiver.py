@@ -155,6 +155,11 @@ class Receiver(Closes):
                     if self._gave_way:
                         self._counts["given_up"] += 1
                         continue
+                    if time.monotonic() - waiting < self._lost:
+                        # the library stands still, and the link has no place for more until it goes on
+                        self._keep(work)
+                        self._pause(self._client_options["retry"])
+                        continue
                     client = self._disconnect(client)
                 except BridgeLost as e:
                     self._refuse(e)
@@ -217,8 +222,19 @@ class Receiver(Closes):
                 return None
             return posted
 
+    def _keep(self, work):
+        """An observation that could not be sent waits on, unless there is a newer one."""
+        with self._changed:
+            if work is True:
+                return
+            self._counts["steps"] -= 1
+            if self._posted is None:
+                self._posted = work
+            else:
+                self._counts["superseded"] += 1
+
     def _reset(self, client):
-        wanted, self._is_step = self._episode, False
+        wanted, self._is_step, self._gave_way = self._episode, False, False
         client._episode = wanted - 1  # those of the link count as the caller's do
         client.reset()
         self._counts["resets"] += 1
@@ -226,7 +242,7 @@ class Receiver(Closes):
 
     def _step(self, client, arrays, when, episode):
         self._counts["steps"] += 1
-        self._is_step = True
+        self._is_step, self._gave_way = True, False
         outputs = client.step(arrays, ttl=self._ttl)
         self._newest = (outputs, when, episode)
         self._counts["actions"] += 1
