@@ -40,6 +40,9 @@ class ZeroMQ:
         made.ipv6 = "[" in endpoint
         made.sndtimeo = max(int(timeout * 1000), 1)
         self._wait = None
+        # pyzmq's own socket looks at options that are not used here before each call; those of gevent and others stay
+        bare = super(zmq.Socket, made) if type(made) is zmq.Socket else made
+        self._send, self._receive = bare.send, bare.recv
         try:
             made.connect(endpoint)
         except zmq.ZMQError as e:
@@ -57,7 +60,7 @@ class ZeroMQ:
     def send(self, frame, again=False):
         """False where the frame could not be sent in time; `again`: it was sent before and may be lost, which waits for nothing."""
         try:
-            self.socket.send(frame, self._dontwait if again else 0)
+            self._send(frame, self._dontwait if again else 0)
         except self._again:
             return False
         return True
@@ -68,7 +71,7 @@ class ZeroMQ:
         if wait != self._wait:
             self.socket.rcvtimeo = self._wait = wait
         try:
-            return self.socket.recv()
+            return self._receive()
         except self._again:
             return None
 

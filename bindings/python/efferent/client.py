@@ -176,11 +176,11 @@ class Client(Closes):
         data = self._ask(wire.seal(frame) if self._sealed else frame, _ACT, self.timeout)
         if len(data) != self.welcome.act_size:
             raise FormatError(f"ACT of {len(data)} bytes, expected {self.welcome.act_size}")
-        outputs, is_own = {}, type(data) is bytearray
+        if type(data) is not bytearray:
+            data = bytearray(data)  # the caller's, to write into
+        outputs = {}
         for name, shape, dtype, offset in self._outputs:
-            array = np.ndarray(shape, dtype, data, offset)
-            # an answer that may be written belongs to nobody else
-            outputs[name] = array if is_own else array.copy()
+            outputs[name] = np.ndarray(shape, dtype, data, offset)
         return outputs
 
     # ---- the end ----
