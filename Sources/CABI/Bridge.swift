@@ -119,10 +119,18 @@ private func read(_ given: UnsafePointer<eff_bridge_options>?, _ target: Target)
   guard o.rate >= 0, o.rate < .infinity else {
     throw Failure(.argument, "rate is negative or not finite, expected steps per second, or 0")
   }
-  out.labels = Labels(
-    observations: try names(
-      o.observation_names, o.observation_count, of: target.inputs, role: .observation, "observation"),
-    joints: try names(o.joint_names, o.joint_count, of: target.outputs, role: .action, "joint"), rate: o.rate)
+  if let robot = target.robot {
+    guard o.observation_count == 0, o.joint_count == 0, o.rate == 0 else {
+      throw Failure(
+        .argument, "observation_names, joint_names and rate are the controller's to tell, expected none in the options")
+    }
+    out.labels = Labels(joints: robot.joints, rate: robot.rate)
+  } else {
+    out.labels = Labels(
+      observations: try names(
+        o.observation_names, o.observation_count, of: target.inputs, role: .observation, "observation"),
+      joints: try names(o.joint_names, o.joint_count, of: target.outputs, role: .action, "joint"), rate: o.rate)
+  }
   out.context = o.context
   guard (0...2).contains(o.checksum) else { throw Failure(.argument, "checksum is \(o.checksum), expected 0, 1 or 2") }
   out.seals = o.checksum == 0 ? nil : o.checksum == 2
@@ -172,11 +180,11 @@ public func eff_bridge_create(
     let plan = s.policy.plan
     // looked up at each call: where the session was destroyed too early, the plant is told so
     let target = Target(
-      inputs: tensors(plan.inputs), outputs: tensors(plan.outputs), maxRows: s.core.pointee.maxRows, 
+      inputs: tensors(plan.inputs), outputs: tensors(plan.outputs), maxRows: s.core.pointee.maxRows,
       policyHash: CABI.session(session)?.hash() ?? 0,
       input: { i in CABI.session(session)?.input(i) },
       output: { i in UnsafeRawPointer(CABI.session(session)?.output(i)) },
-      run: { rows in CABI.session(session)?.callRun(rows).code ?? -1 },
+      run: { step in CABI.session(session)?.callRun(step.rows).code ?? -1 },
       reset: { row in CABI.session(session)?.reset(Int64(row)).code ?? -1 })
     out.pointee = try serve(target, options_or_null, Claim(session, EFF_HANDLE_SESSION, "session"))
   }
@@ -194,7 +202,20 @@ public func eff_bridge_create_learner(
   }
 }
 
-/// What a bridge has for itself: a session or learner that two plants would step by turns without knowing.
+@c @implementation
+public func eff_bridge_create_controller(
+  _ controller: OpaquePointer?, _ options_or_null: UnsafePointer<eff_bridge_options>?,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> eff_status {
+  report { () throws(Failure) in
+    let out = try cleared(out)
+    let port = ControllerPort(try liveController(controller), controller)
+    let claim = Claim(controller, EFF_HANDLE_CONTROLLER, "controller")
+    out.pointee = try serve(port.target, options_or_null, claim) { () throws(Failure) in try port.bind() }
+  }
+}
+
+/// What a bridge has for itself: a session, learner or controller that two plants would step by turns without knowing.
 private struct Claim {
   let handle: OpaquePointer?
   let kind: Int
@@ -217,12 +238,14 @@ private struct Claim {
 }
 
 private func serve(
-  _ target: Target, _ options_or_null: UnsafePointer<eff_bridge_options>?, _ served: Claim
+  _ target: Target, _ options_or_null: UnsafePointer<eff_bridge_options>?, _ served: Claim,
+  prepare: () throws(Failure) -> Void = {}
 ) throws(Failure) -> OpaquePointer {
   let options = try read(options_or_null, target)
   try served.take()
   let bridge: Bridge
   do {
+    try prepare()
     bridge = try Bridge(target, options)
   } catch {
     served.give()

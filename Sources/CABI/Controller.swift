@@ -215,6 +215,14 @@ private func store(_ c: ControllerHandle, _ out: UnsafeMutablePointer<eff_contro
     out, &full, size < MemoryLayout<eff_controller_report>.size ? size : MemoryLayout<eff_controller_report>.size)
 }
 
+/// A tick of a controller whose learner may have been destroyed.
+@_noLocks
+func tick(_ c: ControllerHandle, _ now: Int64) -> Int32 {
+  let handle = c.pointee.learnerHandle
+  if handle != 0 && eff_handle_find(handle, Int32(EFF_HANDLE_LEARNER)) == nil { controllerLearnerDied(c) }
+  return controllerTick(c, now)
+}
+
 @c @implementation @_noLocks
 public func eff_controller_tick(
   _ controller: OpaquePointer?, _ now_ns: Int64, _ report_or_null: UnsafeMutablePointer<eff_controller_report>?
@@ -222,9 +230,7 @@ public func eff_controller_tick(
   -> eff_status
 {
   guard let c = CABI.controller(controller) else { return -1 }
-  let handle = c.pointee.learnerHandle
-  if handle != 0 && eff_handle_find(handle, Int32(EFF_HANDLE_LEARNER)) == nil { controllerLearnerDied(c) }
-  let status = controllerTick(c, now_ns)
+  let status = tick(c, now_ns)
   if let report_or_null { store(c, report_or_null) }
   return status
 }

@@ -57,7 +57,7 @@ final class Fake {
       maxRows: maxRows, policyHash: 77,
       input: { $0 == 0 ? memory : $0 == 2 ? memory + Fake.stride : nil },
       output: { UnsafeRawPointer(memory + (2 + $0) * Fake.stride) },
-      run: { self.run($0) }, reset: { self.reset($0) })
+      run: { self.run($0.rows) }, reset: { self.reset($0) })
   }
 }
 

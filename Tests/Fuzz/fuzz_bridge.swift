@@ -24,9 +24,9 @@ private final class Counting {
     return Target(
       inputs: inner.inputs, outputs: inner.outputs, maxRows: 2, policyHash: 77, input: inner.input,
       output: inner.output,
-      run: { rows in
+      run: { step in
         self.runs += 1
-        return inner.run(rows)
+        return inner.run(step)
       }, reset: inner.reset)
   }
 }

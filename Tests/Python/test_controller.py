@@ -707,7 +707,7 @@ def test_memory_is_carried_between_runs_and_begins_where_the_card_says(tmp_path)
                 c.tick(s)
                 np.testing.assert_allclose(c.observations["policy.h_in"][0], h, rtol=1e-5)
                 h = h + s["command.velocity"]
-                np.testing.assert_allclose(of(c.targets["position"]), default() + 0.5 * h, rtol=1e-5)
+                np.testing.assert_allclose(of(c.targets["position"]), default() + 0.5 * h, rtol=1e-5, atol=1e-6)
             c.reset()
 
 

@@ -7,6 +7,7 @@
 #define EFFERENT_BRIDGE_HPP
 
 #include "bridge.h"
+#include "controller.hpp"
 #include "efferent.hpp"
 #include "learner.hpp"
 
@@ -43,6 +44,10 @@ class Bridge {
   // The same for a learner: eff_bridge_create_learner says what its frames carry.
   explicit Bridge(Learner &learner, BridgeOptions options = {})
       : Bridge(learner.get(), eff_bridge_create_learner, std::move(options)) {}
+
+  // The same for a controller: raw signals in, targets out (eff_bridge_create_controller).
+  explicit Bridge(Controller &controller, BridgeOptions options = {})
+      : Bridge(controller.get(), eff_bridge_create_controller, std::move(options)) {}
 
   eff_bridge *get() const noexcept { return handle_.get(); }
   std::string endpoint() const { return eff_bridge_endpoint(get()); }  // the address that was really bound

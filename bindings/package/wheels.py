@@ -12,8 +12,8 @@ from typing import NamedTuple
 from facts import EPOCH, ROOT, fail, licences, newest, run, version
 
 PYTHON = ROOT / "bindings/python"
-CLIENT_MODULES = ("client", "keys", "receiver", "plant", "remote", "wire", "errors", "_closes", "_links", "_local", "_rows",
-                  "_spaces")
+CLIENT_MODULES = ("client", "keys", "receiver", "plant", "remote", "wire", "errors", "_closes", "_ladder", "_links",
+                  "_local", "_reports", "_rows", "_spaces")
 
 
 class Bundle(NamedTuple):

@@ -214,7 +214,8 @@ typedef struct eff_controller_report {
  * Errors as in the report; EFF_E_STATE: not started. */
 EFF_API EFF_RT eff_status eff_controller_tick(eff_controller *controller, int64_t now_ns, eff_controller_report *report_or_null);
 
-/* [RT] The next tick begins a new episode: histories, clocks, memories, recurrent state and the phase of the policy. */
+/* [RT] The next tick begins a new episode: histories, clocks, memories, recurrent state and the phase of the policy.
+ * The caller's clock may begin anew with it, as that of a simulator does. */
 EFF_API EFF_RT eff_status eff_controller_reset(eff_controller *controller);
 
 /* [RT] Changes who moves the robot, from the next tick on. */

@@ -27,17 +27,32 @@ public struct Target {
     public let shape: [Int]
     /// Bytes of one row.
     public let size: Int
+    /// What its numbers are measured in; "" where any will do.
+    public let unit: String
+    /// Names of its elements, in their order; empty where unknown.
+    public let elements: [String]
 
-    public init(name: String, role: Role, dtype: Int32, shape: [Int], size: Int) {
+    public init(
+      name: String, role: Role, dtype: Int32, shape: [Int], size: Int, unit: String = "", elements: [String] = []
+    ) {
       self.name = name
       self.role = role
       self.dtype = dtype
       self.shape = shape
       self.size = size
+      self.unit = unit
+      self.elements = elements
     }
 
     /// Elements of one row.
     var count: Int { shape.reduce(1, &*) }
+  }
+
+  /// One STEP.
+  public struct Step {
+    public let rows: Int
+    /// Nanoseconds that its frame was on its way.
+    public let age: UInt64
   }
 
   public let inputs: [Tensor]
@@ -50,15 +65,17 @@ public struct Target {
   public let input: (_ index: Int) -> UnsafeMutableRawPointer?
   /// Memory of output `index`, `[maxRows, count]`, valid until the next run.
   public let output: (_ index: Int) -> UnsafeRawPointer?
-  /// Runs that many rows; 0 or a negative status.
-  public let run: (_ rows: Int) -> Int32
+  /// Runs the rows of a step; 0 or a negative status.
+  public let run: (_ step: Step) -> Int32
   /// Clears the recurrent state of one row, or of all with -1; 0 or a negative status.
   public let reset: (_ row: Int) -> Int32
+  /// The robot that is moved; nil where that is the plant's affair.
+  public let robot: Robot?
 
   public init(
     inputs: [Tensor], outputs: [Tensor], maxRows: Int, policyHash: @escaping @autoclosure () -> UInt64,
     input: @escaping (Int) -> UnsafeMutableRawPointer?, output: @escaping (Int) -> UnsafeRawPointer?,
-    run: @escaping (Int) -> Int32, reset: @escaping (Int) -> Int32
+    run: @escaping (Step) -> Int32, reset: @escaping (Int) -> Int32, robot: Robot? = nil
   ) {
     self.inputs = inputs
     self.outputs = outputs
@@ -68,6 +85,44 @@ public struct Target {
     self.output = output
     self.run = run
     self.reset = reset
+    self.robot = robot
+  }
+}
+
+/// A robot that a target moves: what its plant must know, and what the plant does by itself where the link is dead.
+public struct Robot {
+  /// One step of the ladder; gains of all joints while it lasts.
+  public struct FallbackStep {
+    public let mode: StaticString
+    public let seconds: Double
+    public let kp, kd: [Double]
+
+    public init(mode: StaticString, seconds: Double, kp: [Double], kd: [Double]) {
+      (self.mode, self.seconds, self.kp, self.kd) = (mode, seconds, kp, kd)
+    }
+  }
+
+  /// Joints in the order of every array of joints.
+  public let joints: [String]
+  /// Whether the target moves each of them.
+  public let isMoved: [Bool]
+  /// Steps per second.
+  public let rate: Double
+  public let fallback: [FallbackStep]
+  /// Seconds from the fallback back to what is served.
+  public let blend: Double
+  /// Where a ramp ends, and the gains of the joints; NaN where there is none.
+  public let pose, kp, kd: [Double]
+  /// Whether a unit that a plant tells is one of a tensor's.
+  public let unitFits: (_ told: String, _ own: String) -> Bool
+
+  public init(
+    joints: [String], isMoved: [Bool], rate: Double, fallback: [FallbackStep], blend: Double, pose: [Double],
+    kp: [Double], kd: [Double], unitFits: @escaping (String, String) -> Bool
+  ) {
+    (self.joints, self.isMoved, self.rate, self.fallback, self.blend) = (joints, isMoved, rate, fallback, blend)
+    (self.pose, self.kp, self.kd) = (pose, kp, kd)
+    self.unitFits = unitFits
   }
 }
 

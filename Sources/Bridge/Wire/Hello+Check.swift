@@ -33,7 +33,7 @@ extension Hello {
       throw Failure(.mismatch, "policy: plant expects \(policy), found \(target.policyHash)")
     }
     if let inputs {
-      try Hello.check(inputs, against: target.inputs, "input") { $0 == .observation }
+      try Hello.check(inputs, against: target.inputs, "input", target.robot) { $0 == .observation }
       for tensor in target.inputs
       where tensor.role == .observation && !inputs.contains(where: { sameBytes($0.name, tensor.name) }) {
         throw Failure(.mismatch, "input '\(tensor.name)': not sent by the plant, expected \(describe(tensor))")
@@ -41,7 +41,7 @@ extension Hello {
     }
     if let outputs {
       let aux = aux
-      try Hello.check(outputs, against: target.outputs, "output") { $0 == .action || aux && $0 == .aux }
+      try Hello.check(outputs, against: target.outputs, "output", target.robot) { $0 == .action || aux && $0 == .aux }
     }
     guard schema == 0 || schema == layout.schema else {
       throw Failure(.mismatch, "schema: plant expects \(schema), found \(layout.schema)")
@@ -54,13 +54,36 @@ extension Hello {
     }
     if let observations { try Hello.check(observations, against: labels.observations, "observations") }
     if let joints { try Hello.check(joints, against: labels.joints, "joints") }
+    if target.robot != nil { try checkKnowsRobot(target, labels) }
+  }
+
+  /// A plant whose robot is moved shows that it has the order of the joints and the units right: by the schema, which
+  /// holds them all, or by telling them.
+  private func checkKnowsRobot(_ target: Target, _ labels: Labels) throws(Failure) {
+    if schema != 0 { return }
+    if joints == nil {
+      throw Failure(.mismatch, "joints: not told by the plant, expected \(list(labels.joints)), or the schema")
+    }
+    var untold: [String] = []
+    for tensor in target.inputs where tensor.role == .observation && !tensor.unit.isEmpty {
+      if let told = inputs?.first(where: { sameBytes($0.name, tensor.name) }), told.unit != nil { continue }
+      untold.append("'" + tensor.name + "' in '" + tensor.unit + "'")
+    }
+    guard untold.isEmpty else {
+      var text = ""
+      for (i, one) in untold.enumerated() { text += i == 0 ? one : ", " + one }
+      throw Failure(.mismatch, "inputs: units are not told by the plant, expected \(text), or the schema")
+    }
   }
 
   private static func check(
-    _ found: [Tensor], against expected: [Target.Tensor], _ what: StaticString, where offered: (Target.Role) -> Bool
+    _ found: [Tensor], against expected: [Target.Tensor], _ what: StaticString, _ robot: Robot?,
+    where offered: (Target.Role) -> Bool
   ) throws(Failure) {
     for tensor in found {
       guard let match = expected.first(where: { offered($0.role) && sameBytes($0.name, tensor.name) }) else {
+        // signals that a robot has and its card does not need
+        if robot != nil, tensor.unit != nil { continue }
         throw Failure(
           .mismatch,
           "\(what) '\(tensor.name)': unknown, expected \(list(expected.filter { offered($0.role) }.map { $0.name }))")
@@ -70,6 +93,10 @@ extension Hello {
       }
       if let shape = tensor.shape, shape != match.shape {
         throw Failure(.mismatch, "\(what) '\(tensor.name)': plant has \(list(shape)), expected \(describe(match))")
+      }
+      if let unit = tensor.unit, !match.unit.isEmpty, !(robot?.unitFits(unit, match.unit) ?? sameBytes(unit, match.unit))
+      {
+        throw Failure(.mismatch, "\(what) '\(tensor.name)': plant has it in '\(unit)', expected '\(match.unit)'")
       }
     }
   }

@@ -10,6 +10,8 @@ struct Hello {
     var dtype = ""
     /// Shape of one row; nil where the plant does not say.
     var shape: [Int]?
+    /// What its numbers are measured in; nil where the plant does not say.
+    var unit: String?
   }
 
   /// Most elements of a shape.
@@ -63,6 +65,8 @@ struct Hello {
       aux = try reader.bool()
     } else if matches(key, "policy") {
       policy = try reader.unsigned()
+    } else if matches(key, "schema") {
+      schema = try reader.unsigned()
     } else if matches(key, "inputs") {
       inputs = try Hello.tensors(from: &reader)
     } else if matches(key, "outputs") {
@@ -140,6 +144,8 @@ struct Hello {
           var shape: [Int] = []
           for _ in 0..<rank { shape.append(try reader.unsigned(atMost: Int(Int32.max))) }
           tensor.shape = shape
+        } else if matches(key, "unit") {
+          tensor.unit = try reader.text()
         } else {
           try reader.skip()
         }

@@ -78,7 +78,8 @@ struct Layout {
   private static func describe(_ slots: [Slot], to writer: inout MessagePackWriter) {
     writer.array(slots.count)
     for slot in slots {
-      writer.map(5)
+      let (unit, elements) = (slot.tensor.unit, slot.tensor.elements)
+      writer.map(5 + (unit.isEmpty ? 0 : 1) + (elements.isEmpty ? 0 : 1))
       writer.word("name")
       writer.string(slot.tensor.name)
       writer.word("role")
@@ -90,6 +91,14 @@ struct Layout {
       for dimension in slot.tensor.shape { writer.size(dimension) }
       writer.word("offset")
       writer.size(slot.offset)
+      if !unit.isEmpty {
+        writer.word("unit")
+        writer.string(unit)
+      }
+      if !elements.isEmpty {
+        writer.word("elements")
+        writer.names(elements)
+      }
     }
   }
 }

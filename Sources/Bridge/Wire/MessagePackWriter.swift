@@ -36,6 +36,16 @@ struct MessagePackWriter {
 
   mutating func double(_ value: Double) { big(0xCB, value.bitPattern, 8) }
 
+  mutating func names(_ names: [String]) {
+    array(names.count)
+    for name in names { string(name) }
+  }
+
+  mutating func doubles(_ values: [Double]) {
+    array(values.count)
+    for value in values { double(value) }
+  }
+
   /// Bytes that are MessagePack already.
   mutating func append(_ encoded: [UInt8]) { bytes.append(contentsOf: encoded) }
 

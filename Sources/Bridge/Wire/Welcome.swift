@@ -21,7 +21,7 @@ struct WelcomeFacts {
 /// The body of a WELCOME frame, in MessagePack.
 func encodedWelcome(_ target: Target, _ layout: Layout, _ labels: Labels, _ facts: WelcomeFacts) -> [UInt8] {
   var writer = MessagePackWriter()
-  writer.map(facts.fingerprint == nil ? 14 : 15)
+  writer.map(14 + (facts.fingerprint == nil ? 0 : 1) + (target.robot == nil ? 0 : 1))
   writer.word("version")
   writer.array(2)
   writer.size(Int(FrameHeader.version))
@@ -47,12 +47,16 @@ func encodedWelcome(_ target: Target, _ layout: Layout, _ labels: Labels, _ fact
   writer.word("received_ns")
   writer.unsigned(facts.received)
   writer.word("observations")
-  names(labels.observations, to: &writer)
+  writer.names(labels.observations)
   writer.word("joints")
-  names(labels.joints, to: &writer)
+  writer.names(labels.joints)
   if let fingerprint = facts.fingerprint {
     writer.word("fingerprint")
     writer.string(fingerprint)
+  }
+  if let robot = target.robot {
+    writer.word("robot")
+    describe(robot, to: &writer)
   }
   writer.word("layout")
   writer.append(layout.encoded)
@@ -82,8 +86,31 @@ func fixedWelcome(_ target: Target, _ layout: Layout, _ labels: Labels, _ facts:
   return body
 }
 
-private func names(_ names: [String], to writer: inout MessagePackWriter) {
-  writer.array(names.count)
-  for name in names { writer.string(name) }
+private func describe(_ robot: Robot, to writer: inout MessagePackWriter) {
+  writer.map(6)
+  writer.word("moved")
+  writer.array(robot.isMoved.count)
+  for isMoved in robot.isMoved { writer.bool(isMoved) }
+  writer.word("blend")
+  writer.double(robot.blend)
+  writer.word("pose")
+  writer.doubles(robot.pose)
+  writer.word("kp")
+  writer.doubles(robot.kp)
+  writer.word("kd")
+  writer.doubles(robot.kd)
+  writer.word("fallback")
+  writer.array(robot.fallback.count)
+  for step in robot.fallback {
+    writer.map(4)
+    writer.word("mode")
+    writer.word(step.mode)
+    writer.word("seconds")
+    writer.double(step.seconds)
+    writer.word("kp")
+    writer.doubles(step.kp)
+    writer.word("kd")
+    writer.doubles(step.kd)
+  }
 }
 #endif

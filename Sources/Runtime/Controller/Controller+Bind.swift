@@ -95,10 +95,24 @@ extension Controller {
   }
 
   /// Ends binding, once the recordings are met.
-  public func start() throws(Failure) {
+  public func start(checksRecordings: Bool = true) throws(Failure) {
     try checkBindings()
-    try checkRecordings()
+    if checksRecordings { try checkRecordings() }
     begin()
+  }
+
+  /// Forgets all bindings: ticks are refused until it is bound and started anew.
+  public func unbind() {
+    core.pointee.isStarted = false
+    for i in 0..<signals.count { core.pointee.signals[i].data = nil }
+    for k in 0..<TargetKind.count { core.pointee.targets[k].data = nil }
+    core.pointee.timeSignal = -1
+  }
+
+  /// Whether a unit that somebody tells is that of a signal. A quaternion's order must be told, and be the same.
+  public static func unitFits(_ told: String, _ own: String) -> Bool {
+    Unit.fits(told, own)
+      && (!Unit.hasPrefix(own, "quaternion") || Unit.vectorFirst(told) == Unit.vectorFirst(own))
   }
 
   /// Throws `.mismatch` where a needed signal is not bound.

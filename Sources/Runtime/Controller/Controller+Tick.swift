@@ -30,7 +30,10 @@ public func controllerTick(_ c: ControllerHandle, _ now: Int64) -> Int32 {
 
 /// The next tick begins a new episode.
 @_noLocks
-public func controllerReset(_ c: ControllerHandle) { c.pointee.isFresh = true }
+public func controllerReset(_ c: ControllerHandle) {
+  c.pointee.isFresh = true
+  c.pointee.mayRestartClock = true
+}
 
 /// Changes who moves the robot. - Returns: a status of the C header.
 @_noLocks
@@ -60,6 +63,10 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   fileprivate func advance(_ now: Int64) -> Int32 {
     // the caller's clock
     var fault: Int32 = 0
+    if pointee.mayRestartClock {
+      pointee.mayRestartClock = false
+      if pointee.hasTicked && now < pointee.lastNow { restartClock(now) }
+    }
     if pointee.hasTicked {
       let (period, overflow) = now.subtractingReportingOverflow(pointee.lastNow)
       pointee.report.period = period
@@ -132,6 +139,21 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
     pointee.fallback.isLimp = false
     send()
     return 0
+  }
+
+  /// The caller's clock begins anew, as a simulator's does: what was measured on the old one begins now.
+  @_noLocks
+  private func restartClock(_ now: Int64) {
+    pointee.hasTicked = false
+    pointee.report.period = 0
+    var i = 0
+    while i < pointee.signalCount {
+      // a stamp of the old clock would be young for ever
+      if pointee.signals[i].isStamped && pointee.signals[i].stamp > now { pointee.signals[i].stamp = now }
+      i += 1
+    }
+    (pointee.fallback.since, pointee.fallback.stepSince, pointee.fallback.blendSince) = (now, now, now)
+    if let l = pointee.learner { l.pointee.since = now }
   }
 
   /// The first tick of an episode.

@@ -74,6 +74,8 @@ public struct ControllerCore {
   // state since create
   var hasTicked = false
   var lastNow: Int64 = 0
+  /// A reset waits, with which the clock may begin anew.
+  var mayRestartClock = false
   public var report = ControllerReport()
   var clamps: UnsafeMutablePointer<UInt64>
 }

@@ -4,8 +4,8 @@
     with Plant(gymnasium.make("HalfCheetah-v5"), "tcp://127.0.0.1:5555") as plant:
         print(plant.run(episodes=5).mean_return)
 
-The same classes as `efferent.Client`, `efferent.Receiver`, `efferent.Plant` and `efferent.RemoteLearner`. Both packages
-can be installed beside each other.
+The same classes as `efferent.Client`, `efferent.Receiver`, `efferent.Plant`, `efferent.RemoteLearner` and
+`efferent.RemoteController`. Both packages can be installed beside each other.
 """
 
 import importlib
@@ -30,6 +30,7 @@ _LAZY = {
     "Plant": "plant",
     "Receiver": "receiver",
     "RemoteLearner": "remote",
+    "RemoteController": "remote",
     "BridgeError": "wire",
     "BridgeTimeout": "wire",
     "BridgeMismatch": "wire",

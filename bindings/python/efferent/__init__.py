@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .plant import Plant
     from .policy import Policy, Tensor
     from .receiver import Receiver
-    from .remote import RemoteLearner
+    from .remote import RemoteController, RemoteLearner
     from .session import Session
     from .wire import BridgeError, BridgeLost, BridgeMismatch, BridgeTimeout
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 _LAZY = {
     "Policy": "policy", "Tensor": "policy", "Session": "session", "version": "_library", "Learner": "learner",
     "Plant": "plant", "Bridge": "bridge",
-    "Client": "client", "Receiver": "receiver", "RemoteLearner": "remote", "BridgeError": "wire",
+    "Client": "client", "Receiver": "receiver", "RemoteLearner": "remote", "RemoteController": "remote",
+    "BridgeError": "wire",
     "BridgeTimeout": "wire", "BridgeMismatch": "wire", "BridgeLost": "wire",
     "convert": "_convert", "Card": "card", "Controller": "controller", "MujocoLoop": "mujoco_loop",
     "PreflightWarning": "controller",

@@ -52,6 +52,7 @@ FUNCTIONS = {
     "eff_bridge_options_default": (None, [POINTER(eff_bridge_options), c_size_t]),
     "eff_bridge_create": (status, [handle, POINTER(eff_bridge_options), out]),
     "eff_bridge_create_learner": (status, [handle, POINTER(eff_bridge_options), out]),
+    "eff_bridge_create_controller": (status, [handle, POINTER(eff_bridge_options), out]),
     "eff_bridge_endpoint": (c_char_p, [handle]),
     "eff_bridge_poll": (status, [handle, c_int32, POINTER(eff_bridge_event)]),
     "eff_bridge_start": (status, [handle]),

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from ._library import Handle, Owner, check, lib
 from ._table_bridge import EVENT_FUNCTION, REASONS, eff_bridge_event, eff_bridge_options, eff_bridge_stats
+from .controller import Controller
 from .errors import ArgumentError
 from .learner import Learner
 
 if TYPE_CHECKING:
-    from .learner import Learner
     from .session import Session
 
 KINDS = ("none", "hello", "reset", "step", "bye", "drop", "idle", "retry")
@@ -65,12 +65,13 @@ class Latency(NamedTuple):
 
 
 class Bridge(Owner):
-    """Serves a session or a learner at an endpoint: "tcp://127.0.0.1:*" (any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy"; without ZeroMQ
+    """Serves a session, a learner or a controller at an endpoint: "tcp://127.0.0.1:*" (any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy"; without ZeroMQ
     on one machine "unix:/run/robot/policy" and, through shared memory, "shm:/run/robot/policy" ("@name": a name without a file).
 
     Call `poll` in a loop, or `start` for a thread of its own. What is served is the bridge's alone until it is closed (a second bridge: StateError);
     closing that closes it too.
-    A learner learns from what the plant tells: see `efferent.RemoteLearner` for the other side. `close` says goodbye to the plant.
+    A learner learns from what the plant tells: see `efferent.RemoteLearner` for the other side. A controller takes raw signals and gives targets:
+    see `efferent.RemoteController`; rate and names are its own, and after `close` it ticks no more. `close` says goodbye to the plant.
 
     idle_timeout        seconds of silence after which another plant may take over; None for never
     rate                steps per second that the policy was trained for, told to the plant
@@ -90,7 +91,7 @@ class Bridge(Owner):
     on_event            called with an `Event` after every one, on the thread that polls
     """
 
-    def __init__(self, served: Session | Learner, endpoint: str = "tcp://127.0.0.1:*", *, idle_timeout: float = 2.0,
+    def __init__(self, served: Session | Learner | Controller, endpoint: str = "tcp://127.0.0.1:*", *, idle_timeout: float = 2.0,
                  high_water: int = 0, rate: float = 0.0, observation_names: Sequence[str] = (),
                  joint_names: Sequence[str] = (), checksum: bool | str | None = None, non_finite: str = "pass",
                  max_peers: int = 0, thread_policy: str | None = None, thread_priority: int = 0,
@@ -130,7 +131,8 @@ class Bridge(Owner):
             else:
                 options.allowed_keys, options.allowed_key_count = _strings(allow)
         made = c_void_p()
-        create = lib.eff_bridge_create_learner if isinstance(served, Learner) else lib.eff_bridge_create
+        create = (lib.eff_bridge_create_learner if isinstance(served, Learner)
+                  else lib.eff_bridge_create_controller if isinstance(served, Controller) else lib.eff_bridge_create)
         check(create(served._handle.value, byref(options), byref(made)))
         self._handle = Handle(made.value, lib.eff_bridge_destroy, "bridge", kept=options.on_event, after=served._handle)
         self.served = served

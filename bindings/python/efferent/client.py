@@ -35,8 +35,8 @@ class Client(Closes):
     are allowed; `key` is this machine's own, as a file or pair, where it is not in EFFERENT_SECRET_KEY or the folder of keys.
     On the bridge's machine "unix:PATH" and "shm:PATH" are the quick ways: a Unix socket, and memory that both share; they need no ZeroMQ.
 
-    `expect` holds what the policy must have, as in HELLO: inputs and outputs as lists of {name, dtype, shape}, observations and joints
-    as lists of names, policy as a hash. One thread at a time.
+    `expect` holds what the policy must have, as in HELLO: inputs and outputs as lists of {name, dtype, shape, unit},
+    observations and joints as lists of names, policy and schema as hashes. One thread at a time.
     """
 
     def __init__(self, endpoint: str, rows: int = 1, *, timeout: float = 2.0, connect_timeout: float = 10.0,

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from ctypes import byref, c_double, c_size_t, c_void_p
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,6 +16,7 @@ from ._table_controller import (eff_controller_model, eff_controller_options, ef
                                 eff_motion_track,
                                 eff_signal_binding, eff_signal_spec, eff_target_binding)
 from ._table_learner import eff_transition, eff_update
+from ._reports import FAULTS, MODES, TARGETS, Report, Signal
 from ._types import StrPath
 from .errors import ArgumentError, MismatchError, ShapeError, StateError, error
 from .motion import of_card
@@ -26,40 +27,11 @@ if TYPE_CHECKING:
     from .learner import Learner
 
 F64 = 11
-MODES = ("run", "hold", "ramp", "damp", "zero")
-TARGETS = ("position", "velocity", "effort", "kp", "kd")
 CLAMPS = {"position": 1, "velocity": 2, "effort": 4, "command": 8}
-FAULTS = ("", "finite", "age", "unit", "roll", "pitch", "action", "target", "deadline", "clock")
 
 
 class PreflightWarning(UserWarning):
     """A controller that was told to start although its pre-flight was not met."""
-
-
-class Signal(NamedTuple):
-    """A raw signal that the card needs: `count` values in `unit` ("" where any will do); joint signals come in the
-    robot's order."""
-
-    name: str
-    unit: str
-    count: int
-    is_joint: bool
-
-
-class Report(NamedTuple):
-    """One tick. `mode` says who moved the robot, `ran` whether networks ran; times are in seconds, counts are since the
-    controller was made."""
-
-    mode: str
-    fault: str
-    ran: bool
-    ticks: int
-    runs: int
-    late: int
-    refused: int
-    clamped: int
-    age: float
-    period: float
 
 
 class Controller(Owner):
@@ -183,6 +155,12 @@ class Controller(Owner):
         clamps but those in `options`. No recording is run."""
         return Controller(self.card, self.policies, self.joints, self.control_period, seed=self._seed,
                           motion=self._motion, on_mismatch="skip", **options)
+
+    @property
+    def gains(self) -> dict[str, np.ndarray]:
+        """{"kp", "kd": array in the robot's order}: the card's gains; 0 where it has none."""
+        joints = _content(self.card).get("joints") or {}
+        return {k: np.array([(joints.get(j) or {}).get(k) or 0.0 for j in self.joints]) for k in ("kp", "kd")}
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """MujocoLoop: a controller closes its loop in a MuJoCo simulation. Needs the package mujoco."""
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from .errors import ArgumentError, MismatchError
 
 if TYPE_CHECKING:
     from .controller import Controller, Report
+    from .remote import RemoteController
 
 
 class MujocoLoop:
@@ -34,7 +34,7 @@ class MujocoLoop:
     preflight a recording that the controller must meet first, as in Controller
     """
 
-    def __init__(self, model: Any, controller: Controller, *, keyframe: str | None = None,
+    def __init__(self, model: Any, controller: Controller | RemoteController, *, keyframe: str | None = None,
                  sensors: Mapping[str, str] | None = None, base: str | None = None, preflight: Any = None) -> None:
         import mujoco
 
@@ -58,8 +58,7 @@ class MujocoLoop:
             joints.append(j)
         self._qpos, self._qvel = model.jnt_qposadr[joints], model.jnt_dofadr[joints]
         self._actuators = [self._actuator(j) for j in joints]
-        gains = json.loads(controller.card.to_json()).get("joints") or {}
-        self._kp, self._kd = ([(gains.get(j) or {}).get(k) or 0.0 for j in controller.joints] for k in ("kp", "kd"))
+        self._kp, self._kd = controller.gains["kp"], controller.gains["kd"]
         self._readers = {s.name: self._reader(s.name, (sensors or {}).get(s.name)) for s in controller.signals}
         self._key = None
         if keyframe is not None:

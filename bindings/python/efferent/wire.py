@@ -209,6 +209,8 @@ class Field(NamedTuple):
     dtype: str
     shape: tuple
     offset: int
+    unit: str = ""        # what its numbers are measured in; "": any
+    elements: tuple = ()  # names of its elements; (): unknown
 
     @property
     def count(self):
@@ -253,8 +255,10 @@ class Welcome:
             self.fingerprint = told.get("fingerprint")  # of the bridge's key; None: nothing is encrypted
             layout = told["layout"]
             self.rows, self.step_size, self.act_size = layout["rows"], layout["step_size"], layout["act_size"]
-            self.inputs, self.outputs = ([Field(f["name"], f["role"], f["dtype"], tuple(f["shape"]), f["offset"]) for f in layout[k]]
+            self.inputs, self.outputs = ([Field(f["name"], f["role"], f["dtype"], tuple(f["shape"]), f["offset"],
+                                                f.get("unit", ""), tuple(f.get("elements", ()))) for f in layout[k]]
                                          for k in ("inputs", "outputs"))
+            self.robot = told.get("robot")  # of a controller: pose, kp, kd and fallback, in the order of joints
         except (KeyError, TypeError, AttributeError) as e:
             raise FormatError(f"WELCOME: {type(e).__name__} {e}") from None
         for field in self.inputs + self.outputs:
@@ -278,11 +282,14 @@ def boot():
         return ""
 
 
-def hello(rows=1, aux=False, policy=0, checksum=None, **names):
-    """The body of HELLO. `names`: inputs, outputs (lists of {name, dtype, shape}), observations, joints (lists of names). `checksum`: "crc32c",
+def hello(rows=1, aux=False, policy=0, checksum=None, schema=0, **names):
+    """The body of HELLO. `names`: inputs, outputs (lists of {name, dtype, shape, unit}), observations, joints (lists of
+    names). `schema`: the hash of the only layout that is meant, units and order included. `checksum`: "crc32c",
     "none" or "any", which leaves it to the library; left out, "any" where this machine has a fast one."""
     checksum = checksum or ("any" if fast_crc32c() else "none")
     told = {"version": [VERSION, VERSION], "rows": rows, "aux": aux, "policy": policy, "checksum": checksum, "boot": boot()}
+    if schema:
+        told["schema"] = schema
     for key, value in names.items():
         if key not in ("inputs", "outputs", "observations", "joints"):
             raise TypeError(f"HELLO has no '{key}'")
