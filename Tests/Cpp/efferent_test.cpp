@@ -391,6 +391,17 @@ static void test_controller(const std::string &path) {
     taught.reward(-q[0] * q[0], k == 9);
     if (k == 10) taught.reset();
   }
+  {
+    // a bridge binds it to memory of its own, and leaves it unbound
+    efferent::Bridge bridge(taught);
+    bridge.start();
+    CHECK(thrown([&] { efferent::Bridge{taught}; }) == EFF_E_STATE);
+    efferent::BridgeOptions named;
+    named.rate = 50;
+    CHECK(thrown([&] { efferent::Bridge(c, named); }) == EFF_E_ARGUMENT);
+    CHECK(c.tick(20 * 20000000ll).status == EFF_OK);
+  }
+  CHECK(taught.tick(20 * 20000000ll).status == EFF_E_STATE);
   CHECK(taught.learned().updates == 18 && taught.learned().episodes == 1 && taught.learned().reason == EFF_LEARNED);
 }
 

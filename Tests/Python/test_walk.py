@@ -145,6 +145,51 @@ def test_the_command_walk_tells_how_well_the_command_is_followed(tmp_path, capsy
     assert CliRunner().invoke(app, [*run, "--command", "velocity=1"]).exit_code != 0
 
 
+def test_a_walk_over_a_bridge_is_the_walk_of_one_process(tmp_path):
+    """`efferent serve --card` in another process, `efferent walk --endpoint` here."""
+    import os
+    import subprocess
+    import sys
+    import time
+
+    from typer.testing import CliRunner
+
+    from efferent import _command_walk  # noqa: F401  adds the command
+    from efferent._command import app
+
+    pytest.importorskip("zmq")
+    files = [str(tmp_path / "card.json"), str(tmp_path / "policy.onnx")]
+    network(files[1], 4, actions=2)
+    (tmp_path / "card.json").write_text(json.dumps(pendulum_card()))
+    (tmp_path / "robot.xml").write_text(PENDULUM)
+    at = f"unix:{tmp_path}/link"
+    serve = [sys.executable, "-m", "efferent", "serve", files[1], "--card", files[0]]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def refused(*more):
+        done = subprocess.run([*serve, *more], env=env, capture_output=True, text=True, timeout=60)
+        return done.returncode == 1 and done.stderr
+
+    assert "--rate with --card" in refused("--rate", "50")
+    assert "joint 'b'" in refused("--joints", "a,c")
+    server = subprocess.Popen([*serve, "--joints", "b,a", "--endpoint", at, "--once"], env=env, stdout=subprocess.PIPE,
+                              text=True)
+    try:
+        assert "serving" in server.stdout.readline()
+        walk = ["walk", *files, "--mjcf", str(tmp_path / "robot.xml"), "--seconds", "1", "--command",
+                "command.pose=0.1,0.2"]
+        here, there = (CliRunner().invoke(app, [*walk, *more]) for more in ([], ["--endpoint", at]))
+        assert here.exit_code == there.exit_code == 0, there.output
+        assert here.output == there.output and "100 ticks of 0.01 s, 50 runs" in here.output
+        deadline = time.monotonic() + 30
+        while server.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert server.returncode == 0 and "100 steps" in server.stdout.read()
+    finally:
+        server.kill()
+        server.wait()
+
+
 def test_a_walk_can_be_watched_and_ends_with_its_window(tmp_path, monkeypatch):
     import sys
     import types

@@ -349,7 +349,17 @@ def serve(file: Path = File,
           once: bool = typer.Option(False, "--once", help="end when the first plant says goodbye"), seed: int = 0,
           joints: str = typer.Option(None, metavar="NAME,NAME,...",
                                      help="names of the action's elements, told to the plant; left out: the "
-                                          "metadata's"),
+                                          "metadata's. With --card the robot's joints, in the order of its arrays; left "
+                                          "out: the card's"),
+          card: list[Path] = typer.Option([], exists=True, dir_okay=False,
+                                          help="card of the policy, or the sidecar files of one convention: a controller "
+                                               "is served, raw signals in, targets out"),
+          model: list[str] = typer.Option([], "--model", help="with --card: NAME=FILE.onnx of each network, where FILE is "
+                                                              "not the only one"),
+          supplied: Path = typer.Option(None, exists=True, dir_okay=False,
+                                        help="with --card: JSON with answers to what no file says"),
+          guard: list[str] = typer.Option([], "--guard",
+                                          help="with --card: clamps that are on: position, velocity, effort, command"),
           stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"),
           remote: bool = typer.Option(False, "--remote", help="let other machines in that are allowed: see efferent keys"),
           key: Path = typer.Option(None, help="file of this machine's key; left out: as efferent keys new makes it"),
@@ -357,22 +367,37 @@ def serve(file: Path = File,
           dim: list[str] = Dims, weights: str = Weights,
           action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
           output: list[str] = Outputs, constant: list[str] = Constants, force: bool = Force):
-    """Serve a policy over ZeroMQ, a Unix socket or shared memory until interrupted."""
+    """Serve a policy, or with --card a controller, over ZeroMQ, a Unix socket or shared memory until interrupted."""
     from .bridge import Bridge
 
     not_there(stats, force)
 
-    policy = load(file, weights, dim=dim, action=action, observation=observation, state=state, no_state=no_state,
-                  output=output,
-                  constant=constant)
-    if policy.info.step_refusal:
-        print(f"serving without a step: {policy.info.step_refusal}", file=sys.stderr, flush=True)
+    roles = {"dim": dim, "weights": weights, "action": action, "observation": observation, "state": state,
+             "no_state": no_state, "output": output, "constant": constant}
+    if card:
+        for name, given in {**roles, "rate": rate, "rows": rows > 1}.items():
+            if given:
+                fail(f"--{name.replace('_', '-')} with --card: the card says it, expected none")
+        from ._rig import controller_of
+
+        names = [n.strip() for n in joints.split(",")] if joints else None
+        served = controller_of([*card, file], supplied, model, names, guard=guard, seed=seed)
+        told = {}
+    else:
+        for name, given in {"model": model, "supplied": supplied, "guard": guard}.items():
+            if given:
+                fail(f"--{name} without --card, expected both")
+        roles.pop("weights")
+        policy = load(file, weights, **roles)
+        if policy.info.step_refusal:
+            print(f"serving without a step: {policy.info.step_refusal}", file=sys.stderr, flush=True)
+        served = policy.session(rows, seed)
+        told = {"rate": rate, "joint_names": _joint_names(policy, joints)}
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     try:
-        bridge = Bridge(policy.session(rows, seed), endpoint, rate=rate, joint_names=_joint_names(policy, joints),
-                        allow_remote=remote, key=key, allow=allow,
+        bridge = Bridge(served, endpoint, **told, allow_remote=remote, key=key, allow=allow,
                         on_event=lambda event: ended.set() if once and event.kind == "bye" else None)
         bridge.start()
     except Error as e:

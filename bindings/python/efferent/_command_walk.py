@@ -21,6 +21,8 @@ def walk(files: list[Path] = Files,
          preflight: list[Path] = typer.Option([], exists=True, dir_okay=False,
                                               help="a recording that must be met before the first step"),
          on_mismatch: str = typer.Option("refuse", help="refuse or warn: what a recording that is not met does"),
+         endpoint: str = typer.Option(None, help="bridge of this controller (efferent serve --card): it ticks there, the "
+                                                 "robot is here"),
          viewer: bool = typer.Option(False, "--viewer",
                                      help="show the robot in MuJoCo's viewer, in real time; closing it ends the walk"),
          picture: Path = typer.Option(None, help="write a picture of command, velocity and joint tracking"),
@@ -36,16 +38,29 @@ def walk(files: list[Path] = Files,
                                    on_mismatch=on_mismatch)
     for w in caught:
         console.print(f"warning: {w.message}", style="yellow", markup=False, soft_wrap=True)
+    if endpoint is not None:
+        controller = _joined(controller, endpoint)
     loop = loop_of(physics, controller, keyframe, sensor, command)
     try:
         rows, fallen = (_watched if viewer else _run)(loop, round(seconds / controller.control_period))
     except Error as e:
         fail(e)
+    controller.close()
     _tell(loop, rows, fallen)
     if picture is not None:
         _draw(loop, rows, picture)
     if fallen is not None:
         raise typer.Exit(1)
+
+
+def _joined(controller, endpoint):
+    """The controller of a bridge in the place of one here, with the same joints and units."""
+    from . import RemoteController
+
+    try:
+        return RemoteController(endpoint, controller.joints, {s.name: s.unit for s in controller.signals})
+    except Error as e:
+        fail(e)
 
 
 def _watched(loop, ticks):

@@ -21,14 +21,30 @@ Guards = typer.Option([], "--guard", help="clamps of the guard: position, veloci
 
 
 def card_of(files, supplied):
-    return _load(files, supplied)
+    """The card of files; beside one that is a card already, networks are only networks."""
+    said = [f for f in files if f.suffix.lower() != ".onnx"]
+    return _load(said if len(said) == 1 and _is_card(said[0]) else files, supplied)
 
 
-def networks(files, model):
+def _is_card(path):
+    import json
+
+    try:
+        return "efferent_card" in json.loads(path.read_bytes())
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def networks(files, model, card):
     """{name: path} of the networks of a card."""
+    import json
+
     models = dict(pair(m, "--model") for m in model)
     found = [f for f in files if f.suffix.lower() == ".onnx"]
-    return {"policy": found[0]} if not models and len(found) == 1 else models
+    if models or len(found) != 1:
+        return models
+    names = [m["name"] for m in json.loads(card.to_json())["models"]]
+    return {names[0] if len(names) == 1 else "policy": found[0]}
 
 
 def physics_of(mjcf, command):
@@ -51,7 +67,7 @@ def controller_of(files, supplied, model, joints, **options):
 
     card = card_of(files, supplied)
     try:
-        return Controller(card, networks(files, model), joints or joint_order(card), **options)
+        return Controller(card, networks(files, model, card), joints or joint_order(card), **options)
     except Error as e:
         fail(e)
 
