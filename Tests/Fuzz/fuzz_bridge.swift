@@ -15,26 +15,47 @@ private func demand(_ condition: Bool, _ what: StaticString) {
   if !condition { fatalError("\(what)") }
 }
 
-/// The target of the bridge's own tests, with its runs counted.
+/// The target of the bridge's own tests, with its runs counted; `isRobot`: with units, which a plant must know.
 private final class Counting {
   let fake = Fake(maxRows: 2)
+  let isRobot: Bool
   var runs = 0
+
+  init(isRobot: Bool) { self.isRobot = isRobot }
+
+  private func known(_ tensors: [Target.Tensor]) -> [Target.Tensor] {
+    guard isRobot else { return tensors }
+    return tensors.map {
+      Target.Tensor(
+        name: $0.name, role: $0.role, dtype: $0.dtype, shape: $0.shape, size: $0.size, unit: "rad",
+        elements: ["hip", "knee"])
+    }
+  }
+
+  private var robot: Robot? {
+    guard isRobot else { return nil }
+    let step = Robot.FallbackStep(mode: "damp", seconds: 0.5, kp: [0, 0], kd: [1, 2])
+    return Robot(
+      joints: ["hip", "knee"], isMoved: [true, false], rate: 50, fallback: [step], blend: 0.2, pose: [0, 1], kp: [1, 2],
+      kd: [1, 2], unitFits: { $0.utf8.elementsEqual($1.utf8) })
+  }
+
   var target: Target {
     let inner = fake.target
     return Target(
-      inputs: inner.inputs, outputs: inner.outputs, maxRows: 2, policyHash: 77, input: inner.input,
+      inputs: known(inner.inputs), outputs: known(inner.outputs), maxRows: 2, policyHash: 77, input: inner.input,
       output: inner.output,
       run: { step in
         self.runs += 1
         return inner.run(step)
-      }, reset: inner.reset)
+      }, reset: inner.reset, robot: robot)
   }
 }
 
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzz(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
   guard let bytes, count > 0 else { return 0 }
-  let counting = Counting()
+  let counting = Counting(isRobot: bytes[0] & 16 != 0)
   var options = Service.Options()
   options.refusesNonFinite = bytes[0] & 1 != 0
   options.seals = bytes[0] & 2 != 0
