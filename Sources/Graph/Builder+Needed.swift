@@ -37,7 +37,7 @@ extension Builder {
   /// Outputs that hold recurrent state: the session needs them whatever was chosen.
   private func stateOutputs(besides chosen: [String]) -> [String] {
     var names: [String] = []
-    if let told = options.states ?? model.states ?? hints.states {
+    if let told = options.states ?? hints.states {
       names = told.map { $0.output }
     } else {
       // shapes are not known yet; what does not fit is an output like others
@@ -125,7 +125,7 @@ extension Builder {
   /// Whether the caller or the metadata names this output for something.
   private func isNamed(_ name: String) -> Bool {
     if options.action == name || hints.action == name { return true }
-    for pair in options.states ?? model.states ?? hints.states ?? [] where pair.output == name { return true }
+    for pair in options.states ?? hints.states ?? [] where pair.output == name { return true }
     return StateMeaning(NameWords.split(name), .none).isState
   }
 }

@@ -18,7 +18,7 @@ extension Builder {
 
   /// Pairs given by the caller or the file, or recognized by name and shape.
   private mutating func setStates(_ hints: RoleHints) throws(Failure) {
-    if let pairs = options.states ?? model.states {
+    if let pairs = options.states {
       try setStates(pairs, .option)
     } else if let pairs = hints.states {
       try setStates(pairs, .metadata)

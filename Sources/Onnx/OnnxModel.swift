@@ -2,17 +2,12 @@ import Base
 
 /// An ONNX file as it was written, before any meaning is given to it. Field names are those of onnx.proto3.
 public struct OnnxModel {
-  /// What the file was: ONNX itself, or another format that was written in its terms.
-  public enum Format { case onnx, safetensors }
-  public var format = Format.onnx
   public var irVersion: Int64 = 0
   public var producer = ""
   public var opsets: [OnnxOpset] = []
   public var graph = OnnxGraph()
   public var metadata: [OnnxEntry] = []
   public var functions: [OnnxFunction] = []
-  /// Recurrent state that the format declares; nil where it is recognized by name and shape.
-  public var states: [(input: String, output: String)]? = nil
   /// The bytes that tensors point into.
   public let bytes: Bytes
 

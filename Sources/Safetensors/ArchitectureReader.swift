@@ -1,6 +1,13 @@
 import Base
 import Onnx
 
+/// A policy that was read from an architecture and tensors: in the terms of ONNX, with the recurrent state that it
+/// declares.
+public struct Architecture {
+  public let model: OnnxModel
+  public let states: [(input: String, output: String)]
+}
+
 /// Architecture (JSON) + tensors (safetensors) -> OnnxModel: each layer becomes a few ONNX nodes over initializers that
 /// view the file's bytes, so that shapes, folding, fusion, recurrent state and errors are those of any other policy.
 /// FORMAT.md beside this file is the format.
@@ -21,6 +28,7 @@ public struct ArchitectureReader {
   let file: SafetensorsFile
   let budget: MemoryBudget
   var model: OnnxModel
+  var states: [(input: String, output: String)] = []
   var signals: [String: Signal] = [:]
   var declared: Set<String> = []
   var counter = 0
@@ -28,7 +36,7 @@ public struct ArchitectureReader {
   /// Reads a policy. `sidecar` is the architecture where it is not in the file's metadata; its bytes are needed for the
   /// call alone.
   @export(interface)
-  public static func read(_ bytes: Bytes, sidecar: Bytes?, memoryLimit: Int) throws(Failure) -> OnnxModel {
+  public static func read(_ bytes: Bytes, sidecar: Bytes?, memoryLimit: Int) throws(Failure) -> Architecture {
     let budget = MemoryBudget(limit: memoryLimit)
     let file = try SafetensorsFile.read(bytes, budget: budget)
     let what = "the architecture"
@@ -53,7 +61,7 @@ public struct ArchitectureReader {
     }
     var reader = ArchitectureReader(file: file, budget: budget, model: OnnxModel(bytes: bytes))
     try reader.read(root)
-    return reader.model
+    return Architecture(model: reader.model, states: reader.states)
   }
 
   private init(file: SafetensorsFile, budget: MemoryBudget, model: OnnxModel) {
@@ -77,11 +85,9 @@ public struct ArchitectureReader {
     guard version == 1 else {
       throw Failure(.unsupported, "the architecture is of version \(version), expected 1; update Efferent")
     }
-    model.format = .safetensors
     var opset = OnnxOpset()
     opset.version = Self.opset
     model.opsets = [opset]
-    model.states = []
     if case .string(let s)? = root["producer"] { model.producer = s }
     model.metadata = file.metadata.filter { $0.key != Self.key }
     try readMetadata(root["metadata"])
@@ -156,7 +162,7 @@ public struct ArchitectureReader {
   }
 
   private mutating func readOutputs(_ value: Json?, _ last: Signal) throws(Failure) {
-    let states = model.graph.outputs
+    let carried = model.graph.outputs
     model.graph.outputs = []
     if let value {
       guard case .array(let items) = value, !items.isEmpty else {
@@ -174,12 +180,12 @@ public struct ArchitectureReader {
     } else {
       try addOutput("action", last)
     }
-    for o in states {
+    for o in carried {
       guard !model.graph.outputs.contains(where: { $0.name == o.name }) else {
         throw Failure(.format, "output '\(o.name)' has the name of a recurrent state; give it another")
       }
     }
-    model.graph.outputs += states
+    model.graph.outputs += carried
   }
 
   private mutating func addOutput(_ name: String, _ s: Signal) throws(Failure) {
@@ -195,7 +201,7 @@ public struct ArchitectureReader {
     let pair = (input: name + "_in", output: name + "_out")
     try addInput(Signal(name: pair.input, shape: []), label: label, dims: dims)
     model.graph.outputs.append(port(pair.output, .f32, dims))
-    model.states?.append(pair)
+    states.append(pair)
     return pair
   }
 
@@ -235,7 +241,7 @@ public struct ArchitectureReader {
   }
 
   private func signal(_ name: String, _ layer: Layer) throws(Failure) -> Signal {
-    guard let s = signals[name], !(model.states ?? []).contains(where: { $0.input == name }) else {
+    guard let s = signals[name], !states.contains(where: { $0.input == name }) else {
       throw layer.fail("from names '\(name)', which is no input and no layer before this one")
     }
     return s

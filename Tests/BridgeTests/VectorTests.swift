@@ -87,7 +87,7 @@ private func data(_ text: String) -> [UInt8] {
   let schema = vectors("schema")[0]
   #expect(
     layout.encoded == data(schema[0]) && layout.schema == UInt64(schema[1])
-      && fnv1a(data(schema[0])) == UInt64(schema[1]))
+      && Fnv1a.of(data(schema[0])) == UInt64(schema[1]))
   for words in vectors("welcome") {
     let options = UInt16(words[3])!
     #expect(

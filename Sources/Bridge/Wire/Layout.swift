@@ -49,7 +49,7 @@ struct Layout {
     writer.word("outputs")
     Layout.describe(outputs, to: &writer)
     encoded = writer.bytes
-    schema = fnv1a(encoded)
+    schema = Fnv1a.of(encoded)
   }
 
   private static func place(
@@ -101,12 +101,5 @@ struct Layout {
       }
     }
   }
-}
-
-/// FNV-1a, 64 bits.
-public func fnv1a(_ bytes: [UInt8], from state: UInt64 = 0xCBF2_9CE4_8422_2325) -> UInt64 {
-  var hash = state
-  for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
-  return hash
 }
 #endif

@@ -28,9 +28,11 @@ public final class Controller {
   @export(interface)
   public static func arenaSize(_ card: Card, _ options: ControllerOptions) throws(Failure) -> Int {
     let sessions = try sessionSizes(options).reduce(0, +)
-    var layout = try ControllerLayout(card, options, sessions: [], Carver(nil))
+    let cursor = ArenaCursor(
+      measuring: "a controller of this card, without its networks,", limit: 1 << 30, isWritable: true)
+    var layout = try ControllerLayout(card, options, sessions: [], cursor)
     _ = try layout.build()
-    return sessions + layout.carver.used + 64
+    return sessions + layout.cursor.used + 64
   }
 
   /// Bytes of each model's session, in the order of the options.
@@ -63,7 +65,7 @@ public final class Controller {
       made.append(try Session(m.policy, s))
       at += sizes[i]
     }
-    var layout = try ControllerLayout(card, options, sessions: made, Carver(at))
+    var layout = try ControllerLayout(card, options, sessions: made, ArenaCursor(at))
     let core = try layout.build()
     self.card = card
     self.core = core

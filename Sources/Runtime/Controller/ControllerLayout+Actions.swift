@@ -4,7 +4,7 @@ import Platform
 
 extension ControllerLayout {
   mutating func buildActions() throws(Failure) -> UnsafeMutablePointer<ActionSlot> {
-    let slots = try carver.table(card.actions.count, of: ActionSlot.self)
+    let slots = try cursor.table(card.actions.count, of: ActionSlot.self)
     for (i, a) in card.actions.enumerated() { (slots + i).initialize(to: try action(a)) }
     return slots
   }
@@ -26,14 +26,14 @@ extension ControllerLayout {
         throw Failure(.shape, "\(what): it takes element \(e) of output '\(a.output)', which has \(width)")
       }
     }
-    let posts = try carver.table(a.post.count, of: PostSlot.self)
+    let posts = try cursor.table(a.post.count, of: PostSlot.self)
     var s = ActionSlot(
       model: m, output: o, type: port.type.rawValue, elementSize: port.type.size, width: width, chunk: chunk, count: n,
-      index: try carver.indices(a.index), joints: try carver.indices(list),
+      index: try cursor.indices(a.index), joints: try cursor.indices(list),
       scale: try table(a.scale, n, what + " scale"),
-      offset: try carver.doubles(n), posts: posts, postCount: a.post.count, remembered: -1,
+      offset: try cursor.doubles(n), posts: posts, postCount: a.post.count, remembered: -1,
       remembersApplied: a.lastOf == nil || a.lastOf == .applied,
-      action: try carver.doubles(n), state: try carver.doubles(n), base: try carver.doubles(n), x: try carver.doubles(n)
+      action: try cursor.doubles(n), state: try cursor.doubles(n), base: try cursor.doubles(n), x: try cursor.doubles(n)
     )
     for h in heads where h.model == m && h.output == o { s.remembered = h.start }
     switch a.kind {
@@ -58,7 +58,7 @@ extension ControllerLayout {
       guard indices.count == n else {
         throw Failure(.shape, "\(what): the command '\(name)' has \(indices.count) fields for \(n) joints")
       }
-      (s.offset, s.offsetIndex) = (commands[c].values, try carver.indices(indices))
+      (s.offset, s.offsetIndex) = (commands[c].values, try cursor.indices(indices))
     }
     if !a.limitsPosition.isEmpty {
       s.limits = try table(Card.Bounds.each(a.limitsPosition), n, what + " limits_position")
@@ -72,7 +72,7 @@ extension ControllerLayout {
       guard a.addState.count == n else {
         throw Failure(.shape, "\(what): add_state has \(a.addState.count) entries for \(n) joints")
       }
-      s.addsState = try carver.flags(a.addState)
+      s.addsState = try cursor.flags(a.addState)
       _ = try need("joint.position", what)
     }
     if s.rate != nil || s.kind == .increment {
@@ -117,8 +117,8 @@ extension ControllerLayout {
     let n = list.count
     let what = what + ", post " + p.operation.text
     var s = PostSlot(
-      kp: try carver.doubles(n), kd: try carver.doubles(n), pose: try carver.doubles(n),
-      history: try carver.doubles(4 * n))
+      kp: try cursor.doubles(n), kd: try cursor.doubles(n), pose: try cursor.doubles(n),
+      history: try cursor.doubles(4 * n))
     let isBand = p.operation == .torqueBand || p.operation == .velocityBand
     if isBand || p.operation == .pdTorque {
       if let limit = p.limit { s.limit = try table(limit, n, what + " limit") }
@@ -183,7 +183,7 @@ extension ControllerLayout {
     case .measured:
       _ = try need("joint.position", what)
       return nil
-    case .zero: return try carver.doubles(list.count)
+    case .zero: return try cursor.doubles(list.count)
     case .defaultPose: return try defaults(list, what)
     case .given:
       guard let v = p.value else { throw Failure(.mismatch, "\(what): init is given, but there is no value") }
@@ -194,14 +194,14 @@ extension ControllerLayout {
   // MARK: targets, guard, fallback
 
   mutating func buildTargets() throws(Failure) -> UnsafeMutablePointer<TargetSlot> {
-    let slots = try carver.table(TargetKind.count, of: TargetSlot.self)
+    let slots = try cursor.table(TargetKind.count, of: TargetSlot.self)
     let n = card.jointOrder.count
     for k in 0..<TargetKind.count {
       (slots + k).initialize(
         to: TargetSlot(
-          offsets: try carver.table(options.joints.count, of: Int.self), values: try carver.doubles(n),
-          isCommanded: try carver.table(n, of: Bool.self),
-          joints: try carver.table(n, of: Int32.self), places: try carver.table(n, of: Int.self)))
+          offsets: try cursor.table(options.joints.count, of: Int.self), values: try cursor.doubles(n),
+          isCommanded: try cursor.table(n, of: Bool.self),
+          joints: try cursor.table(n, of: Int32.self), places: try cursor.table(n, of: Int.self)))
     }
     for a in card.actions {
       for j in try joints(a.joints, "action '" + a.name + "'") {
@@ -223,9 +223,9 @@ extension ControllerLayout {
   mutating func buildGuard() throws(Failure) -> GuardSlot {
     let n = card.jointOrder.count
     var g = GuardSlot(
-      slew: try carver.doubles(n), lower: try carver.doubles(n), upper: try carver.doubles(n),
-      velocity: try carver.doubles(n),
-      effort: try carver.doubles(n), sent: try carver.doubles(n))
+      slew: try cursor.doubles(n), lower: try cursor.doubles(n), upper: try cursor.doubles(n),
+      velocity: try cursor.doubles(n),
+      effort: try cursor.doubles(n), sent: try cursor.doubles(n))
     g.clamps = options.clamps
     let own = card.safety
     g.rollLimit = options.rollLimit > 0 ? options.rollLimit : own?.rollLimit ?? 0
@@ -268,13 +268,13 @@ extension ControllerLayout {
       order == "robot"
       ? "\(list.count) numbers for a robot of \(options.joints.count) joints"
       : "the order of motors, which names no joints"
-    if carver.isMeasuring { Log.write(.warning, "\(key) has \(found): \(instead) is used") }
+    if cursor.isMeasuring { Log.write(.warning, "\(key) has \(found): \(instead) is used") }
     return nil
   }
 
   /// A table of gains, NaN where there are none.
   private mutating func gains(_ numbers: Card.Numbers?) throws(Failure) -> UnsafeMutablePointer<Double> {
-    let table = try carver.doubles(card.jointOrder.count)
+    let table = try cursor.doubles(card.jointOrder.count)
     for j in card.jointOrder.indices { table[j] = numbers?.value(j) ?? Double.nan }
     return table
   }
@@ -314,7 +314,7 @@ extension ControllerLayout {
       }
       guard s.duration >= 0 else { throw Failure(.argument, "fallback[\(i)].seconds is below 0") }
     }
-    let ladder = try carver.table(steps.count, of: FallbackSlot.Step.self)
+    let ladder = try cursor.table(steps.count, of: FallbackSlot.Step.self)
     for (i, s) in steps.enumerated() {
       (ladder + i).initialize(
         to: FallbackSlot.Step(mode: s.mode, duration: s.duration, kp: try gains(s.kp), kd: try gains(s.kd)))
@@ -323,11 +323,11 @@ extension ControllerLayout {
     let start = try startGains(startup)
     let rampSeconds = options.rampSeconds > 0 ? options.rampSeconds : startup?.seconds ?? 2
     let f = FallbackSlot(
-      ladder: ladder, count: steps.count, pose: try carver.doubles(n), kp: try carver.doubles(n),
-      kd: try carver.doubles(n),
+      ladder: ladder, count: steps.count, pose: try cursor.doubles(n), kp: try cursor.doubles(n),
+      kd: try cursor.doubles(n),
       startKp: start.kp, startKd: start.kd, rampDuration: nanoseconds(rampSeconds),
       blendDuration: options.blendSeconds > 0 ? nanoseconds(options.blendSeconds) : 0,
-      from: try carver.doubles(n))
+      from: try cursor.doubles(n))
     let pose =
       startup.map {
         $0.pose.isEmpty ? nil : laid(.each($0.pose), $0.order, "startup.pose", instead: "the default pose")
@@ -346,8 +346,8 @@ extension ControllerLayout {
 
   mutating func build() throws(Failure) -> ControllerHandle {
     let n = card.jointOrder.count
-    let core = try carver.table(1, of: ControllerCore.self)
-    lastTargets = try carver.doubles(n)
+    let core = try cursor.table(1, of: ControllerCore.self)
+    lastTargets = try cursor.doubles(n)
     try buildLastActions()
     try checkActions()
     try buildCommands()
@@ -364,18 +364,18 @@ extension ControllerLayout {
     var start: UnsafeMutablePointer<Double>? = nil
     switch card.targetInit {
     case .defaultPose: start = try defaults(Array(0..<n), "target_init")
-    case .zero: start = try carver.doubles(n)
+    case .zero: start = try cursor.doubles(n)
     default:
       if card.vectors.contains(where: { $0.terms.contains(where: { $0.operation == .previousTarget }) }) {
         _ = try need("joint.position", "target_init")
       }
     }
-    let robot = try carver.indices(robotIndex)
-    let slots = try carver.table(signals.count, of: SignalSlot.self)
+    let robot = try cursor.indices(robotIndex)
+    let slots = try cursor.table(signals.count, of: SignalSlot.self)
     let limit = options.staleLimit > 0 ? options.staleLimit : card.safety?.dataAge ?? 0
     for (i, s) in signals.enumerated() {
       var slot = SignalSlot(
-        offsets: try carver.table(s.width, of: Int.self), places: try carver.table(s.count, of: Int.self),
+        offsets: try cursor.table(s.width, of: Int.self), places: try cursor.table(s.count, of: Int.self),
         values: s.values, count: s.count, width: s.width)
       if s.isJoint { slot.elements = robot }
       slot.isQuaternion = s.isQuaternion
@@ -394,11 +394,11 @@ extension ControllerLayout {
         motion: motion, targets: targets,
         jointCount: n, robotIndex: robot, robotJoints: options.joints.count, position: values("joint.position"),
         velocity: values("joint.velocity"),
-        lastTargets: lastTargets, targetInit: start, scratch: try carver.doubles(widestTerm), timeSignal: -1,
+        lastTargets: lastTargets, targetInit: start, scratch: try cursor.doubles(widestTerm), timeSignal: -1,
         ratio: UInt64(ratio),
         controlPeriod: nanoseconds(controlPeriod), policyPeriod: policyPeriod, protection: protection,
         fallback: fallback,
-        clamps: try carver.table(n, of: UInt64.self)))
+        clamps: try cursor.table(n, of: UInt64.self)))
     if let p = card.primeModels {
       (core.pointee.primes, core.pointee.primeAdvances, core.pointee.primeKeepsAction) = (true, p.advance, p.keepAction)
     }

@@ -21,8 +21,8 @@ extension ControllerLayout {
       for t in v.terms where t.operation == .lastAction { depth = max(depth, min(max(t.age, 0), 10_000) + 1) }
     }
     lastActions = LastActions(
-      raw: try carver.doubles(width * depth), clipped: try carver.doubles(width * depth),
-      applied: try carver.doubles(width * depth), width: width,
+      raw: try cursor.doubles(width * depth), clipped: try cursor.doubles(width * depth),
+      applied: try cursor.doubles(width * depth), width: width,
       depth: depth)
   }
 
@@ -76,7 +76,7 @@ extension ControllerLayout {
   }
 
   mutating func buildMemories() throws(Failure) -> UnsafeMutablePointer<MemorySlot> {
-    let slots = try carver.table(card.memories.count, of: MemorySlot.self)
+    let slots = try cursor.table(card.memories.count, of: MemorySlot.self)
     for (i, m) in card.memories.enumerated() {
       let what = "memory '" + m.name + "'"
       var count = 1
@@ -87,12 +87,12 @@ extension ControllerLayout {
       }
       let type = element(m.element)
       let size = count * type.size
-      let initial = try carver.bytes(size)
+      let initial = try cursor.take(size)
       if case .each(let values) = m.initial, values.count != count {
         throw Failure(.shape, "\(what): init has \(values.count) values, expected \(count)")
       }
       for k in 0..<count { storeElement(initial + k * type.size, type.rawValue, m.initial.value(k) ?? 0) }
-      (slots + i).initialize(to: MemorySlot(bytes: try carver.bytes(size), initial: initial, size: size))
+      (slots + i).initialize(to: MemorySlot(bytes: try cursor.take(size), initial: initial, size: size))
     }
     return slots
   }
@@ -108,7 +108,7 @@ extension ControllerLayout {
   }
 
   mutating func buildCounters() throws(Failure) -> UnsafeMutablePointer<CounterSlot> {
-    let slots = try carver.table(card.counters.count, of: CounterSlot.self)
+    let slots = try cursor.table(card.counters.count, of: CounterSlot.self)
     for (i, c) in card.counters.enumerated() {
       let last = c.last.map { Double($0) } ?? (c.step < 0 ? -Double.infinity : Double.infinity)
       (slots + i).initialize(
@@ -120,10 +120,10 @@ extension ControllerLayout {
   // MARK: networks
 
   mutating func buildModels() throws(Failure) -> UnsafeMutablePointer<ModelSlot> {
-    let slots = try carver.table(card.models.count, of: ModelSlot.self)
+    let slots = try cursor.table(card.models.count, of: ModelSlot.self)
     for (m, model) in card.models.enumerated() {
       let plan = policies[m].plan
-      let inputs = try carver.table(plan.inputs.count, of: InputSlot.self)
+      let inputs = try cursor.table(plan.inputs.count, of: InputSlot.self)
       for i in model.inputs where !plan.inputs.contains(where: { $0.name == i.tensor }) {
         throw Failure(
           .shape,
@@ -138,7 +138,7 @@ extension ControllerLayout {
         }
         (inputs + p).initialize(to: try self.input(input, p, port, model: m, what))
       }
-      let outputs = try carver.table(plan.outputs.count, of: OutputSlot.self)
+      let outputs = try cursor.table(plan.outputs.count, of: OutputSlot.self)
       for (p, port) in plan.outputs.enumerated() {
         let count = port.shape.reduce(1, *)
         guard isElementSupported(port.type.rawValue) else {
@@ -233,12 +233,12 @@ extension ControllerLayout {
         """
       )
     }
-    let slot = try carver.table(1, of: LearnerSlot.self)
+    let slot = try cursor.table(1, of: LearnerSlot.self)
     slot.initialize(
       to: LearnerSlot(
         learner: learner, model: m, input: 0, output: output, observationCount: x, actionCount: y,
-        observation: try carver.doubles(x),
-        action: try carver.doubles(y), done: try carver.doubles(y)))
+        observation: try cursor.doubles(x),
+        action: try cursor.doubles(y), done: try cursor.doubles(y)))
     core.pointee.learner = slot
     core.pointee.models[m].learner = slot
   }
@@ -294,12 +294,12 @@ extension ControllerLayout {
       let c = try commandIndex(name, what)
       let fields = try fieldIndices(c, input.fields, what)
       try expect(fields.count, "the command '" + name + "'")
-      (s.values, s.index) = (commands[c].values, try carver.indices(fields))
+      (s.values, s.index) = (commands[c].values, try cursor.indices(fields))
     case .signal(let name):
       if Unit.hasPrefix(name, "joint.") {
         let list = try joints(input.joints, what)
         try expect(list.count, "the signal '" + name + "'")
-        (s.values, s.index) = (try need(name, what).values, try carver.indices(list))
+        (s.values, s.index) = (try need(name, what).values, try cursor.indices(list))
       } else {
         let signal = try need(name, count: count, what)
         try expect(signal.count, "the signal '" + name + "'")
@@ -308,7 +308,7 @@ extension ControllerLayout {
           guard count == 4 else {
             throw Failure(.shape, "\(what): a quaternion has 4 values, the network takes \(count)")
           }
-          s.index = try carver.indices([1, 2, 3, 0])
+          s.index = try cursor.indices([1, 2, 3, 0])
         }
       }
     case .model(let name, let output):
@@ -321,7 +321,7 @@ extension ControllerLayout {
       (s.source, s.place, s.output) = (.output, m, o)
     case .constant(let numbers): s.values = try table(numbers, count, what)
     }
-    if port.state >= 0 { s.mirror = try carver.bytes(count * port.type.size) }
+    if port.state >= 0 { s.mirror = try cursor.take(count * port.type.size) }
     return s
   }
 
@@ -374,7 +374,7 @@ extension ControllerLayout {
       var list: [Int] = []
       for v in anchor.via { list.append(try joint(v.joint, "motion anchor via")) }
       (s.via, s.axes, s.viaCount) = (
-        try carver.indices(list), try carver.indices(anchor.via.map { Int($0.axis.rawValue) }), list.count
+        try cursor.indices(list), try cursor.indices(anchor.via.map { Int($0.axis.rawValue) }), list.count
       )
     }
     if hasPosition { s.position = try need(body + ".position", "motion anchor").values }
@@ -425,7 +425,7 @@ extension ControllerLayout {
           "motion: '\(t.part)' has \(t.frames) frames of \(t.width), '\(options.motion[0].part)' has \(s.frames)")
       }
       guard let part = Card.Reference(t.part) else { throw Failure(.argument, "motion: there is no part '\(t.part)'") }
-      let frames = try carver.doubles(t.frames * t.width)
+      let frames = try cursor.doubles(t.frames * t.width)
       for i in 0..<t.frames * t.width {
         guard t.values[i].isFinite else {
           throw Failure(.numeric, "motion: '\(t.part)', frame \(i / t.width), is not finite")
@@ -434,7 +434,7 @@ extension ControllerLayout {
       }
       tracks.append(MotionTrack(frames: frames, width: t.width, values: try reference(part, t.width, "motion")))
     }
-    let table = try carver.table(tracks.count, of: MotionTrack.self)
+    let table = try cursor.table(tracks.count, of: MotionTrack.self)
     for (i, t) in tracks.enumerated() { (table + i).initialize(to: t) }
     (s.tracks, s.trackCount) = (table, tracks.count)
   }

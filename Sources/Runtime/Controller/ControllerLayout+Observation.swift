@@ -4,7 +4,7 @@ import Platform
 
 extension ControllerLayout {
   mutating func buildCommands() throws(Failure) {
-    commands = try carver.table(card.commands.count, of: CommandSlot.self)
+    commands = try cursor.table(card.commands.count, of: CommandSlot.self)
     for (i, c) in card.commands.enumerated() {
       let what = "command '" + c.name + "'"
       let n = c.fields.count
@@ -12,15 +12,15 @@ extension ControllerLayout {
       for k in 0..<n { unit += (k == 0 ? "" : ", ") + (k < c.units.count ? c.units[k] ?? "" : "") }
       if !c.units.contains(where: { $0 != nil }) { unit = "" }
       // a command that nothing reads needs no signal
-      let signal = isRead(c.name) ? try need(c.signal, count: n, unit: unit, what) : (try carver.doubles(n), n)
+      let signal = isRead(c.name) ? try need(c.signal, count: n, unit: unit, what) : (try cursor.doubles(n), n)
       guard signal.1 == n else {
         throw Failure(.shape, "\(what): the signal '\(c.signal)' has \(signal.1) values, the command has \(n) fields")
       }
-      let initial = c.initial == nil ? try carver.doubles(n) : try table(c.initial!, n, what + " init")
-      var slot = CommandSlot(signal: signal.0, values: try carver.doubles(n), count: n, initial: initial)
+      let initial = c.initial == nil ? try cursor.doubles(n) : try table(c.initial!, n, what + " init")
+      var slot = CommandSlot(signal: signal.0, values: try cursor.doubles(n), count: n, initial: initial)
       if !c.range.isEmpty && (c.clamp || options.clamps & GuardFlag.command != 0) {
         var bounds = BoundTable()
-        let (lower, upper) = (try carver.doubles(n), try carver.doubles(n))
+        let (lower, upper) = (try cursor.doubles(n), try cursor.doubles(n))
         for k in 0..<n {
           let interval = k < c.range.count ? c.range[k] : nil
           (lower[k], upper[k]) = (interval?.lower ?? -Double.infinity, interval?.upper ?? Double.infinity)
@@ -58,16 +58,16 @@ extension ControllerLayout {
   }
 
   mutating func buildClocks() throws(Failure) {
-    clocks = try carver.table(card.clocks.count, of: ClockSlot.self)
+    clocks = try cursor.table(card.clocks.count, of: ClockSlot.self)
     for (i, k) in card.clocks.enumerated() {
       let what = "clock '" + k.name + "'"
       let isFromFields = !k.phasesFrom.isEmpty
       let count = isFromFields ? k.phasesFrom.count : k.phases.count
       guard count > 0 else { throw Failure(.mismatch, "\(what): it has no phases") }
       var slot = ClockSlot(
-        step: policyPeriod, offsets: try carver.doubles(isFromFields ? [Double](repeating: 0, count: count) : k.phases),
+        step: policyPeriod, offsets: try cursor.doubles(isFromFields ? [Double](repeating: 0, count: count) : k.phases),
         count: count,
-        standPhases: try carver.doubles(count), shown: try carver.doubles(count))
+        standPhases: try cursor.doubles(count), shown: try cursor.doubles(count))
       if let p = k.period {
         (slot.rate, slot.number) = (.period, p)
       } else if let f = k.frequency {
@@ -96,7 +96,7 @@ extension ControllerLayout {
           ends.append(fields.count)
         }
         (slot.offsetFields, slot.offsetEnds, slot.offsetValues) = (
-          try carver.indices(fields), try carver.indices(ends), commands[c].values
+          try cursor.indices(fields), try cursor.indices(ends), commands[c].values
         )
       }
       slot.isTime = k.kind == .time
@@ -126,7 +126,7 @@ extension ControllerLayout {
   // MARK: vectors
 
   mutating func buildVectors() throws(Failure) -> UnsafeMutablePointer<VectorSlot> {
-    let vectors = try carver.table(card.vectors.count, of: VectorSlot.self)
+    let vectors = try cursor.table(card.vectors.count, of: VectorSlot.self)
     for (i, v) in card.vectors.enumerated() {
       let what = "vector '" + v.name + "'"
       guard !v.terms.isEmpty else { throw Failure(.mismatch, "\(what): it has no terms") }
@@ -140,7 +140,7 @@ extension ControllerLayout {
       guard v.count < 1 << 28 else { throw Failure(.memory, "\(what): it has too many values") }
       let isTimeMajor = v.layout == .timeMajor
       var blocks: [BlockSlot] = []
-      let terms = try carver.table(v.terms.count, of: TermSlot.self)
+      let terms = try cursor.table(v.terms.count, of: TermSlot.self)
       var (start, column) = (0, 0)
       for (k, t) in v.terms.enumerated() {
         var slot = try term(t, "\(what), term '" + t.name + "'", vector: i)
@@ -166,10 +166,10 @@ extension ControllerLayout {
         blocks.append(
           try block(terms, v.terms.count, width: frame, ages: v.terms[0].ages, start: 0, frameStart: 0, what))
       }
-      let slots = try carver.table(blocks.count, of: BlockSlot.self)
+      let slots = try cursor.table(blocks.count, of: BlockSlot.self)
       for (b, slot) in blocks.enumerated() { (slots + b).initialize(to: slot) }
       let count = v.count
-      var slot = VectorSlot(blocks: slots, blockCount: blocks.count, values: try carver.floats(count), count: count)
+      var slot = VectorSlot(blocks: slots, blockCount: blocks.count, values: try cursor.floats(count), count: count)
       slot.clip = try table(v.clip, frame, what + " clip")
       slot.startsWithZeros = v.firstTickZeros
       (vectors + i).initialize(to: slot)
@@ -198,8 +198,8 @@ extension ControllerLayout {
       throw Failure(.memory, "\(what): \(depth) frames of \(width) values are too many")
     }
     return BlockSlot(
-      terms: terms, termCount: count, width: width, depth: depth, ring: try carver.floats(size),
-      spans: try carver.indices(spans),
+      terms: terms, termCount: count, width: width, depth: depth, ring: try cursor.floats(size),
+      spans: try cursor.indices(spans),
       spanCount: spans.count / 2, start: start, frameStart: frameStart)
   }
 
@@ -250,7 +250,7 @@ extension ControllerLayout {
       case .jointEffort: s.values = try need("joint.effort", what).values
       default: s.values = lastTargets
       }
-      s.index = try carver.indices(list)
+      s.index = try cursor.indices(list)
       if t.minusDefault { s.minus = try defaults(list, what) }
       if !t.zero.isEmpty {
         var flags = [Bool](repeating: false, count: list.count)
@@ -260,7 +260,7 @@ extension ControllerLayout {
           for (i, l) in list.enumerated() where l == j { (flags[i], isThere) = (true, true) }
           guard isThere else { throw Failure(.mismatch, "\(what): zero names '\(z)', which is not among its joints") }
         }
-        s.zero = try carver.flags(flags)
+        s.zero = try cursor.flags(flags)
       }
     case .lastAction:
       guard t.age >= 0, t.age < lastActions.depth else { throw Failure(.mismatch, "\(what): age is \(t.age)") }
@@ -277,14 +277,14 @@ extension ControllerLayout {
       let c = try commandIndex(t.command, what)
       let list = try fieldIndices(c, t.fields, what)
       try expect(t, list.count, what)
-      (s.values, s.index) = (commands[c].values, try carver.indices(list))
+      (s.values, s.index) = (commands[c].values, try cursor.indices(list))
     case .clock:
       var found = -1
       for (i, k) in card.clocks.enumerated() where k.name == t.clock { found = i }
       guard found >= 0 else { throw Failure(.mismatch, "\(what): there is no clock '\(t.clock)'") }
       try expect(t, t.functions.count * clocks[found].count, what)
       (s.source, s.clock, s.functionCount) = (.clock, clocks + found, t.functions.count)
-      s.functions = try carver.indices(t.functions.map { $0 == .sin ? 0 : 1 })
+      s.functions = try cursor.indices(t.functions.map { $0 == .sin ? 0 : 1 })
     case .constant:
       guard let v = t.value else { throw Failure(.mismatch, "\(what): a constant without a value") }
       s.values = try table(v, t.size, what + " value")
@@ -293,7 +293,7 @@ extension ControllerLayout {
       if Unit.hasPrefix(t.signal, "joint.") {
         let list = try joints(t.joints, what)
         try expect(t, list.count, what)
-        s.index = try carver.indices(list)
+        s.index = try cursor.indices(list)
       } else {
         try expect(t, try need(t.signal, count: t.size, what).count, what)
       }
@@ -322,7 +322,7 @@ extension ControllerLayout {
       // one table of both, so that a term is one gather
       let both = try pair(.jointPosition, .jointVelocity, order.count, what)
       s.values = both
-      s.index = try carver.indices(index + index.map { $0 + order.count })
+      s.index = try cursor.indices(index + index.map { $0 + order.count })
     case .referenceAnchorPosition:
       try expect(t, 3, what)
       s.source = .anchorPosition
@@ -358,7 +358,7 @@ extension ControllerLayout {
       }
       out.append(3 * e.row + e.column)
     }
-    return try carver.indices(out)
+    return try cursor.indices(out)
   }
 
   /// The values of two parts of the motion, one behind the other.
@@ -366,7 +366,7 @@ extension ControllerLayout {
     -> UnsafeMutablePointer<Double>
   {
     for r in references where r.part == a { return r.values }
-    let both = try carver.doubles(2 * count)
+    let both = try cursor.doubles(2 * count)
     references.append((a, both, count))
     references.append((b, both + count, count))
     return both
@@ -382,7 +382,7 @@ extension ControllerLayout {
       }
       return r.values
     }
-    let values = try carver.doubles(count)
+    let values = try cursor.doubles(count)
     references.append((part, values, count))
     return values
   }

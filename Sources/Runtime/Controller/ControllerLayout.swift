@@ -8,7 +8,7 @@ import Platform
 struct ControllerLayout {
   let card: Card
   let options: ControllerOptions
-  var carver: Carver
+  var cursor: ArenaCursor
   /// One per model of the card; empty while measuring.
   private(set) var sessions: [Session] = []
   /// Policies in the order of the card's models.
@@ -30,8 +30,8 @@ struct ControllerLayout {
   var tracks: [MotionTrack] = []
   var widestTerm = 1
 
-  init(_ card: Card, _ options: ControllerOptions, sessions: [Session], _ carver: Carver) throws(Failure) {
-    (self.card, self.options, self.carver) = (card, options, carver)
+  init(_ card: Card, _ options: ControllerOptions, sessions: [Session], _ cursor: ArenaCursor) throws(Failure) {
+    (self.card, self.options, self.cursor) = (card, options, cursor)
     try checkJoints()
     try checkPeriods()
     try matchModels(sessions)
@@ -213,7 +213,7 @@ struct ControllerLayout {
         name: name, unit: text, width: isJoint ? options.joints.count : values, isJoint: isJoint,
         isQuaternion: Unit.hasPrefix(Unit.expected(name), "quaternion"), isOptional: isOptional, text: CText(name),
         unitText: CText(text),
-        values: try carver.doubles(values), count: values))
+        values: try cursor.doubles(values), count: values))
     return (signals[signals.count - 1].values, values)
   }
 
@@ -227,7 +227,7 @@ struct ControllerLayout {
   mutating func table(_ n: Card.Numbers, _ count: Int, _ what: @autoclosure () -> String) throws(Failure)
     -> UnsafeMutablePointer<Double>
   {
-    let p = try carver.doubles(count)
+    let p = try cursor.doubles(count)
     if case .each(let values) = n, values.count != count {
       throw Failure(.shape, "\(what()): \(values.count) numbers, expected \(count)")
     }
@@ -242,7 +242,7 @@ struct ControllerLayout {
     if case .each(let values) = b, values.count != count {
       throw Failure(.shape, "\(what()): \(values.count) intervals, expected \(count)")
     }
-    let (lower, upper) = (try carver.doubles(count), try carver.doubles(count))
+    let (lower, upper) = (try cursor.doubles(count), try cursor.doubles(count))
     for i in 0..<count {
       guard let interval = b.interval(i) else {
         throw Failure(.shape, "\(what()): there is no interval for element \(i)")
@@ -263,7 +263,7 @@ struct ControllerLayout {
     guard low.count == count, high.count == count else {
       throw Failure(.shape, "\(what()): \(low.count) and \(high.count) statistics, expected \(count)")
     }
-    let (subtract, divide) = (try carver.doubles(count), try carver.doubles(count))
+    let (subtract, divide) = (try cursor.doubles(count), try cursor.doubles(count))
     for i in 0..<count {
       subtract[i] = low[i]
       if isStandard {
@@ -298,7 +298,7 @@ struct ControllerLayout {
       ends.append(all.count)
     }
     return ConditionSlot(
-      values: commands[index].values, fields: try carver.indices(all), ends: try carver.indices(ends),
+      values: commands[index].values, fields: try cursor.indices(all), ends: try cursor.indices(ends),
       parts: parts.count, below: c.below,
       isInclusive: c.inclusive)
   }
@@ -307,7 +307,7 @@ struct ControllerLayout {
   mutating func defaults(_ joints: [Int], _ what: @autoclosure () -> String) throws(Failure) -> UnsafeMutablePointer<
     Double
   > {
-    let p = try carver.doubles(joints.count)
+    let p = try cursor.doubles(joints.count)
     for (i, j) in joints.enumerated() {
       guard let v = properties(j).defaultPosition.value else {
         throw Failure(

@@ -49,8 +49,8 @@ struct ActorDraft {
     guard s.algorithm.hasActor else {
       throw Failure(.argument, "learner option 'policy' needs an actor-critic algorithm")
     }
-    let model = try source.model()
-    var options = source.options.build
+    let (model, build) = try source.read()
+    var options = build
     options.isa = isa
     let all = ParameterNames(model.graph)
     var names = all

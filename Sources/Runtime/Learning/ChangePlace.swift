@@ -1,3 +1,4 @@
+import Base
 import Graph
 import Kernels
 import Platform
@@ -14,24 +15,24 @@ struct ChangePlace {
   private var ring: UnsafeMutableRawPointer
   private var statistics: RunningStatistics
 
-  init(_ s: LearnerSettings, _ actor: LoadedActor?, _ cursor: inout ArenaCursor) {
+  init(_ s: LearnerSettings, _ actor: LoadedActor?, _ cursor: inout ArenaCursor) throws(Failure) {
     settings = s
-    core = cursor.take(MemoryLayout<ChangeCore>.stride).assumingMemoryBound(to: ChangeCore.self)
-    graph = cursor.take(MemoryLayout<eff_learn_graph>.stride).assumingMemoryBound(to: eff_learn_graph.self)
-    ops = cursor.take((actor?.plan.graph.ops.count ?? 0) * MemoryLayout<eff_op>.stride).assumingMemoryBound(
-      to: eff_op.self)
+    core = try cursor.table(1, of: ChangeCore.self)
+    graph = try cursor.table(1, of: eff_learn_graph.self)
+    ops = try cursor.table(actor?.plan.graph.ops.count ?? 0, of: eff_op.self)
     hiddenSize = actor?.hiddenSize ?? 0
-    hidden = cursor.take(hiddenSize)
+    hidden = try cursor.take(hiddenSize)
     (shipped, ring) = (hidden, hidden)
-    statistics = RunningStatistics(mean: cursor.doubles(0), m2: cursor.doubles(0), size: 0)
+    let none = try cursor.doubles(0)
+    statistics = RunningStatistics(mean: none, m2: none, size: 0)
   }
 
   /// What is saved with the learner's state.
-  mutating func takeKept(_ observations: Int, of actor: eff_learn_net, _ cursor: inout ArenaCursor) {
+  mutating func takeKept(_ observations: Int, of actor: eff_learn_net, _ cursor: inout ArenaCursor) throws(Failure) {
     let n = settings.observationCount
-    statistics = RunningStatistics(mean: cursor.doubles(n), m2: cursor.doubles(n), size: n)
-    shipped = cursor.take(Int(actor.count) * (settings.isDouble ? 8 : 4))
-    ring = cursor.take(observations * KeptObservation.size(settings, hidden: hiddenSize))
+    statistics = RunningStatistics(mean: try cursor.doubles(n), m2: try cursor.doubles(n), size: n)
+    shipped = try cursor.take(Int(actor.count) * (settings.isDouble ? 8 : 4))
+    ring = try cursor.take(observations * KeptObservation.size(settings, hidden: hiddenSize))
   }
 
   /// The shipped actor runs the ops of `actor` on weights of its own.

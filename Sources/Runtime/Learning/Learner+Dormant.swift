@@ -1,3 +1,4 @@
+import Base
 import Kernels
 
 /// Units of a hidden layer, next to each other in the input of the layer that follows.
@@ -30,17 +31,16 @@ struct HiddenPlace {
   private let sizes: [(units: Int, each: Int)]
   let core: HiddenLayersCore
 
-  init(_ sizes: [(units: Int, each: Int)], _ cursor: inout ArenaCursor) {
+  init(_ sizes: [(units: Int, each: Int)], _ cursor: inout ArenaCursor) throws(Failure) {
     self.sizes = sizes
-    let layers = cursor.take(sizes.count * MemoryLayout<HiddenUnits>.stride).assumingMemoryBound(to: HiddenUnits.self)
-    core = HiddenLayersCore(layers: layers, count: sizes.count)
+    core = HiddenLayersCore(layers: try cursor.table(sizes.count, of: HiddenUnits.self), count: sizes.count)
   }
 
   /// The averages, which are saved with the learner's state; writes the layers where the arena has memory.
-  func takeKept(_ cursor: inout ArenaCursor, base: (Int) -> UnsafeRawPointer) {
+  func takeKept(_ cursor: inout ArenaCursor, base: (Int) -> UnsafeRawPointer) throws(Failure) {
     for (i, size) in sizes.enumerated() {
-      let magnitude = cursor.doubles(size.units)
-      guard cursor.base != nil else { continue }
+      let magnitude = try cursor.doubles(size.units)
+      if cursor.isMeasuring { continue }
       (core.layers + i).initialize(
         to: HiddenUnits(base: base(i), units: size.units, each: size.each, magnitude: magnitude))
     }

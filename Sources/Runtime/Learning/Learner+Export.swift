@@ -119,7 +119,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   // MARK: loaded policies
 
   private func exportLoaded(_ actor: LoadedActor) throws(Failure) -> [UInt8] {
-    guard let source = actor.settings.policy.source, source.isOnnx else {
+    guard let source = actor.settings.policy.source, case .onnx = source.format else {
       throw Failure(.unsupported, "the policy was loaded from safetensors; only ONNX files can be written back")
     }
     let w = Numbers(base: pointee.actor.w, isDouble: pointee.settings.isDouble)

@@ -14,7 +14,7 @@ struct NetworkShape {
 
   /// The layers with their offsets; activations are taken from `cursor`, and the elements of w are returned.
   func place(_ layer: UnsafeMutablePointer<eff_learn_layer>?, _ hidden: HiddenLayers, _ cursor: inout ArenaCursor)
-    -> Int
+    throws(Failure) -> Int
   {
     let width = isDouble ? 8 : 4
     var count = 0
@@ -39,9 +39,9 @@ struct NetworkShape {
       l.alpha = hidden.alpha
       l.x_stride = Int64(pad(n))
       l.y_stride = Int64(pad(m))
-      l.x = cursor.take(2 * pad(n) * width)
-      l.y = cursor.take(2 * pad(m) * width)
-      l.d = cursor.take(pad(m) * width)
+      l.x = try cursor.take(2 * pad(n) * width)
+      l.y = try cursor.take(2 * pad(m) * width)
+      l.d = try cursor.take(pad(m) * width)
       layer?[i] = l
     }
     return count
@@ -54,54 +54,59 @@ extension LearnerOptions {
     let s = settings
     let width = s.isDouble ? 8 : 4
     let hasMoments = s.optimizer.hasMoments
-    let live = cursor.base != nil
-    let learner = cursor.take(MemoryLayout<Learner>.stride).assumingMemoryBound(to: Learner.self)
+    let live = !cursor.isMeasuring
+    let learner = try cursor.table(1, of: Learner.self)
 
-    func network(_ outputs: Int) -> eff_learn_net {
+    func network(_ outputs: Int) throws(Failure) -> eff_learn_net {
       let shape = NetworkShape(sizes: [s.inputCount] + widths + [outputs], isDouble: s.isDouble)
-      let layer = cursor.take(shape.layers * MemoryLayout<eff_learn_layer>.stride).assumingMemoryBound(
-        to: eff_learn_layer.self)
+      let layer = try cursor.table(shape.layers, of: eff_learn_layer.self)
       var net = eff_learn_net()
-      net.count = Int64(shape.place(live ? layer : nil, s.hidden, &cursor))
+      net.count = Int64(try shape.place(live ? layer : nil, s.hidden, &cursor))
       net.layer = layer
       net.layers = Int64(shape.layers)
       return net
     }
-    var loaded = self.actor.map { LoadedPlace($0, &cursor) }
-    var actor = loaded?.net(live) ?? (s.algorithm.hasActor ? network(s.actorOutputs) : eff_learn_net())
-    var critic = network(s.criticOutputs)
-    var change = guards.changeLimit > 0 ? ChangePlace(s, self.actor, &cursor) : nil
-    let described = widths.map { (units: $0, each: 1) }
-    let hiddenActor = HiddenPlace(
-      self.actor?.plan.hidden.map { ($0.units, $0.each) } ?? (s.algorithm.hasActor ? described : []), &cursor)
-    let hiddenCritic = HiddenPlace(described, &cursor)
-    let next = cursor.doubles(s.inputCount)
-    let scratch = cursor.doubles(max(s.observationCount, s.actorOutputs, s.criticOutputs))
-
-    let state = cursor.take(MemoryLayout<LearnerState>.stride).assumingMemoryBound(to: LearnerState.self)
-    let start = cursor.used - MemoryLayout<LearnerState>.stride
-    let raw = cursor.doubles(s.observationCount)
-    let current = cursor.doubles(s.inputCount)
-    let action = cursor.doubles(max(1, s.actionCount))
-    let filter = cursor.doubles(s.observationCount)
-    loaded?.takeHidden(&cursor)
-    hiddenActor.takeKept(&cursor) { loaded?.units($0) ?? UnsafeRawPointer(actor.layer[$0 + 1].x) }
-    hiddenCritic.takeKept(&cursor) { UnsafeRawPointer(critic.layer[$0 + 1].x) }
-    let returns = RunningStatistics(mean: cursor.doubles(1), m2: cursor.doubles(1), size: 1)
-    let observations = RunningStatistics(
-      mean: cursor.doubles(s.observationCount), m2: cursor.doubles(s.observationCount), size: s.observationCount)
-    actor.w = cursor.take(Int(actor.count) * width)
-    critic.w = cursor.take(Int(critic.count) * width)
-    let snapshotSize = critic.w + Int(critic.count) * width - UnsafeMutableRawPointer(observations.mean)
-    actor.e = cursor.take(Int(actor.count) * width)
-    critic.e = cursor.take(Int(critic.count) * width)
-    if hasMoments {
-      actor.v = cursor.take(Int(actor.count) * width)
-      critic.v = cursor.take(Int(critic.count) * width)
+    var loaded: LoadedPlace? = nil
+    var actor = eff_learn_net()
+    if let owner = self.actor {
+      let place = try LoadedPlace(owner, &cursor)
+      (loaded, actor) = (place, place.net(live))
+    } else if s.algorithm.hasActor {
+      actor = try network(s.actorOutputs)
     }
-    change?.takeKept(guards.changeObservations, of: actor, &cursor)
+    var critic = try network(s.criticOutputs)
+    var change = guards.changeLimit > 0 ? try ChangePlace(s, self.actor, &cursor) : nil
+    let described = widths.map { (units: $0, each: 1) }
+    let hiddenActor = try HiddenPlace(
+      self.actor?.plan.hidden.map { ($0.units, $0.each) } ?? (s.algorithm.hasActor ? described : []), &cursor)
+    let hiddenCritic = try HiddenPlace(described, &cursor)
+    let next = try cursor.doubles(s.inputCount)
+    let scratch = try cursor.doubles(max(s.observationCount, s.actorOutputs, s.criticOutputs))
+
+    let state = try cursor.table(1, of: LearnerState.self)
+    let start = cursor.used - MemoryLayout<LearnerState>.stride
+    let raw = try cursor.doubles(s.observationCount)
+    let current = try cursor.doubles(s.inputCount)
+    let action = try cursor.doubles(max(1, s.actionCount))
+    let filter = try cursor.doubles(s.observationCount)
+    try loaded?.takeHidden(&cursor)
+    try hiddenActor.takeKept(&cursor) { loaded?.units($0) ?? UnsafeRawPointer(actor.layer[$0 + 1].x) }
+    try hiddenCritic.takeKept(&cursor) { UnsafeRawPointer(critic.layer[$0 + 1].x) }
+    let returns = RunningStatistics(mean: try cursor.doubles(1), m2: try cursor.doubles(1), size: 1)
+    let n = s.observationCount
+    let observations = RunningStatistics(mean: try cursor.doubles(n), m2: try cursor.doubles(n), size: n)
+    actor.w = try cursor.take(Int(actor.count) * width)
+    critic.w = try cursor.take(Int(critic.count) * width)
+    let snapshotSize = critic.w + Int(critic.count) * width - UnsafeMutableRawPointer(observations.mean)
+    actor.e = try cursor.take(Int(actor.count) * width)
+    critic.e = try cursor.take(Int(critic.count) * width)
+    if hasMoments {
+      actor.v = try cursor.take(Int(actor.count) * width)
+      critic.v = try cursor.take(Int(critic.count) * width)
+    }
+    try change?.takeKept(guards.changeObservations, of: actor, &cursor)
     let stride = SnapshotHeader.bytes + ((snapshotSize + 63) & ~63)
-    let snapshots = cursor.take(guards.snapshots == 0 ? 0 : (guards.snapshots + 1) * stride)
+    let snapshots = try cursor.take(guards.snapshots == 0 ? 0 : (guards.snapshots + 1) * stride)
     let stateSize = cursor.used - start
     guard live else { return learner }
 
@@ -125,7 +130,7 @@ extension LearnerOptions {
   @export(interface)
   public func arenaSize() throws(Failure) -> Int {
     try validate()
-    var cursor = ArenaCursor(nil)
+    var cursor = ArenaCursor(measuring: "a learner")
     _ = try place(&cursor)
     return cursor.used
   }
@@ -145,35 +150,28 @@ extension LearnerOptions {
   /// Tells checkpoints of other layouts apart (FNV-1a over what decides the layout).
   var layoutHash: UInt64 {
     let s = settings
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    func mix(_ x: Int) {
-      var x = UInt64(bitPattern: Int64(x))
-      for _ in 0..<8 {
-        hash = (hash ^ (x & 0xff)) &* 0x100_0000_01b3
-        x >>= 8
-      }
-    }
-    mix(MemoryLayout<LearnerState>.stride)
-    mix(s.actorOutputs * 8 + s.criticOutputs)
-    mix(Int(s.optimizer.rule))
-    mix(s.isDouble ? 1 : 0)
-    mix(guards.snapshots)
-    mix(guards.changeLimit > 0 ? guards.changeObservations : 0)
-    mix(s.inputCount)
-    mix(s.observationCount)
-    mix(s.actionCount)
-    for width in widths { mix(width) }
-    mix(Int(s.hidden.activation))
-    mix(s.hidden.hasLayerNorm ? 1 : 0)
+    var hash = Fnv1a()
+    hash.add(MemoryLayout<LearnerState>.stride)
+    hash.add(s.actorOutputs * 8 + s.criticOutputs)
+    hash.add(Int(s.optimizer.rule))
+    hash.add(s.isDouble ? 1 : 0)
+    hash.add(guards.snapshots)
+    hash.add(guards.changeLimit > 0 ? guards.changeObservations : 0)
+    hash.add(s.inputCount)
+    hash.add(s.observationCount)
+    hash.add(s.actionCount)
+    for width in widths { hash.add(width) }
+    hash.add(Int(s.hidden.activation))
+    hash.add(s.hidden.hasLayerNorm ? 1 : 0)
     if let actor {
-      mix(actor.plan.count)
-      mix(actor.hiddenSize)
+      hash.add(actor.plan.count)
+      hash.add(actor.hiddenSize)
       for p in actor.plan.parameters {
-        for byte in p.name.utf8 { mix(Int(byte)) }
-        for d in p.shape { mix(d) }
+        for byte in p.name.utf8 { hash.add(Int(byte)) }
+        for d in p.shape { hash.add(d) }
       }
     }
-    return hash
+    return hash.value
   }
 }
 

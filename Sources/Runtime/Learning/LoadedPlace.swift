@@ -14,19 +14,18 @@ struct LoadedPlace {
   private var hidden: UnsafeMutableRawPointer
   let core: UnsafeMutablePointer<ActorCore>
 
-  init(_ actor: LoadedActor, _ cursor: inout ArenaCursor) {
+  init(_ actor: LoadedActor, _ cursor: inout ArenaCursor) throws(Failure) {
     self.actor = actor
-    base = cursor.take(actor.layout.size)
-    layer = cursor.take(MemoryLayout<eff_learn_layer>.stride).assumingMemoryBound(to: eff_learn_layer.self)
-    copies = cursor.take(actor.hiddenOutputs.count * MemoryLayout<HiddenCopy>.stride).assumingMemoryBound(
-      to: HiddenCopy.self)
-    core = cursor.take(MemoryLayout<ActorCore>.stride).assumingMemoryBound(to: ActorCore.self)
-    numbers = cursor.doubles(4 * actor.actionCount)
+    base = try cursor.take(actor.layout.size)
+    layer = try cursor.table(1, of: eff_learn_layer.self)
+    copies = try cursor.table(actor.hiddenOutputs.count, of: HiddenCopy.self)
+    core = try cursor.table(1, of: ActorCore.self)
+    numbers = try cursor.doubles(4 * actor.actionCount)
     hidden = base
   }
 
   /// Recurrent state, which is saved with the learner's.
-  mutating func takeHidden(_ cursor: inout ArenaCursor) { hidden = cursor.take(actor.hiddenSize) }
+  mutating func takeHidden(_ cursor: inout ArenaCursor) throws(Failure) { hidden = try cursor.take(actor.hiddenSize) }
 
   /// The network as the learner sees it: one layer that names outputs and their gradient.
   func net(_ isLive: Bool) -> eff_learn_net {

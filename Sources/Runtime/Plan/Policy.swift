@@ -3,7 +3,6 @@ import Graph
 import Kernels
 import Onnx
 import Platform
-import Safetensors
 
 public struct PolicyOptions {
   public var build = BuildOptions()
@@ -14,97 +13,6 @@ public struct PolicyOptions {
   public var isLearnable = false
 
   public init() {}
-}
-
-extension PolicyOptions {
-  /// Adds what changes the numbers that a policy gives: not where memory comes from, nor what is kept. Adds nothing for
-  /// the defaults.
-  /// A new option is to be added here, or to the list of those that mean nothing in Tests/Python/test_hash.py.
-  func addMeaning(to hash: inout XxHash64) {
-    if let all = weights.all {
-      hash.add("weights")
-      hash.add(UInt64(all.rawValue))
-    }
-    if !weights.each.isEmpty {
-      hash.add("layers")
-      for type in weights.each { hash.add(UInt64(type?.rawValue ?? 0)) }
-    }
-    for name in build.dims.keys.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
-      hash.add("dim")
-      hash.add(name)
-      hash.add(UInt64(build.dims[name] ?? 0))
-    }
-    for name in build.constants.keys.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
-      guard let value = build.constants[name] else { continue }
-      hash.add("constant")
-      hash.add(name)
-      hash.add(UInt64(value.type.rawValue))
-      hash.add(UInt64(value.shape.count))
-      for size in value.shape { hash.add(UInt64(size)) }
-      hash.add(value.start, value.byteCount)
-    }
-    if let action = build.action {
-      hash.add("action")
-      hash.add(action)
-    }
-    if let observation = build.observation {
-      hash.add("observation")
-      hash.add(observation)
-    }
-    if let outputs = build.outputs {
-      hash.add("outputs")
-      for name in outputs { hash.add(name) }
-    }
-    if let states = build.states {
-      hash.add("states")
-      for pair in states {
-        hash.add(pair.input)
-        hash.add(pair.output)
-      }
-    }
-  }
-}
-
-/// What a policy was loaded from.
-public struct PolicySource {
-  public let bytes: Bytes
-  /// Architecture of tensors that do not bring their own.
-  public let sidecar: Bytes?
-  public let options: PolicyOptions
-
-  var isOnnx: Bool { !SafetensorsFile.recognizes(bytes) }
-
-  /// The file as it was written.
-  func model() throws(Failure) -> OnnxModel {
-    let limit = options.build.memoryLimit
-    return try isOnnx
-      ? OnnxReader.read(bytes, memoryLimit: limit)
-      : ArchitectureReader.read(bytes, sidecar: sidecar, memoryLimit: limit)
-  }
-
-  /// The same in memory of its own. External data stays with `options.build.files`.
-  func owned() throws(Failure) -> PolicySource {
-    PolicySource(bytes: try bytes.owned(), sidecar: try sidecar?.owned(), options: options)
-  }
-
-  /// XXH64 of all bytes that were read and of the options that change what the policy does. Of a file that stands alone
-  /// and was loaded with default options it is the hash of the file.
-  func hash() -> UInt64 {
-    var hash = XxHash64()
-    hash.add(bytes.start, bytes.count)
-    if let sidecar {
-      hash.add("sidecar")
-      hash.add(sidecar.start, sidecar.count)
-    }
-    for file in options.build.files?.found ?? [] {
-      hash.add("external")
-      hash.add(file.location)
-      hash.add(UInt64(file.bytes.count))
-      hash.add(file.bytes.start, file.bytes.count)
-    }
-    options.addMeaning(to: &hash)
-    return hash.value
-  }
 }
 
 /// What a trainer exported, ready to run. Immutable; shared by any number of sessions.
@@ -131,13 +39,14 @@ public final class Policy {
   /// What was decided at load, a line each.
   public let notes: [CText]
 
-  init(_ model: OnnxModel, _ graph: Graph, _ plan: Plan, _ source: PolicySource? = nil, hash: UInt64 = 1)
-    throws(Failure)
-  {
+  init(
+    _ model: OnnxModel, _ graph: Graph, _ plan: Plan, _ format: PolicyFormat = .onnx, _ source: PolicySource? = nil,
+    hash: UInt64 = 1
+  ) throws(Failure) {
     self.plan = plan
     self.hash = hash == 0 ? 1 : hash
     self.source = source
-    opset = model.format == .onnx ? try Builder.opset(model.opsets) : 0
+    if case .onnx = format { opset = try Builder.opset(model.opsets) } else { opset = 0 }
     irVersion = Int(model.irVersion)
     producer = CText(model.producer)
     nodeCount = graph.nodeCount
@@ -172,7 +81,8 @@ public final class Policy {
     var options = options
     options.build.files = ExternalFiles(besides: path, limit: limit)
     do {
-      return try load(bytes, options, sidecar: SafetensorsFile.recognizes(bytes) ? sidecar(path, limit) : nil)
+      if case .onnx = PolicyFormat(of: bytes) { return try load(bytes, options) }
+      return try load(bytes, options, sidecar: sidecar(path, limit))
     } catch {
       throw error.within(name)
     }
@@ -196,8 +106,8 @@ public final class Policy {
     var options = options
     options.build.isa = isa
     let source = PolicySource(bytes: bytes, sidecar: sidecar, options: options)
-    let model = try source.model()
-    var graph = try Builder.build(model, options.build)
+    let (model, build) = try source.read()
+    var graph = try Builder.build(model, build)
     for note in graph.notes { Log.write(note.isWarning ? .warning : .info, note.text) }
     Fusion.run(&graph, isa: isa)
     var weights = options.weights
@@ -210,7 +120,7 @@ public final class Policy {
     let hash = source.hash()
     // a learner reads the model again, at a time when its files may be gone
     if options.isLearnable { options.build.files?.readAll(of: model) }
-    return try Policy(model, graph, plan, options.isLearnable ? source.owned() : nil, hash: hash)
+    return try Policy(model, graph, plan, source.format, options.isLearnable ? source.owned() : nil, hash: hash)
   }
 
   /// Instruction set of the kernels: the best of this processor, or what EFFERENT_ISA says.

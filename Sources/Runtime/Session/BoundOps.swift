@@ -52,10 +52,10 @@ struct BoundOps {
   private static func directions(_ plan: Plan) -> Int { plan.stateCount > 0 ? 2 : 1 }
 
   /// Takes what `bind` fills.
-  static func place(_ plan: Plan, _ cursor: inout ArenaCursor) -> (
+  static func place(_ plan: Plan, _ cursor: inout ArenaCursor) throws(Failure) -> (
     UnsafeMutablePointer<BoundOps>, UnsafeMutablePointer<eff_op>
   ) {
-    (cursor.table(1, of: BoundOps.self), cursor.table(plan.ops.count * directions(plan), of: eff_op.self))
+    (try cursor.table(1, of: BoundOps.self), try cursor.table(plan.ops.count * directions(plan), of: eff_op.self))
   }
 
   /// The ops of `policy` in memory that `place` took.
@@ -97,11 +97,11 @@ struct BoundOps {
   static func make(_ policy: Policy, for memory: SessionMemory, _ source: MemorySource) throws(Failure)
     -> UnsafeMutablePointer<BoundOps>
   {
-    var counting = ArenaCursor(nil)
-    _ = place(policy.plan, &counting)
-    let block = try MemoryBlock(counting.used, source, for: "ops")
+    var measure = ArenaCursor(measuring: "a table of ops")
+    _ = try place(policy.plan, &measure)
+    let block = try MemoryBlock(measure.used, source, for: "ops")
     var cursor = ArenaCursor(block.start)
-    let (table, first) = place(policy.plan, &cursor)
+    let (table, first) = try place(policy.plan, &cursor)
     return bind(policy, to: memory, table, first, in: block)
   }
 

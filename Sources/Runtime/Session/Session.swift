@@ -31,21 +31,21 @@ private struct SessionParts {
   let kept, rehearsed, lastAction: UnsafeMutableRawPointer
   let body: UnsafeMutableRawPointer
 
-  init(_ plan: Plan, rows: Int, _ cursor: inout ArenaCursor) {
+  init(_ plan: Plan, rows: Int, _ cursor: inout ArenaCursor) throws(Failure) {
     (observation, action) = (SessionParts.only(plan.inputs, .observation), SessionParts.only(plan.outputs, .action))
-    flag = cursor.table(1, of: UInt8.self)
-    core = cursor.table(1, of: SessionCore.self)
-    bound = BoundOps.place(plan, &cursor)
-    ports = cursor.table(plan.inputs.count + plan.outputs.count, of: SessionPort.self)
-    states = cursor.table(plan.stateCount, of: SessionState.self)
-    random = cursor.table(plan.usesRandom ? rows : 0, of: eff_random_state.self)
+    flag = try cursor.table(1, of: UInt8.self)
+    core = try cursor.table(1, of: SessionCore.self)
+    bound = try BoundOps.place(plan, &cursor)
+    ports = try cursor.table(plan.inputs.count + plan.outputs.count, of: SessionPort.self)
+    states = try cursor.table(plan.stateCount, of: SessionState.self)
+    random = try cursor.table(plan.usesRandom ? rows : 0, of: eff_random_state.self)
     var keptSize = MemoryLayout<eff_random_state>.size
     for p in plan.outputs where p.state < 0 { keptSize += p.size }
-    kept = cursor.take(keptSize)
-    rehearsed = cursor.take(
+    kept = try cursor.take(keptSize)
+    rehearsed = try cursor.take(
       observation < 0 || action < 0 ? 0 : plan.inputs[observation].size + plan.outputs[action].size)
-    lastAction = cursor.take(action < 0 ? 0 : rows * plan.outputs[action].size)
-    body = cursor.take(rows * plan.arenaSize)
+    lastAction = try cursor.take(action < 0 ? 0 : rows * plan.outputs[action].size)
+    body = try cursor.take(rows * plan.arenaSize)
   }
 
   /// Index of the only f32 port with a role, or -1.
@@ -87,8 +87,8 @@ public final class Session {
     guard !overflow, body < 1 << 46 else {
       throw Failure(.memory, "an arena of \(rows) rows is too large; expected fewer max_rows")
     }
-    var cursor = ArenaCursor(nil)
-    _ = SessionParts(policy.plan, rows: rows, &cursor)
+    var cursor = ArenaCursor(measuring: "a session")
+    _ = try SessionParts(policy.plan, rows: rows, &cursor)
     return cursor.used
   }
 
@@ -101,7 +101,7 @@ public final class Session {
     (start, block) = try MemoryBlock.arena(
       size, options.arena, options.memory, for: "arena", asked: "eff_session_arena_size")
     var cursor = ArenaCursor(start)
-    let parts = SessionParts(plan, rows: rows, &cursor)
+    let parts = try SessionParts(plan, rows: rows, &cursor)
     self.policy = policy
     source = options.memory
     memory = SessionMemory(flag: parts.flag, random: parts.random, body: parts.body, rows: rows)
