@@ -149,6 +149,7 @@ c_suite() {
   echo "the receiver"
   "$build/c-gcc/receiver_test" "$root/.build/models/mlp.onnx" || bad=1
   "$build/c-gcc/receiver_local_test" "$root/.build/models/mlp.onnx" || bad=1
+  "$build/c-gcc/ladder_test" "$build" || bad=1
   if [[ -x $build/c-gcc/receiver_thread_test ]]; then
     echo "under the thread sanitizer"
     TSAN_OPTIONS="suppressions=$root/Tests/C/receiver.tsan halt_on_error=1" "$build/c-gcc/receiver_thread_test" "$root/.build/models/mlp.onnx" || bad=1

@@ -27,7 +27,7 @@ final class ControllerPort {
   private let controller: OpaquePointer?
   private let robot: Robot
   private let isLearning: Bool
-  private let cardHash: UInt64
+  private var cardHash = Fnv1a()
   private let block: UnsafeMutableRawPointer
   private var inputs: [Slot] = []
   private var outputs: [Slot] = []
@@ -55,7 +55,7 @@ final class ControllerPort {
   init(_ c: Controller, _ handle: OpaquePointer?) {
     controller = handle
     isLearning = controllerLearner(c.core) != nil
-    cardHash = fnv1a(Array(JsonWriter.text(c.card.json).utf8))
+    for byte in JsonWriter.text(c.card.json).utf8 { cardHash.add(byte) }
     robot = Robot(
       joints: c.joints, isMoved: c.isMoved, rate: 1 / c.period,
       fallback: c.ladder.map {
@@ -164,12 +164,12 @@ final class ControllerPort {
   /// Of the card and of the networks that run next.
   private func hash() -> UInt64 {
     var hash = cardHash
-    guard let owner = CABI.controller(controller)?.pointee.owner else { return hash }
-    for session in owner.takeUnretainedValue().sessions {
-      let own = SessionHandle(core: session.core).hash()
-      hash = fnv1a((0..<8).map { UInt8(truncatingIfNeeded: own >> (8 * UInt64($0))) }, from: hash)
+    if let owner = CABI.controller(controller)?.pointee.owner {
+      for session in owner.takeUnretainedValue().sessions {
+        hash.add(Int(truncatingIfNeeded: SessionHandle(core: session.core).hash()))
+      }
     }
-    return hash
+    return hash.value
   }
 
   /// One tick. Signals are as old as the plant says and as their way has taken.

@@ -3,6 +3,7 @@
 #include <Eigen/Core>
 #endif
 #include <efferent/bridge.hpp>
+#include <efferent/ladder.hpp>
 #include <efferent/receiver.hpp>
 #include <efferent/card.hpp>
 #include <efferent/controller.hpp>
@@ -286,6 +287,24 @@ static void test_receiver(const std::string &path, const std::string &endpoint) 
   CHECK(refusal([&] { for (int i = 0; i < 100; i++) other.poll(std::chrono::milliseconds(50)); }) != EFF_OK);
 }
 
+// A dead link moves the robot by the ladder.
+static void test_ladder() {
+  using namespace std::chrono_literals;
+  efferent::Ladder ladder(2, {{EFF_MODE_HOLD, 0.1s, {}, {}}, {EFF_MODE_DAMP, 0s, {}, {3, 4}}}, 50ms);
+  double position[2] = {1, 2}, kp[2] = {10, 20}, kd[2] = {1, 1};
+  const eff_ladder_targets targets{{position, nullptr, nullptr, kp, kd}};
+  CHECK(ladder.update(0ms, 1ms, nullptr, targets) == EFF_MODE_RUN && position[1] == 2);
+  CHECK(ladder.update(60ms, 60ms, nullptr, targets) == EFF_MODE_HOLD && kp[1] == 20);
+  CHECK(ladder.update(200ms, std::nullopt, nullptr, targets) == EFF_MODE_DAMP && kp[1] == 0 && kd[1] == 4);
+  bool refused = false;
+  try {
+    efferent::Ladder(2, {{EFF_MODE_HOLD, 0.1s, {1, 2, 3}, {}}}, 50ms);
+  } catch (const std::invalid_argument &) {
+    refused = true;
+  }
+  CHECK(refused);
+}
+
 static void test_keys(const std::string &path) {
   char robot[2][EFF_BRIDGE_KEY_SIZE], plant[2][EFF_BRIDGE_KEY_SIZE];  // public, secret
   CHECK(eff_bridge_make_keys(robot[0], robot[1]) == EFF_OK && eff_bridge_make_keys(plant[0], plant[1]) == EFF_OK);
@@ -420,6 +439,7 @@ int main(int count, char **arguments) {
     const bool is_tcp = endpoint[0] == 't';
     test_receiver(arguments[1], is_tcp ? endpoint : endpoint + std::to_string(getpid()));
   }
+  test_ladder();
   test_keys(arguments[1]);
   return check_report();
 }

@@ -152,9 +152,9 @@ if ((bridge)); then
       -I "$root/examples/plants" "${@:3}" -c "$here/receiver/$2.c" -o "$archive/$1.o" || fail "the receiver could not be built: $2.c"
   }
   receive receiver receiver && receive receiver_local receiver_local && receive receiver_zeromq receiver_zeromq
-  receive receiver_alone receiver -D EFF_RECEIVER_LOCAL
-  ${cross}ar rcsD "$archive/libefferent_receiver.a" "$archive"/receiver{,_local,_zeromq}.o &&
-    ${cross}ar rcsD "$archive/libefferent_receiver_local.a" "$archive"/receiver_{alone,local}.o || fail "the receiver's archives could not be made"
+  receive receiver_alone receiver -D EFF_RECEIVER_LOCAL && receive ladder ladder
+  ${cross}ar rcsD "$archive/libefferent_receiver.a" "$archive"/{receiver{,_local,_zeromq},ladder}.o &&
+    ${cross}ar rcsD "$archive/libefferent_receiver_local.a" "$archive"/{receiver_{alone,local},ladder}.o || fail "the receiver's archives could not be made"
 fi
 
 # ---- install: every file is put in place by a rename, so that running programs keep the one they have ----
@@ -200,7 +200,7 @@ place "$archive/libefferent.a" "$prefix/lib/libefferent.a" 644
 for header in "$root"/include/efferent/*.h "$root"/bindings/cpp/*.hpp; do
   [[ -f $header ]] || continue
   to=$prefix/include/efferent/$(basename "$header")
-  if ((!bridge)) && [[ $header == */bridge.h* || $header == */receiver.h* ]]; then rm -f "$to"; else place "$header" "$to" 644; fi
+  if ((!bridge)) && [[ $header == */bridge.h* || $header == */receiver.h* || $header == */ladder.h* ]]; then rm -f "$to"; else place "$header" "$to" 644; fi
 done
 if ((bridge)); then
   for kind in receiver receiver_local; do

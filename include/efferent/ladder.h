@@ -47,7 +47,7 @@ eff_status eff_ladder_create(const eff_ladder_options *options, eff_ladder **out
  * in where they come again. `measured`: positions of the joints, or NULL where they are not known. `now_ns`: the
  * caller's clock, which does not go back. `controller_mode`: EFF_MODE_... of the controller's report where it is known,
  * else EFF_MODE_RUN. Returns who moves the robot: EFF_MODE_RUN, or the mode of the step. Joints that were never
- * commanded stay as they stand. One caller at a time. */
+ * commanded stay as they stand; before the controller was heard no joint is known to be. One caller at a time. */
 EFF_RT int32_t eff_ladder_update(eff_ladder *ladder, int64_t now_ns, uint64_t age_ns, int32_t controller_mode,
                                  const double *measured, eff_ladder_targets *targets);
 
