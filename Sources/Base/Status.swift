@@ -12,6 +12,8 @@ public struct Status: Sendable {
   public static var shape: Status { @_noLocks @inline(__always) get { Status(-7) } }
   public static var numeric: Status { @_noLocks @inline(__always) get { Status(-8) } }
 
+  public static var timeout: Status { @_noLocks @inline(__always) get { Status(-9) } }
+
   public var isOK: Bool { @_noLocks @inline(__always) get { code == 0 } }
 
   @_noLocks @inline(__always)

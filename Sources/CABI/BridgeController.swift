@@ -54,7 +54,7 @@ final class ControllerPort {
 
   init(_ c: Controller, _ handle: OpaquePointer?) {
     controller = handle
-    isLearning = controllerLearner(c.core) != nil
+    isLearning = ControllerHandle(core: c.core).learner != nil
     for byte in JsonWriter.text(c.card.json).utf8 { cardHash.add(byte) }
     robot = Robot(
       joints: c.joints, isMoved: c.isMoved, rate: 1 / c.period,
@@ -164,7 +164,7 @@ final class ControllerPort {
   /// Of the card and of the networks that run next.
   private func hash() -> UInt64 {
     var hash = cardHash
-    if let owner = CABI.controller(controller)?.pointee.owner {
+    if let owner = CABI.controller(controller)?.core.pointee.owner {
       for session in owner.takeUnretainedValue().sessions {
         hash.add(Int(truncatingIfNeeded: SessionHandle(core: session.core).hash()))
       }
@@ -174,17 +174,16 @@ final class ControllerPort {
 
   /// One tick. Signals are as old as the plant says and as their way has taken.
   private func run(_ step: Target.Step) -> Int32 {
-    guard let c = CABI.controller(controller) else { return -1 }
-    if !c.pointee.isStarted { return Failure.Reason.state.rawValue }
-    _ = controllerStamp(c, -1, clock[1] &- Int64(clamping: step.age))
+    guard let c = CABI.controller(controller) else { return Status.argument.code }
+    if !c.core.pointee.isStarted { return Status.state.code }
+    _ = c.stamp(-1, clock[1] &- Int64(clamping: step.age))
     if isLearning && !isFirst {
       // a reward that is not finite is the learner's to deal with
-      _ = controllerReward(
-        c, outcome.pointee, isTerminated: flags[0] != 0, isTruncated: flags[1] != 0, action: nil, duration: 0)
+      _ = c.reward(outcome.pointee, isTerminated: flags[0] != 0, isTruncated: flags[1] != 0, action: nil, duration: 0)
     }
     isFirst = false
     _ = tick(c, clock[0])
-    let r = c.pointee.report
+    let r = c.core.pointee.report
     // the plant counts the arrays that it sends
     let isPlace = r.fault != EFF_FAULT_TARGET && r.signal >= 0 && Int(r.signal) < places.count
     (report[0], report[1], report[2], report[3]) = (r.status, r.mode, r.fault, isPlace ? places[Int(r.signal)] : r.signal)
@@ -192,14 +191,14 @@ final class ControllerPort {
     (limits[0], limits[1]) = (r.value, r.limit)
     (counts[0], counts[1], counts[2], counts[3], counts[4]) = (r.ticks, r.runs, r.late, r.refused, r.clamped)
     (times[0], times[1]) = (r.age, r.period)
-    return 0
+    return Status.ok.code
   }
 
   private func reset() -> Int32 {
-    guard let c = CABI.controller(controller) else { return -1 }
-    controllerReset(c)
+    guard let c = CABI.controller(controller) else { return Status.argument.code }
+    c.reset()
     isFirst = true
-    return 0
+    return Status.ok.code
   }
 }
 #endif

@@ -5,7 +5,8 @@ import Runtime
 
 /// A learner as a bridge serves it: a step carries what followed the last action, and brings the next one.
 ///
-///     in: observation f64 [n], reward f64 [1], terminated bool [1], truncated bool [1]     out: action f64 [m], aux: td_error f64 [1], reason i32 [1]
+///     in:  observation f64 [n], reward f64 [1], terminated bool [1], truncated bool [1]
+///     out: action f64 [m], aux: td_error f64 [1], reason i32 [1]
 final class LearnerPort {
   /// Looked up at each call: where the learner was destroyed too early, the plant is told so.
   private let learner: OpaquePointer?
@@ -18,7 +19,7 @@ final class LearnerPort {
   /// The next step begins an episode: its reward and flags say nothing.
   private var isFirst = true
 
-  init(_ learner: LearnerPointer, _ handle: OpaquePointer?) {
+  init(_ learner: LearnerHandle, _ handle: OpaquePointer?) {
     self.learner = handle
     (observationCount, actionCount) = learner.sizes
     numbers = .allocate(capacity: observationCount + actionCount + 2)
@@ -72,7 +73,7 @@ final class LearnerPort {
   /// Learns from the step before, unless this is the first of an episode, and acts unless that ended it. Numbers that
   /// are not finite are the learner's to deal with: the plant gets an action all the same.
   private func run() -> Int32 {
-    guard let learner = CABI.learner(learner) else { return -1 }
+    guard let learner = CABI.learner(learner) else { return Status.argument.code }
     var ends = false
     if !isFirst {
       ends = flags[0] != 0 || flags[1] != 0
@@ -88,14 +89,14 @@ final class LearnerPort {
     }
     isFirst = ends
     if !ends { _ = learner.act(numbers, into: action) }
-    return 0
+    return Status.ok.code
   }
 
   private func reset() -> Int32 {
-    guard let learner = CABI.learner(learner) else { return -1 }
+    guard let learner = CABI.learner(learner) else { return Status.argument.code }
     learner.breakOff()
     isFirst = true
-    return 0
+    return Status.ok.code
   }
 }
 #endif

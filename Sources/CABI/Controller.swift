@@ -7,11 +7,12 @@ import Runtime
 /// The controller behind a handle, or nil where it is NULL, dead or foreign.
 @_noLocks @inline(__always)
 func controller(_ p: OpaquePointer?) -> ControllerHandle? {
-  eff_handle_find(UInt(bitPattern: p), Int32(EFF_HANDLE_CONTROLLER))?.assumingMemoryBound(to: ControllerCore.self)
+  guard let found = eff_handle_find(UInt(bitPattern: p), Int32(EFF_HANDLE_CONTROLLER)) else { return nil }
+  return ControllerHandle(core: found.assumingMemoryBound(to: ControllerCore.self))
 }
 
 func liveController(_ p: OpaquePointer?) throws(Failure) -> Controller {
-  guard let owner = controller(p)?.pointee.owner else { throw refusal(p, "controller", "eff_controller") }
+  guard let owner = controller(p)?.core.pointee.owner else { throw refusal(p, "controller", "eff_controller") }
   return owner.takeUnretainedValue()
 }
 
@@ -149,13 +150,13 @@ public func eff_controller_signal(
 
 @c @implementation
 public func eff_controller_find_signal(_ controller: OpaquePointer?, _ name: UnsafePointer<CChar>?) -> Int64 {
-  guard let owner = CABI.controller(controller)?.pointee.owner, let name else { return -1 }
+  guard let owner = CABI.controller(controller)?.core.pointee.owner, let name else { return -1 }
   return Int64(owner.takeUnretainedValue().find(text(name)))
 }
 
 @c @implementation
 public func eff_controller_commands(_ controller: OpaquePointer?, _ what: Int32) -> Int32 {
-  guard let owner = CABI.controller(controller)?.pointee.owner else { return 0 }
+  guard let owner = CABI.controller(controller)?.core.pointee.owner else { return 0 }
   return owner.takeUnretainedValue().commands(Int(what)) ? 1 : 0
 }
 
@@ -202,7 +203,7 @@ public func eff_controller_start(_ controller: OpaquePointer?) -> eff_status {
 /// The C form of a report; only what the caller knows is written.
 @_noLocks
 private func store(_ c: ControllerHandle, _ out: UnsafeMutablePointer<eff_controller_report>) {
-  let r = c.pointee.report
+  let r = c.core.pointee.report
   var full = eff_controller_report()
   full.struct_size = out.pointee.struct_size
   (full.status, full.mode, full.fault, full.signal, full.joint) = (r.status, r.mode, r.fault, r.signal, r.joint)
@@ -217,10 +218,10 @@ private func store(_ c: ControllerHandle, _ out: UnsafeMutablePointer<eff_contro
 
 /// A tick of a controller whose learner may have been destroyed.
 @_noLocks
-func tick(_ c: ControllerHandle, _ now: Int64) -> Int32 {
-  let handle = c.pointee.learnerHandle
-  if handle != 0 && eff_handle_find(handle, Int32(EFF_HANDLE_LEARNER)) == nil { controllerLearnerDied(c) }
-  return controllerTick(c, now)
+func tick(_ c: ControllerHandle, _ now: Int64) -> Status {
+  let handle = c.core.pointee.learnerHandle
+  if handle != 0 && eff_handle_find(handle, Int32(EFF_HANDLE_LEARNER)) == nil { c.loseLearner() }
+  return c.tick(now)
 }
 
 @c @implementation @_noLocks
@@ -229,69 +230,71 @@ public func eff_controller_tick(
 )
   -> eff_status
 {
-  guard let c = CABI.controller(controller) else { return -1 }
+  guard let c = CABI.controller(controller) else { return Status.argument.code }
   let status = tick(c, now_ns)
   if let report_or_null { store(c, report_or_null) }
-  return status
+  return status.code
 }
 
 @c @implementation @_noLocks
 public func eff_controller_reset(_ controller: OpaquePointer?) -> eff_status {
-  guard let c = CABI.controller(controller) else { return -1 }
-  controllerReset(c)
-  return 0
+  guard let c = CABI.controller(controller) else { return Status.argument.code }
+  c.reset()
+  return Status.ok.code
 }
 
 @c @implementation @_noLocks
 public func eff_controller_mode(_ controller: OpaquePointer?, _ mode: Int32) -> eff_status {
-  guard let c = CABI.controller(controller) else { return -1 }
-  return controllerMode(c, mode)
+  guard let c = CABI.controller(controller) else { return Status.argument.code }
+  return c.setMode(mode).code
 }
 
 @c @implementation @_noLocks
 public func eff_controller_stamp(_ controller: OpaquePointer?, _ signal: Int64, _ ns: Int64) -> eff_status {
-  guard let c = CABI.controller(controller) else { return -1 }
-  return controllerStamp(c, signal, ns)
+  guard let c = CABI.controller(controller) else { return Status.argument.code }
+  return c.stamp(signal, ns).code
 }
 
 @c @implementation @_noLocks
 public func eff_controller_reward(_ controller: OpaquePointer?, _ transition: UnsafePointer<eff_transition>?)
   -> eff_status
 {
-  guard let c = CABI.controller(controller), let transition else { return -1 }
+  guard let c = CABI.controller(controller), let transition else { return Status.argument.code }
   let t = transition.pointee
   guard t.struct_size >= MemoryLayout<eff_transition>.size, t.observation == nil, t.next_action == nil else {
-    return -1
+    return Status.argument.code
   }
-  return controllerReward(
-    c, t.reward, isTerminated: t.terminated != 0, isTruncated: t.truncated != 0, action: t.action, duration: t.dt)
+  return c.reward(
+    t.reward, isTerminated: t.terminated != 0, isTruncated: t.truncated != 0, action: t.action, duration: t.dt
+  ).code
 }
 
 @c @implementation @_noLocks
 public func eff_controller_learned(_ controller: OpaquePointer?, _ out: UnsafeMutablePointer<eff_update>?) -> eff_status
 {
   guard let c = CABI.controller(controller), let out, out.pointee.struct_size >= MemoryLayout<Int>.size else {
-    return -1
+    return Status.argument.code
   }
-  guard let (slot, _) = controllerLearner(c), slot.pointee.updates > 0 else { return -2 }
-  guard let l = learner(OpaquePointer(bitPattern: c.pointee.learnerHandle)) else { return -2 }
+  guard let slot = c.learner, slot.pointee.updates > 0,
+    let l = learner(OpaquePointer(bitPattern: c.core.pointee.learnerHandle))
+  else { return Status.state.code }
   publish(slot.pointee.report, l, out)
-  return slot.pointee.status
+  return slot.pointee.status.code
 }
 
 @c @implementation @_noLocks
 public func eff_controller_last(_ controller: OpaquePointer?, _ out: UnsafeMutablePointer<eff_controller_report>?)
   -> eff_status
 {
-  guard let c = CABI.controller(controller), let out else { return -1 }
+  guard let c = CABI.controller(controller), let out else { return Status.argument.code }
   store(c, out)
-  return 0
+  return Status.ok.code
 }
 
 @c @implementation @_noLocks
 public func eff_controller_clamps(_ controller: OpaquePointer?, _ joint: Int) -> Int64 {
   guard let c = CABI.controller(controller) else { return -1 }
-  return controllerClamps(c, joint)
+  return c.clamps(joint)
 }
 
 @c @implementation
@@ -324,24 +327,24 @@ public func eff_controller_vector(
   -> UnsafePointer<Float>?
 {
   guard let c = CABI.controller(controller), let name, let count else { return nil }
-  return controllerVector(c, name, count)
+  return c.vector(name, count)
 }
 
 @c @implementation @_noLocks
 public func eff_controller_input(_ controller: OpaquePointer?, _ model: Int, _ input: Int) -> UnsafeRawPointer? {
   guard let c = CABI.controller(controller) else { return nil }
-  return controllerInput(c, model, input)
+  return c.input(model, input)
 }
 
 @c @implementation @_noLocks
 public func eff_controller_output(_ controller: OpaquePointer?, _ model: Int, _ output: Int) -> UnsafeRawPointer? {
   guard let c = CABI.controller(controller) else { return nil }
-  return controllerOutput(c, model, output)
+  return c.output(model, output)
 }
 
 @c @implementation
 public func eff_controller_session(_ controller: OpaquePointer?, _ name: UnsafePointer<CChar>?) -> OpaquePointer? {
-  guard let owner = CABI.controller(controller)?.pointee.owner, let name else { return nil }
+  guard let owner = CABI.controller(controller)?.core.pointee.owner, let name else { return nil }
   let c = owner.takeUnretainedValue()
   let i = c.modelIndex(text(name))
   return i < 0 || i >= c.sessionHandles.count ? nil : c.sessionHandles[i]

@@ -62,11 +62,12 @@ func liveSession(_ p: OpaquePointer?) throws(Failure) -> Session {
 
 /// The learner behind a handle, or nil where it is NULL, dead or foreign.
 @_noLocks @inline(__always)
-func learner(_ p: OpaquePointer?) -> LearnerPointer? {
-  eff_handle_find(UInt(bitPattern: p), Int32(EFF_HANDLE_LEARNER))?.assumingMemoryBound(to: Learner.self)
+func learner(_ p: OpaquePointer?) -> LearnerHandle? {
+  guard let found = eff_handle_find(UInt(bitPattern: p), Int32(EFF_HANDLE_LEARNER)) else { return nil }
+  return LearnerHandle(core: found.assumingMemoryBound(to: LearnerCore.self))
 }
 
-func liveLearner(_ p: OpaquePointer?) throws(Failure) -> LearnerPointer {
+func liveLearner(_ p: OpaquePointer?) throws(Failure) -> LearnerHandle {
   guard let l = learner(p) else { throw refusal(p, "learner", "eff_learner") }
   return l
 }

@@ -186,7 +186,7 @@ public func eff_learner_create(
     let (raw, options) = try read(options)
     tell(options)
     let size = try options.arenaSize()
-    let learner: LearnerPointer
+    let learner: LearnerHandle
     if let arena = raw.arena {
       guard UInt(bitPattern: arena) & 63 == 0 else { throw Failure(.argument, "arena is not aligned to 64 bytes") }
       guard try count(raw.arena_size, atMost: .max, "arena_size") >= size else {
@@ -196,9 +196,9 @@ public func eff_learner_create(
     } else {
       let block = try MemoryBlock(size, try memory(raw.allocator), for: "learner")
       learner = try options.create(in: block.start)
-      learner.pointee.memory = Unmanaged.passRetained(block)
+      learner.core.pointee.memory = Unmanaged.passRetained(block)
     }
-    out.pointee = try handle(learner, EFF_HANDLE_LEARNER, orFree: { free(learner) })
+    out.pointee = try handle(learner.core, EFF_HANDLE_LEARNER, orFree: { free(learner) })
   }
 }
 
@@ -209,12 +209,14 @@ private func tell(_ options: LearnerOptions) {
 
 @c @implementation
 public func eff_learner_destroy(_ learner: OpaquePointer?) {
-  if let object = released(learner, EFF_HANDLE_LEARNER) { free(object.assumingMemoryBound(to: Learner.self)) }
+  if let object = released(learner, EFF_HANDLE_LEARNER) {
+    free(LearnerHandle(core: object.assumingMemoryBound(to: LearnerCore.self)))
+  }
 }
 
-private func free(_ learner: LearnerPointer) {
-  let memory = learner.pointee.memory
-  learner.pointee.actorOwner?.release()
+private func free(_ learner: LearnerHandle) {
+  let memory = learner.core.pointee.memory
+  learner.core.pointee.actorOwner?.release()
   memory?.release()
 }
 
@@ -222,7 +224,7 @@ private func free(_ learner: LearnerPointer) {
 public func eff_learner_act(
   _ learner: OpaquePointer?, _ observation: UnsafePointer<Double>?, _ action: UnsafeMutablePointer<Double>?
 ) -> eff_status {
-  guard let l = CABI.learner(learner), let observation, let action else { return -1 }
+  guard let l = CABI.learner(learner), let observation, let action else { return Status.argument.code }
   return l.act(observation, into: action).code
 }
 
@@ -230,32 +232,32 @@ public func eff_learner_act(
 public func eff_learner_infer(
   _ learner: OpaquePointer?, _ observation: UnsafePointer<Double>?, _ action: UnsafeMutablePointer<Double>?
 ) -> eff_status {
-  guard let l = CABI.learner(learner), let observation, let action else { return -1 }
+  guard let l = CABI.learner(learner), let observation, let action else { return Status.argument.code }
   return l.infer(observation, into: action).code
 }
 
 @c @implementation @_noLocks
 public func eff_learner_freeze(_ learner: OpaquePointer?, _ parts: Int32) -> eff_status {
-  guard let l = CABI.learner(learner), parts & ~Int32(7) == 0 else { return -1 }
+  guard let l = CABI.learner(learner), parts & ~Int32(7) == 0 else { return Status.argument.code }
   l.freeze(Freeze(bits: parts))
-  return 0
+  return Status.ok.code
 }
 
 @c @implementation @_noLocks
 public func eff_learner_snapshot(_ learner: OpaquePointer?) -> eff_status {
-  guard let l = CABI.learner(learner) else { return -1 }
-  return l.snapshot() ? 0 : -2
+  guard let l = CABI.learner(learner) else { return Status.argument.code }
+  return l.snapshot().code
 }
 
 @c @implementation @_noLocks
 public func eff_learner_roll_back(_ learner: OpaquePointer?) -> eff_status {
-  guard let l = CABI.learner(learner) else { return -1 }
-  return l.rollBack() ? 0 : -2
+  guard let l = CABI.learner(learner) else { return Status.argument.code }
+  return l.rollBack().code
 }
 
 @c @implementation @_noLocks
 public func eff_learner_mark(_ learner: OpaquePointer?) -> eff_status {
-  guard let l = CABI.learner(learner) else { return -1 }
+  guard let l = CABI.learner(learner) else { return Status.argument.code }
   l.mark()
-  return 0
+  return Status.ok.code
 }

@@ -71,7 +71,7 @@ public func eff_learner_describe(
 }
 
 /// The array of a name, checked against the caller's count.
-private func find(_ l: LearnerPointer, _ name: UnsafePointer<CChar>?, _ count: Int) throws(Failure) -> LearnerTensor {
+private func find(_ l: LearnerHandle, _ name: UnsafePointer<CChar>?, _ count: Int) throws(Failure) -> LearnerTensor {
   guard let name else { throw Failure(.argument, "name is NULL") }
   for tensor in l.tensors() {
     var i = 0

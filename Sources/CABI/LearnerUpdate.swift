@@ -8,11 +8,12 @@ public func eff_learner_update(
   _ learner: OpaquePointer?, _ transition: UnsafePointer<eff_transition>?,
   _ update_or_null: UnsafeMutablePointer<eff_update>?
 ) -> eff_status {
-  guard let l = CABI.learner(learner), let transition else { return -1 }
+  guard let l = CABI.learner(learner), let transition else { return Status.argument.code }
   let t = transition.pointee
-  guard t.struct_size >= MemoryLayout<eff_transition>.size, let observation = t.observation else { return -1 }
   let size = update_or_null?.pointee.struct_size ?? MemoryLayout<Int>.size
-  guard size >= MemoryLayout<Int>.size else { return -1 }
+  guard t.struct_size >= MemoryLayout<eff_transition>.size, let observation = t.observation,
+    size >= MemoryLayout<Int>.size
+  else { return Status.argument.code }
   var report = UpdateReport()
   let outcome = l.update(
     Transition(
@@ -26,7 +27,7 @@ public func eff_learner_update(
 }
 
 /// The C form of an update; only what the caller knows is written.
-@_noLocks func publish(_ report: UpdateReport, _ l: LearnerPointer, _ out: UnsafeMutablePointer<eff_update>) {
+@_noLocks func publish(_ report: UpdateReport, _ l: LearnerHandle, _ out: UnsafeMutablePointer<eff_update>) {
   let size = out.pointee.struct_size
   var told = eff_update()
   told.struct_size = size
@@ -34,8 +35,8 @@ public func eff_learner_update(
   eff_copy(out, &told, min(size, MemoryLayout<eff_update>.size))
 }
 
-@_noLocks private func fill(_ r: UpdateReport, _ l: LearnerPointer, _ out: UnsafeMutablePointer<eff_update>) {
-  let c = l.pointee.counters
+@_noLocks private func fill(_ r: UpdateReport, _ l: LearnerHandle, _ out: UnsafeMutablePointer<eff_update>) {
+  let c = l.core.pointee.counters
   out.pointee.reason = r.reason.code
   out.pointee.trace_reset = r.isTraceReset ? 1 : 0
   out.pointee.td_error = r.tdError
@@ -51,10 +52,10 @@ public func eff_learner_update(
   out.pointee.bad_updates = c.badUpdates
   out.pointee.snapshots = c.snapshots
   out.pointee.rollbacks = c.rollbacks
-  out.pointee.running_return = l.pointee.runningReturn
-  out.pointee.change = l.pointee.meanChange
-  out.pointee.running_td_error = l.pointee.runningError
-  (out.pointee.actor_dormant, out.pointee.critic_dormant) = l.pointee.dormant
+  out.pointee.running_return = l.core.pointee.runningReturn
+  out.pointee.change = l.core.pointee.meanChange
+  out.pointee.running_td_error = l.core.pointee.runningError
+  (out.pointee.actor_dormant, out.pointee.critic_dormant) = l.core.pointee.dormant
 }
 
 @_noLocks private func fill(_ out: UnsafeMutablePointer<eff_network_update>, _ r: NetworkReport, _ drift: Double) {

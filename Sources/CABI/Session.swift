@@ -56,7 +56,7 @@ public func eff_session_create(
 public func eff_session_step(
   _ session: OpaquePointer?, _ rows: Int, _ observation: UnsafePointer<Float>?, _ action: UnsafeMutablePointer<Float>?
 ) -> eff_status {
-  guard let s = CABI.session(session), let observation, let action else { return -1 }
+  guard let s = CABI.session(session), let observation, let action else { return Status.argument.code }
   return s.callStep(rows, observation, -1, action, -1).code
 }
 
@@ -65,7 +65,7 @@ public func eff_session_step_n(
   _ session: OpaquePointer?, _ rows: Int, _ observation: UnsafePointer<Float>?, _ observation_count: Int,
   _ action: UnsafeMutablePointer<Float>?, _ action_count: Int
 ) -> eff_status {
-  guard let s = CABI.session(session), let observation, let action else { return -1 }
+  guard let s = CABI.session(session), let observation, let action else { return Status.argument.code }
   // what C has as 2^63 and more arrives as a negative number, and fits no session
   return s.callStep(
     rows, observation, observation_count < 0 ? .max : observation_count, action, action_count < 0 ? .max : action_count
@@ -86,7 +86,7 @@ public func eff_session_input(_ session: OpaquePointer?, _ index: Int) -> Unsafe
 
 @c @implementation @_noLocks
 public func eff_session_run(_ session: OpaquePointer?, _ rows: Int) -> eff_status {
-  guard let s = CABI.session(session) else { return -1 }
+  guard let s = CABI.session(session) else { return Status.argument.code }
   return s.callRun(rows).code
 }
 
@@ -98,13 +98,13 @@ public func eff_session_output(_ session: OpaquePointer?, _ index: Int) -> Unsaf
 
 @c @implementation @_noLocks
 public func eff_session_reset(_ session: OpaquePointer?, _ row: Int64) -> eff_status {
-  guard let s = CABI.session(session) else { return -1 }
+  guard let s = CABI.session(session) else { return Status.argument.code }
   return s.callReset(row).code
 }
 
 @c @implementation @_noLocks
 public func eff_session_prewarm(_ session: OpaquePointer?) -> eff_status {
-  guard let s = CABI.session(session) else { return -1 }
+  guard let s = CABI.session(session) else { return Status.argument.code }
   return s.callPrewarm().code
 }
 

@@ -17,7 +17,7 @@ struct World {
   }
 
   /// One act and one update; returns the action and the report.
-  mutating func step(_ l: LearnerPointer) -> ([Double], UpdateReport) {
+  mutating func step(_ l: LearnerHandle) -> ([Double], UpdateReport) {
     var action = [Double](repeating: 0, count: 3)
     _ = l.act(observation, into: &action)
     for i in 0..<observation.count { observation[i] = 0.9 * observation[i] + generator.normal() + 0.1 * action[0] }
@@ -49,7 +49,7 @@ struct World {
     return o
   }
 
-  private func bytes(_ l: LearnerPointer) -> [UInt8] {
+  private func bytes(_ l: LearnerHandle) -> [UInt8] {
     var out = [UInt8](repeating: 0, count: l.checkpointSize)
     l.save(to: &out)
     return out

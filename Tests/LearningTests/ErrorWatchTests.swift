@@ -5,8 +5,8 @@ import Testing
 /// A TD error that rises far above what is usual brings the best snapshot back, once per rise.
 @Suite struct ErrorWatchTests {
   /// Updates with a reward of alternating sign, which cannot be predicted; returns the roll-backs that they brought.
-  private func drive(_ l: LearnerPointer, reward: Double, count: Int, _ stream: inout Generator) -> UInt64 {
-    let before = l.pointee.counters.rollbacks
+  private func drive(_ l: LearnerHandle, reward: Double, count: Int, _ stream: inout Generator) -> UInt64 {
+    let before = l.core.pointee.counters.rollbacks
     var action = [0.0, 0.0, 0.0]
     var report = UpdateReport()
     for _ in 0..<count {
@@ -14,7 +14,7 @@ import Testing
       _ = l.update(
         Transition(observation: [1, 2, 3, 4, 5, 6, 7], reward: stream.uniform() < 0.5 ? reward : -reward), &report)
     }
-    return l.pointee.counters.rollbacks - before
+    return l.core.pointee.counters.rollbacks - before
   }
 
   private func made(_ rise: Double) throws -> OwnedLearner {
@@ -31,7 +31,7 @@ import Testing
     let l = owned.learner
     var stream = Generator(seed: 3)
     #expect(drive(l, reward: 1, count: 2500, &stream) == 0)
-    #expect(l.snapshot())
+    #expect(l.snapshot().isOK)
     // what is usual, and what is not
     #expect(drive(l, reward: 2, count: 500, &stream) == 0)
     #expect(drive(l, reward: 20, count: 1500, &stream) == 1)
@@ -45,8 +45,8 @@ import Testing
     let owned = try made(0)
     var stream = Generator(seed: 3)
     _ = drive(owned.learner, reward: 1, count: 2500, &stream)
-    #expect(owned.learner.snapshot())
+    #expect(owned.learner.snapshot().isOK)
     #expect(drive(owned.learner, reward: 100, count: 1000, &stream) == 0)
-    #expect(owned.learner.pointee.runningError > 10)
+    #expect(owned.learner.core.pointee.runningError > 10)
   }
 }

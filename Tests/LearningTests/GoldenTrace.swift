@@ -7,7 +7,7 @@ import Testing
 /// recorded.
 final class GoldenTrace {
   let file: Safetensors
-  let learner: LearnerPointer
+  let learner: LearnerHandle
   let options: LearnerOptions
   private var tape: [Double] = []
   private var arena: UnsafeMutableRawPointer
@@ -38,7 +38,7 @@ final class GoldenTrace {
     }
     tapeMemory = .allocate(capacity: tape.count + 1)
     tapeMemory.update(from: tape, count: tape.count)
-    if !tape.isEmpty { learner.pointee.tape = UnsafePointer(tapeMemory) }
+    if !tape.isEmpty { learner.core.pointee.tape = UnsafePointer(tapeMemory) }
     for net in nets {
       for (layer, name) in layers(net) { write(net, layer, name) }
     }
@@ -111,10 +111,10 @@ final class GoldenTrace {
     var reset = 0
     var action = [Double](repeating: 0, count: width)
     for t in 0..<steps {
-      let begins = !learner.pointee.state.pointee.isInEpisode
+      let begins = !learner.core.pointee.state.pointee.isInEpisode
       #expect(learner.act(observation, into: &action) == .ok)
-      if begins { compare("out.s_reset", learner.pointee.current, row: reset, step: t + 1) }
-      compare("out.s", learner.pointee.current, row: t, step: t + 1)
+      if begins { compare("out.s_reset", learner.core.pointee.current, row: reset, step: t + 1) }
+      compare("out.s", learner.core.pointee.current, row: t, step: t + 1)
       if let actions {
         let wanted = Array(actions[(t * width)..<((t + 1) * width)])
         if file("in.noise") != nil || !isFed {
@@ -166,14 +166,14 @@ final class GoldenTrace {
       let scale = relative ? max(1, abs(all[t])) : 1
       check(name, found / scale, all[t] / scale, tolerance(relative ? "relative" : "delta"), step: t + 1)
     }
-    compare("out.s_next", learner.pointee.current, row: t, step: t + 1)
+    compare("out.s_next", learner.core.pointee.current, row: t, step: t + 1)
     one("out.delta", r.tdError)
     one("out.r_scaled", r.reward)
     one("out.v_s", r.value)
     one("out.v_next", r.nextValue)
     for (net, n, o) in [
-      ("actor", r.actor, learner.pointee.state.pointee.actor),
-      ("critic", r.critic, learner.pointee.state.pointee.critic),
+      ("actor", r.actor, learner.core.pointee.state.pointee.actor),
+      ("critic", r.critic, learner.core.pointee.state.pointee.critic),
     ] {
       one("out.\(net).z_l1", n.traceNorm, relative: true)
       one("out.\(net).M", n.bound, relative: true)
@@ -184,7 +184,9 @@ final class GoldenTrace {
       one("out.\(net).delta_abs_ema", o.magnitude, relative: true)
     }
     check("trace reset", r.isTraceReset ? 1 : 0, file("out.trace_reset")![t], 0, step: t + 1)
-    if let next = file("in.action_next") { check("next action", learner.pointee.action[0], next[t], 0, step: t + 1) }
+    if let next = file("in.action_next") {
+      check("next action", learner.core.pointee.action[0], next[t], 0, step: t + 1)
+    }
   }
 
   private func compareState(_ step: Int) {
@@ -202,16 +204,16 @@ final class GoldenTrace {
         }
       }
     }
-    let state = learner.pointee.state.pointee
+    let state = learner.core.pointee.state.pointee
     func array(_ name: String, _ found: UnsafePointer<Double>) { compare("\(prefix).\(name)", found, at: step) }
-    array("obsnorm.mean", learner.pointee.observations.mean)
-    array("obsnorm.m2", learner.pointee.observations.m2)
-    array("rewscale.mean", learner.pointee.returns.mean)
-    array("rewscale.m2", learner.pointee.returns.m2)
+    array("obsnorm.mean", learner.core.pointee.observations.mean)
+    array("obsnorm.m2", learner.core.pointee.observations.m2)
+    array("rewscale.mean", learner.core.pointee.returns.mean)
+    array("rewscale.m2", learner.core.pointee.returns.m2)
     array("rewscale.return_trace", [state.returnTrace])
     array("obsnorm.count", [Double(state.observationCount)])
     array("rewscale.count", [Double(state.rewardCount)])
-    array("obsema.mean", learner.pointee.filter)
+    array("obsema.mean", learner.core.pointee.filter)
     array("obsema.count", [Double(state.filterCount)])
   }
 

@@ -5,7 +5,7 @@ import Testing
 
 /// A learner with its arena, freed together.
 final class OwnedLearner {
-  let learner: LearnerPointer
+  let learner: LearnerHandle
   private let memory: UnsafeMutableRawPointer
 
   init(_ options: LearnerOptions) throws {
@@ -65,7 +65,7 @@ let activations: [Int32] = [EFF_FN_LEAKY_RELU, EFF_FN_RELU, EFF_FN_TANH, EFF_FN_
     let l = owned.learner
     var action = [0.0, 0.0, 0.0]
     _ = l.act([0.3, -0.5, 0.9, 0.1, -0.7, 0.4, 0.2], into: &action)
-    let state = Array(UnsafeBufferPointer(start: l.pointee.current, count: 7))
+    let state = Array(UnsafeBufferPointer(start: l.core.pointee.current, count: 7))
     var report = UpdateReport()
     _ = l.update(Transition(observation: [0.1, 0.5, -0.3, 0.4, 0.8, -0.4, 0.6], reward: reward), &report)
     return (report.tdError, state)
@@ -89,11 +89,11 @@ let activations: [Int32] = [EFF_FN_LEAKY_RELU, EFF_FN_RELU, EFF_FN_TANH, EFF_FN_
       let owned = try quiet(o)
       let l = owned.learner
       let (_, state) = oneUpdate(owned, reward: 1)
-      let slot = algorithm == .q ? Int(l.pointee.state.pointee.choice) : 0
+      let slot = algorithm == .q ? Int(l.core.pointee.state.pointee.choice) : 0
       let error = worst(owned, .critic) {
-        l.feed(l.pointee.critic, state, row: 0)
+        l.feed(l.core.pointee.critic, state, row: 0)
         l.forward(critic: 1)
-        return -l.pointee.critic.output(row: 0, isDouble: true)[slot]
+        return -l.core.pointee.critic.output(row: 0, isDouble: true)[slot]
       }
       #expect(error < 2e-8, "\(algorithm) activation \(activation) LayerNorm \(hasLayerNorm)")
     }
@@ -107,9 +107,9 @@ let activations: [Int32] = [EFF_FN_LEAKY_RELU, EFF_FN_RELU, EFF_FN_TANH, EFF_FN_
     let l = owned.learner
     let (delta, state) = oneUpdate(owned, reward: reward)
     #expect(delta * reward > 0)
-    let action = Array(UnsafeBufferPointer(start: l.pointee.action, count: 3))
+    let action = Array(UnsafeBufferPointer(start: l.core.pointee.action, count: 3))
     let error = worst(owned, .actor) {
-      l.feed(l.pointee.actor, state, row: 0)
+      l.feed(l.core.pointee.actor, state, row: 0)
       l.forward(actor: 1)
       let head = l.gaussian
       var objective = 0.0
@@ -128,9 +128,9 @@ let activations: [Int32] = [EFF_FN_LEAKY_RELU, EFF_FN_RELU, EFF_FN_TANH, EFF_FN_
     let owned = try quiet(smallOptions(.acDiscrete))
     let l = owned.learner
     let (delta, state) = oneUpdate(owned, reward: reward)
-    let choice = Int(l.pointee.state.pointee.choice)
+    let choice = Int(l.core.pointee.state.pointee.choice)
     let error = worst(owned, .actor) {
-      l.feed(l.pointee.actor, state, row: 0)
+      l.feed(l.core.pointee.actor, state, row: 0)
       l.forward(actor: 1)
       var p = [0.0, 0.0, 0.0]
       l.softmax.probabilities(into: &p)

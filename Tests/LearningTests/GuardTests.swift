@@ -3,7 +3,7 @@ import Testing
 @testable import Runtime
 
 @Suite struct GuardTests {
-  private func weights(_ l: LearnerPointer, _ net: NetworkKind = .critic) -> [Double] {
+  private func weights(_ l: LearnerHandle, _ net: NetworkKind = .critic) -> [Double] {
     var all: [Double] = []
     for i in 0..<l.layerCount(net) { l.visit(net, layer: i, .weight) { all.append($1) } }
     return all
@@ -43,20 +43,20 @@ import Testing
       #expect(weights(l) != before)
       #expect(weights(l).allSatisfy { $0.isFinite })
     }
-    #expect(l.pointee.counters.badInputs == 6)
+    #expect(l.core.pointee.counters.badInputs == 6)
   }
 
   @Test(arguments: [Algorithm.acContinuous, .q])
   func weightsThatAreNotFiniteAreRolledBack(_ algorithm: Algorithm) throws {
     var (owned, world) = try trained(algorithm) { $0.guards.snapshots = 2 }
     let l = owned.learner
-    #expect(l.snapshot())
+    #expect(l.snapshot().isOK)
     l.visit(.critic, layer: 1, .weight) { if $0 == 5 { $1 = .nan } }
     let (_, report) = world.step(l)
-    #expect(report.reason == .badUpdate || l.pointee.counters.rollbacks == 1)
+    #expect(report.reason == .badUpdate || l.core.pointee.counters.rollbacks == 1)
     for _ in 0..<50 { _ = world.step(l) }
     #expect(weights(l).allSatisfy { $0.isFinite })
-    #expect(l.pointee.counters.rollbacks == 1)
+    #expect(l.core.pointee.counters.rollbacks == 1)
   }
 
   @Test func hugeRewardsNeverMakeAWeightInfinite() throws {
@@ -83,11 +83,11 @@ import Testing
     var (owned, world) = try trained(.acContinuous)
     let l = owned.learner
     let (actor, critic) = (weights(l, .actor), weights(l))
-    let count = l.pointee.state.pointee.observationCount
+    let count = l.core.pointee.state.pointee.observationCount
     l.freeze(Freeze(bits: 7))
     for _ in 0..<20 { _ = world.step(l) }
     #expect(weights(l, .actor) == actor && weights(l) == critic)
-    #expect(l.pointee.state.pointee.observationCount == count)
+    #expect(l.core.pointee.state.pointee.observationCount == count)
     l.freeze(Freeze(bits: 1))
     for _ in 0..<20 { _ = world.step(l) }
     #expect(weights(l, .actor) == actor && weights(l) != critic)
@@ -128,8 +128,8 @@ import Testing
       owned = try OwnedLearner(o)
     }
 
-    var counters: LearnerCounters { owned.learner.pointee.counters }
-    var stepScale: Double { owned.learner.pointee.state.pointee.watch.stepScale }
+    var counters: LearnerCounters { owned.learner.core.pointee.counters }
+    var stepScale: Double { owned.learner.core.pointee.state.pointee.watch.stepScale }
 
     mutating func episode(_ r: Double, count: Int = 1) {
       let l = owned.learner
@@ -181,7 +181,7 @@ import Testing
     // what was taken at the end of the last good episode is not confirmed by this one
     w.episode(60)
     #expect(w.counters.snapshots == kept)
-    #expect(w.owned.learner.pointee.state.pointee.watch.candidate == -1)
+    #expect(w.owned.learner.core.pointee.state.pointee.watch.candidate == -1)
   }
 
   @Test func whereThePlantHasChangedTheNewLevelIsAccepted() throws {

@@ -51,12 +51,12 @@ import Testing
 
   /// Largest difference between the actor's trace after an update that follows the last act and central differences of
   /// the loss, which sees the learner after a forward pass.
-  private func worst(_ owned: OwnedLearner, reward: Double, _ loss: (LearnerPointer, _ bonus: Double) -> Double)
+  private func worst(_ owned: OwnedLearner, reward: Double, _ loss: (LearnerHandle, _ bonus: Double) -> Double)
     -> Double
   {
     let l = owned.learner
-    let raw = Array(UnsafeBufferPointer(start: l.pointee.raw, count: 5))
-    let normalized = Array(UnsafeBufferPointer(start: l.pointee.current, count: 5))
+    let raw = Array(UnsafeBufferPointer(start: l.core.pointee.raw, count: 5))
+    let normalized = Array(UnsafeBufferPointer(start: l.core.pointee.current, count: 5))
     var report = UpdateReport()
     #expect(l.update(Transition(observation: [0.1, 0.5, -0.3, 0.4, 0.8], reward: reward), &report) == .ok)
     #expect(report.tdError * reward > 0)
@@ -88,7 +88,7 @@ import Testing
   }
 
   /// -(log pi(a) + bonus H) of a Gaussian whose samples leave through tanh or not, at the sample that was taken.
-  private func gaussianLoss(_ sample: [Double], _ z: [Double], isSquashed: Bool) -> (LearnerPointer, Double) -> Double {
+  private func gaussianLoss(_ sample: [Double], _ z: [Double], isSquashed: Bool) -> (LearnerHandle, Double) -> Double {
     { l, bonus in
       let head = l.gaussian
       var objective = 0.0
@@ -128,7 +128,7 @@ import Testing
         let l = owned.learner
         var action = [0.0, 0.0, 0.0]
         #expect(l.act([0.3, -0.5, 0.9, 0.1, -0.7], into: &action) == .ok)
-        let sample = Array(UnsafeBufferPointer(start: l.pointee.action, count: 3))
+        let sample = Array(UnsafeBufferPointer(start: l.core.pointee.action, count: 3))
         let head = l.gaussian
         let z = (0..<3).map { (sample[$0] - head.mean($0)) / head.std($0) }
         for i in 0..<3 {

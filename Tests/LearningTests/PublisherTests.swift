@@ -5,7 +5,8 @@ import TestSupport
 import Testing
 
 
-/// A learner's weights reach a session, also while another thread steps it (`swift test --sanitize=thread --filter PublisherTests`).
+/// A learner's weights reach a session, also while another thread steps it
+/// (`swift test --sanitize=thread --filter PublisherTests`).
 @Suite struct PublisherTests {
   private static func step(_ s: Session, _ x: [Double]) -> [Float] {
     var action = [Float](repeating: 0, count: 3)
@@ -13,7 +14,7 @@ import Testing
     return action
   }
 
-  private func distance(_ s: Session, _ l: LearnerPointer, _ x: [Double]) -> Double {
+  private func distance(_ s: Session, _ l: LearnerHandle, _ x: [Double]) -> Double {
     var expected = [0.0, 0.0, 0.0]
     #expect(l.infer(x, into: &expected) == .ok)
     return zip(Self.step(s, x), expected).map { abs(Double($0) - $1) / (1 + abs($1)) }.max()!
@@ -31,10 +32,10 @@ import Testing
       let before = Self.step(session, world.observation)
       // an offer that nobody took is replaced
       for _ in 0..<k % 3 {
-        #expect(publisher.core.publish() == .ok)
+        #expect(publisher.handle.publish() == .ok)
         _ = world.step(l)
       }
-      #expect(publisher.core.publish() == .ok)
+      #expect(publisher.handle.publish() == .ok)
       #expect(distance(session, l, world.observation) <= 1e-5)
       #expect(Self.step(session, world.observation) != before)
     }
@@ -55,7 +56,7 @@ import Testing
     var publisher: Publisher? = try Publisher(owned.learner, to: session)
     #expect(refusal { () throws(Failure) in try session.swap(to: policy) } == .state)
     #expect(refusal { () throws(Failure) in _ = try Publisher(owned.learner, to: session) } == .state)
-    #expect(publisher!.core.publish() == .ok)
+    #expect(publisher!.handle.publish() == .ok)
     publisher = nil
     // the last offer still stands
     #expect(distance(session, owned.learner, [1, 2, 3, 4, 5, 6, 7]) <= 1e-5)
@@ -69,7 +70,7 @@ import Testing
   }
 
   /// The three means are made equal before each publication, so a step that mixed two publications would show.
-  private func equalize(_ l: LearnerPointer) {
+  private func equalize(_ l: LearnerHandle) {
     var row: [Double] = []
     var bias = 0.0
     l.visit(.actor, layer: 2, .weight) { i, x in
@@ -106,7 +107,7 @@ import Testing
       for k in 0..<3_000 {
         _ = world.step(l)
         equalize(l)
-        #expect(publisher.core.publish() == .ok)
+        #expect(publisher.handle.publish() == .ok)
         if k % 16 == 0 { await Task.yield() }
       }
       shared.isStopped.store(true, ordering: .releasing)
@@ -114,7 +115,7 @@ import Testing
     }
     #expect(found.mixed == 0)
     #expect(found.seen.count > 10)
-    #expect(publisher.core.publish() == .ok)
+    #expect(publisher.handle.publish() == .ok)
     #expect(distance(shared.value, l, [1, 2, 3, 4, 5, 6, 7]) <= 1e-5)
   }
 }

@@ -63,7 +63,7 @@ extension UnsafeMutablePointer where Pointee == ActionSlot {
   /// Values of step `step` of the output. - Returns: place of the first that is not finite, or -1.
   @_noLocks
   func take(_ c: ControllerHandle, step: Int) -> Int {
-    guard let from = (c.pointee.models + pointee.model).pointee.session.output(pointee.output) else { return -1 }
+    guard let from = (c.core.pointee.models + pointee.model).pointee.session.output(pointee.output) else { return -1 }
     let (count, index, action) = (pointee.count, pointee.index, pointee.action)
     let base = step * pointee.width
     var i = 0
@@ -99,7 +99,7 @@ extension UnsafeMutablePointer where Pointee == ActionSlot {
   @_noLocks
   func begin(_ c: ControllerHandle) {
     let (count, joints, state, base) = (pointee.count, pointee.joints, pointee.state, pointee.base)
-    let (measured, last) = (c.pointee.position, c.pointee.lastTargets)
+    let (measured, last) = (c.core.pointee.position, c.core.pointee.lastTargets)
     var i = 0
     while i < count {
       let j = Int(joints[i])
@@ -113,7 +113,7 @@ extension UnsafeMutablePointer where Pointee == ActionSlot {
   @_noLocks
   func write(_ c: ControllerHandle) {
     let (count, joints, x) = (pointee.count, pointee.joints, pointee.x)
-    let (kind, last) = (pointee.kind, c.pointee.lastTargets)
+    let (kind, last) = (pointee.kind, c.core.pointee.lastTargets)
     eff_copy(x, pointee.action, count * 8)
     if pointee.unnormalize.subtract != nil { pointee.unnormalize.backward(x, count) }
     let (scale, offset) = (pointee.scale, pointee.offset)
@@ -166,7 +166,7 @@ extension UnsafeMutablePointer where Pointee == ActionSlot {
       pointee.posts[p].apply(c, self)
       p += 1
     }
-    let targets = c.pointee.targets[pointee.target].values
+    let targets = c.core.pointee.targets[pointee.target].values
     i = 0
     while i < count {
       targets[Int(joints[i])] = x[i]
@@ -178,10 +178,10 @@ extension UnsafeMutablePointer where Pointee == ActionSlot {
 
   @_noLocks
   private func takeGains(_ c: ControllerHandle, _ output: Int, _ kind: Int) {
-    let m = c.pointee.models + pointee.model
+    let m = c.core.pointee.models + pointee.model
     guard let from = m.pointee.session.output(output) else { return }
     let slot = m.pointee.outputs + output
-    let values = c.pointee.targets[kind].values
+    let values = c.core.pointee.targets[kind].values
     let count = pointee.count
     var i = 0
     while i < count {
@@ -259,7 +259,7 @@ struct PostSlot {
     var i = 0
     switch operation {
     case .torqueBand:
-      guard let limit, let q = c.pointee.position, let qd = c.pointee.velocity else { return }
+      guard let limit, let q = c.core.pointee.position, let qd = c.core.pointee.velocity else { return }
       while i < count {
         let j = Int(a.joints[i])
         if kp[i] > 0 {
@@ -270,17 +270,17 @@ struct PostSlot {
         // in place: the next control tick begins with what this one leaves
         a.action[i] = a.inverse(i, x[i])
         if a.remembered >= 0 && a.remembersApplied {
-          c.pointee.lastActions.applied[a.remembered + Int(a.index[i])] = a.action[i]
+          c.core.pointee.lastActions.applied[a.remembered + Int(a.index[i])] = a.action[i]
         }
         i += 1
       }
     case .velocityBand:
-      guard let limit, let qd = c.pointee.velocity else { return }
+      guard let limit, let qd = c.core.pointee.velocity else { return }
       while i < count {
         let j = Int(a.joints[i])
         // remembered before this tick's clamp
         if a.remembered >= 0 && a.remembersApplied {
-          c.pointee.lastActions.applied[a.remembered + Int(a.index[i])] = a.action[i]
+          c.core.pointee.lastActions.applied[a.remembered + Int(a.index[i])] = a.action[i]
         }
         if kd[i] > 0 {
           let low = qd[j] - limit[i] / kd[i]
@@ -309,11 +309,11 @@ struct PostSlot {
         i += 1
       }
     case .torque:
-      guard let q = c.pointee.position else { return }
+      guard let q = c.core.pointee.position else { return }
       while i < count {
         let j = Int(a.joints[i])
         var torque = kp[i] * (x[i] - q[j])
-        if let qd = c.pointee.velocity { torque -= kd[i] * qd[j] }
+        if let qd = c.core.pointee.velocity { torque -= kd[i] * qd[j] }
         if let limit { torque = torque < -limit[i] ? -limit[i] : (torque > limit[i] ? limit[i] : torque) }
         x[i] = torque
         i += 1
@@ -338,7 +338,7 @@ struct PostSlot {
       var value = 0.0
       if let initial {
         value = initial[i]
-      } else if let q = c.pointee.position {
+      } else if let q = c.core.pointee.position {
         value = q[Int(a.joints[i])]
       }
       history[i] = value

@@ -1,142 +1,115 @@
+import Base
 import Platform
 
-/// One control period: signals, guard, observation and networks where they are due, targets, guard. - Returns: a status
-/// of the C header.
-/// - Complexity: bounded by the card: its terms, the plans of its networks, its joints.
-@_noLocks
-public func controllerTick(_ c: ControllerHandle, _ now: Int64) -> Int32 {
-  if !c.pointee.isStarted { return -2 }
-  c.pointee.report.ticks &+= 1
-  (c.pointee.report.fault, c.pointee.report.signal, c.pointee.report.joint) = (0, -1, -1)
-  (c.pointee.report.model, c.pointee.report.action, c.pointee.report.ran) = (-1, -1, 0)
-  (c.pointee.report.value, c.pointee.report.limit) = (0, 0)
-  c.pointee.report.mode = ControllerMode.run
+extension ControllerHandle {
+  /// One control period: signals, guard, observation and networks where they are due, targets, guard. What was refused
+  /// stands in the report.
+  /// - Complexity: bounded by the card: its terms, the plans of its networks, its joints.
+  @_noLocks
+  public func tick(_ now: Int64) -> Status {
+    if !core.pointee.isStarted { return .state }
+    core.pointee.report.ticks &+= 1
+    (core.pointee.report.fault, core.pointee.report.signal, core.pointee.report.joint) = (0, -1, -1)
+    (core.pointee.report.model, core.pointee.report.action, core.pointee.report.ran) = (-1, -1, 0)
+    (core.pointee.report.value, core.pointee.report.limit) = (0, 0)
+    core.pointee.report.mode = ControllerMode.run
 
-  let fault = c.advance(now)
-  let status = Fault.status(fault)
-  c.pointee.report.fault = fault
-  c.pointee.report.status = status
-  if fault != 0 {
-    c.pointee.report.refused &+= 1
-    if c.pointee.fallback.mode == ControllerMode.run {
-      c.leavePolicy(now, isRefusal: true)
-      c.writeLadder(now)
-    } else {
-      c.writeChosenMode(now)
+    let fault = advance(now)
+    let status = Fault.status(fault)
+    core.pointee.report.fault = fault
+    core.pointee.report.status = status.code
+    if fault != 0 {
+      core.pointee.report.refused &+= 1
+      if core.pointee.fallback.mode == ControllerMode.run {
+        leavePolicy(now, isRefusal: true)
+        writeLadder(now)
+      } else {
+        writeChosenMode(now)
+      }
     }
+    return status
   }
-  return status
-}
 
-/// The next tick begins a new episode.
-@_noLocks
-public func controllerReset(_ c: ControllerHandle) {
-  c.pointee.isFresh = true
-  c.pointee.mayRestartClock = true
-}
-
-/// Changes who moves the robot. - Returns: a status of the C header.
-@_noLocks
-public func controllerMode(_ c: ControllerHandle, _ mode: Int32) -> Int32 {
-  if mode < ControllerMode.run || mode > ControllerMode.zero { return -1 }
-  c.pointee.fallback.mode = mode
-  return 0
-}
-
-/// When a signal was sampled; -1: all signals. - Returns: a status of the C header.
-@_noLocks
-public func controllerStamp(_ c: ControllerHandle, _ signal: Int64, _ ns: Int64) -> Int32 {
-  if signal < -1 || signal >= Int64(c.pointee.signalCount) { return -1 }
-  var s = signal < 0 ? 0 : Int(signal)
-  let end = signal < 0 ? c.pointee.signalCount : s + 1
-  while s < end {
-    c.pointee.signals[s].stamp = ns
-    c.pointee.signals[s].isStamped = true
-    s += 1
-  }
-  return 0
-}
-
-extension UnsafeMutablePointer where Pointee == ControllerCore {
   /// A tick, up to the targets that are sent. - Returns: a fault or 0.
   @_noLocks
-  fileprivate func advance(_ now: Int64) -> Int32 {
+  private func advance(_ now: Int64) -> Int32 {
     // the caller's clock
     var fault: Int32 = 0
-    if pointee.mayRestartClock {
-      pointee.mayRestartClock = false
-      if pointee.hasTicked && now < pointee.lastNow { restartClock(now) }
+    if core.pointee.mayRestartClock {
+      core.pointee.mayRestartClock = false
+      if core.pointee.hasTicked && now < core.pointee.lastNow { restartClock(now) }
     }
-    if pointee.hasTicked {
-      let (period, overflow) = now.subtractingReportingOverflow(pointee.lastNow)
-      pointee.report.period = period
+    if core.pointee.hasTicked {
+      let (period, overflow) = now.subtractingReportingOverflow(core.pointee.lastNow)
+      core.pointee.report.period = period
       if overflow || period < 0 {
         name(-1, -1, Double(period) * 1e-9, 0)
         fault = Fault.clock
       } else {
-        if period > pointee.controlPeriod &+ pointee.controlPeriod / 2 { pointee.report.late &+= 1 }
-        if pointee.protection.deadline > 0 && period > pointee.protection.deadline {
-          name(-1, -1, Double(period) * 1e-9, Double(pointee.protection.deadline) * 1e-9)
+        if period > core.pointee.controlPeriod &+ core.pointee.controlPeriod / 2 { core.pointee.report.late &+= 1 }
+        if core.pointee.protection.deadline > 0 && period > core.pointee.protection.deadline {
+          name(-1, -1, Double(period) * 1e-9, Double(core.pointee.protection.deadline) * 1e-9)
           fault = Fault.deadline
         }
       }
     }
-    if fault != Fault.clock { (pointee.hasTicked, pointee.lastNow) = (true, now) }
+    if fault != Fault.clock { (core.pointee.hasTicked, core.pointee.lastNow) = (true, now) }
 
     let signalFault = guardBefore(now)
     if fault == 0 { fault = signalFault }
-    let isDue = pointee.isFresh || pointee.owesRun || pointee.tick % pointee.ratio == 0
+    let isDue = core.pointee.isFresh || core.pointee.owesRun || core.pointee.tick % core.pointee.ratio == 0
     if fault != 0 {
       // the phase of the policy stays; what it missed, it does at the next clean tick
-      if isDue { pointee.owesRun = true }
-      pointee.tick &+= 1
+      if isDue { core.pointee.owesRun = true }
+      core.pointee.tick &+= 1
       return fault
     }
-    if pointee.fallback.mode != ControllerMode.run {
+    if core.pointee.fallback.mode != ControllerMode.run {
       leavePolicy(now, isRefusal: false)
       writeChosenMode(now)
       return 0
     }
     enterPolicy(now)
-    if pointee.fallback.needsReset {
-      pointee.fallback.needsReset = false
-      pointee.isFresh = true
+    if core.pointee.fallback.needsReset {
+      core.pointee.fallback.needsReset = false
+      core.pointee.isFresh = true
     }
-    let time = pointee.timeSignal >= 0 ? pointee.signals[pointee.timeSignal].values[0] : Double(now) * 1e-9
-    if pointee.isFresh { begin() }
+    let clock = core.pointee.timeSignal
+    let time = clock >= 0 ? core.pointee.signals[clock].values[0] : Double(now) * 1e-9
+    if core.pointee.isFresh { begin() }
     var i = 0
-    let isRun = pointee.owesRun || pointee.tick % pointee.ratio == 0
-    while i < pointee.commandCount {
-      pointee.report.clamped &+= pointee.commands[i].update(isDue: isRun)
+    let isRun = core.pointee.owesRun || core.pointee.tick % core.pointee.ratio == 0
+    while i < core.pointee.commandCount {
+      core.pointee.report.clamped &+= core.pointee.commands[i].update(isDue: isRun)
       i += 1
     }
     if isRun {
       fault = runPolicy(time)
       if fault != 0 {
         // what a network has computed from good signals is not finite: its memory is not to be trusted either
-        pointee.fallback.needsReset = true
+        core.pointee.fallback.needsReset = true
         return fault
       }
     } else {
-      pointee.step += 1
+      core.pointee.step += 1
       takeChunks()
     }
     // a fallback may have sent other gains
-    eff_copy(pointee.targets[TargetKind.kp].values, pointee.fallback.kp, pointee.jointCount * 8)
-    eff_copy(pointee.targets[TargetKind.kd].values, pointee.fallback.kd, pointee.jointCount * 8)
+    eff_copy(core.pointee.targets[TargetKind.kp].values, core.pointee.fallback.kp, core.pointee.jointCount * 8)
+    eff_copy(core.pointee.targets[TargetKind.kd].values, core.pointee.fallback.kd, core.pointee.jointCount * 8)
     i = 0
-    while i < pointee.actionCount {
-      (pointee.actions + i).write(self)
+    while i < core.pointee.actionCount {
+      (core.pointee.actions + i).write(self)
       i += 1
     }
-    pointee.tick &+= 1
-    if pointee.fallback.isBlending { blend(now) }
+    core.pointee.tick &+= 1
+    if core.pointee.fallback.isBlending { blend(now) }
     fault = guardAfter()
     if fault != 0 {
-      pointee.fallback.needsReset = true
+      core.pointee.fallback.needsReset = true
       return fault
     }
-    pointee.fallback.isLimp = false
+    core.pointee.fallback.isLimp = false
     send()
     return 0
   }
@@ -144,98 +117,99 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   /// The caller's clock begins anew, as a simulator's does: what was measured on the old one begins now.
   @_noLocks
   private func restartClock(_ now: Int64) {
-    pointee.hasTicked = false
-    pointee.report.period = 0
+    core.pointee.hasTicked = false
+    core.pointee.report.period = 0
     var i = 0
-    while i < pointee.signalCount {
+    while i < core.pointee.signalCount {
       // a stamp of the old clock would be young for ever
-      if pointee.signals[i].isStamped && pointee.signals[i].stamp > now { pointee.signals[i].stamp = now }
+      if core.pointee.signals[i].isStamped && core.pointee.signals[i].stamp > now { core.pointee.signals[i].stamp = now }
       i += 1
     }
-    (pointee.fallback.since, pointee.fallback.stepSince, pointee.fallback.blendSince) = (now, now, now)
-    if let l = pointee.learner { l.pointee.since = now }
+    (core.pointee.fallback.since, core.pointee.fallback.stepSince, core.pointee.fallback.blendSince) = (now, now, now)
+    if let l = core.pointee.learner { l.pointee.since = now }
   }
 
   /// The first tick of an episode.
   @_noLocks
   private func begin() {
-    pointee.isFresh = false
-    (pointee.isFirstRun, pointee.owesRun) = (true, false)
-    (pointee.tick, pointee.policyTick, pointee.step) = (0, 0, 0)
+    core.pointee.isFresh = false
+    (core.pointee.isFirstRun, core.pointee.owesRun) = (true, false)
+    (core.pointee.tick, core.pointee.policyTick, core.pointee.step) = (0, 0, 0)
     var i = 0
-    while i < pointee.commandCount {
-      pointee.commands[i].reset()
+    while i < core.pointee.commandCount {
+      core.pointee.commands[i].reset()
       i += 1
     }
     i = 0
-    while i < pointee.clockCount {
-      pointee.clocks[i].reset()
+    while i < core.pointee.clockCount {
+      core.pointee.clocks[i].reset()
       i += 1
     }
     i = 0
-    while i < pointee.vectorCount {
-      pointee.vectors[i].reset()
+    while i < core.pointee.vectorCount {
+      core.pointee.vectors[i].reset()
       i += 1
     }
     i = 0
-    while i < pointee.memoryCount {
-      pointee.memories[i].reset()
+    while i < core.pointee.memoryCount {
+      core.pointee.memories[i].reset()
       i += 1
     }
     i = 0
-    while i < pointee.counterCount {
-      pointee.counters[i].value = pointee.counters[i].start
+    while i < core.pointee.counterCount {
+      core.pointee.counters[i].value = core.pointee.counters[i].start
       i += 1
     }
     i = 0
-    while i < pointee.modelCount {
-      pointee.models[i].hasRun = false
-      _ = pointee.models[i].session.reset(-1)
+    while i < core.pointee.modelCount {
+      core.pointee.models[i].hasRun = false
+      _ = core.pointee.models[i].session.reset(-1)
       i += 1
     }
-    if let l = pointee.learner { l.begin(pointee.lastNow) }
+    if let l = core.pointee.learner { l.begin(core.pointee.lastNow) }
     i = 0
-    while i < pointee.actionCount {
-      pointee.actions[i].reset()
+    while i < core.pointee.actionCount {
+      core.pointee.actions[i].reset()
       i += 1
     }
-    pointee.lastActions.reset()
-    pointee.motion.isAligned = false
-    if let start = pointee.targetInit {
-      eff_copy(pointee.lastTargets, start, pointee.jointCount * 8)
-    } else if let q = pointee.position {
-      eff_copy(pointee.lastTargets, q, pointee.jointCount * 8)
+    core.pointee.lastActions.reset()
+    core.pointee.motion.isAligned = false
+    if let start = core.pointee.targetInit {
+      eff_copy(core.pointee.lastTargets, start, core.pointee.jointCount * 8)
+    } else if let q = core.pointee.position {
+      eff_copy(core.pointee.lastTargets, q, core.pointee.jointCount * 8)
     }
     // position targets of joints that no action has written yet
-    if !pointee.fallback.hasTargets, let q = pointee.position {
-      eff_copy(pointee.targets[TargetKind.position].values, q, pointee.jointCount * 8)
+    if !core.pointee.fallback.hasTargets, let q = core.pointee.position {
+      eff_copy(core.pointee.targets[TargetKind.position].values, q, core.pointee.jointCount * 8)
     }
   }
 
   /// A policy tick. - Returns: a fault or 0.
   @_noLocks
   private func runPolicy(_ time: Double) -> Int32 {
-    let isFirst = pointee.isFirstRun
-    (pointee.owesRun, pointee.step) = (false, 0)
-    pointee.motion.take(time: Double(pointee.policyTick) * pointee.policyPeriod, period: pointee.policyPeriod)
+    let isFirst = core.pointee.isFirstRun
+    (core.pointee.owesRun, core.pointee.step) = (false, 0)
+    let period = core.pointee.policyPeriod
+    core.pointee.motion.take(time: Double(core.pointee.policyTick) * period, period: period)
     if isFirst { prepare(time) }
     var i = 0
-    while i < pointee.clockCount {
-      pointee.clocks[i].begin(time: time, isFirst: isFirst)
+    while i < core.pointee.clockCount {
+      core.pointee.clocks[i].begin(time: time, isFirst: isFirst)
       i += 1
     }
     execute()
     i = 0
-    while i < pointee.clockCount {
-      pointee.clocks[i].end(time: time, isFirst: isFirst)
+    while i < core.pointee.clockCount {
+      core.pointee.clocks[i].end(time: time, isFirst: isFirst)
       i += 1
     }
     let fault = takeActions()
     deliver(advancesCounters: true)
-    pointee.isFirstRun = false
-    pointee.policyTick &+= 1
-    pointee.report.ran = 1
-    pointee.report.runs &+= 1
+    core.pointee.isFirstRun = false
+    core.pointee.policyTick &+= 1
+    core.pointee.report.ran = 1
+    core.pointee.report.runs &+= 1
     return fault
   }
 
@@ -243,36 +217,37 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   /// that run once on zeros.
   @_noLocks
   private func prepare(_ time: Double) {
-    pointee.run &+= 1
+    core.pointee.run &+= 1
     var i = 0
-    while i < pointee.clockCount {
+    while i < core.pointee.clockCount {
       var k: Int32 = 0
-      while k < pointee.clocks[i].advancesAtReset {
-        pointee.clocks[i].makeStep()
+      while k < core.pointee.clocks[i].advancesAtReset {
+        core.pointee.clocks[i].makeStep()
         k += 1
       }
-      pointee.clocks[i].show(time: time)
+      core.pointee.clocks[i].show(time: time)
       i += 1
     }
     i = 0
-    while i < pointee.vectorCount {
-      pointee.vectors[i].fillAtReset(self)
+    while i < core.pointee.vectorCount {
+      core.pointee.vectors[i].fillAtReset(self)
       i += 1
     }
-    if !pointee.primes { return }
-    pointee.isPriming = true
+    if !core.pointee.primes { return }
+    core.pointee.isPriming = true
     execute()
-    pointee.isPriming = false
-    if pointee.primeKeepsAction { _ = takeActions() }
-    deliver(advancesCounters: pointee.primeAdvances)
+    core.pointee.isPriming = false
+    if core.pointee.primeKeepsAction { _ = takeActions() }
+    deliver(advancesCounters: core.pointee.primeAdvances)
   }
 
   @_noLocks
   private func execute() {
-    pointee.run &+= 1
+    core.pointee.run &+= 1
     var i = 0
-    while i < pointee.modelCount {
-      if pointee.policyTick % (pointee.models + i).pointee.every == 0 { (pointee.models + i).pointee.execute(self) }
+    while i < core.pointee.modelCount {
+      let model = core.pointee.models + i
+      if core.pointee.policyTick % model.pointee.every == 0 { model.pointee.execute(self) }
       i += 1
     }
   }
@@ -280,14 +255,15 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   @_noLocks
   private func deliver(advancesCounters: Bool) {
     var i = 0
-    while i < pointee.modelCount {
-      if pointee.policyTick % (pointee.models + i).pointee.every == 0 { (pointee.models + i).pointee.deliver(self) }
+    while i < core.pointee.modelCount {
+      let model = core.pointee.models + i
+      if core.pointee.policyTick % model.pointee.every == 0 { model.pointee.deliver(self) }
       i += 1
     }
     if !advancesCounters { return }
     i = 0
-    while i < pointee.counterCount {
-      pointee.counters[i].advance()
+    while i < core.pointee.counterCount {
+      core.pointee.counters[i].advance()
       i += 1
     }
   }
@@ -295,18 +271,18 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   /// Takes the outputs apart and remembers them. - Returns: a fault or 0.
   @_noLocks
   private func takeActions() -> Int32 {
-    let last = pointee.lastActions
+    let last = core.pointee.lastActions
     last.shift()
     var fault: Int32 = 0
     var i = 0
-    while i < pointee.actionCount {
-      let a = pointee.actions + i
+    while i < core.pointee.actionCount {
+      let a = core.pointee.actions + i
       let bad = a.take(self, step: 0)
       if bad >= 0 && fault == 0 {
         fault = Fault.action
-        name(-1, Int(pointee.robotIndex[Int(a.pointee.joints[bad])]), a.pointee.action[bad], 0)
-        pointee.report.model = Int32(truncatingIfNeeded: a.pointee.model)
-        pointee.report.action = Int32(truncatingIfNeeded: i)
+        name(-1, Int(core.pointee.robotIndex[Int(a.pointee.joints[bad])]), a.pointee.action[bad], 0)
+        core.pointee.report.model = Int32(truncatingIfNeeded: a.pointee.model)
+        core.pointee.report.action = Int32(truncatingIfNeeded: i)
       }
       if a.pointee.remembered >= 0 { remember(a, last) }
       a.begin(self)
@@ -318,7 +294,7 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   /// The newest action, as last_action terms show it.
   @_noLocks
   private func remember(_ a: UnsafeMutablePointer<ActionSlot>, _ last: LastActions) {
-    guard let from = (pointee.models + a.pointee.model).pointee.session.output(a.pointee.output) else { return }
+    guard let from = (core.pointee.models + a.pointee.model).pointee.session.output(a.pointee.output) else { return }
     let (count, index, action) = (a.pointee.count, a.pointee.index, a.pointee.action)
     let (size, type) = (a.pointee.elementSize, a.pointee.type)
     let (raw, clipped, applied) = (
@@ -338,10 +314,10 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   @_noLocks
   private func takeChunks() {
     var i = 0
-    while i < pointee.actionCount {
-      let a = pointee.actions + i
+    while i < core.pointee.actionCount {
+      let a = core.pointee.actions + i
       if a.pointee.chunk > 1 {
-        _ = a.take(self, step: pointee.step < a.pointee.chunk ? pointee.step : a.pointee.chunk - 1)
+        _ = a.take(self, step: core.pointee.step < a.pointee.chunk ? core.pointee.step : a.pointee.chunk - 1)
       }
       i += 1
     }

@@ -6,7 +6,8 @@ import Platform
 /// `core`.
 public final class Controller {
   public let card: Card
-  public let core: ControllerHandle
+  public let core: UnsafeMutablePointer<ControllerCore>
+  public var handle: ControllerHandle { ControllerHandle(core: core) }
   public let sessions: [Session]
   /// Needed signals in the order of `core.signals`.
   public let signals: [NeededSignal]
@@ -19,7 +20,7 @@ public final class Controller {
   let recordings: [String]
   let onMismatch: OnMismatch
   private let block: MemoryBlock?
-  /// Names of vectors, each closed by a zero byte, for `controllerVector`.
+  /// Names of vectors, each closed by a zero byte, for `ControllerHandle.vector`.
   private let names: [CText]
   /// What C knows the sessions by.
   public var sessionHandles: [OpaquePointer] = []

@@ -1,7 +1,5 @@
 import Platform
 
-public typealias ControllerHandle = UnsafeMutablePointer<ControllerCore>
-
 /// What a tick touches: trivial, behind a pointer, with no reference counting.
 public struct ControllerCore {
   public var owner: Unmanaged<Controller>?
@@ -171,53 +169,4 @@ extension UnsafeMutablePointer where Pointee == TargetSlot {
     }
     return -1
   }
-}
-
-/// Values that the guard has clamped of joint `joint` of the robot; -1 where it has no such joint.
-@_noLocks
-public func controllerClamps(_ c: ControllerHandle, _ joint: Int) -> Int64 {
-  if joint < 0 || joint >= c.pointee.robotJoints { return -1 }
-  var j = 0
-  while j < c.pointee.jointCount {
-    if Int(c.pointee.robotIndex[j]) == joint { return Int64(truncatingIfNeeded: c.pointee.clamps[j]) }
-    j += 1
-  }
-  return 0
-}
-
-/// An observation as the last run saw it.
-@_noLocks
-public func controllerVector(_ c: ControllerHandle, _ name: UnsafePointer<CChar>, _ count: UnsafeMutablePointer<Int>)
-  -> UnsafePointer<Float>?
-{
-  var v = 0
-  while v < c.pointee.vectorCount {
-    if let own = c.pointee.vectors[v].name {
-      var i = 0
-      while own[i] != 0 && own[i] == name[i] { i += 1 }
-      if own[i] == name[i] {
-        count.pointee = c.pointee.vectors[v].count
-        return UnsafePointer(c.pointee.vectors[v].values)
-      }
-    }
-    v += 1
-  }
-  return nil
-}
-
-/// What the last run read.
-@_noLocks
-public func controllerInput(_ c: ControllerHandle, _ model: Int, _ input: Int) -> UnsafeRawPointer? {
-  if model < 0 || model >= c.pointee.modelCount { return nil }
-  let m = c.pointee.models + model
-  if input < 0 || input >= m.pointee.inputCount { return nil }
-  if let mirror = m.pointee.inputs[input].mirror { return UnsafeRawPointer(mirror) }
-  return m.pointee.session.input(input).map { UnsafeRawPointer($0) }
-}
-
-/// What the last run wrote.
-@_noLocks
-public func controllerOutput(_ c: ControllerHandle, _ model: Int, _ output: Int) -> UnsafeRawPointer? {
-  if model < 0 || model >= c.pointee.modelCount { return nil }
-  return c.pointee.models[model].session.output(output).map { UnsafeRawPointer($0) }
 }

@@ -344,7 +344,7 @@ extension ControllerLayout {
 
   // MARK: everything
 
-  mutating func build() throws(Failure) -> ControllerHandle {
+  mutating func build() throws(Failure) -> UnsafeMutablePointer<ControllerCore> {
     let n = card.jointOrder.count
     let core = try cursor.table(1, of: ControllerCore.self)
     lastTargets = try cursor.doubles(n)

@@ -174,7 +174,7 @@ extension ControllerLayout {
   }
 
   /// A learner in the place of a network that takes one observation and gives one action.
-  mutating func buildLearner(_ core: ControllerHandle) throws(Failure) {
+  mutating func buildLearner(_ core: UnsafeMutablePointer<ControllerCore>) throws(Failure) {
     guard let learner = options.learner else {
       if let name = options.learnerModel {
         throw Failure(.argument, "learner_model is '\(name)', but no learner is given")
@@ -199,7 +199,7 @@ extension ControllerLayout {
     guard card.primeModels == nil else {
       throw Failure(.unsupported, "\(what): prime_models runs networks on zeros, which no learner does")
     }
-    guard learner.pointee.settings.algorithm != .td else {
+    guard learner.core.pointee.settings.algorithm != .td else {
       throw Failure(.unsupported, "\(what): stream-td predicts and does not act")
     }
     guard plan.inputs.count == 1, model.inputs.count == 1, plan.inputs[0].type == .f32 else {

@@ -34,13 +34,11 @@ enum Fault {
   static var clock: Int32 { @_noLocks get { 9 } }
 
   /// The status of a fault: EFF_E_NUMERIC, EFF_E_TIMEOUT or EFF_E_STATE.
-  @_noLocks static func status(_ fault: Int32) -> Int32 {
-    switch fault {
-    case 0: 0
-    case 2, 8: -9
-    case 4, 5, 9: -2
-    default: -8
-    }
+  @_noLocks static func status(_ fault: Int32) -> Status {
+    if fault == 0 { return .ok }
+    if fault == age || fault == deadline { return .timeout }
+    if fault == roll || fault == pitch || fault == clock { return .state }
+    return .numeric
   }
 }
 
@@ -96,7 +94,7 @@ public struct ControllerOptions {
   public var motion: [(part: String, values: UnsafePointer<Double>, frames: Int, width: Int)] = []
   public var seed: UInt64 = 0
   /// Acts in the place of a network, nil: none; which one, nil: the only one. Alive as long as the controller ticks.
-  public var learner: LearnerPointer?
+  public var learner: LearnerHandle?
   public var learnerModel: String?
   /// Paths of recordings that must be met at start, besides those of the card.
   public var recordings: [String] = []

@@ -48,41 +48,41 @@ struct FallbackSlot {
   var isLimp = false
 }
 
-extension UnsafeMutablePointer where Pointee == ControllerCore {
+extension ControllerHandle {
   /// The policy no longer moves the robot.
   @_noLocks
   func leavePolicy(_ now: Int64, isRefusal: Bool) {
-    if pointee.fallback.isActive && pointee.fallback.isRefusal == isRefusal { return }
-    pointee.fallback.isActive = true
-    pointee.fallback.isRefusal = isRefusal
-    pointee.fallback.isBlending = false
-    pointee.fallback.since = now
-    pointee.fallback.step = -1
+    if core.pointee.fallback.isActive && core.pointee.fallback.isRefusal == isRefusal { return }
+    core.pointee.fallback.isActive = true
+    core.pointee.fallback.isRefusal = isRefusal
+    core.pointee.fallback.isBlending = false
+    core.pointee.fallback.since = now
+    core.pointee.fallback.step = -1
   }
 
   /// The policy moves the robot again: a reset where it was away for longer than the ladder's first step, and a blend.
   @_noLocks
   func enterPolicy(_ now: Int64) {
-    if !pointee.fallback.isActive { return }
-    if !pointee.fallback.isRefusal || pointee.fallback.step > 0 { pointee.fallback.needsReset = true }
-    pointee.fallback.isActive = false
-    if pointee.fallback.blendDuration > 0 {
+    if !core.pointee.fallback.isActive { return }
+    if !core.pointee.fallback.isRefusal || core.pointee.fallback.step > 0 { core.pointee.fallback.needsReset = true }
+    core.pointee.fallback.isActive = false
+    if core.pointee.fallback.blendDuration > 0 {
       keepFrom()
-      (pointee.fallback.isBlending, pointee.fallback.blendSince) = (true, now)
+      (core.pointee.fallback.isBlending, core.pointee.fallback.blendSince) = (true, now)
     }
   }
 
   /// Remembers where the joints are sent now; where they are, if nothing holds them.
   @_noLocks
   private func keepFrom() {
-    let positions = pointee.targets + TargetKind.position
+    let positions = core.pointee.targets + TargetKind.position
     var j = 0
-    while j < pointee.jointCount {
+    while j < core.pointee.jointCount {
       var x = positions.pointee.values[j]
-      if let q = pointee.position, !pointee.fallback.hasTargets || pointee.fallback.isLimp {
+      if let q = core.pointee.position, !core.pointee.fallback.hasTargets || core.pointee.fallback.isLimp {
         x = q[j].isFinite ? q[j] : x
       }
-      pointee.fallback.from[j] = x
+      core.pointee.fallback.from[j] = x
       j += 1
     }
   }
@@ -90,31 +90,32 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   /// The ladder's step at this time.
   @_noLocks
   func writeLadder(_ now: Int64) {
-    var left = now &- pointee.fallback.since
+    var left = now &- core.pointee.fallback.since
     var s = 0
-    while s + 1 < pointee.fallback.count && left >= pointee.fallback.ladder[s].duration {
-      left -= pointee.fallback.ladder[s].duration
+    while s + 1 < core.pointee.fallback.count && left >= core.pointee.fallback.ladder[s].duration {
+      left -= core.pointee.fallback.ladder[s].duration
       s += 1
     }
-    let step = pointee.fallback.ladder[s]
-    if s != pointee.fallback.step {
-      pointee.fallback.step = s
-      pointee.fallback.stepSince = now
+    let step = core.pointee.fallback.ladder[s]
+    if s != core.pointee.fallback.step {
+      core.pointee.fallback.step = s
+      core.pointee.fallback.stepSince = now
       keepFrom()
     }
-    writeMode(step.mode, elapsed: now &- pointee.fallback.stepSince, duration: step.duration, kp: step.kp, kd: step.kd)
+    let elapsed = now &- core.pointee.fallback.stepSince
+    writeMode(step.mode, elapsed: elapsed, duration: step.duration, kp: step.kp, kd: step.kd)
   }
 
   /// What the caller asked for.
   @_noLocks
   func writeChosenMode(_ now: Int64) {
-    if pointee.fallback.step != Int(pointee.fallback.mode) {
-      pointee.fallback.step = Int(pointee.fallback.mode)
-      pointee.fallback.stepSince = now
+    if core.pointee.fallback.step != Int(core.pointee.fallback.mode) {
+      core.pointee.fallback.step = Int(core.pointee.fallback.mode)
+      core.pointee.fallback.stepSince = now
       keepFrom()
     }
-    let elapsed = now &- pointee.fallback.stepSince
-    let f = pointee.fallback
+    let elapsed = now &- core.pointee.fallback.stepSince
+    let f = core.pointee.fallback
     let isStart = f.mode == ControllerMode.ramp
     writeMode(
       f.mode, elapsed: elapsed, duration: f.rampDuration, kp: isStart ? f.startKp : f.kp, kd: isStart ? f.startKd : f.kd
@@ -125,20 +126,20 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   private func writeMode(
     _ mode: Int32, elapsed: Int64, duration: Int64, kp: UnsafeMutablePointer<Double>, kd: UnsafeMutablePointer<Double>
   ) {
-    let f = pointee.fallback
+    let f = core.pointee.fallback
     let share = duration <= 0 || elapsed >= duration ? 1.0 : Double(elapsed) / Double(duration)
-    let positions = pointee.targets[TargetKind.position].values
-    let velocities = pointee.targets[TargetKind.velocity].values
-    let efforts = pointee.targets[TargetKind.effort].values
-    let stiffness = pointee.targets[TargetKind.kp].values
-    let damping = pointee.targets[TargetKind.kd].values
+    let positions = core.pointee.targets[TargetKind.position].values
+    let velocities = core.pointee.targets[TargetKind.velocity].values
+    let efforts = core.pointee.targets[TargetKind.effort].values
+    let stiffness = core.pointee.targets[TargetKind.kp].values
+    let damping = core.pointee.targets[TargetKind.kd].values
     var mode = mode
     // nothing was ever sent and where the joints are is not known: nothing can be held
     if !f.hasTargets && mode != ControllerMode.zero && !isFromKnown() { mode = ControllerMode.damp }
-    pointee.report.mode = mode
+    core.pointee.report.mode = mode
     let isLimp = mode == ControllerMode.damp || mode == ControllerMode.zero
     var j = 0
-    while j < pointee.jointCount {
+    while j < core.pointee.jointCount {
       if mode == ControllerMode.hold && f.hasTargets && !f.isLimp {
         // as they are
       } else {
@@ -151,16 +152,16 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
       }
       j += 1
     }
-    pointee.fallback.isLimp = isLimp
+    core.pointee.fallback.isLimp = isLimp
     send()
   }
 
   @_noLocks
   private func isFromKnown() -> Bool {
-    let isCommanded = pointee.targets[TargetKind.position].isCommanded
+    let isCommanded = core.pointee.targets[TargetKind.position].isCommanded
     var j = 0
-    while j < pointee.jointCount {
-      if isCommanded[j] && !pointee.fallback.from[j].isFinite { return false }
+    while j < core.pointee.jointCount {
+      if isCommanded[j] && !core.pointee.fallback.from[j].isFinite { return false }
       j += 1
     }
     return true
@@ -169,18 +170,18 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   /// Pulls the policy's targets toward where the robot came from.
   @_noLocks
   func blend(_ now: Int64) {
-    let f = pointee.fallback
+    let f = core.pointee.fallback
     let elapsed = now &- f.blendSince
     if elapsed >= f.blendDuration {
-      pointee.fallback.isBlending = false
+      core.pointee.fallback.isBlending = false
       return
     }
     let share = Double(elapsed) / Double(f.blendDuration)
-    let positions = pointee.targets[TargetKind.position].values
-    let velocities = pointee.targets[TargetKind.velocity].values
-    let efforts = pointee.targets[TargetKind.effort].values
+    let positions = core.pointee.targets[TargetKind.position].values
+    let velocities = core.pointee.targets[TargetKind.velocity].values
+    let efforts = core.pointee.targets[TargetKind.effort].values
     var j = 0
-    while j < pointee.jointCount {
+    while j < core.pointee.jointCount {
       if f.from[j].isFinite { positions[j] = f.from[j] + share * (positions[j] - f.from[j]) }
       velocities[j] *= share
       efforts[j] *= share
@@ -193,12 +194,12 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   func send() {
     var k = 0
     while k < TargetKind.count {
-      (pointee.targets + k).write()
+      (core.pointee.targets + k).write()
       k += 1
     }
-    let positions = pointee.targets[TargetKind.position].values
-    eff_copy(pointee.protection.sent, positions, pointee.jointCount * 8)
-    pointee.protection.hasSent = true
-    pointee.fallback.hasTargets = true
+    let positions = core.pointee.targets[TargetKind.position].values
+    eff_copy(core.pointee.protection.sent, positions, core.pointee.jointCount * 8)
+    core.pointee.protection.hasSent = true
+    core.pointee.fallback.hasTargets = true
   }
 }

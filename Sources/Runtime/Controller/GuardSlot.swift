@@ -22,15 +22,15 @@ struct GuardSlot {
   var hasSent = false
 }
 
-extension UnsafeMutablePointer where Pointee == ControllerCore {
+extension ControllerHandle {
   /// Reads and checks the signals. - Returns: a fault, described in the report, or 0.
   @_noLocks
   func guardBefore(_ now: Int64) -> Int32 {
     var fault: Int32 = 0
     var oldest: Int64 = 0
     var s = 0
-    while s < pointee.signalCount {
-      let slot = pointee.signals + s
+    while s < core.pointee.signalCount {
+      let slot = core.pointee.signals + s
       let bad = slot.read()
       if bad >= 0 && fault == 0 {
         fault = Fault.finite
@@ -57,27 +57,27 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
       }
       s += 1
     }
-    pointee.report.age = oldest
-    if fault == 0 && pointee.protection.attitude >= 0 { fault = checkAttitude() }
+    core.pointee.report.age = oldest
+    if fault == 0 && core.pointee.protection.attitude >= 0 { fault = checkAttitude() }
     return fault
   }
 
   @_noLocks
   private func isNamedCommand() -> Bool {
-    let s = Int(pointee.report.signal)
-    return s >= 0 && s < pointee.signalCount && pointee.signals[s].isCommand
+    let s = Int(core.pointee.report.signal)
+    return s >= 0 && s < core.pointee.signalCount && core.pointee.signals[s].isCommand
   }
 
   @_noLocks
   private func checkAttitude() -> Int32 {
-    let s = pointee.protection.attitude
-    let e = Rotation(pointee.signals[s].values).euler()
-    if pointee.protection.rollLimit > 0 && !(e.roll.magnitude <= pointee.protection.rollLimit) {
-      name(s, -1, e.roll, pointee.protection.rollLimit)
+    let s = core.pointee.protection.attitude
+    let e = Rotation(core.pointee.signals[s].values).euler()
+    if core.pointee.protection.rollLimit > 0 && !(e.roll.magnitude <= core.pointee.protection.rollLimit) {
+      name(s, -1, e.roll, core.pointee.protection.rollLimit)
       return Fault.roll
     }
-    if pointee.protection.pitchLimit > 0 && !(e.pitch.magnitude <= pointee.protection.pitchLimit) {
-      name(s, -1, e.pitch, pointee.protection.pitchLimit)
+    if core.pointee.protection.pitchLimit > 0 && !(e.pitch.magnitude <= core.pointee.protection.pitchLimit) {
+      name(s, -1, e.pitch, core.pointee.protection.pitchLimit)
       return Fault.pitch
     }
     return 0
@@ -86,9 +86,9 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   /// What a fault is about.
   @_noLocks
   func name(_ signal: Int, _ joint: Int, _ value: Double, _ limit: Double) {
-    pointee.report.signal = Int32(truncatingIfNeeded: signal)
-    pointee.report.joint = Int32(truncatingIfNeeded: joint)
-    (pointee.report.value, pointee.report.limit) = (value, limit)
+    core.pointee.report.signal = Int32(truncatingIfNeeded: signal)
+    core.pointee.report.joint = Int32(truncatingIfNeeded: joint)
+    (core.pointee.report.value, core.pointee.report.limit) = (value, limit)
   }
 
   /// Checks and clamps the targets of this tick. - Returns: a fault or 0.
@@ -96,39 +96,39 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
   func guardAfter() -> Int32 {
     var k = 0
     while k < TargetKind.count {
-      let t = pointee.targets + k
+      let t = core.pointee.targets + k
       if t.pointee.isUsed {
         let bad = t.firstNotFinite()
         if bad >= 0 {
-          name(k, Int(pointee.robotIndex[bad]), t.pointee.values[bad], 0)
+          name(k, Int(core.pointee.robotIndex[bad]), t.pointee.values[bad], 0)
           return Fault.target
         }
       }
       k += 1
     }
-    if pointee.protection.clamps != 0 || pointee.protection.hasSlew { clampTargets() }
+    if core.pointee.protection.clamps != 0 || core.pointee.protection.hasSlew { clampTargets() }
     return 0
   }
 
   @_noLocks
   private func clampTargets() {
-    let g = pointee.protection
-    let positions = pointee.targets + TargetKind.position
-    let velocities = pointee.targets + TargetKind.velocity
-    let efforts = pointee.targets + TargetKind.effort
-    let kp = pointee.targets + TargetKind.kp
-    let kd = pointee.targets + TargetKind.kd
+    let g = core.pointee.protection
+    let positions = core.pointee.targets + TargetKind.position
+    let velocities = core.pointee.targets + TargetKind.velocity
+    let efforts = core.pointee.targets + TargetKind.effort
+    let kp = core.pointee.targets + TargetKind.kp
+    let kd = core.pointee.targets + TargetKind.kd
     var j = 0
-    while j < pointee.jointCount {
+    while j < core.pointee.jointCount {
       if positions.pointee.isCommanded[j] {
         var x = positions.pointee.values[j]
         let wanted = x
-        if g.clamps & GuardFlag.effort != 0, let q = pointee.position, kp.pointee.isCommanded[j],
+        if g.clamps & GuardFlag.effort != 0, let q = core.pointee.position, kp.pointee.isCommanded[j],
           kp.pointee.values[j] > 0
         {
           let gain = kp.pointee.values[j]
           var damping = 0.0
-          if let qd = pointee.velocity, kd.pointee.isCommanded[j] { damping = kd.pointee.values[j] * qd[j] }
+          if let qd = core.pointee.velocity, kd.pointee.isCommanded[j] { damping = kd.pointee.values[j] * qd[j] }
           x = bound(x, q[j] + (damping - g.effort[j]) / gain, q[j] + (damping + g.effort[j]) / gain)
         }
         if g.hasSlew && g.hasSent { x = bound(x, g.sent[j] - g.slew[j], g.sent[j] + g.slew[j]) }
@@ -157,7 +157,7 @@ extension UnsafeMutablePointer where Pointee == ControllerCore {
 
   @_noLocks
   private func count(_ joint: Int) {
-    pointee.clamps[joint] &+= 1
-    pointee.report.clamped &+= 1
+    core.pointee.clamps[joint] &+= 1
+    core.pointee.report.clamped &+= 1
   }
 }

@@ -7,7 +7,7 @@ import Platform
 /// A transition is open from a run of the network to the next one, whose observation ends it. It is learned from at the
 /// beginning of that run.
 public struct LearnerSlot {
-  var learner: LearnerPointer
+  var learner: LearnerHandle
   /// The network that it stands for: index in the card, the tensor that brings the observation and the one that takes
   /// the action.
   var model: Int
@@ -37,42 +37,37 @@ public struct LearnerSlot {
   var duration = 0.0
   /// The last update, its status, and how many there were.
   public var report = UpdateReport()
-  public var status: Int32 = 0
+  public var status = Status.ok
   public var updates: UInt64 = 0
 }
 
-/// What followed the last run. - Returns: a status of the C header.
-@_noLocks
-public func controllerReward(
-  _ c: ControllerHandle, _ reward: Double, isTerminated: Bool, isTruncated: Bool, action: UnsafePointer<Double>?,
-  duration: Double
-) -> Int32 {
-  guard let l = c.pointee.learner else { return -2 }
-  l.pointee.rewards &+= 1
-  l.pointee.reward += reward
-  if isTerminated { l.pointee.isTerminated = true }
-  if isTruncated { l.pointee.isTruncated = true }
-  if let action {
-    eff_copy(l.pointee.done, action, l.pointee.actionCount * 8)
-    l.pointee.isDoneTold = true
+extension ControllerHandle {
+  /// The learner that acts, or nil.
+  public var learner: UnsafeMutablePointer<LearnerSlot>? { @_noLocks get { core.pointee.learner } }
+
+  /// What followed the last run.
+  @_noLocks
+  public func reward(
+    _ reward: Double, isTerminated: Bool, isTruncated: Bool, action: UnsafePointer<Double>?, duration: Double
+  ) -> Status {
+    guard let l = core.pointee.learner else { return .state }
+    l.pointee.rewards &+= 1
+    l.pointee.reward += reward
+    if isTerminated { l.pointee.isTerminated = true }
+    if isTruncated { l.pointee.isTruncated = true }
+    if let action {
+      eff_copy(l.pointee.done, action, l.pointee.actionCount * 8)
+      l.pointee.isDoneTold = true
+    }
+    l.pointee.duration += duration
+    return reward.isFinite && duration.isFinite && duration >= 0 ? .ok : .numeric
   }
-  l.pointee.duration += duration
-  return reward.isFinite && duration.isFinite && duration >= 0 ? 0 : -8
-}
 
-/// The learner that acts, or nil.
-@_noLocks
-public func controllerLearner(_ c: ControllerHandle) -> (
-  slot: UnsafeMutablePointer<LearnerSlot>, learner: LearnerPointer
-)? {
-  guard let l = c.pointee.learner else { return nil }
-  return (l, l.pointee.learner)
-}
-
-/// The learner was destroyed: runs are refused from now on.
-@_noLocks
-public func controllerLearnerDied(_ c: ControllerHandle) {
-  if let l = c.pointee.learner { l.pointee.isAlive = false }
+  /// The learner was destroyed: runs are refused from now on.
+  @_noLocks
+  public func loseLearner() {
+    if let l = core.pointee.learner { l.pointee.isAlive = false }
+  }
 }
 
 extension UnsafeMutablePointer where Pointee == LearnerSlot {
@@ -88,8 +83,7 @@ extension UnsafeMutablePointer where Pointee == LearnerSlot {
           observation: pointee.observation, reward: pointee.reward, isTerminated: pointee.isTerminated,
           isTruncated: pointee.isTruncated,
           action: pointee.isDoneTold ? UnsafePointer(pointee.done) : nil, nextAction: nil,
-          duration: pointee.duration != 0 ? pointee.duration : (measured > 0 ? measured : 0)), &pointee.report
-      ).code
+          duration: pointee.duration != 0 ? pointee.duration : (measured > 0 ? measured : 0)), &pointee.report)
     pointee.updates &+= 1
     if ends { pointee.isOver = true }
   }

@@ -23,14 +23,14 @@ struct InputSlot {
 extension UnsafeMutablePointer where Pointee == InputSlot {
   @_noLocks
   func fill(_ c: ControllerHandle, _ session: SessionHandle) {
-    if pointee.source == .vector { (c.pointee.vectors + pointee.place).pointee.build(c) }
+    if pointee.source == .vector { (c.core.pointee.vectors + pointee.place).pointee.build(c) }
     guard let to = session.input(pointee.port) else { return }
-    if c.pointee.isPriming && pointee.source != .counter && pointee.source != .memory {
+    if c.core.pointee.isPriming && pointee.source != .counter && pointee.source != .memory {
       eff_zero(to, pointee.count * pointee.elementSize)
     } else {
       switch pointee.source {
       case .vector:
-        let from = (c.pointee.vectors + pointee.place).pointee.values
+        let from = (c.core.pointee.vectors + pointee.place).pointee.values
         if pointee.type == 1 {
           eff_copy(to, from, pointee.count * 4)
         } else {
@@ -41,10 +41,10 @@ extension UnsafeMutablePointer where Pointee == InputSlot {
           }
         }
       case .memory:
-        eff_copy(to, (c.pointee.memories + pointee.place).pointee.bytes, pointee.count * pointee.elementSize)
-      case .counter: storeElement(to, pointee.type, (c.pointee.counters + pointee.place).pointee.value)
+        eff_copy(to, (c.core.pointee.memories + pointee.place).pointee.bytes, pointee.count * pointee.elementSize)
+      case .counter: storeElement(to, pointee.type, (c.core.pointee.counters + pointee.place).pointee.value)
       case .output:
-        let m = c.pointee.models + pointee.place
+        let m = c.core.pointee.models + pointee.place
         if let from = m.pointee.session.output(pointee.output) {
           let from0 = m.pointee.outputs + pointee.output
           var i = 0
@@ -100,7 +100,7 @@ struct ModelSlot {
       i += 1
     }
     if let learner {
-      learner.run(session, c.pointee.lastNow)
+      learner.run(session, c.core.pointee.lastNow)
     } else {
       _ = session.run(1)
     }
@@ -117,8 +117,8 @@ struct ModelSlot {
         // nothing reads it
       } else if let from = session.output(o) {
         if out.pointee.memory >= 0 {
-          eff_copy(
-            (c.pointee.memories + out.pointee.memory).pointee.bytes, from, out.pointee.count * out.pointee.elementSize)
+          let to = c.core.pointee.memories + out.pointee.memory
+          eff_copy(to.pointee.bytes, from, out.pointee.count * out.pointee.elementSize)
         }
         if let reference = out.pointee.reference {
           var i = 0

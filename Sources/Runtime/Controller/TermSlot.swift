@@ -108,7 +108,7 @@ extension UnsafeMutablePointer where Pointee == TermSlot {
       pick(Rotation(values).times(Rotation(other).transposed()), x)
     case .clock: clockValue(x)
     case .modelOutput:
-      let m = c.pointee.models + pointee.model
+      let m = c.core.pointee.models + pointee.model
       guard m.pointee.hasRun, let p = m.pointee.session.output(pointee.output) else {
         eff_zero(x, count * 8)
         return
@@ -121,15 +121,15 @@ extension UnsafeMutablePointer where Pointee == TermSlot {
         i += 1
       }
     case .vector:
-      let v = c.pointee.vectors + pointee.vector
+      let v = c.core.pointee.vectors + pointee.vector
       v.pointee.build(c)
       var i = 0
       while i < count {
         x[i] = Double(v.pointee.values[i])
         i += 1
       }
-    case .anchorPosition: c.pointee.motion.anchorPosition(x)
-    case .anchorOrientation: pick(c.pointee.motion.anchorOrientation(), x)
+    case .anchorPosition: c.core.pointee.motion.anchorPosition(x)
+    case .anchorOrientation: pick(c.core.pointee.motion.anchorOrientation(), x)
     }
   }
 
@@ -236,7 +236,7 @@ struct BlockSlot {
 
   @_noLocks @inline(__always)
   private func compute(_ c: ControllerHandle, _ t: Int, _ clip: BoundTable) {
-    let x = c.pointee.scratch
+    let x = c.core.pointee.scratch
     (terms + t).compute(c, x)
     guard let lower = clip.lower, let upper = clip.upper else { return }
     let at = frameStart + (terms + t).pointee.column
@@ -251,7 +251,7 @@ struct BlockSlot {
 
   @_noLocks
   private func fill(_ c: ControllerHandle, _ t: Int) {
-    let x = c.pointee.scratch
+    let x = c.core.pointee.scratch
     var row = 0
     while row < 2 * depth {
       let to = ring + row * width + (terms + t).pointee.column
@@ -276,7 +276,7 @@ struct BlockSlot {
       if (terms + t).pointee.fill == 1 && !(terms + t).pointee.isFilled {
         fill(c, t)
       } else {
-        let x = c.pointee.scratch
+        let x = c.core.pointee.scratch
         let to = row + (terms + t).pointee.column
         let count = (terms + t).pointee.count
         var i = 0
@@ -341,9 +341,9 @@ struct VectorSlot {
   /// remembered either.
   @_noLocks
   mutating func build(_ c: ControllerHandle) {
-    if run == c.pointee.run { return }
-    run = c.pointee.run
-    if c.pointee.isPriming || (startsWithZeros && c.pointee.isFirstRun) {
+    if run == c.core.pointee.run { return }
+    run = c.core.pointee.run
+    if c.core.pointee.isPriming || (startsWithZeros && c.core.pointee.isFirstRun) {
       eff_zero(values, count * 4)
       return
     }

@@ -2,17 +2,17 @@ import Base
 import Kernels
 import Platform
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   var policyNet: eff_learn_net {
-    @_noLocks get { pointee.actor.layers > 0 ? pointee.actor : pointee.critic }
+    @_noLocks get { core.pointee.actor.layers > 0 ? core.pointee.actor : core.pointee.critic }
   }
 
   var gaussian: GaussianHead {
-    @_noLocks get { gaussian(pointee.actor.output(row: 0, isDouble: pointee.settings.isDouble)) }
+    @_noLocks get { gaussian(core.pointee.actor.output(row: 0, isDouble: core.pointee.settings.isDouble)) }
   }
 
   @_noLocks func gaussian(_ outputs: Numbers) -> GaussianHead {
-    let s = pointee.settings
+    let s = core.pointee.settings
     return GaussianHead(
       outputs: outputs, count: s.actionCount, floor: s.stdFloor, ceiling: s.stdCeiling, form: s.stdForm,
       isSquashed: isSquashed)
@@ -20,41 +20,41 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   var softmax: SoftmaxHead {
     @_noLocks get {
-      let s = pointee.settings
-      return SoftmaxHead(outputs: pointee.actor.output(row: 0, isDouble: s.isDouble), count: s.actionCount)
+      let s = core.pointee.settings
+      return SoftmaxHead(outputs: core.pointee.actor.output(row: 0, isDouble: s.isDouble), count: s.actionCount)
     }
   }
 
   /// Puts a state [inputCount] into batch row `row` of a network's input.
   @_noLocks func feed(_ net: eff_learn_net, _ x: UnsafePointer<Double>, row: Int) {
-    let input = net.input(row: row, isDouble: pointee.settings.isDouble)
-    for i in 0..<pointee.settings.inputCount { input[i] = x[i] }
+    let input = net.input(row: row, isDouble: core.pointee.settings.isDouble)
+    for i in 0..<core.pointee.settings.inputCount { input[i] = x[i] }
   }
 
   @_noLocks func forward(actor batch: Int) {
-    eff_learn_forward(pointee.kernels, &pointee.actor, Int64(batch), pointee.state.pointee.actor.due)
-    pointee.state.pointee.actor.due = 0
+    eff_learn_forward(core.pointee.kernels, &core.pointee.actor, Int64(batch), core.pointee.state.pointee.actor.due)
+    core.pointee.state.pointee.actor.due = 0
   }
 
   @_noLocks func forward(critic batch: Int) {
-    eff_learn_forward(pointee.kernels, &pointee.critic, Int64(batch), pointee.state.pointee.critic.due)
-    pointee.state.pointee.critic.due = 0
+    eff_learn_forward(core.pointee.kernels, &core.pointee.critic, Int64(batch), core.pointee.state.pointee.critic.due)
+    core.pointee.state.pointee.critic.due = 0
   }
 
   /// Runs the network that acts on the current state, unless its activations are there already.
   @_noLocks func forwardPolicy() {
-    if pointee.state.pointee.isForwarded { return }
-    forwardPolicy(raw: pointee.raw, normalized: pointee.current)
-    pointee.state.pointee.isForwarded = true
+    if core.pointee.state.pointee.isForwarded { return }
+    forwardPolicy(raw: core.pointee.raw, normalized: core.pointee.current)
+    core.pointee.state.pointee.isForwarded = true
   }
 
   @_noLocks private func forwardPolicy(raw: UnsafePointer<Double>, normalized: UnsafePointer<Double>) {
     feedPolicy(raw: raw, normalized: normalized)
-    if pointee.actor.layers > 0 { forward(actor: 1) } else { forward(critic: 1) }
+    if core.pointee.actor.layers > 0 { forward(actor: 1) } else { forward(critic: 1) }
   }
 
   @_noLocks func feedPolicy(raw: UnsafePointer<Double>, normalized: UnsafePointer<Double>) {
-    if pointee.loaded != nil { feedLoaded(raw, normalized) } else { feed(policyNet, normalized, row: 0) }
+    if core.pointee.loaded != nil { feedLoaded(raw, normalized) } else { feed(policyNet, normalized, row: 0) }
   }
 
   /// Chooses an action for `observation` [observationCount] under the present weights and writes it to `out`
@@ -69,21 +69,21 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @_noLocks public func act(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>)
     -> Status
   {
-    let s = pointee.state
-    let n = pointee.settings.observationCount
+    let s = core.pointee.state
+    let n = core.pointee.settings.observationCount
     guard isUsable(observation, n) else { return hold(out) }
     if !s.pointee.isInEpisode {
       start(observation)
     } else if !isSame(observation) {
-      observe(observation, counts: false, into: pointee.current)
-      eff_copy(pointee.raw, observation, n * 8)
+      observe(observation, counts: false, into: core.pointee.current)
+      eff_copy(core.pointee.raw, observation, n * 8)
       s.pointee.isForwarded = false
     }
     if !s.pointee.isCommitted {
       forwardPolicy()
       guard choose() else { return hold(out) }
     }
-    emit(pointee.action, into: out)
+    emit(core.pointee.action, into: out)
     return .ok
   }
 
@@ -93,18 +93,18 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @_noLocks public func infer(_ observation: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>)
     -> Status
   {
-    let s = pointee.state
-    guard isUsable(observation, pointee.settings.observationCount) else { return hold(out) }
+    let s = core.pointee.state
+    guard isUsable(observation, core.pointee.settings.observationCount) else { return hold(out) }
     let time = s.pointee.time
-    observe(observation, counts: false, into: pointee.next)
+    observe(observation, counts: false, into: core.pointee.next)
     s.pointee.time = time
     s.pointee.isForwarded = false
-    forwardPolicy(raw: observation, normalized: pointee.next)
-    let y = policyNet.output(row: 0, isDouble: pointee.settings.isDouble)
-    switch pointee.settings.algorithm {
+    forwardPolicy(raw: observation, normalized: core.pointee.next)
+    let y = policyNet.output(row: 0, isDouble: core.pointee.settings.isDouble)
+    switch core.pointee.settings.algorithm {
     case .td: out[0] = y[0]
-    case .q, .sarsa, .acDiscrete: out[0] = Double(greedy(y, pointee.settings.actionCount))
-    case .acContinuous: for i in 0..<pointee.settings.actionCount { out[i] = y[i] }
+    case .q, .sarsa, .acDiscrete: out[0] = Double(greedy(y, core.pointee.settings.actionCount))
+    case .acContinuous: for i in 0..<core.pointee.settings.actionCount { out[i] = y[i] }
     }
     guard isUsable(out, actionSize) else { return hold(out) }
     emit(out, into: out)
@@ -112,29 +112,31 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   /// Numbers of an observation, and of an action as `act` writes it.
-  public var sizes: (observation: Int, action: Int) { (pointee.settings.observationCount, actionSize) }
+  public var sizes: (observation: Int, action: Int) { (core.pointee.settings.observationCount, actionSize) }
 
-  var actionSize: Int { @_noLocks get { pointee.settings.algorithm.isContinuous ? pointee.settings.actionCount : 1 } }
+  var actionSize: Int {
+    @_noLocks get { core.pointee.settings.algorithm.isContinuous ? core.pointee.settings.actionCount : 1 }
+  }
 
   @_noLocks private func hold(_ out: UnsafeMutablePointer<Double>) -> Status {
-    emit(pointee.action, into: out)
+    emit(core.pointee.action, into: out)
     return .numeric
   }
 
   @_noLocks private func isSame(_ observation: UnsafePointer<Double>) -> Bool {
-    let raw = pointee.raw
-    for i in 0..<pointee.settings.observationCount where raw[i] != observation[i] { return false }
+    let raw = core.pointee.raw
+    for i in 0..<core.pointee.settings.observationCount where raw[i] != observation[i] { return false }
     return true
   }
 
   /// Takes an action from the policy network's outputs into `action`; false, and no change, where they are not finite.
   @_noLocks func choose() -> Bool {
-    let action = pointee.action
-    let s = pointee.settings
-    let scratch = pointee.scratch
+    let action = core.pointee.action
+    let s = core.pointee.settings
+    let scratch = core.pointee.scratch
     switch s.algorithm {
     case .td:
-      let v = pointee.critic.output(row: 0, isDouble: s.isDouble)[0]
+      let v = core.pointee.critic.output(row: 0, isDouble: s.isDouble)[0]
       guard v.isFinite else { return false }
       action[0] = v
     case .acContinuous:
@@ -148,7 +150,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
       guard isUsable(scratch, s.actionCount) else { return false }
       commit(head.choose(scratch, at: uniform()))
     case .q, .sarsa:
-      let q = pointee.critic.output(row: 0, isDouble: s.isDouble)
+      let q = core.pointee.critic.output(row: 0, isDouble: s.isDouble)
       for i in 0..<s.actionCount where !q[i].isFinite { return false }
       commit(select(q))
     }
@@ -156,16 +158,16 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   @_noLocks func commit(_ choice: Int) {
-    pointee.state.pointee.choice = Int32(truncatingIfNeeded: choice)
-    pointee.action[0] = Double(choice)
+    core.pointee.state.pointee.choice = Int32(truncatingIfNeeded: choice)
+    core.pointee.action[0] = Double(choice)
   }
 
   /// How much the learner explores in the present state: mean standard deviation, or epsilon; 0 where the actor has not
   /// been asked.
   var exploration: Double {
     @_noLocks get {
-      if pointee.settings.algorithm.isEpsilonGreedy { return epsilon }
-      guard pointee.settings.algorithm.isContinuous, pointee.state.pointee.isForwarded else { return 0 }
+      if core.pointee.settings.algorithm.isEpsilonGreedy { return epsilon }
+      guard core.pointee.settings.algorithm.isContinuous, core.pointee.state.pointee.isForwarded else { return 0 }
       let head = gaussian
       var sum = 0.0
       for i in 0..<head.count { sum += head.std(i) }
@@ -176,16 +178,16 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// epsilon = max(start + (end - start) selections / steps, end)
   var epsilon: Double {
     @_noLocks get {
-      let s = pointee.settings
-      let share = Double(pointee.state.pointee.selections) / s.epsilonSteps
+      let s = core.pointee.settings
+      let share = Double(core.pointee.state.pointee.selections) / s.epsilonSteps
       return max(s.epsilonStart + (s.epsilonEnd - s.epsilonStart) * share, s.epsilonEnd)
     }
   }
 
   /// Epsilon-greedy over q [actionCount].
   @_noLocks func select(_ q: Numbers) -> Int {
-    pointee.state.pointee.selections &+= 1
-    let n = pointee.settings.actionCount
+    core.pointee.state.pointee.selections &+= 1
+    let n = core.pointee.settings.actionCount
     guard uniform() < epsilon else { return greedy(q, n) }
     return min(Int(uniform() * Double(n)), n - 1)
   }

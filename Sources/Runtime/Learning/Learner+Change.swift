@@ -61,7 +61,7 @@ struct KeptObservation {
   }
 }
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// Turns in which a kept observation is checked, for one in which a new one is kept.
   private var checksPerObservation: UInt64 { @_noLocks get { 4 } }
 
@@ -69,13 +69,14 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @export(interface)
   @_noLocks public func mark() {
     settle()
-    let state = pointee.state
+    let state = core.pointee.state
     state.pointee.counters.actorDrift = 0
     state.pointee.counters.criticDrift = 0
-    guard let core = pointee.change?.pointee else { return }
-    eff_copy(core.shipped.w, pointee.actor.w, Int(pointee.actor.count) * (pointee.settings.isDouble ? 8 : 4))
-    eff_copy(core.observations.mean, pointee.observations.mean, core.observations.size * 8)
-    eff_copy(core.observations.m2, pointee.observations.m2, core.observations.size * 8)
+    guard let change = core.pointee.change?.pointee else { return }
+    let width = core.pointee.settings.isDouble ? 8 : 4
+    eff_copy(change.shipped.w, core.pointee.actor.w, Int(core.pointee.actor.count) * width)
+    eff_copy(change.observations.mean, core.pointee.observations.mean, change.observations.size * 8)
+    eff_copy(change.observations.m2, core.pointee.observations.m2, change.observations.size * 8)
     var fresh = ChangeState()
     fresh.observationCount = state.pointee.observationCount
     state.pointee.change = fresh
@@ -84,64 +85,65 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// Measures the change a little further; for the end of an update. The activations of the actor are lost.
   /// - Complexity: in one update of `changePeriod` one pass over the weights of the actor.
   @_noLocks func measureChange() {
-    guard let core = pointee.change?.pointee, pointee.state.pointee.isInEpisode else { return }
-    let state = pointee.state
+    guard let change = core.pointee.change?.pointee, core.pointee.state.pointee.isInEpisode else { return }
+    let state = core.pointee.state
     state.pointee.change.waited &+= 1
-    guard state.pointee.change.waited >= pointee.guards.changePeriod else { return }
+    guard state.pointee.change.waited >= core.pointee.guards.changePeriod else { return }
     state.pointee.change.waited = 0
-    if state.pointee.change.turns % (checksPerObservation + 1) == 0 { keep(core) } else { check(core) }
+    if state.pointee.change.turns % (checksPerObservation + 1) == 0 { keep(change) } else { check(change) }
     state.pointee.change.turns &+= 1
     state.pointee.isForwarded = false
   }
 
   /// Keeps the present state, with the actions of the shipped actor, in place of the oldest one.
-  @_noLocks private func keep(_ core: ChangeCore) {
-    let state = pointee.state
-    let s = pointee.settings
+  @_noLocks private func keep(_ change: ChangeCore) {
+    let state = core.pointee.state
+    let s = core.pointee.settings
     let place = state.pointee.change.oldest
-    let entry = KeptObservation(core.ring + place * core.stride, s)
-    state.pointee.change.oldest = place + 1 < pointee.guards.changeObservations ? place + 1 : 0
+    let entry = KeptObservation(change.ring + place * change.stride, s)
+    state.pointee.change.oldest = place + 1 < core.pointee.guards.changeObservations ? place + 1 : 0
     state.pointee.change.kept = max(state.pointee.change.kept, place + 1)
     entry.divergence.pointee = -1
-    eff_copy(entry.raw, pointee.raw, s.observationCount * 8)
-    eff_copy(entry.input, pointee.current, s.inputCount * 8)
-    if let loaded = pointee.loaded { eff_copy(entry.hidden, loaded.pointee.hidden, loaded.pointee.hiddenSize) }
+    eff_copy(entry.raw, core.pointee.raw, s.observationCount * 8)
+    eff_copy(entry.input, core.pointee.current, s.inputCount * 8)
+    if let loaded = core.pointee.loaded { eff_copy(entry.hidden, loaded.pointee.hidden, loaded.pointee.hiddenSize) }
     // as the shipped actor would see it; the time is the same
-    let x = pointee.next
-    eff_copy(x, pointee.current, s.inputCount * 8)
+    let x = core.pointee.next
+    eff_copy(x, core.pointee.current, s.inputCount * 8)
     if s.normalizesObservations {
-      core.observations.normalize(
-        filtered(pointee.raw), count: state.pointee.change.observationCount, epsilon: s.observationEpsilon, into: x)
+      change.observations.normalize(
+        filtered(core.pointee.raw), count: state.pointee.change.observationCount, epsilon: s.observationEpsilon,
+        into: x)
     }
-    feedPolicy(raw: pointee.raw, normalized: x)
-    var shipped = core.shipped
-    eff_learn_forward(pointee.kernels, &shipped, 1, 0)
-    let y = pointee.actor.output(row: 0, isDouble: s.isDouble)
+    feedPolicy(raw: core.pointee.raw, normalized: x)
+    var shipped = change.shipped
+    eff_learn_forward(core.pointee.kernels, &shipped, 1, 0)
+    let y = core.pointee.actor.output(row: 0, isDouble: s.isDouble)
     for i in 0..<s.actorOutputs { entry.shipped[i] = y[i] }
   }
 
   /// Compares the actor with the shipped one on the kept observation whose turn it is.
-  @_noLocks private func check(_ core: ChangeCore) {
-    let state = pointee.state
-    let s = pointee.settings
+  @_noLocks private func check(_ change: ChangeCore) {
+    let state = core.pointee.state
+    let s = core.pointee.settings
     let place = state.pointee.change.next
     state.pointee.change.next = place + 1 < state.pointee.change.kept ? place + 1 : 0
-    let entry = KeptObservation(core.ring + place * core.stride, s)
-    let loaded = pointee.loaded
+    let entry = KeptObservation(change.ring + place * change.stride, s)
+    let loaded = core.pointee.loaded
     if let loaded {
-      eff_copy(core.hidden, loaded.pointee.hidden, loaded.pointee.hiddenSize)
+      eff_copy(change.hidden, loaded.pointee.hidden, loaded.pointee.hiddenSize)
       eff_copy(loaded.pointee.hidden, entry.hidden, loaded.pointee.hiddenSize)
     }
     feedPolicy(raw: entry.raw, normalized: entry.input)
     forward(actor: 1)
-    if let loaded { eff_copy(loaded.pointee.hidden, core.hidden, loaded.pointee.hiddenSize) }
+    if let loaded { eff_copy(loaded.pointee.hidden, change.hidden, loaded.pointee.hiddenSize) }
     let found = divergence(from: Numbers(base: entry.shipped, isDouble: true))
     // what is not a number is as far away as can be
     entry.divergence.pointee = found < 1e30 ? max(found, 0) : 1e30
     var sum = 0.0
     var count = 0.0
     for i in 0..<state.pointee.change.kept {
-      let d = KeptObservation(core.ring + i * core.stride, s).divergence.pointee
+      let d = KeptObservation(change.ring + i * change.stride, s).divergence.pointee
       if d >= 0 { (sum, count) = (sum + d, count + 1) }
     }
     state.pointee.change.mean = sum / max(count, 1)
@@ -149,7 +151,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// KL(actor || other), of the outputs that the last forward pass gave.
   @_noLocks private func divergence(from other: Numbers) -> Double {
-    if pointee.settings.algorithm.isContinuous { return gaussian.divergence(from: gaussian(other)) }
-    return softmax.divergence(from: SoftmaxHead(outputs: other, count: pointee.settings.actionCount))
+    if core.pointee.settings.algorithm.isContinuous { return gaussian.divergence(from: gaussian(other)) }
+    return softmax.divergence(from: SoftmaxHead(outputs: other, count: core.pointee.settings.actionCount))
   }
 }

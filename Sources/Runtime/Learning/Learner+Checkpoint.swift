@@ -22,19 +22,19 @@ struct CheckpointHeader {
   static func checksum(_ p: UnsafeRawPointer, _ count: Int) -> UInt64 { XxHash64.of(p, count) }
 }
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// Bytes of a checkpoint. Depends on the options alone.
-  public var checkpointSize: Int { CheckpointHeader.bytes + pointee.stateSize }
+  public var checkpointSize: Int { CheckpointHeader.bytes + core.pointee.stateSize }
 
   /// Writes a checkpoint of `checkpointSize` bytes to `out`.
   @export(interface)
   public func save(to out: UnsafeMutableRawPointer) {
-    let payload = UnsafeRawPointer(pointee.state)
+    let payload = UnsafeRawPointer(core.pointee.state)
     let header = CheckpointHeader(
-      layout: fieldHash(), size: UInt64(pointee.stateSize),
-      checksum: CheckpointHeader.checksum(payload, pointee.stateSize))
+      layout: fieldHash(), size: UInt64(core.pointee.stateSize),
+      checksum: CheckpointHeader.checksum(payload, core.pointee.stateSize))
     withUnsafeBytes(of: header) { eff_copy(out, $0.baseAddress!, CheckpointHeader.bytes) }
-    eff_copy(out + CheckpointHeader.bytes, payload, pointee.stateSize)
+    eff_copy(out + CheckpointHeader.bytes, payload, core.pointee.stateSize)
   }
 
   /// Continues, bit for bit, where the learner that wrote `bytes` was. Changes nothing where it throws: `.format` for
@@ -61,7 +61,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     guard field(1) == CheckpointHeader.version else {
       throw Failure(.unsupported, "checkpoint has version \(field(1)), expected \(CheckpointHeader.version)")
     }
-    guard field(2) == fieldHash(), field(3) == UInt64(pointee.stateSize) else {
+    guard field(2) == fieldHash(), field(3) == UInt64(core.pointee.stateSize) else {
       throw Failure(
         .mismatch,
         """
@@ -73,21 +73,22 @@ extension UnsafeMutablePointer where Pointee == Learner {
       throw Failure(.format, "checkpoint has \(size) bytes, expected \(checkpointSize)")
     }
     let payload = bytes + CheckpointHeader.bytes
-    guard field(4) == CheckpointHeader.checksum(payload, pointee.stateSize) else {
+    guard field(4) == CheckpointHeader.checksum(payload, core.pointee.stateSize) else {
       throw Failure(.format, "checkpoint is damaged: the checksum does not fit")
     }
-    eff_copy(pointee.state, payload, pointee.stateSize)
+    eff_copy(core.pointee.state, payload, core.pointee.stateSize)
     // activations are not saved; they follow from state and weights
-    pointee.state.pointee.isForwarded = false
+    core.pointee.state.pointee.isForwarded = false
     // a checksum keeps out damage, not intent: what indexes memory is brought into range
     func within(_ index: Int32, _ first: Int32, _ last: Int) -> Int32 {
       max(first, min(index, Int32(truncatingIfNeeded: last)))
     }
-    pointee.state.pointee.choice = within(pointee.state.pointee.choice, 0, pointee.settings.actionCount - 1)
-    let lastSlot = pointee.guards.snapshots == 0 ? -1 : pointee.guards.snapshots
-    pointee.state.pointee.watch.candidate = within(pointee.state.pointee.watch.candidate, -1, lastSlot)
-    pointee.state.pointee.watch.base = within(pointee.state.pointee.watch.base, -1, lastSlot)
-    pointee.state.pointee.change.bound(observations: pointee.guards.changeObservations)
+    let state = core.pointee.state
+    state.pointee.choice = within(state.pointee.choice, 0, core.pointee.settings.actionCount - 1)
+    let lastSlot = core.pointee.guards.snapshots == 0 ? -1 : core.pointee.guards.snapshots
+    state.pointee.watch.candidate = within(state.pointee.watch.candidate, -1, lastSlot)
+    state.pointee.watch.base = within(state.pointee.watch.base, -1, lastSlot)
+    state.pointee.change.bound(observations: core.pointee.guards.changeObservations)
   }
 
   /// Writes a checkpoint file that is either the old or the new one whenever the process or the machine stops.

@@ -47,30 +47,30 @@ struct HiddenPlace {
   }
 }
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// Updates between the activations that are looked at; those of the other network lie in the middle.
   private var dormantPeriod: UInt64 { @_noLocks get { 64 } }
 
   /// Counts dormant units from the activations of state s; after learning, before the state is left.
   @_noLocks func countDormant() {
-    let state = pointee.state
+    let state = core.pointee.state
     let phase = state.pointee.counters.updates % dormantPeriod
-    if phase == 0 { count(pointee.hidden.critic, &state.pointee.dormantCritic) }
+    if phase == 0 { count(core.pointee.hidden.critic, &state.pointee.dormantCritic) }
     if phase == dormantPeriod / 2 && state.pointee.isForwarded {
-      count(pointee.hidden.actor, &state.pointee.dormantActor)
+      count(core.pointee.hidden.actor, &state.pointee.dormantActor)
     }
   }
 
   /// A unit is dormant where its mean magnitude is at most 0.025 of the mean over its layer (arXiv 2302.12902,
   /// definition 3.1). The averages are over about a hundred samples.
-  @_noLocks private func count(_ core: HiddenLayersCore, _ d: UnsafeMutablePointer<DormantState>) {
+  @_noLocks private func count(_ hidden: HiddenLayersCore, _ d: UnsafeMutablePointer<DormantState>) {
     d.pointee.samples &+= 1
     let rate = max(0.01, 1 / Double(d.pointee.samples))
     var units = 0
     var dormant = 0
-    for i in 0..<core.count {
-      let l = core.layers[i]
-      let x = Numbers(base: UnsafeMutableRawPointer(mutating: l.base), isDouble: pointee.settings.isDouble)
+    for i in 0..<hidden.count {
+      let l = hidden.layers[i]
+      let x = Numbers(base: UnsafeMutableRawPointer(mutating: l.base), isDouble: core.pointee.settings.isDouble)
       var sum = 0.0
       for u in 0..<l.units {
         var magnitude = 0.0

@@ -1,3 +1,4 @@
+import Base
 import Kernels
 
 /// Watches the TD error for a rise, also where returns say nothing; part of the checkpoint.
@@ -9,15 +10,15 @@ struct ErrorWatch {
   var usual = 0.0
 }
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// Updates before the usual TD error is known.
   private var errorWarmUp: UInt64 { @_noLocks get { 2000 } }
 
   /// Takes in the TD error of an update; rolls back where the recent mean is `errorRise` times the usual one. That
   /// level is then the usual one, so that a rise that has another cause than the weights costs one roll-back.
   @_noLocks func watchError(_ delta: Double, _ report: UnsafeMutablePointer<UpdateReport>) {
-    let state = pointee.state
-    let guards = pointee.guards
+    let state = core.pointee.state
+    let guards = core.pointee.guards
     var w = state.pointee.error
     w.count &+= 1
     let first = 1 / Double(w.count)
@@ -25,9 +26,9 @@ extension UnsafeMutablePointer where Pointee == Learner {
     w.usual += max(0.0005, first) * (delta.magnitude - w.usual)
     state.pointee.error = w
     guard guards.errorRise > 0, w.count > errorWarmUp, w.recent > guards.errorRise * w.usual,
-      !state.pointee.freeze.policy(hasActor: pointee.actor.layers > 0)
+      !state.pointee.freeze.policy(hasActor: core.pointee.actor.layers > 0)
     else { return }
-    guard rollBack() else { return }
+    guard rollBack().isOK else { return }
     report.pointee.reason = .rolledBack
     state.pointee.error.usual = w.recent
   }

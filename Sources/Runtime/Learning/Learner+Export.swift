@@ -5,7 +5,7 @@ import Onnx
 import Platform
 
 // the policy as a file of its own
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// The policy that acts, without exploration, as an ONNX file: of a loaded policy its own file with what was learned
   /// in it, otherwise a new one of the normalizer and the network. Weights are f32. Throws `.unsupported` where a file
   /// cannot say what the learner does.
@@ -13,8 +13,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @export(interface)
   public func export() throws(Failure) -> [UInt8] {
     settle()
-    if let owner = pointee.actorOwner { return try exportLoaded(owner.takeUnretainedValue()) }
-    let s = pointee.settings
+    if let owner = core.pointee.actorOwner { return try exportLoaded(owner.takeUnretainedValue()) }
+    let s = core.pointee.settings
     guard s.timeLimit == 0, s.filterBeta == 0 else {
       throw Failure(
         .unsupported,
@@ -65,7 +65,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     let file = try export()
     let bytes = try Bytes.zeroed(file.count)
     file.withUnsafeBytes { eff_copy(bytes.mutable, $0.baseAddress!, $0.count) }
-    var options = pointee.actorOwner?.takeUnretainedValue().settings.policy.source?.options ?? PolicyOptions()
+    var options = core.pointee.actorOwner?.takeUnretainedValue().settings.policy.source?.options ?? PolicyOptions()
     options.isLearnable = true
     return try Policy.load(bytes, options)
   }
@@ -77,22 +77,22 @@ extension UnsafeMutablePointer where Pointee == Learner {
   @_noLocks public func policyHash() -> UInt64 {
     settle()
     var hash = XxHash64()
-    hash.add(pointee.layoutHash)
-    hash.add(pointee.sourceHash)
-    hash.add(pointee.settings.stdFloor.bitPattern)
-    hash.add(pointee.settings.stdCeiling.bitPattern)
-    hash.add(policyNet.w, Int(policyNet.count) * (pointee.settings.isDouble ? 8 : 4))
-    let n = pointee.settings.observationCount * MemoryLayout<Double>.size
-    hash.add(pointee.observations.mean, n)
-    hash.add(pointee.observations.m2, n)
-    hash.add(pointee.state.pointee.observationCount)
+    hash.add(core.pointee.layoutHash)
+    hash.add(core.pointee.sourceHash)
+    hash.add(core.pointee.settings.stdFloor.bitPattern)
+    hash.add(core.pointee.settings.stdCeiling.bitPattern)
+    hash.add(policyNet.w, Int(policyNet.count) * (core.pointee.settings.isDouble ? 8 : 4))
+    let n = core.pointee.settings.observationCount * MemoryLayout<Double>.size
+    hash.add(core.pointee.observations.mean, n)
+    hash.add(core.pointee.observations.m2, n)
+    hash.add(core.pointee.state.pointee.observationCount)
     return hash.value
   }
 
   /// Rows `rows` of a described layer.
   private func exported(_ net: eff_learn_net, _ i: Int, _ rows: Range<Int>) -> DenseNumbers {
     let l = net.layer[i]
-    let w = Numbers(base: net.w, isDouble: pointee.settings.isDouble)
+    let w = Numbers(base: net.w, isDouble: core.pointee.settings.isDouble)
     var out = DenseNumbers(inputs: Int(l.in), weights: [], bias: [])
     for o in rows {
       for k in 0..<Int(l.in) { out.weights.append(Float(w[l.index(o, k)])) }
@@ -104,8 +104,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// Mean and deviation of the observations, as the network is fed with them.
   private var statistics: (mean: [Float], deviation: [Float]) {
     var out: (mean: [Float], deviation: [Float]) = ([], [])
-    for i in 0..<pointee.settings.observationCount {
-      out.mean.append(Float(pointee.observations.mean[i]))
+    for i in 0..<core.pointee.settings.observationCount {
+      out.mean.append(Float(core.pointee.observations.mean[i]))
       out.deviation.append(deviation(i))
     }
     return out
@@ -122,7 +122,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     guard let source = actor.settings.policy.source, case .onnx = source.format else {
       throw Failure(.unsupported, "the policy was loaded from safetensors; only ONNX files can be written back")
     }
-    let w = Numbers(base: pointee.actor.w, isDouble: pointee.settings.isDouble)
+    let w = Numbers(base: core.pointee.actor.w, isDouble: core.pointee.settings.isDouble)
     func values(_ p: LearnedParameter) -> [Float] { (0..<p.count).map { Float(w[p.offset + $0]) } }
     var rewriter = OnnxRewriter(
       source.bytes, files: source.options.build.files, memoryLimit: source.options.build.memoryLimit)
@@ -142,7 +142,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   private func residual(_ actor: LoadedActor, _ bound: Double, _ values: (LearnedParameter) -> [Float]) throws(Failure)
     -> (tensor: String, renamed: String, fields: OnnxWriter)
   {
-    let s = pointee.settings
+    let s = core.pointee.settings
     guard s.timeLimit == 0, s.filterBeta == 0, actor.observations.count == 1 else {
       throw Failure(
         .unsupported, "a residual that sees the time, a moving average or several observations cannot be exported")

@@ -1,3 +1,4 @@
+import Base
 import Kernels
 import Platform
 
@@ -54,11 +55,11 @@ struct ReturnWatch {
   }
 }
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// Called for every transition with its raw reward. At the end of an episode or window: judges the return.
   @_noLocks func watch(reward: Double, ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) {
-    let state = pointee.state
-    let guards = pointee.guards
+    let state = core.pointee.state
+    let guards = core.pointee.guards
     state.pointee.watch.episodeReturn += reward
     state.pointee.watch.length &+= 1
     guard guards.returnWindow > 0 ? state.pointee.watch.length >= guards.returnWindow : ends else { return }
@@ -68,7 +69,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     state.pointee.watch.length = 0
     let before = state.pointee.watch
     judge(found)
-    if guards.snapshots == 0 || state.pointee.freeze.policy(hasActor: pointee.actor.layers > 0) { return }
+    if guards.snapshots == 0 || state.pointee.freeze.policy(hasActor: core.pointee.actor.layers > 0) { return }
     let isGood = found >= goodScore
     count(isGood: isGood)
     state.pointee.watch.streak = isGood ? before.streak &+ 1 : 0
@@ -77,7 +78,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
       // what led here is not the usual ups and downs
       state.pointee.watch.fall = before.fall
       discredit(streak: before.streak)
-      if rollBack() { report.pointee.reason = .rolledBack }
+      if rollBack().isOK { report.pointee.reason = .rolledBack }
     } else {
       keep(isGood: isGood && state.pointee.watch.running >= goodScore)
     }
@@ -85,8 +86,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// Takes a return into the running figures.
   @_noLocks private func judge(_ found: Double) {
-    let rate = pointee.guards.returnRate
-    var w = pointee.state.pointee.watch
+    let rate = core.pointee.guards.returnRate
+    var w = core.pointee.state.pointee.watch
     let isFirst = w.episodes == 0
     w.fall = isFirst ? 0 : w.fall + max(rate, 0.2) * (max(w.last - found, 0) - w.fall)
     w.running = isFirst ? found : w.running + rate * (found - w.running)
@@ -97,7 +98,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
       // the weights that gave this return are all but those of the snapshot, so it says what they are worth now
       let snapshot = Int(w.base)
       let known = score(of: snapshot)
-      if found < known - pointee.guards.keepMargin * (known - w.worst) { degrade(snapshot, to: found) }
+      if found < known - core.pointee.guards.keepMargin * (known - w.worst) { degrade(snapshot, to: found) }
       // where the plant has changed every snapshot is tried once; then the new level is the measure, and there is much
       // to learn
       if bestScore <= found {
@@ -108,16 +109,16 @@ extension UnsafeMutablePointer where Pointee == Learner {
       }
     }
     w.isTrial = false
-    pointee.state.pointee.watch = w
+    core.pointee.state.pointee.watch = w
   }
 
   /// Counts how long the level has been held.
   @_noLocks private func hold(_ found: Double, isGood: Bool, length: UInt64, before: ReturnWatch) {
-    let state = pointee.state
+    let state = core.pointee.state
     let best = bestScore
-    let isHeld = isGood || found >= best - 0.5 * pointee.guards.fallLimit * before.fall
+    let isHeld = isGood || found >= best - 0.5 * core.pointee.guards.fallLimit * before.fall
     state.pointee.watch.held = isHeld && best > -Double.infinity ? before.held &+ length : 0
-    if state.pointee.watch.held >= pointee.guards.steadyUpdates && before.episodes >= 5 {
+    if state.pointee.watch.held >= core.pointee.guards.steadyUpdates && before.episodes >= 5 {
       state.pointee.watch.isSteady = true
     }
   }
@@ -126,8 +127,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// returns usually fall. A single return counts only where all went well before: while much is still being learned,
   /// ups and downs are part of it.
   @_noLocks private func hasCollapsed(_ found: Double, before: ReturnWatch) -> Bool {
-    let guards = pointee.guards
-    let w = pointee.state.pointee.watch
+    let guards = core.pointee.guards
+    let w = core.pointee.state.pointee.watch
     let best = bestScore
     let gained = best - w.worst
     guard guards.returnDrop > 0, gained > 0, w.isSteady else { return false }
@@ -138,28 +139,27 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// Accepts the candidate that a good return confirms, and takes another one where it is time.
   @_noLocks private func keep(isGood: Bool) {
-    let state = pointee.state
+    let state = core.pointee.state
     if isGood && state.pointee.watch.candidate >= 0 {
       acceptCandidate()
       state.pointee.watch.stepScale = min(state.pointee.watch.stepScale * 1.25, 1)
     }
     state.pointee.watch.candidate = -1
-    if isGood && state.pointee.counters.updates &- state.pointee.watch.lastSnapshot >= pointee.guards.snapshotPeriod {
-      takeCandidate()
-    }
+    let age = state.pointee.counters.updates &- state.pointee.watch.lastSnapshot
+    if isGood && age >= core.pointee.guards.snapshotPeriod { takeCandidate() }
   }
 
   /// Sets what is kept from learning.
-  @_noLocks public func freeze(_ parts: Freeze) { pointee.state.pointee.freeze = parts }
+  @_noLocks public func freeze(_ parts: Freeze) { core.pointee.state.pointee.freeze = parts }
 
   /// An update whose numbers are not finite: no weight moves, what is spoiled starts afresh, and weights that give such
   /// values are rolled back.
   @_noLocks func fail(_ report: UnsafeMutablePointer<UpdateReport>) {
-    let state = pointee.state
+    let state = core.pointee.state
     state.pointee.counters.badUpdates &+= 1
     report.pointee.reason = .badUpdate
     report.pointee.isSound = false
-    if !rollBack() {
+    if !rollBack().isOK {
       state.pointee.actor.due = 0
       state.pointee.critic.due = 0
       startAfresh()

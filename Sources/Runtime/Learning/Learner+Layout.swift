@@ -50,12 +50,12 @@ struct NetworkShape {
 
 extension LearnerOptions {
   /// Lays a learner out in `cursor`; writes it only where the cursor has memory, which must be zero.
-  func place(_ cursor: inout ArenaCursor) throws(Failure) -> LearnerPointer {
+  func place(_ cursor: inout ArenaCursor) throws(Failure) -> UnsafeMutablePointer<LearnerCore> {
     let s = settings
     let width = s.isDouble ? 8 : 4
     let hasMoments = s.optimizer.hasMoments
     let live = !cursor.isMeasuring
-    let learner = try cursor.table(1, of: Learner.self)
+    let learner = try cursor.table(1, of: LearnerCore.self)
 
     func network(_ outputs: Int) throws(Failure) -> eff_learn_net {
       let shape = NetworkShape(sizes: [s.inputCount] + widths + [outputs], isDouble: s.isDouble)
@@ -114,7 +114,7 @@ extension LearnerOptions {
     change?.bind(actor)
     state.initialize(to: LearnerState(seed: seed))
     learner.initialize(
-      to: Learner(
+      to: LearnerCore(
         settings: s, guards: guards,
         kernels: eff_learn_kernels_find(s.isDouble ? Int32(EFF_TYPE_F64) : Int32(EFF_TYPE_F32), isa),
         actor: actor, critic: critic, loaded: loaded?.core, actorOwner: self.actor.map { Unmanaged.passUnretained($0) },
@@ -137,12 +137,12 @@ extension LearnerOptions {
 
   /// Makes a learner in `arena`, which has at least `arenaSize()` bytes aligned to 64.
   @export(interface)
-  public func create(in arena: UnsafeMutableRawPointer) throws(Failure) -> LearnerPointer {
+  public func create(in arena: UnsafeMutableRawPointer) throws(Failure) -> LearnerHandle {
     let size = try arenaSize()
     eff_zero(arena, size)
     var cursor = ArenaCursor(arena)
-    let learner = try place(&cursor)
-    _ = learner.pointee.actorOwner?.retain()
+    let learner = LearnerHandle(core: try place(&cursor))
+    _ = learner.core.pointee.actorOwner?.retain()
     learner.begin()
     return learner
   }
@@ -175,20 +175,24 @@ extension LearnerOptions {
   }
 }
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// Initial weights.
   func begin() {
-    if let owner = pointee.actorOwner { takeOver(owner.takeUnretainedValue()) } else { initialize(pointee.actor) }
-    initialize(pointee.critic)
-    let s = pointee.settings
-    pointee.state.pointee.decay = s.gamma * s.lambda
+    if let owner = core.pointee.actorOwner {
+      takeOver(owner.takeUnretainedValue())
+    } else {
+      initialize(core.pointee.actor)
+    }
+    initialize(core.pointee.critic)
+    let s = core.pointee.settings
+    core.pointee.state.pointee.decay = s.gamma * s.lambda
     mark()
   }
 
   /// Every matrix: uniform(-1/sqrt(in), 1/sqrt(in)), then ceil(sparsity in) distinct entries of each row (unit) are set
   /// to 0; biases 0.
   private func initialize(_ net: eff_learn_net) {
-    let w = Numbers(base: net.w, isDouble: pointee.settings.isDouble)
+    let w = Numbers(base: net.w, isDouble: core.pointee.settings.isDouble)
     for i in 0..<Int(net.layers) {
       let l = net.layer[i]
       sparse(Int(l.out), Int(l.in)) { w[l.index($0, $1)] = $2 }
@@ -197,8 +201,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// Gives each of `outputs` rows of `inputs` weights to `write`.
   func sparse(_ outputs: Int, _ n: Int, _ write: (Int, Int, Double) -> Void) {
-    let state = pointee.state
-    let zeros = min(n, Int((pointee.settings.hidden.sparsity * Double(n)).rounded(.up)))
+    let state = core.pointee.state
+    let zeros = min(n, Int((core.pointee.settings.hidden.sparsity * Double(n)).rounded(.up)))
     let bound = 1 / Double(n).squareRoot()
     var order = [Int](repeating: 0, count: n)
     for o in 0..<outputs {

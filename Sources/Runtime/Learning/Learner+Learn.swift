@@ -1,13 +1,13 @@
 import Kernels
 import Platform
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// Actor, then critic, from one TD error; the forward pass for batch row 0 has been made. Both are checked before
   /// either moves.
   @_noLocks func learn(delta: Double, slot: Int, _ report: UnsafeMutablePointer<UpdateReport>) {
-    let state = pointee.state
-    let s = pointee.settings
-    let learnsActor = pointee.actor.layers > 0 && mayActorLearn(report)
+    let state = core.pointee.state
+    let s = core.pointee.settings
+    let learnsActor = core.pointee.actor.layers > 0 && mayActorLearn(report)
     let learnsCritic = !state.pointee.freeze.critic
     var actorRule = eff_learn_rule()
     var criticRule = eff_learn_rule()
@@ -15,27 +15,28 @@ extension UnsafeMutablePointer where Pointee == Learner {
       // a learner that only watches has not run its actor yet
       forwardPolicy()
       writeActorGradient(delta: delta)
-      actorRule = trace(&pointee.actor, &state.pointee.actor, delta, isActor: true, &report.pointee.actor)
+      actorRule = trace(&core.pointee.actor, &state.pointee.actor, delta, isActor: true, &report.pointee.actor)
     }
     if learnsCritic {
-      let g = pointee.critic.gradient(isDouble: s.isDouble)
+      let g = core.pointee.critic.gradient(isDouble: s.isDouble)
       for i in 0..<s.criticOutputs { g[i] = i == slot ? -1 : 0 }
-      criticRule = trace(&pointee.critic, &state.pointee.critic, delta, isActor: false, &report.pointee.critic)
+      criticRule = trace(&core.pointee.critic, &state.pointee.critic, delta, isActor: false, &report.pointee.critic)
     }
     // a described actor acts; without one the critic does
     if learnsActor {
       report.pointee.actor.stepSize *= state.pointee.watch.stepScale
-    } else if pointee.actor.layers == 0 {
+    } else if core.pointee.actor.layers == 0 {
       report.pointee.critic.stepSize *= state.pointee.watch.stepScale
     }
     guard isSound(report.pointee.actor, state.pointee.actor), isSound(report.pointee.critic, state.pointee.critic)
     else { return fail(report) }
     if learnsActor {
-      state.pointee.counters.actorDrift += move(&pointee.actor, &state.pointee.actor, &actorRule, &report.pointee.actor)
+      state.pointee.counters.actorDrift += move(
+        &core.pointee.actor, &state.pointee.actor, &actorRule, &report.pointee.actor)
     }
     if learnsCritic {
       state.pointee.counters.criticDrift += move(
-        &pointee.critic, &state.pointee.critic, &criticRule, &report.pointee.critic)
+        &core.pointee.critic, &state.pointee.critic, &criticRule, &report.pointee.critic)
     }
     if !learnsActor && !learnsCritic { report.pointee.reason = .frozen }
   }
@@ -49,13 +50,13 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// Whether the actor's weights may change now, with the reason where not.
   @_noLocks private func mayActorLearn(_ report: UnsafeMutablePointer<UpdateReport>) -> Bool {
-    let state = pointee.state
-    if state.pointee.freeze.actor || state.pointee.counters.updates <= pointee.settings.actorDelay { return false }
-    if pointee.guards.driftBudget > 0 && state.pointee.counters.actorDrift >= pointee.guards.driftBudget {
+    let state = core.pointee.state
+    if state.pointee.freeze.actor || state.pointee.counters.updates <= core.pointee.settings.actorDelay { return false }
+    if core.pointee.guards.driftBudget > 0 && state.pointee.counters.actorDrift >= core.pointee.guards.driftBudget {
       report.pointee.reason = .drift
       return false
     }
-    if pointee.guards.changeLimit > 0 && state.pointee.change.mean > pointee.guards.changeLimit {
+    if core.pointee.guards.changeLimit > 0 && state.pointee.change.mean > core.pointee.guards.changeLimit {
       report.pointee.reason = .change
       return false
     }
@@ -64,13 +65,14 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// Gradient of -(log pi(a|s) + beta sign(delta) H(s)) for the actor's outputs.
   @_noLocks private func writeActorGradient(delta: Double) {
-    let s = pointee.settings
-    let g = pointee.actor.gradient(isDouble: s.isDouble)
+    let s = core.pointee.settings
+    let g = core.pointee.actor.gradient(isDouble: s.isDouble)
     let bonus = delta > 0 ? s.entropy : delta < 0 ? -s.entropy : 0
     if s.algorithm.isContinuous {
-      gaussian.gradient(action: pointee.action, bonus: bonus, into: g)
+      gaussian.gradient(action: core.pointee.action, bonus: bonus, into: g)
     } else {
-      softmax.gradient(choice: Int(pointee.state.pointee.choice), bonus: bonus, scratch: pointee.scratch, into: g)
+      let choice = Int(core.pointee.state.pointee.choice)
+      softmax.gradient(choice: choice, bonus: bonus, scratch: core.pointee.scratch, into: g)
     }
   }
 
@@ -84,8 +86,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     isActor: Bool,
     _ report: UnsafeMutablePointer<NetworkReport>
   ) -> eff_learn_rule {
-    let s = pointee.settings
-    let decay = pointee.state.pointee.decay
+    let s = core.pointee.settings
+    let decay = core.pointee.state.pointee.decay
     o.pointee.count &+= 1
     let t = Double(o.pointee.count)
     var rule = eff_learn_rule()
@@ -96,7 +98,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
       rule.correction = 1 - eff_learn_pow(s.beta2, t)
       rule.epsilon = s.momentEpsilon
     }
-    let sums = eff_learn_backward(pointee.kernels, s.optimizer.rule, net, &rule)
+    let sums = eff_learn_backward(core.pointee.kernels, s.optimizer.rule, net, &rule)
     report.pointee.traceNorm = sums.l1
     if s.optimizer.isIntentional {
       let fresh = 1 - s.gamma * s.lambda
@@ -128,8 +130,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
     _ report: UnsafeMutablePointer<NetworkReport>
   ) -> Double {
     let step = report.pointee.stepSize * report.pointee.deltaUsed
-    if pointee.settings.optimizer.hasMoments {
-      eff_learn_apply(pointee.kernels, pointee.settings.optimizer.rule, net, rule, step)
+    if core.pointee.settings.optimizer.hasMoments {
+      eff_learn_apply(core.pointee.kernels, core.pointee.settings.optimizer.rule, net, rule, step)
     } else {
       o.pointee.due = step
     }
@@ -139,13 +141,14 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// Makes the updates that are due, so that the weights in memory are the learner's weights.
   @_noLocks func settle() {
-    let state = pointee.state
+    let state = core.pointee.state
     var none = eff_learn_rule()
     if state.pointee.actor.due != 0 {
-      eff_learn_apply(pointee.kernels, Int32(EFF_LEARN_OBGD), &pointee.actor, &none, state.pointee.actor.due)
+      eff_learn_apply(core.pointee.kernels, Int32(EFF_LEARN_OBGD), &core.pointee.actor, &none, state.pointee.actor.due)
     }
     if state.pointee.critic.due != 0 {
-      eff_learn_apply(pointee.kernels, Int32(EFF_LEARN_OBGD), &pointee.critic, &none, state.pointee.critic.due)
+      eff_learn_apply(
+        core.pointee.kernels, Int32(EFF_LEARN_OBGD), &core.pointee.critic, &none, state.pointee.critic.due)
     }
     state.pointee.actor.due = 0
     state.pointee.critic.due = 0
@@ -153,8 +156,8 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   @_noLocks func clearTraces() {
     settle()
-    let width = pointee.settings.isDouble ? 8 : 4
-    if pointee.actor.layers > 0 { eff_zero(pointee.actor.e, Int(pointee.actor.count) * width) }
-    eff_zero(pointee.critic.e, Int(pointee.critic.count) * width)
+    let width = core.pointee.settings.isDouble ? 8 : 4
+    if core.pointee.actor.layers > 0 { eff_zero(core.pointee.actor.e, Int(core.pointee.actor.count) * width) }
+    eff_zero(core.pointee.critic.e, Int(core.pointee.critic.count) * width)
   }
 }

@@ -19,13 +19,13 @@ struct HiddenCopy {
   var size: Int
 }
 
-extension UnsafeMutablePointer where Pointee == Learner {
-  var isSquashed: Bool { @_noLocks get { pointee.loaded?.pointee.map?.isSquashed ?? false } }
+extension LearnerHandle {
+  var isSquashed: Bool { @_noLocks get { core.pointee.loaded?.pointee.map?.isSquashed ?? false } }
 
   /// Puts an observation into the inputs of the policy.
   @_noLocks func feedLoaded(_ raw: UnsafePointer<Double>, _ normalized: UnsafePointer<Double>) {
-    guard let loaded = pointee.loaded else { return }
-    let s = pointee.settings
+    guard let loaded = core.pointee.loaded else { return }
+    let s = core.pointee.settings
     if let to = loaded.pointee.graph.raw {
       let x = Numbers(base: to, isDouble: s.isDouble)
       for i in 0..<s.observationCount { x[i] = raw[i] }
@@ -38,16 +38,16 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// What leaves the learner for what the head gave; the two may be the same memory.
   @_noLocks func emit(_ u: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>) {
-    let map = pointee.loaded?.pointee.map
+    let map = core.pointee.loaded?.pointee.map
     for i in 0..<actionSize { out[i] = map?.emit(i, u[i]) ?? u[i] }
   }
 
   /// Adopts an action that was really done. Where it is what the learner asked for, the sample behind it stays: a clip
   /// cannot be undone.
   @_noLocks func takeBack(_ done: UnsafePointer<Double>) {
-    let action = pointee.action
-    let map = pointee.loaded?.pointee.map
-    for i in 0..<pointee.settings.actionCount {
+    let action = core.pointee.action
+    let map = core.pointee.loaded?.pointee.map
+    for i in 0..<core.pointee.settings.actionCount {
       guard let map else {
         action[i] = done[i]
         continue
@@ -58,7 +58,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// The recurrent state of the next observation, as the policy gave it for this one.
   @_noLocks func carryHidden() {
-    guard let loaded = pointee.loaded else { return }
+    guard let loaded = core.pointee.loaded else { return }
     for i in 0..<loaded.pointee.copyCount {
       let c = loaded.pointee.copies[i]
       eff_copy(c.to, c.from, c.size)
@@ -66,7 +66,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   }
 
   @_noLocks func clearHidden() {
-    guard let loaded = pointee.loaded else { return }
+    guard let loaded = core.pointee.loaded else { return }
     eff_zero(loaded.pointee.hidden, loaded.pointee.hiddenSize)
   }
 }

@@ -17,7 +17,7 @@ public enum NetworkKind: Sendable {
   }
 }
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   public func layerCount(_ kind: NetworkKind) -> Int { Int(net(kind).layers) }
 
   /// Outputs and inputs of layer `i`, that is the shape of its matrix.
@@ -32,7 +32,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
     settle()
     let n = net(kind)
     guard let base = n.base(tensor) else { return }
-    let numbers = Numbers(base: base, isDouble: pointee.settings.isDouble)
+    let numbers = Numbers(base: base, isDouble: core.pointee.settings.isDouble)
     let l = n.layer[i]
     var k = 0
     func visit(_ at: Int) {
@@ -45,26 +45,26 @@ extension UnsafeMutablePointer where Pointee == Learner {
       for j in 0..<Int(l.in) { visit(l.index(o, j)) }
     }
     for o in 0..<Int(l.out) { visit(Int(l.bias) + o) }
-    pointee.state.pointee.isForwarded = false
+    core.pointee.state.pointee.isForwarded = false
   }
 
   /// Visits `count` elements of a loaded actor.
   func visit(_ tensor: TensorKind, from offset: Int, count: Int, _ body: (Int, inout Double) -> Void) {
     settle()
-    guard let base = pointee.actor.base(tensor) else { return }
-    let numbers = Numbers(base: base, isDouble: pointee.settings.isDouble)
+    guard let base = core.pointee.actor.base(tensor) else { return }
+    let numbers = Numbers(base: base, isDouble: core.pointee.settings.isDouble)
     for i in 0..<count {
       var x = numbers[offset + i]
       body(i, &x)
       numbers[offset + i] = x
     }
-    pointee.state.pointee.isForwarded = false
+    core.pointee.state.pointee.isForwarded = false
   }
 
   private func net(_ kind: NetworkKind) -> eff_learn_net {
     switch kind {
-    case .actor: pointee.actor
-    case .critic: pointee.critic
+    case .actor: core.pointee.actor
+    case .critic: core.pointee.critic
     }
   }
 }

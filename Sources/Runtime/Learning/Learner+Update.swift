@@ -86,7 +86,7 @@ public enum UpdateReason: Sendable {
   }
 }
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// Learns from the transition that followed the last `act`. On return the learner is in the transition's state, or
   /// before a new episode.
   ///
@@ -94,12 +94,13 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// delta = r' + discount N - P; P = v(s), N = v(s') (TD, AC); P = q(s)[a], N = max q(s') (Q) or q(s')[a'] (SARSA); N
   /// = 0 at termination.
   /// The critic's loss is -P, the actor's -(log pi(a|s) + beta sign(delta) H(s)).
-  /// - Complexity: with ObGD, `act` and `update` together read weights and traces twice and write them once: the forward pass makes the update that
-  ///   is due as it reads (w r, e r, w w), the backward pass brings the trace up to date (w r, e r, e w). With moments: one more pass over all three.
+  /// - Complexity: with ObGD, `act` and `update` together read weights and traces twice and write them once: the
+  ///   forward pass makes the update that is due as it reads (w r, e r, w w), the backward pass brings the trace up to
+  ///   date (w r, e r, e w). With moments: one more pass over all three.
   @export(interface)
   @_noLocks public func update(_ t: Transition, _ report: UnsafeMutablePointer<UpdateReport>) -> Status {
-    let state = pointee.state
-    let s = pointee.settings
+    let state = core.pointee.state
+    let s = core.pointee.settings
     guard state.pointee.isInEpisode else { return .state }
     let ends = t.isTerminated || t.isTruncated
     report.pointee = UpdateReport()
@@ -110,21 +111,21 @@ extension UnsafeMutablePointer where Pointee == Learner {
     }
     state.pointee.counters.updates &+= 1
     // recurrent state goes on from the weights that acted, also where nobody asked for an action
-    if pointee.loaded != nil { forwardPolicy() }
+    if core.pointee.loaded != nil { forwardPolicy() }
 
     let elapsed = s.nominalStep > 0 && t.duration > 0 ? t.duration / s.nominalStep : 1
     let discount = elapsed == 1 ? s.gamma : eff_learn_pow(s.gamma, elapsed)
     let isIntentionalReference = s.isReference && s.optimizer.isIntentional
     let cutsTrace = isIntentionalReference ? t.isTerminated : ends
     let bootstraps = s.isReference && !isIntentionalReference ? !ends : !t.isTerminated
-    observeNext(t.observation, into: pointee.next)
+    observeNext(t.observation, into: core.pointee.next)
     let reward = scale(reward: t.reward, discount: discount, ends: cutsTrace)
 
-    feed(pointee.critic, pointee.current, row: 0)
-    feed(pointee.critic, pointee.next, row: 1)
+    feed(core.pointee.critic, core.pointee.current, row: 0)
+    feed(core.pointee.critic, core.pointee.next, row: 1)
     forward(critic: 2)
-    let here = pointee.critic.output(row: 0, isDouble: s.isDouble)
-    let there = pointee.critic.output(row: 1, isDouble: s.isDouble)
+    let here = core.pointee.critic.output(row: 0, isDouble: s.isDouble)
+    let there = core.pointee.critic.output(row: 1, isDouble: s.isDouble)
     let choice = Int(state.pointee.choice)
     var nextChoice = 0
     var isOffPolicy = false
@@ -171,13 +172,13 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   @_noLocks private func isChoice(_ x: UnsafePointer<Double>?) -> Bool {
     guard let x else { return true }
-    return x.pointee >= 0 && x.pointee < Double(pointee.settings.actionCount)
+    return x.pointee >= 0 && x.pointee < Double(core.pointee.settings.actionCount)
   }
 
   /// Takes over the action that was really done; false where it is not one.
   @_noLocks private func adopt(_ done: UnsafePointer<Double>?) -> Bool {
     guard let done else { return true }
-    let s = pointee.settings
+    let s = core.pointee.settings
     switch s.algorithm {
     case .td: break
     case .acContinuous:
@@ -192,11 +193,11 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// Moves to s', or to the end of the episode.
   @_noLocks private func advance(_ t: Transition, ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) {
-    let state = pointee.state
-    let s = pointee.settings
+    let state = core.pointee.state
+    let s = core.pointee.settings
     carryHidden()
-    eff_copy(pointee.current, pointee.next, s.inputCount * 8)
-    eff_copy(pointee.raw, t.observation, s.observationCount * 8)
+    eff_copy(core.pointee.current, core.pointee.next, s.inputCount * 8)
+    eff_copy(core.pointee.raw, t.observation, s.observationCount * 8)
     state.pointee.isForwarded = false
     watch(reward: t.reward, ends: ends, report)
     if ends { finish() }
@@ -204,17 +205,17 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// Ends the episode.
   @_noLocks private func finish() {
-    let state = pointee.state
+    let state = core.pointee.state
     state.pointee.isInEpisode = false
     state.pointee.counters.episodes &+= 1
     state.pointee.filterCount = 0
-    eff_zero(pointee.filter, pointee.settings.observationCount * 8)
+    eff_zero(core.pointee.filter, core.pointee.settings.observationCount * 8)
   }
 
   /// Ends the episode without an outcome, where there is one: the next observation begins another.
   @export(interface)
   @_noLocks public func breakOff() {
-    let state = pointee.state
+    let state = core.pointee.state
     if !state.pointee.isInEpisode { return }
     state.pointee.watch.episodeReturn = 0
     state.pointee.watch.length = 0
@@ -226,7 +227,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// observation. Nothing is counted.
   @export(interface)
   @_noLocks public func abandon() {
-    let state = pointee.state
+    let state = core.pointee.state
     if !state.pointee.isInEpisode { return }
     breakChain()
     state.pointee.isInEpisode = false
@@ -234,15 +235,15 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// What comes next has nothing to do with what was: nothing is traced and no action waits for its outcome.
   @_noLocks private func breakChain() {
-    pointee.state.pointee.isCommitted = false
-    pointee.state.pointee.returnTrace = 0
+    core.pointee.state.pointee.isCommitted = false
+    core.pointee.state.pointee.returnTrace = 0
     clearTraces()
   }
 
   /// A transition that cannot be used: the chain of states is broken, so traces are cleared and an episode begins with
   /// the next observation.
   @_noLocks private func skip(ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) -> Status {
-    let state = pointee.state
+    let state = core.pointee.state
     state.pointee.counters.badInputs &+= 1
     breakChain()
     report.pointee.reason = .badInput

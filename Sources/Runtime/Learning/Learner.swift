@@ -1,12 +1,12 @@
 import Kernels
 
-/// A policy that learns while it acts: one arena, behind one pointer.
+/// A policy that learns while it acts, in one arena:
 ///
-///     Learner | layers, activations | LearnerState, states, statistics, w, e, v of actor and critic, snapshots
+///     LearnerCore | layers, activations | LearnerState, states, statistics, w, e, v of actor and critic, snapshots
 ///
 /// The part from `state` on is contiguous and without pointers; it is the checkpoint. Everything marked @_noLocks is
 /// [RT].
-public struct Learner {
+public struct LearnerCore {
   let settings: LearnerSettings
   let guards: GuardSettings
   let kernels: UnsafePointer<eff_learn_kernels>
@@ -64,18 +64,24 @@ public struct Learner {
   }
 }
 
-public typealias LearnerPointer = UnsafeMutablePointer<Learner>
+/// A learner as the thread that drives it has it: its calls are [RT] where they are marked @_noLocks.
+public struct LearnerHandle {
+  public let core: UnsafeMutablePointer<LearnerCore>
 
-extension UnsafeMutablePointer where Pointee == Learner {
+  @_noLocks @inline(__always)
+  public init(core: UnsafeMutablePointer<LearnerCore>) { self.core = core }
+}
+
+extension LearnerHandle {
   @_noLocks func uniform() -> Double {
-    guard let tape = pointee.tape else { return pointee.state.pointee.generator.uniform() }
-    pointee.tape = tape + 1
+    guard let tape = core.pointee.tape else { return core.pointee.state.pointee.generator.uniform() }
+    core.pointee.tape = tape + 1
     return tape.pointee
   }
 
   @_noLocks func normal() -> Double {
-    guard let tape = pointee.tape else { return pointee.state.pointee.generator.normal() }
-    pointee.tape = tape + 1
+    guard let tape = core.pointee.tape else { return core.pointee.state.pointee.generator.normal() }
+    core.pointee.tape = tape + 1
     return tape.pointee
   }
 }

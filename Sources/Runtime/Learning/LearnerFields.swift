@@ -93,33 +93,33 @@ extension UnsafeMutablePointer where Pointee == LearnerState {
 
 private func optimizer(_ p: UnsafeMutablePointer<OptimizerState>) -> UnsafeMutablePointer<OptimizerState> { p }
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// Hash of all that a checkpoint holds: the state's fields, the arrays behind it and the heads of snapshots, by name,
   /// type and place, and what the options say of their sizes.
   func fieldHash() -> UInt64 {
-    let state = pointee.state
+    let state = core.pointee.state
     var list = FieldList(base: UnsafeRawPointer(state))
-    let number: StaticString = pointee.settings.isDouble ? "f64" : "f32"
-    list.add("raw", "f64", pointee.raw)
-    list.add("current", "f64", pointee.current)
-    list.add("action", "f64", pointee.action)
-    list.add("filter", "f64", pointee.filter)
-    list.add("returns.mean", "f64", pointee.returns.mean)
-    list.add("returns.m2", "f64", pointee.returns.m2)
-    list.add("observations.mean", "f64", pointee.observations.mean)
-    list.add("observations.m2", "f64", pointee.observations.m2)
-    if pointee.actor.layers > 0 {
-      list.add("actor.w", number, pointee.actor.w)
-      list.add("actor.e", number, pointee.actor.e)
-      if pointee.settings.optimizer.hasMoments { list.add("actor.v", number, pointee.actor.v) }
+    let number: StaticString = core.pointee.settings.isDouble ? "f64" : "f32"
+    list.add("raw", "f64", core.pointee.raw)
+    list.add("current", "f64", core.pointee.current)
+    list.add("action", "f64", core.pointee.action)
+    list.add("filter", "f64", core.pointee.filter)
+    list.add("returns.mean", "f64", core.pointee.returns.mean)
+    list.add("returns.m2", "f64", core.pointee.returns.m2)
+    list.add("observations.mean", "f64", core.pointee.observations.mean)
+    list.add("observations.m2", "f64", core.pointee.observations.m2)
+    if core.pointee.actor.layers > 0 {
+      list.add("actor.w", number, core.pointee.actor.w)
+      list.add("actor.e", number, core.pointee.actor.e)
+      if core.pointee.settings.optimizer.hasMoments { list.add("actor.v", number, core.pointee.actor.v) }
     }
-    list.add("critic.w", number, pointee.critic.w)
-    list.add("critic.e", number, pointee.critic.e)
-    if pointee.settings.optimizer.hasMoments { list.add("critic.v", number, pointee.critic.v) }
-    list.add("snapshots", "snapshot", pointee.snapshots, pointee.snapshotStride)
+    list.add("critic.w", number, core.pointee.critic.w)
+    list.add("critic.e", number, core.pointee.critic.e)
+    if core.pointee.settings.optimizer.hasMoments { list.add("critic.v", number, core.pointee.critic.v) }
+    list.add("snapshots", "snapshot", core.pointee.snapshots, core.pointee.snapshotStride)
     var head = SnapshotHeader(score: 0, observationCount: 0, place: 0, before: 0)
     var hash = XxHash64()
-    hash.add(pointee.layoutHash)
+    hash.add(core.pointee.layoutHash)
     hash.add(Runtime.layoutHash(state.fields()))
     hash.add(Runtime.layoutHash(list.fields))
     hash.add(Runtime.layoutHash(head.fields()))

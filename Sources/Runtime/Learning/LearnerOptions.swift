@@ -161,7 +161,7 @@ public struct HiddenLayers {
   public init() {}
 }
 
-/// Everything that `Learner.create` needs to know.
+/// Everything that `create` needs to know.
 public struct LearnerOptions {
   public var settings = LearnerSettings()
   /// Widths of the hidden layers; empty for 128, 128 (`td`, `acContinuous`) or 32, 32.

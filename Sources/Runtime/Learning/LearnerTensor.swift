@@ -3,7 +3,8 @@ import Kernels
 /// One array of a learner, by the name under which it can be read and written:
 /// `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`, and the statistics `obsnorm.mean` and so on.
 /// The actor's Gaussian head is one layer: means first, then the numbers that softplus makes standard deviations.
-/// Of a loaded policy: `actor.<w|e|v>.<name in the file>`, of a long name its end; more than two dimensions are joined into two.
+/// Of a loaded policy: `actor.<w|e|v>.<name in the file>`, of a long name its end; more than two dimensions are joined
+/// into two.
 public struct LearnerTensor {
   enum Source {
     case matrix(NetworkKind, TensorKind, Int), bias(NetworkKind, TensorKind, Int)
@@ -21,7 +22,7 @@ public struct LearnerTensor {
   public var count: Int { shape.reduce(1, *) }
 }
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// Every array, in a fixed order.
   @export(interface)
   public func tensors() -> [LearnerTensor] {
@@ -40,12 +41,12 @@ extension UnsafeMutablePointer where Pointee == Learner {
       all.append(LearnerTensor(source: source, name: name, shape: shape))
     }
     let kinds: [(TensorKind, StaticString)] =
-      [(.weight, "w"), (.trace, "e")] + (pointee.settings.optimizer.hasMoments ? [(.moment, "v")] : [])
+      [(.weight, "w"), (.trace, "e")] + (core.pointee.settings.optimizer.hasMoments ? [(.moment, "v")] : [])
     let nets: [(NetworkKind, StaticString)] =
-      (pointee.settings.algorithm.hasActor ? [(.actor, "actor")] : []) + [(.critic, "critic")]
+      (core.pointee.settings.algorithm.hasActor ? [(.actor, "actor")] : []) + [(.critic, "critic")]
     for (net, netName) in nets {
       for (kind, kindName) in kinds {
-        if net.isActor, let owner = pointee.actorOwner {
+        if net.isActor, let owner = core.pointee.actorOwner {
           for p in owner.takeUnretainedValue().plan.parameters {
             let rows = p.shape.first ?? 1
             let shape = p.shape.count > 1 && rows > 0 ? [rows, p.count / rows] : [p.count]
@@ -66,7 +67,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
         }
       }
     }
-    let n = pointee.settings.observationCount
+    let n = core.pointee.settings.observationCount
     add(.observationMean, [n], "obsnorm", "mean")
     add(.observationM2, [n], "obsnorm", "m2")
     add(.observationCount, [1], "obsnorm", "count")
@@ -82,7 +83,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// Visits the elements of `tensor` in row-major order. `body` may change them.
   @export(interface)
   public func visit(_ tensor: LearnerTensor, _ body: (Int, inout Double) -> Void) {
-    let state = pointee.state
+    let state = core.pointee.state
     func numbers(_ p: UnsafeMutablePointer<Double>) { for i in 0..<tensor.count { body(i, &p[i]) } }
     func count(_ p: UnsafeMutablePointer<UInt64>) {
       var x = Double(p.pointee)
@@ -97,11 +98,11 @@ extension UnsafeMutablePointer where Pointee == Learner {
       let skipped = shape.outputs * shape.inputs
       visit(net, layer: layer, kind) { if $0 >= skipped { body($0 - skipped, &$1) } }
     case .parameter(let kind, let offset): visit(kind, from: offset, count: tensor.count, body)
-    case .observationMean: numbers(pointee.observations.mean)
-    case .observationM2: numbers(pointee.observations.m2)
-    case .rewardMean: numbers(pointee.returns.mean)
-    case .rewardM2: numbers(pointee.returns.m2)
-    case .filterMean: numbers(pointee.filter)
+    case .observationMean: numbers(core.pointee.observations.mean)
+    case .observationM2: numbers(core.pointee.observations.m2)
+    case .rewardMean: numbers(core.pointee.returns.mean)
+    case .rewardM2: numbers(core.pointee.returns.m2)
+    case .filterMean: numbers(core.pointee.filter)
     case .returnTrace: body(0, &state.pointee.returnTrace)
     case .observationCount: count(&state.pointee.observationCount)
     case .rewardCount: count(&state.pointee.rewardCount)

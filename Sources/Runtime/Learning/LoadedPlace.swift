@@ -80,24 +80,24 @@ struct LoadedPlace {
   }
 }
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// Weights, and where they are imported statistics, of a loaded policy.
   func takeOver(_ actor: LoadedActor) {
-    let s = pointee.settings
-    let w = Numbers(base: pointee.actor.w, isDouble: s.isDouble)
+    let s = core.pointee.settings
+    let w = Numbers(base: core.pointee.actor.w, isDouble: s.isDouble)
     for p in actor.plan.parameters {
       switch p.initial {
-      case .data(let data): actor.plan.copy(data, to: pointee.actor.w + p.offset * (s.isDouble ? 8 : 4))
+      case .data(let data): actor.plan.copy(data, to: core.pointee.actor.w + p.offset * (s.isDouble ? 8 : 4))
       case .number(let x): for i in 0..<p.count { w[p.offset + i] = x }
       case .fresh(let n): sparse(p.count / n, n) { w[p.offset + $0 * n + $1] = $2 }
       }
     }
     guard case .counted(let count) = actor.settings.normalizer, !actor.mean.isEmpty else { return }
-    pointee.state.pointee.observationCount = max(count, 2)
+    core.pointee.state.pointee.observationCount = max(count, 2)
     for i in 0..<s.observationCount {
-      pointee.observations.mean[i] = actor.mean[i]
+      core.pointee.observations.mean[i] = actor.mean[i]
       let variance = max(actor.deviation[i] * actor.deviation[i] - s.observationEpsilon, 0)
-      pointee.observations.m2[i] = variance * Double(max(count, 2) - 1)
+      core.pointee.observations.m2[i] = variance * Double(max(count, 2) - 1)
     }
   }
 }

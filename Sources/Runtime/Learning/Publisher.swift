@@ -11,19 +11,20 @@ import Platform
 /// Two exchanges with the session, and no lock. A spare belongs to whoever has it: the session frees those that it has
 /// at its end.
 public final class Publisher {
-  public let core: PublisherHandle
+  public let core: UnsafeMutablePointer<PublisherCore>
+  public var handle: PublisherHandle { PublisherHandle(core: core) }
   private let session: Session
 
   // a designated initializer stands in the table of its class, which keeps it in programs that never call it
   /// Fails with `.mismatch` where the session runs another policy than the learner's, `.unsupported` where its weights
   /// are not those that are learned, but made of them, `.state` where something else swaps its weights.
   @export(interface)
-  public convenience init(_ learner: LearnerPointer, to session: Session) throws(Failure) {
+  public convenience init(_ learner: LearnerHandle, to session: Session) throws(Failure) {
     try self.init(from: learner, to: session)
   }
 
   @export(interface)
-  private init(from learner: LearnerPointer, to session: Session) throws(Failure) {
+  private init(from learner: LearnerHandle, to session: Session) throws(Failure) {
     session.reclaim()
     guard !session.hasOffer else { throw Failure(.state, "a swap is waiting for the session's next step") }
     var policies: [Policy] = []
@@ -36,7 +37,7 @@ public final class Publisher {
     let spares = try Publisher.spares(policies, session)
 
     // from here on the session is given back by deinit, also where this throws
-    core = PublisherHandle.allocate(capacity: 1)
+    core = UnsafeMutablePointer<PublisherCore>.allocate(capacity: 1)
     let memory = UnsafeMutablePointer<SpareWeights>.allocate(capacity: spares.count)
     for (i, table) in spares.enumerated() {
       (memory + i).initialize(
@@ -50,7 +51,7 @@ public final class Publisher {
     let size = policies[0].plan.weights.size
     for m in trace.weights { memory[0].weights[Int(m.to)] = .nan }
     for m in trace.statistics { memory[0].weights[Int(m.to)] = .nan }
-    core.write(to: memory[0].weights)
+    handle.write(to: memory[0].weights)
     guard memcmp(memory[0].weights, memory[1].weights, size) == 0 else {
       throw Failure(
         .unsupported,

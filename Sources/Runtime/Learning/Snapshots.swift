@@ -1,3 +1,4 @@
+import Base
 import Kernels
 import Platform
 
@@ -51,11 +52,13 @@ struct SnapshotHeader {
 
 /// The ring of snapshots: `guards.snapshots` accepted ones, and one slot for a candidate that the next return has to
 /// confirm.
-extension UnsafeMutablePointer where Pointee == Learner {
-  private var slots: Int { @_noLocks get { pointee.guards.snapshots == 0 ? 0 : pointee.guards.snapshots + 1 } }
+extension LearnerHandle {
+  private var slots: Int {
+    @_noLocks get { core.pointee.guards.snapshots == 0 ? 0 : core.pointee.guards.snapshots + 1 }
+  }
 
   @_noLocks private func slot(_ i: Int) -> UnsafeMutablePointer<SnapshotHeader> {
-    (pointee.snapshots + i * pointee.snapshotStride).assumingMemoryBound(to: SnapshotHeader.self)
+    (core.pointee.snapshots + i * core.pointee.snapshotStride).assumingMemoryBound(to: SnapshotHeader.self)
   }
 
   /// The highest score of a snapshot; minus infinity where there is none.
@@ -69,7 +72,10 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// The least score that passes for as good as the best.
   var goodScore: Double {
-    @_noLocks get { bestScore - pointee.guards.keepMargin * max(bestScore - pointee.state.pointee.watch.worst, 0) }
+    @_noLocks get {
+      let worst = core.pointee.state.pointee.watch.worst
+      return bestScore - core.pointee.guards.keepMargin * max(bestScore - worst, 0)
+    }
   }
 
   @_noLocks func score(of snapshot: Int) -> Double { slot(snapshot).pointee.score }
@@ -82,7 +88,7 @@ extension UnsafeMutablePointer where Pointee == Learner {
 
   /// What began at the snapshot that was last returned to has ended after so many good returns.
   @_noLocks func discredit(streak: UInt64) {
-    let base = Int(pointee.state.pointee.watch.base)
+    let base = Int(core.pointee.state.pointee.watch.base)
     if base >= 0 { slot(base).pointee.after = min(slot(base).pointee.after, streak) }
   }
 
@@ -96,21 +102,21 @@ extension UnsafeMutablePointer where Pointee == Learner {
   /// Copies the present weights and statistics into the free slot.
   @_noLocks func takeCandidate() {
     settle()
-    let state = pointee.state
+    let state = core.pointee.state
     var free = 0
     while free < slots - 1 && slot(free).pointee.isTaken { free += 1 }
     let w = state.pointee.watch
     slot(free).pointee = SnapshotHeader(
       score: w.running, observationCount: state.pointee.observationCount, place: w.episodes, before: w.streak)
-    eff_copy(
-      UnsafeMutableRawPointer(slot(free)) + SnapshotHeader.bytes, pointee.observations.mean, pointee.snapshotSize)
+    let kept = UnsafeMutableRawPointer(slot(free)) + SnapshotHeader.bytes
+    eff_copy(kept, core.pointee.observations.mean, core.pointee.snapshotSize)
     state.pointee.watch.candidate = Int32(truncatingIfNeeded: free)
     state.pointee.watch.lastSnapshot = state.pointee.counters.updates
   }
 
   /// Makes the candidate a snapshot, and room for the next candidate.
   @_noLocks func acceptCandidate() {
-    let state = pointee.state
+    let state = core.pointee.state
     let candidate = Int(state.pointee.watch.candidate)
     state.pointee.watch.candidate = -1
     state.pointee.counters.snapshots &+= 1
@@ -141,17 +147,17 @@ extension UnsafeMutablePointer where Pointee == Learner {
       if low && !isLow || low == isLow && measure < least { (chosen, least, isLow) = (i, measure, low) }
     }
     slot(max(chosen, 0)).pointee.isTaken = false
-    if chosen == Int(pointee.state.pointee.watch.base) { pointee.state.pointee.watch.base = -1 }
+    if chosen == Int(core.pointee.state.pointee.watch.base) { core.pointee.state.pointee.watch.base = -1 }
   }
 
-  /// Keeps a snapshot of the present weights, known for the running return; false where the learner has no room for
+  /// Keeps a snapshot of the present weights, known for the running return; `.state` where the learner has no room for
   /// one.
   @export(interface)
-  @_noLocks public func snapshot() -> Bool {
-    guard pointee.guards.snapshots > 0 else { return false }
+  @_noLocks public func snapshot() -> Status {
+    guard core.pointee.guards.snapshots > 0 else { return .state }
     takeCandidate()
     acceptCandidate()
-    return true
+    return .ok
   }
 
   /// The snapshot to return to: of the good ones that which lies deepest in a run of good returns, the latest of
@@ -171,16 +177,16 @@ extension UnsafeMutablePointer where Pointee == Learner {
     return best
   }
 
-  /// Returns to the best snapshot; false where there is none.
+  /// Returns to the best snapshot; `.state` where there is none.
   @export(interface)
-  @_noLocks public func rollBack() -> Bool {
+  @_noLocks public func rollBack() -> Status {
     let chosen = choice()
-    guard chosen >= 0 else { return false }
-    let state = pointee.state
+    guard chosen >= 0 else { return .state }
+    let state = core.pointee.state
     state.pointee.actor.due = 0
     state.pointee.critic.due = 0
-    eff_copy(
-      pointee.observations.mean, UnsafeMutableRawPointer(slot(chosen)) + SnapshotHeader.bytes, pointee.snapshotSize)
+    let kept = UnsafeMutableRawPointer(slot(chosen)) + SnapshotHeader.bytes
+    eff_copy(core.pointee.observations.mean, kept, core.pointee.snapshotSize)
     state.pointee.observationCount = slot(chosen).pointee.observationCount
     startAfresh()
     state.pointee.watch.running = slot(chosen).pointee.score
@@ -188,22 +194,22 @@ extension UnsafeMutablePointer where Pointee == Learner {
     state.pointee.watch.base = Int32(truncatingIfNeeded: chosen)
     state.pointee.watch.isTrial = true
     state.pointee.watch.streak = 0
-    state.pointee.watch.stepScale = max(state.pointee.watch.stepScale * pointee.guards.rollbackStep, 1.0 / 64)
+    state.pointee.watch.stepScale = max(state.pointee.watch.stepScale * core.pointee.guards.rollbackStep, 1.0 / 64)
     state.pointee.isForwarded = false
     state.pointee.isCommitted = false
     state.pointee.counters.rollbacks &+= 1
-    return true
+    return .ok
   }
 
   /// Clears traces, moments and what the optimizers remember.
   @_noLocks func startAfresh() {
     clearTraces()
-    let width = pointee.settings.isDouble ? 8 : 4
-    if pointee.settings.optimizer.hasMoments {
-      if pointee.actor.layers > 0 { eff_zero(pointee.actor.v, Int(pointee.actor.count) * width) }
-      eff_zero(pointee.critic.v, Int(pointee.critic.count) * width)
+    let width = core.pointee.settings.isDouble ? 8 : 4
+    if core.pointee.settings.optimizer.hasMoments {
+      if core.pointee.actor.layers > 0 { eff_zero(core.pointee.actor.v, Int(core.pointee.actor.count) * width) }
+      eff_zero(core.pointee.critic.v, Int(core.pointee.critic.count) * width)
     }
-    pointee.state.pointee.actor = OptimizerState()
-    pointee.state.pointee.critic = OptimizerState()
+    core.pointee.state.pointee.actor = OptimizerState()
+    core.pointee.state.pointee.critic = OptimizerState()
   }
 }

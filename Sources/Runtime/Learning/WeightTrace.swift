@@ -10,8 +10,8 @@ struct WeightTrace {
 
   /// Two policies whose numbers are 2, 3, ... and as many further on: what differs comes from the learner, and says
   /// from which of its numbers.
-  init(_ learner: LearnerPointer) throws(Failure) {
-    let n = learner.pointee.settings.observationCount
+  init(_ learner: LearnerHandle) throws(Failure) {
+    let n = learner.core.pointee.settings.observationCount
     let count = 2 * n + Int(learner.policyNet.count)
     guard count < 1 << 22 else {
       throw Failure(
@@ -52,35 +52,35 @@ struct WeightTrace {
   }
 }
 
-extension UnsafeMutablePointer where Pointee == Learner {
+extension LearnerHandle {
   /// The policy that this learner would have if its means, its deviations and then its weights were `first`, `first` +
   /// 1, ...
   fileprivate func policy(numberedFrom first: Int) throws(Failure) -> Policy {
     settle()
-    let isDouble = pointee.settings.isDouble
-    let n = pointee.settings.observationCount
+    let isDouble = core.pointee.settings.isDouble
+    let n = core.pointee.settings.observationCount
     let count = Int(policyNet.count)
     let state = UnsafeMutablePointer<LearnerState>.allocate(capacity: 1)
     let numbers = UnsafeMutablePointer<Double>.allocate(capacity: 2 * n + count)
-    let twin = LearnerPointer.allocate(capacity: 1)
+    let twin = UnsafeMutablePointer<LearnerCore>.allocate(capacity: 1)
     defer {
       state.deallocate()
       numbers.deallocate()
       twin.deallocate()
     }
-    state.initialize(to: pointee.state.pointee)
+    state.initialize(to: core.pointee.state.pointee)
     state.pointee.observationCount = 2
-    twin.initialize(to: pointee)
+    twin.initialize(to: core.pointee)
     twin.pointee.state = state
     twin.pointee.observations = RunningStatistics(mean: numbers, m2: numbers + n, size: n)
     for i in 0..<n {
       numbers[i] = Double(first + i)
       let deviation = Double(first + n + i)
-      numbers[n + i] = deviation * deviation - pointee.settings.observationEpsilon
+      numbers[n + i] = deviation * deviation - core.pointee.settings.observationEpsilon
     }
     let w = Numbers(base: numbers + 2 * n, isDouble: isDouble)
     for k in 0..<count { w[k] = Double(first + 2 * n + k) }
-    if pointee.actor.layers > 0 { twin.pointee.actor.w = w.base } else { twin.pointee.critic.w = w.base }
-    return try twin.policy()
+    if core.pointee.actor.layers > 0 { twin.pointee.actor.w = w.base } else { twin.pointee.critic.w = w.base }
+    return try LearnerHandle(core: twin).policy()
   }
 }

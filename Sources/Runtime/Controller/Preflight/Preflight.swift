@@ -218,31 +218,31 @@ struct PreflightRun {
 
   mutating func run(_ ticks: Int) throws(Failure) -> Preflight {
     compareFacts()
-    let core = twin.core
+    let (core, handle) = (twin.core, twin.handle)
     let (time, stamp, mode) = (recording["time"], recording["stamp"], recording["mode"])
     let (status, ran, resets) = (recording["status"], recording["ran"], recording["resets"])
     let period = core.pointee.controlPeriod
     var runs = 0
-    controllerReset(core)
+    handle.reset()
     for tick in 0..<ticks {
       if report.first != nil && options.stopsAtFirst { break }
       if let resets, (0..<resets.rows * resets.width).contains(where: { resets.values[$0] == Double(tick) }) {
-        controllerReset(core)
+        handle.reset()
       }
       take(tick)
       let now =
         time.map { nanoseconds($0.values[tick]) } ?? Int64(tick).multipliedReportingOverflow(by: period).partialValue
-      _ = controllerStamp(core, -1, stamp.map { nanoseconds($0.values[tick]) } ?? now)
+      _ = handle.stamp(-1, stamp.map { nanoseconds($0.values[tick]) } ?? now)
       if let mode {
-        guard let code = Int32(exactly: mode.values[tick]), controllerMode(core, code) == 0 else {
+        guard let code = Int32(exactly: mode.values[tick]), handle.setMode(code).isOK else {
           throw Failure(
             .argument,
             "preflight: tick \(tick): mode is \(decimal(mode.values[tick])), expected EFF_MODE_RUN to EFF_MODE_ZERO")
         }
       }
-      let found = controllerTick(core, now)
-      compareStatus(tick, found, status.map { $0.values[tick] } ?? 0)
-      let isRun = core.pointee.report.ran != 0 && found == 0
+      let found = handle.tick(now)
+      compareStatus(tick, found.code, status.map { $0.values[tick] } ?? 0)
+      let isRun = core.pointee.report.ran != 0 && found.isOK
       if let ran {
         let expected = ran.values[tick] != 0 && (status.map { $0.values[tick] } ?? 0) == 0
         if expected != isRun {
@@ -325,8 +325,7 @@ struct PreflightRun {
   }
 
   private mutating func compare(_ tick: Int, _ run: Int, _ t: Tensor) {
-    let memory =
-      t.isInput ? controllerInput(twin.core, t.model, t.index) : controllerOutput(twin.core, t.model, t.index)
+    let memory = t.isInput ? twin.handle.input(t.model, t.index) : twin.handle.output(t.model, t.index)
     guard let memory else { return }
     let channel = channels[t.channel]
     channel.isMade = true
