@@ -3,7 +3,8 @@ import PackageDescription
 
 // Two builds of one source. `swift build` and `swift test` are ordinary Swift. The shipped library is the same targets
 // as Embedded Swift in release: bindings/c/install.sh sets EFFERENT_EMBEDDED, EFFERENT_TABLES (the folder of
-// libswiftUnicodeDataTables.a), EFFERENT_SONAME and EFFERENT_EXPORTS (from the version in the header) and uses its own --scratch-path.
+// libswiftUnicodeDataTables.a), EFFERENT_SONAME and EFFERENT_EXPORTS (from the version in the header) and uses its own
+// --scratch-path.
 let embedded = Context.environment["EFFERENT_EMBEDDED"] != nil
 
 let swift: [SwiftSetting] = embedded
@@ -39,7 +40,8 @@ let package = Package(
   name: "efferent",
   products: [
     .library(name: "efferent", type: .dynamic, targets: ["CABI"]),  // what install.sh ships
-    .library(name: "EfferentSwift", targets: ["CABI", "Base", "Onnx", "Card", "Safetensors", "Graph", "Runtime"]),  // for other Swift packages
+    // for other Swift packages
+    .library(name: "EfferentSwift", targets: ["CABI", "Base", "Onnx", "Card", "Safetensors", "Graph", "Runtime"]),
   ],
   traits: [
     .default(enabledTraits: ["Bridge"]),
@@ -76,15 +78,15 @@ let package = Package(
   ] + (embedded ? [] : [
     .target(name: "TestSupport", path: "Tests/Support"),
     .testTarget(name: "OnnxTests", dependencies: ["TestSupport", "Base", "Onnx", "Platform"]),
-        .testTarget(
-          name: "SafetensorsTests", dependencies: ["TestSupport", "Base", "Runtime", "Safetensors", "Graph", "Onnx"]),
+    .testTarget(
+      name: "SafetensorsTests", dependencies: ["TestSupport", "Base", "Runtime", "Safetensors", "Graph", "Onnx"]),
     .testTarget(name: "GraphTests", dependencies: ["TestSupport", "Base", "Graph", "Onnx", "Kernels"]),
-        .testTarget(
-          name: "RuntimeTests",
-          dependencies: ["TestSupport", "Base", "CABI", "CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform"]),
+    .testTarget(
+      name: "RuntimeTests",
+      dependencies: ["TestSupport", "Base", "CABI", "CEfferent", "Runtime", "Graph", "Onnx", "Kernels", "Platform"]),
     .testTarget(name: "LearningTests", dependencies: ["TestSupport", "Base", "Runtime", "Graph", "Onnx", "Kernels"]),
-        .testTarget(
-          name: "BridgeTests",
-          dependencies: ["Bridge", "Base", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))]),
+    .testTarget(
+      name: "BridgeTests",
+      dependencies: ["Bridge", "Base", "Platform", .target(name: "CZeroMQ", condition: .when(traits: ["Bridge"]))]),
   ]),
   cxxLanguageStandard: .cxx17)

@@ -13,7 +13,9 @@
 #define HOW "brew install zeromq"
 #else
 #define NAME "libzmq.so.5"
-#define HOW "Debian and Ubuntu: apt-get install libzmq5; Fedora: dnf install zeromq; else put " NAME " beside this library"
+#define HOW                                                                                   \
+  "Debian and Ubuntu: apt-get install libzmq5; Fedora: dnf install zeromq; else put " NAME \
+  " beside this library"
 #endif
 
 eff_zmq_functions eff_zmq;

@@ -35,8 +35,8 @@ extension Card {
         """
         base_linear_velocity base_angular_velocity projected_gravity base_euler_xyz base_height \
         joint_position joint_velocity joint_effort last_action previous_target command clock constant \
-        signal signal_difference relative_orientation height_scan reference_joint_position_velocity reference_anchor_position \
-        reference_anchor_orientation_6d model_output vector
+        signal signal_difference relative_orientation height_scan reference_joint_position_velocity \
+        reference_anchor_position reference_anchor_orientation_6d model_output vector
         """
       }
       public static var noun: StaticString { "op" }

@@ -15,8 +15,8 @@ extension CardReader {
     let f = try Fields(
       json, path,
       keys: """
-        name type model output index joints clip_raw scale offset clip limits_position limits_velocity chunk unnormalize add_state kp_from kd_from post \
-        last_of
+        name type model output index joints clip_raw scale offset clip limits_position limits_velocity chunk \
+        unnormalize add_state kp_from kd_from post last_of
         """)
     guard let kind = try f.word("type", Card.Action.Kind.self) else {
       throw f.fail("type", "missing; expected \(joined(splitWords(Card.Action.Kind.words)))")

@@ -29,8 +29,8 @@ extension CardReader {
     let f = try Fields(
       json, path,
       keys: """
-        name op size scale clip scale_first offset normalize ages fill joints minus_default zero zero_when of age command fields clock fn value signal \
-        signals relative_to minus a b layout model output vector
+        name op size scale clip scale_first offset normalize ages fill joints minus_default zero zero_when of age \
+        command fields clock fn value signal signals relative_to minus a b layout model output vector
         """)
     guard let op = try f.word("op", Card.Term.Operation.self) else {
       throw f.fail("op", "missing; expected what the term shows")
@@ -281,8 +281,8 @@ extension CardReader {
     let f = try Fields(
       m.value, "clocks." + m.key,
       keys: """
-        kind period frequency frequency_from frequency_ramp phases phases_from phases_command init advance advances_at_reset advance_on_first_tick wrap \
-        stand zero_frequency_after latch_output output_before_first_advance
+        kind period frequency frequency_from frequency_ramp phases phases_from phases_command init advance \
+        advances_at_reset advance_on_first_tick wrap stand zero_frequency_after latch_output output_before_first_advance
         """)
     var c = Card.Clock(name: m.key)
     c.kind = try f.word("kind", Card.Clock.Kind.self) ?? .phase

@@ -8,9 +8,9 @@ struct CardReader {
   var jointCount: Int { card.jointOrder.count }
 
   static let keys: StaticString = """
-    efferent_card convention robot source note policy_period control_period drive_period inner_decimation observation_names joint_order joints models \
-    vectors memory counters clocks commands actions motion prime_models target_init startup safety scans asks \
-    recordings
+    efferent_card convention robot source note policy_period control_period drive_period inner_decimation \
+    observation_names joint_order joints models vectors memory counters clocks commands actions motion prime_models \
+    target_init startup safety scans asks recordings
     """
 
   static func read(_ json: Json) throws(Failure) -> Card {

@@ -74,8 +74,9 @@ extension Importer {
   private func refuseUnknownScales() throws(Failure) {
     let known = splitWords(
       """
-      joint_names joint_stiffness joint_damping default_joint_pos command_names observation_names observation_history_lengths action_scale \
-      anchor_body_name body_names action_joint_names policy_dt lookahead_steps run_path task_type dataset_repo_id
+      joint_names joint_stiffness joint_damping default_joint_pos command_names observation_names \
+      observation_history_lengths action_scale anchor_body_name body_names action_joint_names policy_dt \
+      lookahead_steps run_path task_type dataset_repo_id
       """)
     for e in model.metadata
     where !known.contains(e.key)
@@ -418,8 +419,10 @@ extension Importer {
     guard let text = metadata("anchor_body_name"), let list = metadata("body_names") else {
       throw Failure(
         .format,
-        "\(metadata("anchor_body_name") == nil ? "anchor_body_name" : "body_names"): missing; a network that follows a motion names its bodies"
-      )
+        """
+        \(metadata("anchor_body_name") == nil ? "anchor_body_name" : "body_names"): missing; a network that follows a \
+        motion names its bodies
+        """)
     }
     let (anchor, bodies) = (splitCommas(text)[0], try names("body_names", list))
     guard let place = bodies.firstIndex(of: anchor) else {

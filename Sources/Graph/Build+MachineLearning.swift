@@ -88,7 +88,8 @@ extension Builder {
 
   /// Puts numbers where x is the replaced value, which may be NaN.
   private mutating func buildImputer(_ n: Node) throws(Failure) -> Int {
-    n.passOver(["imputed_value_floats", "imputed_value_int64s", "replaced_value_float", "replaced_value_int64"])  // two are of the other type
+    // two are of the other type
+    n.passOver(["imputed_value_floats", "imputed_value_int64s", "replaced_value_float", "replaced_value_int64"])
     let x = try n.input(0)
     let t = type(x)
     let replaced = t.isFloat ? try n.float("replaced_value_float", 0) : Double(try n.int("replaced_value_int64", 0))

@@ -146,7 +146,8 @@ extension Builder {
     try checkStash(n, type(x))
     var scale = try cast(try n.input(1), to: type(x))
     var bias = try cast(try n.input(2), to: type(x))
-    if n.op == "GroupNormalization" && n.opset < 21 && count(scale) == groups && groups != s[1] {  // opset 18: one scale for each group
+    // opset 18: one scale for each group
+    if n.op == "GroupNormalization" && n.opset < 21 && count(scale) == groups && groups != s[1] {
       let form = [groups, s[1] / groups]
       scale = try view(try expand(try view(scale, [groups, 1]), to: form), [s[1]])
       bias = try view(try expand(try view(bias, [groups, 1]), to: form), [s[1]])

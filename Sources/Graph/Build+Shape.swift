@@ -243,8 +243,10 @@ extension Builder {
       guard n.opset >= 18 ? (parts - 1) * size <= s[axis] : s[axis] % parts == 0 else {
         throw n.fail(
           .shape,
-          "axis \(axis) of \(describe(s)) does not split into \(parts) \(n.opset >= 18 ? "parts of \(size)" : "equal parts")"
-        )
+          """
+          axis \(axis) of \(describe(s)) does not split into \(parts) \
+          \(n.opset >= 18 ? "parts of \(size)" : "equal parts")
+          """)
       }
       sizes = []
       for i in 0..<parts { sizes.append(max(0, min(size, s[axis] - i * size))) }

@@ -40,8 +40,10 @@ extension Builder {
     for name in options.dims.keys where !known.contains(name) {
       throw Failure(
         .argument,
-        "dims names '\(name)', but no input has a dimension of that name; it has \(symbols()); by position: {\"\(model.graph.inputs.first?.name ?? "input")[0]\": 1}"
-      )
+        """
+        dims names '\(name)', but no input has a dimension of that name; it has \(symbols()); by position: \
+        {"\(model.graph.inputs.first?.name ?? "input")[0]": 1}
+        """)
     }
   }
 

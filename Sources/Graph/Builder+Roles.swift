@@ -65,8 +65,8 @@ extension Builder {
     guard graph.inputs.indices.contains(where: { i in read[i] && !found.pairs.contains { $0.input == i } }) else {
       let pair = found.pairs[0]
       graph.notes.append(GraphNote("""
-        input '\(graph.inputs[pair.input].name)' is no state: as the state of output '\(graph.outputs[pair.output].name)' it would leave no \
-        observation; name the pairs if it is one
+        input '\(graph.inputs[pair.input].name)' is no state: as the state of output \
+        '\(graph.outputs[pair.output].name)' it would leave no observation; name the pairs if it is one
         """, isWarning: true))
       return
     }
@@ -216,8 +216,9 @@ extension Builder {
     if observations.count != 1 {
       if observations.isEmpty { return "step needs one observation, the policy has none: use run" }
       return """
-        step needs one observation, the policy reads \(list(observations)): use run with all of them; or bind some by constants, or name one \
-        (observation of eff_policy_options, Python and C++; --observation), then the others keep what was written to them
+        step needs one observation, the policy reads \(list(observations)): use run with all of them; or bind some by \
+        constants, or name one (observation of eff_policy_options, Python and C++; --observation), then the others \
+        keep what was written to them
         """
     }
     if type(observations[0].value) != .f32 {

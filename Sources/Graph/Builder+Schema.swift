@@ -66,8 +66,10 @@ extension Builder {
       let name = isStandard ? "ONNX opset" : "version"
       throw Failure(
         .unsupported,
-        "\(label.text): operator '\(n.op)' is that of \(name) \(version)\(isStandard ? "" : " of ai.onnx.ml"), whose definitions are not known here; the newest known one is \(newest): export the model with it, or update Efferent"
-      )
+        """
+        \(label.text): operator '\(n.op)' is that of \(name) \(version)\(isStandard ? "" : " of ai.onnx.ml"), whose \
+        definitions are not known here; the newest known one is \(newest): export the model with it, or update Efferent
+        """)
     }
   }
 
@@ -165,8 +167,10 @@ extension Builder {
       for name in names { text += (text.utf8.isEmpty ? "'" : ", '") + name + "'" }
       throw Failure(
         .unsupported,
-        "\(label.text): attribute '\(a.name)' is not defined for the model's function '\(f.name)'; \(text.utf8.isEmpty ? "it has no attributes" : "it has \(text)")"
-      )
+        """
+        \(label.text): attribute '\(a.name)' is not defined for the model's function '\(f.name)'; \
+        \(text.utf8.isEmpty ? "it has no attributes" : "it has \(text)")
+        """)
     }
     guard n.inputs.count <= f.inputs.count else {
       throw Failure(

@@ -54,7 +54,8 @@ extension Builder {
       return [replaced(op, EFF_K_COPY, type(y), copy.params, [op.operands[2], y])]
     case .elements where op.kernel == EFF_K_SCATTER_ELEMENTS && count(op.operands[0]) == 0: return []
     case .tuples where op.kernel == EFF_K_SCATTER_ND && count(op.operands[1]) == 0: return []
-    case .rnn(let p) where p.batch > 0 && p.hidden > 0: return [op]  // no time or no input: the state stays, or moves by itself
+    // no time or no input: the state stays, or moves by itself
+    case .rnn(let p) where p.batch > 0 && p.hidden > 0: return [op]
     case .attention(var p) where p.lk > 0 && p.dk == 0 && p.dv > 0:
       // all scores are 0
       var one = op

@@ -55,8 +55,8 @@ public struct ArchitectureReader {
       root = try JsonReader.read(sidecar.start, 0..<sidecar.count, what: what, budget: budget)
     } else {
       throw Failure(.format, """
-        this safetensors file holds tensors alone, not how they are connected; expected the architecture in its metadata ('\(key)') or in a .json file \
-        beside it: write it with 'efferent convert'
+        this safetensors file holds tensors alone, not how they are connected; expected the architecture in its \
+        metadata ('\(key)') or in a .json file beside it: write it with 'efferent convert'
         """)
     }
     var reader = ArchitectureReader(file: file, budget: budget, model: OnnxModel(bytes: bytes))

@@ -137,10 +137,7 @@ extension ArchitectureReader {
     try layer.expectKeys(["weight"])
     try indices(x, layer)
     let w = try weight("weight", layer, rank: 2)
-    return Signal(
-      name: try node(
-        "Gather",
-        [w.name, x.type == .i64 || x.type == .i32 ? x.name : try node("Cast", [x.name], [.int("to", 7)], layer)], layer),
-      shape: x.shape + [w.shape[1]])
+    let places = x.type == .i64 || x.type == .i32 ? x.name : try node("Cast", [x.name], [.int("to", 7)], layer)
+    return Signal(name: try node("Gather", [w.name, places], layer), shape: x.shape + [w.shape[1]])
   }
 }

@@ -75,7 +75,8 @@ public func fuzz(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> Int32 {
   var at = 1
   while at + 3 <= count {
     let (op, size) = (bytes[at], min(Int(bytes[at + 1]) | Int(bytes[at + 2]) << 8, count - at - 3))
-    let frame = UnsafeMutableRawPointer.allocate(byteCount: max(size, 1), alignment: 64)  // of exactly that size: what is read behind it is found
+    // of exactly that size: what is read behind it is found
+    let frame = UnsafeMutableRawPointer.allocate(byteCount: max(size, 1), alignment: 64)
     defer { frame.deallocate() }
     eff_copy(frame, bytes + at + 3, size)
     at += 3 + size

@@ -1,10 +1,12 @@
 // Efferent's controller for C++17: a policy, its card and its robot, over controller.h. Header-only.
 //
 //   efferent::Controller c(card, options);                       // eff_card *, from card.h
-//   c.bind("joint.position", positions, "rad");                  // std::vector<double>, float[], ...: read at every tick
+//   c.bind("joint.position", positions, "rad");                  // std::vector<double>, float[], ...: read every tick
 //   c.bind(EFF_TARGET_POSITION, targets);
 //   c.start();
-//   for (;;) c.tick(now_ns);                                     // [RT]; a refused tick returns its report, the fallback is written
+//   for (;;) c.tick(now_ns);                                     // [RT]
+//
+// A refused tick returns its report; the fallback is written.
 #ifndef EFFERENT_CONTROLLER_HPP
 #define EFFERENT_CONTROLLER_HPP
 

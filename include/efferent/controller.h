@@ -128,7 +128,8 @@ EFF_API eff_status eff_controller_arena_size(const eff_card *card, const eff_con
  * card leaves open.
  * EFF_E_SHAPE: a network's inputs or outputs are not as wide as the card says. EFF_E_UNSUPPORTED, EFF_E_ARGUMENT,
  * EFF_E_MEMORY. */
-EFF_API eff_status eff_controller_create(const eff_card *card, const eff_controller_options *options, eff_controller **out);
+EFF_API eff_status eff_controller_create(const eff_card *card, const eff_controller_options *options,
+                                         eff_controller **out);
 
 /* ---- binding: once, before start ---- */
 
@@ -212,7 +213,8 @@ typedef struct eff_controller_report {
 
 /* [RT] One control period. now_ns is the caller's monotonic clock. Writes the bound targets and the report.
  * Errors as in the report; EFF_E_STATE: not started. */
-EFF_API EFF_RT eff_status eff_controller_tick(eff_controller *controller, int64_t now_ns, eff_controller_report *report_or_null);
+EFF_API EFF_RT eff_status eff_controller_tick(eff_controller *controller, int64_t now_ns,
+                                              eff_controller_report *report_or_null);
 
 /* [RT] The next tick begins a new episode: histories, clocks, memories, recurrent state and the phase of the policy.
  * The caller's clock may begin anew with it, as that of a simulator does. */
@@ -252,7 +254,8 @@ EFF_API EFF_RT int64_t eff_controller_clamps(const eff_controller *controller, s
 
 /* Writes the words of a report, cut to `size` bytes with the closing 0: what is refused, signal, joint, what was found
  * and what is expected. */
-EFF_API eff_status eff_controller_explain(const eff_controller *controller, const eff_controller_report *report, char *text, size_t size);
+EFF_API eff_status eff_controller_explain(const eff_controller *controller, const eff_controller_report *report,
+                                          char *text, size_t size);
 
 /* ---- pre-flight: raw signals kept with what belongs to them, run again before a robot moves ---- */
 
@@ -261,7 +264,8 @@ EFF_API eff_status eff_controller_explain(const eff_controller *controller, cons
  *   obs.MODEL.TENSOR  [runs, elements]          what a network took
  *   act.MODEL.TENSOR  [runs, elements]          what it gave
  *   out.TARGET        [ticks, joints]           position, velocity, effort, kp or kd; NaN where nothing is commanded
- *   time, stamp       [ticks, 1]                s: of the tick, and when its signals were sampled; without them tick k is at k control periods
+ *   time, stamp       [ticks, 1]                s: of the tick, and when its signals were sampled; without them tick k
+ *                                               is at k control periods
  *   mode, status, ran [ticks, 1]                EFF_MODE_..., eff_status, and whether networks ran
  *   resets            [any, 1]                  ticks before which the controller is reset
  * Needed are the card's signals and one obs, act or out. */
@@ -310,7 +314,8 @@ typedef struct eff_preflight_report {
  * wrong term, action or target with what was found and what is recorded, and say where one sign, factor, order, shift
  * in time or offset explains all its values. The same code with `differs` 0: a joint or signal that the recording
  * lacks. EFF_E_SHAPE, EFF_E_ARGUMENT: arrays that do not fit together. EFF_E_IO, EFF_E_FORMAT: the file. */
-EFF_API eff_status eff_controller_preflight(const eff_controller *controller, const eff_recording *recording, eff_preflight_report *report_or_null);
+EFF_API eff_status eff_controller_preflight(const eff_controller *controller, const eff_recording *recording,
+                                            eff_preflight_report *report_or_null);
 
 /* ---- looking in ---- */
 

@@ -191,7 +191,8 @@ EFF_API void eff_learner_options_default(eff_learner_options *options, size_t st
 
 /* Gives options, filled with eff_learner_options_default(), the learning rule of a paper with all its numbers:
  *   "stream-x"     ObGD (arXiv 2410.14606); what the defaults have
- *   "intentional"  intentional updates (arXiv 2604.19033); learns faster on most tasks, on some it loses what it learned
+ *   "intentional"  intentional updates (arXiv 2604.19033); learns faster on most tasks, on some it loses what it
+ *                  learned
  * Sets optimizer, activation, activation_alpha, no_layer_norm, no_observation_norm, no_reward_scaling,
  * layer_norm_epsilon, sparsity, gamma, lambda, step_size, kappa_..., eta_..., beta2, beta_clip, beta_norm,
  * moment_epsilon, clip_multiple, entropy, observation_epsilon, reward_epsilon. All else stays as it is. Call it before

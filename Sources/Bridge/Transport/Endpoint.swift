@@ -68,8 +68,10 @@ struct Endpoint {
     }
     throw Failure(
       .argument,
-      "endpoint '\(text)': not a loopback address, expected 127.0.0.1 or [::1] in numbers\(hasKeys ? ", or allow_remote" : "")"
-    )
+      """
+      endpoint '\(text)': not a loopback address, expected 127.0.0.1 or [::1] in \
+      numbers\(hasKeys ? ", or allow_remote" : "")
+      """)
   }
 
   /// Transport and path of `unix:PATH` or `shm:PATH`; two slashes may stand in front of the path, as in other

@@ -6,12 +6,14 @@ import Platform
 /// Who is connected to a ROUTER over tcp or ipc. ZeroMQ lets in everybody: the gate bounds how many connections stand,
 /// and counts those that end.
 ///
-/// - A monitor tells of each connection. Above the limit the oldest stranger's is ended where it stood for a while, else the new one.
+/// - A monitor tells of each connection. Above the limit the oldest stranger's is ended where it stood for a while,
+///   else the new one.
 /// - Handshakes wait for the gate (ZAP), so that nobody fills a queue of a host that does not poll.
-/// - A handshake with keys costs ZeroMQ's thread, which carries the owner's frames too, a fraction of a millisecond. While an owner is connected, few
-///   strangers may begin one in a while; the others are ended before it, and come back later.
-/// - Where file descriptors run out, ZeroMQ would try to accept without pause. Descriptors that were kept for that are then given to it, and what it
-///   accepts with them is ended.
+/// - A handshake with keys costs ZeroMQ's thread, which carries the owner's frames too, a fraction of a millisecond.
+///   While an owner is connected, few strangers may begin one in a while; the others are ended before it, and come back
+///   later.
+/// - Where file descriptors run out, ZeroMQ would try to accept without pause. Descriptors that were kept for that are
+///   then given to it, and what it accepts with them is ended.
 final class Gate {
   private struct Connection {
     /// ZeroMQ's descriptor, and one of our own, which names this connection for as long as it stands.

@@ -53,8 +53,9 @@ public struct Scheduling {
     return Failure(
       .unsupported,
       found
-        + ". This process may have \(limit < 0 ? 99 : limit) (RLIMIT_RTPRIO). Set LimitRTPRIO=\(priority) in its systemd unit, 'rtprio \(priority)' "
-        + "in /etc/security/limits.conf, --ulimit rtprio=\(priority) for a container, or give it CAP_SYS_NICE")
+        + ". This process may have \(limit < 0 ? 99 : limit) (RLIMIT_RTPRIO). Set LimitRTPRIO=\(priority) in its "
+        + "systemd unit, 'rtprio \(priority)' in /etc/security/limits.conf, --ulimit rtprio=\(priority) for a "
+        + "container, or give it CAP_SYS_NICE")
   }
 }
 #endif

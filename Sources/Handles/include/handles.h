@@ -1,6 +1,8 @@
 // Handles of the C ABI. A handle is a number, never an address: kind, slot and generation of an object.
 //
-//   | generation | slot | kind |        a live object's slot holds its handle; a destroyed one's holds 0 or a later generation
+//   | generation | slot | kind |
+//
+// A live object's slot holds its handle; a destroyed one's holds 0 or a later generation.
 //
 // Slots live as long as the process, so that any value at all can be looked up without reading memory that was freed.
 // Kinds are odd, so that no aligned address is taken for a handle. Generations begin at a number that depends on where

@@ -180,10 +180,17 @@ typedef struct { int64_t count; int32_t fn, reserved; double alpha, beta; } eff_
 
 // y = fn(a, b), y dense over dims; strides in elements, 0 where broadcast.
 enum {
-  EFF_FN2_ADD = 0, EFF_FN2_SUB = 1, EFF_FN2_MUL = 2, EFF_FN2_DIV = 3 /* integers: toward zero; by zero gives 0 */, EFF_FN2_POW = 4, EFF_FN2_MOD = 5 /* sign of b */,
-  EFF_FN2_FMOD = 6 /* sign of a */, EFF_FN2_MIN = 7, EFF_FN2_MAX = 8 /* NaN wins in both */, EFF_FN2_PRELU = 9 /* a < 0 ? a b : a */, EFF_FN2_AND = 10, EFF_FN2_OR = 11, EFF_FN2_XOR = 12,
+  EFF_FN2_ADD = 0, EFF_FN2_SUB = 1, EFF_FN2_MUL = 2,
+  EFF_FN2_DIV = 3,  // integers: toward zero; by zero gives 0
+  EFF_FN2_POW = 4,
+  EFF_FN2_MOD = 5,                   // sign of b
+  EFF_FN2_FMOD = 6,                  // sign of a
+  EFF_FN2_MIN = 7, EFF_FN2_MAX = 8,  // NaN wins in both
+  EFF_FN2_PRELU = 9,                 // a < 0 ? a b : a
+  EFF_FN2_AND = 10, EFF_FN2_OR = 11, EFF_FN2_XOR = 12,
   EFF_FN2_BIT_AND = 13, EFF_FN2_BIT_OR = 14, EFF_FN2_BIT_XOR = 15, EFF_FN2_SHIFT_LEFT = 16, EFF_FN2_SHIFT_RIGHT = 17,
-  EFF_FN2_EQUAL = 32, EFF_FN2_LESS = 33, EFF_FN2_LESS_EQUAL = 34, EFF_FN2_GREATER = 35, EFF_FN2_GREATER_EQUAL = 36 /* 32 and above: y is bool */
+  // 32 and above: y is bool
+  EFF_FN2_EQUAL = 32, EFF_FN2_LESS = 33, EFF_FN2_LESS_EQUAL = 34, EFF_FN2_GREATER = 35, EFF_FN2_GREATER_EQUAL = 36
 };
 typedef struct { int32_t fn, rank; int64_t dims[EFF_RANK], a[EFF_RANK], b[EFF_RANK]; } eff_binary;
 typedef struct { int32_t rank, reserved; int64_t dims[EFF_RANK], c[EFF_RANK], a[EFF_RANK], b[EFF_RANK]; } eff_where;
@@ -302,7 +309,8 @@ typedef struct {
 // has (LSTM 3, GRU 2, PLAIN 1), all of the first direction, then those of the second.
 enum { EFF_RNN_PLAIN = 0, EFF_RNN_GRU = 1, EFF_RNN_LSTM = 2 };
 typedef struct {
-  int32_t cell, dirs, reverse /* the single direction runs backward */, linear_before_reset, input_forget, has_clip; double clip;
+  int32_t cell, dirs, reverse /* the single direction runs backward */, linear_before_reset, input_forget, has_clip;
+  double clip;
   int64_t time, batch, input, hidden; int32_t act[6]; double alpha[6], beta[6];
   int32_t weights;  // RNN_PACKED: format as in eff_dense (0: f32)
   int32_t dynamic;  // RNN, LSTM: each step rounds the state h to 8 bits, as DYNAMIC_QUANTIZE does, before it meets r
@@ -364,7 +372,12 @@ int64_t eff_attention_scratch_size(const eff_attention *a);
 
 // mode: 0 linear, 1 nearest, 2 cubic; padding: 0 zeros, 1 border, 2 reflection. x [batch, channels, in..], grid [batch,
 // out.., spatial]
-typedef struct { int64_t batch, channels; int32_t spatial, mode, padding, align_corners; int64_t in[3], out[3]; int32_t grid_type /* 0: that of x */, reserved; } eff_grid_sample;
+typedef struct {
+  int64_t batch, channels;
+  int32_t spatial, mode, padding, align_corners;
+  int64_t in[3], out[3];
+  int32_t grid_type /* 0: that of x */, reserved;
+} eff_grid_sample;
 typedef struct { int64_t batch, channels, inner, size; double alpha, beta, bias; } eff_lrn;
 typedef struct { int64_t count, n; } eff_det;
 
@@ -394,7 +407,10 @@ enum {
 enum { EFF_TREES_SUM = 0, EFF_TREES_MIN = 1, EFF_TREES_MAX = 2 };
 typedef struct { float value; int32_t feature_mode /* feature * 16 + mode */, yes, no; } eff_tree_node_f32;
 typedef struct { double value; int32_t feature_mode, yes, no, reserved; } eff_tree_node_f64;
-typedef struct { int64_t batch, features, trees, targets; int32_t aggregate, only_leq /* every mode is LEQ */; } eff_trees;
+typedef struct {
+  int64_t batch, features, trees, targets;
+  int32_t aggregate, only_leq /* every mode is LEQ */;
+} eff_trees;
 
 #ifdef __cplusplus
 }

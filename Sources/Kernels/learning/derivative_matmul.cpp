@@ -30,7 +30,8 @@ static bool is_wide(int32_t level) {
 }
 
 #if defined(__x86_64__)
-#define EFF_AT(level, kernel) (is_wide(level) ? pick_real<eff_derivative_avx2::kernel>(type) : pick_real<eff_derivative_base::kernel>(type))
+#define EFF_AT(level, kernel) \
+  (is_wide(level) ? pick_real<eff_derivative_avx2::kernel>(type) : pick_real<eff_derivative_base::kernel>(type))
 #else
 #define EFF_AT(level, kernel) pick_real<eff_derivative_base::kernel>(type)
 #endif

@@ -54,9 +54,9 @@ namespace eff_learn_avx2 {
 #pragma clang attribute pop
 #endif
 
-#define EFF_TABLE(space, T, level)                                                                                                  \
-  {space::forward<T>, {space::backward<T, 0>, space::backward<T, 1>, space::backward<T, 2>},                                        \
-   {space::accumulate<T, 0>, space::accumulate<T, 1>, space::accumulate<T, 2>},                                                      \
+#define EFF_TABLE(space, T, level)                                                              \
+  {space::forward<T>, {space::backward<T, 0>, space::backward<T, 1>, space::backward<T, 2>},    \
+   {space::accumulate<T, 0>, space::accumulate<T, 1>, space::accumulate<T, 2>},                 \
    {space::apply<T, 0>, space::apply<T, 1>, space::apply<T, 2>}, level}
 
 const eff_learn_kernels *eff_learn_kernels_find(int32_t type, int32_t level) {

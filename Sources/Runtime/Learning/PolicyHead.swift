@@ -60,8 +60,9 @@ struct GaussianHead {
 }
 
 extension GaussianHead {
-  /// KL(self || other) = sum log(s0 / s) + (s^2 + (m - m0)^2) / (2 s0^2) - 1/2, where m0, s0 are the other's, in nats. It measures a shift of the mean
-  /// by the deviation of the other. A tanh behind both does not change it, a clip can only lessen it.
+  /// KL(self || other) = sum log(s0 / s) + (s^2 + (m - m0)^2) / (2 s0^2) - 1/2, where m0, s0 are the other's, in nats.
+  /// It measures a shift of the mean by the deviation of the other. A tanh behind both does not change it, a clip can
+  /// only lessen it.
   @_noLocks func divergence(from other: GaussianHead) -> Double {
     var sum = 0.0
     for i in 0..<count {

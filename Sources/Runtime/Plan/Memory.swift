@@ -60,8 +60,8 @@ public final class MemoryBlock {
     self.source = source
   }
 
-  /// `size` zeroed bytes for an object: the caller's arena, or a block of its own, which the object keeps. `asked` is the
-  /// function that tells the size.
+  /// `size` zeroed bytes for an object: the caller's arena, or a block of its own, which the object keeps. `asked` is
+  /// the function that tells the size.
   static func arena(
     _ size: Int, _ given: (start: UnsafeMutableRawPointer, size: Int)?, _ source: MemorySource, for what: String,
     asked: StaticString
@@ -90,8 +90,8 @@ public final class MemoryBlock {
     let allowed = limit < 0
       ? "any number of bytes"
       : """
-      \(limit) bytes (RLIMIT_MEMLOCK): raise it with 'ulimit -l' or LimitMEMLOCK=, give the process CAP_IPC_LOCK, or set \
-      locked to 0
+      \(limit) bytes (RLIMIT_MEMLOCK): raise it with 'ulimit -l' or LimitMEMLOCK=, give the process CAP_IPC_LOCK, or \
+      set locked to 0
       """
     throw Failure(
       .memory,

@@ -114,7 +114,8 @@ extension Session {
   private func words(_ fault: SessionFault) -> String {
     let plan = policy.plan
     func element(_ what: String, _ port: PlanPort, _ after: String) -> String {
-      "\(what) '\(port.name)', row \(fault.row), element \(fault.found) is \(fault.value.isNaN ? "NaN" : fault.value > 0 ? "infinite" : "minus infinite"); \(after)"
+      let found = fault.value.isNaN ? "NaN" : fault.value > 0 ? "infinite" : "minus infinite"
+      return "\(what) '\(port.name)', row \(fault.row), element \(fault.found) is \(found); \(after)"
     }
     switch fault.kind {
     case .none: return ""

@@ -46,7 +46,9 @@ public struct SessionCore {
 /// What the mailbox of a session holds. Tables are aligned, so the lowest bit of their address says which of the two
 /// they are.
 ///
-///     swap: exchanges for an offer, frees what was there     step: exchanges an offer for the tables it ran     reclaim: removes what was replaced
+///     swap:    exchanges for an offer, frees what was there
+///     step:    exchanges an offer for the tables it ran
+///     reclaim: removes what was replaced
 ///
 /// Only the stepping thread takes an offer, and only the thread that swaps takes what was replaced, so whoever
 /// exchanges owns what comes out.

@@ -249,8 +249,10 @@ struct PreflightRun {
           let period = twin.card.policyPeriod.map { decimal($0) } ?? "unknown"
           differs(
             tick, "policy_period",
-            "the networks \(isRun ? "ran" : "did not run") at tick \(tick), in the recording they did\(isRun ? " not" : ""): policy_period is \(period) s"
-          )
+            """
+            the networks \(isRun ? "ran" : "did not run") at tick \(tick), in the recording they \
+            did\(isRun ? " not" : ""): policy_period is \(period) s
+            """)
         }
       }
       if isRun {
@@ -313,7 +315,10 @@ struct PreflightRun {
     if found == 0 || expected == 0 {
       differs(
         tick, "guard",
-        "tick \(tick) is \(found == 0 ? "clean" : "refused"), in the recording it is \(expected == 0 ? "clean" : "refused")\(text)",
+        """
+        tick \(tick) is \(found == 0 ? "clean" : "refused"), in the recording it is \
+        \(expected == 0 ? "clean" : "refused")\(text)
+        """,
         Double(found), expected)
     } else {
       differs(

@@ -7,7 +7,8 @@ extension Recording {
   /// Bound in bytes on a file and on what is read from it.
   private static let limit = 1 << 30
 
-  /// Reads an npz as `efferent preflight --record` and `numpy.savez` write it. Arrays that mean nothing here are named in `others`.
+  /// Reads an npz as `efferent preflight --record` and `numpy.savez` write it. Arrays that mean nothing here are named
+  /// in `others`.
   @export(interface)
   public static func load(path: String, others: inout [String]) throws(Failure) -> Recording {
     try read(try Bytes.file(path, name: path, limit: limit), name: path, others: &others)
