@@ -150,7 +150,7 @@ extension UnsafeMutablePointer where Pointee == ActionSlot {
       while i < count {
         let from = last[Int(joints[i])]
         let change = x[i] - from
-        x[i] = from + (change < -rate[i] ? -rate[i] : (change > rate[i] ? rate[i] : change))
+        x[i] = from + bounded(change, -rate[i], rate[i])
         i += 1
       }
     }
@@ -265,7 +265,7 @@ struct PostSlot {
         if kp[i] > 0 {
           let low = q[j] + (kd[i] * qd[j] - limit[i]) / kp[i]
           let high = q[j] + (kd[i] * qd[j] + limit[i]) / kp[i]
-          x[i] = x[i] < low ? low : (x[i] > high ? high : x[i])
+          x[i] = bounded(x[i], low, high)
         }
         // in place: the next control tick begins with what this one leaves
         a.action[i] = a.inverse(i, x[i])
@@ -285,7 +285,7 @@ struct PostSlot {
         if kd[i] > 0 {
           let low = qd[j] - limit[i] / kd[i]
           let high = qd[j] + limit[i] / kd[i]
-          x[i] = x[i] < low ? low : (x[i] > high ? high : x[i])
+          x[i] = bounded(x[i], low, high)
         }
         a.action[i] = a.inverse(i, x[i])
         i += 1
@@ -314,7 +314,7 @@ struct PostSlot {
         let j = Int(a.joints[i])
         var torque = kp[i] * (x[i] - q[j])
         if let qd = c.core.pointee.velocity { torque -= kd[i] * qd[j] }
-        if let limit { torque = torque < -limit[i] ? -limit[i] : (torque > limit[i] ? limit[i] : torque) }
+        if let limit { torque = bounded(torque, -limit[i], limit[i]) }
         x[i] = torque
         i += 1
       }

@@ -220,12 +220,13 @@ extension ControllerLayout {
     return slots
   }
 
-  mutating func buildGuard() throws(Failure) -> GuardSlot {
+  /// Limits are infinite for what is not commanded or not to be clamped.
+  mutating func buildGuard(_ targets: UnsafeMutablePointer<TargetSlot>) throws(Failure) -> GuardSlot {
     let n = card.jointOrder.count
     var g = GuardSlot(
-      slew: try cursor.doubles(n), lower: try cursor.doubles(n), upper: try cursor.doubles(n),
-      velocity: try cursor.doubles(n),
-      effort: try cursor.doubles(n), sent: try cursor.doubles(n))
+      lower: try cursor.doubles(n), upper: try cursor.doubles(n), slew: try cursor.doubles(n),
+      band: try cursor.doubles(n), damps: try cursor.doubles(n), velocity: try cursor.doubles(n),
+      effort: try cursor.doubles(n), before: try cursor.doubles(n), sent: try cursor.doubles(n))
     g.clamps = options.clamps
     let own = card.safety
     g.rollLimit = options.rollLimit > 0 ? options.rollLimit : own?.rollLimit ?? 0
@@ -237,18 +238,24 @@ extension ControllerLayout {
     g.deadline = options.deadline > 0 ? nanoseconds(options.deadline) : 0
     for j in 0..<n {
       let p = properties(j)
-      g.lower[j] = p.lower.value ?? -Double.infinity
-      g.upper[j] = p.upper.value ?? Double.infinity
-      g.velocity[j] = p.velocityLimit.value ?? Double.infinity
-      g.effort[j] = p.effortLimit.value ?? Double.infinity
+      func isCommanded(_ kind: Int) -> Bool { targets[kind].isCommanded[j] }
+      let isMoved = isCommanded(TargetKind.position)
+      let velocity = p.velocityLimit.value ?? Double.infinity
+      let effort = p.effortLimit.value ?? Double.infinity
+      g.lower[j] = isMoved ? p.lower.value ?? -Double.infinity : -Double.infinity
+      g.upper[j] = isMoved ? p.upper.value ?? Double.infinity : Double.infinity
+      g.band[j] = isMoved && isCommanded(TargetKind.kp) ? effort : Double.infinity
+      g.damps[j] = isCommanded(TargetKind.kd) ? 1 : 0
+      g.velocity[j] = isCommanded(TargetKind.velocity) ? velocity : Double.infinity
+      g.effort[j] = isCommanded(TargetKind.effort) ? effort : Double.infinity
       var slew = Double.infinity
       if options.slewLimit > 0 {
         slew = options.slewLimit
       } else if let s = own?.slew {
         slew = try number(s, j, "safety slew")
       }
-      if options.clamps & GuardFlag.velocity != 0 { slew = min(slew, g.velocity[j]) }
-      g.slew[j] = slew * controlPeriod
+      if options.clamps & GuardFlag.velocity != 0 { slew = min(slew, velocity) }
+      g.slew[j] = isMoved ? slew * controlPeriod : Double.infinity
       if slew.isFinite { g.hasSlew = true }
       g.sent[j] = Double.nan
     }
@@ -359,7 +366,7 @@ extension ControllerLayout {
     let motion = try buildMotion()
     let actions = try buildActions()
     let targets = try buildTargets()
-    let protection = try buildGuard()
+    let protection = try buildGuard(targets)
     let fallback = try buildFallback()
     var start: UnsafeMutablePointer<Double>? = nil
     switch card.targetInit {

@@ -36,6 +36,13 @@ private func whole(_ x: Double) -> Int64 { x > -9e18 && x < 9e18 ? Int64(x) : 0 
 /// Whether a controller reads and writes tensors of a type.
 func isElementSupported(_ type: Int32) -> Bool { [1, 11, 6, 7, 2, 9, 3].contains(type) }
 
+/// `x` within an interval; NaN stays. In this form the processor's minimum and maximum do it.
+@_noLocks @inline(__always)
+func bounded(_ x: Double, _ lower: Double, _ upper: Double) -> Double {
+  let below = upper < x ? upper : x
+  return below < lower ? lower : below
+}
+
 /// An interval of every element, or none.
 struct BoundTable {
   var lower: UnsafeMutablePointer<Double>?
@@ -48,8 +55,7 @@ struct BoundTable {
     guard let lower, let upper else { return }
     var i = 0
     while i < count {
-      let v = x[i]
-      x[i] = v < lower[i] ? lower[i] : (v > upper[i] ? upper[i] : v)
+      x[i] = bounded(x[i], lower[i], upper[i])
       i += 1
     }
   }

@@ -9,14 +9,20 @@ struct GuardSlot {
   var pitchLimit = 0.0
   /// ns; 0: none.
   var deadline: Int64 = 0
-  /// Largest change of position targets per control tick, `[joints]`; infinite where there is none.
-  var slew: UnsafeMutablePointer<Double>
-  var hasSlew = false
-  /// Limits of the robot, `[joints]`; infinite where there is none.
+  /// Limits of position targets, `[joints]`, infinite where nothing is clamped: bounds, the largest change per control
+  /// tick, and the effort of kp (target - q) - kd qd.
   var lower: UnsafeMutablePointer<Double>
   var upper: UnsafeMutablePointer<Double>
+  var slew: UnsafeMutablePointer<Double>
+  var hasSlew = false
+  var band: UnsafeMutablePointer<Double>
+  /// Whether the kd of a joint is commanded: 1 or 0.
+  var damps: UnsafeMutablePointer<Double>
+  /// Limits of velocity and effort targets.
   var velocity: UnsafeMutablePointer<Double>
   var effort: UnsafeMutablePointer<Double>
+  /// Targets before they are clamped.
+  var before: UnsafeMutablePointer<Double>
   /// Position targets as the robot last got them.
   var sent: UnsafeMutablePointer<Double>
   var hasSent = false
@@ -113,51 +119,76 @@ extension ControllerHandle {
   @_noLocks
   private func clampTargets() {
     let g = core.pointee.protection
+    let n = core.pointee.jointCount
     let positions = core.pointee.targets + TargetKind.position
-    let velocities = core.pointee.targets + TargetKind.velocity
-    let efforts = core.pointee.targets + TargetKind.effort
-    let kp = core.pointee.targets + TargetKind.kp
-    let kd = core.pointee.targets + TargetKind.kd
-    var j = 0
-    while j < core.pointee.jointCount {
-      if positions.pointee.isCommanded[j] {
-        var x = positions.pointee.values[j]
-        let wanted = x
-        if g.clamps & GuardFlag.effort != 0, let q = core.pointee.position, kp.pointee.isCommanded[j],
-          kp.pointee.values[j] > 0
-        {
-          let gain = kp.pointee.values[j]
-          var damping = 0.0
-          if let qd = core.pointee.velocity, kd.pointee.isCommanded[j] { damping = kd.pointee.values[j] * qd[j] }
-          x = bound(x, q[j] + (damping - g.effort[j]) / gain, q[j] + (damping + g.effort[j]) / gain)
+    if positions.pointee.isUsed {
+      let x = positions.pointee.values
+      eff_copy(g.before, x, n * 8)
+      if g.clamps & GuardFlag.effort != 0 { clampToBand(x) }
+      if g.hasSlew && g.hasSent {
+        let (sent, slew) = (g.sent, g.slew)
+        var j = 0
+        while j < n {
+          x[j] = bounded(x[j], sent[j] - slew[j], sent[j] + slew[j])
+          j += 1
         }
-        if g.hasSlew && g.hasSent { x = bound(x, g.sent[j] - g.slew[j], g.sent[j] + g.slew[j]) }
-        if g.clamps & GuardFlag.position != 0 { x = bound(x, g.lower[j], g.upper[j]) }
-        if x != wanted { count(j) }
-        positions.pointee.values[j] = x
       }
-      if velocities.pointee.isCommanded[j] && g.clamps & GuardFlag.velocity != 0 {
-        let x = bound(velocities.pointee.values[j], -g.velocity[j], g.velocity[j])
-        if x != velocities.pointee.values[j] { count(j) }
-        velocities.pointee.values[j] = x
+      if g.clamps & GuardFlag.position != 0 {
+        let (lower, upper) = (g.lower, g.upper)
+        var j = 0
+        while j < n {
+          x[j] = bounded(x[j], lower[j], upper[j])
+          j += 1
+        }
       }
-      if efforts.pointee.isCommanded[j] && g.clamps & GuardFlag.effort != 0 {
-        let x = bound(efforts.pointee.values[j], -g.effort[j], g.effort[j])
-        if x != efforts.pointee.values[j] { count(j) }
-        efforts.pointee.values[j] = x
-      }
+      countChanges(x)
+    }
+    if g.clamps & GuardFlag.velocity != 0 { clampMagnitude(core.pointee.targets + TargetKind.velocity, g.velocity) }
+    if g.clamps & GuardFlag.effort != 0 { clampMagnitude(core.pointee.targets + TargetKind.effort, g.effort) }
+  }
+
+  /// Position targets whose effort by the gains stays within the robot's.
+  @_noLocks
+  private func clampToBand(_ x: UnsafeMutablePointer<Double>) {
+    guard let q = core.pointee.position, let qd = core.pointee.velocity else { return }
+    let (band, damps) = (core.pointee.protection.band, core.pointee.protection.damps)
+    let (kp, kd) = (core.pointee.targets[TargetKind.kp].values, core.pointee.targets[TargetKind.kd].values)
+    let n = core.pointee.jointCount
+    var j = 0
+    while j < n {
+      let gain = kp[j]
+      let damping = kd[j] * qd[j]
+      let held = damps[j] > 0 ? damping : 0
+      let inside = bounded(x[j], q[j] + (held - band[j]) / gain, q[j] + (held + band[j]) / gain)
+      x[j] = gain > 0 ? inside : x[j]
       j += 1
     }
   }
 
-  @_noLocks @inline(__always)
-  private func bound(_ x: Double, _ lower: Double, _ upper: Double) -> Double {
-    x < lower ? lower : (x > upper ? upper : x)
+  @_noLocks
+  private func clampMagnitude(_ target: UnsafeMutablePointer<TargetSlot>, _ limit: UnsafeMutablePointer<Double>) {
+    if !target.pointee.isUsed { return }
+    let x = target.pointee.values
+    let n = core.pointee.jointCount
+    eff_copy(core.pointee.protection.before, x, n * 8)
+    var j = 0
+    while j < n {
+      x[j] = bounded(x[j], -limit[j], limit[j])
+      j += 1
+    }
+    countChanges(x)
   }
 
   @_noLocks
-  private func count(_ joint: Int) {
-    core.pointee.clamps[joint] &+= 1
-    core.pointee.report.clamped &+= 1
+  private func countChanges(_ x: UnsafeMutablePointer<Double>) {
+    let (before, n) = (core.pointee.protection.before, core.pointee.jointCount)
+    var j = 0
+    while j < n {
+      if x[j] < before[j] || x[j] > before[j] {
+        core.pointee.clamps[j] &+= 1
+        core.pointee.report.clamped &+= 1
+      }
+      j += 1
+    }
   }
 }

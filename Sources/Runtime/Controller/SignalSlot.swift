@@ -106,10 +106,10 @@ struct CommandSlot {
     while i < count {
       var x = signal[i]
       if let lower = bounds.lower, let upper = bounds.upper {
-        x = x < lower[i] ? lower[i] : (x > upper[i] ? upper[i] : x)
+        x = bounded(x, lower[i], upper[i])
       }
       if let lower = guardBounds.lower, let upper = guardBounds.upper {
-        let inside = x < lower[i] ? lower[i] : (x > upper[i] ? upper[i] : x)
+        let inside = bounded(x, lower[i], upper[i])
         if inside != x { clamped += 1 }
         x = inside
       }

@@ -243,8 +243,7 @@ struct BlockSlot {
     let (least, most, count) = (lower + at, upper + at, (terms + t).pointee.count)
     var i = 0
     while i < count {
-      let v = x[i]
-      x[i] = v < least[i] ? least[i] : (v > most[i] ? most[i] : v)
+      x[i] = bounded(x[i], least[i], most[i])
       i += 1
     }
   }
