@@ -61,7 +61,7 @@ struct ActionSlot {
 // behind a pointer: a method of the struct would copy all of it for every call
 extension UnsafeMutablePointer where Pointee == ActionSlot {
   /// Values of step `step` of the output. - Returns: place of the first that is not finite, or -1.
-  @_noLocks
+  @_noLocks @_optimize(speed)
   func take(_ c: ControllerHandle, step: Int) -> Int {
     guard let from = (c.core.pointee.models + pointee.model).pointee.session.output(pointee.output) else { return -1 }
     let (count, index, action) = (pointee.count, pointee.index, pointee.action)
@@ -110,7 +110,7 @@ extension UnsafeMutablePointer where Pointee == ActionSlot {
   }
 
   /// From the action to the target of this tick, in `x` and in the controller's targets.
-  @_noLocks
+  @_noLocks @_optimize(speed)
   func write(_ c: ControllerHandle) {
     let (count, joints, x) = (pointee.count, pointee.joints, pointee.x)
     let (kind, last) = (pointee.kind, c.core.pointee.lastTargets)

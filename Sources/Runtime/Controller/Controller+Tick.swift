@@ -110,7 +110,7 @@ extension ControllerHandle {
       return fault
     }
     core.pointee.fallback.isLimp = false
-    send()
+    send(isFinite: true)
     return 0
   }
 
@@ -292,7 +292,7 @@ extension ControllerHandle {
   }
 
   /// The newest action, as last_action terms show it.
-  @_noLocks
+  @_noLocks @_optimize(speed)
   private func remember(_ a: UnsafeMutablePointer<ActionSlot>, _ last: LastActions) {
     guard let from = (core.pointee.models + a.pointee.model).pointee.session.output(a.pointee.output) else { return }
     let (count, index, action) = (a.pointee.count, a.pointee.index, a.pointee.action)

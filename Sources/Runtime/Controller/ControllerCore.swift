@@ -103,6 +103,8 @@ public struct ControllerReport {
 
 /// Targets of one kind.
 struct TargetSlot {
+  /// Values come from networks at every tick; else from the card, and are finite.
+  var isComputed: Bool
   var data: UnsafeMutableRawPointer?
   var stride = 0
   var offsets: UnsafeMutablePointer<Int>
@@ -131,28 +133,29 @@ struct TargetSlot {
 }
 
 extension UnsafeMutablePointer where Pointee == TargetSlot {
-  @_noLocks
-  func write() {
+  /// Writes what is finite. `isFinite`: all of it was found to be.
+  @_noLocks @_optimize(speed)
+  func write(isFinite: Bool) {
     guard let data = pointee.data, pointee.isUsed else { return }
     let (count, joints, places, values) = (pointee.count, pointee.joints, pointee.places, pointee.values)
     var k = 0
     if pointee.type == 11 {
       while k < count {
         let x = values[Int(joints[k])]
-        if x.isFinite { (data + places[k]).storeBytes(of: x, as: Double.self) }
+        if isFinite || x.isFinite { (data + places[k]).storeBytes(of: x, as: Double.self) }
         k += 1
       }
     } else {
       while k < count {
         let x = values[Int(joints[k])]
-        if x.isFinite { (data + places[k]).storeBytes(of: Float(x), as: Float.self) }
+        if isFinite || x.isFinite { (data + places[k]).storeBytes(of: Float(x), as: Float.self) }
         k += 1
       }
     }
   }
 
   /// The first commanded joint of the card whose target is not finite, or -1.
-  @_noLocks
+  @_noLocks @_optimize(speed)
   func firstNotFinite() -> Int {
     let (count, joints, values) = (pointee.count, pointee.joints, pointee.values)
     var sum = 0.0

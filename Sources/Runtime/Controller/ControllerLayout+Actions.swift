@@ -199,7 +199,7 @@ extension ControllerLayout {
     for k in 0..<TargetKind.count {
       (slots + k).initialize(
         to: TargetSlot(
-          offsets: try cursor.table(options.joints.count, of: Int.self), values: try cursor.doubles(n),
+          isComputed: k < TargetKind.kp, offsets: try cursor.table(options.joints.count, of: Int.self), values: try cursor.doubles(n),
           isCommanded: try cursor.table(n, of: Bool.self),
           joints: try cursor.table(n, of: Int32.self), places: try cursor.table(n, of: Int.self)))
     }
@@ -210,6 +210,8 @@ extension ControllerLayout {
           ? TargetKind.velocity : (a.kind == .effort || a.kind == .effortPD ? TargetKind.effort : TargetKind.position)
         slots[kind].isCommanded[j] = true
         let p = properties(j)
+        if a.kpFrom != "" { slots[TargetKind.kp].isComputed = true }
+        if a.kdFrom != "" { slots[TargetKind.kd].isComputed = true }
         if p.kp.value != nil || a.kpFrom != "" { slots[TargetKind.kp].isCommanded[j] = true }
         if p.kd.value != nil || a.kdFrom != "" { slots[TargetKind.kd].isCommanded[j] = true }
       }
@@ -363,6 +365,7 @@ extension ControllerLayout {
     let memories = try buildMemories()
     let counters = try buildCounters()
     let models = try buildModels()
+    if !cursor.isMeasuring { shareMemory(vectors, models) }
     let motion = try buildMotion()
     let actions = try buildActions()
     let targets = try buildTargets()
@@ -411,6 +414,21 @@ extension ControllerLayout {
     }
     try buildLearner(core)
     return core
+  }
+
+  /// Vectors are laid out where the first network that always runs reads them: no copy, and half the memory of a tick.
+  private func shareMemory(_ vectors: UnsafeMutablePointer<VectorSlot>, _ models: UnsafeMutablePointer<ModelSlot>) {
+    var isShared = [Bool](repeating: false, count: card.vectors.count)
+    for m in 0..<card.models.count where models[m].every == 1 {
+      for i in 0..<models[m].inputCount {
+        let slot = models[m].inputs[i]
+        guard slot.source == .vector, slot.type == 1, slot.mirror == nil, !isShared[slot.place],
+          let memory = models[m].session.input(slot.port)
+        else { continue }
+        isShared[slot.place] = true
+        vectors[slot.place].values = memory.assumingMemoryBound(to: Float.self)
+      }
+    }
   }
 
   private func values(_ signal: String) -> UnsafeMutablePointer<Double>? {

@@ -153,7 +153,7 @@ extension ControllerHandle {
       j += 1
     }
     core.pointee.fallback.isLimp = isLimp
-    send()
+    send(isFinite: false)
   }
 
   @_noLocks
@@ -190,11 +190,12 @@ extension ControllerHandle {
   }
 
   /// Writes the targets to the robot; kinds and values that are not finite stay unwritten.
+  /// `isFinite`: all of them were found to be.
   @_noLocks
-  func send() {
+  func send(isFinite: Bool) {
     var k = 0
     while k < TargetKind.count {
-      (core.pointee.targets + k).write()
+      (core.pointee.targets + k).write(isFinite: isFinite)
       k += 1
     }
     let positions = core.pointee.targets[TargetKind.position].values

@@ -30,7 +30,7 @@ struct GuardSlot {
 
 extension ControllerHandle {
   /// Reads and checks the signals. - Returns: a fault, described in the report, or 0.
-  @_noLocks
+  @_noLocks @_optimize(speed)
   func guardBefore(_ now: Int64) -> Int32 {
     var fault: Int32 = 0
     var oldest: Int64 = 0
@@ -103,7 +103,7 @@ extension ControllerHandle {
     var k = 0
     while k < TargetKind.count {
       let t = core.pointee.targets + k
-      if t.pointee.isUsed {
+      if t.pointee.isUsed && t.pointee.isComputed {
         let bad = t.firstNotFinite()
         if bad >= 0 {
           name(k, Int(core.pointee.robotIndex[bad]), t.pointee.values[bad], 0)
@@ -116,7 +116,7 @@ extension ControllerHandle {
     return 0
   }
 
-  @_noLocks
+  @_noLocks @_optimize(speed)
   private func clampTargets() {
     let g = core.pointee.protection
     let n = core.pointee.jointCount
@@ -148,7 +148,7 @@ extension ControllerHandle {
   }
 
   /// Position targets whose effort by the gains stays within the robot's.
-  @_noLocks
+  @_noLocks @_optimize(speed)
   private func clampToBand(_ x: UnsafeMutablePointer<Double>) {
     guard let q = core.pointee.position, let qd = core.pointee.velocity else { return }
     let (band, damps) = (core.pointee.protection.band, core.pointee.protection.damps)
@@ -179,7 +179,7 @@ extension ControllerHandle {
     countChanges(x)
   }
 
-  @_noLocks
+  @_noLocks @_optimize(speed)
   private func countChanges(_ x: UnsafeMutablePointer<Double>) {
     let (before, n) = (core.pointee.protection.before, core.pointee.jointCount)
     var j = 0

@@ -32,7 +32,8 @@ extension UnsafeMutablePointer where Pointee == InputSlot {
       case .vector:
         let from = (c.core.pointee.vectors + pointee.place).pointee.values
         if pointee.type == 1 {
-          eff_copy(to, from, pointee.count * 4)
+          // a vector lies where its first network reads it
+          if to != UnsafeMutableRawPointer(from) { eff_copy(to, from, pointee.count * 4) }
         } else {
           var i = 0
           while i < pointee.count {

@@ -45,7 +45,7 @@ struct SignalSlot {
 
 extension UnsafeMutablePointer where Pointee == SignalSlot {
   /// Reads all values. The index of the first that is not finite, or -1.
-  @_noLocks
+  @_noLocks @_optimize(speed)
   func read() -> Int {
     guard let data = pointee.data else { return -1 }
     let (count, places, values) = (pointee.count, pointee.places, pointee.values)

@@ -50,7 +50,7 @@ struct TermSlot {
 // behind a pointer: a method of the struct would copy all of it for every call
 extension UnsafeMutablePointer where Pointee == TermSlot {
   /// The value, before anything happens to it. `x` has `count` elements.
-  @_noLocks
+  @_noLocks @_optimize(speed)
   func value(_ c: ControllerHandle, _ x: UnsafeMutablePointer<Double>) {
     let count = pointee.count
     switch pointee.source {
@@ -168,7 +168,7 @@ extension UnsafeMutablePointer where Pointee == TermSlot {
   }
 
   /// Value, normalize, offset, clip and scale.
-  @_noLocks
+  @_noLocks @_optimize(speed)
   func compute(_ c: ControllerHandle, _ x: UnsafeMutablePointer<Double>) {
     let count = pointee.count
     value(c, x)
@@ -265,7 +265,7 @@ struct BlockSlot {
   }
 
   /// Pushes this tick's frame.
-  @_noLocks
+  @_noLocks @_optimize(speed)
   mutating func push(_ c: ControllerHandle, _ clip: BoundTable) {
     head = head + 1 < depth ? head + 1 : 0
     let row = ring + head * width
