@@ -1,7 +1,10 @@
-"""A trained policy drives a MuJoCo simulator through Efferent, over ZeroMQ or shared memory, beside the same policy in plain onnxruntime.
+"""A trained policy drives a MuJoCo simulator through Efferent, over ZeroMQ or shared memory, beside the same policy in
+plain onnxruntime.
 
-Two processes: `efferent serve` runs the policy, this one runs the plant. Called by quickstart.sh, which installs and builds first.
+Two processes: `efferent serve` runs the policy, this one runs the plant. Called by quickstart.sh, which installs and
+builds first.
 """
+
 import argparse
 import json
 import subprocess
@@ -27,18 +30,38 @@ console = Console(highlight=False)
 
 def serve(file, endpoint, stats):
     """Starts the policy runtime; returns its process and the address that it bound."""
-    command = [sys.executable, "-m", "efferent", "serve", str(file), "--endpoint", endpoint, "--once", "--stats", str(stats), "--force"]
+    command = [
+        sys.executable,
+        "-m",
+        "efferent",
+        "serve",
+        str(file),
+        "--endpoint",
+        endpoint,
+        "--once",
+        "--stats",
+        str(stats),
+        "--force",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     line = process.stdout.readline()
     if " at " not in line:
-        raise SystemExit(f"efferent serve did not start: {line.strip() or 'it ended with status ' + str(process.wait())}")
+        raise SystemExit(
+            f"efferent serve did not start: {line.strip() or 'it ended with status ' + str(process.wait())}"
+        )
     return process, line.rsplit(" at ", 1)[1].strip()
 
 
 def drive(env, endpoint, episodes, seed):
     """Runs the episodes with live progress; returns the plant's result."""
     steps = env.spec.max_episode_steps or 1000
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:.0f}/{task.total} steps"), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total} steps"),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
+    )
     with Plant(env, endpoint) as plant, Progress(*columns, console=console) as progress:
         bar = progress.add_task("episode 1", total=steps, note="")
         totals = [0.0]
@@ -57,7 +80,8 @@ def drive(env, endpoint, episodes, seed):
 
 
 def compare(file, recording):
-    """Largest difference, over 1 + |y|, of the recorded actions from those of onnxruntime on the recorded observations."""
+    """Largest difference, over 1 + |y|, of the recorded actions from those of onnxruntime on the recorded
+    observations."""
     session, _ = open_policy(str(file))
     (name, observations), = recording.observations.items()
     worst = 0.0
@@ -73,7 +97,8 @@ def microseconds(values):
 
 
 def in_process(file, recording):
-    """Seconds of each step of a session in this process, on the recorded observations; and whether the actions are the same bits."""
+    """Seconds of each step of a session in this process, on the recorded observations; and whether the actions are the
+    same bits."""
     session = Policy(file).session()
     (observations,) = recording.observations.values()
     times = np.empty(len(observations))
@@ -98,7 +123,13 @@ def draw(path, title, way, result, reference, joints, names, control_period):
     x = np.arange(len(result.returns))
     axes[0].bar(x - 0.2, result.returns, 0.4, label=f"Efferent over {way}")
     axes[0].bar(x + 0.2, reference, 0.4, label="onnxruntime, in process")
-    axes[0].set(title="return per episode", xlabel="episode", xticks=x, xticklabels=x + 1, ylim=(0, 1.25 * max(1.0, *result.returns, *reference)))
+    axes[0].set(
+        title="return per episode",
+        xlabel="episode",
+        xticks=x,
+        xticklabels=x + 1,
+        ylim=(0, 1.25 * max(1.0, *result.returns, *reference)),
+    )
     axes[0].legend(loc="upper right")
     shown = min(len(joints), int(5 / control_period))
     for k, name in enumerate(names):
@@ -116,7 +147,9 @@ def draw(path, title, way, result, reference, joints, names, control_period):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--policy", type=Path, default=here / "policies" / "half_cheetah.onnx")
-    parser.add_argument("--endpoint", default="tcp://127.0.0.1:*", help="tcp://127.0.0.1:PORT, ipc://PATH, unix:PATH or shm:PATH")
+    parser.add_argument(
+        "--endpoint", default="tcp://127.0.0.1:*", help="tcp://127.0.0.1:PORT, ipc://PATH, unix:PATH or shm:PATH"
+    )
     parser.add_argument("--episodes", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=Path(".build/quickstart"))
@@ -129,7 +162,9 @@ def main():
         stats = Path(folder) / "stats.json"
         process, endpoint = serve(args.policy, args.endpoint, stats)
         try:
-            console.print(f"policy {args.policy.name} in process {process.pid} at {endpoint}; plant {card['env']} in this process")
+            console.print(
+                f"policy {args.policy.name} in process {process.pid} at {endpoint}; plant {card['env']} in this process"
+            )
             result = drive(env, endpoint, args.episodes, args.seed)
             process.wait(timeout=10)
             served = json.loads(stats.read_text())
@@ -149,25 +184,59 @@ def main():
     table.add_row("mean", "", f"{np.mean(result.returns):.1f}", f"{np.mean(reference):.1f}", style="bold")
     console.print(table)
     report = {
-        "policy": args.policy.name, "env": card["env"], "endpoint": endpoint, "seed": args.seed,
-        "returns": [float(v) for v in result.returns], "onnxruntime_returns": reference, "steps": int(result.steps),
-        "steps_per_second": round(result.rate, 1), "round_trip_us": microseconds(result.latency), "session_step_from_python_us": microseconds(local),
+        "policy": args.policy.name,
+        "env": card["env"],
+        "endpoint": endpoint,
+        "seed": args.seed,
+        "returns": [float(v) for v in result.returns],
+        "onnxruntime_returns": reference,
+        "steps": int(result.steps),
+        "steps_per_second": round(result.rate, 1),
+        "round_trip_us": microseconds(result.latency),
+        "session_step_from_python_us": microseconds(local),
         "library_run_us_mean": round(served["run"]["sum"] / max(1, served["run"]["count"]) / 1e3, 2),
-        "largest_action_difference": difference, "bit_identical_to_in_process_session": same,
+        "largest_action_difference": difference,
+        "bit_identical_to_in_process_session": same,
     }
-    for key, what in (("round_trip_us", f"round trip through {way}"), ("session_step_from_python_us", "session.step in one process")):
+    for key, what in (
+        ("round_trip_us", f"round trip through {way}"),
+        ("session_step_from_python_us", "session.step in one process"),
+    ):
         v = report[key]
         console.print(f"{what}: p50 {v['p50']:.1f} us, p99 {v['p99']:.1f} us, max {v['max']:.1f} us")
-    console.print(f"loop rate {report['steps_per_second']:.0f} steps per second, simulation included; the policy itself took {report['library_run_us_mean']} us per step")
-    console.print(f"largest difference of an action from onnxruntime, over 1 + |y|: {difference:.2g}; bit-identical to an in-process session: {'yes' if same else 'no'}")
+    console.print(
+        f"loop rate {report['steps_per_second']:.0f} steps per second, simulation included; the policy itself took "
+        f"{report['library_run_us_mean']} us per step"
+    )
+    console.print(
+        f"largest difference of an action from onnxruntime, over 1 + |y|: {difference:.2g}; bit-identical to an "
+        f"in-process session: {'yes' if same else 'no'}"
+    )
 
     names = [t["name"] for t in card["observation"]["terms"]]
-    columns = [i for i, n in enumerate(names) if "position" in n and not n.startswith("root")] or list(range(min(6, len(names))))
+    columns = [i for i, n in enumerate(names) if "position" in n and not n.startswith("root")] or list(
+        range(min(6, len(names)))
+    )
     (observations,) = result.recording.observations.values()
     flat = observations.reshape(len(observations), -1)
-    draw(args.out / "quickstart.png", f"{args.policy.name} in {card['env']}", way, result, reference, flat[:, columns], [names[i].replace(" position", "") for i in columns], card["control_period"])
+    draw(
+        args.out / "quickstart.png",
+        f"{args.policy.name} in {card['env']}",
+        way,
+        result,
+        reference,
+        flat[:, columns],
+        [names[i].replace(" position", "") for i in columns],
+        card["control_period"],
+    )
     (args.out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
-    np.savez(args.out / "run.npz", observations=flat, actions=result.recording.actions.reshape(len(flat), -1), starts=result.recording.starts, latency=result.latency)
+    np.savez(
+        args.out / "run.npz",
+        observations=flat,
+        actions=result.recording.actions.reshape(len(flat), -1),
+        starts=result.recording.starts,
+        latency=result.latency,
+    )
     console.print(f"wrote {args.out}/quickstart.png, report.json, run.npz")
     close = abs(np.mean(result.returns) - np.mean(reference)) <= 0.05 * abs(np.mean(reference))
     if difference > 2e-5 or not close or not same:

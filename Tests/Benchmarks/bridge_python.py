@@ -2,10 +2,11 @@
 
 python bridge_python.py FOLDER [BLOCKS [CALLS]]
 
-Each bridge is a process of its own. Blocks of CALLS steps of each way by turns, medians of the blocks; a policy of 200k weights, and an image of 640x480x3
-bytes of which the policy reads little, so that what is measured is the way. Beside them a bare DEALER of pyzmq that sends the same frames to the bridge.
-Ends with 1 where a bar of issue 12 is missed.
+Each bridge is a process of its own. Blocks of CALLS steps of each way by turns, medians of the blocks; a policy of 200k
+weights, and an image of 640x480x3 bytes of which the policy reads little, so that what is measured is the way. Beside
+them a bare DEALER of pyzmq that sends the same frames to the bridge. Ends with 1 where a bar of issue 12 is missed.
 """
+
 import os
 import subprocess
 import sys
@@ -41,7 +42,9 @@ class Raw:
 
     def step(self, _):
         self.seq += 1
-        head = wire.HEADER.pack(wire.MAGIC, wire.VERSION, wire.STEP, 0, 0, 0, self.session, self.seq, 0, time.monotonic_ns(), 0, 0, 0)
+        head = wire.HEADER.pack(
+            wire.MAGIC, wire.VERSION, wire.STEP, 0, 0, 0, self.session, self.seq, 0, time.monotonic_ns(), 0, 0, 0
+        )
         self.socket.send(head + self.body)
         if self.socket.recv()[5] != wire.ACT:
             raise SystemExit("bare pyzmq: refused")
@@ -49,13 +52,21 @@ class Raw:
 
 def main():
     folder, blocks, calls = sys.argv[1], *(int(v) for v in (*sys.argv[2:], "30", "300")[:2])
-    arrays = {"c": {"obs": np.random.default_rng(1).normal(size=(1, 1, 48)).astype(np.float32)}, "image": {"obs": np.zeros((1, 1, 480, 640, 3), np.uint8)}}
+    arrays = {
+        "c": {"obs": np.random.default_rng(1).normal(size=(1, 1, 48)).astype(np.float32)},
+        "image": {"obs": np.zeros((1, 1, 480, 640, 3), np.uint8)},
+    }
     processes, plants = [], {}
     for net in arrays:
         for way in ("bare ipc", "ipc", "unix", "shm"):
             scheme = {"bare ipc": "ipc://", "ipc": "ipc://"}.get(way, way + ":")
             endpoint = f"{scheme}@efferent-python-{os.getpid()}-{len(plants)}"
-            process = subprocess.Popen([sys.executable, "-c", SERVER, f"{folder}/bridge_{net}.onnx", endpoint], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            process = subprocess.Popen(
+                [sys.executable, "-c", SERVER, f"{folder}/bridge_{net}.onnx", endpoint],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
             processes.append(process)
             process.stdout.readline()
             plants[net, way] = Raw(endpoint) if way == "bare ipc" else Client(endpoint, timeout=10.0)
@@ -74,11 +85,16 @@ def main():
     missed = False
     for (net, way), values in medians.items():
         size = 64 + sum(v.nbytes for v in arrays[net].values())
-        print(f"Python {way:9} {size:7} B  p50 {np.median(values):7.1f} us, p99 {np.median(tails[net, way]):8.1f} us", flush=True)
+        print(
+            f"Python {way:9} {size:7} B  p50 {np.median(values):7.1f} us, p99 {np.median(tails[net, way]):8.1f} us",
+            flush=True,
+        )
     for key, limit in BARS.items():
         found = float(np.median(medians[key]))
         missed |= found > limit
-        print(f"bar: Python client over {key[1]}, {'200k policy' if key[0] == 'c' else '640x480x3 image'}: {found:.1f} us, at most {limit:.0f}: {'met' if found <= limit else 'MISSED'}")
+        print(
+            f"bar: Python client over {key[1]}, {'200k policy' if key[0] == 'c' else '640x480x3 image'}: {found:.1f} us, at most {limit:.0f}: {'met' if found <= limit else 'MISSED'}"
+        )
     for process in processes:
         process.stdin.close()
         process.wait()

@@ -2,9 +2,10 @@
 
     python make_int8.py FOLDER [FILE.onnx...]
 
-Static quantization (QDQ, int8 weights per channel, uint8 activations calibrated on 64 normal observations) for nets of dense layers, dynamic
-quantization for recurrent ones.
+Static quantization (QDQ, int8 weights per channel, uint8 activations calibrated on 64 normal observations) for nets of
+dense layers, dynamic quantization for recurrent ones.
 """
+
 import logging
 import sys
 import tempfile
@@ -20,7 +21,9 @@ class Normal(CalibrationDataReader):
     def __init__(self, model):
         random = np.random.default_rng(1)
         shapes = {i.name: [d.dim_value or 1 for d in i.type.tensor_type.shape.dim] for i in model.graph.input}
-        self.samples = iter([{k: random.normal(size=s).astype(np.float32) for k, s in shapes.items()} for _ in range(64)])
+        self.samples = iter(
+            [{k: random.normal(size=s).astype(np.float32) for k, s in shapes.items()} for _ in range(64)]
+        )
 
     def get_next(self):
         return next(self.samples, None)

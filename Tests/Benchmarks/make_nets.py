@@ -46,11 +46,20 @@ class Net:
         return self.op("Gemm", x, self.weight(outputs, inputs, fan=inputs), self.weight(outputs, fan=inputs), transB=1)
 
     def linear(self, x, inputs, outputs):
-        return self.op("Add", self.op("MatMul", x, self.weight(inputs, outputs, fan=inputs)), self.weight(outputs, fan=inputs))
+        return self.op(
+            "Add", self.op("MatMul", x, self.weight(inputs, outputs, fan=inputs)), self.weight(outputs, fan=inputs)
+        )
 
     def conv(self, x, inputs, outputs, *kernel, **attributes):
         fan = inputs * int(np.prod(kernel))
-        return self.op("Conv", x, self.weight(outputs, inputs, *kernel, fan=fan), self.weight(outputs, fan=fan), kernel_shape=kernel, **attributes)
+        return self.op(
+            "Conv",
+            x,
+            self.weight(outputs, inputs, *kernel, fan=fan),
+            self.weight(outputs, fan=fan),
+            kernel_shape=kernel,
+            **attributes,
+        )
 
     def save(self, folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +90,9 @@ def recurrent(folder, name, kind, gates, inputs, hidden, actions):
     first = net.constant(np.array([0]))
     x = net.op("Unsqueeze", net.input("obs", 1, inputs), first)
     state = [net.input("h_in", 1, 1, hidden)] + ([net.input("c_in", 1, 1, hidden)] if kind == "LSTM" else [])
-    weights = [net.weight(1, gates * hidden, n, fan=hidden) for n in (inputs, hidden)] + [net.weight(1, 2 * gates * hidden, fan=hidden)]
+    weights = [net.weight(1, gates * hidden, n, fan=hidden) for n in (inputs, hidden)] + [
+        net.weight(1, 2 * gates * hidden, fan=hidden)
+    ]
     extra = {} if kind == "LSTM" else {"linear_before_reset": 1}
     y = net.op(kind, x, *weights, "", *state, outputs=1 + len(state), hidden_size=hidden, **extra)
     net.output(net.gemm(net.op("Squeeze", y[1], first), hidden, actions), "act", 1, actions)
@@ -119,11 +130,21 @@ def transformer(folder, layers=4, width=256, heads=8, tokens=100, inner=1024, ac
     scale = net.constant(np.float32((width // heads) ** -0.5))
 
     def norm(v):
-        return net.op("LayerNormalization", v, net.constant(np.ones(width, np.float32)), net.constant(np.zeros(width, np.float32)), axis=-1)
+        return net.op(
+            "LayerNormalization",
+            v,
+            net.constant(np.ones(width, np.float32)),
+            net.constant(np.zeros(width, np.float32)),
+            axis=-1,
+        )
 
     for _ in range(layers):
         q, k, v = (net.op("Reshape", net.linear(x, width, width), split) for _ in range(3))
-        q, k, v = net.op("Transpose", q, perm=[1, 0, 2]), net.op("Transpose", k, perm=[1, 2, 0]), net.op("Transpose", v, perm=[1, 0, 2])
+        q, k, v = (
+            net.op("Transpose", q, perm=[1, 0, 2]),
+            net.op("Transpose", k, perm=[1, 2, 0]),
+            net.op("Transpose", v, perm=[1, 0, 2]),
+        )
         scores = net.op("Softmax", net.op("Mul", net.op("MatMul", q, k), scale), axis=-1)
         mixed = net.op("Reshape", net.op("Transpose", net.op("MatMul", scores, v), perm=[1, 0, 2]), joined)
         x = norm(net.op("Add", x, net.linear(mixed, width, width)))
@@ -136,10 +157,16 @@ def denoiser(folder, channels=128, time=16, actions=7, condition=64, blocks=4, k
     net = Net("j_denoiser")
     x, cond = net.input("x", 1, actions, time), net.input("cond", 1, condition)
     grouped, full = net.constant(np.array([1, groups, -1])), net.constant(np.array([1, channels, time]))
-    ones, zeros, last = net.constant(np.ones(groups, np.float32)), net.constant(np.zeros(groups, np.float32)), net.constant(np.array([2]))
+    ones, zeros, last = (
+        net.constant(np.ones(groups, np.float32)),
+        net.constant(np.zeros(groups, np.float32)),
+        net.constant(np.array([2])),
+    )
 
     def norm_mish(v):
-        v = net.op("Reshape", net.op("InstanceNormalization", net.op("Reshape", v, grouped), ones, zeros, epsilon=1e-5), full)
+        v = net.op(
+            "Reshape", net.op("InstanceNormalization", net.op("Reshape", v, grouped), ones, zeros, epsilon=1e-5), full
+        )
         v = net.op("Mul", v, net.constant(np.ones((1, channels, 1), np.float32)))
         v = net.op("Add", v, net.constant(np.zeros((1, channels, 1), np.float32)))
         return net.op("Mul", v, net.op("Tanh", net.op("Softplus", v)))

@@ -10,7 +10,17 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-COLORS = {"efferent": "tab:blue", "efferent f16": "tab:purple", "efferent bf16": "tab:red", "efferent int8": "tab:pink", "onnxruntime int8": "tab:olive", "efferent, prewarmed": "tab:cyan", "onnxruntime": "tab:orange", "openvino": "tab:brown", "eigen": "tab:green"}
+COLORS = {
+    "efferent": "tab:blue",
+    "efferent f16": "tab:purple",
+    "efferent bf16": "tab:red",
+    "efferent int8": "tab:pink",
+    "onnxruntime int8": "tab:olive",
+    "efferent, prewarmed": "tab:cyan",
+    "onnxruntime": "tab:orange",
+    "openvino": "tab:brown",
+    "eigen": "tab:green",
+}
 
 
 def bars(axes, rows, value, label):
@@ -19,7 +29,13 @@ def bars(axes, rows, value, label):
     width = 0.8 / len(engines)
     for k, engine in enumerate(engines):
         found = {r["net"]: float(r[value]) for r in rows if r["engine"] == engine}
-        axes.bar([i + k * width for i, n in enumerate(nets) if n in found], [found[n] for n in nets if n in found], width, label=engine, color=COLORS[engine])
+        axes.bar(
+            [i + k * width for i, n in enumerate(nets) if n in found],
+            [found[n] for n in nets if n in found],
+            width,
+            label=engine,
+            color=COLORS[engine],
+        )
     axes.set_xticks([i + 0.4 - width / 2 for i in range(len(nets))], nets, rotation=45, ha="right", fontsize=7)
     axes.set_yscale("log")
     axes.set_ylabel(label)
@@ -36,8 +52,16 @@ def main():
         if mode == "batch":
             for net in dict.fromkeys(r["net"] for r in part):
                 for engine in ("efferent", "onnxruntime"):
-                    line = [(int(r["rows"]), int(r["rows"]) / float(r["p50_us"])) for r in part if r["net"] == net and r["engine"] == engine]
-                    axes.plot(*zip(*line), "-o" if engine == "efferent" else "--s", ms=3, label=f"{net} {engine}") if line else None
+                    line = [
+                        (int(r["rows"]), int(r["rows"]) / float(r["p50_us"]))
+                        for r in part
+                        if r["net"] == net and r["engine"] == engine
+                    ]
+                    (
+                        axes.plot(*zip(*line), "-o" if engine == "efferent" else "--s", ms=3, label=f"{net} {engine}")
+                        if line
+                        else None
+                    )
             axes.set_xscale("log", base=2)
             axes.set_yscale("log")
             axes.set_xlabel("rows per call")

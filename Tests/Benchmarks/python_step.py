@@ -1,8 +1,9 @@
 """What Python adds to a step: python Tests/Benchmarks/python_step.py POLICY
 
-Least time of a call, in us, over blocks that are interleaved: the C function through ctypes with ready arguments, Session.step, and
-Session.step with out=. Needs EFFERENT_LIBRARY or an installed package.
+Least time of a call, in us, over blocks that are interleaved: the C function through ctypes with ready arguments,
+Session.step, and Session.step with out=. Needs EFFERENT_LIBRARY or an installed package.
 """
+
 import sys
 import time
 

@@ -4,10 +4,11 @@
     python Tests/Fuzz/fuzz_files.py TARGET [--minutes M] [--seed S]
 
 TARGET is card, sidecar or recording. Each mutated file must be read or refused with an error of ours: another
-exception, a crash of the library or a file that takes more than 10 s of a core is a finding, kept in .build/fuzz/findings. Give it a checked
-build of the library (swift build), in which a bad index or an overflow stops the program. Seeds are those of the tests,
-and the files of the corpus of cards where it is there. Ends with the counts.
+exception, a crash of the library or a file that takes more than 10 s of a core is a finding, kept in
+.build/fuzz/findings. Give it a checked build of the library (swift build), in which a bad index or an overflow stops
+the program. Seeds are those of the tests, and the files of the corpus of cards where it is there. Ends with the counts.
 """
+
 import argparse
 import io
 import json
@@ -23,9 +24,44 @@ from pathlib import Path
 import efferent
 import numpy as np
 
-VALUES = [0, -1, 1, 2, 0.5, 1e-320, 1e308, -1e308, 2**53 + 1, -(2**63), 2**64, math.nan, math.inf, None, True, False,
-          "", "0", "a", "joint", "policy", "default", "raw", "first", "vector:obs", "memory:h", "\u00e9\u4e2d", "x" * 300,
-          [], {}, [0], [1, 0], [[0, 1]], {"a": 1}, [None], [0.1] * 29]
+VALUES = [
+    0,
+    -1,
+    1,
+    2,
+    0.5,
+    1e-320,
+    1e308,
+    -1e308,
+    2**53 + 1,
+    -(2**63),
+    2**64,
+    math.nan,
+    math.inf,
+    None,
+    True,
+    False,
+    "",
+    "0",
+    "a",
+    "joint",
+    "policy",
+    "default",
+    "raw",
+    "first",
+    "vector:obs",
+    "memory:h",
+    "\u00e9\u4e2d",
+    "x" * 300,
+    [],
+    {},
+    [0],
+    [1, 0],
+    [[0, 1]],
+    {"a": 1},
+    [None],
+    [0.1] * 29,
+]
 
 
 def nodes(tree, path=()):

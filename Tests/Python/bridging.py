@@ -27,7 +27,8 @@ def served(name="mlp", endpoint="tcp://127.0.0.1:*", rows=1, options=None, **bri
 
 
 class Walk(gymnasium.Env):
-    """Numbers that wander with the action; ends after 5 + (episodes so far) steps, so that rows of a vector end apart."""
+    """Numbers that wander with the action; ends after 5 + (episodes so far) steps, so that rows of a vector end
+    apart."""
 
     def __init__(self, seen=7, done=3, first=5, observation_space=None, action_space=None):
         self.observation_space = observation_space or gymnasium.spaces.Box(-np.inf, np.inf, (seen,))

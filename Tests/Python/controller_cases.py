@@ -1,8 +1,10 @@
 """Lists for Tests/C/controller_test: a small card of the tests, and every card of the corpus of EFFERENT_CARDS or
 ../shared/cards. The small card, its network and a recording of it are what Tests/C/preflight_test reads.
 
-    python Tests/Python/controller_cases.py FOLDER     writes FOLDER/controllers.txt, card.json, controller.onnx, robot.npz
+    python Tests/Python/controller_cases.py FOLDER     writes FOLDER/controllers.txt, card.json, controller.onnx,
+                                                       robot.npz
 """
+
 import json
 import sys
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""Reads the declarations of include/efferent/*.h: enough C for these headers, and a failure for what it does not know."""
+"""Reads the declarations of include/efferent/*.h: enough C for these headers, and a failure for what it does not
+know."""
+
 import re
 from pathlib import Path
 
@@ -24,7 +26,10 @@ def functions(text):
     for declaration in re.findall(r"\bEFF_API\b(.*?);", text, flags=re.S):
         declaration = " ".join(declaration.replace("EFF_RT", " ").split())
         result, name, arguments = re.fullmatch(r"(.*?)\b(eff_\w+) ?\((.*)\)", declaration).groups()
-        found[name] = (type_of(result), [] if arguments.strip() in ("void", "") else [type_of(a) for a in split(arguments)])
+        found[name] = (
+            type_of(result),
+            [] if arguments.strip() in ("void", "") else [type_of(a) for a in split(arguments)],
+        )
     return found
 
 
@@ -41,11 +46,14 @@ def split(arguments):
 
 
 def type_of(declaration):
-    """The type in a parameter declaration or result: "f(int32_t, void*)->void" for a function pointer, "float*", "eff_policy**", "size_t"."""
+    """The type in a parameter declaration or result: "f(int32_t, void*)->void" for a function pointer, "float*",
+    "eff_policy**", "size_t"."""
     declaration = declaration.strip()
     if match := re.fullmatch(r"(.*?)\(\s*\*\s*\w*\s*\)\s*\((.*)\)", declaration):
         result, arguments = match.groups()
-        return f"f({', '.join(type_of(a) for a in split(arguments) if a.strip() not in ('', 'void'))})->{type_of(result)}"
+        return (
+            f"f({', '.join(type_of(a) for a in split(arguments) if a.strip() not in ('', 'void'))})->{type_of(result)}"
+        )
     array = re.search(r"\[.*\]$", declaration) is not None
     declaration = re.sub(r"\[.*?\]", "", declaration)
     stars = "*" * (declaration.count("*") + array)
@@ -106,4 +114,9 @@ def fields(text):
 
 def callbacks(text):
     """{name: type} of every function pointer typedef."""
-    return {name: type_of(f"{result} (*)({arguments})") for result, name, arguments in re.findall(r"typedef\s+([^;{}]*?)\(\s*\*\s*(eff_\w+)\s*\)\s*\(([^;]*)\)\s*;", text)}
+    return {
+        name: type_of(f"{result} (*)({arguments})")
+        for result, name, arguments in re.findall(
+            r"typedef\s+([^;{}]*?)\(\s*\*\s*(eff_\w+)\s*\)\s*\(([^;]*)\)\s*;", text
+        )
+    }

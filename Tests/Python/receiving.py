@@ -1,4 +1,6 @@
-"""What the tests of receivers share: the C one and the Python one behind the same few calls, and a link that loses frames."""
+"""What the tests of receivers share: the C one and the Python one behind the same few calls, and a link that loses
+frames."""
+
 import ctypes
 import random
 import shutil
@@ -47,7 +49,9 @@ def library(folder):
         if compiler is None:
             pytest.skip("no C compiler")
         made = folder / "libreceiver.so"
-        subprocess.run([compiler, *FLAGS, "-O1", "-g", "-shared", "-fPIC", *SOURCES, "-o", made, "-l:libzmq.so.5"], check=True)
+        subprocess.run(
+            [compiler, *FLAGS, "-O1", "-g", "-shared", "-fPIC", *SOURCES, "-o", made, "-l:libzmq.so.5"], check=True
+        )
         lib = ctypes.CDLL(str(made))
         lib.eff_receiver_last_error.restype = c_char_p
         lib.eff_receiver_create.argtypes = [POINTER(Options), POINTER(c_void_p)]

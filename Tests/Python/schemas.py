@@ -114,9 +114,9 @@ extension Schema {{
   /// The newest version of ai.onnx.ml.
   static let newestML = {newest["ai.onnx.ml"]}
 
-  /// One line per operator: its name, then for each opset that changes what it takes, separated by "|": the opset, the greatest number of
-  /// inputs and of outputs ("*": any), and its attributes ("=" in front: must be given, "~": does not change the
-  /// result).
+  /// One line per operator: its name, then for each opset that changes what it takes, separated by "|": the opset, the
+  /// greatest number of inputs and of outputs ("*": any), and its attributes ("=" in front: must be given, "~": does not
+  /// change the result).
   /// "!" in place of the numbers is a definition that is not built here; "-" says that the operator ended.
   static let standard: StaticString = """
 {chr(10).join(standard())}

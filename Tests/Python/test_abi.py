@@ -1,5 +1,8 @@
-"""Every function of the headers is called with every wrong number, handle and NULL, one at a time, in a child process: a status or NULL,
-never a signal, never a hang. The cases are made from the headers, so a new function or field is tried as soon as it is declared."""
+"""Every function of the headers is called with every wrong number, handle and NULL, one at a time, in a child process:
+a status or NULL, never a signal, never a hang. The cases are made from the headers, so a new function or field is tried
+as soon as it is declared.
+"""
+
 import ctypes
 import json
 import mmap
@@ -18,9 +21,17 @@ from efferent._library import lib
 
 TEXT = headers.source()
 FUNCTIONS, PARAMETERS, FIELDS = headers.functions(TEXT), headers.parameters(TEXT), headers.fields(TEXT)
-STRUCTS = {k: v for k, v in (vars(_table) | vars(_table_bridge) | vars(_table_learner) | vars(_table_card) | vars(_table_controller)).items() if k in FIELDS}
+STRUCTS = {
+    k: v
+    for k, v in (
+        vars(_table) | vars(_table_bridge) | vars(_table_learner) | vars(_table_card) | vars(_table_controller)
+    ).items()
+    if k in FIELDS
+}
 NUMBERS = {"int32_t", "int64_t", "size_t", "uint32_t", "uint64_t", "eff_status"}
-HANDLES = {t.rstrip("*") for _, (_, ts) in FUNCTIONS.items() for t in ts if t.startswith("eff_") and t[-1] == "*"} - set(FIELDS)
+HANDLES = {
+    t.rstrip("*") for _, (_, ts) in FUNCTIONS.items() for t in ts if t.startswith("eff_") and t[-1] == "*"
+} - set(FIELDS)
 SIZES = {"0": 0, "1": 1, "SIZE_MAX": 2**64 - 1, "2^63": 2**63, "2^31": 2**31}
 ARGUMENT, MEMORY_SIZE, NO_RESERVE = -1, 2**31 + 2**20, 0x4000
 FLOATS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf"), "-1": -1.0, "1e308": 1e308}
@@ -78,23 +89,53 @@ class World:
         return self.create("eff_card_load_memory", text, len(text), None)
 
     def make_controller(self):
-        text = json.dumps({
-            "efferent_card": 1, "policy_period": 0.02, "control_period": 0.02, "joint_order": ["a", "b"],
-            "joints": {j: {"default": 0.0, "kp": 1.0, "kd": 0.1} for j in "ab"},
-            "models": [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}}, "outputs": {"actions": {"to": "action"}}}],
-            "vectors": {"obs": {"layout": "term_major", "terms": [
-                {"name": "w", "op": "base_angular_velocity", "size": 3, "ages": [0], "fill": "first"},
-                {"name": "one", "op": "constant", "size": 1, "value": [1.0], "ages": [0], "fill": "first"}]}},
-            "actions": [{"name": "p", "type": "position", "model": "policy", "output": "actions", "index": [0, 1], "joints": ["a", "b"], "scale": 1.0,
-                         "offset": "default"}],
-        }).encode()
+        text = json.dumps(
+            {
+                "efferent_card": 1,
+                "policy_period": 0.02,
+                "control_period": 0.02,
+                "joint_order": ["a", "b"],
+                "joints": {j: {"default": 0.0, "kp": 1.0, "kd": 0.1} for j in "ab"},
+                "models": [
+                    {
+                        "name": "policy",
+                        "inputs": {"obs": {"from": "vector:obs"}},
+                        "outputs": {"actions": {"to": "action"}},
+                    }
+                ],
+                "vectors": {
+                    "obs": {
+                        "layout": "term_major",
+                        "terms": [
+                            {"name": "w", "op": "base_angular_velocity", "size": 3, "ages": [0], "fill": "first"},
+                            {"name": "one", "op": "constant", "size": 1, "value": [1.0], "ages": [0], "fill": "first"},
+                        ],
+                    }
+                },
+                "actions": [
+                    {
+                        "name": "p",
+                        "type": "position",
+                        "model": "policy",
+                        "output": "actions",
+                        "index": [0, 1],
+                        "joints": ["a", "b"],
+                        "scale": 1.0,
+                        "offset": "default",
+                    }
+                ],
+            }
+        ).encode()
         card = self.create("eff_card_load_memory", text, len(text), None)
         return self.create("eff_controller_create", card, byref(self.controller_options()))
 
     def controller_options(self):
         options = self.default("eff_controller_options")
         options.joints, options.joint_count = self.keep((ctypes.c_char_p * 2)(b"a", b"b")), 2
-        options.models, options.model_count = self.keep((_table_controller.eff_controller_model * 1)((b"policy", self.policy))), 1
+        options.models, options.model_count = (
+            self.keep((_table_controller.eff_controller_model * 1)((b"policy", self.policy))),
+            1,
+        )
         return options
 
     def make_model(self):
@@ -127,7 +168,9 @@ class World:
         return path
 
     def destroy(self, kind, handle):
-        {"eff_policy": lib.eff_policy_release, "eff_card": lib.eff_card_release}.get(kind, getattr(lib, f"{kind}_destroy", None))(handle)
+        {"eff_policy": lib.eff_policy_release, "eff_card": lib.eff_card_release}.get(
+            kind, getattr(lib, f"{kind}_destroy", None)
+        )(handle)
 
     def dead(self, kind):
         """A handle that was destroyed, and whose place a new object of its kind has taken."""
@@ -202,17 +245,28 @@ def struct(world, function, name, kind):
 
 
 def valid(world, function, name, kind):
-    """An argument with which the call succeeds, by its type and name. A new kind of parameter fails here until it is taught."""
+    """An argument with which the call succeeds, by its type and name. A new kind of parameter fails here until it is
+    taught."""
     base = kind.rstrip("*")
     if kind in NUMBERS:
         if name == "struct_size":
             return sizeof(STRUCTS[PARAMETERS[function][0][1].rstrip("*")])
         if name in ("size", "capacity"):
-            data = world.bytes_of("eff_learner_save" if "save" in function or "restore" in function else "eff_learner_export")
+            data = world.bytes_of(
+                "eff_learner_save" if "save" in function or "restore" in function else "eff_learner_export"
+            )
             ctypes.memmove(world.memory, data, len(data))
             return len(data)
         sized = {"eff_learner_read": 32, "eff_learner_write": 32, "eff_bridge_crc32c": 32}
-        return {"rows": 1, "row": 0, "index": 0, "count": sized.get(function), "timeout_ms": 0, "min_level": 0, "parts": 0}.get(name, 0)
+        return {
+            "rows": 1,
+            "row": 0,
+            "index": 0,
+            "count": sized.get(function),
+            "timeout_ms": 0,
+            "min_level": 0,
+            "parts": 0,
+        }.get(name, 0)
     if kind.startswith("f("):
         return TABLE[function][1][[n for n, _ in PARAMETERS[function]].index(name)]()
     if base in HANDLES and kind.count("*") == 1:
@@ -263,7 +317,9 @@ def cases(function):
         elif kind.endswith("*"):
             free = "or_null" in name or name == "user"
             found.append((f"{name} = NULL", lambda w, p=place: arguments(w, p, lambda _: None), not free))
-        if base in STRUCTS and kind.count("*") == 1 and not function.endswith(("_default", "_adapt")):  # these only write it
+        if (
+            base in STRUCTS and kind.count("*") == 1 and not function.endswith(("_default", "_adapt"))
+        ):  # these only write it
             for what, change, told in changes(base, name):
                 def changed(w, p=place, base=base, name=name, change=change):
                     made = w.keep(struct(w, function, name, base))
@@ -280,7 +336,11 @@ def changes(kind, name):
     """[(what is wrong in a struct of the caller, function that makes it so, whether the call must say so)]."""
     found = []
     fields = FIELDS[kind]
-    if name in ("out", "event_or_null", "update_or_null"):  # written by the library: what it reads of them is their size
+    if name in (
+        "out",
+        "event_or_null",
+        "update_or_null",
+    ):  # written by the library: what it reads of them is their size
         fields = fields[:1]
     for i, (field, c) in enumerate(fields):
         before = fields[i - 1] if i else ("", "")
@@ -412,7 +472,9 @@ def trial(function):
         number, what = lines[-1].split("\t")[:2] if "\t" in lines[-1] else (None, "before a case")
         if number is None or os.WIFEXITED(status):
             return [*found, f"the test itself failed: {lines[-2:]}"], tried
-        found.append(f"{what}: {signal.Signals(os.WTERMSIG(status)).name}{' after two minutes' if os.WTERMSIG(status) == 9 else ''}")
+        found.append(
+            f"{what}: {signal.Signals(os.WTERMSIG(status)).name}{' after two minutes' if os.WTERMSIG(status) == 9 else ''}"
+        )
         first, tried = int(number) + 1, tried + 1
         if len(found) > 40:
             return [*found, "..."], tried

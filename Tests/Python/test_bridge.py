@@ -18,26 +18,43 @@ from bridging import served
 from efferent import wire
 from efferent.client import Client
 
-ENDPOINTS = ["tcp://127.0.0.1:*", "tcp://[::1]:*", "ipc://{tmp}/bridge", "ipc://@efferent-{name}", "unix:{tmp}/bridge", "unix:@efferent-{name}", "shm:{tmp}/bridge",
-             "shm://@efferent-{name}"]
+ENDPOINTS = [
+    "tcp://127.0.0.1:*",
+    "tcp://[::1]:*",
+    "ipc://{tmp}/bridge",
+    "ipc://@efferent-{name}",
+    "unix:{tmp}/bridge",
+    "unix:@efferent-{name}",
+    "shm:{tmp}/bridge",
+    "shm://@efferent-{name}",
+]
 numbers = itertools.count()
 
 
 @pytest.fixture(params=ENDPOINTS)
 def endpoint(request, tmp_path):
-    # a name of its own for each test: a BYE that lingers when its bridge closes reaches the next bridge of the same name, and counts as a drop there
+    # a name of its own for each test: a BYE that lingers when its bridge closes reaches the next bridge of the same
+    # name, and counts as a drop there
     return request.param.format(tmp=tmp_path, name=f"{os.getpid()}-{next(numbers)}")
 
 
-@pytest.fixture(params=["tcp://127.0.0.1:*", "unix:@efferent-{name}", "shm:@efferent-{name}"], ids=["tcp", "unix", "shm"])
+@pytest.fixture(
+    params=["tcp://127.0.0.1:*", "unix:@efferent-{name}", "shm:@efferent-{name}"], ids=["tcp", "unix", "shm"]
+)
 def way(request):
     return request.param.format(name=f"{os.getpid()}-{next(numbers)}")
 
 
 def step(client, body=None, **fields):
-    """Sends a STEP whose header has `fields` instead of the right ones, and returns the header and frame of the answer."""
+    """Sends a STEP whose header has `fields` instead of the right ones, and returns the header and frame of the
+    answer."""
     client._seq += 1
-    told = {"session": client.session, "episode": client._episode, "seq": client._seq, "monotonic_ns": time.monotonic_ns()}
+    told = {
+        "session": client.session,
+        "episode": client._episode,
+        "seq": client._seq,
+        "monotonic_ns": time.monotonic_ns(),
+    }
     frame = wire.frame(wire.STEP, bytes(client.welcome.step_size - 64) if body is None else body, **{**told, **fields})
     client._socket.send(frame)
     data = client._socket.recv()
@@ -71,7 +88,19 @@ def test_crc32c_is_that_of_the_definition():
 
 
 def test_a_frame_is_the_bytes_of_the_protocol():
-    frame = wire.frame(wire.STEP, b"xyz", flags=0x0102, step_time_us=3, episode=4, session=5, seq=6, ref_seq=7, monotonic_ns=8, simulation_ns=9, ttl_us=10)
+    frame = wire.frame(
+        wire.STEP,
+        b"xyz",
+        flags=0x0102,
+        step_time_us=3,
+        episode=4,
+        session=5,
+        seq=6,
+        ref_seq=7,
+        monotonic_ns=8,
+        simulation_ns=9,
+        ttl_us=10,
+    )
     assert len(frame) == 67 and frame[:8] == b"EFFB\x02\x05\x02\x01"
     assert struct.unpack_from("<II5QI", frame, 8)[:8] == (3, 4, 5, 6, 7, 8, 9, 10)
     assert wire.read_header(frame).crc32c == wire.crc32c(frame[:60] + frame[64:])
@@ -96,8 +125,14 @@ def test_actions_are_bit_identical_to_those_in_process(name, endpoint):
             client.reset()
             session.reset()
             for _ in range(40):
-                arrays = {f.name: generator.integers(0, 2, (rows, *f.shape)).astype(f.type) if f.type.kind in "biu" and f.dtype != "bf16"
-                          else generator.normal(size=(rows, *f.shape)).astype(np.float32) for f in client.inputs}
+                arrays = {
+                    f.name: (
+                        generator.integers(0, 2, (rows, *f.shape)).astype(f.type)
+                        if f.type.kind in "biu" and f.dtype != "bf16"
+                        else generator.normal(size=(rows, *f.shape)).astype(np.float32)
+                    )
+                    for f in client.inputs
+                }
                 found = client.step({k: v for k, v in arrays.items()})
                 inputs = {f.name: client._frames[0][1][f.name][1].copy() for f in client.inputs}  # as sent: bf16 is bits
                 for t, f in zip(session.policy.inputs, client.inputs):
@@ -109,12 +144,23 @@ def test_actions_are_bit_identical_to_those_in_process(name, endpoint):
         bridging.until(lambda: bridge.stats["tick"].count == 80)
         stats = bridge.stats
     assert stats["dropped"] == {}
-    assert stats["steps"] == 80 and stats["rows"] == 80 * rows and stats["resets"] == 2 and stats["drops"] == 0 and stats["connected"] == 1
-    assert stats["tick"].count == stats["run"].count == stats["age"].count == 80 and stats["tick"].min >= stats["run"].min > 0
+    assert (
+        stats["steps"] == 80
+        and stats["rows"] == 80 * rows
+        and stats["resets"] == 2
+        and stats["drops"] == 0
+        and stats["connected"] == 1
+    )
+    assert (
+        stats["tick"].count == stats["run"].count == stats["age"].count == 80
+        and stats["tick"].min >= stats["run"].min > 0
+    )
 
 
 def test_a_reset_of_some_rows_keeps_the_others(way):
-    with served("counter", way, rows=3, options={"state": {"before": "after"}}) as bridge, Client(bridge.endpoint, 3) as client:
+    with served("counter", way, rows=3, options={"state": {"before": "after"}}) as bridge, Client(
+        bridge.endpoint, 3
+    ) as client:
         one = {"x": np.ones((3, 1, 3), np.float32)}
         client.step(one)
         client.step(one)
@@ -151,7 +197,12 @@ def test_events_tell_what_became_of_each_frame(tmp_path):
             client.step({"obs": np.zeros((1, 7))}, simulation_time=1.5)
         thread.join(10)
         assert [e.kind for e in seen] == ["hello", "reset", "step", "bye"]
-        assert seen[2].simulation_ns == 1_500_000_000 and seen[2].rows == 1 and seen[2].episode == 1 and 0 < seen[2].run_ns <= seen[2].tick_ns
+        assert (
+            seen[2].simulation_ns == 1_500_000_000
+            and seen[2].rows == 1
+            and seen[2].episode == 1
+            and 0 < seen[2].run_ns <= seen[2].tick_ns
+        )
         began = time.monotonic()
         assert bridge.poll(0.1).kind == "none" and time.monotonic() - began >= 0.09
 
@@ -176,7 +227,9 @@ def test_frames_that_are_too_old_are_refused_and_counted(way):
         assert wire.refusal(client._socket.recv()).reason == "checksum"
         assert step(client, ttl_us=10_000_000)[0].type == wire.ACT
         dropped = bridge.stats["dropped"]
-        assert dropped == {k: 1 for k in ("episode", "sequence", "expired", "flags", "session", "malformed", "checksum")}
+        assert dropped == {
+            k: 1 for k in ("episode", "sequence", "expired", "flags", "session", "malformed", "checksum")
+        }
 
 
 def test_random_bytes_never_stop_the_library(way):
@@ -184,7 +237,10 @@ def test_random_bytes_never_stop_the_library(way):
         if way.startswith("tcp"):
             client._socket.rcvhwm = 0
         generator = random.Random(4)
-        whole = [wire.frame(wire.HELLO, wire.hello(), seq=1), wire.frame(wire.STEP, bytes(client.welcome.step_size - 64), session=client.session, seq=5)]
+        whole = [
+            wire.frame(wire.HELLO, wire.hello(), seq=1),
+            wire.frame(wire.STEP, bytes(client.welcome.step_size - 64), session=client.session, seq=5),
+        ]
         for i in range(2000):
             frame = bytearray(generator.choice(whole))
             for _ in range(generator.randrange(1, 4)):
@@ -211,9 +267,14 @@ def test_a_mismatch_names_the_field():
                 Client(bridge.endpoint, expect=expect)
         with pytest.raises(efferent.BridgeMismatch, match="rows: plant has 2, expected 1 to 1"):
             Client(bridge.endpoint, rows=2)
-        with Client(bridge.endpoint, expect={"joints": ["hip", "knee", "ankle"], "inputs": [{"name": "obs", "dtype": "f32", "shape": [1, 7]}]}) as client:
+        with Client(
+            bridge.endpoint,
+            expect={"joints": ["hip", "knee", "ankle"], "inputs": [{"name": "obs", "dtype": "f32", "shape": [1, 7]}]},
+        ) as client:
             assert client.welcome.joints == ["hip", "knee", "ankle"]
-            with pytest.raises(efferent.ShapeError, match=r"input 'obs': found float64 \[1, 8\], expected f32 \[1, 1, 7\]"):
+            with pytest.raises(
+                efferent.ShapeError, match=r"input 'obs': found float64 \[1, 8\], expected f32 \[1, 1, 7\]"
+            ):
                 client.step({"obs": np.zeros((1, 8))})
             with pytest.raises(efferent.ShapeError, match="input 'x': unknown, expected 'obs'"):
                 client.step({"x": 0})
@@ -245,7 +306,9 @@ def test_a_frame_that_comes_again_runs_once(way):
         client.reset()
         client._seq += 1
         body = np.ones((1, 1, 3), np.float32).tobytes()
-        frame = wire.frame(wire.STEP, body, session=client.session, episode=1, seq=client._seq, monotonic_ns=time.monotonic_ns())
+        frame = wire.frame(
+            wire.STEP, body, session=client.session, episode=1, seq=client._seq, monotonic_ns=time.monotonic_ns()
+        )
         answers = []
         for _ in range(3):
             client._socket.send(frame)
@@ -296,7 +359,10 @@ def test_lock_step_works_where_a_third_of_all_frames_is_lost(tmp_path):
                     session.reset()
                     for _ in range(100):
                         x = values.normal(size=(1, 1, 3)).astype(np.float32)
-                        assert client.step({"x": x})["action"].tobytes() == session.run({"x": x.reshape(session.policy.inputs[0].shape)[None]})["action"].tobytes()
+                        assert (
+                            client.step({"x": x})["action"].tobytes()
+                            == session.run({"x": x.reshape(session.policy.inputs[0].shape)[None]})["action"].tobytes()
+                        )
             stats = bridge.stats
         finally:
             stop.set()
@@ -321,7 +387,10 @@ def test_steps_that_were_given_up_never_run(tmp_path):
             os.kill(server.pid, signal.SIGCONT)
             client.timeout = 5.0
             answered = client.step({"obs": np.ones((1, 7))})["action"]
-            assert answered.tobytes() == bridging.policy("mlp").session().step(np.ones((1, 7), np.float32)).reshape(answered.shape).tobytes()
+            assert (
+                answered.tobytes()
+                == bridging.policy("mlp").session().step(np.ones((1, 7), np.float32)).reshape(answered.shape).tobytes()
+            )
     finally:
         server.kill()
         server.wait()
@@ -329,7 +398,13 @@ def test_steps_that_were_given_up_never_run(tmp_path):
 
 def test_numbers_that_a_frame_cannot_hold_are_refused_by_name():
     with served("mlp") as bridge, Client(bridge.endpoint) as client:
-        for told in ({"simulation_time": -1.0}, {"simulation_time": float("nan")}, {"ttl": 4295.0}, {"ttl": -1.0}, {"step_time": -0.1}):
+        for told in (
+            {"simulation_time": -1.0},
+            {"simulation_time": float("nan")},
+            {"ttl": 4295.0},
+            {"ttl": -1.0},
+            {"step_time": -0.1},
+        ):
             with pytest.raises(efferent.ArgumentError, match=next(iter(told))):
                 client.step({"obs": np.zeros((1, 7))}, **told)
         assert client.step({"obs": np.zeros((1, 7))}, ttl=4294.0, simulation_time=1e9)
@@ -395,8 +470,13 @@ def test_what_a_bridge_served_may_be_served_again():
 
 def test_only_this_machine_is_served():
     session = bridging.policy("mlp").session()
-    for endpoint, error in [("tcp://0.0.0.0:*", efferent.ArgumentError), ("tcp://*:0", efferent.ArgumentError), ("http://127.0.0.1:1", efferent.ArgumentError),
-                            ("inproc://x", efferent.ArgumentError), ("ipc:///no/such/folder", efferent.FileError)]:
+    for endpoint, error in [
+        ("tcp://0.0.0.0:*", efferent.ArgumentError),
+        ("tcp://*:0", efferent.ArgumentError),
+        ("http://127.0.0.1:1", efferent.ArgumentError),
+        ("inproc://x", efferent.ArgumentError),
+        ("ipc:///no/such/folder", efferent.FileError),
+    ]:
         with pytest.raises(error, match="endpoint '"):
             efferent.Bridge(session, endpoint)
     with efferent.Bridge(session) as bridge, pytest.raises(efferent.FileError, match="Address already in use"):
@@ -449,7 +529,9 @@ def test_inproc_through_a_context_of_the_caller():
 
     welcome = wire.Welcome(ask(wire.frame(wire.HELLO, wire.hello(), seq=1))[64:])
     observation = np.linspace(-1, 1, 7, dtype=np.float32)
-    answer = ask(wire.frame(wire.STEP, observation.tobytes(), session=welcome.session, seq=2, monotonic_ns=time.monotonic_ns()))
+    answer = ask(
+        wire.frame(wire.STEP, observation.tobytes(), session=welcome.session, seq=2, monotonic_ns=time.monotonic_ns())
+    )
     lib.eff_bridge_destroy(bridge)
     z.zmq_close(socket)
     assert z.zmq_ctx_term(context) == 0

@@ -1,4 +1,6 @@
-"""A controller behind a bridge moves a robot as one in the robot's process does; what the plant has wrong is refused."""
+"""A controller behind a bridge moves a robot as one in the robot's process does; what the plant has wrong is
+refused."""
+
 import json
 
 import efferent

@@ -1,4 +1,6 @@
-"""Keys: who is allowed gets in encrypted, all others stay out and are counted; lists are read again; other machines need keys."""
+"""Keys: who is allowed gets in encrypted, all others stay out and are counted; lists are read again; other machines
+need keys."""
+
 import os
 import re
 import shlex
@@ -73,9 +75,15 @@ def test_who_is_allowed_gets_in(robot, plant, tmp_path, log):
             assert client.step(OBSERVATION)["action"].tobytes() == expected.tobytes()
             assert client.welcome.fingerprint == keys.fingerprint(robot.own.public) and client.welcome.sealed
         public, lib = robot.own.public, receiving.library(tmp_path)
-        for make in (lambda: receiving.PythonReceiver(bridge.endpoint, "obs", server_key=public, key=plant.own),
-                     lambda: receiving.CReceiver(lib, bridge.endpoint, 7, 3, server_key=public.encode(), secret_key=plant.own.secret.encode()),
-                     lambda: receiving.CReceiver(lib, bridge.endpoint, 7, 3, server_key=public.encode(), key_file=str(plant.key).encode())):
+        for make in (
+            lambda: receiving.PythonReceiver(bridge.endpoint, "obs", server_key=public, key=plant.own),
+            lambda: receiving.CReceiver(
+                lib, bridge.endpoint, 7, 3, server_key=public.encode(), secret_key=plant.own.secret.encode()
+            ),
+            lambda: receiving.CReceiver(
+                lib, bridge.endpoint, 7, 3, server_key=public.encode(), key_file=str(plant.key).encode()
+            ),
+        ):
             made = make()
             made.post(np.ones(7))
             until(lambda: made.latest() is not None)
@@ -83,7 +91,9 @@ def test_who_is_allowed_gets_in(robot, plant, tmp_path, log):
             made.close()
         assert bridge.stats["peers_denied"] == 0 and bridge.stats["hellos"] == 4
     told = [text for _, text in log]
-    assert any(f"encrypted with key {keys.fingerprint(robot.own.public)}; keys of 1 plants are allowed" in t for t in told)
+    assert any(
+        f"encrypted with key {keys.fingerprint(robot.own.public)}; keys of 1 plants are allowed" in t for t in told
+    )
     assert any(f"plant 'plant', key {keys.fingerprint(plant.own.public)}, is let in from 127.0.0.1" in t for t in told)
 
 
@@ -99,8 +109,15 @@ def test_wrong_keys_no_key_and_a_plain_client_stay_out_and_are_counted(robot, pl
             assert out(bridge.endpoint, **attempt)
             until(lambda: bridge.stats["peers_denied"] > before)
             client.step(OBSERVATION)
-        made = receiving.CReceiver(receiving.library(tmp_path), bridge.endpoint, 7, 3, server_key=robot.own.public.encode(),
-                                   secret_key=stranger.own.secret.encode(), lost=0.2)
+        made = receiving.CReceiver(
+            receiving.library(tmp_path),
+            bridge.endpoint,
+            7,
+            3,
+            server_key=robot.own.public.encode(),
+            secret_key=stranger.own.secret.encode(),
+            lost=0.2,
+        )
         before = bridge.stats["peers_denied"]
         until(lambda: bridge.stats["peers_denied"] > before)
         assert made.stats["connects"] == 0
@@ -160,7 +177,14 @@ def test_files_that_others_may_read_are_refused(robot, plant, tmp_path):
     with pytest.raises(efferent.FileError, match="mode 0644 of user"):
         client_of(plant, robot, "tcp://127.0.0.1:1")
     with pytest.raises(efferent.Error, match="mode 0644, expected 0600"):
-        receiving.CReceiver(receiving.library(tmp_path), "tcp://127.0.0.1:1", 7, 3, server_key=robot.own.public.encode(), key_file=str(plant.key).encode())
+        receiving.CReceiver(
+            receiving.library(tmp_path),
+            "tcp://127.0.0.1:1",
+            7,
+            3,
+            server_key=robot.own.public.encode(),
+            key_file=str(plant.key).encode(),
+        )
 
 
 def bridge_options(session, **options):
@@ -205,10 +229,26 @@ def test_keys_that_do_not_fit_are_refused_by_name(robot, tmp_path):
         ({"secret_key": b"short", "allow_file": b"x"}, efferent.ArgumentError, "secret_key of 5 characters: not a key"),
         ({"secret_key": good, "allow_file": b"/nowhere/at/all"}, efferent.FileError, "'/nowhere/at/all': No such file"),
         ({"secret_key": good, "allow_file": str(tmp_path).encode()}, efferent.FileError, "not a file"),
-        ({"key_file": str(junk).encode(), "allow_file": str(junk).encode()}, efferent.FormatError, "no line 'secret KEY'"),
-        ({"secret_key": good, "allow_file": str(junk).encode(), "endpoint": f"ipc://{tmp_path}/x".encode()}, efferent.ArgumentError, "keys are for tcp"),
-        ({"endpoint": b"tcp://0.0.0.0:*", "allow_remote": 1}, efferent.ArgumentError, "other machines get in with keys alone, found none"),
-        ({"endpoint": b"tcp://0.0.0.0:*", "secret_key": good, "allow_file": str(junk).encode()}, efferent.ArgumentError, "or allow_remote"),
+        (
+            {"key_file": str(junk).encode(), "allow_file": str(junk).encode()},
+            efferent.FormatError,
+            "no line 'secret KEY'",
+        ),
+        (
+            {"secret_key": good, "allow_file": str(junk).encode(), "endpoint": f"ipc://{tmp_path}/x".encode()},
+            efferent.ArgumentError,
+            "keys are for tcp",
+        ),
+        (
+            {"endpoint": b"tcp://0.0.0.0:*", "allow_remote": 1},
+            efferent.ArgumentError,
+            "other machines get in with keys alone, found none",
+        ),
+        (
+            {"endpoint": b"tcp://0.0.0.0:*", "secret_key": good, "allow_file": str(junk).encode()},
+            efferent.ArgumentError,
+            "or allow_remote",
+        ),
     ]:
         with pytest.raises(error, match=re.escape(text)):
             bridge_options(session, **options)
@@ -220,7 +260,8 @@ def test_keys_that_do_not_fit_are_refused_by_name(robot, tmp_path):
         Client("tcp://127.0.0.1:5555", server_key="nobody")
     lib = receiving.library(tmp_path)
     for endpoint, options, text in [
-        ("tcp://192.0.2.1:5555", {}, "another machine, which is reached with keys alone"), ("tcp://127.0.0.1.example.org:1", {}, "another machine"),
+        ("tcp://192.0.2.1:5555", {}, "another machine, which is reached with keys alone"),
+        ("tcp://127.0.0.1.example.org:1", {}, "another machine"),
         ("tcp://127.0.0.1:1", {"server_key": b"x"}, "expected one of secret_key and key_file"),
         ("tcp://127.0.0.1:1", {"secret_key": good}, "server_key is NULL"),
         ("tcp://127.0.0.1:1", {"server_key": b"x" * 39, "secret_key": good}, "expected 40 characters"),
@@ -229,9 +270,22 @@ def test_keys_that_do_not_fit_are_refused_by_name(robot, tmp_path):
     ]:
         with pytest.raises(efferent.Error, match=re.escape(text)):
             receiving.CReceiver(lib, endpoint, 1, 1, **options)
-    for local in ("tcp://127.1.2.3:1", "tcp://localhost:1", "tcp://[::1]:1", "tcp://127.0.0.1:9;127.0.0.1:1", "ipc://x", "inproc://x"):
+    for local in (
+        "tcp://127.1.2.3:1",
+        "tcp://localhost:1",
+        "tcp://[::1]:1",
+        "tcp://127.0.0.1:9;127.0.0.1:1",
+        "ipc://x",
+        "inproc://x",
+    ):
         assert keys.is_local(local), local
-    for remote in ("tcp://10.0.0.1:1", "tcp://robot:1", "tcp://[2001:db8::1]:1", "tcp://127.0.0.1:9;10.0.0.1:1", "tcp://127.0.0.1.x:1"):
+    for remote in (
+        "tcp://10.0.0.1:1",
+        "tcp://robot:1",
+        "tcp://[2001:db8::1]:1",
+        "tcp://127.0.0.1:9;10.0.0.1:1",
+        "tcp://127.0.0.1.x:1",
+    ):
         assert not keys.is_local(remote), remote
 
 
@@ -270,7 +324,9 @@ lib.eff_bridge_destroy(made)
 def test_a_bare_dealer_with_a_key_is_a_plant(robot, plant):
     with bridge_of(robot) as bridge:
         dealer = zmq.Context.instance().socket(zmq.DEALER)
-        dealer.curve_serverkey, dealer.curve_publickey, dealer.curve_secretkey = (k.encode() for k in (robot.own.public, *plant.own))
+        dealer.curve_serverkey, dealer.curve_publickey, dealer.curve_secretkey = (
+            k.encode() for k in (robot.own.public, *plant.own)
+        )
         dealer.connect(bridge.endpoint)
         dealer.send(wire.frame(wire.HELLO, wire.FixedHello(options=4).pack(), False, flags=wire.FIXED, seq=1))
         assert dealer.poll(5000) and wire.read_header(dealer.recv(), False).type == wire.WELCOME
@@ -312,7 +368,9 @@ def test_two_machines_are_paired_by_two_pasted_lines(tmp_path):
         code, told = command("allow", {robot: "robot", laptop: "laptop"}[here], key, folder=there)
         assert code == 0 and keys.fingerprint(key) in told
     for folder in (robot, laptop):
-        assert (folder.stat().st_mode | (folder / "key").stat().st_mode | (folder / "allowed").stat().st_mode) & 0o077 == 0
+        assert (
+            folder.stat().st_mode | (folder / "key").stat().st_mode | (folder / "allowed").stat().st_mode
+        ) & 0o077 == 0
         assert (folder / "key").stat().st_mode & 0o777 == (folder / "allowed").stat().st_mode & 0o777 == 0o600
     secret = keys.load(robot / "key").secret
     _, told = command("list", folder=robot)
@@ -324,8 +382,12 @@ def test_two_machines_are_paired_by_two_pasted_lines(tmp_path):
     # serve and join by these
     policy = bridging.PACKAGE.parents[1] / "examples/policies/half_cheetah.onnx"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p), "EFFERENT_KEYS": str(robot)}
-    server = subprocess.Popen([sys.executable, "-m", "efferent", "serve", str(policy), "--endpoint", "tcp://0.0.0.0:*", "--remote"],
-                              env=environment, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "efferent", "serve", str(policy), "--endpoint", "tcp://0.0.0.0:*", "--remote"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         port = server.stdout.readline().rsplit(":", 1)[1].strip()
         joined = subprocess.run([sys.executable, "-c", f"""
@@ -339,10 +401,20 @@ with Client("tcp://127.0.0.1:{port}", server_key="robot") as client:
         lone = tmp_path / "lone"
         shutil.copytree(laptop, lone)
         (lone / "key").unlink()
-        by_environment = subprocess.run([sys.executable, "-c", f"""
+        by_environment = subprocess.run(
+            [
+                sys.executable,
+                "-c",
+                f"""
 from efferent.client import Client
 Client("tcp://127.0.0.1:{port}", server_key="robot").close()
-"""], env={**environment, "EFFERENT_KEYS": str(lone), "EFFERENT_SECRET_KEY": keys.load(laptop / "key").secret}, capture_output=True, text=True, timeout=60)
+""",
+            ],
+            env={**environment, "EFFERENT_KEYS": str(lone), "EFFERENT_SECRET_KEY": keys.load(laptop / "key").secret},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert by_environment.returncode == 0, by_environment.stderr
         assert command("revoke", "laptop", folder=robot)[0] == 0
         assert out(f"tcp://127.0.0.1:{port}", server_key=keys.load(robot / "key").public, key=laptop / "key")
@@ -423,7 +495,9 @@ def test_between_two_machines_the_right_key_alone_gets_in(network, robot, plant,
     robot.allow("revoked", revoked)
     endpoint = f"tcp://{address}:5555"
     script = SERVER.format(path=path, endpoint=endpoint, key=str(robot.key), allow=str(robot.list))
-    server = subprocess.Popen([*here, sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [*here, sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
     def attempt(seconds=1.0, **options):
         code = ATTEMPT.format(path=path, endpoint=endpoint, seconds=seconds, options=options)
@@ -443,8 +517,12 @@ def test_between_two_machines_the_right_key_alone_gets_in(network, robot, plant,
         time.sleep(0.6)
         denied = 0
         stranger = Place(tmp_path / "stranger")
-        for options in ({"server_key": robot.own.public, "key": str(revoked.key)}, {"server_key": robot.own.public, "key": str(stranger.key)},
-                        {"server_key": stranger.own.public, "key": str(plant.key)}, {}):
+        for options in (
+            {"server_key": robot.own.public, "key": str(revoked.key)},
+            {"server_key": robot.own.public, "key": str(stranger.key)},
+            {"server_key": stranger.own.public, "key": str(plant.key)},
+            {},
+        ):
             told, now, hellos = attempt(**options)
             assert told == "out" and now > denied and hellos == 2, options
             denied = now
@@ -498,6 +576,8 @@ while True:
             before = bridge.stats["peers_denied"]
         assert bridge.stats["hellos"] == 1 and bridge.stats["peers"] <= 32
     (p50, p99), (flooded_p50, flooded_p99) = (np.percentile(v, (50, 99)) * 1e6 for v in (alone, flooded))
-    print(f"owner alone p50 {p50:.0f} us, p99 {p99:.0f} us; during a flood p50 {flooded_p50:.0f} us, p99 {flooded_p99:.0f} us")
+    print(
+        f"owner alone p50 {p50:.0f} us, p99 {p99:.0f} us; during a flood p50 {flooded_p50:.0f} us, p99 {flooded_p99:.0f} us"
+    )
     # the strangers' own processor time is in these, on a machine with few cores
     assert flooded_p99 < max(10 * p99, 20_000)

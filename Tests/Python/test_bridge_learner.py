@@ -12,9 +12,14 @@ def learner(env, algorithm=None):
     return efferent.Learner.for_env(env, algorithm, seed=4, hidden=[16], time_limit=200)
 
 
-@pytest.mark.parametrize("name, algorithm, endpoint", [
-    ("Pendulum-v1", None, "tcp://127.0.0.1:*"), ("CartPole-v1", None, "ipc:///tmp/efferent-learner-{pid}"), ("CartPole-v1", "stream-sarsa", "tcp://[::1]:*"),
-])
+@pytest.mark.parametrize(
+    "name, algorithm, endpoint",
+    [
+        ("Pendulum-v1", None, "tcp://127.0.0.1:*"),
+        ("CartPole-v1", None, "ipc:///tmp/efferent-learner-{pid}"),
+        ("CartPole-v1", "stream-sarsa", "tcp://[::1]:*"),
+    ],
+)
 def test_learning_over_the_bridge_is_learning_here_bit_for_bit(name, algorithm, endpoint, tmp_path):
     env = make(name)
     here, there, endpoint = learner(env, algorithm), learner(env, algorithm), endpoint.format(pid=tmp_path.name)

@@ -1,4 +1,6 @@
-"""Unix sockets and shared memory as ways to a bridge: death is seen, strangers and hostile words are turned away and counted, nothing is left behind."""
+"""Unix sockets and shared memory as ways to a bridge: death is seen, strangers and hostile words are turned away and
+counted, nothing is left behind."""
+
 import array
 import ctypes
 import gc
@@ -139,7 +141,13 @@ def test_death_is_an_event_with_its_reason(endpoint):
         with Client(bridge.endpoint) as client:
             client.step(OBSERVATION)
         until(lambda: len(seen) == 5)
-    assert [(e.kind, e.reason) for e in seen] == [("hello", "ok"), ("bye", "session"), ("hello", "ok"), ("step", "ok"), ("bye", "ok")]
+    assert [(e.kind, e.reason) for e in seen] == [
+        ("hello", "ok"),
+        ("bye", "session"),
+        ("hello", "ok"),
+        ("step", "ok"),
+        ("bye", "ok"),
+    ]
 
 
 def test_a_plant_sees_at_once_that_the_library_died(endpoint):
@@ -171,7 +179,10 @@ def test_hundreds_of_plants_leave_no_descriptor_and_no_memory(endpoint):
         assert sizes[-1] <= 1.05 * sizes[0], sizes
         until(lambda: server.ask("stats")["peers"] == 0)
         stats = server.ask("stats")
-        assert stats["peers_accepted"] == stats["hellos"] == stats["byes"] == 400 and stats["peers_cut"] == stats["drops"] == 0
+        assert (
+            stats["peers_accepted"] == stats["hellos"] == stats["byes"] == 400
+            and stats["peers_cut"] == stats["drops"] == 0
+        )
         assert server.descriptors() == before
         with open(f"/proc/{server.process.pid}/maps") as file:
             assert "memfd:efferent" not in file.read()
@@ -301,7 +312,10 @@ def test_the_library_knows_its_memory_by_heart(tmp_path):
         hostile = [
             *(posted(n) for n in (5, 1000, 0x7FFFFFFF, 0xFFFFFFFF)),
             *(lambda w, slot=slot: w.post(b"", slot=slot, size=64) for slot in (4, 5, 0x7FFFFFFF, 0xFFFFFFFF)),
-            *(lambda w, size=size: w.post(w.step(), size=size) for size in (w_size + 1 for w_size in (4096, 1 << 20, 0x7FFFFFFF, 0xFFFFFFFE))),
+            *(
+                lambda w, size=size: w.post(w.step(), size=size)
+                for size in (w_size + 1 for w_size in (4096, 1 << 20, 0x7FFFFFFF, 0xFFFFFFFE))
+            ),
         ]
         for act in hostile:
             made = plant()
@@ -367,9 +381,15 @@ def test_a_client_trusts_no_word_of_the_library(tmp_path):
         return bytes(content)
 
     cases = [
-        (lambda: None, "without shared memory"), (lambda: memory(seals=0), "not sealed"), (lambda: memory(size=100), "of 100 bytes"),
-        (lambda: memory(changed(0, "<I", 1)), "of form"), (lambda: memory(changed(4, "<I", 2)), "of form"), (lambda: memory(changed(8, "<I", 8)), "of form"),
-        (lambda: memory(changed(16, "<Q", 1 << 40)), "slots of"), (lambda: memory(changed(24, "<Q", 64)), "slots of"), (lambda: memory(size=total - 4096), "slots of"),
+        (lambda: None, "without shared memory"),
+        (lambda: memory(seals=0), "not sealed"),
+        (lambda: memory(size=100), "of 100 bytes"),
+        (lambda: memory(changed(0, "<I", 1)), "of form"),
+        (lambda: memory(changed(4, "<I", 2)), "of form"),
+        (lambda: memory(changed(8, "<I", 8)), "of form"),
+        (lambda: memory(changed(16, "<Q", 1 << 40)), "slots of"),
+        (lambda: memory(changed(24, "<Q", 64)), "slots of"),
+        (lambda: memory(size=total - 4096), "slots of"),
     ]
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "bad"))
@@ -385,7 +405,10 @@ def test_a_client_trusts_no_word_of_the_library(tmp_path):
                 wire.HEADER.pack_into(welcome, 0, *fields)
                 wire.seal(welcome)
                 passed = make()
-                peer.sendmsg([LENGTH.pack(len(welcome)), welcome], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [passed]))] if passed is not None else [])
+                peer.sendmsg(
+                    [LENGTH.pack(len(welcome)), welcome],
+                    [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [passed]))] if passed is not None else [],
+                )
                 peer.recv(1)
             finally:
                 os._exit(0)
@@ -408,7 +431,10 @@ def test_random_frames_and_words_stop_nobody(endpoint, seed):
                 made, raw = None, connected(endpoint)
                 tell(raw, wire.frame(wire.HELLO, wire.hello(checksum="none"), seq=1))
                 session = wire.read_header(hear(raw), False).session
-            whole = [wire.frame(wire.HELLO, wire.hello(), seq=1), wire.frame(wire.STEP, bytes(64), False, session=session, seq=5)]
+            whole = [
+                wire.frame(wire.HELLO, wire.hello(), seq=1),
+                wire.frame(wire.STEP, bytes(64), False, session=session, seq=5),
+            ]
             raw.setblocking(False)
             try:
                 for i in range(300):
@@ -419,10 +445,24 @@ def test_random_frames_and_words_stop_nobody(endpoint, seed):
                         at = 4096 + generator.randrange(4) * made.request_size
                         made.view[at:at + len(frame)] = frame
                         for _ in range(generator.randrange(1, 6)):
-                            made.plant[generator.randrange(12)] = generator.choice([0, 1, 2, 3, 4, 64, len(frame), generator.randrange(1 << 32)])
+                            made.plant[generator.randrange(12)] = generator.choice(
+                                [0, 1, 2, 3, 4, 64, len(frame), generator.randrange(1 << 32)]
+                            )
                         raw.send(bytes(4))
                     else:
-                        raw.send(LENGTH.pack(generator.choice([len(frame), len(frame), len(frame), generator.randrange(1 << generator.randrange(1, 20))])) + frame)
+                        raw.send(
+                            LENGTH.pack(
+                                generator.choice(
+                                    [
+                                        len(frame),
+                                        len(frame),
+                                        len(frame),
+                                        generator.randrange(1 << generator.randrange(1, 20)),
+                                    ]
+                                )
+                            )
+                            + frame
+                        )
                     try:
                         while raw.recv(1 << 16):
                             pass
@@ -440,9 +480,16 @@ def test_random_frames_and_words_stop_nobody(endpoint, seed):
 
 
 def identity(shape):
-    graph = helper.make_graph([helper.make_node("Mul", ["obs", "one"], ["action"])], "g", [helper.make_tensor_value_info("obs", TensorProto.FLOAT, [1, *shape])],
-                              [helper.make_tensor_value_info("action", TensorProto.FLOAT, [1, *shape])], [numpy_helper.from_array(np.float32(2), "one")])
-    return efferent.Policy(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["obs", "one"], ["action"])],
+        "g",
+        [helper.make_tensor_value_info("obs", TensorProto.FLOAT, [1, *shape])],
+        [helper.make_tensor_value_info("action", TensorProto.FLOAT, [1, *shape])],
+        [numpy_helper.from_array(np.float32(2), "one")],
+    )
+    return efferent.Policy(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    )
 
 
 def test_a_megabyte_goes_both_ways(endpoint):
@@ -457,7 +504,8 @@ def test_a_megabyte_goes_both_ways(endpoint):
 
 
 def test_an_answer_that_nobody_reads_costs_that_plant_alone(tmp_path):
-    """Over unix the socket is full: the answer waits in part, the next is not sent, and the frame that comes again gets it."""
+    """Over unix the socket is full: the answer waits in part, the next is not sent, and the frame that comes again gets
+    it."""
     image = np.ones((1, 480, 640, 3), np.float32)
     with efferent.Bridge(identity(image.shape[1:]).session(), f"unix:{tmp_path}/bridge") as bridge:
         bridge.start()
@@ -539,8 +587,13 @@ def test_addresses_and_options_are_checked():
     from efferent._library import lib
 
     session = bridging.policy("mlp").session()
-    for wrong, text in [("unix:", "a path of 0 bytes"), ("shm:", "a path of 0 bytes"), ("unix:@", "a path of 1 bytes"), ("shm:/" + 107 * "x", "a path of 108 bytes, expected 1 to 107"),
-                        ("unix://", "a path of 0 bytes")]:
+    for wrong, text in [
+        ("unix:", "a path of 0 bytes"),
+        ("shm:", "a path of 0 bytes"),
+        ("unix:@", "a path of 1 bytes"),
+        ("shm:/" + 107 * "x", "a path of 108 bytes, expected 1 to 107"),
+        ("unix://", "a path of 0 bytes"),
+    ]:
         with pytest.raises(efferent.ArgumentError, match=text):
             efferent.Bridge(session, wrong)
     with pytest.raises(efferent.FileError, match="No such file"):

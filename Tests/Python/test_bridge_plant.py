@@ -40,7 +40,12 @@ def test_a_single_environment_runs_its_episodes():
         result = plant.run(episodes=3, seed=100, on_step=seen.append, on_episode=seen.append, record=True)
         again = plant.run(episodes=1, seed=100)
         assert bridge.stats["resets"] == 4
-    assert env.seeds == [100, 101, 102, 100] and result.lengths.tolist() == [5, 6, 7] and result.returns.tolist() == [5, 6, 7] and again.lengths.tolist() == [8]
+    assert (
+        env.seeds == [100, 101, 102, 100]
+        and result.lengths.tolist() == [5, 6, 7]
+        and result.returns.tolist() == [5, 6, 7]
+        and again.lengths.tolist() == [8]
+    )
     assert result.mean_return == 6 and result.steps == 18 and result.latency.shape == (18,) and result.rate > 0
     assert 0 < result.latency_percentiles[0] <= result.latency_percentiles[1] <= result.latency_percentiles[2] < 10
     assert [e.index for e in seen if isinstance(e, efferent.plant.Episode)] == [0, 1, 2] and len(seen) == 21
@@ -54,7 +59,9 @@ def test_a_single_environment_runs_its_episodes():
 @pytest.mark.parametrize("mode", AutoresetMode)
 def test_rows_of_a_vector_are_reset_each_when_its_episode_ends(mode):
     envs = SyncVectorEnv([lambda n=n: Walk(3, 3, first=2 + 2 * n) for n in range(3)], autoreset_mode=mode)
-    with served("counter", rows=3, options={"state": {"before": "after"}}) as bridge, efferent.Plant(envs, bridge.endpoint) as plant:
+    with served("counter", rows=3, options={"state": {"before": "after"}}) as bridge, efferent.Plant(
+        envs, bridge.endpoint
+    ) as plant:
         result = plant.run(episodes=7, seed=1, record=True)
         masked = bridge.stats["resets"]
     r = result.recording
@@ -62,33 +69,47 @@ def test_rows_of_a_vector_are_reset_each_when_its_episode_ends(mode):
     # each row gives its share, and every episode has its length
     assert [sum(e.row == i for e in result.episodes) for i in range(3)] == [3, 2, 2] and masked > 3
     for row in range(3):
-        assert [e.length for e in result.episodes if e.row == row] == [2 + 2 * row + i for i in range(sum(e.row == row for e in result.episodes))]
+        assert [e.length for e in result.episodes if e.row == row] == [
+            2 + 2 * row + i for i in range(sum(e.row == row for e in result.episodes))
+        ]
         assert [e.total for e in result.episodes if e.row == row] == [e.length for e in result.episodes if e.row == row]
         # between two starts lies one episode of counted steps
         starts = np.flatnonzero(r.starts[:, row])
-        assert [int(r.counted[a:b, row].sum()) for a, b in zip(starts, starts[1:])] == [2 + 2 * row + i for i in range(len(starts) - 1)]
+        assert [int(r.counted[a:b, row].sum()) for a, b in zip(starts, starts[1:])] == [
+            2 + 2 * row + i for i in range(len(starts) - 1)
+        ]
     assert r.counted.all() == (mode != AutoresetMode.NEXT_STEP)
 
 
 def test_make_vec_is_served_too():
     envs = gymnasium.make_vec("CartPole-v1", num_envs=2, vectorization_mode="sync")
     space = spaces.Box(-np.inf, np.inf, (4,), np.float32)
-    with served("double", rows=2) as bridge, efferent.Plant(envs, bridge.endpoint, observe=lambda o: {"obs": o[:, None]},
-                                                           act=lambda a: (a[:, 0, 0] > a[:, 0, 1]).astype(np.int64)) as plant:
+    with served("double", rows=2) as bridge, efferent.Plant(
+        envs,
+        bridge.endpoint,
+        observe=lambda o: {"obs": o[:, None]},
+        act=lambda a: (a[:, 0, 0] > a[:, 0, 1]).astype(np.int64),
+    ) as plant:
         assert envs.single_observation_space.shape == space.shape
         result = plant.run(episodes=4, seed=3)
     assert len(result.episodes) == 4 and result.returns.min() > 1
 
 
 def test_a_dict_is_matched_by_name_and_cast():
-    space = spaces.Dict({
-        "vector": spaces.Box(-1, 1, (2, 3), np.float64), "image": spaces.Box(0, 255, (2, 6, 6), np.uint8), "mask": spaces.MultiBinary(5),
-        "unused": spaces.Discrete(3),
-    })
+    space = spaces.Dict(
+        {
+            "vector": spaces.Box(-1, 1, (2, 3), np.float64),
+            "image": spaces.Box(0, 255, (2, 6, 6), np.uint8),
+            "mask": spaces.MultiBinary(5),
+            "unused": spaces.Discrete(3),
+        }
+    )
     env = Walk(observation_space=space, action_space=spaces.Discrete(5))
     # MultiBinary is of integers, which do not become booleans without being asked
     with served("several") as bridge:
-        with pytest.raises(efferent.ShapeError, match="input 'mask': the environment has int8, which does not become bool"):
+        with pytest.raises(
+            efferent.ShapeError, match="input 'mask': the environment has int8, which does not become bool"
+        ):
             efferent.Plant(env, bridge.endpoint)
         space["mask"].dtype = np.dtype(bool)
         with efferent.Plant(env, bridge.endpoint, constants={"mask": np.array([1, 1, 0, 1, 1], bool)}) as plant:
@@ -96,7 +117,10 @@ def test_a_dict_is_matched_by_name_and_cast():
     assert len(result.episodes) == 2 and set(env.actions) <= {0, 1, 3, 4} and result.recording.actions.dtype == np.int64
     session = bridging.policy("several").session()
     for t, action in enumerate(result.recording.actions):
-        assert np.array_equal(session.run({k: v[t] for k, v in result.recording.observations.items()})["action"].reshape(-1), action.reshape(-1))
+        assert np.array_equal(
+            session.run({k: v[t] for k, v in result.recording.observations.items()})["action"].reshape(-1),
+            action.reshape(-1),
+        )
 
 
 def test_a_callback_ends_the_run():
@@ -112,9 +136,21 @@ def test_an_environment_that_does_not_fit_is_refused_by_name():
     box = lambda *shape, dtype=np.float32: spaces.Box(-1, 1, shape, dtype)  # noqa: E731
     with served("mlp") as bridge:
         for env, error, text in [
-            (Walk(seen=8), efferent.ShapeError, r"input 'obs': the environment has the observation Box.*, expected f32 \[1, 7\]"),
-            (Walk(done=4), efferent.ShapeError, r"output 'action': the policy gives f32 \[1, 3\], expected one action of Box"),
-            (Walk(observation_space=spaces.Dict({"a": box(3), "b": box(5)})), efferent.ShapeError, "input 'obs': .*'a', 'b' have 8 elements"),
+            (
+                Walk(seen=8),
+                efferent.ShapeError,
+                r"input 'obs': the environment has the observation Box.*, expected f32 \[1, 7\]",
+            ),
+            (
+                Walk(done=4),
+                efferent.ShapeError,
+                r"output 'action': the policy gives f32 \[1, 3\], expected one action of Box",
+            ),
+            (
+                Walk(observation_space=spaces.Dict({"a": box(3), "b": box(5)})),
+                efferent.ShapeError,
+                "input 'obs': .*'a', 'b' have 8 elements",
+            ),
         ]:
             with pytest.raises(error, match=text):
                 efferent.Plant(env, bridge.endpoint, connect_timeout=5.0)
@@ -124,7 +160,9 @@ def test_an_environment_that_does_not_fit_is_refused_by_name():
             efferent.Plant(Walk(), bridge.endpoint, output="y")
         with efferent.Plant(Walk(observation_space=spaces.Dict({"a": box(3), "b": box(4)})), bridge.endpoint) as plant:
             assert plant.run(episodes=1).lengths.tolist() == [5]
-    with served("several") as bridge, pytest.raises(efferent.ShapeError, match="input 'image': no such observation, found 'vector'"):
+    with served("several") as bridge, pytest.raises(
+        efferent.ShapeError, match="input 'image': no such observation, found 'vector'"
+    ):
         efferent.Plant(Walk(observation_space=spaces.Dict({"vector": box(6)})), bridge.endpoint)
 
 
@@ -137,12 +175,19 @@ def test_observations_of_every_space_become_arrays():
 
     assert observed(spaces.Discrete(4, start=1), np.array([3]), (1, 4)).tolist() == [[[0, 0, 1, 0]]]
     assert observed(spaces.Discrete(4), np.array([3]), (1,), "i64").tolist() == [[3]]
-    assert observed(spaces.MultiDiscrete([2, 3]), np.array([[1, 2], [0, 0]]), (5,)).tolist() == [[0, 1, 0, 0, 1], [1, 0, 1, 0, 0]]
+    assert observed(spaces.MultiDiscrete([2, 3]), np.array([[1, 2], [0, 0]]), (5,)).tolist() == [
+        [0, 1, 0, 0, 1],
+        [1, 0, 1, 0, 0],
+    ]
     assert observed(spaces.MultiDiscrete([2, 3]), np.array([[1, 2]]), (2,)).tolist() == [[1, 2]]
     assert observed(spaces.MultiBinary([2, 2]), np.ones((1, 2, 2), np.int8), (4,)).shape == (1, 4)
     assert observed(spaces.Box(0, 255, (2, 3), np.uint8), np.ones((4, 2, 3), np.uint8), (1, 6), "u8").shape == (4, 1, 6)
-    for space, shape, dtype in [(spaces.Box(-1, 1, (3,)), (3,), "i32"), (spaces.Discrete(4), (3,), "f32"), (spaces.Discrete(4), (4,), "i64"),
-                                (spaces.Text(3), (3,), "f32")]:
+    for space, shape, dtype in [
+        (spaces.Box(-1, 1, (3,)), (3,), "i32"),
+        (spaces.Discrete(4), (3,), "f32"),
+        (spaces.Discrete(4), (4,), "i64"),
+        (spaces.Text(3), (3,), "f32"),
+    ]:
         with pytest.raises(efferent.ShapeError, match="input 'obs'"):
             observed(space, None, shape, dtype)
 
@@ -150,7 +195,9 @@ def test_observations_of_every_space_become_arrays():
 def test_actions_become_those_of_every_space():
     def acted(space, action, clip=True):
         action = np.asarray(action)
-        return _spaces.actor(space, field(action.shape[1:], "f32" if action.dtype.kind == "f" else "i64", "action", "action"), clip)(action)
+        return _spaces.actor(
+            space, field(action.shape[1:], "f32" if action.dtype.kind == "f" else "i64", "action", "action"), clip
+        )(action)
 
     floats = lambda *v: np.array([v], np.float32)  # noqa: E731
     assert acted(spaces.Box(-1, 2, (2,)), floats(-3, 3)).tolist() == [[-1, 2]]
@@ -163,7 +210,12 @@ def test_actions_become_those_of_every_space():
     assert acted(spaces.MultiBinary(3), floats(-1, 0.5, 0)).tolist() == [[0, 1, 0]]
     with pytest.raises(efferent.NumericError, match="row 1 is not finite"):
         acted(spaces.Box(-1, 1, (1,)), np.array([[0], [np.nan]], np.float32))
-    for space in (spaces.Discrete(4), spaces.MultiDiscrete([2, 2]), spaces.Tuple([spaces.Discrete(2)]), spaces.Box(-1, 1, (2,))):
+    for space in (
+        spaces.Discrete(4),
+        spaces.MultiDiscrete([2, 2]),
+        spaces.Tuple([spaces.Discrete(2)]),
+        spaces.Box(-1, 1, (2,)),
+    ):
         with pytest.raises(efferent.ShapeError, match="output 'action'"):
             acted(space, floats(0, 1, 2))
 
@@ -178,5 +230,11 @@ efferent.Plant, efferent.Client, efferent.BridgeTimeout
 assert "efferent._library" not in sys.modules and "efferent.policy" not in sys.modules
 print(sorted({m.split(".")[0] for m in sys.modules if hasattr(sys.modules[m], "__file__")} & {"numpy", "zmq", "msgpack", "gymnasium", "torch", "mujoco"}))
 """
-    out = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, env={"PYTHONPATH": str(bridging.PACKAGE), "EFFERENT_LIBRARY": "/none"})
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(bridging.PACKAGE), "EFFERENT_LIBRARY": "/none"},
+    )
     assert out.stdout.strip() == "['gymnasium', 'msgpack', 'numpy']"  # zmq at the first endpoint of ZeroMQ

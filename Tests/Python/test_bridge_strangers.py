@@ -48,8 +48,12 @@ for line in sys.stdin:
 
 class Server:
     def __init__(self, endpoint, **options):
-        script = SERVED.format(path=[str(bridging.PACKAGE), str(Path(__file__).parent)], endpoint=endpoint, options=options)
-        self.process = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        script = SERVED.format(
+            path=[str(bridging.PACKAGE), str(Path(__file__).parent)], endpoint=endpoint, options=options
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         self.endpoint = self.process.stdout.readline().strip()
 
     def ask(self, line):
@@ -192,7 +196,9 @@ def test_a_frame_above_the_agreed_size_is_refused_and_counted():
             client._ask(frame, wire.ACT, 5.0)
         assert bridge.stats["dropped"] == {"malformed": 1} and bridge.stats["peers_cut"] == 0
         # above that the connection ends, which is counted, and comes back as the same plant
-        client._socket.send(wire.frame(wire.STEP, bytes(1 << 20), client.welcome.sealed, session=client.session, seq=client._seq + 1))
+        client._socket.send(
+            wire.frame(wire.STEP, bytes(1 << 20), client.welcome.sealed, session=client.session, seq=client._seq + 1)
+        )
         until(lambda: bridge.stats["peers_cut"] == 1)
         client.step(OBSERVATION)
         assert bridge.stats["hellos"] == 1
@@ -200,7 +206,11 @@ def test_a_frame_above_the_agreed_size_is_refused_and_counted():
 
 def test_what_is_not_zeromq_is_turned_away_and_counted(endpoint):
     with served("mlp", endpoint) as bridge:
-        for hello in (b"GET / HTTP/1.1\r\n\r\n", struct.pack(">BQB", 0xFF, 1, 0x7F) + b"\x01" + bytes(53), os.urandom(64)):
+        for hello in (
+            b"GET / HTTP/1.1\r\n\r\n",
+            struct.pack(">BQB", 0xFF, 1, 0x7F) + b"\x01" + bytes(53),
+            os.urandom(64),
+        ):
             made = raw(bridge.endpoint)
             made.sendall(hello)
             made.settimeout(5.0)

@@ -26,7 +26,11 @@ def threads():
     for task in os.listdir("/proc/self/task"):
         with open(f"/proc/self/task/{task}/comm") as file:
             name = file.read().strip()
-        found[name] = (os.sched_getscheduler(int(task)), os.sched_getparam(int(task)).sched_priority, os.sched_getaffinity(int(task)))
+        found[name] = (
+            os.sched_getscheduler(int(task)),
+            os.sched_getparam(int(task)).sched_priority,
+            os.sched_getaffinity(int(task)),
+        )
     return found
 
 
@@ -52,10 +56,14 @@ def test_left_alone_threads_are_as_their_makers():
 
 def test_what_cannot_be_is_refused_by_name():
     session = bridging.policy("mlp").session()
-    for wrong, text in [(dict(thread_priority=5), "thread_priority is 5 with thread_policy 0, expected 0 to 0"),
-                        (dict(thread_policy="fifo"), "thread_priority is 0 with thread_policy 1, expected 1 to 99"),
-                        (dict(thread_policy="rr", thread_priority=100), "expected 1 to 99"), (dict(thread_cpus=[-1]), r"thread_cpus\[0\] is -1"),
-                        (dict(thread_name="thirteen-byte"), "thread_name 'thirteen-byte' has 13 bytes"), (dict(thread_policy="idle"), "thread_policy is 'idle'")]:
+    for wrong, text in [
+        (dict(thread_priority=5), "thread_priority is 5 with thread_policy 0, expected 0 to 0"),
+        (dict(thread_policy="fifo"), "thread_priority is 0 with thread_policy 1, expected 1 to 99"),
+        (dict(thread_policy="rr", thread_priority=100), "expected 1 to 99"),
+        (dict(thread_cpus=[-1]), r"thread_cpus\[0\] is -1"),
+        (dict(thread_name="thirteen-byte"), "thread_name 'thirteen-byte' has 13 bytes"),
+        (dict(thread_policy="idle"), "thread_policy is 'idle'"),
+    ]:
         with pytest.raises(efferent.ArgumentError, match=text):
             efferent.Bridge(session, **wrong)
     with pytest.raises(efferent.UnsupportedError, match="thread_cpus: ZeroMQ's I/O thread: .*none of them"):
@@ -84,5 +92,12 @@ sys.stdout.flush(); os._exit(0)
 def test_missing_rights_are_named_with_what_to_set():
     script = UNPRIVILEGED.format(path=[str(bridging.PACKAGE), str(Path(__file__).parent)])
     text = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60).stdout
-    for word in ("ZeroMQ's I/O thread cannot have FIFO with priority 50", "may have 0 (RLIMIT_RTPRIO)", "LimitRTPRIO=50", "limits.conf", "CAP_SYS_NICE", "still serves"):
+    for word in (
+        "ZeroMQ's I/O thread cannot have FIFO with priority 50",
+        "may have 0 (RLIMIT_RTPRIO)",
+        "LimitRTPRIO=50",
+        "limits.conf",
+        "CAP_SYS_NICE",
+        "still serves",
+    ):
         assert word in text, text

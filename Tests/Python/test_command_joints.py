@@ -21,7 +21,10 @@ def run(*arguments, code=0):
 def policy(path, metadata, random=False):
     nodes = [helper.make_node("MatMul", ["obs", "w"], ["mean" if random else "action"])]
     if random:
-        nodes += [helper.make_node("RandomNormalLike", ["mean"], ["noise"]), helper.make_node("Add", ["mean", "noise"], ["action"])]
+        nodes += [
+            helper.make_node("RandomNormalLike", ["mean"], ["noise"]),
+            helper.make_node("Add", ["mean", "noise"], ["action"]),
+        ]
     graph = helper.make_graph(nodes, "p", [helper.make_tensor_value_info("obs", TensorProto.FLOAT, [1, 4])],
                               [helper.make_tensor_value_info("action", TensorProto.FLOAT, [1, 3])],
                               [numpy_helper.from_array(np.ones((4, 3), np.float32), "w")])
@@ -33,10 +36,17 @@ def policy(path, metadata, random=False):
 
 @pytest.mark.parametrize("key, text", [("joint_names", ",".join(NAMES)), ("dof_names", json.dumps(NAMES))])
 def test_all_joints_with_every_number_of_each(tmp_path, key, text):
-    file = policy(tmp_path / "p.onnx", {key: text, "kp": "[20.5, 30, 40]", "joint_damping": "0.5,0.6,0.7", "note": "a, b, c", "two": "1,2"})
+    file = policy(
+        tmp_path / "p.onnx",
+        {key: text, "kp": "[20.5, 30, 40]", "joint_damping": "0.5,0.6,0.7", "note": "a, b, c", "two": "1,2"},
+    )
     out = run("inspect", str(file), "--joints")
     assert [line.split() for line in out.splitlines()] == [
-        ["joint", "kp", "joint_damping"], ["0", "left_hip", "20.5", "0.5"], ["1", "left_knee", "30", "0.6"], ["2", "right_hip", "40", "0.7"]]
+        ["joint", "kp", "joint_damping"],
+        ["0", "left_hip", "20.5", "0.5"],
+        ["1", "left_knee", "30", "0.6"],
+        ["2", "right_hip", "40", "0.7"],
+    ]
     facts = json.loads(run("inspect", str(file), "--json"))
     assert facts["joints"] == {"names": NAMES, "kp": [20.5, 30, 40], "joint_damping": [0.5, 0.6, 0.7]}
     assert facts["warnings"] == ["nothing in the file says at which period it runs"]

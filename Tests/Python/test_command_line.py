@@ -132,7 +132,9 @@ def test_shells_complete_the_commands(shell):
     run = [sys.executable, "-c", "import sys; sys.argv = ['efferent']; from efferent.command import main; main()"]
 
     def asked(**more):
-        return subprocess.run(run, env={**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"), **more}, capture_output=True, text=True).stdout
+        return subprocess.run(
+            run, env={**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"), **more}, capture_output=True, text=True
+        ).stdout
 
     assert f"_EFFERENT_COMPLETE=complete_{shell}" in asked(_EFFERENT_COMPLETE=f"source_{shell}")
     given = {"COMP_WORDS": "efferent insp", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "efferent insp",

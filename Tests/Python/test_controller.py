@@ -608,7 +608,14 @@ def test_modes_hold_ramp_and_damp_the_robot_and_run_begins_anew(tmp_path):
 
 def test_a_startup_and_every_step_of_a_ladder_have_gains_of_their_own_for_each_joint(tmp_path, log):
     terms = [term("command", 3, command="velocity")]
-    startup = {"kind": "ramp", "to": "given", "pose": [0.3, 0.1, -0.2], "seconds": 0.1, "kp": [11.0, 12.0, 13.0], "kd": [1.1, 1.2, 1.3]}
+    startup = {
+        "kind": "ramp",
+        "to": "given",
+        "pose": [0.3, 0.1, -0.2],
+        "seconds": 0.1,
+        "kp": [11.0, 12.0, 13.0],
+        "kd": [1.1, 1.2, 1.3],
+    }
     ladder = [{"kind": "ramp", "seconds": 0.1, "kp": [5.0, 6.0, 7.0], "kd": [0.5, 0.6, 0.7]},
               {"kind": "damping", "kd": [2.0, 3.0, 4.0]}]
     c = controller(tmp_path, card(terms, startup=startup, safety={"fallback": ladder}), blend=0)

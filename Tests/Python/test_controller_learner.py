@@ -119,7 +119,9 @@ def test_what_a_learner_cannot_do_is_refused_by_name_and_what_is_not_finite_is_d
     c.reward(1.0)
     c.tick(plant.signals())
     assert c.learned.reason == 0 and c.learned.updates == 1
-    with pytest.raises(efferent.ShapeError, match="learner takes 8 values and gives 3, the network takes 9 and gives 3"):
+    with pytest.raises(
+        efferent.ShapeError, match="learner takes 8 values and gives 3, the network takes 9 and gives 3"
+    ):
         opened(tmp_path, efferent.Learner(8, 3))
     with pytest.raises(efferent.UnsupportedError, match="stream-td predicts"):
         opened(tmp_path, efferent.Learner(9, 0, algorithm="stream-td"))

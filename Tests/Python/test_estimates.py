@@ -1,4 +1,6 @@
-"""Estimates over few runs are those of rliable: compared with it where it is installed, and with values that it gave."""
+"""Estimates over few runs are those of rliable: compared with it where it is installed, and with values that it
+gave."""
+
 import numpy as np
 import pytest
 from efferent.lab import estimates

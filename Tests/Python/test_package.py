@@ -15,12 +15,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def python(code, **environment):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment})
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+    )
 
 
 def test_importing_loads_neither_the_library_nor_optional_packages():
-    done = python("import efferent, sys; efferent.Error; print([m for m in ('zmq', 'msgpack', 'rich', 'typer', 'onnxruntime', 'efferent._library') if m in sys.modules])",
-                  EFFERENT_LIBRARY="/no/such/library.so")
+    done = python(
+        "import efferent, sys; efferent.Error; print([m for m in ('zmq', 'msgpack', 'rich', 'typer', 'onnxruntime', 'efferent._library') if m in sys.modules])",
+        EFFERENT_LIBRARY="/no/such/library.so",
+    )
     assert done.stdout.strip() == "[]", done.stderr
 
 
@@ -66,7 +73,10 @@ def test_every_extra_brings_what_its_messages_promise():
 
 
 def test_a_missing_library_is_explained():
-    done = python("import efferent\ntry:\n  efferent.Policy(b'')\nexcept efferent.FileError as e: print(e)", EFFERENT_LIBRARY="/no/such/library.so")
+    done = python(
+        "import efferent\ntry:\n  efferent.Policy(b'')\nexcept efferent.FileError as e: print(e)",
+        EFFERENT_LIBRARY="/no/such/library.so",
+    )
     assert "/no/such/library.so" in done.stdout and "EFFERENT_LIBRARY" in done.stdout, done.stderr
 
 
@@ -86,24 +96,48 @@ def test_no_other_file_of_the_packages_has_a_version_of_its_own():
 def test_a_library_of_another_series_is_refused_with_both_versions(tmp_path):
     (tmp_path / "other.c").write_text("int eff_version(void) { return 900; }")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "other.so", tmp_path / "other.c"], check=True)
-    done = python("import efferent\ntry:\n  efferent.Policy(b'')\nexcept efferent.FileError as e: print(e)", EFFERENT_LIBRARY=str(tmp_path / "other.so"))
-    assert "other.so is libefferent 0.9.0" in done.stdout and f"this package is {efferent.__version__}" in done.stdout, done.stderr
+    done = python(
+        "import efferent\ntry:\n  efferent.Policy(b'')\nexcept efferent.FileError as e: print(e)",
+        EFFERENT_LIBRARY=str(tmp_path / "other.so"),
+    )
+    assert (
+        "other.so is libefferent 0.9.0" in done.stdout and f"this package is {efferent.__version__}" in done.stdout
+    ), done.stderr
 
 
 def command(*arguments):
-    return subprocess.run([sys.executable, "-m", "efferent", *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "160"})
+    return subprocess.run(
+        [sys.executable, "-m", "efferent", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "160"},
+    )
 
 
 def test_inspect_prints_inputs_outputs_and_plan(folder):
     done = command("inspect", folder / "lstm.onnx")
-    assert done.returncode == 0 and "h_in" in done.stdout and "h_out" in done.stdout and "plan" in done.stdout, done.stderr
+    assert (
+        done.returncode == 0 and "h_in" in done.stdout and "h_out" in done.stdout and "plan" in done.stdout
+    ), done.stderr
     facts = json.loads(command("inspect", folder / "lstm.onnx", "--json").stdout)
-    assert facts["state"] == {"h_in": "h_out", "c_in": "c_out"} and facts["inputs"][0] == {"name": "obs", "shape": [1, 5], "dtype": "f32", "role": "observation", "reason": "only candidate"}
+    assert facts["state"] == {"h_in": "h_out", "c_in": "c_out"} and facts["inputs"][0] == {
+        "name": "obs",
+        "shape": [1, 5],
+        "dtype": "f32",
+        "role": "observation",
+        "reason": "only candidate",
+    }
     assert facts["opset"] == 17 and facts["ops"]
-    assert facts["node_count"] >= facts["unfused_op_count"] >= facts["op_count"] == len(facts["ops"]) and facts["step_microseconds"] > 0
+    assert (
+        facts["node_count"] >= facts["unfused_op_count"] >= facts["op_count"] == len(facts["ops"])
+        and facts["step_microseconds"] > 0
+    )
     hidden = next(t for t in facts["inputs"] if t["name"] == "h_in")["shape"][-1]
-    assert facts["state_bytes"] == 2 * 2 * 4 * hidden and 0 < facts["peak_bytes"] <= facts["arena_bytes"] - facts["state_bytes"]
+    assert (
+        facts["state_bytes"] == 2 * 2 * 4 * hidden
+        and 0 < facts["peak_bytes"] <= facts["arena_bytes"] - facts["state_bytes"]
+    )
     for words in ("nodes in the file", "after fusion", "arena", "at their peak", "cost of a step", "parameters"):
         assert words in done.stdout
 
@@ -117,7 +151,13 @@ def test_safetensors_are_inspected_and_not_compared(folder):
     from efferent._convert.safetensors import dumps
 
     file = folder / "scale.safetensors"
-    file.write_bytes(dumps({}, {"robot": "arm"}, {"efferent": 1, "inputs": [{"name": "obs", "shape": [3]}], "layers": [{"type": "scale", "scale": 2}]}))
+    file.write_bytes(
+        dumps(
+            {},
+            {"robot": "arm"},
+            {"efferent": 1, "inputs": [{"name": "obs", "shape": [3]}], "layers": [{"type": "scale", "scale": 2}]},
+        )
+    )
     done = command("inspect", file)
     assert done.returncode == 0 and "safetensors" in done.stdout and "robot: arm" in done.stdout, done.stderr
     done = command("check", file)
@@ -133,7 +173,9 @@ def test_check_agrees_with_onnxruntime(folder, name):
 def test_check_sees_a_difference(folder):
     done = command("check", folder / "mlp.onnx", "--weights", "bf16", "--tolerance", "1e-7")
     assert done.returncode == 1 and "differs" in done.stdout, done.stdout + done.stderr
-    told = json.loads(command("check", folder / "mlp.onnx", "--weights", "bf16", "--tolerance", "1e-7", "--json").stdout)
+    told = json.loads(
+        command("check", folder / "mlp.onnx", "--weights", "bf16", "--tolerance", "1e-7", "--json").stdout
+    )
     assert told["same"] is False and told["outputs"][0]["difference"] > 0
 
 

@@ -9,8 +9,18 @@ import headers
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted(p for pattern in ("*.md", "bindings/*.md", "bindings/*/README.md", "bindings/python/client/README.md", "examples/*.md", "examples/*/README.md")
-               for p in ROOT.glob(pattern))
+PAGES = sorted(
+    p
+    for pattern in (
+        "*.md",
+        "bindings/*.md",
+        "bindings/*/README.md",
+        "bindings/python/client/README.md",
+        "examples/*.md",
+        "examples/*/README.md",
+    )
+    for p in ROOT.glob(pattern)
+)
 
 
 def name(path):
@@ -44,7 +54,9 @@ def test_links_lead_somewhere(page):
 
 def test_a_link_that_leads_nowhere_is_found(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("# One thing\n[a](page.md#one-thing) [b](#another) [c](gone.md) ![d](gone.png) [e](https://example.org)\n```\n[f](code.md)\n```\n")
+    page.write_text(
+        "# One thing\n[a](page.md#one-thing) [b](#another) [c](gone.md) ![d](gone.png) [e](https://example.org)\n```\n[f](code.md)\n```\n"
+    )
     assert broken_links(page) == ["#another", "gone.md", "gone.png"]
 
 
@@ -62,7 +74,10 @@ def test_commands_and_options_that_are_named_exist(page):
     for module in Path(efferent.__file__).parent.glob("_command_*.py"):
         importlib.import_module(f"efferent.{module.stem}")
     group = typer.main.get_command(importlib.import_module("efferent.lab._command").app)
-    commands = {n: {"-h", "--help", *(o for p in c.params for o in (*p.opts, *p.secondary_opts))} for n, c in group.commands.items()}
+    commands = {
+        n: {"-h", "--help", *(o for p in c.params for o in (*p.opts, *p.secondary_opts))}
+        for n, c in group.commands.items()
+    }
     assert len(commands) > 9
     for command, rest in re.findall(r"(?:^    |`)efferent ([a-z][a-z-]*)([^`\n#]*)", page.read_text(), re.M):
         assert command in commands, f"efferent {command}"
@@ -84,8 +99,11 @@ def test_every_page_can_be_reached_from_the_readme():
         if page in seen or page.suffix != ".md":
             continue
         seen.add(page)
-        todo += [(page.parent / link.partition("#")[0]).resolve() for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
-                 if not link.startswith(("http", "#"))]
+        todo += [
+            (page.parent / link.partition("#")[0]).resolve()
+            for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+            if not link.startswith(("http", "#"))
+        ]
     assert not [name(p) for p in PAGES if p not in seen]
 
 

@@ -17,15 +17,30 @@ def block(language, index=0, page="README.md"):
     return re.findall(rf"^```{language}\n(.*?)^```", (root / page).read_text(), re.M | re.S)[index]
 
 
-@pytest.mark.parametrize("page, language, compiler, standard", [
-    ("README.md", "c", "cc", "c11"), ("bindings/c/README.md", "c", "cc", "c11"), ("bindings/cpp/README.md", "cpp", "c++", "c++17")])
+@pytest.mark.parametrize(
+    "page, language, compiler, standard",
+    [
+        ("README.md", "c", "cc", "c11"),
+        ("bindings/c/README.md", "c", "cc", "c11"),
+        ("bindings/cpp/README.md", "cpp", "c++", "c++17"),
+    ],
+)
 def test_the_compiled_program_prints_an_action_of_the_example_policy(tmp_path, page, language, compiler, standard):
     if not (prefix / "lib/libefferent.so").exists() or not shutil.which(compiler):
         pytest.skip("needs bindings/c/install.sh --prefix .build/prefix and a compiler")
     source = tmp_path / f"step.{language}"
     source.write_text(block(language, page=page))
     program = tmp_path / "step"
-    flags = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-std={standard}", f"-I{prefix}/include", f"-L{prefix}/lib", f"-Wl,-rpath,{prefix}/lib"]
+    flags = [
+        "-Wall",
+        "-Wextra",
+        "-Wpedantic",
+        "-Werror",
+        f"-std={standard}",
+        f"-I{prefix}/include",
+        f"-L{prefix}/lib",
+        f"-Wl,-rpath,{prefix}/lib",
+    ]
     subprocess.run([compiler, *flags, str(source), "-lefferent", "-o", str(program)], check=True)
     found = subprocess.run([program, policy], check=True, capture_output=True, text=True).stdout.split()
     import efferent
@@ -40,8 +55,25 @@ def test_the_c_program_learns_to_stand(tmp_path):
     if not (prefix / "lib/libefferent.so").exists() or not shutil.which("cc"):
         pytest.skip("needs bindings/c/install.sh --prefix .build/prefix and a compiler")
     (tmp_path / "learn.c").write_text(block("c", 1, page="bindings/c/README.md"))
-    subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{prefix}/include", "learn.c", "-o", "learn",
-                    f"-L{prefix}/lib", f"-Wl,-rpath,{prefix}/lib", "-lefferent"], cwd=tmp_path, check=True)
+    subprocess.run(
+        [
+            "cc",
+            "-std=c11",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+            f"-I{prefix}/include",
+            "learn.c",
+            "-o",
+            "learn",
+            f"-L{prefix}/lib",
+            f"-Wl,-rpath,{prefix}/lib",
+            "-lefferent",
+        ],
+        cwd=tmp_path,
+        check=True,
+    )
     run = subprocess.run([tmp_path / "learn"], cwd=tmp_path, capture_output=True, text=True)
     rewards = [float(line) for line in run.stdout.split()]
     assert run.returncode == 0 and rewards[0] < -1 and rewards[-1] > -0.3, run.stdout
@@ -51,14 +83,22 @@ def test_the_c_program_learns_to_stand(tmp_path):
 
 
 def test_the_python_program_runs_as_written():
-    code = block("python") + "\nassert action.shape == (6,) and np.array_equal(action, outputs['actions'][0]), (action, outputs)\n"
+    code = (
+        block("python")
+        + "\nassert action.shape == (6,) and np.array_equal(action, outputs['actions'][0]), (action, outputs)\n"
+    )
     run = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, env=os.environ)
     assert run.returncode == 0, run.stderr
 
 
 def test_the_learner_balances_the_pendulum_as_written():
     pytest.importorskip("mujoco")
-    run = subprocess.run([sys.executable, "-c", block("python", page="bindings/python/README.md")], capture_output=True, text=True, env=os.environ)
+    run = subprocess.run(
+        [sys.executable, "-c", block("python", page="bindings/python/README.md")],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
     assert run.returncode == 0, run.stderr
     returns = [float(r) for r in re.findall(r"return (\d+)", run.stdout)]
     assert returns[0] < 100 and max(returns) > 700, returns
@@ -81,7 +121,13 @@ def test_the_crates_page_has_a_program_that_runs(tmp_path):
     (tmp_path / "Cargo.toml").write_text('[package]\nname = "user"\nversion = "0.1.0"\nedition = "2021"\n' + manifest)
     (tmp_path / "src").mkdir()
     (tmp_path / "src/main.rs").write_text(block("rust", page=page))
-    env = {**os.environ, "EFFERENT_PREFIX": str(prefix), "LD_LIBRARY_PATH": str(prefix / "lib"), "CARGO_TARGET_DIR": str(tmp_path / "target"), "CARGO_NET_OFFLINE": "true"}
+    env = {
+        **os.environ,
+        "EFFERENT_PREFIX": str(prefix),
+        "LD_LIBRARY_PATH": str(prefix / "lib"),
+        "CARGO_TARGET_DIR": str(tmp_path / "target"),
+        "CARGO_NET_OFFLINE": "true",
+    }
     subprocess.run(["cargo", "build", "-q"], cwd=tmp_path, env=env, check=True)
     run = subprocess.run([tmp_path / "target/debug/user"], cwd=root, env=env, capture_output=True, text=True)
     assert run.returncode == 0 and run.stdout.count(",") == 5, run.stderr

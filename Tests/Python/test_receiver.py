@@ -1,4 +1,6 @@
-"""Receivers: the plant's side for a loop that never waits, in C (bindings/c/receiver) and in Python, against the library."""
+"""Receivers: the plant's side for a loop that never waits, in C (bindings/c/receiver) and in Python, against the
+library."""
+
 import ctypes
 import os
 import shutil
@@ -25,7 +27,11 @@ def receiver(request, tmp_path_factory):
 
     def make(endpoint, name="obs", seen=7, done=3, **options):
         if request.param == "c":
-            made.append(receiving.CReceiver(receiving.library(tmp_path_factory.mktemp("receiver")), endpoint, seen, done, **options))
+            made.append(
+                receiving.CReceiver(
+                    receiving.library(tmp_path_factory.mktemp("receiver")), endpoint, seen, done, **options
+                )
+            )
         else:
             made.append(receiving.PythonReceiver(endpoint, name, **options))
         return made[-1]
@@ -47,15 +53,23 @@ def test_the_options_of_the_tests_are_those_of_the_header():
     import re
 
     text = re.sub(r"/\*.*?\*/", "", (receiving.ROOT / "include/efferent/receiver.h").read_text(), flags=re.S)
-    for struct, fields in (("options", [n for n, _ in receiving.OPTIONS]), ("stats", [n for n, _ in receiving.Stats._fields_])):
-        body = re.search(rf"typedef struct eff_receiver_{struct} \{{(.*?)\}} eff_receiver_{struct};", text, re.S).group(1)
+    for struct, fields in (
+        ("options", [n for n, _ in receiving.OPTIONS]),
+        ("stats", [n for n, _ in receiving.Stats._fields_]),
+    ):
+        body = re.search(rf"typedef struct eff_receiver_{struct} \{{(.*?)\}} eff_receiver_{struct};", text, re.S).group(
+            1
+        )
         found = [re.sub(r"\[.*", "", n).strip(" *") for line in body.split(";") if line.strip()
                  for n in re.sub(r"^\s*(const )?\w+", "", line).split(",")]
         assert found == fields
 
 
 def test_the_constants_of_libzmq_are_those_of_its_header(tmp_path):
-    if not shutil.which("cc") or subprocess.run(["cc", "-E", "-include", "zmq.h", "-"], input=b"", capture_output=True).returncode:
+    if (
+        not shutil.which("cc")
+        or subprocess.run(["cc", "-E", "-include", "zmq.h", "-"], input=b"", capture_output=True).returncode
+    ):
         pytest.skip("no <zmq.h>")
     source = receiving.FOLDER / "receiver_zeromq.c"
     told = ["-D_POSIX_C_SOURCE=200809L", "-include", "zmq.h", "-c", source, "-o", tmp_path / "r.o"]
@@ -209,7 +223,9 @@ def test_a_frame_that_no_socket_takes_as_a_whole_goes_in_parts_and_holds_nobody_
 
     count = 500_000  # 2 MB
     nodes = [helper.make_node("ReduceMax", ["obs"], ["action"], axes=[1], keepdims=1)]
-    seen, done = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, k]) for n, k in (("obs", count), ("action", 1)))
+    seen, done = (
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, k]) for n, k in (("obs", count), ("action", 1))
+    )
     save(helper.make_model(helper.make_graph(nodes, "g", [seen], [done]), opset_imports=[helper.make_opsetid("", 17)],
                            ir_version=8), tmp_path / "wide.onnx")
     script = bridging.SERVER.replace("bridging.policy({name!r})", "efferent.Policy({name!r})")
@@ -274,12 +290,19 @@ def test_python_says_what_does_not_fit(tmp_path):
             efferent.Receiver("tcp://127.0.0.1:1", **{name: 0})
 
 
-@pytest.mark.parametrize("options, text", [
-    ({"rows": -1}, "rows is -1, expected 1 to 65536"), ({"action_size": 0}, "action_size is 0, expected 1 to 268435456"),
-    ({"endpoint": b"nowhere"}, "endpoint 'nowhere': Invalid argument"), ({"endpoint": None}, "endpoint is NULL"),
-    ({"endpoint": b"inproc://x"}, "inproc needs the bridge's ZeroMQ context"), ({"retry_ms": -5}, "retry_ms is -5"),
-    ({"reserved": 1}, "reserved is 1, expected 0 to 0"), ({"struct_size": 3}, "struct_size is 3"),
-])
+@pytest.mark.parametrize(
+    "options, text",
+    [
+        ({"rows": -1}, "rows is -1, expected 1 to 65536"),
+        ({"action_size": 0}, "action_size is 0, expected 1 to 268435456"),
+        ({"endpoint": b"nowhere"}, "endpoint 'nowhere': Invalid argument"),
+        ({"endpoint": None}, "endpoint is NULL"),
+        ({"endpoint": b"inproc://x"}, "inproc needs the bridge's ZeroMQ context"),
+        ({"retry_ms": -5}, "retry_ms is -5"),
+        ({"reserved": 1}, "reserved is 1, expected 0 to 0"),
+        ({"struct_size": 3}, "struct_size is 3"),
+    ],
+)
 def test_options_are_checked_by_name(tmp_path, options, text):
     lib = receiving.library(tmp_path)
     with pytest.raises(efferent.Error, match=text):
@@ -319,7 +342,9 @@ def test_an_option_of_a_newer_header_is_refused(tmp_path):
         _fields_ = [*receiving.OPTIONS, ("later", ctypes.c_uint64)]
 
     options, handle = Newer(), ctypes.c_void_p()
-    lib.eff_receiver_options_default(ctypes.cast(ctypes.byref(options), ctypes.POINTER(receiving.Options)), ctypes.sizeof(options))
+    lib.eff_receiver_options_default(
+        ctypes.cast(ctypes.byref(options), ctypes.POINTER(receiving.Options)), ctypes.sizeof(options)
+    )
     options.endpoint, options.observation_size, options.action_size, options.later = b"tcp://127.0.0.1:1", 4, 4, 1
     given = ctypes.cast(ctypes.byref(options), ctypes.POINTER(receiving.Options))
     assert lib.eff_receiver_create(given, ctypes.byref(handle)) == -1 and b"newer" in lib.eff_receiver_last_error()

@@ -14,8 +14,13 @@ NAN, INF = float("nan"), float("inf")
 
 def saved(folder, name, nodes, initializers, inputs, outputs):
     tensor = helper.make_tensor_value_info
-    graph = helper.make_graph(nodes, name, [tensor(n, TensorProto.FLOAT, s) for n, s in inputs], [tensor(n, TensorProto.FLOAT, s) for n, s in outputs],
-                              [numpy_helper.from_array(np.asarray(v), n) for n, v in initializers.items()])
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [tensor(n, TensorProto.FLOAT, s) for n, s in inputs],
+        [tensor(n, TensorProto.FLOAT, s) for n, s in outputs],
+        [numpy_helper.from_array(np.asarray(v), n) for n, v in initializers.items()],
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, folder / f"{name}.onnx")
     return efferent.Policy(folder / f"{name}.onnx")
@@ -24,18 +29,29 @@ def saved(folder, name, nodes, initializers, inputs, outputs):
 @pytest.fixture
 def inverse(tmp_path):
     """action = 1 / obs: not finite where an observation is 0."""
-    return saved(tmp_path, "inverse", [helper.make_node("Reciprocal", ["obs"], ["action"])], {}, [("obs", [1, 3])], [("action", [1, 3])])
+    return saved(
+        tmp_path,
+        "inverse",
+        [helper.make_node("Reciprocal", ["obs"], ["action"])],
+        {},
+        [("obs", [1, 3])],
+        [("action", [1, 3])],
+    )
 
 
 @pytest.fixture
 def counter(tmp_path):
     """h_out = h_in + obs, action = 1 / h_out: what a step did to the state is seen in the next."""
     nodes = [helper.make_node("Add", ["h_in", "obs"], ["h_out"]), helper.make_node("Reciprocal", ["h_out"], ["action"])]
-    return saved(tmp_path, "counter", nodes, {}, [("obs", [1, 2]), ("h_in", [1, 2])], [("action", [1, 2]), ("h_out", [1, 2])])
+    return saved(
+        tmp_path, "counter", nodes, {}, [("obs", [1, 2]), ("h_in", [1, 2])], [("action", [1, 2]), ("h_out", [1, 2])]
+    )
 
 
 def step_n(session, rows, observation, observation_count, action, action_count):
-    return lib.eff_session_step_n(session._handle.value, rows, observation.ctypes.data, observation_count, action.ctypes.data, action_count)
+    return lib.eff_session_step_n(
+        session._handle.value, rows, observation.ctypes.data, observation_count, action.ctypes.data, action_count
+    )
 
 
 def name(status):
@@ -67,7 +83,10 @@ def test_an_observation_that_is_not_finite_is_refused_by_name(counter, bad):
     s, twin = counter.session(), counter.session()
     for t in (s, twin):
         last = t.step(np.array([[1, 2]], np.float32))
-    with pytest.raises(efferent.NumericError, match=f"observation 'obs', row 0, element 1 is {'NaN' if bad != bad else 'infinite' if bad > 0 else 'minus infinite'}"):
+    with pytest.raises(
+        efferent.NumericError,
+        match=f"observation 'obs', row 0, element 1 is {'NaN' if bad != bad else 'infinite' if bad > 0 else 'minus infinite'}",
+    ):
         s.step(np.array([[1, bad]], np.float32))
     y = np.zeros(2, np.float32)
     assert name(step_n(s, 1, np.array([bad, 0], np.float32), 2, y, 2)) == "EFF_E_NUMERIC"
@@ -106,7 +125,9 @@ def test_pass_and_clear(inverse):
 
 
 def test_run_passes_infinities(inverse):
-    assert np.array_equal(inverse.session().run({"obs": np.array([[INF, NAN, 2]], np.float32)})["action"], [[0, NAN, 0.5]], equal_nan=True)
+    assert np.array_equal(
+        inverse.session().run({"obs": np.array([[INF, NAN, 2]], np.float32)})["action"], [[0, NAN, 0.5]], equal_nan=True
+    )
 
 
 def test_rows_are_as_large_as_numbers_get(inverse):
@@ -119,7 +140,9 @@ def test_two_callers_at_once_are_told(tmp_path):
     nodes, weights = [], {}
     for i in range(6):
         weights[f"w{i}"] = rng.standard_normal((1024, 1024)).astype(np.float32) / 32
-        nodes.append(helper.make_node("MatMul", [f"x{i}" if i else "obs", f"w{i}"], [f"x{i + 1}" if i < 5 else "action"]))
+        nodes.append(
+            helper.make_node("MatMul", [f"x{i}" if i else "obs", f"w{i}"], [f"x{i + 1}" if i < 5 else "action"])
+        )
     policy = saved(tmp_path, "slow", nodes, weights, [("obs", [1, 1024])], [("action", [1, 1024])])
     session, alone = policy.session(), policy.session()
     x = np.ones((1, 1024), np.float32)

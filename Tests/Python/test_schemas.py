@@ -1,4 +1,6 @@
-"""What an operator of an opset takes: everything else is refused by name. The schemas of the onnx package are the oracle."""
+"""What an operator of an opset takes: everything else is refused by name. The schemas of the onnx package are the
+oracle."""
+
 import efferent
 import model_forms
 import numpy as np
@@ -19,7 +21,9 @@ for s in onnx.defs.get_all_schemas_with_history():
 
 def schema(domain, op, version):
     """The definition in force, or None."""
-    return max((s for s in OPERATORS[domain, op] if s.since_version <= version), key=lambda s: s.since_version, default=None)
+    return max(
+        (s for s in OPERATORS[domain, op] if s.since_version <= version), key=lambda s: s.since_version, default=None
+    )
 
 
 def one_node(op, opset, inputs, outputs=1, domain="", shape=(2, 2), imports=(), **attributes):
@@ -29,7 +33,11 @@ def one_node(op, opset, inputs, outputs=1, domain="", shape=(2, 2), imports=(), 
     node = helper.make_node(op, names, outs, name="tested", domain=domain, **attributes)
     graph = helper.make_graph([node], "g", [helper.make_tensor_value_info(x, TensorProto.FLOAT, shape) for x in names],
                               [helper.make_empty_tensor_value_info(y) for y in outs])
-    opsets = [helper.make_opsetid("", opset if not domain else NEWEST)] + ([helper.make_opsetid(domain, opset)] if domain else []) + list(imports)
+    opsets = (
+        [helper.make_opsetid("", opset if not domain else NEWEST)]
+        + ([helper.make_opsetid(domain, opset)] if domain else [])
+        + list(imports)
+    )
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
@@ -45,7 +53,9 @@ def run(model, feeds, **options):
 
 
 def test_table_is_what_the_schemas_say():
-    assert schemas.FILE.read_text() == schemas.text(), "run Tests/Python/schemas.py with the onnx and onnxruntime of Tests/requirements.txt"
+    assert (
+        schemas.FILE.read_text() == schemas.text()
+    ), "run Tests/Python/schemas.py with the onnx and onnxruntime of Tests/requirements.txt"
 
 
 @pytest.mark.parametrize("domain, op", OPERATORS, ids=lambda v: v or "ai.onnx")
@@ -62,8 +72,12 @@ def test_unknown_attribute_is_refused_by_name(domain, op):
         elif version < 7 and not domain and "is not implemented" in message:
             assert f"'{op}' of opset {version}" in message
         else:
-            assert "attribute 'efferent_unknown' is not defined" in message and f"{op} of opset {version}" in message, message
-            assert all(f"'{name}'" in message for name in (s.attributes if s else ()) if name != "consumed_inputs"), message
+            assert (
+                "attribute 'efferent_unknown' is not defined" in message and f"{op} of opset {version}" in message
+            ), message
+            assert all(
+                f"'{name}'" in message for name in (s.attributes if s else ()) if name != "consumed_inputs"
+            ), message
 
 
 @pytest.mark.parametrize("domain, op", OPERATORS, ids=lambda v: v or "ai.onnx")
@@ -80,7 +94,11 @@ def test_more_inputs_or_outputs_than_there_are_are_refused(domain, op):
         assert f"has {s.max_output + 1} outputs; {op} of opset {newest} has at most {s.max_output}" in message
 
 
-@pytest.mark.parametrize("domain, op", [k for k, v in OPERATORS.items() if any(a.required for a in v[-1].attributes.values())], ids=lambda v: v or "ai.onnx")
+@pytest.mark.parametrize(
+    "domain, op",
+    [k for k, v in OPERATORS.items() if any(a.required for a in v[-1].attributes.values())],
+    ids=lambda v: v or "ai.onnx",
+)
 def test_required_attribute_that_is_missing_is_named(domain, op):
     version = NEWEST_ML if domain else NEWEST
     s = schema(domain, op, version)
@@ -91,10 +109,13 @@ def test_required_attribute_that_is_missing_is_named(domain, op):
 
 
 def test_nothing_else_is_refused():
-    """A node with everything that its schema allows and no more gets past the table: Conv, Gemm, LSTM say what they lack, not what they have."""
+    """A node with everything that its schema allows and no more gets past the table: Conv, Gemm, LSTM say what they
+    lack, not what they have."""
     assert run(one_node("LeakyRelu", 17, 1, alpha=0.5), {"x0": -np.ones((2, 2), np.float32)})["y0"][0, 0] == -0.5
     x = np.ones((2, 2), np.float32)
-    assert (run(one_node("Gemm", 13, 3, alpha=1.0, beta=2.0, transA=0, transB=1), {"x0": x, "x1": x, "x2": x})["y0"] == 4).all()
+    assert (
+        run(one_node("Gemm", 13, 3, alpha=1.0, beta=2.0, transA=0, transB=1), {"x0": x, "x1": x, "x2": x})["y0"] == 4
+    ).all()
 
 
 @pytest.mark.parametrize("op, opset, attributes, words", [
@@ -126,7 +147,9 @@ def test_attribute_given_twice_is_refused():
 def test_value_that_is_not_implemented_is_named():
     assert "attribute 'stash_type' is 10; only 1" in refusal(one_node("LayerNormalization", 17, 2, stash_type=10))
     assert "attribute 'spatial' is 0; only 1" in refusal(one_node("BatchNormalization", 7, 5, spatial=0))
-    assert "attribute 'approximate' is 'sigmoid', expected one of 'none', 'tanh'" in refusal(one_node("Gelu", 20, 1, approximate="sigmoid"))
+    assert "attribute 'approximate' is 'sigmoid', expected one of 'none', 'tanh'" in refusal(
+        one_node("Gelu", 20, 1, approximate="sigmoid")
+    )
     assert "attribute 'p' is 3" in refusal(one_node("LpNormalization", 22, 1, p=3))
 
 
@@ -135,13 +158,18 @@ def test_value_that_is_not_implemented_is_named():
 def test_opset_that_is_not_known_is_refused():
     for version in (NEWEST + 1, 30, 2**31 - 1):
         message = refusal(one_node("Add", version, 2))
-        assert f"ONNX opset {version}" in message and f"the newest known one is {NEWEST}" in message and "'Add'" in message
+        assert (
+            f"ONNX opset {version}" in message and f"the newest known one is {NEWEST}" in message and "'Add'" in message
+        )
     assert "version 99 of ai.onnx.ml" in refusal(one_node("Scaler", 99, 1, domain="ai.onnx.ml"))
 
 
 def test_opset_that_nothing_uses_does_not_matter():
-    """Nothing of the main opset is used: the nodes belong to a function of the model, which imports an opset that is known."""
-    f = helper.make_function("local", "Double", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 17)])
+    """Nothing of the main opset is used: the nodes belong to a function of the model, which imports an opset that is
+    known."""
+    f = helper.make_function(
+        "local", "Double", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])], [helper.make_opsetid("", 17)]
+    )
     model = one_node("Double", 1, 1, domain="local")
     model.functions.append(f)
     for o in model.opset_import:
@@ -169,10 +197,21 @@ LEGACY = [(op, opset) for op in ("Add", "Sub", "Mul", "Div") for opset in (1, 6)
 
 
 @pytest.mark.parametrize("op, opset", LEGACY)
-@pytest.mark.parametrize("form, attributes", [((2, 3, 4), {}), ((4,), {"broadcast": 1}), ((3, 4), {"broadcast": 1}), ((3,), {"broadcast": 1, "axis": 1}),
-                                              ((2,), {"broadcast": 1, "axis": 0}), ((2, 3), {"broadcast": 1, "axis": 0}), ((1,), {"broadcast": 1})])
+@pytest.mark.parametrize(
+    "form, attributes",
+    [
+        ((2, 3, 4), {}),
+        ((4,), {"broadcast": 1}),
+        ((3, 4), {"broadcast": 1}),
+        ((3,), {"broadcast": 1, "axis": 1}),
+        ((2,), {"broadcast": 1, "axis": 0}),
+        ((2, 3), {"broadcast": 1, "axis": 0}),
+        ((1,), {"broadcast": 1}),
+    ],
+)
 def test_broadcast_before_opset_7(op, opset, form, attributes):
-    """The attributes broadcast and axis mean what Add 6 says: B lies along the axes from `axis` on, or along the last ones."""
+    """The attributes broadcast and axis mean what Add 6 says: B lies along the axes from `axis` on, or along the last
+    ones."""
     rng = np.random.default_rng(0)
     a, b = rng.uniform(0.5, 2, (2, 3, 4)).astype(np.float32), rng.uniform(0.5, 2, form).astype(np.float32)
     axis = attributes.get("axis", 3 - b.ndim)
@@ -199,7 +238,15 @@ def reference(name, outer):
 
 
 def test_attribute_that_a_function_does_not_name_is_refused():
-    f = helper.make_function("local", "Scaled", ["a"], ["b"], [helper.make_node("LeakyRelu", ["a"], ["b"])], [helper.make_opsetid("", 17)], ["alpha"])
+    f = helper.make_function(
+        "local",
+        "Scaled",
+        ["a"],
+        ["b"],
+        [helper.make_node("LeakyRelu", ["a"], ["b"])],
+        [helper.make_opsetid("", 17)],
+        ["alpha"],
+    )
     f.node[0].attribute.append(reference("alpha", "alpha"))
     model = one_node("Scaled", 1, 1, domain="local", slope=0.5)
     model.functions.append(f)

@@ -1,9 +1,12 @@
-"""Files that onnxruntime's own tools write (optimizer, quantizers, transformer fusions) give what onnxruntime gives for the same file.
+"""Files that onnxruntime's own tools write (optimizer, quantizers, transformer fusions) give what onnxruntime gives for
+the same file.
 
-Integer operators agree exactly, but where onnxruntime itself differs by processor: products of u8 with large i8 saturate without VNNI (so all
-files are written with reduce_range, as its documentation asks), and a float that lies halfway between two steps may be rounded to either.
-One such step early in a net becomes a few at its end, in a few outputs.
+Integer operators agree exactly, but where onnxruntime itself differs by processor: products of u8 with large i8
+saturate without VNNI (so all files are written with reduce_range, as its documentation asks), and a float that lies
+halfway between two steps may be rounded to either. One such step early in a net becomes a few at its end, in a few
+outputs.
 """
+
 import copy
 import logging
 
@@ -28,7 +31,15 @@ FINE = dict(exact=0.0, most=1e-3)  # steps of 16 bits: more of them are missed, 
 
 def static(fmt, weights, activations, per_channel, level=None):
     def write(model, folder):
-        made = tools.quantized_static(model, folder, quant_format=fmt, weight_type=weights, activation_type=activations, per_channel=per_channel, reduce_range=True)
+        made = tools.quantized_static(
+            model,
+            folder,
+            quant_format=fmt,
+            weight_type=weights,
+            activation_type=activations,
+            per_channel=per_channel,
+            reduce_range=True,
+        )
         return tools.optimized(made, folder, level) if level is not None else made
     return write
 
@@ -41,7 +52,13 @@ def dynamic(weights, level=None):
 
 
 def wide_points(model, folder):
-    return tools.quantized_static(model, folder, weight_type=QuantType.QInt8, activation_type=QuantType.QUInt16, extra_options={"UseQDQContribOps": True})
+    return tools.quantized_static(
+        model,
+        folder,
+        weight_type=QuantType.QInt8,
+        activation_type=QuantType.QUInt16,
+        extra_options={"UseQDQContribOps": True},
+    )
 
 
 def ways():
@@ -55,7 +72,9 @@ def ways():
             yield f"static QDQ {name}", static(QuantFormat.QDQ, weights, activations, per_channel), STEPS
             yield f"static QOperator {name}", static(QuantFormat.QOperator, weights, activations, per_channel), STEPS
             for level in (LEVELS.ORT_ENABLE_EXTENDED, LEVELS.ORT_ENABLE_ALL):
-                yield f"static QDQ {name} {level.name}", static(QuantFormat.QDQ, weights, activations, per_channel, level), STEPS
+                yield f"static QDQ {name} {level.name}", static(
+                    QuantFormat.QDQ, weights, activations, per_channel, level
+                ), STEPS
     yield "static QDQ 16 bits", wide_points, FINE
     for weights in (i8, u8):
         yield f"dynamic {weights.name}", dynamic(weights), STEPS
@@ -70,7 +89,9 @@ def ways():
                 if bits == 8 and fmt == QuantFormat.QDQ:
                     continue  # the tool has QDQ for 4 bits alone
                 options = dict(bits=bits, block_size=16, is_symmetric=symmetric, quant_format=fmt, accuracy_level=1)
-                yield f"{bits} bits {fmt.name}{' symmetric' * symmetric}", lambda m, f, options=options: tools.few_bits(m, **options), FLOAT
+                yield f"{bits} bits {fmt.name}{' symmetric' * symmetric}", lambda m, f, options=options: tools.few_bits(
+                    m, **options
+                ), FLOAT
 
 
 WAYS = {name: (write, bound) for name, write, bound in ways()}
@@ -83,7 +104,12 @@ def written():
 
 
 # the variants of the transformer differ in what is fused, not in what is quantized
-CASES = [(p, w) for p in tools.POLICIES for w in WAYS if not (p.startswith("window_") and ("static" in w or "dynamic" in w or "bits" in w))]
+CASES = [
+    (p, w)
+    for p in tools.POLICIES
+    for w in WAYS
+    if not (p.startswith("window_") and ("static" in w or "dynamic" in w or "bits" in w))
+]
 
 
 @pytest.mark.parametrize(("policy", "way"), CASES)

@@ -1,7 +1,9 @@
-"""bindings/TROUBLESHOOTING.md has the errors as they really read: each is provoked here, and its text looked up on the page.
+"""bindings/TROUBLESHOOTING.md has the errors as they really read: each is provoked here, and its text looked up on the
+page.
 
 On the page "..." stands for what depends on the machine.
 """
+
 import json
 import os
 import re
@@ -36,14 +38,22 @@ def elsewhere(code, **changes):
 
 
 def library_is_missing():
-    said = elsewhere("import efferent\ntry:\n  efferent.Policy('policy.onnx')\nexcept efferent.FileError as e: print(e)", EFFERENT_LIBRARY="/nowhere/libefferent.so")
+    said = elsewhere(
+        "import efferent\ntry:\n  efferent.Policy('policy.onnx')\nexcept efferent.FileError as e: print(e)",
+        EFFERENT_LIBRARY="/nowhere/libefferent.so",
+    )
     raise efferent.FileError(said)
 
 
 def library_of_another_series():
     Path("old.c").write_text("int eff_version(void) { return 900; }")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", "old.so", "old.c"], check=True)
-    raise efferent.FileError(elsewhere("import efferent\ntry:\n  efferent.Policy('policy.onnx')\nexcept efferent.FileError as e: print(e)", EFFERENT_LIBRARY="./old.so"))
+    raise efferent.FileError(
+        elsewhere(
+            "import efferent\ntry:\n  efferent.Policy('policy.onnx')\nexcept efferent.FileError as e: print(e)",
+            EFFERENT_LIBRARY="./old.so",
+        )
+    )
 
 
 def file_is_missing():
@@ -56,7 +66,9 @@ def file_is_no_model():
 
 
 def pointer_of_git_lfs():
-    Path("policy.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n")
+    Path("policy.onnx").write_text(
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+    )
     efferent.Policy("policy.onnx")
 
 
@@ -69,20 +81,36 @@ def external_data_is_missing():
 
 def operator_of_somebody_else():
     node = helper.make_node("GridSample3D", ["obs"], ["action"], name="warp", domain="my.ops")
-    graph = helper.make_graph([node], "g", [helper.make_tensor_value_info("obs", T.FLOAT, [1, 4])], [helper.make_tensor_value_info("action", T.FLOAT, [1, 4])])
-    write("policy.onnx", helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("my.ops", 1)], ir_version=8))
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info("obs", T.FLOAT, [1, 4])],
+        [helper.make_tensor_value_info("action", T.FLOAT, [1, 4])],
+    )
+    write(
+        "policy.onnx",
+        helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("my.ops", 1)], ir_version=8
+        ),
+    )
     efferent.Policy("policy.onnx")
 
 
 def shape_depends_on_data():
-    nodes = [helper.make_node("NonZero", ["obs"], ["where"], name="pick"), helper.make_node("Cast", ["where"], ["action"], to=T.FLOAT)]
+    nodes = [
+        helper.make_node("NonZero", ["obs"], ["where"], name="pick"),
+        helper.make_node("Cast", ["where"], ["action"], to=T.FLOAT),
+    ]
     write("policy.onnx", models.model(nodes, [("obs", T.FLOAT, [1, 4])], [("action", T.FLOAT, [2, "n"])]))
     efferent.Policy("policy.onnx")
 
 
 def dimension_has_no_size():
     nodes = [helper.make_node("ReduceMean", ["obs"], ["action"], axes=[1], keepdims=0, name="pool")]
-    write("policy.onnx", models.model(nodes, [("obs", T.FLOAT, ["batch", "history", 4])], [("action", T.FLOAT, ["batch", 4])]))
+    write(
+        "policy.onnx",
+        models.model(nodes, [("obs", T.FLOAT, ["batch", "history", 4])], [("action", T.FLOAT, ["batch", 4])]),
+    )
     efferent.Policy("policy.onnx")
 
 
@@ -102,7 +130,10 @@ def too_large():
 
 def no_action_is_clear():
     nodes = [helper.make_node("Tanh", ["obs"], ["left"]), helper.make_node("Neg", ["obs"], ["right"])]
-    write("policy.onnx", models.model(nodes, [("obs", T.FLOAT, [1, 4])], [("left", T.FLOAT, [1, 4]), ("right", T.FLOAT, [1, 4])]))
+    write(
+        "policy.onnx",
+        models.model(nodes, [("obs", T.FLOAT, [1, 4])], [("left", T.FLOAT, [1, 4]), ("right", T.FLOAT, [1, 4])]),
+    )
     efferent.Policy("policy.onnx").session().step(np.zeros(4))
 
 
@@ -197,7 +228,10 @@ def threads_have_no_rights():
 
 
 def small_card(**more):
-    terms = [test_controller.term("joint_position", 3, joints=test_controller.JOINTS), test_controller.term("projected_gravity", 3)]
+    terms = [
+        test_controller.term("joint_position", 3, joints=test_controller.JOINTS),
+        test_controller.term("projected_gravity", 3),
+    ]
     content = test_controller.card(terms, **more)
     network = test_controller.network("controller.onnx", test_controller.width(content))
     return content, {"policy": efferent.Policy(str(network))}
@@ -223,8 +257,12 @@ def unit_is_another():
 
 def tick_is_refused():
     content, networks = small_card()
-    controller = efferent.Controller(efferent.Card.from_json(json.dumps(content)), models=networks, joints=["hip", "knee", "ankle"],
-                                     units={"joint.position": "rad", "base.orientation": "quaternion w,x,y,z"})
+    controller = efferent.Controller(
+        efferent.Card.from_json(json.dumps(content)),
+        models=networks,
+        joints=["hip", "knee", "ankle"],
+        units={"joint.position": "rad", "base.orientation": "quaternion w,x,y,z"},
+    )
     controller.tick({"joint.position": [0, np.nan, 0], "base.orientation": [1, 0, 0, 0]})
 
 
@@ -236,7 +274,9 @@ def policy_is_not_learnable():
 
     policy = efferent.Policy(models.mlp().SerializeToString())
     options = _table_learner.eff_learner_options()
-    _library.check(_library.lib.eff_learner_options_adapt(ctypes.byref(options), ctypes.sizeof(options), policy._handle.value))
+    _library.check(
+        _library.lib.eff_learner_options_adapt(ctypes.byref(options), ctypes.sizeof(options), policy._handle.value)
+    )
     made = ctypes.c_void_p()
     _library.check(_library.lib.eff_learner_create(ctypes.byref(options), ctypes.byref(made)))
 
@@ -247,15 +287,42 @@ def checkpoint_is_of_another_learner():
 
 
 def swap_of_another_plan():
-    policies = [efferent.Policy(models.mlp(sizes=sizes).SerializeToString()) for sizes in ((7, 33, 16, 3), (7, 32, 16, 3))]
+    policies = [
+        efferent.Policy(models.mlp(sizes=sizes).SerializeToString()) for sizes in ((7, 33, 16, 3), (7, 32, 16, 3))
+    ]
     policies[0].session().swap(policies[1])
 
 
-ERRORS = [library_is_missing, library_of_another_series, file_is_missing, file_is_no_model, pointer_of_git_lfs, external_data_is_missing,
-          operator_of_somebody_else, shape_depends_on_data, dimension_has_no_size, weights_do_not_fit, too_large, no_action_is_clear,
-          lengths_are_wrong, observation_is_not_finite, two_callers, memory_may_not_be_locked, libzmq_is_missing, endpoint_is_taken, nobody_answers,
-          plant_does_not_fit, threads_have_no_rights, card_has_an_unknown_key, robot_lacks_a_joint, unit_is_another, tick_is_refused,
-          policy_is_not_learnable, checkpoint_is_of_another_learner, swap_of_another_plan]
+ERRORS = [
+    library_is_missing,
+    library_of_another_series,
+    file_is_missing,
+    file_is_no_model,
+    pointer_of_git_lfs,
+    external_data_is_missing,
+    operator_of_somebody_else,
+    shape_depends_on_data,
+    dimension_has_no_size,
+    weights_do_not_fit,
+    too_large,
+    no_action_is_clear,
+    lengths_are_wrong,
+    observation_is_not_finite,
+    two_callers,
+    memory_may_not_be_locked,
+    libzmq_is_missing,
+    endpoint_is_taken,
+    nobody_answers,
+    plant_does_not_fit,
+    threads_have_no_rights,
+    card_has_an_unknown_key,
+    robot_lacks_a_joint,
+    unit_is_another,
+    tick_is_refused,
+    policy_is_not_learnable,
+    checkpoint_is_of_another_learner,
+    swap_of_another_plan,
+]
 
 
 def texts():

@@ -11,9 +11,28 @@ import efferent
 import pytest
 
 PACKAGE = Path(efferent.__file__).parent
-MODULES = ["bridge", "card", "client", "controller", "errors", "lab.estimates", "lab.results", "lab.seeds",
-           "lab.training", "learner", "motion", "mujoco_loop", "plant", "policy", "preflight", "probe", "quantize", "remote",
-           "session", "stall"]
+MODULES = [
+    "bridge",
+    "card",
+    "client",
+    "controller",
+    "errors",
+    "lab.estimates",
+    "lab.results",
+    "lab.seeds",
+    "lab.training",
+    "learner",
+    "motion",
+    "mujoco_loop",
+    "plant",
+    "policy",
+    "preflight",
+    "probe",
+    "quantize",
+    "remote",
+    "session",
+    "stall",
+]
 
 
 def public(module):

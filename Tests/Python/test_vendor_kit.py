@@ -39,9 +39,22 @@ def test_python_frames_are_the_vectors():
     for text, value in vectors("crc"):
         assert wire.crc32c(data(text)) == wire.slow_crc32c(data(text)) == int(value)
     for name, *fields, sealed, body, made in vectors("frame"):
-        names = ("type", "flags", "step_time_us", "episode", "session", "seq", "ref_seq", "monotonic_ns", "simulation_ns", "ttl_us")
+        names = (
+            "type",
+            "flags",
+            "step_time_us",
+            "episode",
+            "session",
+            "seq",
+            "ref_seq",
+            "monotonic_ns",
+            "simulation_ns",
+            "ttl_us",
+        )
         header = dict(zip(names, map(int, fields), strict=True))
-        assert wire.frame(header["type"], data(body), sealed == "1", **{k: v for k, v in header.items() if k != "type"}) == data(made), name
+        assert wire.frame(
+            header["type"], data(body), sealed == "1", **{k: v for k, v in header.items() if k != "type"}
+        ) == data(made), name
         read = wire.read_header(data(made), sealed == "1")
         assert {k: getattr(read, k) for k in header} == header, name
         broken = bytearray(data(made))
@@ -51,7 +64,11 @@ def test_python_frames_are_the_vectors():
                 wire.read_header(bytes(broken))
     for name, reason, _, wait, text, body in vectors("error"):
         found = wire.refusal(wire.frame(wire.ERR, data(body)))
-        assert (found.reason, found.retry_after, str(found)) == (wire.REASONS[int(reason)], int(wait) / 1000, data(text).decode()), name
+        assert (found.reason, found.retry_after, str(found)) == (
+            wire.REASONS[int(reason)],
+            int(wait) / 1000,
+            data(text).decode(),
+        ), name
 
 
 def test_python_bodies_are_the_vectors():
@@ -71,14 +88,32 @@ def compiled(source, tmp_path, *flags):
     if compiler is None:
         pytest.skip("no C compiler")
     out = tmp_path / "program"
-    subprocess.run([compiler, "-std=c11", "-O1", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-D_POSIX_C_SOURCE=200809L", source, "-o", out, *flags], check=True)
+    subprocess.run(
+        [
+            compiler,
+            "-std=c11",
+            "-O1",
+            "-Wall",
+            "-Wextra",
+            "-Wpedantic",
+            "-Werror",
+            "-D_POSIX_C_SOURCE=200809L",
+            source,
+            "-o",
+            out,
+            *flags,
+        ],
+        check=True,
+    )
     return out
 
 
 def test_c_frames_and_bodies_are_the_vectors(tmp_path):
     program = compiled(ROOT / "Tests" / "C" / "vectors_test.c", tmp_path)
     run = subprocess.run([program, ROOT / "Tests" / "Vectors" / "bridge.txt"], capture_output=True, text=True)
-    assert run.returncode == 0 and run.stdout.strip() == f"{len(VECTORS) - len(vectors('hello_refused'))} passed, 0 failed", run.stdout + run.stderr
+    assert (
+        run.returncode == 0 and run.stdout.strip() == f"{len(VECTORS) - len(vectors('hello_refused'))} passed, 0 failed"
+    ), (run.stdout + run.stderr)
 
 
 def test_the_bare_plants_fit_one_screen():
@@ -87,16 +122,26 @@ def test_the_bare_plants_fit_one_screen():
         assert len(lines) <= limit and max(map(len, lines)) <= 100, name
 
 
-WAYS = [(language, endpoint) for language in ("c", "python") for endpoint in ("tcp://127.0.0.1:*", "ipc://{tmp}/bridge")]
+WAYS = [
+    (language, endpoint) for language in ("c", "python") for endpoint in ("tcp://127.0.0.1:*", "ipc://{tmp}/bridge")
+]
 WAYS += [("c", "unix:{tmp}/bridge"), ("c", "shm:{tmp}/bridge"), ("c", "shm:@efferent-kit-{pid}")]
 
 
-@pytest.mark.parametrize(("language", "endpoint"), WAYS, ids=[f"{language}-{endpoint.split(':')[0]}-{i}" for i, (language, endpoint) in enumerate(WAYS)])
+@pytest.mark.parametrize(
+    ("language", "endpoint"),
+    WAYS,
+    ids=[f"{language}-{endpoint.split(':')[0]}-{i}" for i, (language, endpoint) in enumerate(WAYS)],
+)
 def test_a_bare_plant_steps_the_policy(language, endpoint, tmp_path):
     if endpoint.startswith(("unix:", "shm:")):
         plant = [compiled(PLANTS / "plant_local.c", tmp_path)]
     else:
-        plant = [compiled(PLANTS / "plant.c", tmp_path, "-lzmq")] if language == "c" else [sys.executable, PLANTS / "plant.py"]
+        plant = (
+            [compiled(PLANTS / "plant.c", tmp_path, "-lzmq")]
+            if language == "c"
+            else [sys.executable, PLANTS / "plant.py"]
+        )
     endpoint = endpoint.replace("{pid}", str(os.getpid()))
     with served("mlp", endpoint.format(tmp=tmp_path)) as bridge:
         twin = bridge.served.policy.session()
@@ -112,10 +157,14 @@ def test_a_bare_plant_steps_the_policy(language, endpoint, tmp_path):
 
 @pytest.mark.parametrize("language", ["c", "python"])
 def test_a_bare_plant_waits_for_its_turn_and_says_why_it_is_refused(language, tmp_path):
-    plant = [compiled(PLANTS / "plant.c", tmp_path, "-lzmq")] if language == "c" else [sys.executable, PLANTS / "plant.py"]
+    plant = (
+        [compiled(PLANTS / "plant.c", tmp_path, "-lzmq")] if language == "c" else [sys.executable, PLANTS / "plant.py"]
+    )
     with served("mlp", idle_timeout=None) as bridge:
         with efferent.client.Client(bridge.endpoint):
-            waiting = subprocess.Popen([*plant, bridge.endpoint], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            waiting = subprocess.Popen(
+                [*plant, bridge.endpoint], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
             bridging.until(lambda: bridge.stats["dropped"].get("busy", 0) >= 2)
         out, _ = waiting.communicate(timeout=30)
         assert waiting.returncode == 0 and len(out.splitlines()) == 10

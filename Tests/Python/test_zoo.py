@@ -44,7 +44,9 @@ def test_loads_in_5_ms_and_1_ms_per_megabyte():
             if best <= bound:
                 break
         if best > bound and best > 0.6 * peer:
-            late.append(f"{record['file']}: {best * 1e3:.1f} ms, expected at most {bound * 1e3:.1f}, or 0.6 of onnxruntime's {peer * 1e3:.1f}")
+            late.append(
+                f"{record['file']}: {best * 1e3:.1f} ms, expected at most {bound * 1e3:.1f}, or 0.6 of onnxruntime's {peer * 1e3:.1f}"
+            )
     assert not late, "\n".join(late)
 
 

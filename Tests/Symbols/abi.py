@@ -1,10 +1,14 @@
-"""The C interface as text, and what has changed in it since abi.txt, which is that of the release before (bindings/ABI.md):
+"""The C interface as text, and what has changed in it since abi.txt, which is that of the release before
+(bindings/ABI.md):
 
-    python3 Tests/Symbols/abi.py [INCLUDE]           compares; ends with 1 where programs that are built already would break
-    python3 Tests/Symbols/abi.py [INCLUDE] --write   writes abi.txt anew, at a release; refused where the series is the same and something broke
+    python3 Tests/Symbols/abi.py [INCLUDE]           compares; ends with 1 where programs that are built already would
+                                                     break
+    python3 Tests/Symbols/abi.py [INCLUDE] --write   writes abi.txt anew, at a release; refused where the series is the
+                                                     same and something broke
 
 Values, sizes and offsets are those of a C compiler; they are the same on x86-64 and aarch64.
 """
+
 import os
 import re
 import shutil
@@ -27,13 +31,20 @@ def dump(include):
     types = headers.fields(text)
     constants = sorted(set(re.findall(r"\b(EFF_[A-Z0-9_]+)\s*=", text)))
     program = [f"#include <efferent/{name}>" for name in names] + ["#include <stdio.h>", "int main(void) {"]
-    program += ['printf("series %d", EFF_VERSION_MAJOR);', 'if (EFF_VERSION_MAJOR == 0) printf(".%d", EFF_VERSION_MINOR);', 'puts("");']
+    program += [
+        'printf("series %d", EFF_VERSION_MAJOR);',
+        'if (EFF_VERSION_MAJOR == 0) printf(".%d", EFF_VERSION_MINOR);',
+        'puts("");',
+    ]
     program += [f'printf("constant {name} %lld\\n", (long long){name});' for name in constants]
     for struct, fields in sorted(types.items()):
         kind = "grows" if fields[0][0] == "struct_size" else "fixed"
         program.append(f'printf("struct {struct} %zu bytes, {kind}\\n", sizeof({struct}));')
-        program += [f'printf("field {struct}.{name} at %zu, %zu bytes, {kind}\\n", offsetof({struct}, {name}), sizeof((({struct} *)0)->{name}));'
-                    for name, kind in fields]
+        program += [
+            f'printf("field {struct}.{name} at %zu, %zu bytes, {kind}\\n", offsetof({struct}, {name}), '
+            f"sizeof((({struct} *)0)->{name}));"
+            for name, kind in fields
+        ]
     program.append("}")
     with tempfile.TemporaryDirectory() as folder:
         source, made = Path(folder, "abi.c"), Path(folder, "abi")
@@ -66,9 +77,20 @@ def compare(before, now):
         present = now.get((kind, name))
         if kind == "series" or present == found:
             continue
-        if kind == "struct" and present and "grows" in found and "grows" in present and numbers(present)[0] > numbers(found)[0]:
+        if (
+            kind == "struct"
+            and present
+            and "grows" in found
+            and "grows" in present
+            and numbers(present)[0] > numbers(found)[0]
+        ):
             new.append(f"struct {name}: {present}, was {found}")
-        elif kind == "field" and not present and ".reserved" in name and (name.split(".")[0], *numbers(found)[:2]) in taken:
+        elif (
+            kind == "field"
+            and not present
+            and ".reserved" in name
+            and (name.split(".")[0], *numbers(found)[:2]) in taken
+        ):
             new.append(f"field {taken[name.split('.')[0], *numbers(found)[:2]]} has the place of {name}")
         elif kind == "function" and present == f"{found} [RT]":
             new.append(f"function {name} is [RT] now")
@@ -81,8 +103,13 @@ def compare(before, now):
         if kind == "field" and ("struct", struct) in before:
             # padding counts: a caller that was built before has told it as part of struct_size, whatever is in it
             end = numbers(before["struct", struct])[0]
-            reserved = any(key[0] == "field" and ".reserved" in key[1] and key[1].split(".")[0] == struct and numbers(value)[:2] == numbers(rest)[:2]
-                           for key, value in before.items())
+            reserved = any(
+                key[0] == "field"
+                and ".reserved" in key[1]
+                and key[1].split(".")[0] == struct
+                and numbers(value)[:2] == numbers(rest)[:2]
+                for key, value in before.items()
+            )
             if numbers(rest)[0] < end and not reserved:
                 broken.append(f"field {name}: {rest}, inside the {end} bytes that callers have now")
                 continue
@@ -102,7 +129,10 @@ def main(arguments):
     for text in broken:
         print(f"{'BREAKS' if same_series else 'other series'}: {text}")
     if broken and same_series:
-        print(f"programs built against {before[0]} would break: keep what abi.txt has, or raise the version in efferent.h (bindings/ABI.md)")
+        print(
+            f"programs built against {before[0]} would break: keep what abi.txt has, or raise the version in "
+            "efferent.h (bindings/ABI.md)"
+        )
         return 1
     if write:
         KEPT.write_text("\n".join(now) + "\n")

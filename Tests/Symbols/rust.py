@@ -1,10 +1,12 @@
 """The declarations of the Rust crate out of the C headers: enough C for these headers.
 
-    python3 Tests/Symbols/rust.py             compares bindings/rust/src/sys.rs with the headers; ends with 1 where they differ
+    python3 Tests/Symbols/rust.py             compares bindings/rust/src/sys.rs with the headers; ends with 1 where they
+                                              differ
     python3 Tests/Symbols/rust.py --write     writes it anew
 
 The crate's users need no generator: what this makes is committed.
 """
+
 import re
 import sys
 from pathlib import Path
@@ -17,12 +19,24 @@ KEPT = ROOT / "bindings/rust/src/sys.rs"
 HEADERS = ("efferent", "learner", "card", "controller", "bridge")
 COUNTS = ("EFF_MAX_RANK", "EFF_BRIDGE_BINS", "EFF_BRIDGE_REASONS")  # lengths of arrays
 TEXT = headers.source()
-PLAIN = {"int32_t": "i32", "uint32_t": "u32", "int64_t": "i64", "uint64_t": "u64", "size_t": "usize", "ptrdiff_t": "isize", "float": "f32",
-         "double": "f64", "char": "c_char", "void": "c_void", "eff_status": "eff_status"}
+PLAIN = {
+    "int32_t": "i32",
+    "uint32_t": "u32",
+    "int64_t": "i64",
+    "uint64_t": "u64",
+    "size_t": "usize",
+    "ptrdiff_t": "isize",
+    "float": "f32",
+    "double": "f64",
+    "char": "c_char",
+    "void": "c_void",
+    "eff_status": "eff_status",
+}
 
 
 def rust(declaration):
-    """The Rust type of a C parameter, field or result: "*const f32", "*mut *mut eff_policy", "Option<unsafe extern "C" fn(...)>", "[i64; 8]"."""
+    """The Rust type of a C parameter, field or result: "*const f32", "*mut *mut eff_policy", "Option<unsafe extern "C"
+    fn(...)>", "[i64; 8]"."""
     declaration = " ".join(declaration.split())
     if pointer := re.fullmatch(r"(.*?)\(\s*\*\s*\w*\s*\)\s*\((.*)\)", declaration):
         result, arguments = pointer.groups()
@@ -72,18 +86,31 @@ def c_structs():
 
 def version():
     """EFF_VERSION of the header."""
-    parts = dict(re.findall(r"#define EFF_VERSION_(MAJOR|MINOR|PATCH) (\d+)", (headers.INCLUDE / "efferent/efferent.h").read_text()))
+    parts = dict(
+        re.findall(
+            r"#define EFF_VERSION_(MAJOR|MINOR|PATCH) (\d+)", (headers.INCLUDE / "efferent/efferent.h").read_text()
+        )
+    )
     return int(parts["MAJOR"]) * 10000 + int(parts["MINOR"]) * 100 + int(parts["PATCH"])
 
 
 def declarations():
     """The whole of sys.rs."""
-    assert {h.stem for h in (headers.INCLUDE / "efferent").glob("*.h")} - {"receiver"} == set(HEADERS), "a header is missing in HEADERS"
+    assert {h.stem for h in (headers.INCLUDE / "efferent").glob("*.h")} - {"receiver"} == set(
+        HEADERS
+    ), "a header is missing in HEADERS"
     functions, structs = c_functions(), c_structs()
-    lines = ["//! The C interface, declaration by declaration. include/efferent/*.h says what each does, which calls are `[RT]`, and who may call them.",
-             "//! Written by Tests/Symbols/rust.py from the headers; Tests/Python/test_rust.py compares the two.",
-             "#![allow(non_camel_case_types)]", "", "use std::os::raw::{c_char, c_void};", "",
-             f"pub const EFF_VERSION: i32 = {version()};", "", "pub type eff_status = i32;"]
+    lines = [
+        "//! The C interface, declaration by declaration. include/efferent/*.h says what each does, which calls are `[RT]`, and who may call them.",
+        "//! Written by Tests/Symbols/rust.py from the headers; Tests/Python/test_rust.py compares the two.",
+        "#![allow(non_camel_case_types)]",
+        "",
+        "use std::os::raw::{c_char, c_void};",
+        "",
+        f"pub const EFF_VERSION: i32 = {version()};",
+        "",
+        "pub type eff_status = i32;",
+    ]
     for header in HEADERS:
         text = re.sub(r"/\*.*?\*/", " ", (headers.INCLUDE / "efferent" / f"{header}.h").read_text(), flags=re.S)
         lines += ["", f"// ---- {header}.h ----", ""]
@@ -92,11 +119,25 @@ def declarations():
         for name in re.findall(r"typedef struct (eff_\w+) \1\s*;", text):
             lines += ["", "#[repr(C)]", f"pub struct {name} {{", "    _opaque: [u8; 0],", "}"]
         for name in re.findall(r"typedef struct (eff_\w+)\s*\{", text):
-            lines += ["", "#[repr(C)]", "#[derive(Clone, Copy)]", f"pub struct {name} {{", *(f"    pub {f}: {kind}," for f, kind in structs[name]), "}"]
+            lines += [
+                "",
+                "#[repr(C)]",
+                "#[derive(Clone, Copy)]",
+                f"pub struct {name} {{",
+                *(f"    pub {f}: {kind}," for f, kind in structs[name]),
+                "}",
+            ]
         lines += ["", 'extern "C" {']
-        for arguments, name in ((m.group(2), m.group(1)) for m in re.finditer(r"\bEFF_API\b[^;]*?\b(eff_\w+)\s*\((.*?)\)\s*;", text, flags=re.S)):
+        for arguments, name in (
+            (m.group(2), m.group(1))
+            for m in re.finditer(r"\bEFF_API\b[^;]*?\b(eff_\w+)\s*\((.*?)\)\s*;", text, flags=re.S)
+        ):
             kinds, result = functions[name]
-            names = [] if arguments.strip() in ("void", "") else [headers.name_of(" ".join(a.split())) for a in headers.split(arguments)]
+            names = (
+                []
+                if arguments.strip() in ("void", "")
+                else [headers.name_of(" ".join(a.split())) for a in headers.split(arguments)]
+            )
             given = ", ".join(f"{n}: {kind}" for n, kind in zip(names, kinds))
             lines.append(f"    pub fn {name}({given}){'' if result == '()' else f' -> {result}'};")
         lines.append("}")

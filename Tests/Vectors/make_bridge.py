@@ -1,6 +1,8 @@
-"""Writes bridge.txt: frames and fixed bodies of the bridge's protocol, made from Sources/Bridge/PROTOCOL.md with struct, msgpack and a bitwise CRC alone.
+"""Writes bridge.txt: frames and fixed bodies of the bridge's protocol, made from Sources/Bridge/PROTOCOL.md with
+struct, msgpack and a bitwise CRC alone.
 
-The codecs of Swift, C and Python are all tested with it. One vector a line, words apart by spaces, bytes in hexadecimal, `-` for none:
+The codecs of Swift, C and Python are all tested with it. One vector a line, words apart by spaces, bytes in
+hexadecimal, `-` for none:
     crc BYTES VALUE
     frame NAME TYPE FLAGS STEP_TIME EPISODE SESSION SEQ REF_SEQ MONOTONIC SIMULATION TTL SEALED BODY FRAME
     error NAME REASON STATUS WAIT TEXT BODY
@@ -9,6 +11,7 @@ The codecs of Swift, C and Python are all tested with it. One vector a line, wor
     hello_refused NAME BODY
     welcome NAME OLDEST NEWEST OPTIONS ROWS POLICY SCHEMA STEP_SIZE ACT_SIZE IDLE_MS MAX_ROWS RATE RECEIVED LIBRARY BODY
 """
+
 import struct
 from pathlib import Path
 
@@ -36,7 +39,21 @@ def text(data):
 
 
 def frame(name, type, flags, step_time, episode, session, seq, ref_seq, monotonic, simulation, ttl, sealed, body):
-    head = struct.pack("<IBBHIIQQQQQI", 0x42464645, 2, type, flags, step_time, episode, session, seq, ref_seq, monotonic, simulation, ttl)
+    head = struct.pack(
+        "<IBBHIIQQQQQI",
+        0x42464645,
+        2,
+        type,
+        flags,
+        step_time,
+        episode,
+        session,
+        seq,
+        ref_seq,
+        monotonic,
+        simulation,
+        ttl,
+    )
     made = head + struct.pack("<I", crc32c(head + body) if sealed else 0) + body
     fields = (type, flags, step_time, episode, session, seq, ref_seq, monotonic, simulation, ttl, int(sealed))
     return " ".join(["frame", name, *map(str, fields), text(body), made.hex()])
@@ -67,18 +84,65 @@ BIG = 2**64 - 1
 packed = msgpack.packb(LAYOUT)
 lines = [f"crc {text(data)} {crc32c(data)}" for data in (b"", b"123456789", bytes(32), bytes(range(256)) * 5)]
 lines += [
-    frame("hello", 1, 0x0100, 0, 0, 0, 1, 0, 5_000_000_000, 0, 2_000_000, True, struct.pack("<BBHIQQII32x", 2, 2, 4, 1, 0, 0, 0, 0)),
+    frame(
+        "hello",
+        1,
+        0x0100,
+        0,
+        0,
+        0,
+        1,
+        0,
+        5_000_000_000,
+        0,
+        2_000_000,
+        True,
+        struct.pack("<BBHIQQII32x", 2, 2, 4, 1, 0, 0, 0, 0),
+    ),
     frame("reset", 3, 0, 0, 1, 0x0123456789ABCDEF, 2, 0, 5_001_000_000, 0, 0, True, b""),
     frame("reset_rows", 3, 0, 0, 2, 0x0123456789ABCDEF, 3, 0, 5_002_000_000, 0, 0, True, b"\x00\x01"),
-    frame("step", 5, 0, 20_000, 2, 0x0123456789ABCDEF, 4, 0, 5_003_000_000, 40_000_000, 10_000, True, struct.pack("<3f52x2?", 1.0, -2.5, 3.25, True, False)),
+    frame(
+        "step",
+        5,
+        0,
+        20_000,
+        2,
+        0x0123456789ABCDEF,
+        4,
+        0,
+        5_003_000_000,
+        40_000_000,
+        10_000,
+        True,
+        struct.pack("<3f52x2?", 1.0, -2.5, 3.25, True, False),
+    ),
     frame("step_unsealed", 5, 0x0001, 0, 2, 0x0123456789ABCDEF, 5, 0, 5_004_000_000, 60_000_000, 0, False, bytes(66)),
-    frame("act", 6, 0, 0, 2, 0x0123456789ABCDEF, 4, 4, 7, 40_000_000, 0, True, struct.pack("<3f52xf", 0.5, 0.25, -1.0, 8.0)),
+    frame(
+        "act",
+        6,
+        0,
+        0,
+        2,
+        0x0123456789ABCDEF,
+        4,
+        4,
+        7,
+        40_000_000,
+        0,
+        True,
+        struct.pack("<3f52xf", 0.5, 0.25, -1.0, 8.0),
+    ),
     frame("bye", 8, 0, 0, 2, 0x0123456789ABCDEF, 6, 0, 5_005_000_000, 0, 0, False, b""),
     frame("ping", 9, 0, 0, 2, 0x0123456789ABCDEF, 5, 0, 8, 0, 0, True, b""),
     frame("largest", 255, 0xFFFF, 2**32 - 1, 2**32 - 1, BIG, BIG, BIG, BIG, BIG, 2**32 - 1, True, bytes(range(256))),
 ]
-for name, reason, status, wait, words in (("busy", 9, 0, 50, "busy: another plant is connected"), ("run", 11, -8, 0, "run: the session gave status -8")):
-    lines.append(f"error {name} {reason} {status} {wait} {text(words.encode())} {text(struct.pack('<IiII', reason, status, wait, 0) + words.encode())}")
+for name, reason, status, wait, words in (
+    ("busy", 9, 0, 50, "busy: another plant is connected"),
+    ("run", 11, -8, 0, "run: the session gave status -8"),
+):
+    lines.append(
+        f"error {name} {reason} {status} {wait} {text(words.encode())} {text(struct.pack('<IiII', reason, status, wait, 0) + words.encode())}"
+    )
 lines.append(f"schema {packed.hex()} {fnv1a(packed)}")
 lines += [
     hello("least", 2, 2, 0, 1, 0, 0, 0, 0, bytes(16)),

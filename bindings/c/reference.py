@@ -1,15 +1,18 @@
 """The reference of the C interface as markdown, out of the headers:   python3 bindings/c/reference.py [-o FOLDER]
 
-Without -o it is printed. A comment becomes the text, what it stands above stays C. Doxygen would want marks in every comment and
-200 MB of packages for the same.
+Without -o it is printed. A comment becomes the text, what it stands above stays C. Doxygen would want marks in every
+comment and 200 MB of packages for the same.
 """
+
 import argparse
 import re
 from pathlib import Path
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include/efferent"
 ORDER = ("efferent.h", "learner.h", "card.h", "controller.h", "bridge.h", "receiver.h")
-NOISE = re.compile(r"^\s*(#\s*(if|ifdef|ifndef|endif|else|elif|include|define EFF\w*_H\b|define EFF_(API|RT)).*|extern \"C\" \{|\}|)$")
+NOISE = re.compile(
+    r"^\s*(#\s*(if|ifdef|ifndef|endif|else|elif|include|define EFF\w*_H\b|define EFF_(API|RT)).*|extern \"C\" \{|\}|)$"
+)
 
 
 def sections(text):
@@ -69,7 +72,9 @@ def prose(comment):
 def name_of(code):
     """What a piece of code declares, as a heading."""
     functions = re.findall(r"\bEFF_API\b[^;]*?\b(eff_\w+)\s*\(", code)
-    functions += re.findall(r"(?m)^(?:EFF_RT )?(?:\w+ |const char \*)(eff_receiver_\w+)\(", code)  # of a library of its own
+    functions += re.findall(
+        r"(?m)^(?:EFF_RT )?(?:\w+ |const char \*)(eff_receiver_\w+)\(", code
+    )  # of a library of its own
     types = re.findall(r"typedef\s+(?:struct|enum)\s+(eff_\w+)", code)
     types += [n for n in re.findall(r"typedef\s+\w+\s+(eff_\w+)\s*;", code) if n not in types]
     constants = re.findall(r"\b(EFF_[A-Z0-9_]+)\s*=", code) if not types else []
@@ -99,7 +104,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--out", type=Path, help="folder for one page per header")
     out = parser.parse_args().out
-    headers = [h for h in ORDER if (INCLUDE / h).exists()] + sorted(h.name for h in INCLUDE.glob("*.h") if h.name not in ORDER)
+    headers = [h for h in ORDER if (INCLUDE / h).exists()] + sorted(
+        h.name for h in INCLUDE.glob("*.h") if h.name not in ORDER
+    )
     for header in headers:
         if out is None:
             print(page(header))

@@ -1,8 +1,10 @@
 """act + update of learners, interleaved with the same in PyTorch and with the bandwidth floor; see run.sh.
 
-The PyTorch side is written from the equations (arXiv 2410.14606): autograd, ObGD, running normalization, one thread. The floor reads weights and
-traces twice and writes them once, in AVX2 (act: reads the actor's weights). Ours are called in a compiled loop, so no Python is between two calls.
+The PyTorch side is written from the equations (arXiv 2410.14606): autograd, ObGD, running normalization, one thread.
+The floor reads weights and traces twice and writes them once, in AVX2 (act: reads the actor's weights). Ours are called
+in a compiled loop, so no Python is between two calls.
 """
+
 import argparse
 import ctypes
 import json
@@ -29,7 +31,11 @@ CASES = [
 
 def network(inputs, hidden, outputs):
     sizes = [(inputs, hidden), (hidden, hidden), (hidden, outputs)]
-    return [p.requires_grad_() for i, o in sizes for p in (torch.randn(o, i) / i**0.5 * (torch.rand(o, i) > 0.9), torch.zeros(o))]
+    return [
+        p.requires_grad_()
+        for i, o in sizes
+        for p in (torch.randn(o, i) / i**0.5 * (torch.rand(o, i) > 0.9), torch.zeros(o))
+    ]
 
 
 def forward(net, x):
@@ -77,7 +83,11 @@ class ActorCritic(Stream):
 
     def __init__(self, inputs, actions, hidden):
         super().__init__(inputs)
-        self.actor, self.critic, self.actions = network(inputs, hidden, 2 * actions), network(inputs, hidden, 1), actions
+        self.actor, self.critic, self.actions = (
+            network(inputs, hidden, 2 * actions),
+            network(inputs, hidden, 1),
+            actions,
+        )
         self.traces = [[torch.zeros_like(p) for p in n] for n in (self.actor, self.critic)]
 
     def policy(self, s):
@@ -148,7 +158,8 @@ def parameters(algorithm, inputs, actions, hidden, acts_alone):
 
 
 def hot(loop, subject):
-    """Times a few calls, which are seldom interrupted, after as many that bring back what the others of the round have driven out of the caches."""
+    """Times a few calls, which are seldom interrupted, after as many that bring back what the others of the round have
+    driven out of the caches."""
     return lambda: (loop(subject, 5), loop(subject, 5))[1]
 
 
@@ -175,10 +186,19 @@ def subjects(loops, case):
 
 
 def machine():
-    model = next(line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+    model = next(
+        line.split(": ")[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    )
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-    return {"cpu": model, "cores": os.cpu_count(), "load": os.getloadavg()[0], "torch": torch.__version__, "python": platform.python_version(), "commit": commit,
-            "date": time.strftime("%F %T UTC", time.gmtime())}
+    return {
+        "cpu": model,
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "commit": commit,
+        "date": time.strftime("%F %T UTC", time.gmtime()),
+    }
 
 
 def main():
@@ -190,12 +210,16 @@ def main():
     torch.set_num_threads(1)
     loops = ctypes.CDLL(os.path.abspath(args.loops))
     for name in ("bench_learner", "bench_floor"):
-        getattr(loops, name).restype, getattr(loops, name).argtypes = ctypes.c_void_p, [ctypes.c_int32] + [ctypes.c_size_t] * 3 if name == "bench_learner" else [ctypes.c_size_t]
+        getattr(loops, name).restype, getattr(loops, name).argtypes = ctypes.c_void_p, (
+            [ctypes.c_int32] + [ctypes.c_size_t] * 3 if name == "bench_learner" else [ctypes.c_size_t]
+        )
     for name in ("bench_both", "bench_act", "bench_floor_both", "bench_floor_act"):
         getattr(loops, name).restype, getattr(loops, name).argtypes = ctypes.c_double, [ctypes.c_void_p, ctypes.c_int]
     rows = []
-    print(f"microseconds over {args.rounds} interleaved rounds; quiet: the fastest tenth, where a shared machine leaves the program alone\n"
-          f"{'':46}torch     avx2  bar     sse2  bar    floor  torch / avx2  torch / sse2  avx2 / floor")
+    print(
+        f"microseconds over {args.rounds} interleaved rounds; quiet: the fastest tenth, where a shared machine leaves the program alone\n"
+        f"{'':46}torch     avx2  bar     sse2  bar    floor  torch / avx2  torch / sse2  avx2 / floor"
+    )
     for case in CASES:
         found = subjects(loops, case)
         us = {name: [] for name in found}
@@ -209,11 +233,24 @@ def main():
         for kind, pick in (("median", statistics.median), ("quiet", lambda values: sorted(values)[len(values) // 10])):
             m = {name: pick(values) for name, values in us.items()}
             row |= {f"{kind}_us": {name: round(value, 3) for name, value in m.items()}}
-            print(f"{case[0]:32} {kind:8} {m['torch']:10.1f} {m['avx2']:8.2f} {bar.get('avx2', '-'):>4} {m['sse2']:8.2f} {bar.get('sse2', '-'):>4} {m['floor']:8.2f} "
-                  f"{m['torch'] / m['avx2']:13.0f} {m['torch'] / m['sse2']:13.0f} {m['avx2'] / m['floor']:13.2f}")
+            print(
+                f"{case[0]:32} {kind:8} {m['torch']:10.1f} {m['avx2']:8.2f} {bar.get('avx2', '-'):>4} {m['sse2']:8.2f} {bar.get('sse2', '-'):>4} {m['floor']:8.2f} "
+                f"{m['torch'] / m['avx2']:13.0f} {m['torch'] / m['sse2']:13.0f} {m['avx2'] / m['floor']:13.2f}"
+            )
         rows.append(row)
     if args.out:
-        args.out.write_text(json.dumps({"machine": machine(), "command": "bash Tests/Benchmarks/learner/run.sh", "rounds": args.rounds, "rows": rows}, indent=1) + "\n")
+        args.out.write_text(
+            json.dumps(
+                {
+                    "machine": machine(),
+                    "command": "bash Tests/Benchmarks/learner/run.sh",
+                    "rounds": args.rounds,
+                    "rows": rows,
+                },
+                indent=1,
+            )
+            + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -342,31 +342,53 @@ def convert(checkpoint: Path = typer.Argument(..., dir_okay=False,
 
 
 @app.command()
-def serve(file: Path = File,
-          endpoint: str = typer.Option("tcp://127.0.0.1:5555", help="where to listen: tcp://127.0.0.1:PORT (* takes any free one), ipc://PATH, unix:PATH or shm:PATH"),
-          rows: int = typer.Option(1, min=1, help="most robots that one plant may have"),
-          rate: float = typer.Option(0.0, help="steps per second, told to the plant"),
-          once: bool = typer.Option(False, "--once", help="end when the first plant says goodbye"), seed: int = 0,
-          joints: str = typer.Option(None, metavar="NAME,NAME,...",
-                                     help="names of the action's elements, told to the plant; left out: the "
-                                          "metadata's. With --card the robot's joints, in the order of its arrays; left "
-                                          "out: the card's"),
-          card: list[Path] = typer.Option([], exists=True, dir_okay=False,
-                                          help="card of the policy, or the sidecar files of one convention: a controller "
-                                               "is served, raw signals in, targets out"),
-          model: list[str] = typer.Option([], "--model", help="with --card: NAME=FILE.onnx of each network, where FILE is "
-                                                              "not the only one"),
-          supplied: Path = typer.Option(None, exists=True, dir_okay=False,
-                                        help="with --card: JSON with answers to what no file says"),
-          guard: list[str] = typer.Option([], "--guard",
-                                          help="with --card: clamps that are on: position, velocity, effort, command"),
-          stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"),
-          remote: bool = typer.Option(False, "--remote", help="let other machines in that are allowed: see efferent keys"),
-          key: Path = typer.Option(None, help="file of this machine's key; left out: as efferent keys new makes it"),
-          allow: Path = typer.Option(None, help="file of those that are allowed; left out: as efferent keys allow makes it"),
-          dim: list[str] = Dims, weights: str = Weights,
-          action: str = Action, observation: str = Observation, state: list[str] = State, no_state: bool = NoState,
-          output: list[str] = Outputs, constant: list[str] = Constants, force: bool = Force):
+def serve(
+    file: Path = File,
+    endpoint: str = typer.Option(
+        "tcp://127.0.0.1:5555",
+        help="where to listen: tcp://127.0.0.1:PORT (* takes any free one), ipc://PATH, unix:PATH or shm:PATH",
+    ),
+    rows: int = typer.Option(1, min=1, help="most robots that one plant may have"),
+    rate: float = typer.Option(0.0, help="steps per second, told to the plant"),
+    once: bool = typer.Option(False, "--once", help="end when the first plant says goodbye"),
+    seed: int = 0,
+    joints: str = typer.Option(
+        None,
+        metavar="NAME,NAME,...",
+        help="names of the action's elements, told to the plant; left out: the "
+        "metadata's. With --card the robot's joints, in the order of its arrays; left "
+        "out: the card's",
+    ),
+    card: list[Path] = typer.Option(
+        [],
+        exists=True,
+        dir_okay=False,
+        help="card of the policy, or the sidecar files of one convention: a controller "
+        "is served, raw signals in, targets out",
+    ),
+    model: list[str] = typer.Option(
+        [], "--model", help="with --card: NAME=FILE.onnx of each network, where FILE is not the only one"
+    ),
+    supplied: Path = typer.Option(
+        None, exists=True, dir_okay=False, help="with --card: JSON with answers to what no file says"
+    ),
+    guard: list[str] = typer.Option(
+        [], "--guard", help="with --card: clamps that are on: position, velocity, effort, command"
+    ),
+    stats: Path = typer.Option(None, help="write the counters to this JSON file at the end"),
+    remote: bool = typer.Option(False, "--remote", help="let other machines in that are allowed: see efferent keys"),
+    key: Path = typer.Option(None, help="file of this machine's key; left out: as efferent keys new makes it"),
+    allow: Path = typer.Option(None, help="file of those that are allowed; left out: as efferent keys allow makes it"),
+    dim: list[str] = Dims,
+    weights: str = Weights,
+    action: str = Action,
+    observation: str = Observation,
+    state: list[str] = State,
+    no_state: bool = NoState,
+    output: list[str] = Outputs,
+    constant: list[str] = Constants,
+    force: bool = Force,
+):
     """Serve a policy, or with --card a controller, over ZeroMQ, a Unix socket or shared memory until interrupted."""
     from .bridge import Bridge
 

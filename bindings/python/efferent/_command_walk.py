@@ -13,20 +13,29 @@ from ._rig import Commands, Files, Guards, Keyframe, Models, Sensors, Supplied, 
 
 
 @app.command()
-def walk(files: list[Path] = Files,
-         mjcf: Path = typer.Option(..., exists=True, dir_okay=False, help="MuJoCo model of the robot"),
-         model: list[str] = Models, supplied: Path = Supplied, command: list[str] = Commands,
-         sensor: list[str] = Sensors, keyframe: str = Keyframe,
-         seconds: float = typer.Option(10.0, min=0.0, help="how long"), guard: list[str] = Guards,
-         preflight: list[Path] = typer.Option([], exists=True, dir_okay=False,
-                                              help="a recording that must be met before the first step"),
-         on_mismatch: str = typer.Option("refuse", help="refuse or warn: what a recording that is not met does"),
-         endpoint: str = typer.Option(None, help="bridge of this controller (efferent serve --card): it ticks there, the "
-                                                 "robot is here"),
-         viewer: bool = typer.Option(False, "--viewer",
-                                     help="show the robot in MuJoCo's viewer, in real time; closing it ends the walk"),
-         picture: Path = typer.Option(None, help="write a picture of command, velocity and joint tracking"),
-         force: bool = Force):
+def walk(
+    files: list[Path] = Files,
+    mjcf: Path = typer.Option(..., exists=True, dir_okay=False, help="MuJoCo model of the robot"),
+    model: list[str] = Models,
+    supplied: Path = Supplied,
+    command: list[str] = Commands,
+    sensor: list[str] = Sensors,
+    keyframe: str = Keyframe,
+    seconds: float = typer.Option(10.0, min=0.0, help="how long"),
+    guard: list[str] = Guards,
+    preflight: list[Path] = typer.Option(
+        [], exists=True, dir_okay=False, help="a recording that must be met before the first step"
+    ),
+    on_mismatch: str = typer.Option("refuse", help="refuse or warn: what a recording that is not met does"),
+    endpoint: str = typer.Option(
+        None, help="bridge of this controller (efferent serve --card): it ticks there, the robot is here"
+    ),
+    viewer: bool = typer.Option(
+        False, "--viewer", help="show the robot in MuJoCo's viewer, in real time; closing it ends the walk"
+    ),
+    picture: Path = typer.Option(None, help="write a picture of command, velocity and joint tracking"),
+    force: bool = Force,
+):
     """Walk a policy in MuJoCo from its card, and say how well the base follows the command."""
     not_there(picture, force)
     if picture is not None and importlib.util.find_spec("matplotlib") is None:

@@ -1,4 +1,6 @@
-"""The ways from a plant to a bridge: ZeroMQ's sockets here, those of one machine in _local. Each is imported where it is used."""
+"""The ways from a plant to a bridge: ZeroMQ's sockets here, those of one machine in _local. Each is imported where it
+is used."""
+
 from __future__ import annotations
 
 import os
@@ -7,7 +9,8 @@ from .wire import BridgeError
 
 
 def open_link(endpoint, timeout, context, keys=None):
-    """The link to an endpoint; raises Absent where nobody listens yet and the way tells so, BridgeError where the endpoint is none."""
+    """The link to an endpoint; raises Absent where nobody listens yet and the way tells so, BridgeError where the
+    endpoint is none."""
     scheme, _, path = endpoint.partition(":")
     if scheme not in ("unix", "shm"):
         return ZeroMQ(endpoint, timeout, context, keys)

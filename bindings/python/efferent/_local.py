@@ -17,7 +17,11 @@ from .wire import Absent, BridgeError, BridgeLost
 LENGTH = struct.Struct("<I")
 # nanoseconds in which an answer is looked for before the thread sleeps; nothing where the bridge has no other processor
 SPIN = 50_000 if len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else (0, 1)) > 1 else 0
-_IN_ORDER = platform.machine() in ("x86_64", "AMD64", "i686")  # stores are seen in their order, and loads done in theirs
+_IN_ORDER = platform.machine() in (
+    "x86_64",
+    "AMD64",
+    "i686",
+)  # stores are seen in their order, and loads done in theirs
 _SEALS, _SHRINK = 1034, 2  # F_GET_SEALS, F_SEAL_SHRINK
 _ABSENT = (errno.ENOENT, errno.ECONNREFUSED, errno.EAGAIN)
 
@@ -161,7 +165,8 @@ class Stream:
 
 
 class Shared(Stream):
-    """The same with the frames behind the handshake in memory that both share: PROTOCOL.md has the table of its bytes. The socket wakes who sleeps."""
+    """The same with the frames behind the handshake in memory that both share: PROTOCOL.md has the table of its bytes.
+    The socket wakes who sleeps."""
 
     _slots, _page = 4, 4096
 
@@ -193,9 +198,20 @@ class Shared(Stream):
             os.close(descriptor)
         magic, version, slots, _, requests, answers, total = struct.unpack_from("<IIIIQQQ", memory)
         if (magic, version, slots) != (0x53464645, 1, self._slots):
-            raise FormatError(f"{self._endpoint}: shared memory of form {magic:#x} {version} {slots}, expected 0x53464645 1 {self._slots}")
-        if requests < size or answers < answer or total != length or total != self._page + self._slots * (requests + answers):
-            raise FormatError(f"{self._endpoint}: shared memory has slots of {requests} and {answers} bytes in {length}, expected {size} and {answer} or more")
+            raise FormatError(
+                f"{self._endpoint}: shared memory of form {magic:#x} {version} {slots}, "
+                f"expected 0x53464645 1 {self._slots}"
+            )
+        if (
+            requests < size
+            or answers < answer
+            or total != length
+            or total != self._page + self._slots * (requests + answers)
+        ):
+            raise FormatError(
+                f"{self._endpoint}: shared memory has slots of {requests} and {answers} bytes in {length}, "
+                f"expected {size} and {answer} or more"
+            )
         view = memoryview(memory)
         self._plant, self._library = view[64:128].cast("I"), view[128:192].cast("I")
         places = [self._page + i * requests for i in range(self._slots)]
@@ -205,7 +221,9 @@ class Shared(Stream):
         self._limit, self._room = answers, requests
         self._posted = self._taken = 0
         self._slot, self._sent = 0, None
-        self._rest = self._vain = 0  # answers that are not looked for without sleeping, since looks were in vain: 1, 2, 4, ... 64
+        self._rest = self._vain = (
+            0  # answers that are not looked for without sleeping, since looks were in vain: 1, 2, 4, ... 64
+        )
         self._ring = True
         # the last one is written where no slot is free: nothing that waits is changed
         self._frames = [*(part[:size] for part in self._requests), bytearray(size)]
@@ -266,7 +284,10 @@ class Shared(Stream):
         at = 4 + 2 * (taken & 3)
         slot, size = library[at], library[at + 1]
         if slot >= self._slots or size > self._limit:
-            raise FormatError(f"{self._endpoint}: an answer of {size} bytes in slot {slot}, expected at most {self._limit} in {self._slots} slots")
+            raise FormatError(
+                f"{self._endpoint}: an answer of {size} bytes in slot {slot}, "
+                f"expected at most {self._limit} in {self._slots} slots"
+            )
         frame = bytearray(self._answers[slot][:size])
         if not _IN_ORDER:
             self._fence()
@@ -325,7 +346,9 @@ class Shared(Stream):
     def _receive_into(self, space, flags):
         if self._ring is not None:
             return super()._receive_into(space, flags)
-        count, ancillary, _, _ = self._socket.recvmsg_into([space], socket.CMSG_SPACE(4 * 4), flags | getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+        count, ancillary, _, _ = self._socket.recvmsg_into(
+            [space], socket.CMSG_SPACE(4 * 4), flags | getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+        )
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 self._passed += struct.unpack(f"{len(data) // 4}i", data[:len(data) // 4 * 4])

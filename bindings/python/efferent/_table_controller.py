@@ -1,5 +1,7 @@
 """The part of the C interface in controller.h, as in _table."""
-from ctypes import POINTER, Structure, c_char, c_char_p, c_double, c_int32, c_int64, c_size_t, c_ssize_t, c_uint64, c_void_p
+from ctypes import (
+    POINTER, Structure, c_char, c_char_p, c_double, c_int32, c_int64, c_size_t, c_ssize_t, c_uint64, c_void_p,
+)
 
 from ._table import Options, eff_allocator, handle, index, out, status
 from ._table_learner import eff_transition, eff_update
@@ -27,7 +29,8 @@ class eff_controller_options(Options):
         ("seed", c_uint64),
         ("arena", c_void_p), ("arena_size", c_size_t), ("allocator", POINTER(eff_allocator)),
         ("motion", POINTER(eff_motion_track)), ("motion_count", c_size_t),
-        ("recordings", POINTER(c_char_p)), ("recording_count", c_size_t), ("on_mismatch", c_int32), ("reserved", c_int32),
+        ("recordings", POINTER(c_char_p)), ("recording_count", c_size_t),
+        ("on_mismatch", c_int32), ("reserved", c_int32),
         ("learner", handle), ("learner_model", c_char_p),
     ]
 
@@ -72,24 +75,28 @@ class eff_recorded_array(Structure):
 
 class eff_recording(Options):
     _fields_ = [
-        ("struct_size", c_size_t), ("path", c_char_p), ("arrays", POINTER(eff_recorded_array)), ("array_count", c_size_t),
-        ("joints", POINTER(c_char_p)), ("joint_count", c_size_t), ("units", POINTER(c_char_p)), ("unit_count", c_size_t),
-        ("policies", POINTER(c_char_p)), ("policy_count", c_size_t), ("control_period", c_double), ("policy_period", c_double),
+        ("struct_size", c_size_t), ("path", c_char_p),
+        ("arrays", POINTER(eff_recorded_array)), ("array_count", c_size_t),
+        ("joints", POINTER(c_char_p)), ("joint_count", c_size_t),
+        ("units", POINTER(c_char_p)), ("unit_count", c_size_t),
+        ("policies", POINTER(c_char_p)), ("policy_count", c_size_t),
+        ("control_period", c_double), ("policy_period", c_double),
         ("guard", c_int32), ("stops_at_first", c_int32), ("absolute", c_double), ("relative", c_double),
     ]
 
 
 class eff_preflight_row(Structure):
     _fields_ = [
-        ("name", c_char * 192), ("difference", c_double), ("found", c_double), ("expected", c_double), ("tick", c_int64),
-        ("is_same", c_int32), ("reserved", c_int32),
+        ("name", c_char * 192), ("difference", c_double), ("found", c_double), ("expected", c_double),
+        ("tick", c_int64), ("is_same", c_int32), ("reserved", c_int32),
     ]
 
 
 class eff_preflight_report(Options):
     _fields_ = [
         ("struct_size", c_size_t), ("differs", c_int32), ("reserved", c_int32), ("tick", c_int64), ("found", c_double),
-        ("expected", c_double), ("name", c_char * 192), ("what", c_char * 512), ("unchecked", c_char * 512), ("notes", c_char * 512),
+        ("expected", c_double), ("name", c_char * 192), ("what", c_char * 512), ("unchecked", c_char * 512),
+        ("notes", c_char * 512),
         ("rows", POINTER(eff_preflight_row)), ("row_capacity", c_size_t), ("row_count", c_size_t),
     ]
 

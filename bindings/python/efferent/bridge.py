@@ -1,4 +1,6 @@
-"""Bridge: a session served over ZeroMQ, a Unix socket or shared memory, as in bridge.h. The other side is a plant: see `efferent.Plant`."""
+"""Bridge: a session served over ZeroMQ, a Unix socket or shared memory, as in bridge.h. The other side is a plant: see
+`efferent.Plant`."""
+
 from __future__ import annotations
 
 import ctypes
@@ -54,7 +56,8 @@ class Latency(NamedTuple):
         return self.sum / self.count if self.count else 0.0
 
     def quantile(self, q: float) -> float:
-        """The duration that a share `q` of all do not exceed, to within its bin (interpolated in it, and no more than max)."""
+        """The duration that a share `q` of all do not exceed, to within its bin (interpolated in it, and no more than
+        max)."""
         left = q * self.count
         for i, n in enumerate(self.bins):
             if n and left <= n:
@@ -65,39 +68,62 @@ class Latency(NamedTuple):
 
 
 class Bridge(Owner):
-    """Serves a session, a learner or a controller at an endpoint: "tcp://127.0.0.1:*" (any free port), "tcp://[::1]:5555", "ipc:///run/robot/policy"; without ZeroMQ
-    on one machine "unix:/run/robot/policy" and, through shared memory, "shm:/run/robot/policy" ("@name": a name without a file).
+    """Serves a session, a learner or a controller at an endpoint: "tcp://127.0.0.1:*" (any free port),
+    "tcp://[::1]:5555", "ipc:///run/robot/policy"; without ZeroMQ on one machine "unix:/run/robot/policy" and, through
+    shared memory, "shm:/run/robot/policy" ("@name": a name without a file).
 
-    Call `poll` in a loop, or `start` for a thread of its own. What is served is the bridge's alone until it is closed (a second bridge: StateError);
-    closing that closes it too.
-    A learner learns from what the plant tells: see `efferent.RemoteLearner` for the other side. A controller takes raw signals and gives targets:
-    see `efferent.RemoteController`; rate and names are its own, and after `close` it ticks no more. `close` says goodbye to the plant.
+    Call `poll` in a loop, or `start` for a thread of its own. What is served is the bridge's alone until it is closed
+    (a second bridge: StateError); closing that closes it too. A learner learns from what the plant tells: see
+    `efferent.RemoteLearner` for the other side. A controller takes raw signals and gives targets: see
+    `efferent.RemoteController`; rate and names are its own, and after `close` it ticks no more. `close` says goodbye to
+    the plant.
 
     idle_timeout        seconds of silence after which another plant may take over; None for never
     rate                steps per second that the policy was trained for, told to the plant
-    observation_names, joint_names   names of the elements of observation and action, compared with those that the plant sends
+    observation_names, joint_names   names of the elements of observation and action, compared with those that the plant
+                                     sends
     checksum            crc32c of frames where the plant leaves it open: None (on tcp), "none" or "crc32c"
     non_finite          observations with NaN or infinite numbers: "pass" to the policy, or "refuse"
     max_peers           connections that may stand at once; 0 for 32
-    thread_policy       of the bridge's thread and of ZeroMQ's I/O thread: None, "fifo" or "rr"; `thread_priority` 1 to 99 for these. Both decide
-                        the tail of a tick; the rights that this needs are named where they are missing (UnsupportedError)
+    thread_policy       of the bridge's thread and of ZeroMQ's I/O thread: None, "fifo" or "rr"; `thread_priority` 1 to
+                        99 for these. Both decide the tail of a tick; the rights that this needs are named where they
+                        are missing (UnsupportedError)
     thread_cpus         CPUs that both may run on
     thread_name         name of the bridge's thread, at most 12 bytes; the I/O thread's ends in "-io"
     allow_remote        any tcp address, with keys: `efferent keys new`, `efferent keys allow`
-    key                 this machine's own key: a file or a pair (`efferent.keys`). With `allow_remote` or `allow` and no key: EFFERENT_SECRET_KEY, or
-                        the file in the folder of keys. Plants then get in encrypted, and those that are allowed alone
-    allow               who they are: a file, which is read again where it changes, or public keys; None: the file in the folder of keys
-    spin                shm: seconds in which the next frame is looked for after an answer, before the thread sleeps; None: 50e-6; 0: not at all
+    key                 this machine's own key: a file or a pair (`efferent.keys`). With `allow_remote` or `allow` and
+                        no key: EFFERENT_SECRET_KEY, or the file in the folder of keys. Plants then get in encrypted,
+                        and those that are allowed alone
+    allow               who they are: a file, which is read again where it changes, or public keys; None: the file in
+                        the folder of keys
+    spin                shm: seconds in which the next frame is looked for after an answer, before the thread sleeps;
+                        None: 50e-6; 0: not at all
     on_event            called with an `Event` after every one, on the thread that polls
     """
 
-    def __init__(self, served: Session | Learner | Controller, endpoint: str = "tcp://127.0.0.1:*", *, idle_timeout: float = 2.0,
-                 high_water: int = 0, rate: float = 0.0, observation_names: Sequence[str] = (),
-                 joint_names: Sequence[str] = (), checksum: bool | str | None = None, non_finite: str = "pass",
-                 max_peers: int = 0, thread_policy: str | None = None, thread_priority: int = 0,
-                 thread_cpus: Sequence[int] = (), thread_name: str | None = None, spin: float | None = None,
-                 allow_remote: bool = False, key: Any = None, allow: Any = None,
-                 on_event: Callable[[Any], None] | None = None) -> None:
+    def __init__(
+        self,
+        served: Session | Learner | Controller,
+        endpoint: str = "tcp://127.0.0.1:*",
+        *,
+        idle_timeout: float = 2.0,
+        high_water: int = 0,
+        rate: float = 0.0,
+        observation_names: Sequence[str] = (),
+        joint_names: Sequence[str] = (),
+        checksum: bool | str | None = None,
+        non_finite: str = "pass",
+        max_peers: int = 0,
+        thread_policy: str | None = None,
+        thread_priority: int = 0,
+        thread_cpus: Sequence[int] = (),
+        thread_name: str | None = None,
+        spin: float | None = None,
+        allow_remote: bool = False,
+        key: Any = None,
+        allow: Any = None,
+        on_event: Callable[[Any], None] | None = None,
+    ) -> None:
         if thread_policy not in POLICIES:
             raise ArgumentError(f"thread_policy is {thread_policy!r}, expected None, 'fifo' or 'rr'")
         if checksum not in CHECKSUMS:
@@ -113,7 +139,9 @@ class Bridge(Owner):
         options.high_water, options.rate = high_water, rate
         options.max_peers = max_peers
         options.thread_policy, options.thread_priority = POLICIES[thread_policy], thread_priority
-        options.thread_cpus, options.thread_cpu_count = (ctypes.c_int32 * len(thread_cpus))(*thread_cpus), len(thread_cpus)
+        options.thread_cpus, options.thread_cpu_count = (ctypes.c_int32 * len(thread_cpus))(*thread_cpus), len(
+            thread_cpus
+        )
         options.thread_name = thread_name.encode() if thread_name is not None else None
         options.spin_us = 0 if spin is None else round(1e6 * spin) or -1
         options.checksum, options.non_finite = CHECKSUMS[checksum], NON_FINITE[non_finite]
@@ -143,7 +171,8 @@ class Bridge(Owner):
         return lib.eff_bridge_endpoint(self._handle.value).decode()
 
     def poll(self, timeout: float | None = None) -> Any:
-        """Waits up to `timeout` seconds (None: without limit) for one frame and handles it; returns its `Event`, of kind "none" where nothing came."""
+        """Waits up to `timeout` seconds (None: without limit) for one frame and handles it; returns its `Event`, of
+        kind "none" where nothing came."""
         event = eff_bridge_event.sized()
         check(lib.eff_bridge_poll(self._handle.value, -1 if timeout is None else round(1000 * timeout), byref(event)))
         return _event(event)
@@ -158,7 +187,8 @@ class Bridge(Owner):
 
     @property
     def stats(self) -> dict[str, Any]:
-        """Counters since the beginning, {name: count}; `dropped` by reason; `tick`, `run` and `age` are of type `Latency`."""
+        """Counters since the beginning, {name: count}; `dropped` by reason; `tick`, `run` and `age` are of type
+        `Latency`."""
         stats = eff_bridge_stats.sized()
         check(lib.eff_bridge_read_stats(self._handle.value, byref(stats)))
         values = {name: getattr(stats, name) for name, _ in stats._fields_ if name != "struct_size"}

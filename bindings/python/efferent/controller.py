@@ -57,8 +57,8 @@ class Controller(Owner):
                     before this controller ticks, besides the recordings that the card names
     on_mismatch     "refuse": a recording that is not met raises MismatchError; "warn": it is a PreflightWarning, and
                     the controller starts; "skip": no recording is run, neither the card's
-    learner         a Learner that acts in the place of a network and learns from `reward`; its network's policy is given
-                    all the same. Use it elsewhere only between ticks, to save, freeze or export
+    learner         a Learner that acts in the place of a network and learns from `reward`; its network's policy is
+                    given all the same. Use it elsewhere only between ticks, to save, freeze or export
     learner_model   the network for which it stands; None: the only one
     """
 

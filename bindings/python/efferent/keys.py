@@ -174,8 +174,10 @@ def server(told: str) -> str:
         return checked(told, "server_key")
     entries = allowed()
     if told not in entries:
-        raise ArgumentError(f"server_key '{told}' is neither a key of 40 characters nor a name in {folder() / 'allowed'}, "
-                            f"which has {', '.join(map(repr, entries)) or 'nobody'}")
+        raise ArgumentError(
+            f"server_key '{told}' is neither a key of 40 characters nor a name in {folder() / 'allowed'}, "
+            f"which has {', '.join(map(repr, entries)) or 'nobody'}"
+        )
     return entries[told]
 
 

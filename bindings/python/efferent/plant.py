@@ -49,7 +49,8 @@ class Step(NamedTuple):
 
 
 class Recording(NamedTuple):
-    """Every step of a run. Feeding the observations to a session that is reset where `starts` says so gives the actions bit for bit."""
+    """Every step of a run. Feeding the observations to a session that is reset where `starts` says so gives the actions
+    bit for bit."""
 
     observations: dict    # {input name: [steps, rows, ...]} as sent
     actions: np.ndarray   # [steps, rows, ...] as received
@@ -89,19 +90,23 @@ class Result:
     @property
     def latency_percentiles(self) -> Any:
         """(p50, p99, max) of the round trip in seconds."""
-        return tuple(float(v) for v in np.percentile(self.latency, (50, 99, 100))) if self.latency.size else (0.0, 0.0, 0.0)
+        return (
+            tuple(float(v) for v in np.percentile(self.latency, (50, 99, 100)))
+            if self.latency.size
+            else (0.0, 0.0, 0.0)
+        )
 
 
 class Plant(Closes):
     """A Gymnasium environment, single or vectorized, stepped by the policy at `endpoint`.
 
-    Observations are matched with the policy's inputs: the only one, or a dict's by name; they are flattened or one-hot encoded where that
-    is the only way to fit, and cast. `constants` are inputs that the environment does not have. `observe(observation) -> {name: array}` and
-    `act(action) -> action` replace the matching; both see batches, `[rows, ...]`. `output` names the action where there are several.
-    Actions are clipped to the environment's bounds on their way to it, unless `clip` is false.
-    `server_key` and `key` are those of `Client`, for a policy on another machine.
-    `timeout` is how long one step may take; `connect_timeout` how long to wait for the policy; with `reconnect` seconds, a run survives
-    the loss of the policy by connecting again and repeating the episodes it was in.
+    Observations are matched with the policy's inputs: the only one, or a dict's by name; they are flattened or one-hot
+    encoded where that is the only way to fit, and cast. `constants` are inputs that the environment does not have.
+    `observe(observation) -> {name: array}` and `act(action) -> action` replace the matching; both see batches, `[rows,
+    ...]`. `output` names the action where there are several. Actions are clipped to the environment's bounds on their
+    way to it, unless `clip` is false. `server_key` and `key` are those of `Client`, for a policy on another machine.
+    `timeout` is how long one step may take; `connect_timeout` how long to wait for the policy; with `reconnect`
+    seconds, a run survives the loss of the policy by connecting again and repeating the episodes it was in.
     """
 
     def __init__(self, env: Any, endpoint: str, timeout: float = 2.0, *, connect_timeout: float = 10.0,
@@ -112,8 +117,16 @@ class Plant(Closes):
         self._rows = rows_of(env)
         self.rows = self._rows.rows
         self._told = {"constants": constants or {}, "observe": observe, "act": act, "output": output, "clip": clip}
-        self.client = Client(endpoint, self.rows, timeout=timeout, connect_timeout=connect_timeout, expect=expect, context=context,
-                             server_key=server_key, key=key)
+        self.client = Client(
+            endpoint,
+            self.rows,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            expect=expect,
+            context=context,
+            server_key=server_key,
+            key=key,
+        )
         try:
             self._match()
         except BaseException:
@@ -127,11 +140,18 @@ class Plant(Closes):
         for name, value in told["constants"].items():
             found = [f for f in client.inputs if f.name == name]
             if not found:
-                raise MismatchError(f"constant '{name}': no such input, expected {', '.join(repr(f.name) for f in client.inputs)}")
+                raise MismatchError(
+                    f"constant '{name}': no such input, expected {', '.join(repr(f.name) for f in client.inputs)}"
+                )
             constants[name] = np.broadcast_to(np.asarray(value, found[0].type), (self.rows, *found[0].shape))
-        actions = [f for f in client.outputs if f.name == told["output"] or told["output"] is None and f.role == "action"]
+        actions = [
+            f for f in client.outputs if f.name == told["output"] or told["output"] is None and f.role == "action"
+        ]
         if len(actions) != 1:
-            raise MismatchError(f"output '{told['output'] or 'action'}': found {len(actions)}, expected one of {', '.join(repr(f.name) for f in client.outputs)}")
+            raise MismatchError(
+                f"output '{told['output'] or 'action'}': found {len(actions)}, expected one of "
+                f"{', '.join(repr(f.name) for f in client.outputs)}"
+            )
         self.output = actions[0].name
         self._observe = told["observe"] or observer(self._rows.observation_space, client.inputs, constants)
         self._act = told["act"] or actor(self._rows.action_space, actions[0], told["clip"])
@@ -140,8 +160,9 @@ class Plant(Closes):
             record: Any = False) -> Result:
         """Runs until `episodes` have ended, and returns a `Result`.
 
-        One environment resets with seed + i for episode i; a vector with `seed` once, and each row contributes its share of the episodes, so that
-        short ones are not preferred. `on_step(Step)` and `on_episode(Episode)` are called as they happen; returning False from either ends the run.
+        One environment resets with seed + i for episode i; a vector with `seed` once, and each row contributes its
+        share of the episodes, so that short ones are not preferred. `on_step(Step)` and `on_episode(Episode)` are
+        called as they happen; returning False from either ends the run.
         """
         if episodes < 1:
             raise ArgumentError(f"episodes is {episodes}, expected at least 1")
@@ -229,7 +250,21 @@ class _Run:
         self.total[moved.counted] += moved.reward[moved.counted]
         self.length += moved.counted
         if self.on_step is not None:
-            self.going &= self.on_step(Step(len(self.latency) - 1, inputs, action, applied, moved.reward, moved.terminated, moved.truncated, latency)) is not False
+            self.going &= (
+                self.on_step(
+                    Step(
+                        len(self.latency) - 1,
+                        inputs,
+                        action,
+                        applied,
+                        moved.reward,
+                        moved.terminated,
+                        moved.truncated,
+                        latency,
+                    )
+                )
+                is not False
+            )
         ended = (moved.terminated | moved.truncated) & moved.counted
         for row in np.flatnonzero(ended):
             self._finish(int(row), moved)
@@ -246,7 +281,14 @@ class _Run:
         """Counts the episode that ended in a row, if that row still has some to give."""
         if self.quota[row] > 0 and self.going:
             self.quota[row] -= 1
-            episode = Episode(len(self.result.episodes), row, float(self.total[row]), int(self.length[row]), bool(moved.terminated[row]), bool(moved.truncated[row]))
+            episode = Episode(
+                len(self.result.episodes),
+                row,
+                float(self.total[row]),
+                int(self.length[row]),
+                bool(moved.terminated[row]),
+                bool(moved.truncated[row]),
+            )
             self.result.episodes.append(episode)
             if self.on_episode is not None:
                 self.going &= self.on_episode(episode) is not False
@@ -255,4 +297,7 @@ class _Run:
     def _recording(self):
         inputs, actions, starts, counted = zip(*self.log) if self.log else ((), (), (), ())
         names = inputs[0] if inputs else ()
-        return Recording({name: np.stack([i[name] for i in inputs]) for name in names}, *(np.stack(v) if v else np.empty(0) for v in (actions, starts, counted)))
+        return Recording(
+            {name: np.stack([i[name] for i in inputs]) for name in names},
+            *(np.stack(v) if v else np.empty(0) for v in (actions, starts, counted)),
+        )

@@ -84,8 +84,8 @@ class RemoteController(Closes):
 
     A tick that is not answered in time raises BridgeTimeout, a refused one as Controller.tick does; `targets` then hold
     the fallback: of the controller's guard, or, where the link is dead, of the same ladder on this side. After a link
-    that was dead the targets are blended in. Later ticks try the link again; `connect` begins a new bridge session where
-    BridgeLost says that the old one is over.
+    that was dead the targets are blended in. Later ticks try the link again; `connect` begins a new bridge session
+    where BridgeLost says that the old one is over.
     """
 
     def __init__(self, endpoint: str, joints: Sequence[str], units: Mapping[str, str], *, learns: bool = False,
@@ -104,7 +104,8 @@ class RemoteController(Closes):
         self.control_period = 1 / welcome.rate
         self.signals = tuple(Signal(f.name, f.unit, f.count, bool(f.elements)) for f in welcome.inputs
                              if f.name not in own)
-        # kinds of targets that the card commands: {name: array in the robot's order}, NaN where a joint is not commanded
+        # kinds of targets that the card commands: {name: array in the robot's order}, NaN where a joint is not
+        # commanded
         self.targets = {f.name: np.full(f.count, np.nan) for f in welcome.outputs if f.name in TARGETS}
         self.gains = {k: np.nan_to_num(np.array(welcome.robot[k])) for k in ("kp", "kd")}
         self._ladder = Ladder(welcome.robot, self.targets)

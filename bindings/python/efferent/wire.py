@@ -1,4 +1,6 @@
-"""The lock-step protocol of the bridge as bytes: frames, checksums and the handshake. Sources/Bridge/PROTOCOL.md has the tables."""
+"""The lock-step protocol of the bridge as bytes: frames, checksums and the handshake. Sources/Bridge/PROTOCOL.md has
+the tables."""
+
 import functools
 import struct
 from typing import NamedTuple
@@ -13,18 +15,44 @@ VERSION = 2
 HEADER = struct.Struct("<IBBHIIQQQQQII")
 HELLO, WELCOME, RESET, ACK, STEP, ACT, ERR, BYE, PING = range(1, 10)
 FRAMES = ("", "HELLO", "WELCOME", "RESET", "ACK", "STEP", "ACT", "ERR", "BYE", "PING")
-REASONS = ("ok", "malformed", "version", "checksum", "session", "schema", "episode", "sequence", "expired", "busy", "mismatch", "run",
-           "superseded", "flags", "numeric")
+REASONS = (
+    "ok",
+    "malformed",
+    "version",
+    "checksum",
+    "session",
+    "schema",
+    "episode",
+    "sequence",
+    "expired",
+    "busy",
+    "mismatch",
+    "run",
+    "superseded",
+    "flags",
+    "numeric",
+)
 ERROR_HEAD = struct.Struct("<IiII")
 TYPES = {
-    "f32": np.float32, "u8": np.uint8, "i8": np.int8, "u16": np.uint16, "i16": np.int16, "i32": np.int32, "i64": np.int64, "bool": np.bool_,
-    "f16": np.float16, "f64": np.float64, "u32": np.uint32, "u64": np.uint64,
+    "f32": np.float32,
+    "u8": np.uint8,
+    "i8": np.int8,
+    "u16": np.uint16,
+    "i16": np.int16,
+    "i32": np.int32,
+    "i64": np.int64,
+    "bool": np.bool_,
+    "f16": np.float16,
+    "f64": np.float64,
+    "u32": np.uint32,
+    "u64": np.uint64,
     "bf16": np.uint16,  # numpy has none: its bits
 }
 
 
 class BridgeError(Error):
-    """The bridge refused a frame; `reason` is one of `REASONS`, `retry_after` the seconds after which to ask again, where it says so."""
+    """The bridge refused a frame; `reason` is one of `REASONS`, `retry_after` the seconds after which to ask again,
+    where it says so."""
 
     reason = "ok"
     retry_after = 0.0
@@ -79,7 +107,8 @@ _CHUNK = 1024
 
 @functools.cache
 def _tables():
-    """What byte b adds to the checksum when k bytes follow it, [k, b] flat, and where the k of each place of a chunk begins."""
+    """What byte b adds to the checksum when k bytes follow it, [k, b] flat, and where the k of each place of a chunk
+    begins."""
     table = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         table = (table >> 1) ^ np.where(table & 1, np.uint32(0x82F63B78), np.uint32(0))
@@ -112,7 +141,8 @@ def slow_crc32c(data):
 
 @functools.cache
 def fast_crc32c():
-    """A function (crc, bytes) -> crc that uses the processor's instruction, or None: from google-crc32c or from libefferent."""
+    """A function (crc, bytes) -> crc that uses the processor's instruction, or None: from google-crc32c or from
+    libefferent."""
     try:
         from google_crc32c import extend
 
@@ -228,12 +258,16 @@ class Field(NamedTuple):
         return np.ndarray((rows, *self.shape), self.type, frame, self.offset)
 
     def fill(self, view, value):
-        """Writes `value` into a view; dimensions of 1 may be missing. Floats may be narrowed, integers become floats, but no float becomes an integer."""
+        """Writes `value` into a view; dimensions of 1 may be missing. Floats may be narrowed, integers become floats,
+        but no float becomes an integer."""
         value = np.asarray(value)
         if [d for d in value.shape if d != 1] == [d for d in view.shape if d != 1]:
             value = value.reshape(view.shape)
         else:
-            raise ShapeError(f"input '{self.name}': found {value.dtype} {list(value.shape)}, expected {self.dtype} {list(view.shape)}")
+            raise ShapeError(
+                f"input '{self.name}': found {value.dtype} {list(value.shape)}, "
+                f"expected {self.dtype} {list(view.shape)}"
+            )
         if self.dtype == "bf16" and value.dtype != np.uint16:
             bits = value.astype(np.float32).view(np.uint32)
             value = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)  # to nearest, ties to even
@@ -248,7 +282,12 @@ class Welcome:
     def __init__(self, body):
         told = unpack(body)
         try:
-            self.session, self.schema, self.policy_hash, self.library = told["session"], told["schema"], told["policy"], told["library"]
+            self.session, self.schema, self.policy_hash, self.library = (
+                told["session"],
+                told["schema"],
+                told["policy"],
+                told["library"],
+            )
             self.max_rows, self.rate, self.idle_timeout = told["max_rows"], told["rate"], told["idle_timeout_ms"] / 1000
             self.observations, self.joints = told["observations"], told["joints"]
             self.sealed, self.clock = told["checksum"] == "crc32c", told["clock"]
@@ -287,7 +326,14 @@ def hello(rows=1, aux=False, policy=0, checksum=None, schema=0, **names):
     names). `schema`: the hash of the only layout that is meant, units and order included. `checksum`: "crc32c",
     "none" or "any", which leaves it to the library; left out, "any" where this machine has a fast one."""
     checksum = checksum or ("any" if fast_crc32c() else "none")
-    told = {"version": [VERSION, VERSION], "rows": rows, "aux": aux, "policy": policy, "checksum": checksum, "boot": boot()}
+    told = {
+        "version": [VERSION, VERSION],
+        "rows": rows,
+        "aux": aux,
+        "policy": policy,
+        "checksum": checksum,
+        "boot": boot(),
+    }
     if schema:
         told["schema"] = schema
     for key, value in names.items():
