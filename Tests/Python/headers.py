@@ -5,18 +5,20 @@ import re
 from pathlib import Path
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include"
+#: Headers of the plant's side, whose functions are of a library of its own.
+PLANT = ("receiver", "ladder")
 
 
 def source(include=INCLUDE, receiver=False):
-    """The headers as one text without comments and preprocessor lines: those of libefferent, or receiver.h, whose
-    functions are of a library of its own and get the mark EFF_API here."""
-    names = [h for h in sorted((include / "efferent").glob("*.h")) if (h.name == "receiver.h") == receiver]
+    """The headers as one text without comments and preprocessor lines: those of libefferent, or those of the plant's
+    side, whose functions get the mark EFF_API here."""
+    names = [h for h in sorted((include / "efferent").glob("*.h")) if (h.stem in PLANT) == receiver]
     text = "\n".join(h.read_text() for h in names)
     text = re.sub(r"/\*.*?\*/", " ", text, flags=re.S)
     text = re.sub(r"//[^\n]*", " ", text)
     text = re.sub(r"\\\n", " ", text)
     if receiver:
-        text = re.sub(r"^(?=[^\n(]*\beff_receiver_\w+\s*\()", "EFF_API ", text, flags=re.M)
+        text = re.sub(rf"^(?=[^\n(]*\beff_(?:{'|'.join(PLANT)})_\w+\s*\()", "EFF_API ", text, flags=re.M)
     return re.sub(r"^\s*#.*$", "", text, flags=re.M)
 
 
