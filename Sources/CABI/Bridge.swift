@@ -46,10 +46,8 @@ private func names(
   var sizes: [Int] = []
   for tensor in tensors where tensor.role.rawValue == role.rawValue { sizes.append(tensor.shape.reduce(1, &*)) }
   guard sizes.count == 1, sizes[0] == count else {
-    throw Failure(
-      .argument,
-      "\(what)_count is \(count), expected \(sizes.count == 1 ? "\(sizes[0])" : "0: the policy has \(sizes.count) such tensors")"
-    )
+    let expected = sizes.count == 1 ? "\(sizes[0])" : "0: the policy has \(sizes.count) such tensors"
+    throw Failure(.argument, "\(what)_count is \(count), expected \(expected)")
   }
   var names: [String] = []
   for (i, name) in list.enumerated() {

@@ -186,7 +186,8 @@ final class ControllerPort {
     let r = c.core.pointee.report
     // the plant counts the arrays that it sends
     let isPlace = r.fault != EFF_FAULT_TARGET && r.signal >= 0 && Int(r.signal) < places.count
-    (report[0], report[1], report[2], report[3]) = (r.status, r.mode, r.fault, isPlace ? places[Int(r.signal)] : r.signal)
+    (report[0], report[1], report[2]) = (r.status, r.mode, r.fault)
+    report[3] = isPlace ? places[Int(r.signal)] : r.signal
     (report[4], report[5], report[6], report[7]) = (r.joint, r.model, r.action, r.ran)
     (limits[0], limits[1]) = (r.value, r.limit)
     (counts[0], counts[1], counts[2], counts[3], counts[4]) = (r.ticks, r.runs, r.late, r.refused, r.clamped)

@@ -1,4 +1,5 @@
-// Where libefferent is: EFFERENT_PREFIX (what bindings/c/install.sh or the tarball made), else pkg-config, else the system's folders.
+// Where libefferent is: EFFERENT_PREFIX (what bindings/c/install.sh or the tarball made), else pkg-config, else the
+// system's folders.
 use std::env;
 use std::process::Command;
 

@@ -1,6 +1,8 @@
-// A ros2_control controller that runs a card: the skeleton of a plugin. Parameters: card, policy (paths), joints (names), imu (name of the sensor).
-// State interfaces JOINT/position, JOINT/velocity, IMU/orientation.x ... and IMU/angular_velocity.x ...; command interfaces JOINT/position, and
-// JOINT/kp and JOINT/kd where the hardware has them (name them as yours does). A plugin exports it with PLUGINLIB_EXPORT_CLASS.
+// A ros2_control controller that runs a card: the skeleton of a plugin. Parameters: card, policy (paths), joints
+// (names), imu (name of the sensor).
+// State interfaces JOINT/position, JOINT/velocity, IMU/orientation.x ... and IMU/angular_velocity.x ...; command
+// interfaces JOINT/position, and JOINT/kp and JOINT/kd where the hardware has them (name them as yours does). A plugin
+// exports it with PLUGINLIB_EXPORT_CLASS.
 #ifndef EXAMPLES_EFFERENT_CONTROLLER_HPP
 #define EXAMPLES_EFFERENT_CONTROLLER_HPP
 
@@ -28,7 +30,8 @@ class EfferentController : public controller_interface::ControllerInterface {
     std::vector<std::string> names;
     for (const char *kind : {"position", "velocity"})
       for (const auto &j : joints_) names.push_back(j + "/" + kind);
-    for (const char *part : {"orientation.w", "orientation.x", "orientation.y", "orientation.z", "angular_velocity.x", "angular_velocity.y", "angular_velocity.z"})
+    for (const char *part : {"orientation.w", "orientation.x", "orientation.y", "orientation.z", "angular_velocity.x",
+                             "angular_velocity.y", "angular_velocity.z"})
       names.push_back(imu_ + "/" + part);
     return {controller_interface::interface_configuration_type::INDIVIDUAL, names};
   }
@@ -46,7 +49,8 @@ class EfferentController : public controller_interface::ControllerInterface {
     const efferent::Card card(parameters.at("card").text);
     const efferent::Policy policy(parameters.at("policy").text);
     efferent::ControllerOptions options;
-    options.joints = joints_, options.models = {{"policy", policy.get()}}, options.stale_limit = 0.1, options.locked = true;
+    options.joints = joints_, options.models = {{"policy", policy.get()}};
+    options.stale_limit = 0.1, options.locked = true;
     controller_ = std::make_unique<efferent::Controller>(card.get(), options);
     states_.assign(2 * n + 7, 0), targets_.assign(3 * n, 0);
     states_[2 * n] = 1;
@@ -66,14 +70,16 @@ class EfferentController : public controller_interface::ControllerInterface {
   }
 
   CallbackReturn on_activate(const State &) override {
-    if (state_interfaces_.size() != states_.size() || command_interfaces_.size() != targets_.size()) return CallbackReturn::ERROR;
+    if (state_interfaces_.size() != states_.size() || command_interfaces_.size() != targets_.size())
+      return CallbackReturn::ERROR;
     controller_->reset();
     controller_->mode(EFF_MODE_RUN);
     return CallbackReturn::SUCCESS;
   }
   CallbackReturn on_deactivate(const State &) override { return CallbackReturn::SUCCESS; }
 
-  // [RT] A refused tick leaves the fallback's targets; the manager is told, and keeps or changes the controller as it is configured.
+  // [RT] A refused tick leaves the fallback's targets; the manager is told, and keeps or changes the controller as it
+  // is configured.
   controller_interface::return_type update(const rclcpp::Time &time, const rclcpp::Duration &) override {
     for (std::size_t i = 0; i < states_.size(); i++) states_[i] = state_interfaces_[i].get_value();
     controller_->stamp(-1, time.nanoseconds());
@@ -82,7 +88,8 @@ class EfferentController : public controller_interface::ControllerInterface {
     return report.status < 0 ? controller_interface::return_type::ERROR : controller_interface::return_type::OK;
   }
 
-  std::vector<double> command = std::vector<double>(3);  // m/s, m/s, rad/s; with ROS 2: from a realtime buffer of a Twist subscription
+  // m/s, m/s, rad/s; with ROS 2: from a realtime buffer of a Twist subscription
+  std::vector<double> command = std::vector<double>(3);
   eff_controller_report report{};
   std::string error;
 

@@ -1,4 +1,5 @@
-// A recurrent policy walks a Unitree G1 in MuJoCo from its card:   g1 CARD.json POLICY.onnx G1.xml [FORWARD m/s] [SECONDS]
+// A recurrent policy walks a Unitree G1 in MuJoCo from its card:
+//   g1 CARD.json POLICY.onnx G1.xml [FORWARD m/s] [SECONDS]
 // The network runs at 50 Hz, its LSTM state is carried by the controller; the drives' PD runs at every simulation step,
 // with the card's gains.
 #include "simulation.hpp"

@@ -1,4 +1,5 @@
-// Drives EfferentController as ros2_control's manager does, with hardware of three arrays:   ros2_control CARD.json POLICY.onnx JOINT,JOINT,...
+// Drives EfferentController as ros2_control's manager does, with hardware of three arrays:
+//   ros2_control CARD.json POLICY.onnx JOINT,JOINT,...
 // Ends with 0 where the life cycle works, targets arrive and a signal that is not finite is refused with the fallback's
 // targets.
 #include "efferent_controller.hpp"

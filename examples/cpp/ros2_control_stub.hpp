@@ -1,5 +1,6 @@
-// The part of ros2_control's interface that efferent_controller.hpp uses, so that it compiles where ROS 2 is not installed. With ROS 2 this file is
-// not included: the names below are those of controller_interface and hardware_interface.
+// The part of ros2_control's interface that efferent_controller.hpp uses, so that it compiles where ROS 2 is not
+// installed. With ROS 2 this file is not included: the names below are those of controller_interface and
+// hardware_interface.
 #ifndef EXAMPLES_ROS2_CONTROL_STUB_HPP
 #define EXAMPLES_ROS2_CONTROL_STUB_HPP
 

@@ -1,4 +1,5 @@
-// MuJoCo's C library for the examples: a model, its data, joints and sensors by name. The examples' own code is the controller's.
+// MuJoCo's C library for the examples: a model, its data, joints and sensors by name. The examples' own code is the
+// controller's.
 #ifndef EXAMPLES_SIMULATION_HPP
 #define EXAMPLES_SIMULATION_HPP
 
@@ -52,7 +53,10 @@ struct Simulation {
   // Angle between the base's z axis and the vertical, rad. Body 1 is the base.
   double tilt() const { return std::acos(std::clamp(data->xmat[9 + 8], -1.0, 1.0)); }
   // Linear velocity of the base along its own x axis, m/s.
-  double forward() const { return data->xmat[9] * data->qvel[0] + data->xmat[12] * data->qvel[1] + data->xmat[15] * data->qvel[2]; }
+  double forward() const {
+    const double *x = data->xmat + 9, *v = data->qvel;
+    return x[0] * v[0] + x[3] * v[1] + x[6] * v[2];
+  }
 };
 
 #endif

@@ -1,8 +1,9 @@
 /* Efferent bridge: a session served in lock-step over ZeroMQ, or on one machine over a Unix socket or shared memory.
  * Only in libraries that are built with the trait Bridge.
  *
- *   plant (simulator or robot side, DEALER)  -- HELLO, RESET, STEP, BYE -->  bridge (ROUTER) -- input, run, output --> eff_session
+ *   plant (simulator or robot side, DEALER)  -- HELLO, RESET, STEP, BYE -->  bridge (ROUTER)
  *                                            <-- WELCOME, ACK, ACT, ERR, BYE --
+ *   bridge -- input, run, output --> eff_session
  *
  * Poll often, or start the bridge's own thread: connections are let in, bounded and ended while the bridge polls.
  * One plant is connected at a time; each of its frames but BYE is answered. A frame that comes again is answered again
@@ -165,7 +166,8 @@ EFF_API eff_status eff_bridge_create(eff_session *session, const eff_bridge_opti
  * new where the STEP ended the episode: send RESET then) and, to plants that ask for aux, td_error f64 [1] and reason
  * i32 [1] (EFF_LEARNED_...). RESET within an episode breaks it off: no outcome is learned. `learner` is kept and must
  * outlive the bridge; nothing else may call it while the bridge polls or its thread runs, but on_event may. */
-EFF_API eff_status eff_bridge_create_learner(eff_learner *learner, const eff_bridge_options *options_or_null, eff_bridge **out);
+EFF_API eff_status eff_bridge_create_learner(eff_learner *learner, const eff_bridge_options *options_or_null,
+                                             eff_bridge **out);
 
 /* The same for a controller: raw signals in, targets out, on the robot's side of the link nothing but its joints. One
  * row. The controller is bound to memory of the bridge and started, whether it was bound or started before or not; when
@@ -176,13 +178,15 @@ EFF_API eff_status eff_bridge_create_learner(eff_learner *learner, const eff_bri
  * [1], truncated bool [1], not looked at in the first STEP after RESET. ACT brings each commanded kind of target
  * ("position", "velocity", "effort", "kp", "kd"), f64 [joints], NaN where a joint is not commanded; to plants that ask
  * for aux also the report: report i32 [8], limits f64 [2], counts u64 [5], times_ns i64 [2], in the order of
- * eff_controller_report, but that `signal` counts the arrays of STEP. A refused tick is answered by ACT too, with the targets of the fallback: report[0] has its
- * status. RESET and HELLO reset the controller; the plant's clock may then begin anew. WELCOME has the joints, their
- * pose and gains and the fallback, for the ladder on the robot's side; its layout has units and order of all arrays,
- * and HELLO is refused where the plant does not show that it has the same (PROTOCOL.md). observation_names,
- * joint_names and rate are the controller's to tell (EFF_E_ARGUMENT). `controller` is kept and should outlive the
- * bridge; nothing else may call it while the bridge polls or its thread runs, but on_event may. */
-EFF_API eff_status eff_bridge_create_controller(eff_controller *controller, const eff_bridge_options *options_or_null, eff_bridge **out);
+ * eff_controller_report, but that `signal` counts the arrays of STEP. A refused tick is answered by ACT too, with the
+ * targets of the fallback: report[0] has its status. RESET and HELLO reset the controller; the plant's clock may then
+ * begin anew. WELCOME has the joints, their pose and gains and the fallback, for the ladder on the robot's side; its
+ * layout has units and order of all arrays, and HELLO is refused where the plant does not show that it has the same
+ * (PROTOCOL.md). observation_names, joint_names and rate are the controller's to tell (EFF_E_ARGUMENT). `controller`
+ * is kept and should outlive the bridge; nothing else may call it while the bridge polls or its thread runs, but
+ * on_event may. */
+EFF_API eff_status eff_bridge_create_controller(eff_controller *controller, const eff_bridge_options *options_or_null,
+                                                eff_bridge **out);
 
 /* The address that was really bound, such as "tcp://127.0.0.1:40123"; NULL for a dead handle. Owned by the bridge. */
 EFF_API const char *eff_bridge_endpoint(const eff_bridge *bridge);

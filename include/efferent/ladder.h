@@ -42,11 +42,11 @@ typedef struct eff_ladder_targets { double *kinds[5]; } eff_ladder_targets;
 /* Makes a ladder, which takes its memory here. *out is NULL on failure. EFF_E_ARGUMENT: options; EFF_E_MEMORY. */
 eff_status eff_ladder_create(const eff_ladder_options *options, eff_ladder **out);
 
-/* [RT] The targets of this control period. `targets` are those of the controller, `age_ns` old, or whatever stands there
- * where it was never heard: pass UINT64_MAX then. They are replaced by the ladder's where they are too old, and blended
- * in where they come again. `measured`: positions of the joints, or NULL where they are not known. `now_ns`: the
- * caller's clock, which does not go back. `controller_mode`: EFF_MODE_... of the controller's report where it is known,
- * else EFF_MODE_RUN. Returns who moves the robot: EFF_MODE_RUN, or the mode of the step. Joints that were never
+/* [RT] The targets of this control period. `targets` are those of the controller, `age_ns` old, or whatever stands
+ * there where it was never heard: pass UINT64_MAX then. They are replaced by the ladder's where they are too old, and
+ * blended in where they come again. `measured`: positions of the joints, or NULL where they are not known. `now_ns`:
+ * the caller's clock, which does not go back. `controller_mode`: EFF_MODE_... of the controller's report where it is
+ * known, else EFF_MODE_RUN. Returns who moves the robot: EFF_MODE_RUN, or the mode of the step. Joints that were never
  * commanded stay as they stand; before the controller was heard no joint is known to be. One caller at a time. */
 EFF_RT int32_t eff_ladder_update(eff_ladder *ladder, int64_t now_ns, uint64_t age_ns, int32_t controller_mode,
                                  const double *measured, eff_ladder_targets *targets);

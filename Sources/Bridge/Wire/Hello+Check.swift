@@ -94,7 +94,8 @@ extension Hello {
       if let shape = tensor.shape, shape != match.shape {
         throw Failure(.mismatch, "\(what) '\(tensor.name)': plant has \(list(shape)), expected \(describe(match))")
       }
-      if let unit = tensor.unit, !match.unit.isEmpty, !(robot?.unitFits(unit, match.unit) ?? sameBytes(unit, match.unit))
+      if let unit = tensor.unit, !match.unit.isEmpty,
+        !(robot?.unitFits(unit, match.unit) ?? sameBytes(unit, match.unit))
       {
         throw Failure(.mismatch, "\(what) '\(tensor.name)': plant has it in '\(unit)', expected '\(match.unit)'")
       }

@@ -122,7 +122,8 @@ extension ControllerHandle {
     var i = 0
     while i < core.pointee.signalCount {
       // a stamp of the old clock would be young for ever
-      if core.pointee.signals[i].isStamped && core.pointee.signals[i].stamp > now { core.pointee.signals[i].stamp = now }
+      let signal = core.pointee.signals + i
+      if signal.pointee.isStamped && signal.pointee.stamp > now { signal.pointee.stamp = now }
       i += 1
     }
     (core.pointee.fallback.since, core.pointee.fallback.stepSince, core.pointee.fallback.blendSince) = (now, now, now)

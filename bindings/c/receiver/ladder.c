@@ -134,7 +134,8 @@ int32_t eff_ladder_update(eff_ladder *l, int64_t now, uint64_t age, int32_t cont
         double to = x;
         switch (k) {
           case EFF_TARGET_POSITION:
-            to = mode == EFF_MODE_RAMP && isfinite(l->pose[j]) ? l->from[j] + share * (l->pose[j] - l->from[j]) : l->from[j];
+            to = l->from[j];
+            if (mode == EFF_MODE_RAMP && isfinite(l->pose[j])) to += share * (l->pose[j] - l->from[j]);
             break;
           case EFF_TARGET_KP: to = limp ? 0 : s->kp[j]; break;
           case EFF_TARGET_KD: to = mode == EFF_MODE_ZERO ? 0 : s->kd[j]; break;

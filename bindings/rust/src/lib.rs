@@ -67,7 +67,8 @@ fn check_version() -> Result<()> {
         return Ok(());
     }
     let number = |v: i32| format!("{}.{}.{}", v / 10000, v / 100 % 100, v % 100);
-    let message = format!("libefferent {} is loaded, this crate is for {}: use both of one release", number(found), number(wanted));
+    let (found, wanted) = (number(found), number(wanted));
+    let message = format!("libefferent {found} is loaded, this crate is for {wanted}: use both of one release");
     Err(Error { status: sys::EFF_E_MISMATCH, message })
 }
 
@@ -92,11 +93,13 @@ unsafe impl Send for Policy {}
 unsafe impl Sync for Policy {}
 
 impl Policy {
-    /// Loads an ONNX or safetensors file. What cannot run is refused now, with the node, what was found and what was expected.
+    /// Loads an ONNX or safetensors file. What cannot run is refused now, with the node, what was found and what was
+    /// expected.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         check_version()?;
         let path = path.as_ref().to_string_lossy().into_owned();
-        let path = CString::new(path).map_err(|_| Error { status: sys::EFF_E_ARGUMENT, message: "the path has a zero byte".into() })?;
+        let refused = |_| Error { status: sys::EFF_E_ARGUMENT, message: "the path has a zero byte".into() };
+        let path = CString::new(path).map_err(refused)?;
         let mut handle = ptr::null_mut();
         check(unsafe { sys::eff_policy_load_file(path.as_ptr(), ptr::null(), &mut handle) })?;
         Ok(Policy { handle })
@@ -183,11 +186,13 @@ impl Session {
         self.action_count
     }
 
-    /// `[RT]` One step of every row in `observation` [rows, observation_count]; writes `action` [rows, action_count]. Lengths are checked.
+    /// `[RT]` One step of every row in `observation` [rows, observation_count]; writes `action` [rows, action_count].
+    /// Lengths are checked.
     pub fn step(&mut self, observation: &[f32], action: &mut [f32]) -> Result<()> {
         let rows = if self.observation_count == 0 { 1 } else { (observation.len() / self.observation_count).max(1) };
         let status = unsafe {
-            sys::eff_session_step_n(self.handle, rows, observation.as_ptr(), observation.len(), action.as_mut_ptr(), action.len())
+            let (from, to) = (observation.as_ptr(), action.as_mut_ptr());
+            sys::eff_session_step_n(self.handle, rows, from, observation.len(), to, action.len())
         };
         if status >= 0 {
             return Ok(());
