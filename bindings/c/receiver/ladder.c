@@ -31,7 +31,7 @@ struct eff_ladder {
 
 /* ns of finite seconds; -1 where they are none */
 static int64_t ns(double seconds) {
-  return seconds >= 0 && seconds < 9e9 ? (int64_t)llrint(seconds * 1e9) : -1;
+  return seconds >= 0 && seconds < 9e9 ? (int64_t)(seconds * 1e9 + 0.5) : -1;
 }
 
 static void fill(double *to, const double *from, size_t count) {
