@@ -61,7 +61,8 @@ class ZeroMQ:
         return 0
 
     def send(self, frame, again=False):
-        """False where the frame could not be sent in time; `again`: it was sent before and may be lost, which waits for nothing."""
+        """False where the frame could not be sent in time; `again`: it was sent before and may be lost, which waits for
+        nothing."""
         try:
             self._send(frame, self._dontwait if again else 0)
         except self._again:

@@ -22,18 +22,22 @@ _read = struct.Struct("<IBB10xQ8xQ").unpack_from
 
 
 class Client(Closes):
-    """A connected plant of `rows` rows. It keeps asking for `connect_timeout` seconds while nobody listens or another plant is connected.
+    """A connected plant of `rows` rows. It keeps asking for `connect_timeout` seconds while nobody listens or another
+    plant is connected.
 
-    A frame that is not answered is sent again every `retry` seconds until `timeout` (default: a quarter of it); the library answers the same
-    frame with the same bytes and runs it once. What was given up is never run: the next frame says so.
+    A frame that is not answered is sent again every `retry` seconds until `timeout` (default: a quarter of it); the
+    library answers the same frame with the same bytes and runs it once. What was given up is never run: the next frame
+    says so.
 
         with Client("tcp://127.0.0.1:5555") as client:
             client.reset()
             action = client.step({"obs": observation})["action"]
 
-    A bridge on another machine is reached with keys (`efferent.keys`): `server_key` is the bridge's public key, or its name in the list of those that
-    are allowed; `key` is this machine's own, as a file or pair, where it is not in EFFERENT_SECRET_KEY or the folder of keys.
-    On the bridge's machine "unix:PATH" and "shm:PATH" are the quick ways: a Unix socket, and memory that both share; they need no ZeroMQ.
+    A bridge on another machine is reached with keys (`efferent.keys`): `server_key` is the bridge's public key, or its
+    name in the list of those that are allowed; `key` is this machine's own, as a file or pair, where it is not in
+    EFFERENT_SECRET_KEY or the folder of keys.
+    On the bridge's machine "unix:PATH" and "shm:PATH" are the quick ways: a Unix socket, and memory that both share;
+    they need no ZeroMQ.
 
     `expect` holds what the policy must have, as in HELLO: inputs and outputs as lists of {name, dtype, shape, unit},
     observations and joints as lists of names, policy and schema as hashes. One thread at a time.
@@ -53,9 +57,11 @@ class Client(Closes):
         elif key is not None:
             raise ArgumentError("key without server_key, expected both")
         elif endpoint.startswith("tcp://") and not keys.is_local(endpoint):
-            raise ArgumentError(f"endpoint '{endpoint}' is on another machine, which is reached with keys alone, found no server_key")
+            raise ArgumentError(f"endpoint '{endpoint}' is on another machine, which is reached with keys alone, found "
+                                f"no server_key")
         self._context = context
-        # called while an answer is awaited, with the seconds that it takes already: true where it is waited for no longer
+        # called while an answer is awaited, with the seconds that it takes already: true where it is waited for no
+        # longer
         self._gives_up = None
         self._link = None
         self.welcome = None
@@ -72,7 +78,8 @@ class Client(Closes):
             wait = max(min(self.timeout, deadline - time.monotonic()), 0.001)
             try:
                 self._open()
-                hello = wire.frame(wire.HELLO, self._hello, seq=1, monotonic_ns=time.monotonic_ns(), ttl_us=min(int(wait * 1e6), 0xFFFFFFFF))
+                hello = wire.frame(wire.HELLO, self._hello, seq=1, monotonic_ns=time.monotonic_ns(),
+                                   ttl_us=min(int(wait * 1e6), 0xFFFFFFFF))
                 data = self._ask(hello, wire.WELCOME, wait)
                 break
             except (BridgeTimeout, Absent) as e:
@@ -85,7 +92,8 @@ class Client(Closes):
                 if isinstance(e, Absent):
                     time.sleep(0.02)
             except BridgeError as e:
-                # lost: an answer to a plant that this socket was before; expired: it waited at a library that stood still
+                # lost: an answer to a plant that this socket was before; expired: it waited at a library that stood
+                # still
                 pause = e.retry_after or 0.05
                 if e.reason not in ("busy", "session", "expired") or time.monotonic() + pause >= deadline:
                     self._drop()
@@ -95,7 +103,8 @@ class Client(Closes):
         header = wire.read_header(data, False)
         self.welcome = welcome = wire.Welcome(data[wire.HEADER.size:])
         if welcome.rows != self.rows or header.session != welcome.session:
-            raise FormatError(f"WELCOME: {welcome.rows} rows of session {welcome.session}, expected {self.rows} of {header.session}")
+            raise FormatError(f"WELCOME: {welcome.rows} rows of session {welcome.session}, expected {self.rows} of "
+                              f"{header.session}")
         self._episode = 0
         frames = self._link.buffers(welcome.step_size, welcome.act_size)
         self._session, self._sealed = welcome.session, welcome.sealed
@@ -135,8 +144,8 @@ class Client(Closes):
                 raise ShapeError(f"rows: found a mask of shape {list(mask.shape)}, expected [{self.rows}]")
             body = mask.tobytes()
         self._seq += 1
-        frame = wire.frame(wire.RESET, body, self.welcome.sealed, session=self.session, episode=self._episode + 1, seq=self._seq,
-                           monotonic_ns=time.monotonic_ns())
+        frame = wire.frame(wire.RESET, body, self.welcome.sealed, session=self.session, episode=self._episode + 1,
+                           seq=self._seq, monotonic_ns=time.monotonic_ns())
         self._ask(frame, wire.ACK, self.timeout)
         self._episode += 1
 
@@ -144,8 +153,9 @@ class Client(Closes):
              step_time: Any = 0.0) -> dict[str, np.ndarray]:
         """Sends every input, `{name: [rows, ...]}`, and returns the outputs as `{name: [rows, ...]}`.
 
-        `simulation_time` is the plant's own clock in seconds, not negative. `ttl` is the age in seconds at which the library refuses the frame; 0:
-        never; at most 4294. `step_time` is the plant's time since the step before, in seconds; 0: unknown.
+        `simulation_time` is the plant's own clock in seconds, not negative. `ttl` is the age in seconds at which the
+        library refuses the frame; 0: never; at most 4294. `step_time` is the plant's time since the step before, in
+        seconds; 0: unknown.
         """
         simulation_ns = ttl_us = step_us = 0
         if simulation_time or ttl or step_time:
@@ -172,7 +182,8 @@ class Client(Closes):
             else:
                 field.fill(view, value)
         self._seq = seq = self._seq + 1
-        _pack(frame, 0, _MAGIC, _VERSION, _STEP, 0, step_us, self._episode, self._session, seq, 0, _now(), simulation_ns, ttl_us, 0)
+        _pack(frame, 0, _MAGIC, _VERSION, _STEP, 0, step_us, self._episode, self._session, seq, 0, _now(),
+              simulation_ns, ttl_us, 0)
         data = self._ask(wire.seal(frame) if self._sealed else frame, _ACT, self.timeout)
         if len(data) != self.welcome.act_size:
             raise FormatError(f"ACT of {len(data)} bytes, expected {self.welcome.act_size}")
@@ -192,7 +203,8 @@ class Client(Closes):
         goodbye = None
         if self.welcome is not None:
             self._seq += 1
-            goodbye = wire.frame(wire.BYE, b"", self.welcome.sealed, session=self.session, episode=self._episode, seq=self._seq,
+            goodbye = wire.frame(wire.BYE, b"", self.welcome.sealed, session=self.session, episode=self._episode,
+                                 seq=self._seq,
                                  monotonic_ns=time.monotonic_ns())
         self._drop(goodbye)
 
