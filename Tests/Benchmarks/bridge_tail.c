@@ -68,7 +68,7 @@ static void block(row *r, double seconds) {
 
 int main(int argc, char **argv) {
   if (argc < 2) return printf("usage: bridge_tail MLP.onnx [BURNERS [BLOCKS [SECONDS]]]\n"), 2;
-  const int count = argc > 2 ? atoi(argv[2]) : 3, blocks = argc > 3 ? atoi(argv[3]) : 5;
+  const int count = argc > 2 ? atoi(argv[2]) : 3, blocks = argc > 3 ? atoi(argv[3]) : 4;
   const double seconds = argc > 4 ? atof(argv[4]) : 2;
   if (count < 0 || count > BURNERS_MAX || blocks < 1 || seconds <= 0) fail("0 to 64 burners, a block, a time");
   if (set_fifo(1) != 0) return puts("FIFO is not allowed here (RLIMIT_RTPRIO, CAP_SYS_NICE): not measured"), 2;
@@ -79,8 +79,10 @@ int main(int argc, char **argv) {
       {.name = "tcp, the bridge's at FIFO", .scheme = "tcp", .bridge_fifo = 1, .has_bar = 1},
       {.name = "tcp, the plant's too", .scheme = "tcp", .bridge_fifo = 1, .plant_fifo = 1, .has_bar = 1},
       {.name = "ipc, the bridge's at FIFO", .scheme = "ipc", .bridge_fifo = 1, .has_bar = 1},
+      {.name = "ipc, the plant's too", .scheme = "ipc", .bridge_fifo = 1, .plant_fifo = 1, .has_bar = 1},
       {.name = "shm, no thread at FIFO", .scheme = "shm"},
       {.name = "shm, the bridge's at FIFO", .scheme = "shm", .bridge_fifo = 1, .has_bar = 1},
+      {.name = "shm, the plant's too", .scheme = "shm", .bridge_fifo = 1, .plant_fifo = 1, .has_bar = 1},
   };
   enum { ROWS = sizeof rows / sizeof *rows };
   eff_policy *policy = NULL;

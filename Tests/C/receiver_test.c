@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../../examples/plants/efferent_frame.h"
+#include "../../examples/plants/efferent_local.h"
 #include "check.h"
 
 enum { KINDS = 64, SEEN = 64 };
@@ -255,6 +257,51 @@ static void test_a_server_that_is_killed_is_noticed_at_once(const char *model, c
   waitpid(server, NULL, 0);
 }
 
+static long step_of(efl_link *way, efb_header *state, int type, const void *body, size_t size, void *answer) {
+  uint8_t frame[512];
+  efb_header h = *state;
+  h.type = (uint8_t)type, h.flags = type == EFB_HELLO ? EFB_FIXED : 0, h.monotonic_ns = efl_now();
+  memcpy(frame + sizeof h, body, size);
+  efb_write(frame, sizeof h + size, h, 0);
+  CHECK(efl_send(way, frame, sizeof h + size) == 0);
+  if (type == EFB_HELLO) CHECK(efl_send(way, frame, sizeof h + size) == 0);  // again: an answer seemed lost
+  return efl_receive(way, answer, 4096, 5000);
+}
+
+// The second WELCOME brings the same memory: what was counted in it goes on.
+static void test_a_repeated_hello_keeps_the_memory(const char *endpoint) {
+  eff_bridge *bridge = serve(endpoint);
+  static uint8_t answer[4096];
+  efl_link way;
+  efb_header state = {.seq = 1}, found;
+  const efb_hello hello = {.oldest = 2, .newest = 2, .options = EFB_NO_CHECKSUM, .rows = 1};
+  CHECK(efl_connect(&way, endpoint) == 0);
+  CHECK(step_of(&way, &state, EFB_HELLO, &hello, sizeof hello, answer) == 128);
+  memcpy(&found, answer, sizeof found);
+  state.session = found.session;
+  int welcomes = 1, actions = 0;
+  for (int i = 0; i < 8; i++) {
+    pause_ms(2);
+    state.seq++;
+    long size = step_of(&way, &state, EFB_STEP, observations[i], seen * sizeof(float), answer);
+    for (; size > 0; size = efl_receive(&way, answer, sizeof answer, 100)) {
+      memcpy(&found, answer, sizeof found);
+      welcomes += found.type == EFB_WELCOME;
+      if (found.type != EFB_ACT || found.ref_seq != state.seq) continue;
+      actions += memcmp(answer + sizeof found, expected[i], done * sizeof(float)) == 0;
+      break;
+    }
+    // what came through the socket is read where nothing else is
+    const long late = efl_receive(&way, answer, sizeof answer, 0);
+    memcpy(&found, answer, sizeof found);
+    welcomes += late > 0 && found.type == EFB_WELCOME;
+  }
+  CHECK(welcomes == 2);
+  CHECK(actions == 8);
+  efl_close(&way);
+  eff_bridge_destroy(bridge);
+}
+
 static void test_options_of_these_ways_are_checked(void) {
   char long_path[300];
   snprintf(long_path, sizeof long_path, "unix:/%0250d", 0);
@@ -323,6 +370,7 @@ int main(int argc, char **argv) {
     test_one_thread_posts_polls_and_reads(ways[i]);
     test_two_threads_share_no_lock(ways[i], i == 0 ? 4000 : ticks);
     test_age_grows_while_nobody_answers(ways[i]);
+    if (i > 0) test_a_repeated_hello_keeps_the_memory(ways[i]);
     if (i > 0) test_a_server_that_is_killed_is_noticed_at_once(argv[1], ways[i]);
   }
   eff_session_destroy(twin);

@@ -42,6 +42,7 @@ typedef struct {
   int socket, is_shared;
   uint8_t *memory; /* NULL until WELCOME came, and over unix */
   size_t size, request_size, answer_size;
+  uint64_t identity; /* of the memory */
   uint32_t posted, taken, slot;
   uint32_t length; /* of a frame of the socket that is on its way, and how many bytes of it arrived, its length's too */
   size_t arrived;
@@ -111,18 +112,19 @@ static inline int efl_write(efl_link *l, const void *bytes, size_t size) {
   return 0;
 }
 
-/* Maps the memory that came with WELCOME. */
+/* Maps the memory that came with WELCOME; that of a HELLO that was said again is the same one and stays as it is. */
 static inline int efl_attach(efl_link *l, int memory) {
   struct stat s;
   efl_head head;
   const int seals = fcntl(memory, 1034 /* F_GET_SEALS */);
   int ok = seals >= 0 && (seals & 2 /* F_SEAL_SHRINK */) && fstat(memory, &s) == 0 && s.st_size >= EFL_PAGE;
+  if (ok && l->memory && l->identity == (uint64_t)s.st_ino) return close(memory), 0;
   void *start = ok ? mmap(NULL, (size_t)s.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0) : MAP_FAILED;
   close(memory);
   if (start == MAP_FAILED) return EFL_BROKEN;
   if (l->memory) munmap(l->memory, l->size);
   memcpy(&head, start, sizeof head); /* read once, then checked */
-  l->memory = (uint8_t *)start, l->size = (size_t)s.st_size;
+  l->memory = (uint8_t *)start, l->size = (size_t)s.st_size, l->identity = (uint64_t)s.st_ino;
   l->request_size = head.request_size, l->answer_size = head.answer_size;
   l->posted = l->taken = l->slot = 0;
   const uint64_t limit = (uint64_t)1 << 40;
