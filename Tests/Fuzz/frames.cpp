@@ -300,8 +300,10 @@ Bytes hostile(Plant &p, size_t step_size) {
       uint8_t at, size;
     } fields[] = {{0, 4},  {4, 1},  {5, 1},  {6, 2},  {8, 4},  {12, 4}, {16, 8},
                   {24, 8}, {32, 8}, {40, 8}, {48, 8}, {56, 4}, {60, 4}};
-    static const uint64_t values[] = {0,      1,          2,          3,          0x7F,      0x80,       0xFF,     0x100,
-                                      0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, INT64_MAX, UINT64_MAX, 1ull << 63};
+    static const uint64_t values[] = {
+        0,      1,          2,          3,          0x7F,      0x80,       0xFF,       0x100,
+        0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, INT64_MAX, UINT64_MAX, 1ull << 63,
+    };
     const auto field = fields[below(sizeof fields / sizeof *fields)];
     const uint64_t value = one_in(3) ? source() : values[below(sizeof values / sizeof *values)];
     memcpy(f.data() + field.at, &value, field.size);
