@@ -82,8 +82,10 @@ private func readStream(_ input: inout Input) {
   let room = FrameHeader.size + 4 * (Int(input.byte()) + 1), larger = 2 * room
   guard let connection = Connection(ends.0, id: 1, since: 0, room: room) else { return }
   var expected = Expected(limit: 2 * larger)
-  var isOpen = true
-  while isOpen, !input.isAtEnd {
+  var (isOpen, pieces) = (true, 0)
+  // each piece is some system calls
+  while isOpen, !input.isAtEnd, pieces < 128 {
+    pieces += 1
     let op = input.byte()
     let piece = input.take(Int(input.byte()) * (op & 2 == 0 ? 1 : 4))
     if op & 4 != 0 { _ = connection.grow(to: larger) }
