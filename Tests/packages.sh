@@ -232,8 +232,9 @@ visitor=$work/visitor
 mkdir -p "$visitor" && cp -r dist examples "$visitor/"
 sed -n 's/^    \(python3 -m venv .*\|\.venv\/bin\/.*\)$/\1/p' README.md >"$visitor/commands"
 check "README has the commands" test "$(wc -l <"$visitor/commands")" == 3
-check "they lead from the wheel to a robot in MuJoCo" says "in-process session: yes" timed visitor "${empty[@]}" bash -ec "cd '$visitor' && . ./commands"
-check "in five minutes" awk '$1 == "visitor" { exit $2 >= 300 }' "$work/times"
+check "they lead from the wheel to a robot in MuJoCo" says "in-process session: yes" timed visitor "${empty[@]}" bash -ec "cd '$visitor' && . ./commands && times >took"
+# of a processor's time, since this may run beside other work
+check "in five minutes" awk -F '[ms ]+' 'END { spent = 60 * $1 + $2 + 60 * $3 + $4; print spent " s"; exit !(NR == 2 && spent < 300) }' "$visitor/took"
 
 # ---- aarch64 under qemu-user: C against Debian's cross libraries, Python in a root of Debian 12 ----
 
