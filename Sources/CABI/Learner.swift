@@ -185,20 +185,10 @@ public func eff_learner_create(
     let out = try cleared(out)
     let (raw, options) = try read(options)
     tell(options)
-    let size = try options.arenaSize()
-    let learner: LearnerHandle
-    if let arena = raw.arena {
-      guard UInt(bitPattern: arena) & 63 == 0 else { throw Failure(.argument, "arena is not aligned to 64 bytes") }
-      guard try count(raw.arena_size, atMost: .max, "arena_size") >= size else {
-        throw Failure(.argument, "arena_size is \(raw.arena_size), expected at least \(size)")
-      }
-      learner = try options.create(in: arena)
-    } else {
-      let block = try MemoryBlock(size, try memory(raw.allocator), for: "learner")
-      learner = try options.create(in: block.start)
-      learner.core.pointee.memory = Unmanaged.passRetained(block)
-    }
-    out.pointee = try handle(learner.core, EFF_HANDLE_LEARNER, orFree: { free(learner) })
+    var arena: (start: UnsafeMutableRawPointer, size: Int)? = nil
+    if let start = raw.arena { arena = (start, try count(raw.arena_size, atMost: .max, "arena_size")) }
+    let learner = try options.create(arena, try memory(raw.allocator))
+    out.pointee = try handle(learner.core, EFF_HANDLE_LEARNER, orFree: { learner.free() })
   }
 }
 
@@ -210,14 +200,8 @@ private func tell(_ options: LearnerOptions) {
 @c @implementation
 public func eff_learner_destroy(_ learner: OpaquePointer?) {
   if let object = released(learner, EFF_HANDLE_LEARNER) {
-    free(LearnerHandle(core: object.assumingMemoryBound(to: LearnerCore.self)))
+    LearnerHandle(core: object.assumingMemoryBound(to: LearnerCore.self)).free()
   }
-}
-
-private func free(_ learner: LearnerHandle) {
-  let memory = learner.core.pointee.memory
-  learner.core.pointee.actorOwner?.release()
-  memory?.release()
 }
 
 @c @implementation @_noLocks

@@ -57,6 +57,21 @@ import Testing
     #expect(s.handle.reset(3) == .argument && s.handle.reset(-2) == .argument)
   }
 
+  @Test func prewarmingTakesBackWhatItWrote() throws {
+    let s = try session(try load(.lstm()))
+    for t in 0..<3 { _ = step(s, observation(0, t)) }
+    // the rehearsal sees the state after this step, and so gives another action than it
+    func outputs() -> [Float] {
+      (0..<s.core.pointee.outputCount).flatMap { i in
+        let values = s.handle.output(i)!.assumingMemoryBound(to: Float.self)
+        return (0..<s.core.pointee.outputs[i].size / 4).map { values[$0] }
+      }
+    }
+    let before = outputs()
+    #expect(s.handle.prewarm().isOK)
+    #expect(outputs() == before)
+  }
+
   @Test func rowsOutsideTheirRangeAreRefused() throws {
     let s = try session(try load(.mlp()), rows: 2)
     var action = [Float](repeating: 0, count: 9)

@@ -135,6 +135,19 @@ extension LearnerOptions {
     return cursor.used
   }
 
+  /// Makes a learner in the caller's arena, which must live as long, or in a block of its own from `source`. Ends with
+  /// `LearnerHandle.free`. Throws `.argument` for an arena that is too small or not aligned, `.memory`.
+  @export(interface)
+  public func create(
+    _ arena: (start: UnsafeMutableRawPointer, size: Int)?, _ source: MemorySource
+  ) throws(Failure) -> LearnerHandle {
+    let (start, block) = try MemoryBlock.arena(
+      try arenaSize(), arena, source, for: "learner", asked: "eff_learner_arena_size")
+    let learner = try create(in: start)
+    learner.core.pointee.memory = block.map { Unmanaged.passRetained($0) }
+    return learner
+  }
+
   /// Makes a learner in `arena`, which has at least `arenaSize()` bytes aligned to 64.
   @export(interface)
   public func create(in arena: UnsafeMutableRawPointer) throws(Failure) -> LearnerHandle {
@@ -176,6 +189,13 @@ extension LearnerOptions {
 }
 
 extension LearnerHandle {
+  /// Ends the learner and gives its memory back.
+  public func free() {
+    let (owner, memory) = (core.pointee.actorOwner, core.pointee.memory)
+    owner?.release()
+    memory?.release()
+  }
+
   /// Initial weights.
   func begin() {
     if let owner = core.pointee.actorOwner {

@@ -48,7 +48,7 @@ public struct LearnerCore {
   /// Of the policy that the learner started from, or 0.
   var sourceHash: UInt64
   /// What `arena` lies in; nil where it is the caller's own memory.
-  public var memory: Unmanaged<MemoryBlock>?
+  var memory: Unmanaged<MemoryBlock>?
   /// Conformance: numbers to use instead of the generator's, in order; nil in normal use.
   var tape: UnsafePointer<Double>?
 

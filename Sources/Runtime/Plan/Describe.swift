@@ -46,14 +46,14 @@ enum Describe {
     return Int(fn) < names.count ? names[Int(fn)] : " fn\(fn)"
   }
 
-  private static func name(_ kernel: Int32) -> String {
+  static func name(_ kernel: Int32) -> String {
     let names: [String] = [
       "", "unary", "binary", "where", "cast", "copy", "fill", "gather", "gather_elements", "gather_nd",
       "scatter_elements", "scatter_nd", "one_hot", "reduce",
       "arg", "softmax", "cumulate", "top_k", "dense", "matmul", "conv", "conv", "conv_transpose", "pool", "norm", "rnn",
       "rnn", "resize", "random",
       "quantize", "dequantize", "dynamic_quantize", "matmul_integer", "attention", "grid_sample", "lrn", "det",
-      "conv_integer",
+      "conv_integer", "trees",
     ]
     return Int(kernel) < names.count ? names[Int(kernel)] : "kernel \(kernel)"
   }
