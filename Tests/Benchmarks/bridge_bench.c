@@ -1,5 +1,6 @@
 // Round trips of the bridge beside raw ZeroMQ over the same sockets: bash Tests/Benchmarks/bridge.sh
-//   bridge_bench MLP.onnx [BLOCKS [CALLS]]      per transport: blocks of CALLS round trips, the bridge's and raw ones by turns; medians of the blocks
+//   bridge_bench MLP.onnx [BLOCKS [CALLS]]
+// Per transport: blocks of CALLS round trips, the bridge's and raw ones by turns; medians of the blocks.
 // Raw: a ROUTER on a thread that echoes (blocking zmq_recv), and the same DEALER client, which sends and receives the
 // same number of bytes.
 #define _GNU_SOURCE

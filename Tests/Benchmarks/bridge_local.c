@@ -1,5 +1,6 @@
 // Round trips without ZeroMQ beside bare ones: bash Tests/Benchmarks/bridge.sh
-//   bridge_local MLP.onnx WIDE.onnx [BLOCKS [CALLS]]      blocks of CALLS round trips of each way by turns; medians of the blocks
+//   bridge_local MLP.onnx WIDE.onnx [BLOCKS [CALLS]]
+// Blocks of CALLS round trips of each way by turns; medians of the blocks.
 // Bare: two threads that wake each other by futex; a ROUTER on a thread that echoes; a Unix socket that echoes. WIDE
 // has 64 kB of observation, of which it reads little, so that what is measured is the way. "in place": the plant wrote
 // the observation where the bridge reads it, before the clock began; "and
@@ -81,7 +82,10 @@ int main(int argc, char **argv) {
         || eff_policy_input(policies[i], 0, &in[i]) != EFF_OK)
       fail(argv[1 + i]);
   char at[WAYS][64];
-  for (int i = 0; i < WAYS; i++) snprintf(at[i], sizeof *at, "%s@efferent-local-%d-%d", i <= IPC ? "ipc://" : i == UNIX ? "unix:" : "shm:", (int)getpid(), i);
+  for (int i = 0; i < WAYS; i++) {
+    const char *scheme = i <= IPC ? "ipc://" : i == UNIX ? "unix:" : "shm:";
+    snprintf(at[i], sizeof *at, "%s@efferent-local-%d-%d", scheme, (int)getpid(), i);
+  }
 
   void *context = zmq_ctx_new(), *raw = zmq_socket(context, ZMQ_DEALER), *echo = zmq_socket(context, ZMQ_ROUTER);
   if (zmq_bind(echo, at[RAW_IPC]) != 0 || zmq_connect(raw, at[RAW_IPC]) != 0) fail(at[RAW_IPC]);

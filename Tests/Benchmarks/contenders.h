@@ -24,7 +24,9 @@ struct eff_api {
   bool open(const char *path) {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) return fprintf(stderr, "%s\n", dlerror()), false;
-#define FUNCTION(name) if (!(name = (decltype(name))dlsym(library, #name))) return fprintf(stderr, "no %s in %s\n", #name, path), false;
+#define FUNCTION(name)                                   \
+  if (!(name = (decltype(name))dlsym(library, #name))) \
+    return fprintf(stderr, "no %s in %s\n", #name, path), false;
     FUNCTIONS
 #undef FUNCTION
     return true;

@@ -2,12 +2,11 @@
 //   controller_bench cost FOLDER [--rounds N]    FOLDER as make_controller.py writes it
 //   controller_bench loop FOLDER [--seconds S]
 // cost  Every round has three blocks of ticks: signals and ticks, the network alone, signals alone. Printed are the
-// medians over all rounds, and of
-//       the difference tick - network - signals. Ends with 1 where that is above 2 us (BAR in the environment: another bound in us).
+//       medians over all rounds, and of the difference tick - network - signals. Ends with 1 where that is above 2 us
+//       (BAR in the environment: another bound in us).
 // loop  Seconds of ticks and of a bare spin loop of equal length, in turn, both with SCHED_FIFO where that is allowed,
-// on the core of a neighbour
-//       that burns. Printed are wake-ups and ends, and late ticks: those that end after their period. Ends with 1 where ticks are late in more
-//       seconds than spins are, and a hundredth of all seconds.
+//       on the core of a neighbour that burns. Printed are wake-ups and ends, and late ticks: those that end after
+//       their period. Ends with 1 where ticks are late in more seconds than spins are, and a hundredth of all seconds.
 #define _GNU_SOURCE
 #include <efferent/controller.h>
 #include <pthread.h>

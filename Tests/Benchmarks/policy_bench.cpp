@@ -1,7 +1,9 @@
 // Times whole policies: Efferent, onnxruntime and fixed-size Eigen, in turn, in one process, through C and C++ APIs.
-//   policy_bench --efferent LIB [--onnxruntime LIB] [--openvino LIB] [--csv FILE] [--rounds N] [--batch-nets FOLDER] MODE... FILE.onnx...
+//   policy_bench --efferent LIB [--onnxruntime LIB] [--openvino LIB] [--csv FILE] [--rounds N] [--batch-nets FOLDER]
+//                MODE... FILE.onnx...
 // MODE: hot precision periodic batch threads load. policies.sh builds and runs all of it.
-//   policy_bench --efferent LIB [--onnxruntime LIB] --first FILE.onnx     prints the microseconds of this process's first session, of onnxruntime where it is given
+//   policy_bench --efferent LIB [--onnxruntime LIB] --first FILE.onnx
+// prints the microseconds of this process's first session, of onnxruntime where it is given.
 #include <cstdio>
 #include <cstring>
 #include <map>

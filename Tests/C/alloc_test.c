@@ -1,8 +1,9 @@
 // The [RT] functions of a session, and of a learner that starts from its policy, allocate and free nothing, from the
 // very first call on, and make no system call, with weights in any storage.
-//   alloc_test FILE_OR_FOLDER...      CALLS in the environment: calls of each function on each model (10000), or of a slow one as many as fit
-//                                     into half a second, at least 300: enough for everything that a learner does now and then;
-//                                     REFUSED=skip: models that do not load are passed over (other tests say which must)
+//   alloc_test FILE_OR_FOLDER...
+// CALLS in the environment: calls of each function on each model (10000), or of a slow one as many as fit into half a
+// second, at least 300: enough for everything that a learner does now and then. REFUSED=skip: models that do not load
+// are passed over (other tests say which must).
 #include "realtime.h"
 
 #include <efferent/efferent.h>

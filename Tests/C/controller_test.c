@@ -1,6 +1,7 @@
 // A controller's [RT] functions allocate and free nothing from the very first tick on and make no system call, over
 // resets, modes and refused ticks.
-//   controller_test LIST...      lists as Tests/Python/controller_cases.py writes them;  CALLS in the environment: ticks per card (10000)
+//   controller_test LIST...      lists as Tests/Python/controller_cases.py writes them
+// CALLS in the environment: ticks per card (10000).
 #include "realtime.h"
 
 #include "controllers.h"

@@ -1,7 +1,8 @@
 // Pre-flight in C: a recording is met by the card that it was made with, and a card with one wrong number, sign or
 // order is refused by the name of the first wrong term, action or target, by eff_controller_preflight and by
 // eff_controller_start.
-//   preflight_test FOLDER      card.json, controller.onnx and robot.npz, as Tests/Python/controller_cases.py writes them
+//   preflight_test FOLDER
+// FOLDER has card.json, controller.onnx and robot.npz, as Tests/Python/controller_cases.py writes them.
 #include <efferent/controller.h>
 #include <efferent/efferent.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 // RealtimeSanitizer watches the [RT] functions of sessions, learners and controllers: it stops the program at the first
 // allocation, lock or other call that may block.
-//   sanitizer_test FILE_OR_FOLDER...      built by a clang that has -fsanitize=realtime; a .txt is a list of controllers,
-//                                         as controllers.h says
+//   sanitizer_test FILE_OR_FOLDER...      a .txt is a list of controllers, as controllers.h says
+// Built by a clang that has -fsanitize=realtime.
 #define _GNU_SOURCE
 #include <efferent/efferent.h>
 #include <stdlib.h>

@@ -2,7 +2,8 @@
 // of the library.
 //
 //   request:   model (size, bytes), count of inputs, each (name, bytes of one row)
-//   answer:    status, text of a failure, count of outputs, each (element type, rank, dims, bytes of the first row, whether both rows are equal)
+//   answer:    status, text of a failure, count of outputs, each (element type, rank, dims, bytes of the first row,
+//              whether both rows are equal)
 //
 // Sizes and counts are 64-bit. Both rows of a session are given the same inputs. Ends at the end of its input.
 #include <efferent/efferent.h>

@@ -1,4 +1,5 @@
-// Damage to ONNX files: in bytes, as a bad disk or link does it, and in fields, as a hostile or broken exporter does it.
+// Damage to ONNX files: in bytes, as a bad disk or link does it, and in fields, as a hostile or broken exporter does
+// it.
 #pragma once
 #include <algorithm>
 #include <random>
@@ -46,23 +47,28 @@ class Mutator {
   uint64_t below(uint64_t n) { return n ? random() % n : 0; }
 
   uint64_t number() {
-    static const int64_t known[] = {0, 1, -1, 2, -2, 3, 7, 8, 9, 16, 31, 32, 63, 64, 100, 127, 128, 255, 256, 1000, 4096, 65535, 65536, 1 << 20, 1 << 24,
-                                    INT32_MAX, INT32_MIN, 1LL << 31, 1LL << 32, 1LL << 40, 1LL << 62, INT64_MAX, INT64_MIN, INT64_MAX - 1};
+    static const int64_t known[] = {
+        0, 1, -1, 2, -2, 3, 7, 8, 9, 16, 31, 32, 63, 64, 100, 127, 128, 255, 256, 1000, 4096, 65535, 65536, 1 << 20,
+        1 << 24, INT32_MAX, INT32_MIN, 1LL << 31, 1LL << 32, 1LL << 40, 1LL << 62, INT64_MAX, INT64_MIN, INT64_MAX - 1};
     return below(4) ? (uint64_t)known[below(sizeof known / sizeof *known)] : below(64);
   }
 
   std::string op() {
     static const char *known[] = {
-        "Add", "Sub", "Mul", "Div", "Pow", "Mod", "BitShift", "Max", "Mean", "Where", "Clip", "Relu", "Cast", "CastLike", "Identity", "Dropout", "Constant",
-        "ConstantOfShape", "Shape", "Size", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Expand", "Tile", "Concat", "Split", "Slice", "Pad",
-        "DepthToSpace", "SpaceToDepth", "Range", "EyeLike", "Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND", "OneHot", "Trilu",
-        "ReduceSum", "ReduceMean", "ReduceMax", "ArgMax", "Softmax", "LogSoftmax", "CumSum", "TopK", "GlobalAveragePool", "MatMul", "Gemm", "Einsum", "Conv",
-        "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "BatchNormalization", "LayerNormalization", "InstanceNormalization", "GroupNormalization",
-        "LpNormalization", "LRN", "MeanVarianceNormalization", "RNN", "GRU", "LSTM", "If", "Loop", "Scan", "RandomNormal", "RandomUniformLike", "Multinomial",
-        "Bernoulli", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul", "ConvInteger", "QLinearConv", "Resize",
-        "Upsample", "GridSample", "AffineGrid", "Attention", "RotaryEmbedding", "Det", "NonZero", "Unique", "NonMaxSuppression", "RoiAlign", "MaxUnpool",
-        "Col2Im", "CenterCropPad", "ReverseSequence", "Compress", "DFT", "STFT", "MelWeightMatrix", "HannWindow", "BlackmanWindow", "TensorScatter",
-        "SequenceConstruct", "SequenceAt", "ConcatFromSequence", "SplitToSequence", "Swish", "IsInf", "Shrink", "Hardmax", "NegativeLogLikelihoodLoss"};
+        "Add", "Sub", "Mul", "Div", "Pow", "Mod", "BitShift", "Max", "Mean", "Where", "Clip", "Relu", "Cast",
+        "CastLike", "Identity", "Dropout", "Constant", "ConstantOfShape", "Shape", "Size", "Reshape", "Flatten",
+        "Squeeze", "Unsqueeze", "Transpose", "Expand", "Tile", "Concat", "Split", "Slice", "Pad", "DepthToSpace",
+        "SpaceToDepth", "Range", "EyeLike", "Gather", "GatherElements", "GatherND", "ScatterElements", "ScatterND",
+        "OneHot", "Trilu", "ReduceSum", "ReduceMean", "ReduceMax", "ArgMax", "Softmax", "LogSoftmax", "CumSum", "TopK",
+        "GlobalAveragePool", "MatMul", "Gemm", "Einsum", "Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool",
+        "BatchNormalization", "LayerNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization",
+        "LRN", "MeanVarianceNormalization", "RNN", "GRU", "LSTM", "If", "Loop", "Scan", "RandomNormal",
+        "RandomUniformLike", "Multinomial", "Bernoulli", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear",
+        "MatMulInteger", "QLinearMatMul", "ConvInteger", "QLinearConv", "Resize", "Upsample", "GridSample",
+        "AffineGrid", "Attention", "RotaryEmbedding", "Det", "NonZero", "Unique", "NonMaxSuppression", "RoiAlign",
+        "MaxUnpool", "Col2Im", "CenterCropPad", "ReverseSequence", "Compress", "DFT", "STFT", "MelWeightMatrix",
+        "HannWindow", "BlackmanWindow", "TensorScatter", "SequenceConstruct", "SequenceAt", "ConcatFromSequence",
+        "SplitToSequence", "Swish", "IsInf", "Shrink", "Hardmax", "NegativeLogLikelihoodLoss"};
     return known[below(sizeof known / sizeof *known)];
   }
 
@@ -121,7 +127,8 @@ class Mutator {
       const uint64_t v = number();
       if (below(8)) memcpy(&f.bytes[below(f.bytes.size() / width) * width], &v, width);
       else f.bytes.resize(below(2) ? f.bytes.size() / 2 : f.bytes.size() + 8);
-    } else if ((f.parent == Attribute && f.number == 8) || (f.parent == Tensor && (f.number == 1 || f.number == 5 || f.number == 7))) {
+    } else if ((f.parent == Attribute && f.number == 8)
+               || (f.parent == Tensor && (f.number == 1 || f.number == 5 || f.number == 7))) {
       std::vector<uint64_t> list;
       const auto *p = (const uint8_t *)f.bytes.data(), *end = p + f.bytes.size();
       for (uint64_t v; p < end && readVarint(p, end, v);) list.push_back(v);

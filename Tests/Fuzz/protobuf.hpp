@@ -8,12 +8,15 @@
 namespace fuzz {
 
 // Which message a field holds; the numbers are those of onnx.proto3.
-enum Message { Opaque, Model, Graph, Node, Attribute, Tensor, Value, Type, TensorType, Shape, Dim, Opset, Entry, Function };
+enum Message {
+  Opaque, Model, Graph, Node, Attribute, Tensor, Value, Type, TensorType, Shape, Dim, Opset, Entry, Function
+};
 
 inline Message child(Message m, uint32_t field) {
   switch (m) {
     case Model: return field == 7 ? Graph : field == 8 ? Opset : field == 14 ? Entry : field == 25 ? Function : Opaque;
-    case Graph: return field == 1 ? Node : field == 5 ? Tensor : field == 11 || field == 12 || field == 13 ? Value : Opaque;
+    case Graph:
+      return field == 1 ? Node : field == 5 ? Tensor : field == 11 || field == 12 || field == 13 ? Value : Opaque;
     case Node: return field == 5 ? Attribute : Opaque;
     case Attribute: return field == 5 || field == 10 ? Tensor : field == 6 || field == 11 ? Graph : Opaque;
     case Tensor: return field == 13 ? Entry : Opaque;
