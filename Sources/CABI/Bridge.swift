@@ -243,8 +243,8 @@ private func serve(
   try served.take()
   let bridge: Bridge
   do {
-    try prepare()
     bridge = try Bridge(target, options)
+    try prepare()
   } catch {
     served.give()
     throw error

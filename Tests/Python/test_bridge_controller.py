@@ -205,8 +205,12 @@ def test_a_controller_is_served_once_and_is_nobodys_after_its_bridge(served, tmp
     bridge, controller = served()
     with pytest.raises(efferent.StateError, match="another bridge serves it"):
         efferent.Bridge(controller)
-    with pytest.raises(efferent.ArgumentError, match="the controller's to tell"):
-        efferent.Bridge(opened(tmp_path), rate=50.0)
+    # what cannot be served goes on ticking here
+    here = opened(tmp_path)
+    for options in ({"rate": 50.0}, {"endpoint": "nowhere"}, {"endpoint": f"unix:{tmp_path}/no/folder"}):
+        with pytest.raises(efferent.Error, match="controller's to tell|nowhere|no/folder"):
+            efferent.Bridge(here, **options)
+    here.tick(next(moving(1)))
     bridge.close()
     with pytest.raises(efferent.StateError):
         controller.tick(next(moving(1)))
