@@ -2,9 +2,7 @@
 import PackageDescription
 
 // Two builds of one source. `swift build` and `swift test` are ordinary Swift. The shipped library is the same targets
-// as Embedded Swift in release: bindings/c/install.sh sets EFFERENT_EMBEDDED, EFFERENT_TABLES (the folder of
-// libswiftUnicodeDataTables.a), EFFERENT_SONAME and EFFERENT_EXPORTS (from the version in the header) and uses its own
-// --scratch-path.
+// as Embedded Swift in release: bindings/c/install.sh sets EFFERENT_EMBEDDED, uses its own --scratch-path and links.
 let embedded = Context.environment["EFFERENT_EMBEDDED"] != nil
 
 let swift: [SwiftSetting] = embedded
@@ -12,9 +10,11 @@ let swift: [SwiftSetting] = embedded
      .unsafeFlags(["-wmo", "-Osize", "-enforce-exclusivity=unchecked", "-Xfrontend", "-function-sections",
        "-Xcc", "-fno-asynchronous-unwind-tables"])]
   : []
-// code that only loading runs: repeated instruction sequences are shared
+// Code that only loading runs: repeated instruction sequences are shared, over one object for the module (-num-threads
+// 0). install.sh takes that object of every target that has `swiftSettings: cold` on its line.
 let outlining = ["-enable-machine-outliner=always", "-machine-outliner-reruns=2", "-enable-linkonceodr-outlining"]
-let cold: [SwiftSetting] = swift + (embedded ? [.unsafeFlags(outlining.flatMap { ["-Xllvm", $0] })] : [])
+let cold: [SwiftSetting] = swift
+  + (embedded ? [.unsafeFlags(["-num-threads", "0"] + outlining.flatMap { ["-Xllvm", $0] })] : [])
 let sections = [
   "-O2", "-ffunction-sections", "-fdata-sections", "-fvisibility=hidden", "-fno-asynchronous-unwind-tables",
 ]
@@ -23,23 +23,11 @@ let native: [CXXSetting] = embedded
   ? [.unsafeFlags(sections + ["-fno-exceptions", "-fno-rtti", "-fno-unroll-loops"])]
   : []
 let plain: [CSetting] = embedded ? [.unsafeFlags(sections + ["-DEFF_SHIPPED"])] : []
-let link: [LinkerSetting] = embedded
-  ? [.unsafeFlags([
-      "-use-ld=lld", "-Xlinker", "--icf=safe",  // gold leaves local symbols in the dynamic table
-      "-L", Context.environment["EFFERENT_TABLES"] ?? ".", "-lswiftUnicodeDataTables", "-lm",
-      "-Xlinker", "-z", "-Xlinker", "defs", "-Xlinker", "--gc-sections",
-      "-Xlinker", "-soname=\(Context.environment["EFFERENT_SONAME"] ?? "libefferent.so")",
-      "-Xlinker", "--version-script=\(Context.environment["EFFERENT_EXPORTS"] ?? "")"]),
-      // glibc before 2.34 has threads and dlopen in libraries of their own (OldGlibc)
-    .unsafeFlags(
-      ["-Xlinker", "-l:libpthread.so.0", "-Xlinker", "-l:libdl.so.2"], .when(platforms: [.linux], traits: ["Bridge"])),
-  ]
-  : []
 
 let package = Package(
   name: "efferent",
   products: [
-    .library(name: "efferent", type: .dynamic, targets: ["CABI"]),  // what install.sh ships
+    .library(name: "efferent", type: .dynamic, targets: ["CABI"]),
     // for other Swift packages
     .library(name: "EfferentSwift", targets: ["CABI", "Base", "Onnx", "Card", "Safetensors", "Graph", "Runtime"]),
   ],
@@ -74,7 +62,7 @@ let package = Package(
         "Platform",
         .target(name: "Bridge", condition: .when(traits: ["Bridge"])),
       ],
-      exclude: ["exports.map"], swiftSettings: swift, linkerSettings: link),
+      exclude: ["exports.map"], swiftSettings: swift),
   ] + (embedded ? [] : [
     .target(name: "TestSupport", path: "Tests/Support"),
     .testTarget(name: "OnnxTests", dependencies: ["TestSupport", "Base", "Onnx", "Platform"]),

@@ -86,9 +86,7 @@ if [[ $cross ]]; then
  "swiftCompiler": {"extraCLIOptions": ["-Xllvm", "-relocation-model=pic", $flag]},
  "cCompiler": {"extraCLIOptions": ["--target=aarch64-linux-gnu"]}, "cxxCompiler": {"extraCLIOptions": ["--target=aarch64-linux-gnu"]}}
 END
-  options+=(--triple $triple --toolset "$scratch/toolset.json" --target CABI)
-else
-  options+=(--product efferent)
+  options+=(--triple $triple --toolset "$scratch/toolset.json")
 fi
 mkdir -p "$scratch"
 sed "s/@SERIES@/$series/" "$root/Sources/CABI/exports.map" >"$scratch/exports.map"
@@ -98,8 +96,8 @@ log=$(mktemp)
 stripped=$(mktemp)
 trap 'rm -f "$log" "$stripped"' EXIT
 started=$SECONDS next=$((SECONDS + 15))
-EFFERENT_EMBEDDED=1 EFFERENT_TABLES=$tables EFFERENT_SONAME=$soname EFFERENT_EXPORTS=$scratch/exports.map swift build --package-path "$root" \
-  -c release --scratch-path "$scratch" --disable-local-rpath "${options[@]}" </dev/null >"$log" 2>&1 &
+EFFERENT_EMBEDDED=1 swift build --package-path "$root" -c release --scratch-path "$scratch" --target CABI ${options[@]+"${options[@]}"} \
+  </dev/null >"$log" 2>&1 &
 build=$!
 while kill -0 $build 2>/dev/null; do
   sleep 1
@@ -111,25 +109,30 @@ wait $build || {
   cat "$log" >&2
   fail "swift build failed"
 }
-# objects of the sources that are there now; a folder of objects may hold those of older ones
+# Objects of the sources that are there now; a folder of objects may hold those of older ones. Modules whose settings are `cold` have one for all.
+cold=" $(sed -n 's/^ *\.target(name: "\([A-Za-z]*\)".*swiftSettings: cold),$/\1/p' "$root/Package.swift" | tr '\n' ' ')"
 objects=()
 while read -r source; do
   source=${source#"$root"/Sources/} module=${source%%/*}
-  [[ $source == *.swift ]] && object=$(basename "$source").o || object=${source#*/}.o
+  object=${source#*/}.o
+  [[ $source != *.swift ]] || object=$(basename "$source").o
+  [[ $source != *.swift || $cold != *" $module "* ]] || object=$module.o
   ((bridge)) || [[ $module != Bridge && $module != CZeroMQ ]] || continue
-  [[ -f $scratch/release/$module.build/$object ]] || fail "swift build left no $scratch/release/$module.build/$object"
-  objects+=("$scratch/release/$module.build/$object")
+  object=$scratch/release/$module.build/$object
+  [[ -f $object ]] || { cat "$log" >&2; fail "swift build left no $object"; }
+  [[ " ${objects[*]-} " == *" $object "* ]] || objects+=("$object")
 done < <(find "$root/Sources" -name '*.swift' -o -name '*.c' -o -name '*.cpp' | LC_ALL=C sort)
 
-built=$scratch/release/libefferent.so
-if [[ $cross ]]; then # the same link as Package.swift has
-  old=()
-  ((!bridge)) || old=(-l:libpthread.so.0 -l:libdl.so.2)
-  "$(dirname "$(command -v swift)")/clang" --target=aarch64-linux-gnu -fuse-ld=lld -shared -o "$built" "${objects[@]}" -L "$tables" \
-    -lswiftUnicodeDataTables -lm -Wl,--build-id=sha1,--icf=safe,--gc-sections,-z,defs,-soname="$soname",--version-script="$scratch/exports.map" \
-    ${old[@]+"${old[@]}"} || fail "the link for $arch failed"
-fi
-[[ -f $built ]] || { cat "$log" >&2; fail "swift build left no $built"; }
+clang=("$(dirname "$(command -v swift)")/clang")
+[[ ! $cross ]] || clang+=(--target=aarch64-linux-gnu)
+# glibc before 2.34 has threads and dlopen in libraries of their own (OldGlibc)
+old=()
+((!bridge)) || old=(-l:libpthread.so.0 -l:libdl.so.2)
+built=$scratch/libefferent.so
+# lld, because gold leaves local symbols in the dynamic table
+"${clang[@]}" -fuse-ld=lld -shared -o "$built" "${objects[@]}" -L "$tables" -lswiftUnicodeDataTables -lm \
+  -Wl,--build-id=sha1,--icf=safe,--gc-sections,-z,defs,-soname="$soname",--version-script="$scratch/exports.map" ${old[@]+"${old[@]}"} ||
+  fail "the link for $arch failed"
 say "built in $((SECONDS - started)) s"
 
 # The archive is one object with the exported functions as its only symbols, so that the parts of Swift in it meet no others. What only the shared
@@ -145,10 +148,10 @@ mapfile -t members < <(printf '%s\n' "${objects[@]}" | grep -v '/OldGlibc.build/
 
 # The receiver needs none of the above: one archive over libzmq, and one of the ways that need no libzmq
 if ((bridge)); then
-  receiver=()
-  [[ ! $cross ]] || receiver=(--target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include)
+  headers=()
+  [[ ! $cross ]] || headers=(-isystem /usr/aarch64-linux-gnu/include)
   receive() { # OBJECT SOURCE [FLAG]
-    "$(dirname "$(command -v swift)")/clang" ${receiver[@]+"${receiver[@]}"} -std=c11 -O2 -fPIC -Wall -Wextra -Werror -I "$root/include" \
+    "${clang[@]}" ${headers[@]+"${headers[@]}"} -std=c11 -O2 -fPIC -Wall -Wextra -Werror -I "$root/include" \
       -I "$root/examples/plants" "${@:3}" -c "$here/receiver/$2.c" -o "$archive/$1.o" || fail "the receiver could not be built: $2.c"
   }
   receive receiver receiver && receive receiver_local receiver_local && receive receiver_zeromq receiver_zeromq
