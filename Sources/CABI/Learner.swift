@@ -59,6 +59,7 @@ private func writeRule(_ s: LearnerSettings, _ o: inout eff_learner_options) {
   (o.beta2, o.moment_epsilon) = (s.beta2, s.momentEpsilon)
   (o.clip_multiple, o.beta_clip, o.beta_norm, o.entropy) = (s.clipMultiple, s.betaClip, s.betaNorm, s.entropy)
   (o.observation_epsilon, o.reward_epsilon) = (s.observationEpsilon, s.rewardEpsilon)
+  (o.error_cap, o.beta_energy) = (s.errorCap.isFinite ? s.errorCap : 0, s.betaEnergy)
 }
 
 @c @implementation
@@ -141,6 +142,7 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   (s.clipMultiple, s.betaClip, s.betaNorm, s.entropy) = (o.clip_multiple, o.beta_clip, o.beta_norm, o.entropy)
   (s.epsilonStart, s.epsilonEnd, s.epsilonSteps) = (o.epsilon_start, o.epsilon_end, o.epsilon_steps)
   (s.observationEpsilon, s.rewardEpsilon) = (o.observation_epsilon, o.reward_epsilon)
+  (s.errorCap, s.betaEnergy) = (o.error_cap == 0 ? .infinity : o.error_cap, o.beta_energy)
   (s.timeLimit, s.filterBeta, s.nominalStep) = (o.time_limit, o.filter_beta, o.nominal_dt)
   (s.stdFloor, s.stdCeiling, s.actorDelay) = (o.std_floor, o.std_ceiling, o.actor_delay)
   out.settings = s

@@ -21,6 +21,7 @@ static int learner_of(learning *l, int algorithm, int optimizer, int dtype) {
   o.algorithm = algorithm, o.optimizer = optimizer, o.dtype = dtype;
   o.observation_count = OBSERVATIONS, o.action_count = algorithm == EFF_LEARNER_TD ? 0 : ACTIONS;
   o.snapshots = 3, o.snapshot_period = 20, o.time_limit = 50, o.filter_beta = algorithm == EFF_LEARNER_TD ? 0.9 : 0;
+  o.error_cap = 3, o.beta_energy = 0.99;
   o.drift_budget = 1e6, o.std_floor = 0.01, o.std_ceiling = 3, o.td_error_rise = 1.5;
   if (algorithm == EFF_LEARNER_AC_CONTINUOUS || algorithm == EFF_LEARNER_AC_DISCRETE)
     o.change_limit = 0.01, o.change_period = 2, o.change_observations = 5;

@@ -213,6 +213,7 @@ static void test_learner(const std::string &path) {
   CHECK(learner.act(x, action) == EFF_E_NUMERIC);
   CHECK(thrown([&] { learner.act(span<const double>(x.data(), 1), span<double>(action.data(), 0)); }) == EFF_E_SHAPE);
   CHECK(efferent::Learner::preset("intentional", 3, 2).optimizer == EFF_OPTIMIZER_INTENTIONAL);
+  CHECK(efferent::Learner::preset("intentional-capped", 3, 2).error_cap == 3);
   CHECK(thrown([] { efferent::Learner::preset("adam", 3, 2); }) == EFF_E_ARGUMENT);
   CHECK(thrown([] { efferent::Learner(efferent::Learner::defaults(0, 1)); }) == EFF_E_ARGUMENT);
 }

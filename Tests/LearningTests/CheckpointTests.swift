@@ -45,6 +45,7 @@ struct World {
     o.guards.snapshotPeriod = 20
     o.settings.timeLimit = 23
     o.guards.errorRise = 1.5
+    (o.settings.errorCap, o.settings.betaEnergy) = (3, 0.99)
     if kind.0.hasActor { (o.guards.changeLimit, o.guards.changePeriod, o.guards.changeObservations) = (0.05, 3, 4) }
     return o
   }

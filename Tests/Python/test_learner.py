@@ -209,7 +209,7 @@ def test_a_checkpoint_file_continues_bit_for_bit(tmp_path):
 def test_a_killed_process_leaves_the_last_checkpoint(tmp_path):
     """EFFERENT_KILLS sets how often; a process that saves without pause is killed at random times."""
     path, rng = tmp_path / "a.bin", random.Random(0)
-    learner = Learner(5, 3, snapshots=2)
+    learner = Learner(5, 3, snapshots=2, preset="intentional-capped")  # has every kind of state
     learner.save(path)
     updates = -1
     for _ in range(int(os.environ.get("EFFERENT_KILLS", 25))):
@@ -257,6 +257,8 @@ def test_damage_and_other_shapes_are_refused(tmp_path):
     (dict(std_floor=-1.0), "std_floor"),
     (dict(snapshots=65), "snapshots"), (dict(algorithm="stream-x"), "stream-x"), (dict(gama=0.9), "gama"),
     (dict(optimizer="adam"), "adam"),
+    (dict(error_cap=-1.0), "error_cap"), (dict(error_cap=float("nan")), "error_cap"),
+    (dict(beta_energy=1.0), "beta_energy"),
     (dict(gamma=float("nan")), "gamma"), (dict(actions=0), "action_count"),
 ])
 def test_a_wrong_option_is_named(options, word):

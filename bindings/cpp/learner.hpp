@@ -25,7 +25,7 @@ class Learner {
     options.observation_count = observation_count, options.action_count = action_count, options.algorithm = algorithm;
     return options;
   }
-  // The same with the learning rule of a paper, such as "intentional".
+  // The same with a learning rule by its name, such as "intentional-capped".
   static eff_learner_options preset(const std::string &name, std::size_t observation_count, std::size_t action_count,
                                     std::int32_t algorithm = EFF_LEARNER_AC_CONTINUOUS) {
     eff_learner_options options = defaults(observation_count, action_count, algorithm);

@@ -1,6 +1,6 @@
 // A policy that learns while it acts, from nothing: a cart of 1 kg is to stand at 0, pushed by at most 1 N.
 //
-//     learn [PRESET]     "stream-x" (what learners have by themselves) or "intentional"
+//     learn [PRESET]     "stream-x" (what learners have by themselves), "intentional" or "intentional-capped"
 //
 // Observation: position and speed. Reward: what is lost by standing elsewhere and by pushing. 20 Hz, episodes of 10 s.
 #include <efferent/learner.hpp>

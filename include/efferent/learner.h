@@ -184,20 +184,30 @@ typedef struct eff_learner_options {
                                           was held for so many updates; the usual falls do not end a level. What was
                                           reached and lost again while much is still being learned is not worth going
                                           back to */
+
+  /* intentional, beside what its paper has: of the actor's step alone. With delta the TD error after clip_multiple, A
+   * its running mean magnitude (beta_norm) and Z = sum e^2 / s the energy of the trace (arXiv 2604.19033):
+   *   d = clip(delta / A, -error_cap, error_cap)
+   *   Z' = beta_energy Z' + (1 - beta_energy) Z, from 0; the step has Z' / (1 - beta_energy^t) in the place of Z */
+  double error_cap;                    /* 0: none. Where a task is learned, a surprise is many times A: without a cap
+                                          one such update can undo the policy */
+  double beta_energy;                  /* 0: Z as it is. Z is small in the first updates of an episode, and the step
+                                          divides by its root */
 } eff_learner_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
 EFF_API void eff_learner_options_default(eff_learner_options *options, size_t struct_size);
 
 /* Gives options, filled with eff_learner_options_default(), the learning rule of a paper with all its numbers:
- *   "stream-x"     ObGD (arXiv 2410.14606); what the defaults have
- *   "intentional"  intentional updates (arXiv 2604.19033); learns faster on most tasks, on some it loses what it
- *                  learned
+ *   "stream-x"            ObGD (arXiv 2410.14606); what the defaults have
+ *   "intentional"         intentional updates (arXiv 2604.19033); learns faster on most tasks, on some it loses what it
+ *                         learned
+ *   "intentional-capped"  the same with error_cap 3 and beta_energy 0.99, which are not of the paper
  * Sets optimizer, activation, activation_alpha, no_layer_norm, no_observation_norm, no_reward_scaling,
  * layer_norm_epsilon, sparsity, gamma, lambda, step_size, kappa_..., eta_..., beta2, beta_clip, beta_norm,
- * moment_epsilon, clip_multiple, entropy, observation_epsilon, reward_epsilon. All else stays as it is. Call it before
- * you set numbers of your own. Any thread. EFF_E_ARGUMENT: there is no such preset (the message lists them), or
- * options.policy is set: a preset is for fresh networks. */
+ * moment_epsilon, clip_multiple, entropy, observation_epsilon, reward_epsilon, error_cap, beta_energy. All else stays
+ * as it is. Call it before you set numbers of your own. Any thread. EFF_E_ARGUMENT: there is no such preset (the
+ * message lists them), or options.policy is set: a preset is for fresh networks. */
 EFF_API eff_status eff_learner_options_preset(eff_learner_options *options, const char *preset);
 
 /* Fills options with defaults for a policy that was trained elsewhere and is in use: the algorithm that the policy is

@@ -45,7 +45,7 @@ extension LearnerHandle {
   @_noLocks private func isSound(_ r: NetworkReport, _ o: OptimizerState) -> Bool {
     let step = (r.stepSize * r.deltaUsed).magnitude
     return r.traceNorm <= 1e30 && step <= 1e30 && step * r.traceNorm <= 1e30 && o.sigma <= 1e300
-      && o.clipSquare <= 1e300 && o.magnitude <= 1e300
+      && o.clipSquare <= 1e300 && o.magnitude <= 1e300 && o.energy <= 1e300
   }
 
   /// Whether the actor's weights may change now, with the reason where not.
@@ -80,7 +80,8 @@ extension LearnerHandle {
   ///
   /// ObGD: M = max(|delta|, 1) z lr kappa; step = lr / M where M > 1, else lr.
   /// Intentional (arXiv 2604.19033): step = eta / max(sqrt(sigma / (1 - decay^t) Z), 1e-8), and delta is clipped and,
-  /// for the actor, normalized.
+  /// for the actor, normalized. Beside the paper, for the actor where they are asked for: the normalized delta is
+  /// clipped at +-errorCap, and Z is its own running mean (betaEnergy), corrected for its start at 0.
   @_noLocks private func trace(
     _ net: UnsafeMutablePointer<eff_learn_net>, _ o: UnsafeMutablePointer<OptimizerState>, _ delta: Double,
     isActor: Bool,
@@ -104,13 +105,19 @@ extension LearnerHandle {
       let fresh = 1 - s.gamma * s.lambda
       o.pointee.sigma += fresh * (sums.power - o.pointee.sigma)
       let sigma = o.pointee.sigma / (1 - eff_learn_pow(s.gamma * s.lambda, t))
-      report.pointee.stepSize = (isActor ? s.etaPolicy : s.etaValue) / max(eff_learn_sqrt(sigma * sums.energy), 1e-8)
+      var energy = sums.energy
+      if isActor && s.betaEnergy > 0 {
+        o.pointee.energy = s.betaEnergy * o.pointee.energy + (1 - s.betaEnergy) * energy
+        energy = o.pointee.energy / (1 - eff_learn_pow(s.betaEnergy, t))
+      }
+      report.pointee.stepSize = (isActor ? s.etaPolicy : s.etaValue) / max(eff_learn_sqrt(sigma * energy), 1e-8)
       o.pointee.clipSquare = s.betaClip * o.pointee.clipSquare + (1 - s.betaClip) * delta * delta
       let cap = s.clipMultiple * eff_learn_sqrt(o.pointee.clipSquare / (1 - eff_learn_pow(s.betaClip, t)))
       var d = min(max(delta, -cap), cap)
       if isActor {
         o.pointee.magnitude = s.betaNorm * o.pointee.magnitude + (1 - s.betaNorm) * abs(d)
         d /= max(o.pointee.magnitude / (1 - eff_learn_pow(s.betaNorm, t)), 1e-12)
+        d = min(max(d, -s.errorCap), s.errorCap)
       }
       report.pointee.deltaUsed = d
     } else {

@@ -57,6 +57,7 @@ extension UnsafeMutablePointer where Pointee == LearnerState {
       list.add("sigma", &p.pointee.sigma)
       list.add("clipSquare", &p.pointee.clipSquare)
       list.add("magnitude", &p.pointee.magnitude)
+      list.add("energy", &p.pointee.energy)
     }
     list.prefix = "counters."
     list.add("updates", &pointee.counters.updates)

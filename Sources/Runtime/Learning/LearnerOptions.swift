@@ -109,6 +109,10 @@ public struct LearnerSettings {
   public var clipMultiple = 20.0
   public var betaClip = 0.9998
   public var betaNorm = 0.9998
+  /// Intentional, actor: the largest magnitude of the normalized TD error.
+  public var errorCap = Double.infinity
+  /// Intentional, actor: of the running mean of the trace's energy Z; 0: Z as it is.
+  public var betaEnergy = 0.0
   public var entropy = 0.01
 
   /// What the Gaussian's standard deviation is made of.
@@ -248,6 +252,8 @@ public struct LearnerOptions {
     try require(inside(s.betaNorm, 0, 0x1.ffffffffp-1), "beta_norm", "in [0, 1)")
     try require(inside(s.momentEpsilon, 1e-30, 1), "moment_epsilon", "in (0, 1]")
     try require(inside(s.clipMultiple, 1e-30, 1e30), "clip_multiple", "positive")
+    try require(s.errorCap > 0, "error_cap", "positive, or 0 for none")
+    try require(inside(s.betaEnergy, 0, 0x1.ffffffffp-1), "beta_energy", "in [0, 1)")
     try require(inside(s.entropy, 0, 1e30), "entropy", "not negative")
     try require(inside(s.epsilonStart, 0, 1) && inside(s.epsilonEnd, 0, 1), "epsilon", "in [0, 1]")
     try require(inside(s.epsilonSteps, 1e-30, 1e30), "epsilon_steps", "positive")

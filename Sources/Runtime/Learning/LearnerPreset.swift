@@ -4,14 +4,17 @@ public enum LearnerPreset: Sendable {
   case streamX
   /// Intentional updates (arXiv 2604.19033).
   case intentional
+  /// Intentional updates whose actor takes no surprise for more than it is, with a steady scale of the trace.
+  case intentionalCapped
 
   /// As messages list them.
-  public static var names: String { "'stream-x', 'intentional'" }
+  public static var names: String { "'stream-x', 'intentional', 'intentional-capped'" }
 
   public init?(name: String) {
     switch name {
     case "stream-x": self = .streamX
     case "intentional": self = .intentional
+    case "intentional-capped": self = .intentionalCapped
     default: return nil
     }
   }
@@ -22,6 +25,9 @@ public enum LearnerPreset: Sendable {
     switch self {
     case .streamX: s.optimizer = .obgd
     case .intentional: s.optimizer = .intentional
+    case .intentionalCapped:
+      s.optimizer = .intentional
+      (s.errorCap, s.betaEnergy) = (3, 0.99)
     }
     return s
   }

@@ -10,6 +10,8 @@ struct OptimizerState {
   var clipSquare = 1.0
   /// Intentional, actor: running mean magnitude of the TD error in use.
   var magnitude = 0.0
+  /// Intentional, actor: running mean of the trace's energy Z, where `betaEnergy` is above 0.
+  var energy = 0.0
 
   @_noLocks init() {}
 }

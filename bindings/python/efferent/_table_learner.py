@@ -30,7 +30,7 @@ class eff_learner_options(Options):
         *fields(c_double, "residual_bound initial_std"), ("normalizer_count", c_uint64), ("frozen", POINTER(c_char_p)),
         ("frozen_count", c_size_t),
         ("change_limit", c_double), ("change_period", c_uint64), ("change_observations", c_size_t),
-        ("td_error_rise", c_double), ("steady_updates", c_uint64),
+        ("td_error_rise", c_double), ("steady_updates", c_uint64), *fields(c_double, "error_cap beta_energy"),
     ]
 
 

@@ -55,7 +55,8 @@ class Learner(Owner):
     in learner.h, by their names there (`lambda_` for lambda); those with names are given by name: algorithm, optimizer,
     activation, dtype, learn, std_source. One caller at a time.
 
-    `preset` is a learning rule with all its numbers: "stream-x" (the default) or "intentional"; options beside it win.
+    `preset` is a learning rule with all its numbers: "stream-x" (the default), "intentional" or "intentional-capped";
+    options beside it win.
 
         learner = efferent.Learner(policy="deployed.onnx", critic_warmup_steps=20000)
 

@@ -342,6 +342,8 @@ pub struct eff_learner_options {
     pub change_observations: usize,
     pub td_error_rise: f64,
     pub steady_updates: u64,
+    pub error_cap: f64,
+    pub beta_energy: f64,
 }
 
 #[repr(C)]
@@ -835,8 +837,8 @@ pub struct eff_bridge_stats {
 extern "C" {
     pub fn eff_bridge_options_default(options: *mut eff_bridge_options, struct_size: usize);
     pub fn eff_bridge_create(session: *mut eff_session, options_or_null: *const eff_bridge_options, out: *mut *mut eff_bridge) -> eff_status;
-    pub fn eff_bridge_create_controller(controller: *mut eff_controller, options_or_null: *const eff_bridge_options, out: *mut *mut eff_bridge) -> eff_status;
     pub fn eff_bridge_create_learner(learner: *mut eff_learner, options_or_null: *const eff_bridge_options, out: *mut *mut eff_bridge) -> eff_status;
+    pub fn eff_bridge_create_controller(controller: *mut eff_controller, options_or_null: *const eff_bridge_options, out: *mut *mut eff_bridge) -> eff_status;
     pub fn eff_bridge_endpoint(bridge: *const eff_bridge) -> *const c_char;
     pub fn eff_bridge_poll(bridge: *mut eff_bridge, timeout_ms: i32, event_or_null: *mut eff_bridge_event) -> eff_status;
     pub fn eff_bridge_start(bridge: *mut eff_bridge) -> eff_status;
