@@ -29,6 +29,11 @@ open(out, "w", encoding="utf-8").write(whole.replace(text, instead))
 PYTHON
 }
 
+# The first test that failed.
+noticed() {
+  sed -nE 's/^. Test (.*) recorded an issue.*/\1/p; s/^FAILED ([^ ]*).*/\1/p' "$folder/log" | sed 's@.*::@@' | head -n 1
+}
+
 # Builds and runs a suite. 0: green, 1: red, 2: does not build, 3: ran no test.
 run() { # SUITE
   local kind=${1%% *} what=${1#* } log=$folder/log
@@ -70,20 +75,21 @@ while read -r suite; do
 done < <(printf '%s\n' "${suites[@]}" | sort -u)
 
 survived=0
-printf '\n%-18s %-9s %7s  %s\n' line result seconds suite
+printf '\n%-17s %-8s %7s  %s\n' line result seconds 'noticed by, or the suite that did not'
 for i in "${!names[@]}"; do
   began=$SECONDS
   change "${files[i]}" "${texts[i]}" "${insteads[i]}" || fail "$table: ${names[i]}"
   cp "${files[i]}" "$folder/kept" && broken=${files[i]} && cp "$folder/broken" "$broken"
+  by=
   run "${suites[i]}"
   case $? in
     0) result=SURVIVED survived=$((survived + 1)) ;;
-    1) result=red ;;
+    1) result=red by=$(noticed) ;;
     2) result='no build' survived=$((survived + 1)) && tail -n 20 "$folder/log" ;;
     3) result='no test' survived=$((survived + 1)) ;;
   esac
   restore
-  printf '%-18s %-9s %7d  %s\n' "${names[i]}" "$result" $((SECONDS - began)) "${suites[i]}"
+  printf '%-17s %-8s %7d  %s\n' "${names[i]}" "$result" $((SECONDS - began)) "${by:-${suites[i]}}"
 done
 echo "$((${#names[@]} - survived)) of ${#names[@]} broken lines were noticed"
 ((survived == 0))

@@ -198,6 +198,26 @@ import Testing
     #expect(w.counters.rollbacks == rollbacks + 1, "guards hold the new level")
   }
 
+  /// A level that is accepted below all that there was is the worst from then on: what is gained is measured from there.
+  @Test func aLowerLevelThatIsAcceptedIsTheWorst() throws {
+    var w = try Watched()
+    w.episode(50)
+    w.episode(100, count: 30)
+    for _ in 0..<100 {
+      w.episode(20)
+      if w.counters.rollbacks > 0 && w.stepScale == 1 { break }
+    }
+    let rollbacks = w.counters.rollbacks
+    #expect(rollbacks > 0 && w.stepScale == 1)
+    w.episode(90, count: 25)
+    // less than half of what was gained since 20 is lost, but more than half of what was gained since 50
+    w.episode(60)
+    #expect(w.counters.rollbacks == rollbacks)
+    w.episode(90, count: 10)
+    w.episode(30)
+    #expect(w.counters.rollbacks == rollbacks + 1)
+  }
+
   /// What was not held for long may be ups and downs of learning; to return to it would stop what rises from there.
   @Test(arguments: [(count: 14, rollbacks: 0), (count: 16, rollbacks: 1)])
   func aLevelCountsOnceItWasHeld(_ run: (count: Int, rollbacks: Int)) throws {

@@ -134,6 +134,22 @@ import Testing
     }
   }
 
+  /// The same ops with the same sizes, but each reads what the other policy's does not.
+  @Test func aSwapToOpsOverOtherMemoryIsRefused() throws {
+    func difference(_ a: String, _ b: String) -> Model {
+      Model(
+        inputs: [.init("obs", [1, 3])], outputs: [.init("action", [1, 3])],
+        nodes: [Node("Tanh", ["obs"], ["t"]), Node("Exp", ["obs"], ["e"]), Node("Sub", [a, b], ["action"])])
+    }
+    let s = try session(try load(difference("t", "e")))
+    do throws(Failure) {
+      try s.swap(to: try load(difference("e", "t")))
+      Issue.record("no failure")
+    } catch {
+      #expect(error.message.hasSuffix("uses other memory"), "\(error.message)")
+    }
+  }
+
   @Test func theNewestOfferReplacesOneThatWaits() throws {
     let policy = try load(.mlp())
     let s = try session(policy)
