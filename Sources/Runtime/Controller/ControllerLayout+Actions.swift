@@ -199,8 +199,8 @@ extension ControllerLayout {
     for k in 0..<TargetKind.count {
       (slots + k).initialize(
         to: TargetSlot(
-          isComputed: k < TargetKind.kp, offsets: try cursor.table(options.joints.count, of: Int.self), values: try cursor.doubles(n),
-          isCommanded: try cursor.table(n, of: Bool.self),
+          isComputed: k < TargetKind.kp, offsets: try cursor.table(options.joints.count, of: Int.self),
+          values: try cursor.doubles(n), isCommanded: try cursor.table(n, of: Bool.self),
           joints: try cursor.table(n, of: Int32.self), places: try cursor.table(n, of: Int.self)))
     }
     for a in card.actions {
