@@ -127,20 +127,15 @@ c_user() { # ARCH CC RUNNER... : compiles against tarball and .deb, shared and s
     "$lib/libefferent.a" -lm -lpthread -ldl -Wl,--gc-sections -s -o "$work/$arch/step"
   check "$arch: it is smaller" small "$work/$arch/step" "${step_bound[$arch]}"
   check "$arch: it steps" says "stepped" "${empty[@]}" "$@" "$work/$arch/step" "$policy"
-  check "$arch: static, steps alone, at a fixed address" "$cc" -O1 -no-pie Tests/Packages/step.c $("${pc[@]}" --cflags efferent) \
-    "$lib/libefferent.a" -lm -lpthread -ldl -Wl,--gc-sections -s -o "$work/$arch/fixed"
-  check "$arch: it has less than 2 MB" small "$work/$arch/fixed" "$fixed_bound"
-  check "$arch: it steps too" says "stepped" "${empty[@]}" "$@" "$work/$arch/fixed" "$policy"
   local debian=$work/$arch/deb/usr/lib/$([[ $arch == x86_64 ]] && echo x86_64 || echo aarch64)-linux-gnu
   flags=$("${empty[@]}" PKG_CONFIG_PATH="$debian/pkgconfig" pkg-config --cflags --libs efferent)
   check "$arch: .deb, pkg-config" "$cc" Tests/Packages/walk.c $flags -Wl,-rpath,"$debian" -o "$work/$arch/debian"
   check "$arch: it steps and learns as well" says "learner" "${empty[@]}" "$@" "$work/$arch/debian" "$policy"
 }
-# Bytes of a program that loads, steps and learns, of one that loads and steps, and of the latter without relocations
-# (-no-pie), with what nothing calls left out. Less than 2 MB is asked of a static program (issue 14); x86_64 has kernels
-# for three instruction sets. These may not grow without a decision.
-declare -A static_bound=([x86_64]=2420000 [aarch64]=2000000) step_bound=([x86_64]=2070000 [aarch64]=1750000)
-fixed_bound=2000000
+# Bytes of a program that loads, steps and learns, and of one that loads and steps, with what nothing calls left out.
+# Less than 2 MB is asked of a static program (issue 14); x86_64 has kernels for three instruction sets. These may not
+# grow without a decision.
+declare -A static_bound=([x86_64]=2330000 [aarch64]=2000000) step_bound=([x86_64]=2000000 [aarch64]=1750000)
 c_user x86_64 gcc
 if command -v cmake >/dev/null; then
   for kind in efferent static; do
