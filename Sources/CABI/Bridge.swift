@@ -182,8 +182,8 @@ public func eff_bridge_create(
       policyHash: CABI.session(session)?.hash() ?? 0,
       input: { i in CABI.session(session)?.input(i) },
       output: { i in UnsafeRawPointer(CABI.session(session)?.output(i)) },
-      run: { step in CABI.session(session)?.callRun(step.rows).code ?? -1 },
-      reset: { row in CABI.session(session)?.reset(Int64(row)).code ?? -1 })
+      run: { step in CABI.session(session)?.callRun(step.rows).code ?? Status.argument.code },
+      reset: { row in CABI.session(session)?.reset(Int64(row)).code ?? Status.argument.code })
     out.pointee = try serve(target, options_or_null, Claim(session, EFF_HANDLE_SESSION, "session"))
   }
 }

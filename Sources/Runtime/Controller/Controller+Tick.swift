@@ -94,9 +94,11 @@ extension ControllerHandle {
       core.pointee.step += 1
       takeChunks()
     }
-    // a fallback may have sent other gains
-    eff_copy(core.pointee.targets[TargetKind.kp].values, core.pointee.fallback.kp, core.pointee.jointCount * 8)
-    eff_copy(core.pointee.targets[TargetKind.kd].values, core.pointee.fallback.kd, core.pointee.jointCount * 8)
+    if core.pointee.fallback.hasOtherGains {
+      core.pointee.fallback.hasOtherGains = false
+      eff_copy(core.pointee.targets[TargetKind.kp].values, core.pointee.fallback.kp, core.pointee.jointCount * 8)
+      eff_copy(core.pointee.targets[TargetKind.kd].values, core.pointee.fallback.kd, core.pointee.jointCount * 8)
+    }
     i = 0
     while i < core.pointee.actionCount {
       (core.pointee.actions + i).write(self)

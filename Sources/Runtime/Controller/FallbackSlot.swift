@@ -44,6 +44,8 @@ struct FallbackSlot {
   var blendSince: Int64 = 0
   /// Targets were written before: there is something to hold.
   var hasTargets = false
+  /// The gains of the targets are not those of the joints: at first, and after a mode wrote its own.
+  var hasOtherGains = true
   /// The last written targets have no stiffness.
   var isLimp = false
 }
@@ -152,7 +154,7 @@ extension ControllerHandle {
       }
       j += 1
     }
-    core.pointee.fallback.isLimp = isLimp
+    (core.pointee.fallback.isLimp, core.pointee.fallback.hasOtherGains) = (isLimp, true)
     send(isFinite: false)
   }
 
