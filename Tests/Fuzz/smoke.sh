@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Hostile input, as every change is tested: all prefixes of five policies, 12,000 mutations, 3,000 frames through each way to a bridge, and half a minute of libFuzzer on each target,
+# Hostile input, as every change is tested: all prefixes of five policies, 20,000 mutations, 3,000 frames through each way to a bridge, and half a minute of libFuzzer on each target,
 # under the address and undefined-behaviour sanitizers. Ends with "N passed, N failed"; findings are kept in .build/fuzz/findings.
-#   MUTATIONS=12000 FRAMES=3000 SECONDS_PER_TARGET=30 bash Tests/Fuzz/smoke.sh
+#   MUTATIONS=20000 FRAMES=3000 SECONDS_PER_TARGET=30 bash Tests/Fuzz/smoke.sh
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 bin=.build/fuzz/bin findings=.build/fuzz/findings
@@ -19,7 +19,7 @@ shared=${EFFERENT_POLICIES:-../shared/policies}
 while IFS= read -r -d '' f; do models+=("$f"); done < <(find examples/policies "$shared" "${EFFERENT_ZOO:-../shared/zoo}" -name '*.onnx' -size -40k -print0 2>/dev/null)
 echo "${#models[@]} models"
 log=$findings/hostile.log
-"$bin/hostile" --mutations "${MUTATIONS:-12000}" --findings "$findings" --prefixes Tests/Fuzz/seeds/lstm.onnx --prefixes Tests/Fuzz/seeds/control.onnx \
+"$bin/hostile" --mutations "${MUTATIONS:-20000}" --findings "$findings" --prefixes Tests/Fuzz/seeds/lstm.onnx --prefixes Tests/Fuzz/seeds/control.onnx \
   --prefixes Tests/Fuzz/seeds/conv.onnx --prefixes Tests/Fuzz/seeds/dense.safetensors --prefixes Tests/Fuzz/seeds/memory.safetensors "${models[@]}" >"$log" 2>&1
 grep -vE '^[0-9]+ passed' "$log" | tail -40
 read -r p f < <(sed -n 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$log" | tail -1) || { p=0 f=1; }
