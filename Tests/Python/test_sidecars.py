@@ -127,6 +127,8 @@ def test_gains_whose_order_the_file_cannot_say_are_asked_for(tmp_path):
     (lambda m: m["observations"]["base_ang_vel"].update(scale=[1, 2]), efferent.FormatError,
      ["base_ang_vel", "scale", "2", "3"]),
     (lambda m: m["observations"]["base_ang_vel"].update(clip=[2, -2]), efferent.FormatError, ["base_ang_vel", "clip"]),
+    (lambda m: m["observations"]["base_ang_vel"].update(history_length=2**62), efferent.FormatError,
+     ["base_ang_vel", "history_length", "at most 1048576"]),
     (lambda m: m["observations"].update(foot_height={"params": {}}), efferent.UnsupportedError, ["foot_height"]),
     (lambda m: m["actions"].update(JointEffortAction={}), efferent.UnsupportedError, ["JointEffortAction"]),
     (lambda m: m["observations"]["joint_pos_rel"]["params"]["asset_cfg"].update(joint_ids=[3]), efferent.MismatchError,
@@ -237,3 +239,18 @@ def test_lerobot_arms_in_other_units_are_refused(tmp_path):
     refused([path], efferent.MismatchError, "joint_units", "deg", supplied={**answers, "joint_units": "deg"})
     card = _sidecars.import_files([path], {**answers, "joint_units": "rad"})
     assert card["actions"][0]["chunk"] == 2 and "unnormalize" not in card["actions"][0]
+
+
+def test_an_action_of_isaac_lab_without_a_shape_is_refused(tmp_path):
+    made = {
+        "articulations": {"robot": {
+            "joint_names": ["a"], "default_joint_pos": [0.0], "default_joint_stiffness": [1.0],
+            "default_joint_damping": [1.0], "default_joint_pos_limits": [[-1.0, 1.0]]}},
+        "observations": {"policy": [{
+            "name": "joint_pos_rel", "full_path": "isaaclab.envs.mdp.observations.joint_pos_rel", "shape": [1]}]},
+        "actions": [{
+            "name": "a", "full_path": "isaaclab.envs.mdp.actions.joint_actions.JointPositionAction",
+            "joint_names": ["a"], "shape": []}],
+        "scene": {"dt": 0.02, "physics_dt": 0.005, "decimation": 4},
+    }
+    refused([write(tmp_path, "IO_descriptors.yaml", made)], efferent.ShapeError, "actions[0].shape", "[]", "1 joints")

@@ -175,7 +175,8 @@ def _described_action(d, a, at):
     for n in names:
         if n not in d.card["joints"]:
             raise a["joint_names"].fail(MismatchError, f"names '{n}', which is no joint of the articulation")
-    if a.has("shape") and a["shape"].list()[-1].integer() != len(names):
+    shape = a["shape"].list() if a.has("shape") else None
+    if shape is not None and (not shape or shape[-1].integer() != len(names)):
         raise a["shape"].fail(ShapeError, f"is {a['shape'].value}, but the action has {len(names)} joints")
     scale = scale_of(a.get("scale"), len(names))
     offset = a["offset"].per(len(names)) if a.has("offset") else [0.0] * len(names)

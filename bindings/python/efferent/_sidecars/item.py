@@ -34,6 +34,10 @@ def describe(value):
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+# elements, frames and steps of a file: no robot has more, and memory is taken by them
+MOST = 1 << 20
+
+
 class Item:
     """One value, the file that it is from and its path in there, such as `observations.base_ang_vel.scale`."""
 
@@ -112,6 +116,8 @@ class Item:
         v = self.number()
         if v != int(v) or (least is not None and v < least):
             raise self.wrong("a whole number" + ("" if least is None else f" of at least {least}"))
+        if abs(v) > MOST:
+            raise self.fail(FormatError, f"is {v}, expected a whole number of at most {MOST}")
         return int(v)
 
     def flag(self):

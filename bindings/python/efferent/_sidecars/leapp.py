@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ..errors import FormatError, MismatchError, ShapeError, UnsupportedError
 from .draft import Draft
+from .item import MOST
 
 CONVENTION = "leapp"
 JOINT = {"position": "joint.position", "velocity": "joint.velocity", "effort": "joint.effort", "torque": "joint.effort",
@@ -76,6 +77,8 @@ def _width(port):
     n = 1
     for s in shape:
         n *= s
+    if n > MOST:
+        raise port["shape"].fail(FormatError, f"is {shape}, expected at most {MOST} elements")
     return shape, n
 
 
