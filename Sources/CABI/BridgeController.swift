@@ -46,9 +46,7 @@ final class ControllerPort {
   /// The next step begins an episode: its reward and flags say nothing.
   private var isFirst = true
 
-  private static let targetNames = ["position", "velocity", "effort", "kp", "kd"]
   private static let targetUnits = ["rad", "rad/s", "N m", "N m/rad", "N m s/rad"]
-  private static let modes: [StaticString] = ["run", "hold", "ramp", "damp", "zero"]
   private static let reportWords = ["status", "mode", "fault", "signal", "joint", "model", "action", "ran"]
   private static let countWords = ["ticks", "runs", "late", "refused", "clamped"]
 
@@ -59,7 +57,7 @@ final class ControllerPort {
     robot = Robot(
       joints: c.joints, isMoved: c.isMoved, rate: 1 / c.period,
       fallback: c.ladder.map {
-        Robot.FallbackStep(mode: ControllerPort.modes[Int($0.mode)], seconds: $0.seconds, kp: $0.kp, kd: $0.kd)
+        Robot.FallbackStep(mode: ControllerMode.names[Int($0.mode)], seconds: $0.seconds, kp: $0.kp, kd: $0.kd)
       },
       blend: c.blend, pose: c.pose, kp: c.stiffness, kd: c.damping, unitFits: Controller.unitFits)
     let needed = c.signals.filter { !$0.isOptional }
@@ -69,10 +67,12 @@ final class ControllerPort {
       return $0.isOptional ? -1 : place
     }
     let joints = c.joints.count
-    kinds = (0..<ControllerPort.targetNames.count).filter { c.commands($0) }
-    // rewards and flags stand there for every controller: a few bytes
-    let doubles = needed.reduce(0) { $0 + $1.width } + kinds.count * joints + 3
-    let size = doubles * 8 + 9 * 8 + 10 * 4
+    let names = Controller.targetNames
+    kinds = names.indices.filter { c.commands($0) }
+    // words of 8 bytes: signals and targets; outcome, limits, clock, counts, times, report and flags, which stand there
+    // for every controller
+    let words = needed.reduce(0) { $0 + $1.width } + kinds.count * joints + 1 + 2 + 2 + 5 + 2 + 8 / 2 + 1
+    let size = words * 8
     block = .allocate(byteCount: size, alignment: 8)
     block.initializeMemory(as: UInt8.self, repeating: 0, count: size)
     var at = block
@@ -98,8 +98,7 @@ final class ControllerPort {
       // what is not commanded stays so
       memory.update(repeating: .nan, count: joints)
       outputs.append(
-        slot(
-          memory, ControllerPort.targetNames[k], .action, 11, joints, ControllerPort.targetUnits[k], c.joints))
+        slot(memory, names[k], .action, 11, joints, ControllerPort.targetUnits[k], c.joints))
     }
     outcome = take(Double.self, 1)
     limits = take(Double.self, 2)
@@ -133,13 +132,10 @@ final class ControllerPort {
     let hadStarted = c.core.pointee.isStarted
     c.unbind()
     do {
-      for slot in inputs {
-        guard let i = c.signals.firstIndex(where: { $0.name.utf8.elementsEqual(slot.tensor.name.utf8) }) else {
-          continue
-        }
+      for (signal, place) in zip(c.signals, places) where place >= 0 {
         var binding = SignalBinding(
-          name: slot.tensor.name, data: UnsafeRawPointer(slot.memory), count: slot.tensor.shape[0], type: 11)
-        if !c.signals[i].unit.isEmpty { binding.unit = c.signals[i].unit }
+          name: signal.name, data: UnsafeRawPointer(inputs[Int(place)].memory), count: signal.width, type: 11)
+        if !signal.unit.isEmpty { binding.unit = signal.unit }
         try c.bind(binding)
       }
       for (i, k) in kinds.enumerated() {

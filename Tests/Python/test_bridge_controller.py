@@ -59,7 +59,7 @@ def test_targets_over_the_link_are_those_of_the_robots_process_bit_for_bit(serve
     here = opened(tmp_path, stale_limit=0.5, guard="position")
     with remote(bridge) as there:
         assert there.needs == here.needs and there.control_period == pytest.approx(0.01, abs=1e-12)
-        assert [s for s in there.signals] == [s for s in here.signals]
+        assert there.signals == here.signals
         for episode in range(3):
             here.reset()
             there.reset()
@@ -165,7 +165,7 @@ def test_a_dead_link_moves_the_robot_by_the_ladder_of_the_controller(served, tmp
 
 
 def test_a_learner_in_the_controller_learns_from_the_plant(served, tmp_path):
-    from test_controller_learner import Plant, learner
+    from test_controller_learner import Plant, learner, state
 
     content = card([term("joint_position", 3, joints=JOINTS, minus_default=True),
                     term("joint_velocity", 3, joints=JOINTS), term("last_action", 3, of="raw")])
@@ -180,7 +180,7 @@ def test_a_learner_in_the_controller_learns_from_the_plant(served, tmp_path):
             remote(bridge, units=units)
         with remote(bridge, units=units, learns=True) as there:
             plants = Plant(), Plant()
-            for _, (c, plant) in zip("ab", zip((there, made[1]), plants)):
+            for c, plant in zip((there, made[1]), plants):
                 c.reset()
                 for tick in range(300):
                     c.tick(plant.signals(), 0.02 * tick)
@@ -193,12 +193,7 @@ def test_a_learner_in_the_controller_learns_from_the_plant(served, tmp_path):
                         plant.reset()
                         c.reset()
         bridge.stop()
-    states = []
-    for one in (inside, outside):
-        one.save(tmp_path / "l.bin", force=True) if "force" in one.save.__code__.co_varnames else one.save(
-            tmp_path / "l.bin")
-        states.append((tmp_path / "l.bin").read_bytes())
-    assert states[0] == states[1]
+    assert state(inside, tmp_path) == state(outside, tmp_path), "bit for bit"
 
 
 def test_a_controller_is_served_once_and_is_nobodys_after_its_bridge(served, tmp_path):

@@ -93,11 +93,11 @@ public struct Target {
 public struct Robot {
   /// One step of the ladder; gains of all joints while it lasts.
   public struct FallbackStep {
-    public let mode: StaticString
+    public let mode: String
     public let seconds: Double
     public let kp, kd: [Double]
 
-    public init(mode: StaticString, seconds: Double, kp: [Double], kd: [Double]) {
+    public init(mode: String, seconds: Double, kp: [Double], kd: [Double]) {
       (self.mode, self.seconds, self.kp, self.kd) = (mode, seconds, kp, kd)
     }
   }

@@ -64,15 +64,13 @@ extension Hello {
     if joints == nil {
       throw Failure(.mismatch, "joints: not told by the plant, expected \(list(labels.joints)), or the schema")
     }
-    var untold: [String] = []
+    var untold = ""
     for tensor in target.inputs where tensor.role == .observation && !tensor.unit.isEmpty {
       if let told = inputs?.first(where: { sameBytes($0.name, tensor.name) }), told.unit != nil { continue }
-      untold.append("'" + tensor.name + "' in '" + tensor.unit + "'")
+      untold += (untold.isEmpty ? "'" : ", '") + tensor.name + "' in '" + tensor.unit + "'"
     }
     guard untold.isEmpty else {
-      var text = ""
-      for (i, one) in untold.enumerated() { text += i == 0 ? one : ", " + one }
-      throw Failure(.mismatch, "inputs: units are not told by the plant, expected \(text), or the schema")
+      throw Failure(.mismatch, "inputs: units are not told by the plant, expected \(untold), or the schema")
     }
   }
 

@@ -104,7 +104,7 @@ private func describe(_ robot: Robot, to writer: inout MessagePackWriter) {
   for step in robot.fallback {
     writer.map(4)
     writer.word("mode")
-    writer.word(step.mode)
+    writer.string(step.mode)
     writer.word("seconds")
     writer.double(step.seconds)
     writer.word("kp")

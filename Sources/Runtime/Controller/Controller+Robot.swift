@@ -11,6 +11,9 @@ extension Controller {
     public let kp, kd: [Double]
   }
 
+  /// Names of the kinds of targets, in the order of their codes.
+  public static var targetNames: [String] { TargetKind.names }
+
   /// Seconds between two ticks.
   public var period: Double { Double(core.pointee.controlPeriod) * 1e-9 }
 

@@ -8,6 +8,7 @@ public enum ControllerMode {
   public static var ramp: Int32 { @_noLocks get { 2 } }
   public static var damp: Int32 { @_noLocks get { 3 } }
   public static var zero: Int32 { @_noLocks get { 4 } }
+  public static let names = ["run", "hold", "ramp", "damp", "zero"]
 }
 
 /// Kinds of targets; the codes of the C header.

@@ -394,10 +394,10 @@ def serve(
 
     not_there(stats, force)
 
-    roles = {"dim": dim, "weights": weights, "action": action, "observation": observation, "state": state,
+    roles = {"dim": dim, "action": action, "observation": observation, "state": state,
              "no_state": no_state, "output": output, "constant": constant}
     if card:
-        for name, given in {**roles, "rate": rate, "rows": rows > 1}.items():
+        for name, given in {**roles, "weights": weights, "rate": rate, "rows": rows > 1}.items():
             if given:
                 fail(f"--{name.replace('_', '-')} with --card: the card says it, expected none")
         from ._rig import controller_of
@@ -409,7 +409,6 @@ def serve(
         for name, given in {"model": model, "supplied": supplied, "guard": guard}.items():
             if given:
                 fail(f"--{name} without --card, expected both")
-        roles.pop("weights")
         policy = load(file, weights, **roles)
         if policy.info.step_refusal:
             print(f"serving without a step: {policy.info.step_refusal}", file=sys.stderr, flush=True)

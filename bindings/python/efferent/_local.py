@@ -17,11 +17,8 @@ from .wire import Absent, BridgeError, BridgeLost
 LENGTH = struct.Struct("<I")
 # nanoseconds in which an answer is looked for before the thread sleeps; nothing where the bridge has no other processor
 SPIN = 50_000 if len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else (0, 1)) > 1 else 0
-_IN_ORDER = platform.machine() in (
-    "x86_64",
-    "AMD64",
-    "i686",
-)  # stores are seen in their order, and loads done in theirs
+# stores are seen in their order, and loads done in theirs
+_IN_ORDER = platform.machine() in ("x86_64", "AMD64", "i686")
 _SEALS, _SHRINK = 1034, 2  # F_GET_SEALS, F_SEAL_SHRINK
 _ABSENT = (errno.ENOENT, errno.ECONNREFUSED, errno.EAGAIN)
 
@@ -221,9 +218,8 @@ class Shared(Stream):
         self._limit, self._room = answers, requests
         self._posted = self._taken = 0
         self._slot, self._sent = 0, None
-        self._rest = self._vain = (
-            0  # answers that are not looked for without sleeping, since looks were in vain: 1, 2, 4, ... 64
-        )
+        # answers that are not looked for without sleeping, since looks were in vain: 1, 2, 4, ... 64
+        self._rest = self._vain = 0
         self._ring = True
         # the last one is written where no slot is free: nothing that waits is changed
         self._frames = [*(part[:size] for part in self._requests), bytearray(size)]
@@ -262,7 +258,7 @@ class Shared(Stream):
                 return super().send(frame)
             self._requests[slot][:len(frame)] = frame
         plant = self._plant
-        at = 4 + 2 * (posted & 3)
+        at = 4 + 2 * (posted % self._slots)
         plant[at], plant[at + 1] = slot, len(frame)
         if not _IN_ORDER:
             self._fence()
@@ -281,7 +277,7 @@ class Shared(Stream):
         library, taken = self._library, self._taken
         if not _IN_ORDER:
             self._fence()
-        at = 4 + 2 * (taken & 3)
+        at = 4 + 2 * (taken % self._slots)
         slot, size = library[at], library[at + 1]
         if slot >= self._slots or size > self._limit:
             raise FormatError(

@@ -1,7 +1,13 @@
 """What controllers say of a tick, here and behind a bridge."""
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .errors import MismatchError, ShapeError
 
 MODES = ("run", "hold", "ramp", "damp", "zero")
 TARGETS = ("position", "velocity", "effort", "kp", "kd")
@@ -32,6 +38,17 @@ class Report(NamedTuple):
     clamped: int
     age: float
     period: float
+
+
+def take(signals: Mapping[str, ArrayLike], values: Mapping[str, np.ndarray]) -> None:
+    """Writes the signals of a tick into `values`, {name: array [count]}; refuses a missing one and another width."""
+    for name, own in values.items():
+        if name not in signals:
+            raise MismatchError(f"signal '{name}' is missing: found {', '.join(signals) or 'none'}")
+        given = np.asarray(signals[name], np.float64).reshape(-1)
+        if given.size != own.size:
+            raise ShapeError(f"signal '{name}' has {given.size} values, expected {own.size}")
+        own[...] = given
 
 
 def explain(fault: int, signal: str, element: str, value: float, limit: float) -> str:

@@ -1,5 +1,7 @@
 """What the commands share that drive a robot in MuJoCo: card, networks, model, controller and loop, with their
 options."""
+import json
+
 import numpy as np
 import typer
 
@@ -27,8 +29,6 @@ def card_of(files, supplied):
 
 
 def _is_card(path):
-    import json
-
     try:
         return "efferent_card" in json.loads(path.read_bytes())
     except (OSError, ValueError, TypeError):
@@ -37,8 +37,6 @@ def _is_card(path):
 
 def networks(files, model, card):
     """{name: path} of the networks of a card."""
-    import json
-
     models = dict(pair(m, "--model") for m in model)
     found = [f for f in files if f.suffix.lower() == ".onnx"]
     if models or len(found) != 1:
@@ -94,8 +92,6 @@ def loop_of(physics, controller, keyframe=None, sensor=(), command=()):
 
 
 def joint_order(card):
-    import json
-
     return json.loads(card.to_json()).get("joint_order") or []
 
 

@@ -139,9 +139,8 @@ class Bridge(Owner):
         options.high_water, options.rate = high_water, rate
         options.max_peers = max_peers
         options.thread_policy, options.thread_priority = POLICIES[thread_policy], thread_priority
-        options.thread_cpus, options.thread_cpu_count = (ctypes.c_int32 * len(thread_cpus))(*thread_cpus), len(
-            thread_cpus
-        )
+        options.thread_cpus = (ctypes.c_int32 * len(thread_cpus))(*thread_cpus)
+        options.thread_cpu_count = len(thread_cpus)
         options.thread_name = thread_name.encode() if thread_name is not None else None
         options.spin_us = 0 if spin is None else round(1e6 * spin) or -1
         options.checksum, options.non_finite = CHECKSUMS[checksum], NON_FINITE[non_finite]

@@ -16,7 +16,7 @@ from ._table_controller import (eff_controller_model, eff_controller_options, ef
                                 eff_motion_track,
                                 eff_signal_binding, eff_signal_spec, eff_target_binding)
 from ._table_learner import eff_transition, eff_update
-from ._reports import FAULTS, MODES, TARGETS, Report, Signal
+from ._reports import FAULTS, MODES, TARGETS, Report, Signal, take
 from ._types import StrPath
 from .errors import ArgumentError, MismatchError, ShapeError, StateError, error
 from .motion import of_card
@@ -203,13 +203,7 @@ class Controller(Owner):
         """
         now = self._ticks * self.control_period if now is None else float(now)
         self._ticks += 1
-        for name, values in self._values.items():
-            if name not in signals:
-                raise MismatchError(f"signal '{name}' is missing: found {', '.join(signals) or 'none'}")
-            given = np.asarray(signals[name], np.float64).reshape(-1)
-            if given.size != values.size:
-                raise ShapeError(f"signal '{name}' has {given.size} values, expected {values.size}")
-            values[...] = given
+        take(signals, self._values)
         ns = round(now * 1e9)
         stamp = signals.get("stamp")
         check_rt(lib.eff_controller_stamp(self._handle.value, -1, ns if stamp is None else round(float(stamp) * 1e9)),

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 
 from ._closes import Closes
 from ._ladder import Ladder
-from ._reports import FAULTS, MODES, TARGETS, Report, Signal, explain
+from ._reports import FAULTS, MODES, TARGETS, Report, Signal, explain, take
 from .client import Client
-from .errors import MismatchError, ShapeError, StateError, error
+from .errors import MismatchError, StateError, error
 from .wire import BridgeError
 
 
@@ -110,6 +110,7 @@ class RemoteController(Closes):
         self.gains = {k: np.nan_to_num(np.array(welcome.robot[k])) for k in ("kp", "kd")}
         self._ladder = Ladder(welcome.robot, self.targets)
         self._values = {f.name: np.zeros((1, f.count), f.type) for f in welcome.inputs}
+        self._measured = {s.name: self._values[s.name][0] for s in self.signals}
         self._report, self._ticks, self._outcome = Report("run", "", False, 0, 0, 0, 0, 0, 0.0, 0.0), 0, None
 
     def connect(self, timeout: float | None = None) -> None:
@@ -146,13 +147,7 @@ class RemoteController(Closes):
         now = self._ticks * self.control_period if now is None else float(now)
         self._ticks += 1
         values = self._values
-        for s in self.signals:
-            if s.name not in signals:
-                raise MismatchError(f"signal '{s.name}' is missing: found {', '.join(signals) or 'none'}")
-            given = np.asarray(signals[s.name], np.float64).reshape(-1)
-            if given.size != s.count:
-                raise ShapeError(f"signal '{s.name}' has {given.size} values, expected {s.count}")
-            values[s.name][0] = given
+        take(signals, self._measured)
         stamp = signals.get("stamp")
         values["now_ns"][0] = ns = round(now * 1e9)
         values["stamp_ns"][0] = ns if stamp is None else round(float(stamp) * 1e9)
@@ -160,7 +155,7 @@ class RemoteController(Closes):
             outcome = self._outcome or (0.0, False, False)
             for name, value in zip(("reward", "terminated", "truncated"), outcome):
                 values[name][0] = value
-        measured = values["joint.position"][0] if "joint.position" in values else None
+        measured = self._measured.get("joint.position")
         try:
             told = self.client.step(values, simulation_time=max(now, 0.0))
         except BridgeError:

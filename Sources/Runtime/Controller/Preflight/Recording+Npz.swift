@@ -52,7 +52,7 @@ extension Recording {
         let words = try array.texts()
         let values = try Bytes.zeroed(max(1, words.count) * 8)
         for (i, word) in words.enumerated() {
-          guard let mode = ["run", "hold", "ramp", "damp", "zero"].firstIndex(of: word) else {
+          guard let mode = ControllerMode.names.firstIndex(of: word) else {
             throw Failure(.format, "array 'mode': '\(word)' is not known, expected run, hold, ramp, damp or zero")
           }
           values.mutable.storeBytes(of: Double(mode), toByteOffset: i * 8, as: Double.self)
