@@ -4,7 +4,9 @@ python bridge_python.py FOLDER [BLOCKS [CALLS]]
 
 Each bridge is a process of its own. Blocks of CALLS steps of each way by turns, medians of the blocks; a policy of 200k
 weights, and an image of 640x480x3 bytes of which the policy reads little, so that what is measured is the way. Beside
-them a bare DEALER of pyzmq that sends the same frames to the bridge. Ends with 1 where a bar of issue 12 is missed.
+them a bare DEALER of pyzmq that sends the same frames to the bridge: one with a constant body that looks at no answer,
+and one that has the observation in its frame and gives the action as an array, as any plant must. Ends with 1 where a
+bar of issue 12 is missed.
 """
 
 import os
@@ -45,9 +47,25 @@ class Raw:
         head = wire.HEADER.pack(
             wire.MAGIC, wire.VERSION, wire.STEP, 0, 0, 0, self.session, self.seq, 0, time.monotonic_ns(), 0, 0, 0
         )
-        self.socket.send(head + self.body)
-        if self.socket.recv()[5] != wire.ACT:
+        return self.exchange(head + self.body)
+
+    def exchange(self, frame):
+        self.socket.send(frame)
+        answer = self.socket.recv()
+        if answer[5] != wire.ACT:
             raise SystemExit("bare pyzmq: refused")
+        return answer
+
+
+class RawArrays(Raw):
+    """The same with the observation, and the action as an array."""
+
+    def step(self, arrays):
+        self.body = arrays["obs"].tobytes()
+        return {"action": np.frombuffer(super().step(arrays), np.float32, 12, 64).reshape(1, 1, 12).copy()}
+
+
+BARE = {"bare": Raw, "bare, arrays": RawArrays}
 
 
 def main():
@@ -58,8 +76,8 @@ def main():
     }
     processes, plants = [], {}
     for net in arrays:
-        for way in ("bare ipc", "ipc", "unix", "shm"):
-            scheme = {"bare ipc": "ipc://", "ipc": "ipc://"}.get(way, way + ":")
+        for way in (*BARE, "ipc", "unix", "shm"):
+            scheme = "ipc://" if way in BARE or way == "ipc" else way + ":"
             endpoint = f"{scheme}@efferent-python-{os.getpid()}-{len(plants)}"
             process = subprocess.Popen(
                 [sys.executable, "-c", SERVER, f"{folder}/bridge_{net}.onnx", endpoint],
@@ -69,7 +87,7 @@ def main():
             )
             processes.append(process)
             process.stdout.readline()
-            plants[net, way] = Raw(endpoint) if way == "bare ipc" else Client(endpoint, timeout=10.0)
+            plants[net, way] = BARE[way](endpoint) if way in BARE else Client(endpoint, timeout=10.0)
     medians = {key: [] for key in plants}
     tails = {key: [] for key in plants}
     for block in range(-1, blocks):
@@ -86,15 +104,19 @@ def main():
     for (net, way), values in medians.items():
         size = 64 + sum(v.nbytes for v in arrays[net].values())
         print(
-            f"Python {way:9} {size:7} B  p50 {np.median(values):7.1f} us, p99 {np.median(tails[net, way]):8.1f} us",
+            f"Python {way:12} {size:7} B  p50 {np.median(values):7.1f} us, p99 {np.median(tails[net, way]):8.1f} us",
             flush=True,
         )
+    for net in arrays:
+        for way in BARE:
+            ratio = np.median(np.divide(medians[net, "ipc"], medians[net, way]))
+            print(f"Python ipc over {way} pyzmq, {net}: {ratio:.3f} (median of the blocks' ratios)")
     for key, limit in BARS.items():
         found = float(np.median(medians[key]))
         missed |= found > limit
-        print(
-            f"bar: Python client over {key[1]}, {'200k policy' if key[0] == 'c' else '640x480x3 image'}: {found:.1f} us, at most {limit:.0f}: {'met' if found <= limit else 'MISSED'}"
-        )
+        what = "200k policy" if key[0] == "c" else "640x480x3 image"
+        verdict = "met" if found <= limit else "MISSED"
+        print(f"bar: Python client over {key[1]}, {what}: {found:.1f} us, at most {limit:.0f}: {verdict}")
     for process in processes:
         process.stdin.close()
         process.wait()

@@ -22,6 +22,15 @@ def open_link(endpoint, timeout, context, keys=None):
     return (Shared if scheme == "shm" else Stream)(endpoint, path, timeout)
 
 
+def put(frame, room):
+    """Copies a frame to `room`, as much as fits. Its size, or None where it is None."""
+    if frame is None:
+        return None
+    size = len(frame)
+    room[:size] = frame[:len(room)]
+    return size
+
+
 class ZeroMQ:
     """A DEALER."""
 
@@ -42,10 +51,11 @@ class ZeroMQ:
         made.reconnect_ivl, made.reconnect_ivl_max = 20, 500
         made.ipv6 = "[" in endpoint
         made.sndtimeo = max(int(timeout * 1000), 1)
-        self._wait = None
+        self._seconds = None
         # pyzmq's own socket looks at options that are not used here before each call; those of gevent and others stay
         bare = super(zmq.Socket, made) if type(made) is zmq.Socket else made
         self._send, self._receive = bare.send, bare.recv
+        self._receive_into = getattr(bare, "recv_into", None)  # of pyzmq 26.4
         try:
             made.connect(endpoint)
         except zmq.ZMQError as e:
@@ -69,13 +79,18 @@ class ZeroMQ:
             return False
         return True
 
-    def receive(self, seconds):
-        """The next frame, or None where none comes in time."""
-        wait = max(int(seconds * 1000), 1)
-        if wait != self._wait:
-            self.socket.rcvtimeo = self._wait = wait
+    def receive(self, seconds, room=None):
+        """The next frame, or None where none comes in time. With `room`, a bytearray: its size, the frame stands
+        there."""
+        if seconds != self._seconds:
+            self.socket.rcvtimeo = max(int(seconds * 1000), 1)
+            self._seconds = seconds
         try:
-            return self._receive()
+            if room is None:
+                return self._receive()
+            if self._receive_into is not None:
+                return self._receive_into(room)
+            return put(self._receive(), room)
         except self._again:
             return None
 

@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 
+from ._links import put
 from .errors import FormatError
 from .wire import Absent, BridgeError, BridgeLost
 
@@ -69,7 +70,9 @@ class Stream:
             raise self._lost(e) from None
         return True
 
-    def receive(self, seconds):
+    def receive(self, seconds, room=None):
+        if room is not None:
+            return put(self.receive(seconds), room)
         frame = self._next()
         deadline = None
         while frame is None:
@@ -272,8 +275,8 @@ class Shared(Stream):
                 raise self._lost(e) from None
         return True
 
-    def _take(self):
-        """The next answer, which is there."""
+    def _take(self, room=None):
+        """The next answer, which is there; with `room` as in `receive`."""
         library, taken = self._library, self._taken
         if not _IN_ORDER:
             self._fence()
@@ -284,18 +287,19 @@ class Shared(Stream):
                 f"{self._endpoint}: an answer of {size} bytes in slot {slot}, "
                 f"expected at most {self._limit} in {self._slots} slots"
             )
-        frame = bytearray(self._answers[slot][:size])
+        answer = self._answers[slot][:size]
+        frame = bytearray(answer) if room is None else put(answer, room)
         if not _IN_ORDER:
             self._fence()
         self._taken = self._plant[1] = (taken + 1) & 0xFFFFFFFF
         return frame
 
-    def receive(self, seconds):
+    def receive(self, seconds, room=None):
         if self._ring is None:
-            return super().receive(seconds)
+            return super().receive(seconds, room)
         library, taken = self._library, self._taken
         if library[0] != taken:
-            return self._take()
+            return self._take(room)
         now = time.monotonic_ns()
         deadline = now + int(seconds * 1e9)
         if self._rest:
@@ -306,7 +310,7 @@ class Shared(Stream):
                 for _ in range(16):
                     if library[0] != taken:
                         self._vain = 0
-                        return self._take()
+                        return self._take(room)
                 now = time.monotonic_ns()
             # a processor that others want is not theirs while it looks
             self._rest = self._vain = min(2 * self._vain or 1, 64)
@@ -314,12 +318,12 @@ class Shared(Stream):
         while True:
             frame = self._next()
             if frame is not None:
-                return frame
+                return frame if room is None else put(frame, room)
             plant[2] = 1
             self._fence()
             try:
                 if library[0] != taken:
-                    return self._take()
+                    return self._take(room)
                 left = deadline - time.monotonic_ns()
                 if left <= 0:
                     return None
@@ -327,7 +331,7 @@ class Shared(Stream):
             finally:
                 plant[2] = 0
             if library[0] != taken:
-                return self._take()
+                return self._take(room)
 
     def poll(self, milliseconds):
         if self._ring is None:

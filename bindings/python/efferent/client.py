@@ -17,6 +17,9 @@ from .wire import Absent, BridgeError, BridgeLost, BridgeTimeout
 # what every tick uses, without a look-up in another module
 _MAGIC, _VERSION, _STEP, _ACT, _ERR, _BYE = wire.MAGIC, wire.VERSION, wire.STEP, wire.ACT, wire.ERR, wire.BYE
 _HEAD, _pack, _now = wire.HEADER.size, wire.HEADER.pack_into, time.monotonic_ns
+_ndarray = np.ndarray
+# room for an answer: an ERR to a STEP has less
+_ROOM = 256
 # magic, version, type, session and number of the frame that is answered
 _read = struct.Struct("<IBB10xQ8xQ").unpack_from
 
@@ -113,6 +116,7 @@ class Client(Closes):
         self._frames = [(frame, {f.name: (f, view, view.dtype, view.shape) for f in welcome.inputs
                                  for view in (f.view(frame, self.rows),)}) for frame in frames]
         self._outputs = [(f.name, (self.rows, *f.shape), f.type, f.offset) for f in welcome.outputs]
+        self._act_size, self._room = welcome.act_size, max(welcome.act_size, _ROOM)
 
     @property
     def inputs(self) -> Any:
@@ -166,33 +170,57 @@ class Client(Closes):
             if not 0 <= step_time <= 4294:
                 raise ArgumentError(f"step_time is {step_time} s, expected 0 to 4294")
             simulation_ns, ttl_us, step_us = int(simulation_time * 1e9), int(ttl * 1e6), int(step_time * 1e6)
-        expected = self._inputs
-        if arrays.keys() != expected.keys():
-            for name in arrays.keys() - expected.keys():
-                raise ShapeError(f"input '{name}': unknown, expected {', '.join(map(repr, expected))}")
-            for name in expected.keys() - arrays.keys():
-                raise ShapeError(f"input '{name}': missing, expected {expected[name]}")
-        if self._link is None:
+        link = self._link
+        if link is None:
             raise BridgeLost(f"{self.endpoint}: not connected")
-        frame, inputs = self._frames[self._link.free()]
+        frame, inputs = self._frames[link.free()]
+        if len(arrays) != len(inputs):
+            self._refuse(arrays)
         for name, value in arrays.items():
-            field, view, dtype, shape = inputs[name]
-            if type(value) is np.ndarray and value.dtype == dtype and value.shape == shape:
+            place = inputs.get(name)
+            if place is None:
+                self._refuse(arrays)
+            field, view, dtype, shape = place
+            if type(value) is _ndarray and value.dtype is dtype and value.shape == shape:
                 view[...] = value
             else:
                 field.fill(view, value)
         self._seq = seq = self._seq + 1
-        _pack(frame, 0, _MAGIC, _VERSION, _STEP, 0, step_us, self._episode, self._session, seq, 0, _now(),
+        began = _now()
+        _pack(frame, 0, _MAGIC, _VERSION, _STEP, 0, step_us, self._episode, self._session, seq, 0, began,
               simulation_ns, ttl_us, 0)
-        data = self._ask(wire.seal(frame) if self._sealed else frame, _ACT, self.timeout)
-        if len(data) != self.welcome.act_size:
-            raise FormatError(f"ACT of {len(data)} bytes, expected {self.welcome.act_size}")
-        if type(data) is not bytearray:
-            data = bytearray(data)  # the caller's, to write into
-        outputs = {}
+        if self._sealed:
+            wire.seal(frame)
+        if not link.send(frame):
+            raise self._silence(_ACT, self.timeout)
+        # made while the library works: what is left to do after its answer came delays the plant
+        room, outputs = bytearray(self._room), {}
         for name, shape, dtype, offset in self._outputs:
-            outputs[name] = np.ndarray(shape, dtype, data, offset)
+            outputs[name] = _ndarray(shape, dtype, room, offset)
+        wanted = _MAGIC, _VERSION, _ACT, self._session, seq
+        wait = self.retry if self.retry < self.timeout else self.timeout
+        if self._sealed:
+            data = link.receive(wait)  # a checksum needs all of a frame
+        else:
+            # nearly always the next frame is the answer; anything else is looked at with more care
+            size = link.receive(wait, room)
+            if size == self._act_size and _read(room) == wanted:
+                return outputs
+            # of an ERR whose text is too long that much is told
+            data = None if size is None else room[:size] if size <= len(room) else room + b"..."
+        data = self._answer(frame, _ACT, self.timeout, began / 1e9, data)
+        if len(data) != self._act_size:
+            raise FormatError(f"ACT of {len(data)} bytes, expected {self._act_size}")
+        room[:len(data)] = data
         return outputs
+
+    def _refuse(self, arrays):
+        """Says which arrays of a step are not those that the policy wants."""
+        expected = self._inputs
+        for name in arrays.keys() - expected.keys():
+            raise ShapeError(f"input '{name}': unknown, expected {', '.join(map(repr, expected))}")
+        for name in expected.keys() - arrays.keys():
+            raise ShapeError(f"input '{name}': missing, expected {expected[name]}")
 
     # ---- the end ----
 
@@ -234,18 +262,22 @@ class Client(Closes):
 
     def _ask(self, frame, wanted, timeout):
         """Sends a frame and returns the one that answers it."""
-        link, welcome, seq = self._link, self.welcome, self._seq
-        if link is None:
+        if self._link is None:
             raise BridgeLost(f"{self.endpoint}: not connected")
+        began = time.monotonic()
+        if not self._link.send(frame):
+            raise self._silence(wanted, timeout)
+        data = self._link.receive(min(self.retry, timeout))
+        return self._answer(frame, wanted, timeout, began, data)
+
+    def _answer(self, frame, wanted, timeout, began, data):
+        """The frame that answers one that was sent at `began`. `data`: what came first; None: nothing did before a
+        retry was due."""
+        link, welcome, seq = self._link, self.welcome, self._seq
         # an answer to HELLO is not sealed unless HELLO was; later ones as agreed
         sealed = self._sealed if welcome is not None else True
-        began = time.monotonic()
-        wait = self.retry if self.retry < timeout else timeout
-        again, deadline = began + wait, began + timeout
-        if not link.send(frame):
-            raise BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s")
+        again, deadline = began + min(self.retry, timeout), began + timeout
         while True:
-            data = link.receive(wait)
             if data is not None:
                 if sealed or len(data) < _HEAD:
                     wire.read_header(data, sealed)
@@ -261,9 +293,12 @@ class Client(Closes):
                     raise wire.refusal(data)
             now = time.monotonic()
             if now >= deadline or self._gives_up is not None and self._gives_up(now - began):
-                raise BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s")
+                raise self._silence(wanted, timeout)
             if now >= again:
                 if not link.send(frame, again=True):
-                    raise BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s")
+                    raise self._silence(wanted, timeout)
                 again = now + self.retry
-            wait = min(deadline, again) - now
+            data = link.receive(min(deadline, again) - now)
+
+    def _silence(self, wanted, timeout):
+        return BridgeTimeout(f"{self.endpoint}: no {wire.FRAMES[wanted]} for {timeout:g} s")
