@@ -80,26 +80,26 @@ extension Builder {
       switch op.params {
       case .cast(let p):
         guard let from = ElementType(rawValue: p.from), from == .i64 || from == .i32 else { return nil }
-        return affine(op.operands[0], i, depth: depth + 1)
-      case .strided(let p):
+        return affine(op[.x], i, depth: depth + 1)
+      case .copy(let p):
         guard let x = origin(p, i) else { continue }
         guard source == nil else { return nil }
-        source = (op.operands[0], x)
+        source = (op[.x], x)
       case _ where writers.count > 1: return nil
       case .gather(let p):
-        guard let c = graph.values[op.operands[1]].constant, p.inner > 0, p.indices > 0,
+        guard let c = graph.values[op[.indices]].constant, p.inner > 0, p.indices > 0,
           c.type == .i64 || c.type == .i32
         else { return nil }
         let (inner, indices) = (Int(p.inner), Int(p.indices))
-        var k = affine(op.operands[1], i / inner % indices).constant
+        var k = affine(op[.indices], i / inner % indices).constant
         if k < 0 { k += Int(p.axis) }
         guard k >= 0, k < Int(p.axis) else { return nil }
-        return affine(op.operands[0], (i / inner / indices * Int(p.axis) + k) * inner + i % inner, depth: depth + 1)
+        return affine(op[.x], (i / inner / indices * Int(p.axis) + k) * inner + i % inner, depth: depth + 1)
       case .unary(let p) where p.fn == EFF_FN_NEG:
-        return Affine().adding(affine(op.operands[0], i, depth: depth + 1), times: -1)
+        return Affine().adding(affine(op[.x], i, depth: depth + 1), times: -1)
       case .binary(let p):
         guard let (a, b) = sides(p, i) else { return nil }
-        let (l, r) = (affine(op.operands[0], a, depth: depth + 1), affine(op.operands[1], b, depth: depth + 1))
+        let (l, r) = (affine(op[.a], a, depth: depth + 1), affine(op[.b], b, depth: depth + 1))
         switch Int(p.fn) {
         case Int(EFF_FN2_ADD): return l.adding(r)
         case Int(EFF_FN2_SUB): return l.adding(r, times: -1)
@@ -121,7 +121,7 @@ extension Builder {
 
   /// The first root that an equal op computes from equal operands: exporters write the same conversion for each use.
   func twin(_ root: Int, depth: Int = 0) -> Int {
-    guard depth < 4, search.take(graph.ops.count), let op = writer(root), op.kernel != EFF_K_RANDOM, op.inputCount <= 4,
+    guard depth < 4, search.take(graph.ops.count), let op = writer(root), op.kernel != .random, op.inputCount <= 4,
       graph.values[root].byteCount <= 512
     else { return root }
     for other in graph.ops {

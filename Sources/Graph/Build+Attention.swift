@@ -136,9 +136,7 @@ extension Builder {
     store(v.strides, &p.v)
     store(ys, &p.y)
     if mask >= 0 { store(broadcastStrides(shape(mask), to: scores), &p.mask) }
-    var op = GraphOp(
-      kernel: Int(EFF_K_ATTENTION), type: t, params: .attention(p), inputs: [q.value, k.value, v.value, mask],
-      outputs: [y], label: n.label)
+    var op = GraphOp(.attention(p), type: t, inputs: [q.value, k.value, v.value, mask], outputs: [y], label: n.label)
     op.scratch = Int(eff_attention_scratch_size(&p))
     op.work = work([scores[0], scores[1], scores[2], scores[3], q.shape[3] + v.shape[3]])
     try emit(op)
@@ -249,8 +247,7 @@ extension Builder {
     (p.outer, p.n, p.inner) = split(s, max(s.count - 1, 0))
     p.fn = Int32(EFF_SOFTMAX_SOFT)
     let y = try newValue(type(x), s, label)
-    try emit(
-      GraphOp(kernel: Int(EFF_K_SOFTMAX), type: type(x), params: .softmax(p), inputs: [x], outputs: [y], label: label))
+    try emit(GraphOp(.softmax(p), type: type(x), inputs: [x], outputs: [y], label: label))
     return y
   }
 

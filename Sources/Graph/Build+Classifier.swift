@@ -85,9 +85,7 @@ extension Builder {
     var p = eff_arg()
     (p.outer, p.n, p.inner, p.is_max) = (Int64(s[0]), Int64(s[1]), 1, 1)
     let y = try newValue(.i64, [s[0]], n.label)
-    try emit(
-      GraphOp(
-        kernel: Int(EFF_K_ARG), type: type(scores), params: .arg(p), inputs: [scores], outputs: [y], label: n.label))
+    try emit(GraphOp(.arg(p), type: type(scores), inputs: [scores], outputs: [y], label: n.label))
     return y
   }
 

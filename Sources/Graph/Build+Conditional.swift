@@ -42,11 +42,9 @@ extension Builder {
   private mutating func appendBlock(_ condition: Int, wanted: Bool, _ ops: [GraphOp], _ n: Node) {
     guard !ops.isEmpty else { return }
     let p = eff_branch(count: 0, wanted: wanted ? 1 : 0, reserved: 0)
-    graph.ops.append(
-      GraphOp(
-        kernel: Int(EFF_K_BRANCH), type: .bool, params: .branch(p), inputs: [condition], outputs: [], label: n.label))
+    graph.ops.append(GraphOp(.branch(p), type: .bool, inputs: [condition], outputs: [], label: n.label))
     graph.ops += ops
-    graph.ops.append(GraphOp(kernel: 0, type: .bool, params: .end, inputs: [], outputs: [], label: n.label))
+    graph.ops.append(GraphOp(.end, type: .bool, inputs: [], outputs: [], label: n.label))
   }
 
   /// One value for what either branch gives: itself where both give the same, else one that each copies its own to.

@@ -145,9 +145,7 @@ extension Builder {
       }
     }
     let y = try newValue(type(x), c.shape, n.label)
-    var op = GraphOp(
-      kernel: Int(EFF_K_CONV), type: type(x), params: .conv(c.params), inputs: [x, w, b ?? -1], outputs: [y],
-      label: n.label)
+    var op = GraphOp(.conv(c.params), type: type(x), inputs: [x, w, b ?? -1], outputs: [y], label: n.label)
     op.work = c.work
     try emit(op)
     return y
@@ -220,9 +218,7 @@ extension Builder {
     }
     let y = try newValue(type(x), [xs[0], channels] + out, n.label)
     let p = convParams(n, x, w, win, out: out, channels: channels, groups: groups)
-    var op = GraphOp(
-      kernel: Int(EFF_K_CONV_TRANSPOSE), type: type(x), params: .conv(p), inputs: [x, w, b ?? -1], outputs: [y],
-      label: n.label)
+    var op = GraphOp(.convTranspose(p), type: type(x), inputs: [x, w, b ?? -1], outputs: [y], label: n.label)
     op.work = work(xs + Array(ws[1...]))
     try emit(op)
     return y
@@ -289,8 +285,7 @@ extension Builder {
     store(win.end, &p.pad_end)
     let y = try newValue(type(x), [xs[0], xs[1]] + out, n.label)
     let indices = n.hasOutput(1) ? try newValue(.i64, [xs[0], xs[1]] + out, n.label) : -1
-    var op = GraphOp(
-      kernel: Int(EFF_K_POOL), type: type(x), params: .pool(p), inputs: [x], outputs: [y, indices], label: n.label)
+    var op = GraphOp(.pool(p), type: type(x), inputs: [x], outputs: [y, indices], label: n.label)
     op.work = work([xs[0], xs[1]] + out + win.kernel)
     try emit(op)
     return [y, indices]

@@ -76,10 +76,7 @@ extension Builder {
     p.indices = Int64(count(indices))
     p.index_type = type(indices).rawValue
     guard s[axis] > 0 || count(y) == 0 else { throw n.fail(.shape, "gathers from an empty axis of \(describe(s))") }
-    try emit(
-      GraphOp(
-        kernel: Int(EFF_K_GATHER), type: type(x), params: .gather(p), inputs: [x, indices], outputs: [y], label: n.label
-      ))
+    try emit(GraphOp(.gather(p), type: type(x), inputs: [x, indices], outputs: [y], label: n.label))
     return y
   }
 
@@ -110,10 +107,7 @@ extension Builder {
     try requireElements(x, i, axis: a, n)
     let y = try newValue(type(x), shape(i), n.label)
     let p = elements(n, axis: a, data: shape(x), indices: i, reduction: 0)
-    try emit(
-      GraphOp(
-        kernel: Int(EFF_K_GATHER_ELEMENTS), type: type(x), params: .elements(p), inputs: [x, i], outputs: [y],
-        label: n.label))
+    try emit(GraphOp(.gatherElements(p), type: type(x), inputs: [x, i], outputs: [y], label: n.label))
     return y
   }
 
@@ -146,9 +140,7 @@ extension Builder {
       return try view(all, out)
     }
     let y = try newValue(type(x), out, n.label)
-    try emit(
-      GraphOp(
-        kernel: Int(EFF_K_GATHER_ND), type: type(x), params: .tuples(p), inputs: [x, i], outputs: [y], label: n.label))
+    try emit(GraphOp(.gatherND(p), type: type(x), inputs: [x, i], outputs: [y], label: n.label))
     return y
   }
 
@@ -164,18 +156,14 @@ extension Builder {
   }
 
   /// Copies the data, then scatters into the copy.
-  mutating func scatter(_ kernel: Int32, _ params: Params, data: Int, _ indices: Int, _ updates: Int, _ n: Node)
-    throws(Failure) -> Int
-  {
+  mutating func scatter(_ params: Params, data: Int, _ indices: Int, _ updates: Int, _ n: Node) throws(Failure) -> Int {
     guard type(updates) == type(data) else {
       throw n.fail(.shape, "updates have type \(type(updates).name), expected \(type(data).name)")
     }
     let first = graph.ops.count
     let y = try copy(data, label: n.label)
     graph.ops.append(
-      GraphOp(
-        kernel: Int(kernel), type: type(data), params: params, inputs: [indices, updates], outputs: [y], label: n.label)
-    )
+      GraphOp(params, type: type(data), inputs: [indices, updates], outputs: [y], label: n.label))
     try foldIfConstant(from: first, [y])
     return y
   }
@@ -191,7 +179,7 @@ extension Builder {
       throw n.fail(.shape, "updates are \(describe(shape(u))), expected the shape of indices \(describe(shape(i)))")
     }
     let p = elements(n, axis: a, data: shape(x), indices: i, reduction: try reduction(n))
-    return try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: x, i, u, n)
+    return try scatter(.scatterElements(p), data: x, i, u, n)
   }
 
   private mutating func buildScatterND(_ n: Node) throws(Failure) -> Int {
@@ -205,7 +193,7 @@ extension Builder {
     guard shape(u) == expected else {
       throw n.fail(.shape, "updates are \(describe(shape(u))), expected \(describe(expected))")
     }
-    return try scatter(Int32(EFF_K_SCATTER_ND), .tuples(p), data: x, i, u, n)
+    return try scatter(.scatterND(p), data: x, i, u, n)
   }
 
   private mutating func buildOneHot(_ n: Node) throws(Failure) -> Int {
@@ -224,10 +212,7 @@ extension Builder {
     p.depth = Int64(depth)
     p.inner = Int64(out[(a + 1)...].reduce(1, *))
     p.index_type = ElementType.i64.rawValue
-    try emit(
-      GraphOp(
-        kernel: Int(EFF_K_ONE_HOT), type: type(values), params: .oneHot(p), inputs: [i, values], outputs: [y],
-        label: n.label))
+    try emit(GraphOp(.oneHot(p), type: type(values), inputs: [i, values], outputs: [y], label: n.label))
     return y
   }
 
@@ -307,8 +292,7 @@ extension Builder {
     }
     let start = graph.ops.count
     let p = eff_fill(count: Int64(count(y)))
-    graph.ops.append(
-      GraphOp(kernel: Int(EFF_K_FILL), type: type(x), params: .fill(p), inputs: [fill], outputs: [y], label: n.label))
+    graph.ops.append(GraphOp(.fill(p), type: type(x), inputs: [fill], outputs: [y], label: n.label))
     if !dims.contains(0) {
       graph.ops.append(move(x, y, dims: dims, x: xs, y: ys, xOffset: from, yOffset: to, label: n.label))
     }

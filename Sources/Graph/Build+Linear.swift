@@ -75,9 +75,7 @@ extension Builder {
       (p.bias_m, p.bias_n) = (Int64(s[0]), Int64(s[1]))
     }
     let y = try newValue(type(a), [m, size], n.label)
-    var op = GraphOp(
-      kernel: Int(EFF_K_MATMUL), type: type(a), params: .matmul(p), inputs: [a, b, c ?? -1], outputs: [y],
-      label: n.label)
+    var op = GraphOp(.matmul(p), type: type(a), inputs: [a, b, c ?? -1], outputs: [y], label: n.label)
     op.work = work([m, size, k])
     try emit(op)
     return y

@@ -170,9 +170,7 @@ extension Builder {
     let y = try newValue(.i64, [count(mask)])
     var p = eff_cumulate()
     (p.outer, p.n, p.inner, p.exclusive) = (1, Int64(count(mask)), 1, 1)
-    try emit(
-      GraphOp(
-        kernel: Int(EFF_K_CUMULATE), type: .i64, params: .cumulate(p), inputs: [ones], outputs: [y], label: n.label))
+    try emit(GraphOp(.cumulate(p), type: .i64, inputs: [ones], outputs: [y], label: n.label))
     return y
   }
 

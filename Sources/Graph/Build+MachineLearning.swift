@@ -166,8 +166,7 @@ extension Builder {
     var p = eff_arg()
     (p.outer, p.n, p.inner, p.is_max) = (Int64(count(x)), Int64(count(keys)), 1, 1)
     let place = try newValue(.i64, shape(x), n.label)
-    try emit(
-      GraphOp(kernel: Int(EFF_K_ARG), type: .i32, params: .arg(p), inputs: [isKey], outputs: [place], label: n.label))
+    try emit(GraphOp(.arg(p), type: .i32, inputs: [isKey], outputs: [place], label: n.label))
     let found = try gather(values, place, axis: 0, n)
     var fallback: Int
     if let t = n.attribute("default_tensor")?.tensors.first {

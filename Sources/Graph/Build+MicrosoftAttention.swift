@@ -92,10 +92,7 @@ extension Builder {
     store(v.strides, &p.v)
     store([q.shape[1] * q.shape[2] * v.shape[3], v.shape[3], q.shape[1] * v.shape[3], 1], &p.y)
     if mask >= 0 { store(broadcastStrides(shape(mask), to: [q.shape[0], q.shape[1], q.shape[2], k.shape[2]]), &p.mask) }
-    var op = GraphOp(
-      kernel: Int(EFF_K_ATTENTION), type: t, params: .attention(p), inputs: [q.value, k.value, v.value, mask],
-      outputs: [y],
-                     label: n.label)
+    var op = GraphOp(.attention(p), type: t, inputs: [q.value, k.value, v.value, mask], outputs: [y], label: n.label)
     op.scratch = Int(eff_attention_scratch_size(&p))
     op.work = work([q.shape[0], q.shape[1], q.shape[2], k.shape[2], q.shape[3] + v.shape[3]])
     try emit(op)

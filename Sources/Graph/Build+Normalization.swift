@@ -86,10 +86,7 @@ extension Builder {
     p.affine = affine
     p.epsilon = epsilon
     let y = try newValue(type(x), shape(x), n.label)
-    try emit(
-      GraphOp(
-        kernel: Int(EFF_K_NORM), type: type(x), params: .norm(p), inputs: [x, scale, bias], outputs: [y] + extra,
-        label: n.label))
+    try emit(GraphOp(.norm(p), type: type(x), inputs: [x, scale, bias], outputs: [y] + extra, label: n.label))
     return y
   }
 
@@ -207,7 +204,7 @@ extension Builder {
     p.beta = try n.float("beta", 0.75)
     p.bias = try n.float("bias", 1)
     let y = try newValue(type(x), s, n.label)
-    try emit(GraphOp(kernel: Int(EFF_K_LRN), type: type(x), params: .lrn(p), inputs: [x], outputs: [y], label: n.label))
+    try emit(GraphOp(.lrn(p), type: type(x), inputs: [x], outputs: [y], label: n.label))
     return y
   }
 }

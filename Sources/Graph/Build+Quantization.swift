@@ -101,10 +101,7 @@ extension Builder {
     var p = try quantizeParams(n, x, scale: scale, zero: zero)
     p.quantized = to.rawValue
     let y = try newValue(to, shape(x), n.label)
-    try emit(
-      GraphOp(
-        kernel: Int(EFF_K_QUANTIZE), type: type(x), params: .quantize(p), inputs: [x, scale, zero ?? -1], outputs: [y],
-        label: n.label))
+    try emit(GraphOp(.quantize(p), type: type(x), inputs: [x, scale, zero ?? -1], outputs: [y], label: n.label))
     return y
   }
 
@@ -144,10 +141,7 @@ extension Builder {
     var p = try quantizeParams(n, x, scale: scale, zero: zero)
     p.quantized = type(x).rawValue
     let y = try newValue(type(scale), shape(x), n.label)
-    try emit(
-      GraphOp(
-        kernel: Int(EFF_K_DEQUANTIZE), type: type(x), params: .quantize(p), inputs: [x, scale, zero ?? -1],
-        outputs: [y], label: n.label))
+    try emit(GraphOp(.dequantize(p), type: type(x), inputs: [x, scale, zero ?? -1], outputs: [y], label: n.label))
     return y
   }
 
@@ -161,9 +155,7 @@ extension Builder {
     guard type(x) == .f32 else { throw n.fail(.unsupported, "quantizes \(type(x).name), expected f32") }
     let out = [try newValue(.u8, shape(x), n.label), try newValue(.f32, [], n.label), try newValue(.u8, [], n.label)]
     let p = eff_fill(count: Int64(count(x)))
-    try emit(
-      GraphOp(
-        kernel: Int(EFF_K_DYNAMIC_QUANTIZE), type: .f32, params: .fill(p), inputs: [x], outputs: out, label: n.label))
+    try emit(GraphOp(.dynamicQuantize(p), type: .f32, inputs: [x], outputs: out, label: n.label))
     return (out[0], out[1], out[2])
   }
 
@@ -210,8 +202,7 @@ extension Builder {
     }
     let y = try newValue(.i32, batch + [m, size], n.label)
     var op = GraphOp(
-      kernel: Int(EFF_K_MATMUL_INTEGER), type: type(a), params: .matmul(p), inputs: [a, b, aZero ?? -1, bZero ?? -1],
-      outputs: [y], label: n.label)
+      .matmulInteger(p), type: type(a), inputs: [a, b, aZero ?? -1, bZero ?? -1], outputs: [y], label: n.label)
     op.work = work(batch + [m, size, k])
     try emit(op)
     var out = batch
@@ -241,8 +232,7 @@ extension Builder {
     }
     let y = try newValue(.i32, c.shape, n.label)
     var op = GraphOp(
-      kernel: Int(EFF_K_CONV_INTEGER), type: type(x), params: .conv(p), inputs: [x, w, xZero ?? -1, wZero ?? -1],
-      outputs: [y], label: n.label)
+      .convInteger(p), type: type(x), inputs: [x, w, xZero ?? -1, wZero ?? -1], outputs: [y], label: n.label)
     op.work = c.work
     try emit(op)
     return y

@@ -64,9 +64,7 @@ extension Builder {
     p.out_type = t.rawValue
     (p.low, p.high) = (low, high)
     // the kernel is chosen by what it reads
-    var op = GraphOp(
-      kernel: Int(EFF_K_RANDOM), type: input >= 0 ? type(input) : t, params: .random(p), inputs: [-1, input],
-      outputs: [y], label: n.label)
+    var op = GraphOp(.random(p), type: input >= 0 ? type(input) : t, inputs: [-1, input], outputs: [y], label: n.label)
     op.work = work([Int(p.outer), Int(p.count), Int(p.n)])
     graph.ops.append(op)
     return y

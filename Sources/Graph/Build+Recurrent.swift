@@ -103,8 +103,7 @@ extension Builder {
     let yh = n.hasOutput(1) ? try newValue(t, [dirs, batch, hidden], n.label) : -1
     let yc = n.hasOutput(2) ? try newValue(t, [dirs, batch, hidden], n.label) : -1
     var op = GraphOp(
-      kernel: Int(EFF_K_RNN), type: t, params: .rnn(p), inputs: [x, w, r, b, lengths, h0, c0, peepholes],
-      outputs: [y, yh, yc], label: n.label)
+      .rnn(p), type: t, inputs: [x, w, r, b, lengths, h0, c0, peepholes], outputs: [y, yh, yc], label: n.label)
     op.scratch = Int(eff_rnn_scratch_size(&p))
     op.work = work([time, batch, dirs, gates * hidden, input + hidden])
     try emit(op)

@@ -21,9 +21,7 @@ extension Builder {
       p.reverse = Int32(try n.bool("reverse", false) ? 1 : 0)
       p.product = n.op == "CumProd" ? 1 : 0
       let y = try newValue(type(x), shape(x), n.label)
-      try emit(
-        GraphOp(
-          kernel: Int(EFF_K_CUMULATE), type: type(x), params: .cumulate(p), inputs: [x], outputs: [y], label: n.label))
+      try emit(GraphOp(.cumulate(p), type: type(x), inputs: [x], outputs: [y], label: n.label))
       return [y]
     case "TopK": return try buildTopK(n)
     case "GlobalAveragePool": return [try globalPool(n, Int(EFF_REDUCE_MEAN))]
@@ -99,7 +97,7 @@ extension Builder {
     (p.outer, p.n, p.inner) = (outer, size, inner)
     p.is_max = n.op == "ArgMax" ? 1 : 0
     p.last = Int32(try n.bool("select_last_index", false) ? 1 : 0)
-    try emit(GraphOp(kernel: Int(EFF_K_ARG), type: type(x), params: .arg(p), inputs: [x], outputs: [y], label: n.label))
+    try emit(GraphOp(.arg(p), type: type(x), inputs: [x], outputs: [y], label: n.label))
     return y
   }
 
@@ -116,9 +114,7 @@ extension Builder {
       (p.outer, p.n, p.inner) = (Int64(s[..<at].reduce(1, *)), Int64(s[at...].reduce(1, *)), 1)
     }
     let y = try newValue(type(x), s, n.label)
-    try emit(
-      GraphOp(kernel: Int(EFF_K_SOFTMAX), type: type(x), params: .softmax(p), inputs: [x], outputs: [y], label: n.label)
-    )
+    try emit(GraphOp(.softmax(p), type: type(x), inputs: [x], outputs: [y], label: n.label))
     return y
   }
 
@@ -139,10 +135,7 @@ extension Builder {
     out[a] = k
     let values = try newValue(type(x), out, n.label)
     let indices = try newValue(.i64, out, n.label)
-    try emit(
-      GraphOp(
-        kernel: Int(EFF_K_TOPK), type: type(x), params: .topK(p), inputs: [x], outputs: [values, indices],
-        label: n.label))
+    try emit(GraphOp(.topK(p), type: type(x), inputs: [x], outputs: [values, indices], label: n.label))
     return [values, indices]
   }
 }

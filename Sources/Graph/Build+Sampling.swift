@@ -141,8 +141,7 @@ extension Builder {
     store(Array(r.start[first...]), &p.roi_start)
     store(Array(r.end[first...]), &p.roi_end)
     let y = try newValue(type(x), r.out, n.label)
-    var op = GraphOp(
-      kernel: Int(EFF_K_RESIZE), type: type(x), params: .resize(p), inputs: [x], outputs: [y], label: n.label)
+    var op = GraphOp(.resize(p), type: type(x), inputs: [x], outputs: [y], label: n.label)
     let taps = p.mode == Int32(EFF_RESIZE_NEAREST) ? 1 : p.mode == Int32(EFF_RESIZE_LINEAR) ? 2 : 4
     op.work = work(r.out + (first..<s.count).map { _ in taps })
     try emit(op)
@@ -178,9 +177,7 @@ extension Builder {
     store(Array(s[2...]), &p.in)
     store(out, &p.out)
     let y = try newValue(type(x), [s[0], s[1]] + out, n.label)
-    var op = GraphOp(
-      kernel: Int(EFF_K_GRID_SAMPLE), type: type(x), params: .gridSample(p), inputs: [x, grid], outputs: [y],
-      label: n.label)
+    var op = GraphOp(.gridSample(p), type: type(x), inputs: [x, grid], outputs: [y], label: n.label)
     op.work = work([s[0], s[1]] + out + (0..<rank).map { _ in p.mode == 1 ? 1 : p.mode == 0 ? 2 : 4 })
     try emit(op)
     return y
@@ -244,7 +241,7 @@ extension Builder {
     let p = elements(n, axis: 0, data: [total], indices: flat, reduction: Int(EFF_SCATTER_SET))
     let zeros = try filled(0, type(x), [total])
     return try view(
-      try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: zeros, flat, view(x, [count(x)]), n), out)
+      try scatter(.scatterElements(p), data: zeros, flat, view(x, [count(x)]), n), out)
   }
 
   /// Sums the columns of sliding blocks into the image that they came from.
@@ -289,7 +286,7 @@ extension Builder {
     let p = elements(n, axis: 1, data: [channels, pixels + 1], indices: indices, reduction: Int(EFF_SCATTER_ADD))
     let zeros = try filled(0, type(x), [channels, pixels + 1])
     let y = try scatter(
-      Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: zeros, indices, view(x, [channels, places.count]), n)
+      .scatterElements(p), data: zeros, indices, view(x, [channels, places.count]), n)
     return try view(try slice(y, axis: 1, start: 0, count: pixels, label: n.label), [s[0], s[1] / taps] + image)
   }
 }

@@ -125,8 +125,7 @@ extension Builder {
     let y = try newValue(type(x), Array(s.dropLast(2)), n.label)
     let size = s[s.count - 1]
     var op = GraphOp(
-      kernel: Int(EFF_K_DET), type: type(x), params: .det(eff_det(count: Int64(count(y)), n: Int64(size))), inputs: [x],
-      outputs: [y], label: n.label)
+      .det(eff_det(count: Int64(count(y)), n: Int64(size))), type: type(x), inputs: [x], outputs: [y], label: n.label)
     op.scratch = max(size * size, 1) * 8
     try emit(op)
     return y
@@ -139,8 +138,7 @@ extension Builder {
     (p.outer, p.n, p.inner) = split(shape(x), axis)
     p.fn = Int32(EFF_SOFTMAX_LOG)
     let y = try newValue(type(x), shape(x), label)
-    try emit(
-      GraphOp(kernel: Int(EFF_K_SOFTMAX), type: type(x), params: .softmax(p), inputs: [x], outputs: [y], label: label))
+    try emit(GraphOp(.softmax(p), type: type(x), inputs: [x], outputs: [y], label: label))
     return y
   }
 

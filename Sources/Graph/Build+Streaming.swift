@@ -106,9 +106,7 @@ extension Builder {
       }
     }
     var y = try newValue(type(x), s, n.label)
-    var op = GraphOp(
-      kernel: Int(EFF_K_CONV), type: type(x), params: .conv(p), inputs: [joined, w, b ?? -1], outputs: [y],
-      label: n.label)
+    var op = GraphOp(.conv(p), type: type(x), inputs: [joined, w, b ?? -1], outputs: [y], label: n.label)
     op.work = work(s + [ws[2]])
     try emit(op)
     let activation = try n.choice("activation", "none", ["none", "silu", "swish"])
@@ -137,6 +135,6 @@ extension Builder {
     }
     let indices = try expand(places, to: u)
     let p = elements(n, axis: a, data: s, indices: indices, reduction: Int(EFF_SCATTER_SET))
-    return try scatter(Int32(EFF_K_SCATTER_ELEMENTS), .elements(p), data: cache, indices, update, n)
+    return try scatter(.scatterElements(p), data: cache, indices, update, n)
   }
 }

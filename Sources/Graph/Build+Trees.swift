@@ -125,9 +125,7 @@ extension Builder {
     for table in try forest.tables(type(x), budget, n.label) { inputs.append(newConstant(table, n.label)) }
     let scores = try newValue(type(x), [s[0], targets], n.label)
     let has = try newValue(.bool, [s[0], targets], n.label)
-    var op = GraphOp(
-      kernel: Int(EFF_K_TREES), type: type(x), params: .trees(p), inputs: inputs, outputs: [scores, has], label: n.label
-    )
+    var op = GraphOp(.trees(p), type: type(x), inputs: inputs, outputs: [scores, has], label: n.label)
     op.work = work([s[0], forest.roots.count, 8])
     try emit(op)
     return (scores, has)

@@ -127,7 +127,7 @@ extension Builder {
       guard graph.values.indices.contains(t.root), let op = writer(t.root), case .binary(let p) = op.params,
         p.fn == EFF_FN2_MIN
       else { return end }
-      let (a, b) = (op.operands[0], op.operands[1])
+      let (a, b) = (op[.a], op[.b])
       func isWide(_ v: Int) -> Bool { constant(v) != nil && count(v) == 1 && affine(v, 0).constant >= size }
       if isWide(b), count(a) > t.element {
         end = affine(a, t.element)

@@ -9,8 +9,7 @@ extension Builder {
     let isTest = fn == Int(EFF_FN_IS_NAN) || fn == Int(EFF_FN_IS_INF)
     let y = try newValue(isTest ? .bool : type(x), shape(x), label)
     let p = eff_unary(count: Int64(count(x)), fn: Int32(fn), reserved: 0, alpha: alpha, beta: beta)
-    try emit(
-      GraphOp(kernel: Int(EFF_K_UNARY), type: type(x), params: .unary(p), inputs: [x], outputs: [y], label: label))
+    try emit(GraphOp(.unary(p), type: type(x), inputs: [x], outputs: [y], label: label))
     return y
   }
 
@@ -30,8 +29,7 @@ extension Builder {
     store(it.dims, &p.dims)
     store(it.strides[0], &p.a)
     store(it.strides[1], &p.b)
-    try emit(
-      GraphOp(kernel: Int(EFF_K_BINARY), type: type(a), params: .binary(p), inputs: [a, b], outputs: [y], label: label))
+    try emit(GraphOp(.binary(p), type: type(a), inputs: [a, b], outputs: [y], label: label))
     return y
   }
 
@@ -57,9 +55,7 @@ extension Builder {
     store(it.strides[0], &p.c)
     store(it.strides[1], &p.a)
     store(it.strides[2], &p.b)
-    try emit(
-      GraphOp(
-        kernel: Int(EFF_K_WHERE), type: type(a), params: .select(p), inputs: [c, a, b], outputs: [y], label: label))
+    try emit(GraphOp(.where(p), type: type(a), inputs: [c, a, b], outputs: [y], label: label))
     return y
   }
 
@@ -77,8 +73,7 @@ extension Builder {
     }
     let y = try newValue(to, shape(x), graph.values[x].name)
     let p = eff_cast(count: Int64(count(x)), from: type(x).rawValue, to: to.rawValue)
-    try emit(
-      GraphOp(kernel: Int(EFF_K_CAST), type: type(x), params: .cast(p), inputs: [x], outputs: [y], label: "Cast"))
+    try emit(GraphOp(.cast(p), type: type(x), inputs: [x], outputs: [y], label: "Cast"))
     return y
   }
 
@@ -94,7 +89,7 @@ extension Builder {
     store(it.strides[1], &p.y)
     p.x_offset = Int64(xOffset)
     p.y_offset = Int64(yOffset)
-    return GraphOp(kernel: Int(EFF_K_COPY), type: type(x), params: .strided(p), inputs: [x], outputs: [y], label: label)
+    return GraphOp(.copy(p), type: type(x), inputs: [x], outputs: [y], label: label)
   }
 
   /// A new tensor of shape `dims` read from `x` with strides and an offset in elements; a view where that is the same
@@ -186,8 +181,7 @@ extension Builder {
     store(reduced.dims, &p.reduced)
     store(reduced.strides[0], &p.reduced_stride)
     let y = try newValue(type(x), out, label)
-    try emit(
-      GraphOp(kernel: Int(EFF_K_REDUCE), type: type(x), params: .reduce(p), inputs: [x], outputs: [y], label: label))
+    try emit(GraphOp(.reduce(p), type: type(x), inputs: [x], outputs: [y], label: label))
     return y
   }
 
@@ -215,8 +209,7 @@ extension Builder {
     (p.alpha, p.beta) = (1, 0)
     try setBatch(&p, batch, a: (Array(sa.dropLast(2)), m * k), b: (Array(sb.dropLast(2)), k * n))
     let y = try newValue(type(a), batch + [m, n], label)
-    var op = GraphOp(
-      kernel: Int(EFF_K_MATMUL), type: type(a), params: .matmul(p), inputs: [a, b, -1], outputs: [y], label: label)
+    var op = GraphOp(.matmul(p), type: type(a), inputs: [a, b, -1], outputs: [y], label: label)
     op.work = work(batch + [m, n, k])
     try emit(op)
     return y

@@ -279,7 +279,7 @@ private struct RandomFlow {
 
   init(_ graph: Graph) {
     self.graph = graph
-    guard graph.ops.contains(where: { $0.kernel == EFF_K_RANDOM }) else { return }
+    guard graph.ops.contains(where: { $0.kernel == .random }) else { return }
     isRandom = [Bool](repeating: false, count: graph.values.count)
     writer = isRandom.map { _ in -1 }
     var writers = isRandom.map { _ in 0 }
@@ -287,7 +287,7 @@ private struct RandomFlow {
     var open = [false]
     for (i, op) in graph.ops.enumerated() {
       let draws =
-        op.kernel == EFF_K_RANDOM || open[open.count - 1] || op.inputs.contains { $0 >= 0 && isRandom[graph.root($0)] }
+        op.kernel == .random || open[open.count - 1] || op.inputs.contains { $0 >= 0 && isRandom[graph.root($0)] }
       switch op.params {
       case .branch: open.append(draws)
       case .end: if open.count > 1 { open.removeLast() }
@@ -315,7 +315,7 @@ private struct RandomFlow {
       let changing = op.inputs.filter { $0 >= 0 && graph.values[$0].constant == nil }
       // mean + std * noise
       if changing.count == 2, changing.count(where: { isRandom($0) }) == 1 { return true }
-      guard op.kernel != EFF_K_RANDOM, changing.count == 1 else { return false }
+      guard op.kernel != .random, changing.count == 1 else { return false }
       let k = writer[graph.root(b)]
       guard k >= 0, graph.ops[k].kernel == op.kernel, function(graph.ops[k]) == function(op) else { return false }
       let other = graph.ops[k].inputs.filter { $0 >= 0 && graph.values[$0].constant == nil }

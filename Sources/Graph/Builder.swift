@@ -288,7 +288,7 @@ public struct Builder {
   mutating func foldIfConstant(from first: Int, _ outputs: [Int]) throws(Failure) {
     var local: Set<Int> = []
     for i in first..<graph.ops.count {
-      if graph.ops[i].kernel == EFF_K_RANDOM { return }
+      if graph.ops[i].kernel == .random { return }
       for v in graph.ops[i].inputs
       where v >= 0 && graph.values[v].constant == nil && !local.contains(graph.values[v].root) { return }
       if i + 1 < graph.ops.count { for v in graph.ops[i].outputs where v >= 0 { local.insert(graph.values[v].root) } }

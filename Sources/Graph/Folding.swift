@@ -30,7 +30,7 @@ enum Folding {
   }
 
   private static func run(_ op: GraphOp, _ builder: Builder, _ memory: [Int: Bytes]) throws(Failure) {
-    guard let kernel = eff_kernel_find(op.kernel, op.type.rawValue, builder.options.isa) else {
+    guard let kernel = eff_kernel_find(op.kernel.rawValue, op.type.rawValue, builder.options.isa) else {
       throw Failure(.unsupported, "\(op.label): not supported for elements of type \(op.type.name)")
     }
     var call = eff_op()

@@ -37,7 +37,7 @@ extension Fusion {
   /// Element `index` of one axis, picked by a constant, is a strided copy.
   static func makeGathersCopies(_ g: inout Graph) {
     for i in g.ops.indices {
-      guard case .gather(let p) = g.ops[i].params, p.indices == 1, let c = g.values[g.ops[i].operands[1]].constant
+      guard case .gather(let p) = g.ops[i].params, p.indices == 1, let c = g.values[g.ops[i][.indices]].constant
       else { continue }
       var at =
         p.index_type == ElementType.i64.rawValue ? Int(c.start.load(as: Int64.self)) : Int(c.start.load(as: Int32.self))
@@ -51,9 +51,7 @@ extension Fusion {
       store([Int(p.inner), 1], &s.y)
       s.x_offset = Int64(at) * p.inner
       let old = g.ops[i]
-      g.ops[i] = GraphOp(
-        kernel: Int(EFF_K_COPY), type: old.type, params: .strided(s), inputs: [old.operands[0]],
-        outputs: [old.operands[2]], label: old.label)
+      g.ops[i] = GraphOp(.copy(s), type: old.type, inputs: [old[.x]], outputs: [old[.y]], label: old.label)
     }
   }
 
@@ -66,10 +64,10 @@ extension Fusion {
     var moved = false
     while g.values[v].constant == nil, isWhole(v, g), uses.writers[g.root(v)] == 1 {
       let w = uses.writer[g.root(v)]
-      guard case .strided(let p) = g.ops[w].params, p.y_offset == 0,
+      guard case .copy(let p) = g.ops[w].params, p.y_offset == 0,
         load(p.dims, Int(p.rank)).reduce(1, *) == g.values[v].count
       else { break }
-      let x = g.ops[w].operands[0]
+      let x = g.ops[w][.x]
       guard g.values[x].constant == nil, let s = strides(axes, through: p) else { break }
       axes = axes.indices.map { (axes[$0].size, s[$0]) }
       v = x
@@ -92,32 +90,33 @@ extension Fusion {
   static func readThroughCopies(_ g: inout Graph) {
     let uses = Uses(g)
     for i in g.ops.indices {
-      guard case .matmul(var p) = g.ops[i].params, g.ops[i].kernel == EFF_K_MATMUL, g.ops[i].type == .f32 else {
+      guard case .matmul(var p) = g.ops[i].params, g.ops[i].type == .f32 else {
         continue
       }
       let rank = Int(p.batch_rank)
       let batch = load(p.batch, rank)
-      for k in 0..<2 {
-        g.ops[i].operands[k] = unscaled(g.ops[i].operands[k], &p, g, uses)
+      for side in [OperandName.a, .b] {
+        let isLeft = side == .a
+        g.ops[i][side] = unscaled(g.ops[i][side], &p, g, uses)
         // weights are packed, which needs x as it is
-        if k == 0 && g.values[g.ops[i].operands[1]].constant != nil { continue }
-        let (rows, columns, strideRow, strideColumn) = k == 0 ? (p.m, p.k, p.a_m, p.a_k) : (p.k, p.n, p.b_k, p.b_n)
-        let outer = load(k == 0 ? p.a_batch : p.b_batch, rank)
+        if isLeft && g.values[g.ops[i][.b]].constant != nil { continue }
+        let (rows, columns, strideRow, strideColumn) = isLeft ? (p.m, p.k, p.a_m, p.a_k) : (p.k, p.n, p.b_k, p.b_n)
+        let outer = load(isLeft ? p.a_batch : p.b_batch, rank)
         var axes = (0..<rank).map { (size: batch[$0], stride: outer[$0]) }
         // a stride of 0 repeats the matrix, wherever it is
         guard !outer.indices.contains(where: { outer[$0] == 0 && batch[$0] != 1 }) else { continue }
         axes.append((size: Int(rows), stride: Int(strideRow)))
         axes.append((size: Int(columns), stride: Int(strideColumn)))
-        guard let s = source(g.ops[i].operands[k], axes, &g, uses) else { continue }
+        guard let s = source(g.ops[i][side], axes, &g, uses) else { continue }
         let found = Array(s.strides[..<rank])
-        if k == 0 {
+        if isLeft {
           store(found, &p.a_batch)
           (p.a_m, p.a_k) = (Int64(s.strides[rank]), Int64(s.strides[rank + 1]))
         } else {
           store(found, &p.b_batch)
           (p.b_k, p.b_n) = (Int64(s.strides[rank]), Int64(s.strides[rank + 1]))
         }
-        g.ops[i].operands[k] = unscaled(s.value, &p, g, uses)
+        g.ops[i][side] = unscaled(s.value, &p, g, uses)
       }
       g.ops[i].params = .matmul(p)
     }
@@ -137,8 +136,8 @@ extension Fusion {
     guard case .binary(let p) = op.params, op.type == .f32, p.fn == EFF_FN2_MUL || p.fn == EFF_FN2_DIV else {
       return nil
     }
-    let (a, b) = (op.operands[0], op.operands[1])
-    let count = g.values[op.operands[2]].count
+    let (a, b) = (op[.a], op[.b])
+    let count = g.values[op[.y]].count
     if let c = number(b, g), g.values[a].constant == nil, g.values[a].count == count {
       return p.fn == EFF_FN2_MUL ? (a, c) : c != 0 ? (a, 1 / c) : nil
     }
@@ -164,43 +163,42 @@ extension Fusion {
       g.values[v].constant == nil && uses.isPrivate(v, g) && isWhole(v, g) ? uses.writer[g.root(v)] : -1
     }
     for i in g.ops.indices {
-      guard case .matmul(let second) = g.ops[i].params, g.ops[i].kernel == EFF_K_MATMUL, g.ops[i].type == .f32 else {
+      guard case .matmul(let second) = g.ops[i].params, g.ops[i].type == .f32 else {
         continue
       }
-      guard second.alpha == 1, g.ops[i].operands[2] < 0, second.act == EFF_FN_IDENTITY else { continue }
-      let s = producer(g.ops[i].operands[0])
+      guard second.alpha == 1, g.ops[i][.bias] < 0, second.act == EFF_FN_IDENTITY else { continue }
+      let s = producer(g.ops[i][.a])
       guard s >= 0, case .softmax(let soft) = g.ops[s].params, soft.fn == EFF_SOFTMAX_SOFT, soft.inner == 1,
         soft.n == second.k
       else { continue }
       // back from the softmax over scales and one mask to the product of q and k
-      var at = producer(g.ops[s].operands[0])
+      var at = producer(g.ops[s][.x])
       var inner = [s]
       var scale = 1.0
       var mask = -1
       var maskParams = eff_binary()
       var isMaskFirst = false
       while at >= 0, case .binary(let p) = g.ops[at].params {
-        let o = g.ops[at].operands
-        if let (x, c) = scaled(g.ops[at], g) {
+        let add = g.ops[at]
+        if let (x, c) = scaled(add, g) {
           scale *= c
           inner.append(at)
           at = producer(x)
-        } else if inner.count == 1, p.fn == EFF_FN2_ADD, g.ops[at].type == .f32 {
+        } else if inner.count == 1, p.fn == EFF_FN2_ADD, add.type == .f32 {
           // the scores are the side that comes from a product
-          let (l, r) = (producer(o[0]), producer(o[1]))
+          let (l, r) = (producer(add[.a]), producer(add[.b]))
           isMaskFirst = !isScores(l, g)
-          guard isScores(isMaskFirst ? r : l, g), g.values[o[isMaskFirst ? 1 : 0]].count == g.values[o[2]].count else {
-            break
-          }
-          (mask, maskParams) = (o[isMaskFirst ? 0 : 1], p)
+          let scores = add[isMaskFirst ? .b : .a]
+          guard isScores(isMaskFirst ? r : l, g), g.values[scores].count == g.values[add[.y]].count else { break }
+          (mask, maskParams) = (add[isMaskFirst ? .a : .b], p)
           inner.append(at)
           at = isMaskFirst ? r : l
         } else {
           break
         }
       }
-      guard at >= 0, case .matmul(let first) = g.ops[at].params, g.ops[at].kernel == EFF_K_MATMUL,
-        g.ops[at].operands[2] < 0, first.act == EFF_FN_IDENTITY
+      guard at >= 0, case .matmul(let first) = g.ops[at].params,
+        g.ops[at][.bias] < 0, first.act == EFF_FN_IDENTITY
       else { continue }
       let rank = Int(first.batch_rank)
       let batch = load(first.batch, rank)
@@ -233,13 +231,13 @@ extension Fusion {
         else { continue }
         store(m, &p.mask)
       }
-      var y = g.ops[i].operands[3]
+      var y = g.ops[i][.y]
       // a transposition of the result is only another way to write it
       let reader = uses.reader[g.root(y)]
-      if uses.isPrivate(y, g), isWhole(y, g), reader > i, case .strided(let move) = g.ops[reader].params,
+      if uses.isPrivate(y, g), isWhole(y, g), reader > i, case .copy(let move) = g.ops[reader].params,
         move.x_offset == 0, move.y_offset == 0
       {
-        let moved = g.ops[reader].operands[1]
+        let moved = g.ops[reader][.y]
         let dims = load(move.dims, Int(move.rank))
         let dense = denseStrides(full)
         if uses.writers[g.root(moved)] == 1, isWhole(moved, g), g.values[moved].count == g.values[y].count,
@@ -252,8 +250,8 @@ extension Fusion {
           dead[reader] = true
         }
       }
-      var op = GraphOp(kernel: Int(EFF_K_ATTENTION), type: .f32, params: .attention(p),
-        inputs: [g.ops[at].operands[0], g.ops[at].operands[1], g.ops[i].operands[1], mask], outputs: [y],
+      var op = GraphOp(
+        .attention(p), type: .f32, inputs: [g.ops[at][.a], g.ops[at][.b], g.ops[i][.b], mask], outputs: [y],
         label: g.ops[i].label)
       op.scratch = Int(eff_attention_scratch_size(&p))
       op.work = g.ops[at].work + g.ops[i].work

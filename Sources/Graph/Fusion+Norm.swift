@@ -17,11 +17,10 @@ extension Fusion {
   /// Operands of an op that is `fn` of [outer, n] and one number for each of the outer rows.
   private static func rowwise(_ i: Int, _ fn: Int, n: Int, _ g: Graph) -> (x: Int, row: Int)? {
     guard i >= 0, case .binary(let p) = g.ops[i].params, p.fn == fn, g.ops[i].type == .f32 else { return nil }
-    let o = g.ops[i].operands
     let (dims, a, b) = (load(p.dims, Int(p.rank)), load(p.a, Int(p.rank)), load(p.b, Int(p.rank)))
     let isOne = dims == [n] && a == [1] && b == [0]
     let isMany = dims.count == 2 && dims[1] == n && a == [n, 1] && b == [1, 0]
-    return isOne || isMany ? (o[0], o[1]) : nil
+    return isOne || isMany ? (g.ops[i][.a], g.ops[i][.b]) : nil
   }
 
   /// x of an op that is the mean over runs of n contiguous elements.
@@ -30,7 +29,7 @@ extension Fusion {
       load(p.reduced, 1) == [n], load(p.reduced_stride, 1) == [1]
     else { return nil }
     guard p.kept_rank <= 1, load(p.kept, 1)[0] <= 1 || load(p.kept_stride, 1)[0] == n else { return nil }
-    return g.ops[i].operands[0]
+    return g.ops[i][.x]
   }
 
   /// (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) -> norm.
@@ -44,19 +43,19 @@ extension Fusion {
       guard n > 1, let (d, std) = rowwise(i, Int(EFF_FN2_DIV), n: n, g) else { continue }
       let root = writer(std, g, uses)
       guard root >= 0, case .unary(let u) = g.ops[root].params, u.fn == EFF_FN_SQRT else { continue }
-      let sum = writer(g.ops[root].operands[0], g, uses)
+      let sum = writer(g.ops[root][.x], g, uses)
       guard sum >= 0, case .binary(let add) = g.ops[sum].params, add.fn == EFF_FN2_ADD,
-        let epsilon = number(g.ops[sum].operands[1], g)
+        let epsilon = number(g.ops[sum][.b], g)
       else { continue }
-      guard let squares = meanSource(writer(g.ops[sum].operands[0], g, uses), n: n, g) else { continue }
+      guard let squares = meanSource(writer(g.ops[sum][.a], g, uses), n: n, g) else { continue }
       let square = writer(squares, g, uses)
       guard square >= 0 else { continue }
       var other = -1
-      if case .unary(let u) = g.ops[square].params, u.fn == EFF_FN_SQUARE { other = g.ops[square].operands[0] }
+      if case .unary(let u) = g.ops[square].params, u.fn == EFF_FN_SQUARE { other = g.ops[square][.x] }
       if case .binary(let p) = g.ops[square].params, p.fn == EFF_FN2_MUL,
-        isSame(g.ops[square].operands[0], g.ops[square].operands[1], g)
+        isSame(g.ops[square][.a], g.ops[square][.b], g)
       {
-        other = g.ops[square].operands[0]
+        other = g.ops[square][.a]
       }
       // numerator and variance may each have subtracted the mean
       guard other >= 0, let (x, mean) = rowwise(writer(d, g, uses), Int(EFF_FN2_SUB), n: n, g) else { continue }
@@ -70,9 +69,7 @@ extension Fusion {
       (p.outer, p.n, p.channels, p.inner) = (Int64(g.values[x].count / n), Int64(n), 1, 1)
       p.affine = Int32(EFF_NORM_ELEMENT)
       p.epsilon = epsilon
-      g.ops[i] = GraphOp(
-        kernel: Int(EFF_K_NORM), type: .f32, params: .norm(p), inputs: [x, -1, -1], outputs: [g.ops[i].operands[2]],
-        label: g.ops[i].label)
+      g.ops[i] = GraphOp(.norm(p), type: .f32, inputs: [x, -1, -1], outputs: [g.ops[i][.y]], label: g.ops[i].label)
     }
     removeDead(&g)
   }
@@ -87,14 +84,14 @@ extension Fusion {
 
     init?(_ op: GraphOp, _ g: Graph) {
       guard case .binary(let p) = op.params, op.type == .f32, p.fn <= EFF_FN2_DIV else { return nil }
-      let (a, b) = (op.operands[0], op.operands[1])
+      let (a, b) = (op[.a], op[.b])
       let isLeft = g.values[a].constant != nil && (p.fn == EFF_FN2_ADD || p.fn == EFF_FN2_MUL)
       guard let c = g.values[isLeft ? a : b].constant, g.values[isLeft ? b : a].constant == nil else { return nil }
       let x = isLeft ? b : a
       let dims = load(p.dims, Int(p.rank))
       let strides = load(isLeft ? p.a : p.b, dims.count)
       let total = dims.reduce(1, *)
-      guard total > 0, g.values[x].count == total, g.values[op.operands[2]].count == total else { return nil }
+      guard total > 0, g.values[x].count == total, g.values[op[.y]].count == total else { return nil }
       (fn, self.x, constant, channels, inner) = (p.fn, x, c, 1, total)
       var after = total
       for d in 0..<dims.count {
@@ -147,14 +144,13 @@ extension Fusion {
       let isTaken: Bool
       switch g.ops[w].params {
       case .norm(let n) where n.act == EFF_FN_IDENTITY: isTaken = foldIntoNorm(p, n, w, first, &g)
-      case .conv(let c) where c.act == EFF_FN_IDENTITY && g.ops[w].kernel == EFF_K_CONV:
-        isTaken = foldIntoConv(p, c, w, first, &g)
+      case .conv(let c) where c.act == EFF_FN_IDENTITY: isTaken = foldIntoConv(p, c, w, first, &g)
       case .dense(let d) where d.act == EFF_FN_IDENTITY: isTaken = foldIntoDense(p, d, w, &g)
       default: isTaken = false
       }
       guard isTaken else { continue }
-      let y = g.ops[i].operands[2]
-      g.ops[w].operands[g.ops[w].inputCount] = y
+      let y = g.ops[i][.y]
+      g.ops[w][.y] = y
       writer[g.root(y)] = w
       dead[i] = true
       folds[w] += 1
@@ -172,7 +168,7 @@ extension Fusion {
   }
 
   private static func foldIntoNorm(_ p: Pattern, _ n: eff_norm, _ w: Int, _ first: Int, _ g: inout Graph) -> Bool {
-    let (s, b) = (g.ops[w].operands[1], g.ops[w].operands[2])
+    let (s, b) = (g.ops[w][.scale], g.ops[w][.bias])
     guard s < 0 || g.values[s].constant != nil, b < 0 || g.values[b].constant != nil, g.ops[w].outputs.count == 1 else {
       return false
     }
@@ -203,13 +199,13 @@ extension Fusion {
     n.affine = Int32(byElement ? EFF_NORM_ELEMENT : EFF_NORM_CHANNEL)
     (n.channels, n.inner) = byElement ? (1, 1) : (Int64(channels), Int64(inner))
     g.ops[w].params = .norm(n)
-    g.ops[w].operands[1] = place(scale, s, first, &g)
-    g.ops[w].operands[2] = place(bias, b, first, &g)
+    g.ops[w][.scale] = place(scale, s, first, &g)
+    g.ops[w][.bias] = place(bias, b, first, &g)
     return true
   }
 
   private static func foldIntoConv(_ p: Pattern, _ c: eff_conv, _ w: Int, _ first: Int, _ g: inout Graph) -> Bool {
-    let (weights, b) = (g.values[g.ops[w].operands[1]].constant, g.ops[w].operands[2])
+    let (weights, b) = (g.values[g.ops[w][.w]].constant, g.ops[w][.bias])
     let out = load(c.out, Int(c.spatial)).reduce(1, *)
     let channels = Int(c.out_channels)
     guard let weights, b < 0 || g.values[b].constant != nil,
@@ -221,9 +217,9 @@ extension Fusion {
     if p.fn == EFF_FN2_MUL || p.fn == EFF_FN2_DIV {
       let size = weights.count / channels
       guard let scaled = constant(weights.count, g, { weights.float($0) * pairs[$0 / size].0 }) else { return false }
-      g.ops[w].operands[1] = place(scaled.reshaped(weights.shape), g.ops[w].operands[1], first, &g)
+      g.ops[w][.w] = place(scaled.reshaped(weights.shape), g.ops[w][.w], first, &g)
     }
-    g.ops[w].operands[2] = place(bias, b, first, &g)
+    g.ops[w][.bias] = place(bias, b, first, &g)
     return true
   }
 

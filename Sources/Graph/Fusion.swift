@@ -111,12 +111,12 @@ public enum Fusion {
   /// Products with a constant f32 matrix become dense ops over packed weights.
   static func makeDense(_ g: inout Graph) {
     for i in g.ops.indices {
-      guard case .matmul(let p) = g.ops[i].params, g.ops[i].kernel == EFF_K_MATMUL, g.ops[i].type == .f32 else {
+      guard case .matmul(let p) = g.ops[i].params, g.ops[i].type == .f32 else {
         continue
       }
-      let a = g.ops[i].operands[0]
-      let c = g.ops[i].operands[2]
-      guard let w = g.values[g.ops[i].operands[1]].constant, g.values[a].constant == nil, p.m > 0, p.k > 0, p.n > 0
+      let a = g.ops[i][.a]
+      let c = g.ops[i][.bias]
+      guard let w = g.values[g.ops[i][.b]].constant, g.values[a].constant == nil, p.m > 0, p.k > 0, p.n > 0
       else { continue }
       guard p.a_k == 1 || p.k == 1, p.a_m == p.k || p.m == 1 else { continue }
       // rows of all matrices of the batch must follow each other, and share the weights
@@ -147,9 +147,7 @@ public enum Fusion {
       (d.m, d.k, d.n, d.ldx, d.ldy) = (m, p.k, p.n, p.k, p.n)
       d.weights = ElementType.f32.rawValue
       let old = g.ops[i]
-      g.ops[i] = GraphOp(
-        kernel: Int(EFF_K_DENSE), type: .f32, params: .dense(d), inputs: [a], outputs: [old.operands[3]],
-        label: old.label)
+      g.ops[i] = GraphOp(.dense(d), type: .f32, inputs: [a], outputs: [old[.y]], label: old.label)
       g.ops[i].packing = pack
       g.ops[i].work = old.work
     }
@@ -161,24 +159,13 @@ public enum Fusion {
     var dead = [Bool](repeating: false, count: g.ops.count)
     for i in g.ops.indices {
       guard case .unary(let u) = g.ops[i].params, g.ops[i].type == .f32, u.fn <= EFF_FN_CLIP else { continue }
-      let x = g.ops[i].operands[0]
+      let x = g.ops[i][.x]
       guard x >= 0, g.values[x].constant == nil, uses.isPrivate(x, g), isWhole(x, g) else { continue }
       let w = uses.writer[g.root(x)]
       guard w >= 0, !dead[w] else { continue }
-      switch g.ops[w].params {
-      case .dense(var d) where d.act == EFF_FN_IDENTITY:
-        (d.act, d.alpha, d.beta) = (u.fn, u.alpha, u.beta)
-        g.ops[w].params = .dense(d)
-      case .conv(var c)
-      where c.act == EFF_FN_IDENTITY && (g.ops[w].kernel == EFF_K_CONV || g.ops[w].kernel == EFF_K_CONV_TRANSPOSE):
-        (c.act, c.alpha, c.beta) = (u.fn, u.alpha, u.beta)
-        g.ops[w].params = .conv(c)
-      case .norm(var n) where n.act == EFF_FN_IDENTITY:
-        (n.act, n.alpha, n.beta) = (u.fn, u.alpha, u.beta)
-        g.ops[w].params = .norm(n)
-      default: continue
-      }
-      g.ops[w].operands[g.ops[w].inputCount] = g.ops[i].operands[1]
+      guard let old = g.ops[w].params.activation, old.isIdentity else { continue }
+      g.ops[w].params.activation = Activation(fn: u.fn, alpha: u.alpha, beta: u.beta)
+      g.ops[w][.y] = g.ops[i][.y]
       dead[i] = true
     }
     compact(&g, dead)
@@ -189,10 +176,10 @@ public enum Fusion {
     let uses = Uses(g)
     var dead = [Bool](repeating: false, count: g.ops.count)
     for i in g.ops.indices {
-      guard case .strided(let p) = g.ops[i].params, p.rank == 1, load(p.x, 1) == [1], load(p.y, 1) == [1],
+      guard case .copy(let p) = g.ops[i].params, p.rank == 1, load(p.x, 1) == [1], load(p.y, 1) == [1],
         p.x_offset == 0, p.y_offset == 0
       else { continue }
-      let (x, y) = (g.ops[i].operands[0], g.ops[i].operands[1])
+      let (x, y) = (g.ops[i][.x], g.ops[i][.y])
       guard g.values[x].constant == nil, uses.isPrivate(x, g), uses.writers[g.root(y)] > 1, isWhole(x, g), isWhole(y, g)
       else { continue }
       guard load(p.dims, 1)[0] == g.values[x].count, g.values[x].byteCount == g.values[y].byteCount else { continue }
@@ -201,11 +188,7 @@ public enum Fusion {
       guard i - w <= 256,
         !g.ops[(w + 1)..<i].contains(where: { $0.operands.contains { $0 >= 0 && g.root($0) == g.root(y) } })
       else { continue }
-      for k in g.ops[w].inputCount..<g.ops[w].operands.count
-      where g.ops[w].operands[k] >= 0 && g.root(g.ops[w].operands[k]) == g.root(x) {
-        g.ops[w].operands[k] = y
-        dead[i] = true
-      }
+      dead[i] = g.ops[w].redirect(g.root(x), to: y, g.values)
     }
     compact(&g, dead)
   }
@@ -213,15 +196,14 @@ public enum Fusion {
   /// LSTM and GRU with constant f32 weights and standard options take packed weights.
   static func packRecurrent(_ g: inout Graph, _ isa: Int32) {
     for i in g.ops.indices {
-      guard case .rnn(var p) = g.ops[i].params, g.ops[i].kernel == EFF_K_RNN, g.ops[i].type == .f32 else { continue }
-      let o = g.ops[i].operands
-      guard let w = g.values[o[1]].constant, let r = g.values[o[2]].constant, o[4] < 0, o[7] < 0 else { continue }
-      let b = o[3] >= 0 ? g.values[o[3]].constant : nil
-      guard o[3] < 0 || b != nil, eff_rnn_packed_size(&p, isa) > 0 else { continue }
+      guard case .rnn(var p) = g.ops[i].params, g.ops[i].type == .f32 else { continue }
       let old = g.ops[i]
+      guard let w = g.values[old[.w]].constant, let r = g.values[old[.r]].constant, old[.lengths] < 0, old[.p] < 0
+      else { continue }
+      let b = old[.b] >= 0 ? g.values[old[.b]].constant : nil
+      guard old[.b] < 0 || b != nil, eff_rnn_packed_size(&p, isa) > 0 else { continue }
       g.ops[i] = GraphOp(
-        kernel: Int(EFF_K_RNN_PACKED), type: .f32, params: old.params, inputs: [o[0], o[5], o[6]],
-        outputs: Array(old.outputs), label: old.label)
+        .rnnPacked(p), type: .f32, inputs: [old[.x], old[.h0], old[.c0]], outputs: Array(old.outputs), label: old.label)
       g.ops[i].packing = Packing(weights: w, recurrent: r, bias: b)
       g.ops[i].scratch = Int(eff_rnn_packed_scratch_size(&p, isa))
       g.ops[i].work = old.work
@@ -231,15 +213,12 @@ public enum Fusion {
   /// Convolutions with constant f32 weights take packed weights, where there is a kernel for them.
   static func packConvolutions(_ g: inout Graph, _ isa: Int32) {
     for i in g.ops.indices {
-      guard case .conv(var p) = g.ops[i].params, g.ops[i].kernel == EFF_K_CONV, g.ops[i].type == .f32 else { continue }
-      let o = g.ops[i].operands
-      guard let w = g.values[o[1]].constant, eff_conv_packed_size(&p, isa) > 0 else { continue }
-      let b = o[2] >= 0 ? g.values[o[2]].constant : nil
-      guard o[2] < 0 || b != nil else { continue }
+      guard case .conv(var p) = g.ops[i].params, g.ops[i].type == .f32 else { continue }
       let old = g.ops[i]
-      g.ops[i] = GraphOp(
-        kernel: Int(EFF_K_CONV_PACKED), type: .f32, params: old.params, inputs: [o[0]], outputs: Array(old.outputs),
-        label: old.label)
+      guard let w = g.values[old[.w]].constant, eff_conv_packed_size(&p, isa) > 0 else { continue }
+      let b = old[.bias] >= 0 ? g.values[old[.bias]].constant : nil
+      guard old[.bias] < 0 || b != nil else { continue }
+      g.ops[i] = GraphOp(.convPacked(p), type: .f32, inputs: [old[.x]], outputs: Array(old.outputs), label: old.label)
       g.ops[i].packing = Packing(weights: w, bias: b)
       g.ops[i].scratch = Int(eff_conv_scratch_size(&p, isa))
       g.ops[i].work = old.work

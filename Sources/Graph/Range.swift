@@ -31,18 +31,18 @@ extension Builder {
       return (low, high)
     }
     guard depth < 16, let op = writer(v) else { return all }
-    func of(_ k: Int) -> (low: Double, high: Double) { range(op.operands[k], depth: depth + 1) }
+    func of(_ name: OperandName) -> (low: Double, high: Double) { range(op[name], depth: depth + 1) }
     var known = (low: -Double.infinity, high: Double.infinity)
     switch op.params {
-    case .unary(let p) where p.fn == EFF_FN_CLIP: known = (max(p.alpha, of(0).low), min(p.beta, of(0).high))
-    case .unary(let p) where p.fn == EFF_FN_RELU: known = (max(0, of(0).low), max(0, of(0).high))
-    case .unary(let p) where p.fn == EFF_FN_FLOOR: known = (of(0).low.rounded(.down), of(0).high)
+    case .unary(let p) where p.fn == EFF_FN_CLIP: known = (max(p.alpha, of(.x).low), min(p.beta, of(.x).high))
+    case .unary(let p) where p.fn == EFF_FN_RELU: known = (max(0, of(.x).low), max(0, of(.x).high))
+    case .unary(let p) where p.fn == EFF_FN_FLOOR: known = (of(.x).low.rounded(.down), of(.x).high)
     case .unary(let p) where p.fn == EFF_FN_CEIL || p.fn == EFF_FN_ROUND:
-      known = (of(0).low.rounded(.down), of(0).high.rounded(.up))
+      known = (of(.x).low.rounded(.down), of(.x).high.rounded(.up))
     case .unary(let p) where p.fn == EFF_FN_SIGMOID: known = (0, 1)
     case .unary(let p) where p.fn == EFF_FN_TANH: known = (-1, 1)
     case .binary(let p):
-      let (a, b) = (of(0), of(1))
+      let (a, b) = (of(.a), of(.b))
       switch Int(p.fn) {
       case Int(EFF_FN2_MIN): known = (min(a.low, b.low), min(a.high, b.high))
       case Int(EFF_FN2_MAX): known = (max(a.low, b.low), max(a.high, b.high))
@@ -54,18 +54,19 @@ extension Builder {
       case Int(EFF_FN2_DIV) where b.low >= 1 && a.low >= 0: known = (0, a.high / b.low)
       default: break
       }
-    case .select: known = (min(of(1).low, of(2).low), max(of(1).high, of(2).high))
+    case .where: known = (min(of(.a).low, of(.b).low), max(of(.a).high, of(.b).high))
     case .cast(let p):
       // integers that do not fit wrap: only what fits keeps its bounds
-      let x = of(0)
+      let x = of(.x)
       if x.low >= all.low, x.high <= all.high, p.to != ElementType.bool.rawValue {
         known = (x.low.rounded(.towardZero), x.high.rounded(.towardZero))
       }
-    case .strided, .gather: known = of(0)
+    case .copy, .gather: known = of(.x)
     case .arg(let p): known = (0, Double(p.n - 1))
-    case .reduce(let p) where p.fn == EFF_REDUCE_MAX || p.fn == EFF_REDUCE_MIN || p.fn == EFF_REDUCE_MEAN: known = of(0)
-    case .reduce(let p) where p.fn == EFF_REDUCE_SUM && of(0).low >= 0 && of(0).high.isFinite:
-      known = (0, of(0).high * Double(count(op.operands[0])))
+    case .reduce(let p) where p.fn == EFF_REDUCE_MAX || p.fn == EFF_REDUCE_MIN || p.fn == EFF_REDUCE_MEAN:
+      known = of(.x)
+    case .reduce(let p) where p.fn == EFF_REDUCE_SUM && of(.x).low >= 0 && of(.x).high.isFinite:
+      known = (0, of(.x).high * Double(count(op[.x])))
     default: break
     }
     return (max(all.low, known.low), min(all.high, known.high))

@@ -18,7 +18,7 @@ extension Builder {
     for op in ops {
       let outputs = op.outputs.filter { $0 >= 0 }
       if !outputs.isEmpty && outputs.allSatisfy({ count($0) == 0 }) { continue }
-      if case .strided(let p) = op.params, load(p.dims, Int(p.rank)).contains(0) { continue }
+      if case .copy(let p) = op.params, load(p.dims, Int(p.rank)).contains(0) { continue }
       if op.inputs.contains(where: { $0 >= 0 && count($0) == 0 }) {
         kept += try outOfNothing(op)
       } else {
@@ -30,14 +30,20 @@ extension Builder {
 
   /// An op with an input without elements and an output with some.
   private mutating func outOfNothing(_ op: GraphOp) throws(Failure) -> [GraphOp] {
-    switch op.params {
-    case .reduce(let p): return [try fill(op, op.operands[1], emptyReduction(p.fn, type(op.operands[1])))]
-    case .matmul where op.kernel == EFF_K_MATMUL_INTEGER: return [try fill(op, op.operands[4], 0)]
-    case .matmul(var p) where op.kernel == EFF_K_MATMUL && p.k == 0:
-      // a sum of no products is a sum of one product of zeros: bias, beta and activation stay the kernel's
+    switch op.kernel.row.empty {
+    case .undefined: break
+    case .filled(let value): return [try fill(op, .y, value)]
+    case .unitScale: return [try fill(op, .scale, 1), try fill(op, .zero, 0)]
+    case .unchanged: if count(op[.updates]) == 0 { return [] }
+    case .neutral:
+      guard case .reduce(let p) = op.params else { break }
+      return [try fill(op, .y, emptyReduction(p.fn, type(op[.y])))]
+    case .zeroProduct:
+      // bias, beta and activation stay the kernel's
+      guard case .matmul(var p) = op.params, p.k == 0 else { break }
       var one = op
-      one.operands[0] = try scalar(0, type(op.operands[0]))
-      one.operands[1] = try scalar(0, type(op.operands[1]))
+      one[.a] = try scalar(0, type(op[.a]))
+      one[.b] = try scalar(0, type(op[.b]))
       p.k = 1
       (p.a_m, p.a_k, p.b_k, p.b_n) = (0, 1, 1, 0)
       store([Int](repeating: 0, count: Int(EFF_RANK)), &p.a_batch)
@@ -45,32 +51,24 @@ extension Builder {
       one.params = .matmul(p)
       one.work = 0
       return [one]
-    case .conv(let p) where p.act == EFF_FN_IDENTITY:
-      // no channels, or padding alone: the bias everywhere
-      let y = op.kernel == EFF_K_CONV_INTEGER ? op.operands[4] : op.operands[3]
-      guard op.kernel != EFF_K_CONV_INTEGER, op.operands[2] >= 0 else { return [try fill(op, y, 0)] }
-      let form = [Int(p.batch), Int(p.out_channels), count(y) / Int(p.batch * p.out_channels)]
-      let copy = move(op.operands[2], y, dims: form, x: [0, 1, 0], y: denseStrides(form), label: op.label)
-      return [replaced(op, EFF_K_COPY, type(y), copy.params, [op.operands[2], y])]
-    case .elements where op.kernel == EFF_K_SCATTER_ELEMENTS && count(op.operands[0]) == 0: return []
-    case .tuples where op.kernel == EFF_K_SCATTER_ND && count(op.operands[1]) == 0: return []
-    // no time or no input: the state stays, or moves by itself
-    case .rnn(let p) where p.batch > 0 && p.hidden > 0: return [op]
-    case .attention(var p) where p.lk > 0 && p.dk == 0 && p.dv > 0:
-      // all scores are 0
+    case .bias:
+      switch op.params {
+      case .conv(let p), .convTranspose(let p): if p.act == EFF_FN_IDENTITY { return [try biased(op, p)] }
+      default: break
+      }
+    case .state: if case .rnn(let p) = op.params, p.batch > 0, p.hidden > 0 { return [op] }
+    case .equalScores:
+      guard case .attention(var p) = op.params else { break }
+      if p.lk == 0 { return [try fill(op, .y, 0)] }
+      guard p.dk == 0, p.dv > 0 else { break }
       var one = op
-      one.operands[0] = try scalar(0, type(op.operands[0]))
-      one.operands[1] = try scalar(0, type(op.operands[1]))
+      one[.q] = try scalar(0, type(op[.q]))
+      one[.k] = try scalar(0, type(op[.k]))
       p.dk = 1
       store([0, 0, 0, 0], &p.q)
       store([0, 0, 0, 0], &p.k)
       one.params = .attention(p)
       return [one]
-    case .attention(let p) where p.lk == 0: return [try fill(op, op.operands[4], 0)]
-    case .det: return [try fill(op, op.operands[1], 1)]
-    case .fill where op.kernel == EFF_K_DYNAMIC_QUANTIZE:
-      return [try fill(op, op.operands[2], 1), try fill(op, op.operands[3], 0)]
-    default: break
     }
     var text = ""
     for (i, v) in op.inputs.enumerated() where v >= 0 && count(v) == 0 {
@@ -80,20 +78,19 @@ extension Builder {
       .shape, "\(op.label): \(text) has no elements, and the result is not defined then; expected at least one")
   }
 
-  /// The same op with another kernel of one input and one output.
-  private func replaced(
-    _ op: GraphOp, _ kernel: some BinaryInteger, _ type: ElementType, _ params: Params, _ operands: [Int]
-  ) -> GraphOp {
-    var one = op
-    (one.kernel, one.type, one.params, one.operands, one.inputCount) = (Int32(kernel), type, params, operands, 1)
-    (one.scratch, one.work) = (0, 0)
-    return one
+  private mutating func fill(_ op: GraphOp, _ output: OperandName, _ value: Double) throws(Failure) -> GraphOp {
+    let y = op[output]
+    return GraphOp(
+      .fill(eff_fill(count: Int64(count(y)))), type: type(y), inputs: [try scalar(value, type(y))], outputs: [y],
+      label: op.label)
   }
 
-  private mutating func fill(_ op: GraphOp, _ y: Int, _ value: Double) throws(Failure) -> GraphOp {
-    var p = eff_fill()
-    p.count = Int64(count(y))
-    return replaced(op, EFF_K_FILL, type(y), .fill(p), [try scalar(value, type(y)), y])
+  /// A convolution that sums nothing: its bias, or 0.
+  private mutating func biased(_ op: GraphOp, _ p: eff_conv) throws(Failure) -> GraphOp {
+    let (bias, y) = (op[.bias], op[.y])
+    guard bias >= 0 else { return try fill(op, .y, 0) }
+    let form = [Int(p.batch), Int(p.out_channels), count(y) / Int(p.batch * p.out_channels)]
+    return move(bias, y, dims: form, x: [0, 1, 0], y: denseStrides(form), label: op.label)
   }
 
   /// The neutral element of a reduction (ONNX 20); of a mean 0, as onnxruntime has it.

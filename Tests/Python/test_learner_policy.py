@@ -356,7 +356,14 @@ def without_derivative():
                  [array("w", 5, 3), numpy_helper.from_array(np.array(1), "axis")], [("action", (1, 3))])
 
 
+def drawn():
+    """An action that is noise alone."""
+    return model([("Gemm", ["obs", "w"], "a", {}), ("RandomNormalLike", ["a"], "action", {})], [array("w", 5, 3)],
+                 [("action", (1, 3))])
+
+
 @pytest.mark.parametrize("make, options, error, words", [
+    (drawn, {}, efferent.UnsupportedError, "node 'n1' (RandomNormalLike): draws random numbers"),
     (without_derivative, {}, efferent.UnsupportedError, "node 'n1' (CumSum): has no derivative"),
     (squashed, {"mean": "nowhere"}, efferent.ArgumentError, "nowhere"),
     (squashed, {"std": "b1"}, efferent.ShapeError, "8 elements, expected 3"),

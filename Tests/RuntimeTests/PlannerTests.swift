@@ -10,17 +10,6 @@ import Testing
 
 /// The plans of samples and of the policies in examples/policies.
 @Suite struct PlannerTests {
-  @Test func everyKernelHasAName() {
-    let types: [ElementType] = [.f32, .f64, .i64, .i32, .u8, .i8, .bool]
-    let known = (1..<Int32(EFF_K_COUNT)).filter { code in
-      types.contains { eff_kernel_find(code, $0.rawValue, Int32(EFF_ISA_NAIVE)) != nil }
-    }
-    #expect(known.count > 30)
-    for code in known where code != EFF_K_BRANCH {
-      #expect(!Describe.name(code).hasPrefix("kernel "), "kernel \(code) has no name")
-    }
-  }
-
   static let policies: [String] = {
     let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent(
       "../../examples/policies")

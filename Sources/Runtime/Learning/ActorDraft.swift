@@ -137,11 +137,9 @@ struct ActorDraft {
     return v
   }
 
-  private mutating func add(_ kernel: Int, _ params: Params, _ inputs: [Int], _ output: Int) {
+  private mutating func add(_ params: Params, _ inputs: [Int], _ output: Int) {
     graph.ops.append(
-      GraphOp(
-        kernel: kernel, type: .f32, params: params, inputs: inputs, outputs: [output], label: graph.values[output].name)
-    )
+      GraphOp(params, type: .f32, inputs: inputs, outputs: [output], label: graph.values[output].name))
   }
 
   /// Writes x to `count` elements of y; a single number to all of them.
@@ -152,7 +150,7 @@ struct ActorDraft {
     store([graph.values[x].count == 1 ? 0 : 1], &p.x)
     store([1], &p.y)
     p.y_offset = Int64(offset)
-    add(Int(EFF_K_COPY), .strided(p), [x], y)
+    add(.copy(p), [x], y)
   }
 
   private mutating func addStd() {
@@ -196,21 +194,21 @@ struct ActorDraft {
       return (0..<n).map { Double(c.float(c.count == 1 ? 0 : $0)) }
     }
     for op in graph.ops {
-      guard case .binary(let p) = op.params, p.fn == EFF_FN2_SUB, graph.root(op.operands[0]) == x,
-        graph.values[op.operands[0]].count == n, let c = numbers(op.operands[1])
+      guard case .binary(let p) = op.params, p.fn == EFF_FN2_SUB, graph.root(op[.a]) == x,
+        graph.values[op[.a]].count == n, let c = numbers(op[.b])
       else { continue }
-      let centered = graph.root(op.operands[2])
+      let centered = graph.root(op[.y])
       for (i, next) in graph.ops.enumerated() {
         guard case .binary(let q) = next.params, q.fn == EFF_FN2_DIV || q.fn == EFF_FN2_MUL,
-          graph.root(next.operands[0]) == centered, let d = numbers(next.operands[1])
+          graph.root(next[.a]) == centered, let d = numbers(next[.b])
         else { continue }
         mean = c
         deviation = q.fn == EFF_FN2_DIV ? d : d.map { 1 / $0 }
         normalizer = ImportedNormalizer(
-          center: graph.values[op.operands[1]].name, scale: graph.values[next.operands[1]].name,
-          shape: graph.values[op.operands[2]].shape.drop { $0 == 1 } + [],
+          center: graph.values[op[.b]].name, scale: graph.values[next[.b]].name,
+          shape: graph.values[op[.y]].shape.drop { $0 == 1 } + [],
           isDivided: q.fn == EFF_FN2_DIV)
-        let y = next.operands[2]
+        let y = next[.y]
         let from = normalizedInput()
         let last = graph.ops.count
         copy(from, to: y, count: n)
@@ -241,13 +239,13 @@ struct ActorDraft {
       (p.alpha, p.beta, p.batch_rank) = (1, 1, 1)
       store([1], &p.batch)
       var y = value("residual.\(layer)", [out])
-      add(Int(EFF_K_MATMUL), .matmul(p), [x, w, b], y)
+      add(.matmul(p), [x, w, b], y)
       if !isLast && hidden.hasLayerNorm {
         var norm = eff_norm()
         (norm.outer, norm.n, norm.channels, norm.inner) = (1, Int64(out), 1, 1)
         norm.epsilon = hidden.layerNormEpsilon
         let z = value("residual.\(layer).norm", [out])
-        add(Int(EFF_K_NORM), .norm(norm), [y, -1, -1], z)
+        add(.norm(norm), [y, -1, -1], z)
         y = z
       }
       x = value("residual.\(layer).y", [out])
@@ -255,7 +253,7 @@ struct ActorDraft {
       let unary = eff_unary(
         count: Int64(out), fn: act, reserved: 0,
         alpha: isLast ? bound : hidden.activation == EFF_FN_SWISH ? 1 : hidden.alpha, beta: 1)
-      add(Int(EFF_K_UNARY), .unary(unary), [y], x)
+      add(.unary(unary), [y], x)
     }
     var sum = eff_binary()
     (sum.fn, sum.rank) = (Int32(EFF_FN2_ADD), 1)
@@ -263,7 +261,7 @@ struct ActorDraft {
     store([1], &sum.a)
     store([1], &sum.b)
     let y = value("corrected mean", [count])
-    add(Int(EFF_K_BINARY), .binary(sum), [heads.mean, x], y)
+    add(.binary(sum), [heads.mean, x], y)
     heads.mean = y
   }
 }
@@ -282,10 +280,7 @@ extension DifferentiablePlan {
     let head = g.values.count
     g.values.append(Value(name: "head", type: .f32, shape: [parts.count], root: head))
     for v in parts {
-      g.ops.append(
-        GraphOp(
-          kernel: Int(EFF_K_COPY), type: .f32, params: .strided(eff_strided()), inputs: [v], outputs: [head],
-          label: "head"))
+      g.ops.append(GraphOp(.copy(eff_strided()), type: .f32, inputs: [v], outputs: [head], label: "head"))
     }
     g.outputs = [Port(name: "head", value: head)]
     Fusion.simplify(&g)

@@ -107,7 +107,7 @@ extension DifferentiablePlan {
       blocks.params(i, op).withBytes {
         if let p = $0.baseAddress { eff_copy(memory.base + layout.params[i], p, $0.count) }
       }
-      guard let kernel = eff_learn_kernel_find(op.kernel, op.type.rawValue, isa) else {
+      guard let kernel = eff_learn_kernel_find(op.kernel.rawValue, op.type.rawValue, isa) else {
         throw Failure(.unsupported, "\(op.label): not supported for elements of type \(op.type.name)")
       }
       var operands = op.operands.map(address)
@@ -121,23 +121,23 @@ extension DifferentiablePlan {
     for (k, op) in ops.enumerated() {
       if case .end = op.params { continue }
       if case .branch = op.params, let place = branches.popFirst(),
-        let kernel = eff_learn_kernel_find(op.kernel, op.type.rawValue, isa)
+        let kernel = eff_learn_kernel_find(op.kernel.rawValue, op.type.rawValue, isa)
       {
         backwardBlocks.params(k, op).withBytes {
           if let p = $0.baseAddress { eff_copy(memory.base + place, p, $0.count) }
         }
         let body = UnsafeMutableRawPointer(backward + backwardBlocks.positions[k + 1])
         backward[backwardBlocks.positions[k]] = DifferentiablePlan.call(
-          kernel, memory.base + place, [address(op.operands[0]), body])
+          kernel, memory.base + place, [address(op[.condition]), body])
         continue
       }
-      let n = Int(eff_derivative_operands(op.kernel))
-      guard n > 0, let kernel = eff_derivative_find(op.kernel, op.type.rawValue, isa) else {
+      let n = Int(eff_derivative_operands(op.kernel.rawValue))
+      guard n > 0, let kernel = eff_derivative_find(op.kernel.rawValue, op.type.rawValue, isa) else {
         throw Failure(.unsupported, "\(op.label): has no derivative for elements of type \(op.type.name)")
       }
       // optional outputs that nobody wants are left away
       let operands = (0..<n).map { $0 < op.operands.count ? op.operands[$0] : -1 }
-      let slopes = DifferentiablePlan.slopes(op) ?? []
+      let slopes = op.slopes() ?? []
       let gradients = (0..<n).map { $0 >= op.inputCount || slopes.contains($0) ? gradient(operands[$0]) : nil }
       backward[backwardBlocks.positions[k]] = DifferentiablePlan.call(
         kernel, memory.base + layout.params[backwardOps[k].index], operands.map(address) + gradients)

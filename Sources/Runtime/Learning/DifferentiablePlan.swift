@@ -76,27 +76,6 @@ struct DifferentiablePlan {
   /// Whether the gradient of the head reaches parameter `i`.
   func isReached(_ i: Int) -> Bool { hasGradient[graph.root(parameters[i].value)] }
 
-  /// Positions of the inputs that an op passes a gradient to; nil where it has no derivative.
-  static func slopes(_ op: GraphOp) -> [Int]? {
-    switch op.params {
-    case .unary: return [0]
-    case .binary(let p):
-      if p.fn >= 32 { return [] }
-      let isSmooth = p.fn <= EFF_FN2_POW || (p.fn >= EFF_FN2_FMOD && p.fn <= EFF_FN2_PRELU)
-      return isSmooth ? [0, 1] : nil
-    case .select: return [1, 2]
-    case .cast(let p): return (ElementType(rawValue: p.to)?.isFloat ?? false) ? nil : []
-    case .strided, .gather, .reduce, .pool: return [0]
-    case .elements: return op.kernel == EFF_K_GATHER_ELEMENTS ? [0] : nil
-    case .arg, .rnn: return []
-    case .softmax(let p): return p.fn == EFF_SOFTMAX_HARD ? nil : [0]
-    case .matmul: return op.kernel == EFF_K_MATMUL ? [0, 1, 2] : nil
-    case .conv: return op.kernel == EFF_K_CONV || op.kernel == EFF_K_CONV_TRANSPOSE ? [0, 1, 2] : nil
-    case .norm: return [0, 1, 2]
-    default: return nil
-    }
-  }
-
   private mutating func differentiate() throws(Failure) {
     let g = graph
     for op in g.ops { if case .rnn = op.params { cells.append(op.label) } }
@@ -114,7 +93,7 @@ struct DifferentiablePlan {
     isWanted[g.root(head)] = isActive(head)
     for (i, op) in g.ops.enumerated().reversed() where op.outputs.contains(where: { $0 >= 0 && isWanted[g.root($0)] }) {
       guard op.inputs.contains(where: isActive) else { continue }
-      guard let slopes = DifferentiablePlan.slopes(op),
+      guard let slopes = op.slopes(),
         !op.outputs.dropFirst().contains(where: { $0 >= 0 && isWanted[g.root($0)] })
       else {
         throw Failure(
@@ -122,7 +101,7 @@ struct DifferentiablePlan {
         )
       }
       var isNeeded = false
-      for k in slopes where k < op.inputCount && isActive(op.operands[k]) {
+      for k in slopes where isActive(op.operands[k]) {
         isWanted[g.root(op.operands[k])] = true
         isNeeded = true
       }
@@ -172,7 +151,7 @@ struct DifferentiablePlan {
     }
     func condition(_ block: Int) -> (value: Int, isWanted: Bool)? {
       guard block > 0, case .branch(let p) = graph.ops[blocks.ranges[block].first].params else { return nil }
-      return (graph.ops[blocks.ranges[block].first].operands[0], p.wanted != 0)
+      return (graph.ops[blocks.ranges[block].first][.condition], p.wanted != 0)
     }
     for i in backward {
       for v in graph.ops[i].outputs where v >= 0 {
@@ -207,7 +186,7 @@ struct DifferentiablePlan {
       let op = graph.ops[i]
       guard let y = op.outputs.first, y >= 0 else { continue }
       let here = after[graph.root(y)]
-      let isLayer = op.kernel == EFF_K_MATMUL || op.kernel == EFF_K_CONV || op.kernel == EFF_K_CONV_TRANSPOSE
+      let isLayer = op.kernel.isLayer
       let holdsWeights = op.inputs.contains { $0 >= 0 && isWeight[graph.root($0)] }
       for v in op.inputs where v >= 0 {
         let step = isLayer && holdsWeights && !isWeight[graph.root(v)] ? 1 : 0
@@ -223,7 +202,7 @@ struct DifferentiablePlan {
     guard hasGradient[graph.root(v)], value.count > 0,
       !hidden.contains(where: { graph.root($0.value) == graph.root(v) })
     else { return }
-    let channels = op.kernel != EFF_K_MATMUL && value.shape.count > 1 ? value.shape[1] : value.count
+    let channels = op.kernel != .matmul && value.shape.count > 1 ? value.shape[1] : value.count
     hidden.append((v, channels, value.count / max(channels, 1)))
   }
 
@@ -234,7 +213,7 @@ struct DifferentiablePlan {
   private mutating func widen() throws(Failure) {
     for i in graph.ops.indices {
       let op = graph.ops[i]
-      if op.kernel == EFF_K_RANDOM {
+      if op.kernel == .random {
         throw Failure(
           .unsupported,
           """

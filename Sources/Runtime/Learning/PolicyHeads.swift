@@ -89,10 +89,10 @@ struct PolicyHeads {
     offset = [Double](repeating: 0, count: n)
     low = [Double](repeating: -.infinity, count: n)
     high = [Double](repeating: .infinity, count: n)
-    while let op = PolicyHeads.writer(mean, g), g.values[op.operands[0]].type == .f32 {
+    while let op = PolicyHeads.writer(mean, g), let x = op.inputs.first, x >= 0, g.values[x].type == .f32 {
       if case .unary(let u) = op.params, u.fn == EFF_FN_CLIP {
         bound(low: [Double](repeating: u.alpha, count: n), high: [Double](repeating: u.beta, count: n))
-        mean = op.operands[0]
+        mean = op[.x]
       } else if case .binary(let p) = op.params, p.fn == EFF_FN2_MIN || p.fn == EFF_FN2_MAX,
         let (x, c, _) = PolicyHeads.split(op, n, g)
       {
@@ -117,7 +117,7 @@ struct PolicyHeads {
     var b = offset
     while let op = PolicyHeads.writer(v, g) {
       if case .unary(let u) = op.params, u.fn == EFF_FN_TANH {
-        (mean, scale, offset, isSquashed) = (op.operands[0], a, b, true)
+        (mean, scale, offset, isSquashed) = (op[.x], a, b, true)
         return
       }
       guard case .binary(let p) = op.params, let (x, c, isLeft) = PolicyHeads.split(op, n, g) else { return }
@@ -136,9 +136,9 @@ struct PolicyHeads {
 
   /// The changing operand of a binary op of n elements and the numbers of its constant one, which may be the left one.
   private static func split(_ op: GraphOp, _ n: Int, _ g: Graph) -> (x: Int, c: [Double], isLeft: Bool)? {
-    let isLeft = g.values[op.operands[0]].constant != nil
-    let x = op.operands[isLeft ? 1 : 0]
-    guard let c = g.values[op.operands[isLeft ? 0 : 1]].constant, c.type == .f32, g.values[x].constant == nil,
+    let isLeft = g.values[op[.a]].constant != nil
+    let x = op[isLeft ? .b : .a]
+    guard let c = g.values[op[isLeft ? .a : .b]].constant, c.type == .f32, g.values[x].constant == nil,
       g.values[x].count == n
     else { return nil }
     guard c.count == n || c.count == 1 else { return nil }
@@ -149,7 +149,7 @@ struct PolicyHeads {
   private mutating func peelChoice(_ g: Graph) {
     while let op = PolicyHeads.writer(mean, g) {
       switch op.params {
-      case .arg, .cast, .softmax: mean = op.operands[0]
+      case .arg, .cast, .softmax: mean = op[.x]
       default: return
       }
     }

@@ -10,16 +10,19 @@ enum Describe {
     switch params {
     case .dense(let d):
       return "dense [\(d.k) -> \(d.n)]" + (d.m > 1 ? " x \(d.m)" : "") + activation(d.act) + storage(d.weights)
-    case .conv(let c): return name(op.kernel) + " " + shapes + activation(c.act)
-    case .norm(let n): return (n.rms != 0 ? "rms norm " : "norm ") + shapes + activation(n.act)
-    case .rnn(let r):
-      let cell = r.cell == EFF_RNN_LSTM ? "lstm" : r.cell == EFF_RNN_GRU ? "gru" : "rnn"
-      return "\(cell) [\(r.input) -> \(r.hidden)]" + (r.time > 1 ? " x \(r.time) steps" : "")
-        + (r.dirs > 1 ? " bidirectional" : "") + storage(op.packing == nil ? 0 : r.weights)
+    case .norm(let n) where n.rms != 0: return "rms norm " + shapes + activation(n.act)
+    case .rnn(let r): return cell(r)
+    case .rnnPacked(let r): return cell(r) + storage(r.weights)
     case .branch(let b): return "branch where \(b.wanted != 0 ? "true" : "false"), \(b.count) ops"
     case .unary(let u): return "unary" + activation(u.fn) + " " + shapes
-    default: return name(op.kernel) + " " + shapes
+    default: return op.kernel.row.name + " " + shapes + activation(params.activation?.fn ?? Int32(EFF_FN_IDENTITY))
     }
+  }
+
+  private static func cell(_ r: eff_rnn) -> String {
+    let cell = r.cell == EFF_RNN_LSTM ? "lstm" : r.cell == EFF_RNN_GRU ? "gru" : "rnn"
+    return "\(cell) [\(r.input) -> \(r.hidden)]" + (r.time > 1 ? " x \(r.time) steps" : "")
+      + (r.dirs > 1 ? " bidirectional" : "")
   }
 
   private static func io(_ op: GraphOp, _ g: Graph) -> String {
@@ -44,17 +47,5 @@ enum Describe {
       " floor", " ceil", " round", " sin", " cos", " tan",
     ]
     return Int(fn) < names.count ? names[Int(fn)] : " fn\(fn)"
-  }
-
-  static func name(_ kernel: Int32) -> String {
-    let names: [String] = [
-      "", "unary", "binary", "where", "cast", "copy", "fill", "gather", "gather_elements", "gather_nd",
-      "scatter_elements", "scatter_nd", "one_hot", "reduce",
-      "arg", "softmax", "cumulate", "top_k", "dense", "matmul", "conv", "conv", "conv_transpose", "pool", "norm", "rnn",
-      "rnn", "resize", "random",
-      "quantize", "dequantize", "dynamic_quantize", "matmul_integer", "attention", "grid_sample", "lrn", "det",
-      "conv_integer", "trees",
-    ]
-    return Int(kernel) < names.count ? names[Int(kernel)] : "kernel \(kernel)"
   }
 }

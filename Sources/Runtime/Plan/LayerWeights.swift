@@ -42,12 +42,15 @@ public struct LayerWeights {
       let given = layer < each.count ? each[layer] : nil
       layer += 1
       let format = (given ?? all ?? .f32).rawValue
-      if case .dense(var d) = graph.ops[i].params {
+      switch graph.ops[i].params {
+      case .dense(var d):
         d.weights = format
         graph.ops[i].params = .dense(d)
-      } else if case .rnn(var r) = graph.ops[i].params {
+      case .rnnPacked(var r):
         r.weights = format
-        graph.ops[i].params = .rnn(r)
+        graph.ops[i].params = .rnnPacked(r)
+      // its weights are operands like any other, and stay as they are
+      default: continue
       }
     }
     guard each.isEmpty || each.count == layer else {
@@ -72,7 +75,7 @@ extension GraphOp {
   var layer: (weights: Int32, parameters: Int)? {
     switch params {
     case .dense(let d): return (d.weights, Int(d.k * d.n))
-    case .rnn(let r):
+    case .rnn(let r), .rnnPacked(let r):
       let gates: Int64 = r.cell == EFF_RNN_LSTM ? 4 : r.cell == EFF_RNN_GRU ? 3 : 1
       return (r.weights, Int(Int64(r.dirs) * gates * r.hidden * (r.input + r.hidden)))
     default: return nil

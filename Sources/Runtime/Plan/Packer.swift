@@ -56,10 +56,10 @@ struct Packer {
     case .dense(var d):
       bytes = eff_dense_packed_size(&d, isa)
       job = .dense(d, packing)
-    case .conv(var c):
+    case .convPacked(var c):
       bytes = eff_conv_packed_size(&c, isa)
       job = .conv(c, packing)
-    case .rnn(var r):
+    case .rnnPacked(var r):
       bytes = eff_rnn_packed_size(&r, isa)
       job = .rnn(r, packing)
     default: throw Failure(.state, "\(op.label): has weights to pack, but no packed kernel")

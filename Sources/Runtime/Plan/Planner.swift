@@ -98,9 +98,7 @@ public struct Planner {
         store([1], &s.x)
         store([1], &s.y)
         graph.ops.append(
-          GraphOp(
-            kernel: Int(EFF_K_COPY), type: v.type, params: .strided(s), inputs: [port.value], outputs: [copy],
-            label: "output '\(port.name)'"))
+          GraphOp(.copy(s), type: v.type, inputs: [port.value], outputs: [copy], label: "output '\(port.name)'"))
       }
     }
   }
@@ -153,13 +151,14 @@ public struct Planner {
     let blocks = Blocks(graph.ops)
     for (i, op) in graph.ops.enumerated() {
       if case .end = op.params { continue }
-      guard let kernel = eff_kernel_find(op.kernel, op.type.rawValue, isa) else {
+      guard let kernel = eff_kernel_find(op.kernel.rawValue, op.type.rawValue, isa) else {
         throw Failure(.unsupported, "\(op.label): not supported for elements of type \(op.type.name)")
       }
+      let row = op.kernel.row
       let first = operands.count
       var packed = 0
       for (k, v) in op.inputs.enumerated() {
-        let isGenerator = op.kernel == EFF_K_RANDOM && k == 0
+        let isGenerator = row.inputs[k] == .state
         let stride = MemoryLayout<eff_random_state>.stride
         operands.append(isGenerator ? Operand(space: .random, place: 0, view: 0, stride: stride) : try operand(v))
         // packed kernels take their weights right after x
@@ -188,7 +187,7 @@ public struct Planner {
       }
       ops.append(
         PlanOp(
-          kernel: kernel, code: op.kernel, params: params.count, first: first, count: operands.count - first,
+          kernel: kernel, code: op.kernel.rawValue, params: params.count, first: first, count: operands.count - first,
           position: blocks.positions[i]))
       blocks.params(i, op).withBytes { params.append(contentsOf: $0) }
       labels.append(Describe.op(op, blocks.params(i, op), graph))
@@ -216,7 +215,7 @@ public struct Planner {
     plan.stateInputs = graph.states.map { $0.input }
     plan.arenaSize = layout.size
     plan.work = work
-    plan.usesRandom = graph.ops.contains { $0.kernel == EFF_K_RANDOM }
+    plan.usesRandom = graph.ops.contains { $0.kernel == .random }
     plan.isa = isa
     plan.weightBytes = packer.size
     plan.peakBytes = layout.peak
