@@ -5,12 +5,12 @@ import Onnx
 // attention and its companions
 extension Builder {
   mutating func buildAttention(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "Attention": return try buildDotAttention(n)
-    case "RotaryEmbedding": return [try buildRotary(n)]
-    case "LinearAttention": return try buildLinearAttention(n)
-    case "CausalConvWithState": return try buildCausalConv(n)
-    case "TensorScatter": return [try buildTensorScatter(n)]
+    switch n.operator {
+    case .attention: return try buildDotAttention(n)
+    case .rotaryEmbedding: return [try buildRotary(n)]
+    case .linearAttention: return try buildLinearAttention(n)
+    case .causalConvWithState: return try buildCausalConv(n)
+    case .tensorScatter: return [try buildTensorScatter(n)]
     default: return nil
     }
   }

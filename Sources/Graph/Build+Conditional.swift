@@ -210,13 +210,13 @@ extension Builder {
 
   /// And and Or with one side known: the other side, or a constant. It ends loops that count and also test.
   mutating func shortcut(_ n: Node) throws(Failure) -> Int? {
-    guard n.op == "And" || n.op == "Or" else { return nil }
+    guard n.operator == .and || n.operator == .or else { return nil }
     let (a, b) = (try n.input(0), try n.input(1))
     guard type(a) == .bool, type(b) == .bool, isConstant(a) != isConstant(b) else { return nil }
     let (known, running) = isConstant(a) ? (a, b) : (b, a)
     guard let c = constant(known), c.count == 1, let out = broadcast(shape(a), shape(b)) else { return nil }
     let isTrue = c.start.load(as: UInt8.self) != 0
-    if isTrue == (n.op == "Or") { return try filled(isTrue ? 1 : 0, .bool, out) }
+    if isTrue == (n.operator == .or) { return try filled(isTrue ? 1 : 0, .bool, out) }
     return count(running) == out.reduce(1, *) ? try view(running, out) : nil
   }
 }

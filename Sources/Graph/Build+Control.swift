@@ -5,10 +5,10 @@ import Onnx
 // running
 extension Builder {
   mutating func buildControl(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "If": return try buildIf(n)
-    case "Loop": return try buildLoop(n)
-    case "Scan": return try buildScan(n)
+    switch n.operator {
+    case .if: return try buildIf(n)
+    case .loop: return try buildLoop(n)
+    case .scan: return try buildScan(n)
     default: return nil
     }
   }

@@ -5,12 +5,12 @@ import Onnx
 // operators that slide a window over space
 extension Builder {
   mutating func buildConvolution(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "Conv": return [try buildConv(n)]
-    case "ConvTranspose": return [try buildConvTranspose(n)]
-    case "MaxPool": return try buildPool(n, Int(EFF_POOL_MAX))
-    case "AveragePool": return try buildPool(n, Int(EFF_POOL_AVERAGE))
-    case "LpPool": return try buildPool(n, Int(EFF_POOL_LP))
+    switch n.operator {
+    case .conv: return [try buildConv(n)]
+    case .convTranspose: return [try buildConvTranspose(n)]
+    case .maxPool: return try buildPool(n, Int(EFF_POOL_MAX))
+    case .averagePool: return try buildPool(n, Int(EFF_POOL_AVERAGE))
+    case .lpPool: return try buildPool(n, Int(EFF_POOL_LP))
     default: return nil
     }
   }
@@ -265,7 +265,7 @@ extension Builder {
       if isSame { size = (xs[2 + d] + win.strides[d] - 1) / win.strides[d] }
       out.append(size)
     }
-    if n.op == "AveragePool" && n.opset < 19 { win.dilations = [Int](repeating: 1, count: rank) }
+    if n.operator == .averagePool && n.opset < 19 { win.dilations = [Int](repeating: 1, count: rank) }
     var p = eff_pool()
     p.batch = Int64(xs[0])
     p.channels = Int64(xs[1])
@@ -273,7 +273,7 @@ extension Builder {
     p.fn = Int32(fn)
     p.count_include_pad = Int32(try n.bool("count_include_pad", false) ? 1 : 0)
     p.column_major = Int32(try n.bool("storage_order", false) ? 1 : 0)
-    let power = n.op == "LpPool" ? try n.int("p", 2) : 2
+    let power = n.operator == .lpPool ? try n.int("p", 2) : 2
     guard power > 0 else { throw n.fail(.shape, "attribute 'p' is \(power), expected 1 or more") }
     p.p = Double(power)
     store(Array(xs[2...]), &p.in)

@@ -5,36 +5,36 @@ import Onnx
 // elementwise operators
 extension Builder {
   mutating func buildElementwise(_ n: Node) throws(Failure) -> [Int]? {
-    if let fn = plainUnary(n.op) {
+    if let fn = plainUnary(n.operator) {
       let x = try n.input(0)
       return [try unary(x, fn, label: n.label)]
     }
-    if let fn = plainBinary(n.op) {
+    if let fn = plainBinary(n.operator) {
       let (a, b) = try operands(n)
       return [try binary(fn, a, b, label: n.label)]
     }
-    switch n.op {
-    case "Identity", "Dropout": return try buildIdentity(n)
-    case "Elu": return [try unary(try n.input(0), Int(EFF_FN_ELU), alpha: try n.float("alpha", 1), label: n.label)]
-    case "LeakyRelu":
+    switch n.operator {
+    case .identity, .dropout: return try buildIdentity(n)
+    case .elu: return [try unary(try n.input(0), Int(EFF_FN_ELU), alpha: try n.float("alpha", 1), label: n.label)]
+    case .leakyRelu:
       return [try unary(try n.input(0), Int(EFF_FN_LEAKY_RELU), alpha: try n.float("alpha", 0.01), label: n.label)]
-    case "Selu":
+    case .selu:
       let alpha = try n.float("alpha", 1.6732632423543772)
       return [
         try unary(
           try n.input(0), Int(EFF_FN_SELU), alpha: alpha, beta: try n.float("gamma", 1.0507009873554805), label: n.label
         )
       ]
-    case "Celu": return [try unary(try n.input(0), Int(EFF_FN_CELU), alpha: try n.float("alpha", 1), label: n.label)]
-    case "ThresholdedRelu":
+    case .celu: return [try unary(try n.input(0), Int(EFF_FN_CELU), alpha: try n.float("alpha", 1), label: n.label)]
+    case .thresholdedRelu:
       return [try unary(try n.input(0), Int(EFF_FN_THRESHOLDED_RELU), alpha: try n.float("alpha", 1), label: n.label)]
-    case "HardSigmoid":
+    case .hardSigmoid:
       return [
         try unary(
           try n.input(0), Int(EFF_FN_HARD_SIGMOID), alpha: try n.float("alpha", 0.2), beta: try n.float("beta", 0.5),
           label: n.label)
       ]
-    case "SwiGLU":
+    case .swiGLU:
       let (gate, value) = (try n.input(0), try n.input(1))
       guard shape(gate) == shape(value), type(gate) == type(value) else {
         throw n.fail(
@@ -47,19 +47,19 @@ extension Builder {
       }
       let open = try unary(gate, Int(EFF_FN_SWISH), alpha: try n.float("alpha", 1), label: n.label)
       return [try binary(Int(EFF_FN2_MUL), open, value, label: n.label)]
-    case "Swish": return [try unary(try n.input(0), Int(EFF_FN_SWISH), alpha: try n.float("alpha", 1), label: n.label)]
-    case "Gelu":
+    case .swish: return [try unary(try n.input(0), Int(EFF_FN_SWISH), alpha: try n.float("alpha", 1), label: n.label)]
+    case .gelu:
       let isTanh = try n.choice("approximate", "none", ["none", "tanh"]) == "tanh"
       return [try unary(try n.input(0), Int(isTanh ? EFF_FN_GELU_TANH : EFF_FN_GELU), label: n.label)]
-    case "IsInf":
+    case .isInf:
       let negative = try n.int("detect_negative", 1)
       return [
         try unary(
           try n.input(0), Int(EFF_FN_IS_INF), alpha: Double(negative), beta: Double(try n.int("detect_positive", 1)),
           label: n.label)
       ]
-    case "Clip": return try buildClip(n)
-    case "Pow":
+    case .clip: return try buildClip(n)
+    case .pow:
       let (a, given) = try operands(n)
       let b = try cast(given, to: type(a))
       if let c = constant(b), c.count == 1, type(a).isFloat, try number(b, n, "exponent") == 2 {
@@ -67,13 +67,13 @@ extension Builder {
         return [try unary(try expand(a, to: out), Int(EFF_FN_SQUARE), label: n.label)]
       }
       return [try binary(Int(EFF_FN2_POW), a, b, label: n.label)]
-    case "Mod":
+    case .mod:
       let fn = try n.bool("fmod", false) ? EFF_FN2_FMOD : EFF_FN2_MOD
       return [try binary(Int(fn), try n.input(0), try n.input(1), label: n.label)]
-    case "BitShift":
+    case .bitShift:
       let fn = try n.choice("direction", "", ["LEFT", "RIGHT"]) == "LEFT" ? EFF_FN2_SHIFT_LEFT : EFF_FN2_SHIFT_RIGHT
       return [try binary(Int(fn), try n.input(0), try n.input(1), label: n.label)]
-    case "PRelu":
+    case .pRelu:
       let x = try n.input(0)
       var slope = try n.input(1)
       // before opset 7 a slope is one for each channel
@@ -83,15 +83,15 @@ extension Builder {
         slope = try view(slope, [shape(slope)[0]] + [Int](repeating: 1, count: shape(x).count - 2))
       }
       return [try binary(Int(EFF_FN2_PRELU), x, slope, label: n.label)]
-    case "Max", "Min", "Sum", "Mean": return try buildVariadic(n)
-    case "Where": return [try select(try n.input(0), try n.input(1), try n.input(2), label: n.label)]
-    case "Cast":
+    case .max, .min, .sum, .mean: return try buildVariadic(n)
+    case .where: return [try select(try n.input(0), try n.input(1), try n.input(2), label: n.label)]
+    case .cast:
       let code = try n.int("to", 0)
       return [try castTo(try n.input(0), code, n)]
-    case "CastLike":
+    case .castLike:
       n.pass("saturate", "round_mode")
       return [try cast(try n.input(0), to: type(try n.input(1)))]
-    case "Shrink": return try buildShrink(n)
+    case .shrink: return try buildShrink(n)
     default: return nil
     }
   }
@@ -120,64 +120,64 @@ extension Builder {
     return (a, try view(b, sb + [Int](repeating: 1, count: sa.count - at - sb.count)))
   }
 
-  private func plainUnary(_ op: String) -> Int? {
+  private func plainUnary(_ op: Operator) -> Int? {
     let fn: Int
     switch op {
-    case "Relu": fn = Int(EFF_FN_RELU)
-    case "Tanh": fn = Int(EFF_FN_TANH)
-    case "Sigmoid": fn = Int(EFF_FN_SIGMOID)
-    case "Softplus": fn = Int(EFF_FN_SOFTPLUS)
-    case "Softsign": fn = Int(EFF_FN_SOFTSIGN)
-    case "Mish": fn = Int(EFF_FN_MISH)
-    case "HardSwish": fn = Int(EFF_FN_HARD_SWISH)
-    case "Exp": fn = Int(EFF_FN_EXP)
-    case "Log": fn = Int(EFF_FN_LOG)
-    case "Sqrt": fn = Int(EFF_FN_SQRT)
-    case "Reciprocal": fn = Int(EFF_FN_RECIPROCAL)
-    case "Neg": fn = Int(EFF_FN_NEG)
-    case "Abs": fn = Int(EFF_FN_ABS)
-    case "Sign": fn = Int(EFF_FN_SIGN)
-    case "Floor": fn = Int(EFF_FN_FLOOR)
-    case "Ceil": fn = Int(EFF_FN_CEIL)
-    case "Round": fn = Int(EFF_FN_ROUND)
-    case "Sin": fn = Int(EFF_FN_SIN)
-    case "Cos": fn = Int(EFF_FN_COS)
-    case "Tan": fn = Int(EFF_FN_TAN)
-    case "Asin": fn = Int(EFF_FN_ASIN)
-    case "Acos": fn = Int(EFF_FN_ACOS)
-    case "Atan": fn = Int(EFF_FN_ATAN)
-    case "Sinh": fn = Int(EFF_FN_SINH)
-    case "Cosh": fn = Int(EFF_FN_COSH)
-    case "Asinh": fn = Int(EFF_FN_ASINH)
-    case "Acosh": fn = Int(EFF_FN_ACOSH)
-    case "Atanh": fn = Int(EFF_FN_ATANH)
-    case "Erf": fn = Int(EFF_FN_ERF)
-    case "Not": fn = Int(EFF_FN_NOT)
-    case "BitwiseNot": fn = Int(EFF_FN_BIT_NOT)
-    case "IsNaN": fn = Int(EFF_FN_IS_NAN)
+    case .relu: fn = Int(EFF_FN_RELU)
+    case .tanh: fn = Int(EFF_FN_TANH)
+    case .sigmoid: fn = Int(EFF_FN_SIGMOID)
+    case .softplus: fn = Int(EFF_FN_SOFTPLUS)
+    case .softsign: fn = Int(EFF_FN_SOFTSIGN)
+    case .mish: fn = Int(EFF_FN_MISH)
+    case .hardSwish: fn = Int(EFF_FN_HARD_SWISH)
+    case .exp: fn = Int(EFF_FN_EXP)
+    case .log: fn = Int(EFF_FN_LOG)
+    case .sqrt: fn = Int(EFF_FN_SQRT)
+    case .reciprocal: fn = Int(EFF_FN_RECIPROCAL)
+    case .neg: fn = Int(EFF_FN_NEG)
+    case .abs: fn = Int(EFF_FN_ABS)
+    case .sign: fn = Int(EFF_FN_SIGN)
+    case .floor: fn = Int(EFF_FN_FLOOR)
+    case .ceil: fn = Int(EFF_FN_CEIL)
+    case .round: fn = Int(EFF_FN_ROUND)
+    case .sin: fn = Int(EFF_FN_SIN)
+    case .cos: fn = Int(EFF_FN_COS)
+    case .tan: fn = Int(EFF_FN_TAN)
+    case .asin: fn = Int(EFF_FN_ASIN)
+    case .acos: fn = Int(EFF_FN_ACOS)
+    case .atan: fn = Int(EFF_FN_ATAN)
+    case .sinh: fn = Int(EFF_FN_SINH)
+    case .cosh: fn = Int(EFF_FN_COSH)
+    case .asinh: fn = Int(EFF_FN_ASINH)
+    case .acosh: fn = Int(EFF_FN_ACOSH)
+    case .atanh: fn = Int(EFF_FN_ATANH)
+    case .erf: fn = Int(EFF_FN_ERF)
+    case .not: fn = Int(EFF_FN_NOT)
+    case .bitwiseNot: fn = Int(EFF_FN_BIT_NOT)
+    case .isNaN: fn = Int(EFF_FN_IS_NAN)
     default: return nil
     }
     return fn
   }
 
-  private func plainBinary(_ op: String) -> Int? {
+  private func plainBinary(_ op: Operator) -> Int? {
     let fn: Int
     switch op {
-    case "Add": fn = Int(EFF_FN2_ADD)
-    case "Sub": fn = Int(EFF_FN2_SUB)
-    case "Mul": fn = Int(EFF_FN2_MUL)
-    case "Div": fn = Int(EFF_FN2_DIV)
-    case "And": fn = Int(EFF_FN2_AND)
-    case "Or": fn = Int(EFF_FN2_OR)
-    case "Xor": fn = Int(EFF_FN2_XOR)
-    case "BitwiseAnd": fn = Int(EFF_FN2_BIT_AND)
-    case "BitwiseOr": fn = Int(EFF_FN2_BIT_OR)
-    case "BitwiseXor": fn = Int(EFF_FN2_BIT_XOR)
-    case "Equal": fn = Int(EFF_FN2_EQUAL)
-    case "Less": fn = Int(EFF_FN2_LESS)
-    case "LessOrEqual": fn = Int(EFF_FN2_LESS_EQUAL)
-    case "Greater": fn = Int(EFF_FN2_GREATER)
-    case "GreaterOrEqual": fn = Int(EFF_FN2_GREATER_EQUAL)
+    case .add: fn = Int(EFF_FN2_ADD)
+    case .sub: fn = Int(EFF_FN2_SUB)
+    case .mul: fn = Int(EFF_FN2_MUL)
+    case .div: fn = Int(EFF_FN2_DIV)
+    case .and: fn = Int(EFF_FN2_AND)
+    case .or: fn = Int(EFF_FN2_OR)
+    case .xor: fn = Int(EFF_FN2_XOR)
+    case .bitwiseAnd: fn = Int(EFF_FN2_BIT_AND)
+    case .bitwiseOr: fn = Int(EFF_FN2_BIT_OR)
+    case .bitwiseXor: fn = Int(EFF_FN2_BIT_XOR)
+    case .equal: fn = Int(EFF_FN2_EQUAL)
+    case .less: fn = Int(EFF_FN2_LESS)
+    case .lessOrEqual: fn = Int(EFF_FN2_LESS_EQUAL)
+    case .greater: fn = Int(EFF_FN2_GREATER)
+    case .greaterOrEqual: fn = Int(EFF_FN2_GREATER_EQUAL)
     default: return nil
     }
     return fn
@@ -198,13 +198,15 @@ extension Builder {
     let x = try n.input(0)
     // the share that training drops, and its generator
     n.pass("ratio", "seed")
-    if n.op == "Dropout" && n.opset < 7 {
+    if n.operator == .dropout && n.opset < 7 {
       guard try n.bool("is_test", false) else {
         throw n.fail(
           .unsupported, "is in training mode (is_test is 0); export the policy in evaluation mode, after model.eval()")
       }
     }
-    if n.op == "Dropout", let training = n.optional(2), try number(cast(training, to: .f64), n, "training_mode") != 0 {
+    if n.operator == .dropout, let training = n.optional(2),
+      try number(cast(training, to: .f64), n, "training_mode") != 0
+    {
       if let ratio = n.optional(1), try number(ratio, n, "ratio") == 0 {} else {
         throw n.fail(.unsupported, "is in training mode; export the policy in evaluation mode, after model.eval()")
       }
@@ -237,9 +239,9 @@ extension Builder {
 
   private mutating func buildVariadic(_ n: Node) throws(Failure) -> [Int] {
     var y = try n.input(0)
-    let fn = n.op == "Max" ? EFF_FN2_MAX : n.op == "Min" ? EFF_FN2_MIN : EFF_FN2_ADD
+    let fn = n.operator == .max ? EFF_FN2_MAX : n.operator == .min ? EFF_FN2_MIN : EFF_FN2_ADD
     for i in 1..<max(n.inputs.count, 1) { y = try binary(Int(fn), y, try n.input(i), label: n.label) }
-    if n.op == "Mean" && n.inputs.count > 1 {
+    if n.operator == .mean && n.inputs.count > 1 {
       y = try binary(Int(EFF_FN2_DIV), y, try scalar(Double(n.inputs.count), type(y)), label: n.label)
     }
     return [n.inputs.count == 1 ? try view(y, shape(y)) : y]

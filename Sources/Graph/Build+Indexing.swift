@@ -5,23 +5,23 @@ import Onnx
 // operators that pick elements by position
 extension Builder {
   mutating func buildIndexing(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "Gather":
+    switch n.operator {
+    case .gather:
       let x = try n.input(0)
       let a = try axis(try n.int("axis", 0), rank: shape(x).count, n)
       return [try gather(x, try n.input(1), axis: a, n)]
-    case "GatherElements":
+    case .gatherElements:
       let x = try n.input(0)
       let a = try axis(try n.int("axis", 0), rank: shape(x).count, n)
       try checkPlaces(try n.input(1), [a], shape(x), n)
       return [try gatherElements(x, try n.input(1), axis: a, n)]
-    case "GatherND":
+    case .gatherND:
       try checkTuples(try n.input(1), try n.int("batch_dims", 0), shape(try n.input(0)), n)
       return [try gatherTuples(try n.input(0), try n.input(1), batch: try n.int("batch_dims", 0), n)]
-    case "ScatterElements", "Scatter": return [try buildScatterElements(n)]
-    case "ScatterND": return [try buildScatterND(n)]
-    case "OneHot": return [try buildOneHot(n)]
-    case "Trilu": return [try buildTrilu(n)]
+    case .scatterElements, .scatter: return [try buildScatterElements(n)]
+    case .scatterND: return [try buildScatterND(n)]
+    case .oneHot: return [try buildOneHot(n)]
+    case .trilu: return [try buildTrilu(n)]
     default: return nil
     }
   }

@@ -5,10 +5,10 @@ import Onnx
 // matrix products
 extension Builder {
   mutating func buildLinear(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "MatMul": return [try buildMatMul(n)]
-    case "Gemm": return [try buildGemm(n)]
-    case "Einsum": return [try buildEinsum(n)]
+    switch n.operator {
+    case .matMul: return [try buildMatMul(n)]
+    case .gemm: return [try buildGemm(n)]
+    case .einsum: return [try buildEinsum(n)]
     default: return nil
     }
   }

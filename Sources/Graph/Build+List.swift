@@ -83,14 +83,14 @@ extension Builder {
   // MARK: where lists come from
 
   private mutating func buildListSource(_ n: Node) throws(Failure) -> Int? {
-    switch n.op {
-    case "NonZero":
+    switch n.operator {
+    case .nonZero:
       let x = try n.input(0)
       guard !isConstant(x), lists[x] == nil, !shape(x).isEmpty, count(x) > 0 else { return nil }
       let mask = type(x) == .bool ? try view(x, shape(x)) : try cast(x, to: .bool)
       name(mask, as: x)
       return newList(try coordinates(of: mask), mask, axis: 1)
-    case "Compress":
+    case .compress:
       let c = try n.input(1)
       guard !isConstant(c), lists[c] == nil, let x = n.optional(0), lists[x] == nil, type(c) == .bool,
         shape(c).count == 1
@@ -106,7 +106,7 @@ extension Builder {
         throw n.fail(.shape, "condition has \(count(c)) entries for axis \(a) of \(describe(shape(full)))")
       }
       return newList(try slice(full, axis: a, start: 0, count: count(c), label: n.label), c, axis: a)
-    case "Slice":
+    case .slice:
       // the first entries of x, as many as the mask has true elements: entry k belongs to the k-th of these
       guard n.opset >= 10, let x = n.optional(0), let starts = n.optional(1), let ends = n.optional(2), lists[x] == nil,
         count(starts) == 1, count(ends) == 1
@@ -120,14 +120,14 @@ extension Builder {
       if let v = n.optional(3) { a = try axis(try integers(v, n, "axes").first ?? 0, rank: shape(x).count, n) }
       guard a < shape(x).count, shape(x)[a] > 0 else { return nil }
       return newList(try gather(x, try ranks(mask, n), axis: a, n), mask, axis: a)
-    case "Range":
+    case .range:
       guard let start = n.optional(0), let limit = n.optional(1), let delta = n.optional(2), !isConstant(limit),
         let mask = counted(limit, 0)
       else { return nil }
       guard isConstant(start), isConstant(delta), try number(start, n, "start") == 0, try number(delta, n, "delta") == 1
       else { return nil }
       return newList(try cast(try ranks(mask, n), to: type(limit)), mask, axis: 0)
-    case "Expand":
+    case .expand:
       guard let x = n.optional(0), let s = n.optional(1), !isConstant(s), let (dims, mask, a) = listShape(s) else {
         return nil
       }
@@ -141,7 +141,7 @@ extension Builder {
         throw n.fail(.shape, "\(describe(shape(x))) does not broadcast to a list of '\(graph.values[mask].name)'")
       }
       return newList(try expand(full, to: out), mask, axis: out.count - (dims.count - a))
-    case "ConstantOfShape":
+    case .constantOfShape:
       guard let s = n.optional(0), !isConstant(s), let (dims, mask, a) = listShape(s) else { return nil }
       let whole = n.with(inputs: [try integers(dims, [dims.count])])
       guard let full = try buildStandard(whole) else { return nil }

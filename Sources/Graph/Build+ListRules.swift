@@ -9,36 +9,36 @@ extension Builder {
     guard let at = n.inputs.firstIndex(where: { lists[$0] != nil }), let list = lists[n.inputs[at]] else { return nil }
     let (mask, a) = (list.mask, list.axis)
     let s = shape(list.full)
-    switch n.op {
-    case "Shape":
+    switch n.operator {
+    case .shape:
       let start = max(0, min(s.count, wrap(try n.int("start", 0), s.count)))
       let end = max(start, min(s.count, wrap(try n.int("end", s.count), s.count)))
       var dims: [Int] = []
       for d in start..<end { dims.append(try view(d == a ? try length(mask, n) : try integers([s[d]], []), [1])) }
       return dims.isEmpty ? [try integers([], [0])] : [try concat(dims, axis: 0, label: n.label)]
-    case "Size":
+    case .size:
       let others = s.indices.filter { $0 != a }.reduce(1) { $0 * s[$1] }
       return [try binary(Int(EFF_FN2_MUL), try length(mask, n), try integers([others], []), label: n.label)]
-    case "Transpose":
+    case .transpose:
       let perm = try n.ints("perm") ?? Array((0..<s.count).reversed())
       guard let axis = perm.firstIndex(of: a) else { return nil }
       return try plain(n, mask, axis: axis)
-    case "Unsqueeze":
+    case .unsqueeze:
       guard let new = try axes(n, input: 1) else { return nil }
       let rank = s.count + new.count
       var left = Array(0..<rank)
       for v in new { left.removeAll { $0 == (v < 0 ? v + rank : v) } }
       return a < left.count ? try plain(n, mask, axis: left[a]) : nil
-    case "Squeeze":
+    case .squeeze:
       guard let old = try axes(n, input: 1) else { return nil }
       let gone = old.map { $0 < 0 ? $0 + s.count : $0 }
       return gone.contains(a) ? nil : try plain(n, mask, axis: a - gone.filter { $0 < a }.count)
-    case "Reshape": return try reshapeList(n, list)
-    case "Flatten":
+    case .reshape: return try reshapeList(n, list)
+    case .flatten:
       let axis = try n.int("axis", 1)
       return a == 0 && (axis == 1 || axis == 1 - s.count) ? try plain(n, mask, axis: 0) : nil
-    case "Gather": return try gatherList(n, list)
-    case "GatherND":
+    case .gather: return try gatherList(n, list)
+    case .gatherND:
       guard at == 1, try n.int("batch_dims", 0) == 0, a < s.count - 1, s.count == 2, let x = n.optional(0) else {
         return nil
       }
@@ -47,8 +47,8 @@ extension Builder {
         return [newList(try view(x, [count(mask)] + shape(x)[depth...]), mask, axis: 0)]
       }
       return try plain(n, mask, axis: 0)
-    case "ScatterND": return try scatterList(n)
-    case "Slice":
+    case .scatterND: return try scatterList(n)
+    case .slice:
       guard at == 0, n.opset >= 10, let starts = n.optional(1), let ends = n.optional(2), isConstant(starts),
         isConstant(ends)
       else { return nil }
@@ -63,23 +63,23 @@ extension Builder {
         guard from[i] == 0, to[i] >= Int(Int32.max), steps[i] == 1 else { return nil }
       }
       return try plain(n, mask, axis: a)
-    case "Split", "Softmax", "LogSoftmax", "Hardmax", "LayerNormalization":
-      let fallback = n.op == "Split" ? 0 : n.opset < 13 && n.op != "LayerNormalization" ? 1 : -1
+    case .split, .softmax, .logSoftmax, .hardmax, .layerNormalization:
+      let fallback = n.operator == .split ? 0 : n.opset < 13 && n.operator != .layerNormalization ? 1 : -1
       let axis = wrap(try n.int("axis", fallback), s.count)
-      let isApart = n.op == "Split" || (n.opset >= 13 && n.op != "LayerNormalization") ? axis != a : axis > a
+      let isApart = n.operator == .split || (n.opset >= 13 && n.operator != .layerNormalization) ? axis != a : axis > a
       return at == 0 && isApart && n.inputs.dropFirst().allSatisfy({ lists[$0] == nil })
         ? try plain(n, mask, axis: a) : nil
-    case "Concat":
+    case .concat:
       let axis = wrap(try n.int("axis", 0), s.count)
       guard axis != a,
         n.inputs.allSatisfy({ v in lists[v].map { $0.axis == a && shape($0.full).count == s.count } ?? false })
       else { return nil }
       return try plain(n, mask, axis: a)
-    case "MatMul", "Gemm":
-      guard at == 0, a == 0 || (n.op == "MatMul" && a < s.count - 1), s.count >= 2,
+    case .matMul, .gemm:
+      guard at == 0, a == 0 || (n.operator == .matMul && a < s.count - 1), s.count >= 2,
         n.inputs.dropFirst().allSatisfy({ lists[$0] == nil })
       else { return nil }
-      if n.op == "Gemm" {
+      if n.operator == .gemm {
         guard try n.int("transA", 0) == 0 else { return nil }
         if let c = n.optional(2) { guard shape(c).count < 2 || shape(c)[0] == 1 else { return nil } }
         return try plain(n, mask, axis: 0)
@@ -88,8 +88,8 @@ extension Builder {
       return try plain(n, mask, axis: a + max(0, shape(w).count - s.count))
     default: break
     }
-    if n.op.utf8.starts(with: "Reduce".utf8) { return try reduceList(n, list) }
-    if Self.isElementwise(n.op) { return try elementwiseList(n, list) }
+    if reduction(n.operator) != nil { return try reduceList(n, list) }
+    if Self.isElementwise(n.operator) { return try elementwiseList(n, list) }
     return nil
   }
 
@@ -99,18 +99,17 @@ extension Builder {
     return out.map { newList($0, mask, axis: axis) }
   }
 
-  private static func isElementwise(_ op: String) -> Bool {
-    let names: [String] = [
-      "Identity", "Dropout", "Cast", "CastLike", "Relu", "Tanh", "Sigmoid", "Softplus", "Softsign", "Mish", "HardSwish",
-      "HardSigmoid", "Elu", "LeakyRelu", "Selu", "Celu",
-      "ThresholdedRelu", "Swish", "Gelu", "PRelu", "Clip", "Exp", "Log", "Sqrt", "Reciprocal", "Neg", "Abs", "Sign",
-      "Floor", "Ceil", "Round", "Sin", "Cos", "Tan", "Asin", "Acos",
-      "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh", "Erf", "Not", "BitwiseNot", "IsNaN", "IsInf", "Shrink", "Add",
-      "Sub", "Mul", "Div", "Pow", "Mod", "Max", "Min", "Sum", "Mean",
-      "And", "Or", "Xor", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "BitShift", "Equal", "Less", "LessOrEqual",
-      "Greater", "GreaterOrEqual", "Where",
-    ]
-    return names.contains(op)
+  private static func isElementwise(_ op: Operator) -> Bool {
+    switch op {
+    case .identity, .dropout, .cast, .castLike, .relu, .tanh, .sigmoid, .softplus, .softsign, .mish, .hardSwish,
+      .hardSigmoid, .elu, .leakyRelu, .selu, .celu, .thresholdedRelu, .swish, .gelu, .pRelu, .clip, .exp, .log, .sqrt,
+      .reciprocal, .neg, .abs, .sign, .floor, .ceil, .round, .sin, .cos, .tan, .asin, .acos, .atan, .sinh, .cosh,
+      .asinh, .acosh, .atanh, .erf, .not, .bitwiseNot, .isNaN, .isInf, .shrink, .add, .sub, .mul, .div, .pow, .mod,
+      .max, .min, .sum, .mean, .and, .or, .xor, .bitwiseAnd, .bitwiseOr, .bitwiseXor, .bitShift, .equal, .less,
+      .lessOrEqual, .greater, .greaterOrEqual, .where:
+      true
+    default: false
+    }
   }
 
   /// Shapes align from the right: the axis of the list must meet the same axis, or 1.
@@ -233,11 +232,11 @@ extension Builder {
       return try plain(n, list.mask, axis: try n.bool("keepdims", true) ? list.axis : list.axis - before)
     }
     let neutral: Double
-    switch n.op {
-    case "ReduceSum", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum": neutral = 0
-    case "ReduceProd": neutral = 1
-    case "ReduceMax", "ReduceLogSumExp": neutral = -.infinity
-    case "ReduceMin": neutral = .infinity
+    switch n.operator {
+    case .reduceSum, .reduceMean, .reduceL1, .reduceL2, .reduceSumSquare, .reduceLogSum: neutral = 0
+    case .reduceProd: neutral = 1
+    case .reduceMax, .reduceLogSumExp: neutral = -.infinity
+    case .reduceMin: neutral = .infinity
     default: return nil
     }
     var dims = [Int](repeating: 1, count: s.count)
@@ -245,7 +244,7 @@ extension Builder {
     let chosen = try view(list.mask, dims)
     let kept = try select(chosen, list.full, try scalar(neutral, type), label: n.label)
     guard let out = try buildStandard(n.with(inputs: [kept] + n.inputs.dropFirst())) else { return nil }
-    guard n.op == "ReduceMean" else { return out }
+    guard n.operator == .reduceMean else { return out }
     // the mean was taken over all elements of the mask
     let all = try cast(try integers([count(list.mask)], []), to: type)
     let weight = try binary(Int(EFF_FN2_DIV), all, try cast(try length(list.mask, n), to: type), label: n.label)

@@ -5,29 +5,29 @@ import Onnx
 // domain ai.onnx.ml: what prepares features, and the models in Build+Trees and Build+Classifier
 extension Builder {
   mutating func buildMachineLearning(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "TreeEnsembleRegressor": return try buildTreeRegressor(n)
-    case "TreeEnsembleClassifier": return try buildTreeClassifier(n)
-    case "TreeEnsemble": return try buildTreeEnsemble(n)
-    case "LinearRegressor": return try buildLinearRegressor(n)
-    case "LinearClassifier": return try buildLinearClassifier(n)
-    case "Scaler": return [try buildScaler(n)]
-    case "Normalizer": return [try buildNormalizer(n)]
-    case "Binarizer":
+    switch n.operator {
+    case .treeEnsembleRegressor: return try buildTreeRegressor(n)
+    case .treeEnsembleClassifier: return try buildTreeClassifier(n)
+    case .treeEnsemble: return try buildTreeEnsemble(n)
+    case .linearRegressor: return try buildLinearRegressor(n)
+    case .linearClassifier: return try buildLinearClassifier(n)
+    case .scaler: return [try buildScaler(n)]
+    case .normalizer: return [try buildNormalizer(n)]
+    case .binarizer:
       let x = try n.input(0)
       let above = try binary(Int(EFF_FN2_GREATER), x, try scalar(try n.float("threshold", 0), type(x)), label: n.label)
       return [try cast(above, to: type(x))]
-    case "Imputer": return [try buildImputer(n)]
-    case "FeatureVectorizer": return [try buildFeatureVectorizer(n)]
-    case "ArrayFeatureExtractor":
+    case .imputer: return [try buildImputer(n)]
+    case .featureVectorizer: return [try buildFeatureVectorizer(n)]
+    case .arrayFeatureExtractor:
       let x = try n.input(0)
       guard !shape(x).isEmpty else { throw n.fail(.shape, "input is a number, expected at least one dimension") }
       let y = try n.input(1)
       let places = try view(y, [count(y)])
       let form = shape(x).count == 1 ? [1] + shape(x) : shape(x)
       return [try gather(try view(x, form), places, axis: form.count - 1, n)]
-    case "LabelEncoder": return [try buildLabelEncoder(n)]
-    case "ZipMap":
+    case .labelEncoder: return [try buildLabelEncoder(n)]
+    case .zipMap:
       for name in n.onnx.outputs {
         dynamic[name] = n.fail(
           .unsupported,
@@ -35,8 +35,8 @@ extension Builder {
       }
       n.passOver(["classlabels_int64s", "classlabels_strings"])
       return []
-    case "CastMap", "DictVectorizer": throw n.fail(.unsupported, "takes maps, expected tensors only")
-    case "CategoryMapper": throw n.fail(.unsupported, "gives or takes strings, expected numbers only")
+    case .castMap, .dictVectorizer: throw n.fail(.unsupported, "takes maps, expected tensors only")
+    case .categoryMapper: throw n.fail(.unsupported, "gives or takes strings, expected numbers only")
     default: return nil
     }
   }

@@ -6,22 +6,22 @@ import Onnx
 extension Builder {
   /// An operator of com.microsoft version 1; nil where it is unknown.
   mutating func buildMicrosoft(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "Gelu":
+    switch n.operator {
+    case .gelu:
       return [try unary(try n.input(0), Int(EFF_FN_GELU), label: n.label)]
-    case "BiasGelu":
+    case .biasGelu:
       return [try unary(try biased(try n.input(0), try n.input(1), n), Int(EFF_FN_GELU), label: n.label)]
-    case "FastGelu":
+    case .fastGelu:
       return [try unary(try biased(try n.input(0), n.optional(1), n), Int(EFF_FN_GELU_TANH), label: n.label)]
-    case "QuickGelu":
+    case .quickGelu:
       let alpha = try n.float("alpha", 1.702)
       return [try unary(try n.input(0), Int(EFF_FN_SWISH), alpha: alpha, label: n.label)]
-    case "FusedMatMul", "TransposeMatMul": return [try buildFusedMatMul(n)]
-    case "FusedGemm": return [try buildFusedGemm(n)]
-    case "FusedConv": return [try buildFusedConv(n)]
-    case "SkipLayerNormalization": return try buildSkipNorm(n, rms: false)
-    case "SkipSimplifiedLayerNormalization": return try buildSkipNorm(n, rms: true)
-    case "EmbedLayerNormalization": return try buildEmbedNorm(n)
+    case .fusedMatMul, .transposeMatMul: return [try buildFusedMatMul(n)]
+    case .fusedGemm: return [try buildFusedGemm(n)]
+    case .fusedConv: return [try buildFusedConv(n)]
+    case .skipLayerNormalization: return try buildSkipNorm(n, rms: false)
+    case .skipSimplifiedLayerNormalization: return try buildSkipNorm(n, rms: true)
+    case .embedLayerNormalization: return try buildEmbedNorm(n)
     default: break
     }
     if let out = try buildMicrosoftAttention(n) { return out }

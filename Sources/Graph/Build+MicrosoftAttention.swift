@@ -5,11 +5,11 @@ import Onnx
 // domain com.microsoft: attention as onnxruntime's transformer optimizer fuses it
 extension Builder {
   mutating func buildMicrosoftAttention(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "Attention": return try buildFusedAttention(n)
-    case "QAttention": return try buildQuantizedAttention(n)
-    case "MultiHeadAttention": return try buildMultiHead(n)
-    case "RotaryEmbedding": return [try buildMicrosoftRotary(n)]
+    switch n.operator {
+    case .attention: return try buildFusedAttention(n)
+    case .qAttention: return try buildQuantizedAttention(n)
+    case .multiHeadAttention: return try buildMultiHead(n)
+    case .rotaryEmbedding: return [try buildMicrosoftRotary(n)]
     default: return nil
     }
   }

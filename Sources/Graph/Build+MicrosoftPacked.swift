@@ -6,9 +6,9 @@ import Onnx
 // load
 extension Builder {
   mutating func buildMicrosoftPacked(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "MatMulNBits": return [try buildMatMulNBits(n)]
-    case "GatherBlockQuantized": return [try buildGatherBlocks(n)]
+    switch n.operator {
+    case .matMulNBits: return [try buildMatMulNBits(n)]
+    case .gatherBlockQuantized: return [try buildGatherBlocks(n)]
     default: return nil
     }
   }
@@ -120,7 +120,7 @@ extension Builder {
     var zero = n.optional(3)
     // onnxruntime's defaults: the middle for u8, 0 for i4 and u4
     if zero == nil && type(table) == .u8 { zero = try filled(128, .u8, shape(try n.input(2))) }
-    let inner = Node(onnx: plain, inputs: n.inputs, opset: n.opset, place: n.place)
+    let inner = Node(onnx: plain, n.operator, inputs: n.inputs, opset: n.opset, place: n.place)
     return try gather(try dequantize(table, try n.input(2), zero, inner), try n.input(1), axis: to, n)
   }
 }

@@ -6,53 +6,53 @@ import Onnx
 // half to even)
 extension Builder {
   mutating func buildMicrosoftQuantized(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "QuantizeLinear", "DequantizeLinear":
+    switch n.operator {
+    case .quantizeLinear, .dequantizeLinear:
       let scale = try n.input(1)
       guard n.has("axis") || count(scale) == 1 else {
         throw n.fail(.shape, "has several scales and no attribute 'axis'")
       }
-      return [n.op == "QuantizeLinear" ? try buildQuantize(n) : try buildDequantize(n)]
-    case "QGemm": return [try buildQGemm(n)]
-    case "MatMulIntegerToFloat":
+      return [n.operator == .quantizeLinear ? try buildQuantize(n) : try buildDequantize(n)]
+    case .qGemm: return [try buildQGemm(n)]
+    case .matMulIntegerToFloat:
       let y = try integerProduct(try n.input(0), try n.input(1), n.optional(4), n.optional(5), scale: try n.input(2),
                                  columns: try n.input(3), n)
       return [try biased(y, n.optional(6), n)]
-    case "DynamicQuantizeMatMul":
+    case .dynamicQuantizeMatMul:
       let q = try dynamicQuantize(try n.input(0), n)
       let y = try integerProduct(
         q.value, try n.input(1), q.zero, n.optional(3), scale: q.scale, columns: try n.input(2), n)
       return [try biased(y, n.optional(4), n)]
-    case "DynamicQuantizeLSTM": return try buildDynamicLSTM(n)
-    case "QLinearAdd": return [try buildQLinearAdd(n)]
-    case "QLinearMul": return [try buildQLinearMul(n)]
-    case "QLinearSigmoid":
+    case .dynamicQuantizeLSTM: return try buildDynamicLSTM(n)
+    case .qLinearAdd: return [try buildQLinearAdd(n)]
+    case .qLinearMul: return [try buildQLinearMul(n)]
+    case .qLinearSigmoid:
       let x = try dequantized(try n.input(0), try n.input(1), n.optional(2), n)
       return [try quantized(try unary(x, Int(EFF_FN_SIGMOID), label: n.label), like: try n.input(0), 3, n)]
-    case "QLinearLeakyRelu":
+    case .qLinearLeakyRelu:
       let x = try dequantized(try n.input(0), try n.input(1), n.optional(2), n)
       let y = try unary(x, Int(EFF_FN_LEAKY_RELU), alpha: try n.float("alpha", 0.01), label: n.label)
       return [try quantized(y, like: try n.input(0), 3, n)]
-    case "QLinearSoftmax": return [try buildQLinearSoftmax(n)]
-    case "QLinearConcat": return [try buildQLinearConcat(n)]
-    case "QLinearWhere":
+    case .qLinearSoftmax: return [try buildQLinearSoftmax(n)]
+    case .qLinearConcat: return [try buildQLinearConcat(n)]
+    case .qLinearWhere:
       let x = try dequantized(try n.input(1), try n.input(2), n.optional(3), n)
       let y = try dequantized(try n.input(4), try n.input(5), n.optional(6), n)
       // onnxruntime rounds each side and then chooses, which is the same
       return [try quantized(try select(try n.input(0), x, y, label: n.label), like: try n.input(1), 7, n)]
-    case "QLinearReduceMean": return [try buildQLinearMean(n)]
-    case "QLinearGlobalAveragePool": return [try buildQLinearGlobalPool(n)]
-    case "QLinearAveragePool": return [try buildQLinearPool(n)]
-    case "NhwcMaxPool":
+    case .qLinearReduceMean: return [try buildQLinearMean(n)]
+    case .qLinearGlobalAveragePool: return [try buildQLinearGlobalPool(n)]
+    case .qLinearAveragePool: return [try buildQLinearPool(n)]
+    case .nhwcMaxPool:
       return [try channelsLast(try n.input(0), n) { (b, x) throws(Failure) in
         try b.buildPool(n.with(inputs: [x]), Int(EFF_POOL_MAX))[0]
       }]
-    case "QLinearConv":
+    case .qLinearConv:
       guard try n.bool("channels_last", false) else { return [try buildQLinearConv(n)] }
       return [try channelsLast(try n.input(0), n) { (b, x) throws(Failure) in
         try b.buildQLinearConv(n.with(inputs: [x] + n.inputs.dropFirst()))
       }]
-    case "QEmbedLayerNormalization": return try buildQEmbedNorm(n)
+    case .qEmbedLayerNormalization: return try buildQEmbedNorm(n)
     default: return nil
     }
   }

@@ -5,15 +5,15 @@ import Onnx
 // normalizations
 extension Builder {
   mutating func buildNormalization(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "BatchNormalization": return try buildBatchNorm(n)
-    case "LayerNormalization", "RMSNormalization", "SimplifiedLayerNormalization": return try buildLayerNorm(n)
-    case "InstanceNormalization":
+    switch n.operator {
+    case .batchNormalization: return try buildBatchNorm(n)
+    case .layerNormalization, .rmsNormalization, .simplifiedLayerNormalization: return try buildLayerNorm(n)
+    case .instanceNormalization:
       return [try buildGroupNorm(n, groups: shape(try n.input(0)).count > 1 ? shape(try n.input(0))[1] : 1)]
-    case "GroupNormalization": return [try buildGroupNorm(n, groups: try n.int("num_groups", 1))]
-    case "MeanVarianceNormalization": return [try buildMeanVariance(n)]
-    case "LpNormalization": return [try buildLpNorm(n)]
-    case "LRN": return [try buildLRN(n)]
+    case .groupNormalization: return [try buildGroupNorm(n, groups: try n.int("num_groups", 1))]
+    case .meanVarianceNormalization: return [try buildMeanVariance(n)]
+    case .lpNormalization: return [try buildLpNorm(n)]
+    case .lrn: return [try buildLRN(n)]
     default: return nil
     }
   }
@@ -108,7 +108,7 @@ extension Builder {
     }
     try checkStash(n, type(x))
     let scale = try full(&self, try n.input(1))
-    let isRMS = n.op != "LayerNormalization"
+    let isRMS = n.operator != .layerNormalization
     let bias = try n.optional(2).map { v throws(Failure) in try full(&self, v) } ?? -1
     var extra: [Int] = []
     if n.hasOutput(1) || n.hasOutput(2) {
@@ -120,7 +120,7 @@ extension Builder {
       x, scale, bias, outer: s[..<a].reduce(1, *), n: size, affine: Int32(EFF_NORM_ELEMENT), channels: 1, inner: 1,
                      epsilon: try n.float("epsilon", 1e-5), rms: isRMS, extra: extra, n)
     // onnxruntime's form has one statistic alone: the inverse deviation
-    return n.op == "SimplifiedLayerNormalization" ? [y] + extra.suffix(1) : [y] + extra
+    return n.operator == .simplifiedLayerNormalization ? [y] + extra.suffix(1) : [y] + extra
   }
 
   /// Means and variances are computed in f32, those of f64 in f64.
@@ -144,12 +144,12 @@ extension Builder {
     var scale = try cast(try n.input(1), to: type(x))
     var bias = try cast(try n.input(2), to: type(x))
     // opset 18: one scale for each group
-    if n.op == "GroupNormalization" && n.opset < 21 && count(scale) == groups && groups != s[1] {
+    if n.operator == .groupNormalization && n.opset < 21 && count(scale) == groups && groups != s[1] {
       let form = [groups, s[1] / groups]
       scale = try view(try expand(try view(scale, [groups, 1]), to: form), [s[1]])
       bias = try view(try expand(try view(bias, [groups, 1]), to: form), [s[1]])
     }
-    let isPerGroup = n.op == "GroupNormalization" && n.opset < 21
+    let isPerGroup = n.operator == .groupNormalization && n.opset < 21
     let given = try n.input(1)
     guard !isPerGroup || count(given) == groups else {
       throw n.fail(

@@ -5,14 +5,14 @@ import Onnx
 // operators over quantized tensors
 extension Builder {
   mutating func buildQuantization(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "QuantizeLinear": return [try buildQuantize(n)]
-    case "DequantizeLinear": return [try buildDequantize(n)]
-    case "DynamicQuantizeLinear": return try buildDynamicQuantize(n)
-    case "MatMulInteger": return [try matMulInteger(try n.input(0), try n.input(1), n.optional(2), n.optional(3), n)]
-    case "ConvInteger": return [try convInteger(try n.input(0), try n.input(1), n.optional(2), n.optional(3), n)]
-    case "QLinearMatMul": return [try buildQLinearMatMul(n)]
-    case "QLinearConv": return [try buildQLinearConv(n)]
+    switch n.operator {
+    case .quantizeLinear: return [try buildQuantize(n)]
+    case .dequantizeLinear: return [try buildDequantize(n)]
+    case .dynamicQuantizeLinear: return try buildDynamicQuantize(n)
+    case .matMulInteger: return [try matMulInteger(try n.input(0), try n.input(1), n.optional(2), n.optional(3), n)]
+    case .convInteger: return [try convInteger(try n.input(0), try n.input(1), n.optional(2), n.optional(3), n)]
+    case .qLinearMatMul: return [try buildQLinearMatMul(n)]
+    case .qLinearConv: return [try buildQLinearConv(n)]
     default: return nil
     }
   }

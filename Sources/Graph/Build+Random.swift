@@ -5,17 +5,17 @@ import Onnx
 // sampling operators: they draw from the generator of the session
 extension Builder {
   mutating func buildRandom(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "RandomNormal", "RandomUniform":
+    switch n.operator {
+    case .randomNormal, .randomUniform:
       return [try sample(n, try n.ints("shape") ?? [], try dtype(n, .f32))]
-    case "RandomNormalLike", "RandomUniformLike":
+    case .randomNormalLike, .randomUniformLike:
       let x = try n.input(0)
       return [try sample(n, shape(x), try dtype(n, type(x)))]
-    case "Bernoulli":
+    case .bernoulli:
       let x = try n.input(0)
       let p = try cast(x, to: .f32)
       return [try draw(n, shape(x), try dtype(n, type(x)), fn: 2, low: 0, high: 1, input: p, outer: 1, size: 1)]
-    case "Multinomial":
+    case .multinomial:
       let x = try n.input(0)
       let s = shape(x)
       guard s.count == 2, s[1] > 0 else { throw n.fail(.shape, "input is \(describe(s)), expected [batch, classes]") }
@@ -41,7 +41,7 @@ extension Builder {
 
   private mutating func sample(_ n: Node, _ form: [Int], _ t: ElementType) throws(Failure) -> Int {
     guard t.isFloat else { throw n.fail(.unsupported, "draws \(t.name), expected a floating-point type") }
-    if n.op == "RandomUniform" || n.op == "RandomUniformLike" {
+    if n.operator == .randomUniform || n.operator == .randomUniformLike {
       return try draw(
         n, form, t, fn: 0, low: try n.float("low", 0), high: try n.float("high", 1), input: -1, outer: 1, size: 1)
     }

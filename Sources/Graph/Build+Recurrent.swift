@@ -5,10 +5,10 @@ import Onnx
 // RNN, GRU and LSTM
 extension Builder {
   mutating func buildRecurrent(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "RNN": return try buildCell(n, Int32(EFF_RNN_PLAIN), gates: 1, activations: ["Tanh"])
-    case "GRU": return try buildCell(n, Int32(EFF_RNN_GRU), gates: 3, activations: ["Sigmoid", "Tanh"])
-    case "LSTM": return try buildCell(n, Int32(EFF_RNN_LSTM), gates: 4, activations: ["Sigmoid", "Tanh", "Tanh"])
+    switch n.operator {
+    case .rnn: return try buildCell(n, Int32(EFF_RNN_PLAIN), gates: 1, activations: ["Tanh"])
+    case .gru: return try buildCell(n, Int32(EFF_RNN_GRU), gates: 3, activations: ["Sigmoid", "Tanh"])
+    case .lstm: return try buildCell(n, Int32(EFF_RNN_LSTM), gates: 4, activations: ["Sigmoid", "Tanh", "Tanh"])
     default: return nil
     }
   }

@@ -5,13 +5,13 @@ import Onnx
 // operators along axes
 extension Builder {
   mutating func buildReduction(_ n: Node) throws(Failure) -> [Int]? {
-    if let fn = reduction(n.op) { return [try buildReduce(n, fn)] }
-    switch n.op {
-    case "ArgMax", "ArgMin": return [try buildArg(n)]
-    case "Softmax": return [try buildSoftmax(n, Int(EFF_SOFTMAX_SOFT))]
-    case "LogSoftmax": return [try buildSoftmax(n, Int(EFF_SOFTMAX_LOG))]
-    case "Hardmax": return [try buildSoftmax(n, Int(EFF_SOFTMAX_HARD))]
-    case "CumSum", "CumProd":
+    if let fn = reduction(n.operator) { return [try buildReduce(n, fn)] }
+    switch n.operator {
+    case .argMax, .argMin: return [try buildArg(n)]
+    case .softmax: return [try buildSoftmax(n, Int(EFF_SOFTMAX_SOFT))]
+    case .logSoftmax: return [try buildSoftmax(n, Int(EFF_SOFTMAX_LOG))]
+    case .hardmax: return [try buildSoftmax(n, Int(EFF_SOFTMAX_HARD))]
+    case .cumSum, .cumProd:
       let x = try n.input(0)
       guard let first = try integers(try n.input(1), n, "axis").first else { throw n.fail(.shape, "has no axis") }
       let (outer, size, inner) = split(shape(x), try axis(first, rank: shape(x).count, n))
@@ -19,14 +19,14 @@ extension Builder {
       (p.outer, p.n, p.inner) = (outer, size, inner)
       p.exclusive = Int32(try n.bool("exclusive", false) ? 1 : 0)
       p.reverse = Int32(try n.bool("reverse", false) ? 1 : 0)
-      p.product = n.op == "CumProd" ? 1 : 0
+      p.product = n.operator == .cumProd ? 1 : 0
       let y = try newValue(type(x), shape(x), n.label)
       try emit(GraphOp(.cumulate(p), type: type(x), inputs: [x], outputs: [y], label: n.label))
       return [y]
-    case "TopK": return try buildTopK(n)
-    case "GlobalAveragePool": return [try globalPool(n, Int(EFF_REDUCE_MEAN))]
-    case "GlobalMaxPool": return [try globalPool(n, Int(EFF_REDUCE_MAX))]
-    case "GlobalLpPool":
+    case .topK: return try buildTopK(n)
+    case .globalAveragePool: return [try globalPool(n, Int(EFF_REDUCE_MEAN))]
+    case .globalMaxPool: return [try globalPool(n, Int(EFF_REDUCE_MAX))]
+    case .globalLpPool:
       let p = try n.int("p", 2)
       guard p == 1 || p == 2 else { throw n.fail(.unsupported, "attribute 'p' is \(p), expected 1 or 2") }
       return [try globalPool(n, Int(p == 1 ? EFF_REDUCE_L1 : EFF_REDUCE_L2))]
@@ -34,18 +34,18 @@ extension Builder {
     }
   }
 
-  private func reduction(_ op: String) -> Int? {
+  func reduction(_ op: Operator) -> Int? {
     switch op {
-    case "ReduceSum": Int(EFF_REDUCE_SUM)
-    case "ReduceMean": Int(EFF_REDUCE_MEAN)
-    case "ReduceMax": Int(EFF_REDUCE_MAX)
-    case "ReduceMin": Int(EFF_REDUCE_MIN)
-    case "ReduceProd": Int(EFF_REDUCE_PROD)
-    case "ReduceL1": Int(EFF_REDUCE_L1)
-    case "ReduceL2": Int(EFF_REDUCE_L2)
-    case "ReduceLogSum": Int(EFF_REDUCE_LOG_SUM)
-    case "ReduceLogSumExp": Int(EFF_REDUCE_LOG_SUM_EXP)
-    case "ReduceSumSquare": Int(EFF_REDUCE_SUM_SQUARE)
+    case .reduceSum: Int(EFF_REDUCE_SUM)
+    case .reduceMean: Int(EFF_REDUCE_MEAN)
+    case .reduceMax: Int(EFF_REDUCE_MAX)
+    case .reduceMin: Int(EFF_REDUCE_MIN)
+    case .reduceProd: Int(EFF_REDUCE_PROD)
+    case .reduceL1: Int(EFF_REDUCE_L1)
+    case .reduceL2: Int(EFF_REDUCE_L2)
+    case .reduceLogSum: Int(EFF_REDUCE_LOG_SUM)
+    case .reduceLogSumExp: Int(EFF_REDUCE_LOG_SUM_EXP)
+    case .reduceSumSquare: Int(EFF_REDUCE_SUM_SQUARE)
     default: nil
     }
   }
@@ -95,7 +95,7 @@ extension Builder {
     let y = try newValue(.i64, out, n.label)
     var p = eff_arg()
     (p.outer, p.n, p.inner) = (outer, size, inner)
-    p.is_max = n.op == "ArgMax" ? 1 : 0
+    p.is_max = n.operator == .argMax ? 1 : 0
     p.last = Int32(try n.bool("select_last_index", false) ? 1 : 0)
     try emit(GraphOp(.arg(p), type: type(x), inputs: [x], outputs: [y], label: n.label))
     return y

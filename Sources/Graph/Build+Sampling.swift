@@ -5,12 +5,12 @@ import Onnx
 // operators that read between the elements of a grid
 extension Builder {
   mutating func buildSampling(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "Resize", "Upsample": return [try buildResize(n)]
-    case "GridSample": return [try buildGridSample(n)]
-    case "AffineGrid": return [try buildAffineGrid(n)]
-    case "MaxUnpool": return [try buildMaxUnpool(n)]
-    case "Col2Im": return [try buildCol2Im(n)]
+    switch n.operator {
+    case .resize, .upsample: return [try buildResize(n)]
+    case .gridSample: return [try buildGridSample(n)]
+    case .affineGrid: return [try buildAffineGrid(n)]
+    case .maxUnpool: return [try buildMaxUnpool(n)]
+    case .col2Im: return [try buildCol2Im(n)]
     default: return nil
     }
   }
@@ -28,7 +28,7 @@ extension Builder {
     var axes: [Int] = []
     for a in try n.ints("axes") ?? Array(0..<s.count) { axes.append(try axis(a, rank: s.count, n)) }
     // Upsample 7 has an attribute, Upsample 9 and Resize 10 one input, Resize 11 three
-    let scalesAt = n.op == "Upsample" || n.opset < 11 ? 1 : 2
+    let scalesAt = n.operator == .upsample || n.opset < 11 ? 1 : 2
     if scalesAt == 2, let roi = n.optional(1), count(roi) > 0 {
       let v = try numbers(roi, n, "roi")
       guard v.count == 2 * axes.count else {
@@ -81,7 +81,7 @@ extension Builder {
     case "cubic": p.mode = Int32(EFF_RESIZE_CUBIC)
     default: throw n.fail(.unsupported, "mode '\(mode)' is not known")
     }
-    let isOld = n.op == "Upsample" || n.opset < 11
+    let isOld = n.operator == .upsample || n.opset < 11
     let coordinate = isOld ? "asymmetric" : try n.string("coordinate_transformation_mode", "half_pixel")
     var rounding = isOld ? "floor" : try n.string("nearest_mode", "round_prefer_floor")
     switch coordinate {

@@ -5,15 +5,15 @@ import Onnx
 // operators that choose, reorder or reinterpret elements
 extension Builder {
   mutating func buildSelection(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "ReverseSequence": return [try buildReverseSequence(n)]
-    case "Compress": return [try buildCompress(n)]
-    case "NonZero": return [try buildNonZero(n)]
-    case "CenterCropPad": return [try buildCenterCropPad(n)]
-    case "BitCast": return [try buildBitCast(n)]
-    case "Det": return [try buildDet(n)]
-    case "NegativeLogLikelihoodLoss": return [try buildLoss(n, try n.input(0))]
-    case "SoftmaxCrossEntropyLoss":
+    switch n.operator {
+    case .reverseSequence: return [try buildReverseSequence(n)]
+    case .compress: return [try buildCompress(n)]
+    case .nonZero: return [try buildNonZero(n)]
+    case .centerCropPad: return [try buildCenterCropPad(n)]
+    case .bitCast: return [try buildBitCast(n)]
+    case .det: return [try buildDet(n)]
+    case .negativeLogLikelihoodLoss: return [try buildLoss(n, try n.input(0))]
+    case .softmaxCrossEntropyLoss:
       let x = try n.input(0)
       guard shape(x).count >= 2 else {
         throw n.fail(.shape, "scores are \(describe(shape(x))), expected [batch, classes, ...]")

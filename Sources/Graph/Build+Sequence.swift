@@ -5,32 +5,32 @@ import Onnx
 // sequences of tensors whose length is known at load: lists of values, which no kernel sees
 extension Builder {
   mutating func buildSequence(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "SequenceEmpty":
+    switch n.operator {
+    case .sequenceEmpty:
       n.pass("dtype")
       return [try newSequence([])]
-    case "SequenceConstruct":
+    case .sequenceConstruct:
       var items: [Int] = []
       for i in 0..<n.inputs.count { items.append(try n.input(i)) }
       return [try newSequence(items)]
-    case "SequenceLength": return [try integers([try sequence(n).count], [])]
-    case "SequenceAt":
+    case .sequenceLength: return [try integers([try sequence(n).count], [])]
+    case .sequenceAt:
       let items = try sequence(n)
       let x = items[try position(n, 1, items.count, isEndAllowed: false)]
       return [try view(x, shape(x))]
-    case "SequenceInsert":
+    case .sequenceInsert:
       var items = try sequence(n)
       items.insert(
         try n.input(1), at: n.optional(2) == nil ? items.count : try position(n, 2, items.count, isEndAllowed: true))
       return [try newSequence(items)]
-    case "SequenceErase":
+    case .sequenceErase:
       var items = try sequence(n)
       guard !items.isEmpty else { throw n.fail(.shape, "erases from an empty sequence") }
       items.remove(at: n.optional(1) == nil ? items.count - 1 : try position(n, 1, items.count, isEndAllowed: false))
       return [try newSequence(items)]
-    case "SplitToSequence": return [try newSequence(try buildSplitToSequence(n))]
-    case "ConcatFromSequence": return [try buildConcatFromSequence(n)]
-    case "Identity":
+    case .splitToSequence: return [try newSequence(try buildSplitToSequence(n))]
+    case .concatFromSequence: return [try buildConcatFromSequence(n)]
+    case .identity:
       guard let items = sequences[try n.input(0)] else { return nil }
       return [try newSequence(items)]
     default: return nil

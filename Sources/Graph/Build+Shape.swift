@@ -5,23 +5,23 @@ import Onnx
 // operators that say where elements are
 extension Builder {
   mutating func buildShape(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "Constant": return [try buildConstant(n)]
-    case "ConstantOfShape":
+    switch n.operator {
+    case .constant: return [try buildConstant(n)]
+    case .constantOfShape:
       let dims = try integers(try n.input(0), n, "shape")
       guard let a = n.attribute("value"), let t = a.tensors.first else { return [try filled(0, .f32, dims)] }
       let one = newConstant(try tensors.read(t, n.label))
       guard count(one) == 1 else { throw n.fail(.shape, "attribute 'value' has \(count(one)) elements, expected 1") }
       _ = try newValue(type(one), dims, n.label)  // refuses absurd sizes
       return [try expand(view(one, []), to: dims)]
-    case "Shape":
+    case .shape:
       let s = shape(try n.input(0))
       let start = max(0, min(s.count, wrap(try n.int("start", 0), s.count)))
       let end = max(start, min(s.count, wrap(try n.int("end", s.count), s.count)))
       return [try integers(Array(s[start..<end]), [end - start])]
-    case "Size": return [try integers([count(try n.input(0))], [])]
-    case "Reshape": return [try buildReshape(n)]
-    case "Flatten":
+    case .size: return [try integers([count(try n.input(0))], [])]
+    case .reshape: return [try buildReshape(n)]
+    case .flatten:
       let x = try n.input(0)
       let s = shape(x)
       let axis = try n.int("axis", 1)
@@ -30,9 +30,9 @@ extension Builder {
       }
       let at = axis < 0 ? axis + s.count : axis
       return [try view(x, [s[..<at].reduce(1, *), s[at...].reduce(1, *)])]
-    case "Squeeze": return [try buildSqueeze(n)]
-    case "Unsqueeze": return [try buildUnsqueeze(n)]
-    case "Transpose":
+    case .squeeze: return [try buildSqueeze(n)]
+    case .unsqueeze: return [try buildUnsqueeze(n)]
+    case .transpose:
       let x = try n.input(0)
       let rank = shape(x).count
       let perm = try n.ints("perm") ?? Array((0..<rank).reversed())
@@ -40,21 +40,21 @@ extension Builder {
         throw n.fail(.shape, "perm \(describe(perm)) is not a permutation of \(rank) axes")
       }
       return [try transpose(x, perm, label: n.label)]
-    case "Expand":
+    case .expand:
       let x = try n.input(0)
       let want = try integers(try n.input(1), n, "shape")
       guard let out = broadcast(shape(x), want) else {
         throw n.fail(.shape, "\(describe(shape(x))) does not broadcast to \(describe(want))")
       }
       return [try view(try expand(x, to: out), out)]
-    case "Tile": return [try buildTile(n)]
-    case "Concat": return [try buildConcat(n)]
-    case "Split": return try buildSplit(n)
-    case "Slice": return [try buildSlice(n)]
-    case "Pad": return [try buildPad(n)]
-    case "DepthToSpace", "SpaceToDepth": return [try buildDepth(n)]
-    case "Range": return [try buildRange(n)]
-    case "EyeLike": return [try buildEye(n)]
+    case .tile: return [try buildTile(n)]
+    case .concat: return [try buildConcat(n)]
+    case .split: return try buildSplit(n)
+    case .slice: return [try buildSlice(n)]
+    case .pad: return [try buildPad(n)]
+    case .depthToSpace, .spaceToDepth: return [try buildDepth(n)]
+    case .range: return [try buildRange(n)]
+    case .eyeLike: return [try buildEye(n)]
     default: return nil
     }
   }
@@ -323,7 +323,7 @@ extension Builder {
     guard s.count == 4, b > 0, b < 1 << 20 else {
       throw n.fail(.shape, "needs a tensor of rank 4 and a positive blocksize; found \(describe(s)) and \(b)")
     }
-    if n.op == "SpaceToDepth" {
+    if n.operator == .spaceToDepth {
       guard s[2] % b == 0, s[3] % b == 0 else {
         throw n.fail(.shape, "\(describe(s)) is not divisible by blocksize \(b)")
       }

@@ -5,13 +5,13 @@ import Onnx
 // windows and transforms of signals; sizes are constants
 extension Builder {
   mutating func buildSignal(_ n: Node) throws(Failure) -> [Int]? {
-    switch n.op {
-    case "HannWindow": return [try buildWindow(n, [0.5, -0.5])]
-    case "HammingWindow": return [try buildWindow(n, [25.0 / 46, -21.0 / 46])]
-    case "BlackmanWindow": return [try buildWindow(n, [0.42, -0.5, 0.08])]
-    case "DFT": return [try buildDFT(n)]
-    case "STFT": return [try buildSTFT(n)]
-    case "MelWeightMatrix": return [try buildMel(n)]
+    switch n.operator {
+    case .hannWindow: return [try buildWindow(n, [0.5, -0.5])]
+    case .hammingWindow: return [try buildWindow(n, [25.0 / 46, -21.0 / 46])]
+    case .blackmanWindow: return [try buildWindow(n, [0.42, -0.5, 0.08])]
+    case .dft: return [try buildDFT(n)]
+    case .stft: return [try buildSTFT(n)]
+    case .melWeightMatrix: return [try buildMel(n)]
     default: return nil
     }
   }

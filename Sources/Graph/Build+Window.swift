@@ -16,7 +16,7 @@ struct Fragment {
 // slices and ranges whose place is computed while running, and whose length is known at load
 extension Builder {
   mutating func buildWindow(_ n: Node) throws(Failure) -> [Int]? {
-    if n.op == "Concat" { return try joinFragments(n).map { [$0] } }
+    if n.operator == .concat { return try joinFragments(n).map { [$0] } }
     if !fragments.isEmpty && n.inputs.contains(where: { fragments[$0] != nil }) {
       throw n.fail(
         .unsupported,
@@ -26,8 +26,8 @@ extension Builder {
         """
       ).dynamic
     }
-    if n.op == "Slice" { return try slideWindow(n).map { [$0] } }
-    if n.op == "Range" { return try slideRange(n).map { [$0] } }
+    if n.operator == .slice { return try slideWindow(n).map { [$0] } }
+    if n.operator == .range { return try slideRange(n).map { [$0] } }
     return nil
   }
 

@@ -2,18 +2,12 @@ import Base
 import Onnx
 
 // walking nodes: scopes, operators, functions
-/// Operators of the default domain by the file that builds them.
-enum Family: UInt8, CaseIterable {
-  case elementwise, shape, indexing, reduction, linear, convolution, normalization, recurrent
-  case quantization, attention, sampling, selection, signal, control, random
-}
-
 /// What is known of an operator's name after its first node.
 struct KnownOperator {
   let domain: String
   let version: Int
   let schema: Schema
-  var family: Family? = nil
+  let code: Operator
 }
 
 /// What names a function of a model.
@@ -105,8 +99,8 @@ extension Builder {
     try account(n, inputs)
     if let f = function(n) { return try expandFunction(f, n, inputs, label) }
     let isStandard = Self.isStandard(n.domain)
-    let schema = try schema(n, label)
-    let node = Node(onnx: n, inputs: inputs, opset: opset, place: label)
+    let known = try known(n, label)
+    let node = Node(onnx: n, known.code, inputs: inputs, opset: opset, place: label)
     var outputs: [Int]?
     do throws(Failure) {
       outputs = isStandard ? try buildStandard(node) : try buildContributed(node)
@@ -131,7 +125,7 @@ extension Builder {
         """
       )
     }
-    try checkRead(node, schema)
+    try checkRead(node, known.schema)
     try bind(n, outputs, label)
   }
 
@@ -227,39 +221,12 @@ extension Builder {
     if let out = try buildList(n) { return out }
     if let out = try buildWindow(n) { return out }
     if let out = try buildSequence(n) { return out }
-    for (i, v) in n.inputs.enumerated() where !sequences.isEmpty && v >= 0 && sequences[v] != nil && n.op != "Loop" {
+    for (i, v) in n.inputs.enumerated()
+    where !sequences.isEmpty && v >= 0 && sequences[v] != nil && n.operator != .loop {
       throw n.fail(.unsupported, "input \(i) is a sequence, expected a tensor")
     }
     if let y = try shortcut(n) { return [y] }
-    // a name belongs to one family; which one is found out at its first node
-    let known = operators[n.op]?.family
-    if let known, let out = try build(n, as: known) { return out }
-    for family in Family.allCases where family != known {
-      guard let out = try build(n, as: family) else { continue }
-      operators[n.op]?.family = family
-      return out
-    }
-    return nil
-  }
-
-  private mutating func build(_ n: Node, as family: Family) throws(Failure) -> [Int]? {
-    switch family {
-    case .elementwise: try buildElementwise(n)
-    case .shape: try buildShape(n)
-    case .indexing: try buildIndexing(n)
-    case .reduction: try buildReduction(n)
-    case .linear: try buildLinear(n)
-    case .convolution: try buildConvolution(n)
-    case .normalization: try buildNormalization(n)
-    case .recurrent: try buildRecurrent(n)
-    case .quantization: try buildQuantization(n)
-    case .attention: try buildAttention(n)
-    case .sampling: try buildSampling(n)
-    case .selection: try buildSelection(n)
-    case .signal: try buildSignal(n)
-    case .control: try buildControl(n)
-    case .random: try buildRandom(n)
-    }
+    return try buildTensor(n)
   }
 
   /// Operators outside the standard that exporters are known to write.
@@ -267,7 +234,7 @@ extension Builder {
     switch n.onnx.domain {
     case "com.microsoft": return try buildMicrosoft(n)
     case "ai.onnx.ml": return try buildMachineLearning(n)
-    case "ai.onnx.preview" where n.op == "FlexAttention": return [try buildFlexAttention(n)]
+    case "ai.onnx.preview" where n.operator == .flexAttention: return [try buildFlexAttention(n)]
     case "com.microsoft.nchwc", "com.ms.internal.nhwc":
       throw n.fail(.unsupported, """
         is of '\(n.onnx.domain)': onnxruntime wrote this file for one kind of processor; \

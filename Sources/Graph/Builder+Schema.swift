@@ -14,13 +14,14 @@ extension Builder {
 
   /// What the operator of a node takes, with the node's attributes and the numbers of its inputs and outputs held
   /// against it.
-  mutating func schema(_ n: OnnxNode, _ label: NodeLabel) throws(Failure) -> Schema {
+  mutating func known(_ n: OnnxNode, _ label: NodeLabel) throws(Failure) -> KnownOperator {
     let version = version(n.domain)
     try checkVersion(n, version, label)
-    let schema = found(n, version)
+    let known = found(n, version)
+    let schema = known.schema
     switch schema.row {
     case .known: break
-    case .unknown: return schema
+    case .unknown: return known
     case .absent:
       throw Failure(
         .unsupported,
@@ -45,14 +46,15 @@ extension Builder {
     try checkCount(n.inputs, schema.inputs, "inputs", n, version, label)
     try checkCount(n.outputs, schema.outputs, "outputs", n, version, label)
     try checkAttributes(n, schema, version, label)
-    return schema
+    return known
   }
 
-  private mutating func found(_ n: OnnxNode, _ version: Int) -> Schema {
-    if let known = operators[n.op], known.version == version, known.domain == n.domain { return known.schema }
+  private mutating func found(_ n: OnnxNode, _ version: Int) -> KnownOperator {
+    if let known = operators[n.op], known.version == version, known.domain == n.domain { return known }
     let schema = Schema.find(domain: n.domain, op: n.op, version: version)
-    operators[n.op] = KnownOperator(domain: n.domain, version: version, schema: schema)
-    return schema
+    let known = KnownOperator(domain: n.domain, version: version, schema: schema, code: Operator(n.op))
+    operators[n.op] = known
+    return known
   }
 
   private func checkVersion(_ n: OnnxNode, _ version: Int, _ label: NodeLabel) throws(Failure) {

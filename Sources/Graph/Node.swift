@@ -45,6 +45,7 @@ struct NodeLabel {
 /// A node under construction: its inputs as values, its attributes with their defaults.
 struct Node {
   let onnx: OnnxNode
+  let `operator`: Operator
   /// Value per input, -1 where an optional one is absent.
   let inputs: [Int]
   let opset: Int
@@ -52,14 +53,19 @@ struct Node {
   /// Which attributes a builder has looked at.
   let reads: AttributeReads
 
-  init(onnx: OnnxNode, inputs: [Int], opset: Int, place: NodeLabel, reads: AttributeReads = AttributeReads()) {
-    (self.onnx, self.inputs, self.opset, self.place, self.reads) = (onnx, inputs, opset, place, reads)
+  init(
+    onnx: OnnxNode, _ op: Operator, inputs: [Int], opset: Int, place: NodeLabel, reads: AttributeReads = AttributeReads()
+  ) {
+    (self.onnx, self.operator, self.inputs) = (onnx, op, inputs)
+    (self.opset, self.place, self.reads) = (opset, place, reads)
   }
 
   var label: String { place.text }
 
   /// The same node over other inputs.
-  func with(inputs: [Int]) -> Node { Node(onnx: onnx, inputs: inputs, opset: opset, place: place, reads: reads) }
+  func with(inputs: [Int]) -> Node {
+    Node(onnx: onnx, self.operator, inputs: inputs, opset: opset, place: place, reads: reads)
+  }
 
   /// Notes attributes that change nothing here as looked at.
   func passOver(_ names: [String]) {
