@@ -54,7 +54,8 @@ struct Node {
   let reads: AttributeReads
 
   init(
-    onnx: OnnxNode, _ op: Operator, inputs: [Int], opset: Int, place: NodeLabel, reads: AttributeReads = AttributeReads()
+    onnx: OnnxNode, _ op: Operator, inputs: [Int], opset: Int, place: NodeLabel,
+    reads: AttributeReads = AttributeReads()
   ) {
     (self.onnx, self.operator, self.inputs) = (onnx, op, inputs)
     (self.opset, self.place, self.reads) = (opset, place, reads)
