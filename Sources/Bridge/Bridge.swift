@@ -55,6 +55,15 @@ public final class Bridge {
   private static let defaultSpin: UInt64 = 50_000
   /// Most messages that are looked at behind a STEP.
   private static let lookAhead = 64
+  /// Milliseconds for which the next frame of a plant that was just answered is waited for by the very call of ZeroMQ
+  /// that receives it. Whatever else is to be looked at, the end of the thread too, waits that long at most.
+  private static let patience: Int32 = 10
+  /// Nanoseconds after which connections are looked after though frames keep coming.
+  private static let attention = UInt64(patience) * 1_000_000
+  /// Nanoseconds that a call takes which had to wait for its frame.
+  private static let wait: UInt64 = 5_000
+  /// Whether the last thing that happened was a frame of the plant's that was answered.
+  private var isPaced = false
 
   public var endpoint: String { link.address }
   public var stats: Stats { service.stats }
@@ -151,8 +160,11 @@ public final class Bridge {
   func wait(_ timeout: Int, wake: Int32) throws(Failure) -> Event {
     let deadline = timeout < 0 ? UInt64.max : eff_now_ns() + UInt64(timeout) * 1_000_000
     var hasWaited = false
+    var patience = patience(timeout)
+    isPaced = false
     while true {
-      if let event = try receive(hasWaited: hasWaited) { return report(event) }
+      if let event = try receive(hasWaited: hasWaited, patience) { return event.kind == .none ? event : report(event) }
+      patience = 0
       let now = eff_now_ns()
       let idle = service.idleDeadline
       if now >= idle { return report(service.reportIdle()) }
@@ -164,23 +176,38 @@ public final class Bridge {
     }
   }
 
+  /// Milliseconds for which the next frame may be waited for without a look at anything else; 0: not at all.
+  private func patience(_ timeout: Int) -> Int32 {
+    guard isPaced, link.isUndisturbed else { return 0 }
+    var limit = Bridge.patience
+    if timeout >= 0 { limit = min(limit, Int32(clamping: timeout)) }
+    if options.idleTimeout >= 0 { limit = min(limit, Int32(clamping: options.idleTimeout)) }
+    return limit
+  }
+
   private func report(_ event: Event) -> Event {
+    isPaced = event.kind == .step || event.kind == .retry || event.kind == .reset || event.kind == .hello
     if let onEvent = options.onEvent { onEvent(event) }
     return event
   }
 
-  /// Takes one frame, if there is one, and answers it. A STEP that waited is passed over where its plant has sent a
-  /// newer frame.
-  private func receive(hasWaited: Bool) throws(Failure) -> Event? {
+  /// Takes one frame, if there is one within `patience` milliseconds, and answers it. A STEP that waited is passed over
+  /// where its plant has sent a newer frame. `.none`: a signal ended the wait.
+  private func receive(hasWaited: Bool, _ patience: Int32) throws(Failure) -> Event? {
+    let began = patience > 0 ? eff_now_ns() : 0
     var size: Int
-    switch try link.receive(&sender, received, service.capacity) {
+    switch try link.receive(&sender, received, service.capacity, patience: patience) {
     case .none: return nil
+    case .interrupted: return Event()
     case .foreign: return foreign()
     case .gone: return lose()
     case .frame(let count): size = count
     }
     let arrived = eff_now_ns()
-    if case .router(let router) = link, let gate = router.gate, arrived >= gate.deadline { router.serveGate(arrived) }
+    if case .router(let router) = link, let gate = router.gate, arrived &- gate.served >= Bridge.attention {
+      router.serveGate(arrived)
+    }
+    let hasWaited = hasWaited || patience > 0 && arrived &- began >= Bridge.wait
     // a frame that came while this thread waited has none behind it, unless the whole process stood still: to look is a
     // system call
     var looks = hasWaited && service.isFresh(frame(received, size), arrived) ? Bridge.lookAhead : 0
@@ -190,7 +217,7 @@ public final class Bridge {
       looks += 1
       var next = 0
       switch try link.receive(&other, behind, service.capacity) {
-      case .none: looks = Bridge.lookAhead
+      case .none, .interrupted: looks = Bridge.lookAhead
       case .foreign: _ = report(foreign())
       case .gone:
         // nobody waits for the answer

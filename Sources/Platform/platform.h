@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #if defined(__linux__)
+#include <linux/filter.h>
 #include <sys/syscall.h>
 #endif
 #include <sys/un.h>
@@ -416,6 +417,21 @@ static inline int eff_is_connection(int fd, int port, const char *path) {
   const char *name = address.local.sun_path;
   if (path[0] == '@') name++, path++;
   return strncmp(name, path, sizeof address.local.sun_path - 1) == 0;
+}
+// Has the kernel throw away what asks to be connected to a listening tcp socket, or no longer; connections that stand
+// are not touched. 0 or -errno: -ENOTSUP where this system cannot.
+static inline int eff_deafen(int fd, int deaf) {
+#if defined(__linux__)
+  struct sock_filter nothing = {BPF_RET | BPF_K, 0, 0, 0};
+  const struct sock_fprog filter = {1, &nothing};
+  const int none = 0;
+  const int code = deaf ? setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter)
+                        : setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
+  return code == 0 ? 0 : -errno;
+#else
+  (void)fd, (void)deaf;
+  return -ENOTSUP;
+#endif
 }
 static inline void eff_hang_up(int fd) { shutdown(fd, SHUT_RDWR); }
 // Whether the other end has hung up.

@@ -4,14 +4,15 @@
 # 2. The ways of one machine, unix and shm, beside a bare futex, a bare socket and raw ZeroMQ, by turns.
 # 3. The client in Python: a policy of 200k weights, and an image of 640x480x3 bytes.
 # 4. The tail at 200 Hz beside three processes that burn the processors, with and without FIFO; needs the right to FIFO.
-# 2, 3 and 4 print the bars of issue 12 and whether they are met; a bar that is missed ends this with 1.
-# EFFERENT_LIBRARY: another library than the shipped one, which is built here. PARTS: some of 1 2 3 4.
+# 5. The tail of a plant with keys while strangers knock.
+# Each prints the bars of issue 12 and whether they are met; a bar that is missed ends this with 1.
+# EFFERENT_LIBRARY: another library than the shipped one, which is built here. PARTS: some of 1 2 3 4 5.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 source Tests/Benchmarks/common.sh
 find_library
 find_python onnx onnx
-out=.build/benchmarks parts=${PARTS:-1 2 3 4}
+out=.build/benchmarks parts=${PARTS:-1 2 3 4 5}
 mkdir -p "$out"
 "$python" - "$out" <<'PY'
 import sys
@@ -54,7 +55,7 @@ missed=0
 build() { cc -std=gnu11 -O2 -Wall -Wextra -Iinclude "Tests/Benchmarks/$1.c" -o "$out/$1" "$library" -lzmq -lpthread -Wl,-rpath,"$(realpath "$(dirname "$library")")"; }
 if [[ $parts == *1* ]]; then
   build bridge_bench
-  for n in 48 1008; do "$out/bridge_bench" "$out/bridge_$n.onnx" "$@"; done
+  for n in 48 1008; do "$out/bridge_bench" "$out/bridge_$n.onnx" "$@" || missed=1; done
 fi
 if [[ $parts == *2* ]]; then
   build bridge_local
@@ -66,5 +67,9 @@ fi
 if [[ $parts == *4* ]]; then
   build bridge_tail
   "$out/bridge_tail" "$out/bridge_48.onnx" || missed=1
+fi
+if [[ $parts == *5* ]]; then
+  build bridge_flood
+  "$out/bridge_flood" "$out/bridge_48.onnx" || missed=1
 fi
 exit $missed

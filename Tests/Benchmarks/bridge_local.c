@@ -1,9 +1,10 @@
 // Round trips without ZeroMQ beside bare ones: bash Tests/Benchmarks/bridge.sh
 //   bridge_local MLP.onnx WIDE.onnx [BLOCKS [CALLS]]
 // Blocks of CALLS round trips of each way by turns; medians of the blocks.
-// Bare: two threads that wake each other by futex; a ROUTER on a thread that echoes; a Unix socket that echoes. WIDE
-// has 64 kB of observation, of which it reads little, so that what is measured is the way. "in place": the plant wrote
-// the observation where the bridge reads it, before the clock began; "and
+// Bare: two threads that wake each other by futex; a ROUTER on a thread that echoes; a Unix socket that echoes; two
+// threads that look for each other's frames in memory without sleeping, of which one writes them and the other copies
+// them, which is the floor of shm. WIDE has 64 kB of observation, of which it reads little, so that what is measured
+// is the way. "in place": the plant wrote the observation where the bridge reads it, before the clock began; "and
 // written": the clock has that too. Ends with 1 where a bar of issue 12 is missed.
 #define _GNU_SOURCE
 #include <efferent/bridge.h>
@@ -47,6 +48,36 @@ static void *socket_echo(void *p) {
     if (send(fd, bytes, (size_t)n, 0) < 0) break;
   return NULL;
 }
+// words: a frame is there, its answer, bytes of the frame; blocks are begun by the futex, so that nobody looks in vain
+static uint32_t turn[4 * 64];
+static _Alignas(4096) char seen[ROOM], kept[ROOM];
+static void *memory_echo(void *unused) {
+  for (uint32_t begun = 0;; begun++) {
+    futex_wait(&turn[0], begun);
+    for (uint32_t calls = turn[192], at = turn[128]; calls > 0; calls--) {
+      while (__atomic_load_n(&turn[64], __ATOMIC_ACQUIRE) == at) efl_pause();
+      at++;
+      memcpy(kept, seen, turn[129]);
+      __atomic_store_n(&turn[128], at, __ATOMIC_RELEASE);
+    }
+  }
+  return unused;
+}
+static double memory_step(size_t size, int writes) {
+  static char observation[ROOM];
+  static int value;
+  memset(writes ? observation : seen, value++, size);
+  const uint64_t began = efl_now();
+  if (writes) memcpy(seen, observation, size);
+  const uint32_t next = turn[64] + 1;
+  __atomic_store_n(&turn[64], next, __ATOMIC_RELEASE);
+  while (__atomic_load_n(&turn[128], __ATOMIC_ACQUIRE) != next) efl_pause();
+  return (double)(efl_now() - began) / 1e3;
+}
+static void memory_begin(size_t size, int calls) {
+  turn[129] = (uint32_t)size, turn[192] = (uint32_t)calls;
+  futex_post(&turn[0]);
+}
 static void *router_echo(void *socket) {
   char identity[256], bytes[512];
   for (;;) {
@@ -67,10 +98,14 @@ static double step(plant *p) {
 
 // ---- the table ----
 
-enum { FUTEX, SOCKET, RAW_IPC, IPC, UNIX, SHM, SHM_WRITTEN, WIDE, WIDE_WRITTEN, WAYS };
+enum {
+  FUTEX, SOCKET, RAW_IPC, IPC, UNIX, SHM, SHM_WRITTEN, WIDE, WIDE_WRITTEN, MEMORY, MEMORY_WIDE, MEMORY_WIDE_WRITTEN,
+  WAYS
+};
 static const char *names[] = {
-    "bare futex",      "bare unix socket",   "bare ZeroMQ ipc",      "ipc", "unix", "shm in place",
-    "shm and written", "shm 64 kB in place", "shm 64 kB and written"};
+    "bare futex",      "bare unix socket",   "bare ZeroMQ ipc",       "ipc",         "unix", "shm in place",
+    "shm and written", "shm 64 kB in place", "shm 64 kB and written", "bare memory", "bare memory, 64 kB",
+    "the same, written"};
 
 int main(int argc, char **argv) {
   if (argc < 3) return printf("usage: bridge_local MLP.onnx WIDE.onnx [BLOCKS [CALLS]]\n"), 2;
@@ -93,7 +128,7 @@ int main(int argc, char **argv) {
   pthread_t thread;
   if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0) fail("socketpair");
   pthread_create(&thread, NULL, futex_echo, NULL), pthread_create(&thread, NULL, socket_echo, &pair[1]),
-      pthread_create(&thread, NULL, router_echo, echo);
+      pthread_create(&thread, NULL, router_echo, echo), pthread_create(&thread, NULL, memory_echo, NULL);
   plant *plants[WAYS] = {
       [IPC] = join(names[IPC], policies[0], in[0].count, at[IPC], context, 0, 0),
       [UNIX] = join(names[UNIX], policies[0], in[0].count, at[UNIX], NULL, 0, 0),
@@ -110,8 +145,14 @@ int main(int argc, char **argv) {
   for (int b = -1; b < blocks; b++) {
     for (int k = 0; k < WAYS; k++) {
       const int way = (k + b + WAYS) % WAYS;
+      const size_t bare = way == MEMORY ? 256 : 1 << 16;
+      if (way >= MEMORY) memory_begin(bare, calls);
       for (int i = 0; i < calls; i++) {
         const uint64_t began = efl_now();
+        if (way >= MEMORY) {
+          took[i] = memory_step(bare, way == MEMORY_WIDE_WRITTEN);
+          continue;
+        }
         if (way == FUTEX) {
           memcpy(shared_bytes[0], bytes, 256), futex_post(&words[0]), futex_wait(&words[64], turns++),
               memcpy(bytes, shared_bytes[1], 256);
@@ -132,9 +173,13 @@ int main(int argc, char **argv) {
   double p50[WAYS];
   for (int way = 0; way < WAYS; way++) {
     p50[way] = quantile(middle[way], (size_t)blocks, 0.5);
-    printf("%-22s %6zu B  p50 %7.2f us, p99 %8.2f us\n", names[way], plants[way] ? plants[way]->size : 256, p50[way],
+    const size_t size = plants[way] ? plants[way]->size : way > MEMORY ? 1 << 16 : 256;
+    printf("%-22s %6zu B  p50 %7.2f us, p99 %8.2f us\n", names[way], size, p50[way],
            tail[way]);
   }
+  printf("shm at 256 B as a multiple of bare memory: %.2f; at 64 kB in place %.2f, and written %.2f\n",
+         p50[SHM] / p50[MEMORY], p50[WIDE] / p50[MEMORY_WIDE], p50[WIDE_WRITTEN] / p50[MEMORY_WIDE_WRITTEN]);
+  printf("bare memory at 64 kB as a multiple of itself at 256 B: %.2f\n", p50[MEMORY_WIDE] / p50[MEMORY]);
   int missed = 0;
   const struct {
     const char *what;

@@ -536,3 +536,35 @@ def test_inproc_through_a_context_of_the_caller():
     z.zmq_close(socket)
     assert z.zmq_ctx_term(context) == 0
     assert welcome.outputs[0].view(answer, 1).tobytes() == session.policy.session().step(observation).tobytes()
+
+
+def test_a_signal_ends_the_wait_for_a_plants_next_frame(tmp_path):
+    with served(endpoint=f"ipc://{tmp_path}/bridge") as bridge:
+        bridge.stop()
+        count = 20
+
+        def walk():
+            with Client(bridge.endpoint, timeout=10.0) as client:
+                for _ in range(count):
+                    client.step({"obs": np.ones((1, 7), np.float32)})
+                    time.sleep(0.07)  # in all more than the second in which nobody else comes
+                gone.wait()
+
+        gone = threading.Event()
+        plant = threading.Thread(target=walk)
+        plant.start()
+        try:
+            while bridge.stats["steps"] < count:
+                bridge.poll(1.0)
+            rung = []
+            before = signal.signal(signal.SIGALRM, lambda *_: rung.append(time.monotonic()))
+            signal.setitimer(signal.ITIMER_REAL, 0.003)
+            began = time.monotonic()
+            event = bridge.poll(20.0)
+            assert event.kind == "none"
+            assert time.monotonic() - began < 5.0 and rung
+            signal.signal(signal.SIGALRM, before)
+        finally:
+            gone.set()
+            while plant.is_alive():
+                bridge.poll(0.02)

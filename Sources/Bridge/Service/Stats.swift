@@ -17,8 +17,10 @@ public final class Stats {
     case peers = 136, peersAccepted, peersRefused, peersCut
     /// Connections without a right key.
     case peersDenied = 140
+    /// Times that nobody new was heard for a while.
+    case deafenings = 141
   }
-  public static let count = 141
+  public static let count = 142
   private static let bins = 32
 
   private let words: UnsafeMutablePointer<UInt64>

@@ -9,9 +9,10 @@ import Platform
 /// - A monitor tells of each connection. Above the limit the oldest stranger's is ended where it stood for a while,
 ///   else the new one.
 /// - Handshakes wait for the gate (ZAP), so that nobody fills a queue of a host that does not poll.
-/// - A handshake with keys costs ZeroMQ's thread, which carries the owner's frames too, a fraction of a millisecond.
-///   While an owner is connected, few strangers may begin one in a while; the others are ended before it, and come back
-///   later.
+/// - A handshake with keys costs ZeroMQ's thread, which carries the owner's frames too, a fraction of a millisecond,
+///   and what ends a connection before that costs it something too. While an owner is connected, few strangers may
+///   begin one in a while; the others are ended before it, and come back later. Where they are many, the kernel throws
+///   away what asks to be connected, for longer and longer while they go on.
 /// - Where file descriptors run out, ZeroMQ would try to accept without pause. Descriptors that were kept for that are
 ///   then given to it, and what it accepts with them is ended.
 final class Gate {
@@ -63,6 +64,11 @@ final class Gate {
   /// Whether file descriptors have run out.
   private(set) var isShort = false
   private var looked: UInt64 = 0
+  /// When monitor and handshakes were read last, and when there was something.
+  private(set) var served: UInt64 = 0
+  private var stirred: UInt64
+  /// Nobody has come or gone for a while.
+  private(set) var isQuiet = false
 
   /// How long a stranger's connection is safe from newer ones.
   private static let grace: UInt64 = 1_000_000_000
@@ -70,10 +76,25 @@ final class Gate {
   private static let interval: UInt64 = 250_000_000
   private static let shortInterval: UInt64 = 20_000_000
   private static let spareCount = 8
-  /// Most strangers that begin a handshake with keys in an interval, while an owner is connected.
+  /// Nanoseconds without an event after which the gate is quiet.
+  private static let calm: UInt64 = 1_000_000_000
+  /// Most strangers that begin a handshake with keys in an interval, while an owner is connected, and most that come:
+  /// the next one begins a pause, in which nobody new is heard. After a pause fewer do.
   private static let handshakeLimit = 4
+  private static let comingLimit = 8
+  private static let limitAgain = 1
   private var handshakesBegun = 0
   private var handshakesSince: UInt64 = 0
+  /// Our descriptor of the socket that listens, with keys; -1: not known.
+  private var listener: Int32 = -1
+  /// When strangers are heard again; 0: they are.
+  private var deafUntil: UInt64 = 0
+  /// How long they are not heard the next time, from the first to the longest.
+  private var pause = Gate.firstPause
+  private static let firstPause: UInt64 = 250_000_000
+  private static let longestPause: UInt64 = 4_000_000_000
+  /// Nanoseconds in which few came, after which the pauses begin with the first one again.
+  private static let peace: UInt64 = 2_000_000_000
   private static let domain: StaticString = "efferent"
 
   /// A gate of a socket that is not bound yet. nil where ZeroMQ has no socket left.
@@ -84,8 +105,8 @@ final class Gate {
     var number: UInt64 = 0
     if eff_random_bytes(&number, MemoryLayout<UInt64>.size) != 0 { number = eff_now_ns() }
     let name = "inproc://efferent-gate-\(number)"
-    let failures = keys == nil ? 0 : ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
-    let events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | failures
+    let failures = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL
+    let events = ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | (keys == nil ? 0 : failures | ZMQ_EVENT_LISTENING)
     guard let monitor = zmq_socket(context, ZMQ_PAIR) else { return nil }
     // without a limit: ZeroMQ's thread would wait for us where this queue is full
     Router.set(monitor, ZMQ_RCVHWM, 0)
@@ -117,7 +138,8 @@ final class Gate {
     question = .allocate(capacity: 8 * Gate.partLimit)
     connections = .allocate(capacity: limit)
     spares = .allocate(capacity: Gate.spareCount + 3)
-    look(eff_now_ns())
+    stirred = eff_now_ns()
+    look(stirred)
   }
 
   deinit {
@@ -133,6 +155,8 @@ final class Gate {
     if let handshakes { zmq_close(handshakes) }
     for i in 0..<count { eff_close(connections[i].ours) }
     count = 0
+    if listener >= 0 { eff_close(listener) }
+    listener = -1
     giveSpares()
   }
 
@@ -146,19 +170,32 @@ final class Gate {
   func setOwner(_ descriptor: Int32) { (owner, hasOwner) = (descriptor, true) }
 
   /// Nobody owns the target.
-  func forgetOwner() { (owner, hasOwner) = (-1, false) }
+  func forgetOwner() {
+    (owner, hasOwner) = (-1, false)
+    hear()
+  }
 
   /// Takes what the monitor and handshakes have, and looks after descriptors where that is due.
   func serve(_ now: UInt64) {
+    served = now
+    var hasStirred = false
     while let (event, descriptor) = nextEvent() {
+      hasStirred = true
       switch event {
       case ZMQ_EVENT_ACCEPTED: accepted(descriptor, now)
       case ZMQ_EVENT_DISCONNECTED: ended(descriptor)
+      case ZMQ_EVENT_LISTENING: listens(descriptor)
       default: denied(now) { "no key, or another bridge's" }
       }
     }
-    while admitNext(now) {}
-    if now &- looked >= Gate.shortInterval { look(now) }
+    while admitNext(now) { hasStirred = true }
+    if deafUntil != 0, now >= deafUntil || owner < 0 {
+      hear()
+      (handshakesBegun, handshakesSince) = (0, now)
+    }
+    if hasStirred { stirred = now }
+    isQuiet = now &- stirred >= Gate.calm
+    if now &- looked >= (hasStirred || isShort ? Gate.shortInterval : Gate.interval) { look(now) }
     stats.set(.peers, UInt64(count))
   }
 
@@ -195,12 +232,39 @@ final class Gate {
     count += 1
   }
 
-  /// Whether one more stranger may begin a handshake with keys.
+  /// Whether one more stranger may begin a handshake with keys; where it may not, nobody is heard for a while.
   private func mayBegin(_ now: UInt64) -> Bool {
     guard keys != nil, owner >= 0 else { return true }
+    if now &- handshakesSince >= Gate.peace { pause = Gate.firstPause }
     if now &- handshakesSince >= Gate.interval { (handshakesBegun, handshakesSince) = (0, now) }
     handshakesBegun += 1
-    return handshakesBegun <= Gate.handshakeLimit
+    let isAgain = pause != Gate.firstPause
+    if handshakesBegun > (isAgain ? Gate.limitAgain : Gate.comingLimit) { deafen(now) }
+    return handshakesBegun <= (isAgain ? Gate.limitAgain : Gate.handshakeLimit)
+  }
+
+  private func listens(_ descriptor: Int32) {
+    let ours = eff_duplicate(descriptor)
+    guard ours >= 0 else { return }
+    if listener >= 0 || !address.isOf(ours) { eff_close(ours) } else { listener = ours }
+  }
+
+  /// Has the kernel throw away what asks to be connected, for a while.
+  private func deafen(_ now: UInt64) {
+    guard deafUntil == 0, listener >= 0, eff_deafen(listener, 1) == 0 else { return }
+    deafUntil = now &+ pause
+    if pause == Gate.firstPause {
+      Log.write(.warning, "bridge: strangers come too often beside the plant: nobody new is heard for a while")
+    }
+    pause = min(2 * pause, Gate.longestPause)
+    stats.add(.deafenings)
+  }
+
+  /// Lets strangers be heard again.
+  private func hear() {
+    guard deafUntil != 0 else { return }
+    deafUntil = 0
+    _ = eff_deafen(listener, 0)
   }
 
   /// Ends the oldest stranger's connection, where one stood for long enough.

@@ -12,6 +12,8 @@ enum Link {
     case foreign
     /// The connection of the owner ended: that plant is gone.
     case gone
+    /// A signal ended the wait.
+    case interrupted
   }
 
   case router(Router)
@@ -39,11 +41,19 @@ enum Link {
     }
   }
 
-  /// Takes one frame, if there is one. What `held` says stands elsewhere until `load` or `release`, and only its header
-  /// is in `frame`.
-  func receive(_ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int) throws(Failure) -> Received {
+  /// Whether the next frame may be waited for by the call that receives it.
+  var isUndisturbed: Bool {
+    if case .router(let router) = self { return router.isUndisturbed }
+    return false
+  }
+
+  /// Takes one frame, if there is one within `patience` milliseconds, which are 0 unless `isUndisturbed`. What `held`
+  /// says stands elsewhere until `load` or `release`, and only its header is in `frame`.
+  func receive(_ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int, patience: Int32 = 0)
+    throws(Failure) -> Received
+  {
     switch self {
-    case .router(let router): try router.receive(&peer, frame, capacity)
+    case .router(let router): try router.receive(&peer, frame, capacity, patience: patience)
     case .local(let local): try local.receive(&peer, frame, capacity)
     }
   }

@@ -13,6 +13,8 @@ final class Router {
   private let descriptor: Int32
   /// The frame that is received.
   private let message: UnsafeMutablePointer<zmq_msg_t>
+  /// Milliseconds that the socket waits for a frame where it may.
+  private var receiveTimeout: Int32 = -1
   /// Who is connected; nil for inproc.
   let gate: Gate?
   /// The ipc address is not bound while file descriptors have run out: libzmq 4.3.4 would end the process when somebody
@@ -146,11 +148,22 @@ final class Router {
 
   deinit { message.deallocate() }
 
-  /// Takes one message, if there is one: the identity of the plant, an empty part where it is a REQ, then a frame.
-  func receive(_ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int) throws(Failure) -> Link.Received {
-    let count = zmq_recv(socket, peer.identity, Peer.limit, ZMQ_DONTWAIT)
+  /// Whether the next frame may be waited for by the call that receives it: nothing else asks for attention.
+  var isUndisturbed: Bool { gate?.isQuiet ?? true }
+
+  /// Takes one message, if there is one within `patience` milliseconds: the identity of the plant, an empty part where
+  /// it is a REQ, then a frame.
+  func receive(_ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int, patience: Int32 = 0)
+    throws(Failure) -> Link.Received
+  {
+    if patience > 0 && patience != receiveTimeout {
+      receiveTimeout = patience
+      Router.set(socket, ZMQ_RCVTIMEO, patience)
+    }
+    let count = zmq_recv(socket, peer.identity, Peer.limit, patience > 0 ? 0 : ZMQ_DONTWAIT)
     guard count >= 0 else {
       let code = zmq_errno()
+      if code == EINTR && patience > 0 { return .interrupted }
       if code == EAGAIN || code == EINTR { return .none }
       throw Router.failure("endpoint '\(address)'")
     }

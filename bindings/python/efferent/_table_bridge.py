@@ -44,7 +44,7 @@ class eff_bridge_stats(Options):
         ("dropped", c_uint64 * REASONS), ("unsent", c_uint64), ("tick", eff_bridge_latency),
         ("run", eff_bridge_latency), ("age", eff_bridge_latency),
         *[(n, c_uint64) for n in ("retries", "peers", "peers_accepted", "peers_refused", "peers_cut",
-                                  "peers_denied")],
+                                  "peers_denied", "deafenings")],
     ]
 
 

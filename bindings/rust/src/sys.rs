@@ -832,6 +832,7 @@ pub struct eff_bridge_stats {
     pub peers_refused: u64,
     pub peers_cut: u64,
     pub peers_denied: u64,
+    pub deafenings: u64,
 }
 
 extern "C" {
