@@ -61,7 +61,9 @@ struct eff_run {
   std::vector<float> observation, action;
   bool is_simple = false;  // one observation, one action: eff_session_step
 
-  eff_run(const eff_api &a, const char *path, size_t rows = 1, int32_t weights = EFF_F32) : api(a), rows(rows) {
+  eff_run(const eff_api &a, const char *path, size_t rows = 1, int32_t weights = EFF_F32,
+          int32_t non_finite = EFF_NON_FINITE_REFUSE)
+      : api(a), rows(rows) {
     eff_policy_options options;
     api.eff_policy_options_default(&options, sizeof options);
     options.weights = weights;
@@ -72,6 +74,7 @@ struct eff_run {
     eff_session_options so;
     api.eff_session_options_default(&so, sizeof so);
     so.max_rows = rows;
+    so.non_finite = non_finite;
     if (api.eff_session_create(policy, &so, &session)) {
       fprintf(stderr, "efferent: %s\n", api.eff_last_error());
       return;

@@ -46,6 +46,9 @@ def bars(axes, rows, value, label):
 def main():
     rows = list(csv.DictReader(open(sys.argv[1])))
     panels = [m for m in ("hot", "precision", "periodic", "batch", "load") if any(r["mode"] == m for r in rows)]
+    if not panels:
+        print(f"{sys.argv[2]} is not drawn: these modes have no picture")
+        return
     figure, grid = plt.subplots(len(panels), 1, figsize=(10, 3.6 * len(panels)), squeeze=False)
     for axes, mode in zip(grid[:, 0], panels):
         part = [r for r in rows if r["mode"] == mode]

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Times whole policies against onnxruntime and fixed-size Eigen, one command from a fresh clone:
-#   bash Tests/Benchmarks/policies.sh [MODE...] [FILE.onnx...]      MODE: hot precision periodic batch threads load (default: all)
+#   bash Tests/Benchmarks/policies.sh [MODE...] [FILE.onnx...]      MODE: hot checks precision periodic batch threads load (default: all)
 # Writes .build/benchmarks/policies.txt, .csv and .png. EFFERENT_LIBRARY: measure this library instead of building one.
 # OpenVINO and onnxruntime int8 are measured where the Python environment (BENCH_PYTHON, default .venv) has openvino and onnxruntime.quantization.
 # BENCH_ROUNDS: rounds of the hot mode (default 301). BENCH_SMALL_ROUNDS: steps of the periodic mode (default 101).
@@ -22,7 +22,7 @@ ${CXX:-clang++} -std=c++17 -O3 -march=native -Wall -Wextra -rdynamic -isystem /u
 
 modes=() files=()
 for a in "$@"; do if [[ $a == *.onnx ]]; then files+=("$a"); else modes+=("$a"); fi; done
-((${#modes[@]})) || modes=(hot precision periodic batch threads load)
+((${#modes[@]})) || modes=(hot checks precision periodic batch threads load)
 nets=("$out"/nets/*.onnx)
 few=("$out"/nets/{b_relu_256,c_elu_512,e_lstm_256}.onnx)
 {
@@ -34,7 +34,7 @@ few=("$out"/nets/{b_relu_256,c_elu_512,e_lstm_256}.onnx)
 : >"$out/policies.csv"
 for mode in "${modes[@]}"; do
   case $mode in
-    hot | precision) list=("${nets[@]}" ${files[@]+"${files[@]}"}) rounds=${BENCH_ROUNDS:-301} ;;
+    hot | checks | precision) list=("${nets[@]}" ${files[@]+"${files[@]}"}) rounds=${BENCH_ROUNDS:-301} ;;
     batch) list=(--batch "$out/nets/batch/b_relu_256.onnx" --batch "$out/nets/batch/c_elu_512.onnx") rounds=1 ;;
     *) list=("${few[@]}" ${files[@]+"${files[@]}"}) rounds=${BENCH_SMALL_ROUNDS:-101} ;;
   esac

@@ -1,7 +1,7 @@
 // Times whole policies: Efferent, onnxruntime and fixed-size Eigen, in turn, in one process, through C and C++ APIs.
 //   policy_bench --efferent LIB [--onnxruntime LIB] [--openvino LIB] [--csv FILE] [--rounds N] [--batch-nets FOLDER]
 //                MODE... FILE.onnx...
-// MODE: hot precision periodic batch threads load. policies.sh builds and runs all of it.
+// MODE: hot checks precision periodic batch threads load. policies.sh builds and runs all of it.
 //   policy_bench --efferent LIB [--onnxruntime LIB] --first FILE.onnx
 // prints the microseconds of this process's first session, of onnxruntime where it is given.
 #include <cstdio>
@@ -124,6 +124,23 @@ static void hot(const std::string &path) {
   printf(" %3g/%-3g", f.system_calls, o ? by["onnxruntime"]->system_calls : -1);
   printf(" %4zu/%-4zu %.0e", info.op_count, info.node_count, std::max(off, eigen_off));
   printf("\n");
+  fflush(stdout);
+}
+
+// ---- checks: what it costs that observation and action are looked at for NaN and infinity ----
+
+static void checks(const std::string &path) {
+  eff_run passed(eff, path.c_str(), 1, EFF_F32, EFF_NON_FINITE_PASS), refused(eff, path.c_str());
+  if (!passed || !refused || !passed.is_simple) return;
+  std::vector<engine> all;
+  all.push_back({"pass", [&] { passed.step(); }, {}, {}, {}});
+  all.push_back({"refuse", [&] { refused.step(); }, {}, {}, {}});
+  interleave_within(all);
+  std::vector<double> more;
+  for (size_t i = 0; i < all[0].slices.size(); i++) more.push_back((all[1].slices[i] - all[0].slices[i]) * 1e3);
+  for (auto &x : all) record("checks", stem(path), x, nullptr, nullptr);
+  printf("%-30s pass %9.3f us  refuse %9.3f us  median of the differences %7.1f ns\n", stem(path).c_str(), p50(all[0]),
+         p50(all[1]), percentile(more, 50));
   fflush(stdout);
 }
 
@@ -351,6 +368,7 @@ int main(int argc, char **argv) {
     printf("\n%s: %s\n", mode, title);
     for (auto &f : list) run(f);
   };
+  section("checks", files, checks, "non_finite pass (no look) and refuse (the default): both look at lengths");
   section("precision", files, precision,
           "weights in every precision: p50 (of onnxruntime f32), largest difference to the f32 action, "
           "allocations/system calls");
