@@ -67,14 +67,13 @@ extension UnsafeMutablePointer where Pointee == ActionSlot {
     let (count, index, action) = (pointee.count, pointee.index, pointee.action)
     let base = step * pointee.width
     var i = 0
-    // a sum of zeros, or NaN where a value is not finite
-    var sum = 0.0
+    var check = FiniteCheck()
     if pointee.type == 1 {
       let values = from.assumingMemoryBound(to: Float.self)
       while i < count {
         let value = Double(values[base + Int(index[i])])
         action[i] = value
-        sum += value * 0
+        check.add(value)
         i += 1
       }
     } else {
@@ -82,12 +81,12 @@ extension UnsafeMutablePointer where Pointee == ActionSlot {
       while i < count {
         let value = loadElement(from + (base + Int(index[i])) * size, type)
         action[i] = value
-        sum += value * 0
+        check.add(value)
         i += 1
       }
     }
     var bad = -1
-    if !(sum == 0) {
+    if !check.isFinite {
       bad = 0
       while bad < count && action[bad].isFinite { bad += 1 }
     }
@@ -98,14 +97,20 @@ extension UnsafeMutablePointer where Pointee == ActionSlot {
   /// What the run of this tick means for the ticks until the next one.
   @_noLocks
   func begin(_ c: ControllerHandle) {
-    let (count, joints, state, base) = (pointee.count, pointee.joints, pointee.state, pointee.base)
-    let (measured, last) = (c.core.pointee.position, c.core.pointee.lastTargets)
-    var i = 0
-    while i < count {
-      let j = Int(joints[i])
-      if let measured { state[i] = measured[j] }
-      base[i] = last[j]
-      i += 1
+    let (count, joints) = (pointee.count, pointee.joints)
+    if pointee.addsState != nil, let measured = c.core.pointee.position {
+      var i = 0
+      while i < count {
+        pointee.state[i] = measured[Int(joints[i])]
+        i += 1
+      }
+    }
+    if pointee.kind == .increment {
+      var i = 0
+      while i < count {
+        pointee.base[i] = c.core.pointee.lastTargets[Int(joints[i])]
+        i += 1
+      }
     }
   }
 
@@ -269,8 +274,8 @@ struct PostSlot {
         }
         // in place: the next control tick begins with what this one leaves
         a.action[i] = a.inverse(i, x[i])
-        if a.remembered >= 0 && a.remembersApplied {
-          c.core.pointee.lastActions.applied[a.remembered + Int(a.index[i])] = a.action[i]
+        if a.remembered >= 0 && a.remembersApplied, let applied = c.core.pointee.lastActions.applied {
+          applied[a.remembered + Int(a.index[i])] = a.action[i]
         }
         i += 1
       }
@@ -279,8 +284,8 @@ struct PostSlot {
       while i < count {
         let j = Int(a.joints[i])
         // remembered before this tick's clamp
-        if a.remembered >= 0 && a.remembersApplied {
-          c.core.pointee.lastActions.applied[a.remembered + Int(a.index[i])] = a.action[i]
+        if a.remembered >= 0 && a.remembersApplied, let applied = c.core.pointee.lastActions.applied {
+          applied[a.remembered + Int(a.index[i])] = a.action[i]
         }
         if kd[i] > 0 {
           let low = qd[j] - limit[i] / kd[i]
@@ -350,31 +355,30 @@ struct PostSlot {
   }
 }
 
-/// Actions that networks gave, per stage: the newest `[width]`, then older ones.
+/// Actions that networks gave, per stage: the newest `[width]`, then older ones. Stages that no term shows are not kept.
 struct LastActions {
-  var raw: UnsafeMutablePointer<Double>
-  var clipped: UnsafeMutablePointer<Double>
-  var applied: UnsafeMutablePointer<Double>
+  var raw: UnsafeMutablePointer<Double>?
+  var clipped: UnsafeMutablePointer<Double>?
+  var applied: UnsafeMutablePointer<Double>?
   var width: Int
   var depth: Int
 
   @_noLocks
   func reset() {
-    eff_zero(raw, width * depth * 8)
-    eff_zero(clipped, width * depth * 8)
-    eff_zero(applied, width * depth * 8)
+    if let raw { eff_zero(raw, width * depth * 8) }
+    if let clipped { eff_zero(clipped, width * depth * 8) }
+    if let applied { eff_zero(applied, width * depth * 8) }
   }
 
   /// Ages all by one run.
   @_noLocks
   func shift() {
-    if width == 0 { return }
-    var d = depth - 1
-    while d > 0 {
-      eff_copy(raw + d * width, raw + (d - 1) * width, width * 8)
-      eff_copy(clipped + d * width, clipped + (d - 1) * width, width * 8)
-      eff_copy(applied + d * width, applied + (d - 1) * width, width * 8)
-      d -= 1
-    }
+    if depth == 1 { return }
+    if let raw { age(raw) }
+    if let clipped { age(clipped) }
+    if let applied { age(applied) }
   }
+
+  @_noLocks
+  private func age(_ stage: UnsafeMutablePointer<Double>) { eff_move(stage + width, stage, (depth - 1) * width * 8) }
 }

@@ -74,7 +74,7 @@ struct ClockSlot {
   }
 
   /// One step of a policy tick.
-  @_noLocks
+  @_noLocks @inline(never)
   mutating func makeStep() {
     if isTime { return }
     phase += rate == .period ? step / number : step * frequency()
@@ -88,7 +88,7 @@ struct ClockSlot {
 
   /// Before terms are computed: stand still or restart, advance where the clock does so before use, and what terms
   /// show.
-  @_noLocks
+  @_noLocks @inline(never)
   mutating func begin(time: Double, isFirst: Bool) {
     isHeld = false
     if let stand, restarts {
@@ -105,7 +105,7 @@ struct ClockSlot {
   }
 
   /// After the networks have run.
-  @_noLocks
+  @_noLocks @inline(never)
   mutating func end(time: Double, isFirst: Bool) {
     if advance == .afterUse { advanceOnce(isFirst: isFirst) }
     if let zeroAfter { wasSmall = zeroAfter.isSmall() }
@@ -140,7 +140,7 @@ struct ClockSlot {
     return sum
   }
 
-  @_noLocks
+  @_noLocks @inline(never)
   mutating func show(time: Double) {
     if let stand, stand.isSmall() {
       eff_copy(shown, standPhases, count * 8)

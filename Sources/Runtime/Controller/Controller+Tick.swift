@@ -57,7 +57,7 @@ extension ControllerHandle {
 
     let signalFault = guardBefore(now)
     if fault == 0 { fault = signalFault }
-    let isDue = core.pointee.isFresh || core.pointee.owesRun || core.pointee.tick % core.pointee.ratio == 0
+    let isDue = core.pointee.isFresh || core.pointee.isDue
     if fault != 0 {
       // the phase of the policy stays; what it missed, it does at the next clean tick
       if isDue { core.pointee.owesRun = true }
@@ -78,7 +78,7 @@ extension ControllerHandle {
     let time = clock >= 0 ? core.pointee.signals[clock].values[0] : Double(now) * 1e-9
     if core.pointee.isFresh { begin() }
     var i = 0
-    let isRun = core.pointee.owesRun || core.pointee.tick % core.pointee.ratio == 0
+    let isRun = core.pointee.isDue
     while i < core.pointee.commandCount {
       core.pointee.report.clamped &+= core.pointee.commands[i].update(isDue: isRun)
       i += 1
@@ -194,7 +194,9 @@ extension ControllerHandle {
     let isFirst = core.pointee.isFirstRun
     (core.pointee.owesRun, core.pointee.step) = (false, 0)
     let period = core.pointee.policyPeriod
-    core.pointee.motion.take(time: Double(core.pointee.policyTick) * period, period: period)
+    if core.pointee.motion.frames > 0 {
+      core.pointee.motion.take(time: Double(core.pointee.policyTick) * period, period: period)
+    }
     if isFirst { prepare(time) }
     var i = 0
     while i < core.pointee.clockCount {
@@ -250,7 +252,7 @@ extension ControllerHandle {
     var i = 0
     while i < core.pointee.modelCount {
       let model = core.pointee.models + i
-      if core.pointee.policyTick % model.pointee.every == 0 { model.pointee.execute(self) }
+      if model.pointee.isDue(core.pointee.policyTick) { model.pointee.execute(self) }
       i += 1
     }
   }
@@ -260,7 +262,7 @@ extension ControllerHandle {
     var i = 0
     while i < core.pointee.modelCount {
       let model = core.pointee.models + i
-      if core.pointee.policyTick % model.pointee.every == 0 { model.pointee.deliver(self) }
+      if model.pointee.isDue(core.pointee.policyTick) { model.pointee.deliver(self) }
       i += 1
     }
     if !advancesCounters { return }
@@ -298,17 +300,28 @@ extension ControllerHandle {
   @_noLocks @_optimize(speed)
   private func remember(_ a: UnsafeMutablePointer<ActionSlot>, _ last: LastActions) {
     guard let from = (core.pointee.models + a.pointee.model).pointee.session.output(a.pointee.output) else { return }
-    let (count, index, action) = (a.pointee.count, a.pointee.index, a.pointee.action)
+    let (count, index, action, at) = (a.pointee.count, a.pointee.index, a.pointee.action, a.pointee.remembered)
     let (size, type) = (a.pointee.elementSize, a.pointee.type)
-    let (raw, clipped, applied) = (
-      last.raw + a.pointee.remembered, last.clipped + a.pointee.remembered, last.applied + a.pointee.remembered
-    )
+    if let raw = last.raw {
+      var k = 0
+      while k < count {
+        let e = Int(index[k])
+        raw[at + e] = type == 1 ? Double((from + e * 4).loadUnaligned(as: Float.self)) : loadElement(from + e * size, type)
+        k += 1
+      }
+    }
+    if let clipped = last.clipped { keep(action, index, count, clipped + at) }
+    if let applied = last.applied { keep(action, index, count, applied + at) }
+  }
+
+  @_noLocks
+  private func keep(
+    _ action: UnsafeMutablePointer<Double>, _ index: UnsafeMutablePointer<Int32>, _ count: Int,
+    _ stage: UnsafeMutablePointer<Double>
+  ) {
     var k = 0
     while k < count {
-      let e = Int(index[k])
-      raw[e] = type == 1 ? Double((from + e * 4).loadUnaligned(as: Float.self)) : loadElement(from + e * size, type)
-      clipped[e] = action[k]
-      applied[e] = action[k]
+      stage[Int(index[k])] = action[k]
       k += 1
     }
   }

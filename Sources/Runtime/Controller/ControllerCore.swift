@@ -76,6 +76,9 @@ public struct ControllerCore {
   var mayRestartClock = false
   public var report = ControllerReport()
   var clamps: UnsafeMutablePointer<UInt64>
+
+  /// Whether the policy runs at this tick.
+  var isDue: Bool { @_noLocks @inline(__always) get { owesRun || ratio == 1 || tick % ratio == 0 } }
 }
 
 /// The fields of eff_controller_report.
@@ -158,13 +161,13 @@ extension UnsafeMutablePointer where Pointee == TargetSlot {
   @_noLocks @_optimize(speed)
   func firstNotFinite() -> Int {
     let (count, joints, values) = (pointee.count, pointee.joints, pointee.values)
-    var sum = 0.0
+    var check = FiniteCheck()
     var k = 0
     while k < count {
-      sum += values[Int(joints[k])] * 0
+      check.add(values[Int(joints[k])])
       k += 1
     }
-    if sum == 0 { return -1 }
+    if check.isFinite { return -1 }
     k = 0
     while k < count {
       if !values[Int(joints[k])].isFinite { return Int(joints[k]) }

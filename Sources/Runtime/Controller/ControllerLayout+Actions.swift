@@ -233,6 +233,8 @@ extension ControllerLayout {
     let own = card.safety
     g.rollLimit = options.rollLimit > 0 ? options.rollLimit : own?.rollLimit ?? 0
     g.pitchLimit = options.pitchLimit > 0 ? options.pitchLimit : own?.pitchLimit ?? 0
+    if g.rollLimit > 0 { g.rollCosine = eff_cos(min(g.rollLimit, Double.pi)) }
+    if g.pitchLimit > 0 { g.pitchSine = g.pitchLimit < Double.pi / 2 ? eff_sin(g.pitchLimit) : 2 }
     if g.rollLimit > 0 || g.pitchLimit > 0 {
       _ = try need("base.orientation", "the limits of roll and pitch")
       for (i, s) in signals.enumerated() where s.name == "base.orientation" { g.attitude = i }

@@ -16,14 +16,17 @@ extension ControllerLayout {
         width += count
       }
     }
-    var depth = 1
-    for v in card.vectors {
-      for t in v.terms where t.operation == .lastAction { depth = max(depth, min(max(t.age, 0), 10_000) + 1) }
+    lastActions = LastActions(width: width, depth: 1)
+    let terms = card.vectors.flatMap { $0.terms }.filter { $0.operation == .lastAction }
+    for t in terms { lastActions.depth = max(lastActions.depth, min(max(t.age, 0), 10_000) + 1) }
+    let size = width * lastActions.depth
+    for t in terms {
+      switch t.of {
+      case .raw: if lastActions.raw == nil { lastActions.raw = try cursor.doubles(size) }
+      case .clipped: if lastActions.clipped == nil { lastActions.clipped = try cursor.doubles(size) }
+      case .applied: if lastActions.applied == nil { lastActions.applied = try cursor.doubles(size) }
+      }
     }
-    lastActions = LastActions(
-      raw: try cursor.doubles(width * depth), clipped: try cursor.doubles(width * depth),
-      applied: try cursor.doubles(width * depth), width: width,
-      depth: depth)
   }
 
   /// Values of one step of an output: all, or one step of a chunk.

@@ -272,7 +272,7 @@ extension ControllerLayout {
       }
       try expect(t, width, what)
       let stage = t.of == .raw ? lastActions.raw : (t.of == .clipped ? lastActions.clipped : lastActions.applied)
-      s.values = stage + t.age * lastActions.width + start
+      s.values = stage.map { $0 + t.age * lastActions.width + start }
     case .command:
       let c = try commandIndex(t.command, what)
       let list = try fieldIndices(c, t.fields, what)

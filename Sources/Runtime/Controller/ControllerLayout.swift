@@ -242,8 +242,10 @@ struct ControllerLayout {
     if case .each(let values) = b, values.count != count {
       throw Failure(.shape, "\(what()): \(values.count) intervals, expected \(count)")
     }
-    let (lower, upper) = (try cursor.doubles(count), try cursor.doubles(count))
-    for i in 0..<count {
+    if case .all = b { out.isUniform = true }
+    let kept = out.isUniform ? min(count, 1) : count
+    let (lower, upper) = (try cursor.doubles(kept), try cursor.doubles(kept))
+    for i in 0..<kept {
       guard let interval = b.interval(i) else {
         throw Failure(.shape, "\(what()): there is no interval for element \(i)")
       }

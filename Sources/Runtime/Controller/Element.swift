@@ -33,6 +33,20 @@ func storeElement(_ p: UnsafeMutableRawPointer, _ type: Int32, _ x: Double) {
 @_noLocks @inline(__always)
 private func whole(_ x: Double) -> Int64 { x > -9e18 && x < 9e18 ? Int64(x) : 0 }
 
+/// Whether all of some numbers are finite. Of integers, so that no addition waits for the one before.
+struct FiniteCheck {
+  private var bits: UInt64 = 0
+
+  @_noLocks @inline(__always)
+  init() {}
+
+  /// An exponent of all ones, and no other, carries into the sign.
+  @_noLocks @inline(__always)
+  mutating func add(_ x: Double) { bits |= (x.bitPattern & ~(1 << 63)) &+ 1 << 52 }
+
+  var isFinite: Bool { @_noLocks @inline(__always) get { bits >> 63 == 0 } }
+}
+
 /// Whether a controller reads and writes tensors of a type.
 func isElementSupported(_ type: Int32) -> Bool { [1, 11, 6, 7, 2, 9, 3].contains(type) }
 
@@ -47,17 +61,38 @@ func bounded(_ x: Double, _ lower: Double, _ upper: Double) -> Double {
 struct BoundTable {
   var lower: UnsafeMutablePointer<Double>?
   var upper: UnsafeMutablePointer<Double>?
+  /// One interval stands for all elements.
+  var isUniform = false
 
   init() {}
 
+  /// `x` holds the elements from `first` on.
   @_noLocks @inline(__always)
-  func clamp(_ x: UnsafeMutablePointer<Double>, _ count: Int) {
+  func clamp(_ x: UnsafeMutablePointer<Double>, _ count: Int, from first: Int = 0) {
     guard let lower, let upper else { return }
-    var i = 0
-    while i < count {
-      x[i] = bounded(x[i], lower[i], upper[i])
-      i += 1
-    }
+    if isUniform { clampAll(x, lower[0], upper[0], count) } else { clampEach(x, lower + first, upper + first, count) }
+  }
+}
+
+// one copy of their code: after a network has run, code is fetched anew as data is
+
+@_noLocks @inline(never) @_optimize(speed)
+func clampEach(
+  _ x: UnsafeMutablePointer<Double>, _ lower: UnsafePointer<Double>, _ upper: UnsafePointer<Double>, _ count: Int
+) {
+  var i = 0
+  while i < count {
+    x[i] = bounded(x[i], lower[i], upper[i])
+    i += 1
+  }
+}
+
+@_noLocks @inline(never) @_optimize(speed)
+func clampAll(_ x: UnsafeMutablePointer<Double>, _ lower: Double, _ upper: Double, _ count: Int) {
+  var i = 0
+  while i < count {
+    x[i] = bounded(x[i], lower, upper)
+    i += 1
   }
 }
 

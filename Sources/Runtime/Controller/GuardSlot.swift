@@ -7,6 +7,11 @@ struct GuardSlot {
   var attitude = -1
   var rollLimit = 0.0
   var pitchLimit = 0.0
+  /// Cosine and sine of them; where there is no limit, what every attitude is within.
+  var rollCosine = -2.0
+  var pitchSine = 2.0
+  /// What is nearer to a limit than this is measured as an angle.
+  static var doubt: Double { 1e-6 }
   /// ns; 0: none.
   var deadline: Int64 = 0
   /// Limits of position targets, `[joints]`, infinite where nothing is clamped: bounds, the largest change per control
@@ -77,7 +82,17 @@ extension ControllerHandle {
   @_noLocks
   private func checkAttitude() -> Int32 {
     let s = core.pointee.protection.attitude
-    let e = Rotation(core.pointee.signals[s].values).euler()
+    let r = Rotation(core.pointee.signals[s].values)
+    let (rollCosine, pitchSine) = (core.pointee.protection.rollCosine, core.pointee.protection.pitchSine)
+    // clearly upright, as nearly always: no angle is needed for that
+    let isRollInside = r.m.8 > rollCosine * eff_sqrt(r.m.7 * r.m.7 + r.m.8 * r.m.8) + GuardSlot.doubt
+    if isRollInside && r.m.6.magnitude < pitchSine - GuardSlot.doubt { return 0 }
+    return measureAttitude(s, r)
+  }
+
+  @_noLocks @inline(never)
+  private func measureAttitude(_ s: Int, _ r: Rotation) -> Int32 {
+    let e = r.euler()
     if core.pointee.protection.rollLimit > 0 && !(e.roll.magnitude <= core.pointee.protection.rollLimit) {
       name(s, -1, e.roll, core.pointee.protection.rollLimit)
       return Fault.roll
@@ -133,14 +148,7 @@ extension ControllerHandle {
           j += 1
         }
       }
-      if g.clamps & GuardFlag.position != 0 {
-        let (lower, upper) = (g.lower, g.upper)
-        var j = 0
-        while j < n {
-          x[j] = bounded(x[j], lower[j], upper[j])
-          j += 1
-        }
-      }
+      if g.clamps & GuardFlag.position != 0 { clampEach(x, g.lower, g.upper, n) }
       countChanges(x)
     }
     if g.clamps & GuardFlag.velocity != 0 { clampMagnitude(core.pointee.targets + TargetKind.velocity, g.velocity) }

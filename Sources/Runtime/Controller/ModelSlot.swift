@@ -93,6 +93,10 @@ struct ModelSlot {
   var learner: UnsafeMutablePointer<LearnerSlot>?
   var hasRun = false
 
+  /// Whether it runs at a policy tick.
+  @_noLocks @inline(__always)
+  func isDue(_ policyTick: UInt64) -> Bool { every == 1 || policyTick % every == 0 }
+
   @_noLocks
   mutating func execute(_ c: ControllerHandle) {
     var i = 0

@@ -50,21 +50,20 @@ extension UnsafeMutablePointer where Pointee == SignalSlot {
     guard let data = pointee.data else { return -1 }
     let (count, places, values) = (pointee.count, pointee.places, pointee.values)
     var i = 0
-    // a sum of zeros, or NaN where a value is not finite
-    var sum = 0.0
+    var check = FiniteCheck()
     switch pointee.type {
     case 11:
       while i < count {
         let x = (data + places[i]).loadUnaligned(as: Double.self)
         values[i] = x
-        sum += x * 0
+        check.add(x)
         i += 1
       }
     case 1:
       while i < count {
         let x = Double((data + places[i]).loadUnaligned(as: Float.self))
         values[i] = x
-        sum += x * 0
+        check.add(x)
         i += 1
       }
     default:
@@ -72,11 +71,11 @@ extension UnsafeMutablePointer where Pointee == SignalSlot {
       while i < count {
         let x = loadElement(data + places[i], type)
         values[i] = x
-        sum += x * 0
+        check.add(x)
         i += 1
       }
     }
-    if sum == 0 { return -1 }
+    if check.isFinite { return -1 }
     i = 0
     while i < count && values[i].isFinite { i += 1 }
     return i < count ? i : -1

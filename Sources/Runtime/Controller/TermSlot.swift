@@ -238,14 +238,7 @@ struct BlockSlot {
   private func compute(_ c: ControllerHandle, _ t: Int, _ clip: BoundTable) {
     let x = c.core.pointee.scratch
     (terms + t).compute(c, x)
-    guard let lower = clip.lower, let upper = clip.upper else { return }
-    let at = frameStart + (terms + t).pointee.column
-    let (least, most, count) = (lower + at, upper + at, (terms + t).pointee.count)
-    var i = 0
-    while i < count {
-      x[i] = bounded(x[i], least[i], most[i])
-      i += 1
-    }
+    clip.clamp(x, (terms + t).pointee.count, from: frameStart + (terms + t).pointee.column)
   }
 
   @_noLocks
