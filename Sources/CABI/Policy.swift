@@ -215,6 +215,7 @@ public func eff_policy_describe(_ policy: OpaquePointer?, _ out: UnsafeMutablePo
     info.peak_bytes = p.plan.peakBytes
     info.hash = p.hash
     info.step_refusal = UnsafePointer(p.refusal.start)
+    info.operators = UnsafePointer(p.operators.start)
     write(info, out, size)
   }
 }

@@ -59,6 +59,18 @@ def test_many_joints_are_all_shown(tmp_path):
     assert "warning: 'joint_names' names 29 joints, but 'action' has 3 elements" in out.replace("\n", " ")
 
 
+def test_operators_have_the_names_of_the_file(tmp_path):
+    file = policy(tmp_path / "p.onnx", {}, random=True)
+    assert "operators: MatMul 1, RandomNormalLike 1, Add 1\n" in run("inspect", str(file))
+    graph = onnx.load(file)
+    graph.graph.node.insert(1, helper.make_node("Gelu", ["mean"], ["other"], domain="com.microsoft"))
+    graph.graph.node.insert(1, helper.make_node("MatMul", ["obs", "w"], ["twice"]))
+    graph.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    onnx.save(graph, file)
+    facts = json.loads(run("inspect", str(file), "--json"))
+    assert facts["operators"] == "MatMul 2, com.microsoft.Gelu 1, RandomNormalLike 1, Add 1"
+
+
 def test_what_is_missing_is_warned_of(tmp_path):
     out = run("inspect", str(policy(tmp_path / "p.onnx", {}, random=True)))
     for text in ("drawn at random", "which joint each of the 3 elements of 'action' moves", "at which period it runs"):

@@ -254,6 +254,8 @@ typedef struct eff_policy_info {
                                        the same on every processor */
   const char *step_refusal;         /* why eff_session_step gives EFF_E_STATE, with the candidates and how to choose; ""
                                        where it runs */
+  const char *operators;            /* operators of the file's graph by their ONNX names, with how often each stands
+                                       there: "Gemm 4, Elu 3"; "" for safetensors */
 } eff_policy_info;
 EFF_API eff_status eff_policy_describe(const eff_policy *policy, eff_policy_info *out);
 

@@ -26,6 +26,8 @@ public final class Policy {
   public let opset: Int
   public let irVersion: Int
   public let producer: CText
+  /// Operators of an ONNX file, each with how often it stands there.
+  public let operators: CText
   public let nodeCount: Int
   public let unfusedCount: Int
   public let parameterCount: Int
@@ -49,6 +51,7 @@ public final class Policy {
     if case .onnx = format { opset = try Builder.opset(model.opsets) } else { opset = 0 }
     irVersion = Int(model.irVersion)
     producer = CText(model.producer)
+    if case .onnx = format { operators = CText(Policy.count(model.graph.nodes)) } else { operators = CText("") }
     nodeCount = graph.nodeCount
     unfusedCount = graph.unfusedCount
     var parameters = 0
@@ -64,6 +67,23 @@ public final class Policy {
     opTexts = plan.labels.map { CText($0) }
     refusal = CText(graph.refusal)
     notes = graph.notes.map { CText($0.text) }
+  }
+
+  private static func count(_ nodes: [OnnxNode]) -> String {
+    var kinds: [(node: Int, count: Int)] = []
+    for (i, n) in nodes.enumerated() {
+      if let k = kinds.firstIndex(where: { nodes[$0.node].op == n.op && nodes[$0.node].domain == n.domain }) {
+        kinds[k].count += 1
+      } else {
+        kinds.append((i, 1))
+      }
+    }
+    var text = ""
+    for k in kinds {
+      let n = nodes[k.node]
+      text += "\(text == "" ? "" : ", ")\(n.domain)\(n.domain == "" ? "" : ".")\(n.op) \(k.count)"
+    }
+    return text
   }
 
   /// The action is an index.

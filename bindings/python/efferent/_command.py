@@ -140,6 +140,8 @@ def inspect(file: Path = File, as_json: bool = typer.Option(False, "--json", hel
     console.print(f"{file}: {kind}, {info['producer'] or 'unknown producer'}", markup=False)
     console.print(f"{info['node_count']} nodes in the file -> {info['unfused_op_count']} ops -> {info['op_count']} "
                   f"after fusion")
+    if info["operators"]:
+        console.print(f"operators: {info['operators']}", markup=False, soft_wrap=True)
     console.print(f"{info['parameter_count']:,} parameters; weights {info['weight_bytes']:,} bytes "
                   f"{'as ' + weights if weights else 'in the precision that the file says'}, read once per step")
     console.print(f"arena {info['arena_bytes']:,} bytes per session of one row: recurrent state "

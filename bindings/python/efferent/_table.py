@@ -71,6 +71,7 @@ class eff_policy_info(Options):
         ("state_bytes", c_size_t), ("peak_bytes", c_size_t),
         ("hash", c_uint64),
         ("step_refusal", c_char_p),
+        ("operators", c_char_p),
     ]
 
 

@@ -204,11 +204,11 @@ class Policy(Owner):
     def info(self) -> SimpleNamespace:
         """Facts about the model and its plan, as in eff_policy_info: opset, ir_version, parameter_count, weight_bytes,
         arena_bytes, node_count, op_count, state_count, multiply_adds, isa, producer, unfused_op_count, state_bytes,
-        peak_bytes, hash, step_refusal."""
+        peak_bytes, hash, step_refusal, operators."""
         info = eff_policy_info.sized()
         check(lib.eff_policy_describe(self._handle.value, byref(info)))
         values = {name: getattr(info, name) for name, _ in info._fields_ if name != "struct_size"}
-        return SimpleNamespace(**{k: (v or b"").decode() if k in ("isa", "producer", "step_refusal") else v
+        return SimpleNamespace(**{k: (v or b"").decode() if k in ("isa", "producer", "step_refusal", "operators") else v
                                   for k, v in values.items()})
 
     @property

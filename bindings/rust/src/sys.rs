@@ -150,6 +150,7 @@ pub struct eff_policy_info {
     pub peak_bytes: usize,
     pub hash: u64,
     pub step_refusal: *const c_char,
+    pub operators: *const c_char,
 }
 
 #[repr(C)]
