@@ -8,7 +8,9 @@
 //       above 2 us (BAR in the environment: another bound in us).
 // loop  Seconds of ticks and of a bare spin loop of equal length, in turn, both with SCHED_FIFO where that is allowed,
 //       on the core of a neighbour that burns. Printed are wake-ups and ends, and late ticks: those that end after
-//       their period. Ends with 1 where ticks are late in more seconds than spins are, and a hundredth of all seconds.
+//       their period; of these, those that were woken in time, so that they are late by what they did themselves or by
+//       who took the core from them meanwhile. Ends with 1 where more ticks than spins were late though woken in time,
+//       or ticks are late in more seconds than spins are, and a hundredth of all seconds.
 #define _GNU_SOURCE
 #include <efferent/controller.h>
 #include <pthread.h>
@@ -205,11 +207,11 @@ static int is_fifo(int on) {
 typedef struct {
   double *wakes, *ends;
   size_t count;
-  long late, late_seconds, failed;
+  long late, late_seconds, late_though_woken, failed;
 } side;
 
 // One second at 1 kHz: a tick, or a spin of `length` us.
-static void second(side *s, double length, int64_t *ns, int index) {
+static void second(side *s, double length, double work, int64_t *ns, int index) {
   const double period = 1000, start = now_us() + 2000;
   long late = 0;
   for (int k = 0; k < 1000; k++) {
@@ -228,6 +230,8 @@ static void second(side *s, double length, int64_t *ns, int index) {
     const double end = now_us();
     s->wakes[s->count] = woken - due, s->ends[s->count++] = end - due;
     late += end - due > period;
+    // what the scheduler or the host took is told apart from what the tick took itself
+    s->late_though_woken += end - due > period && woken - due < period - work;
   }
   s->late += late, s->late_seconds += late > 0;
 }
@@ -259,8 +263,8 @@ static int loop(int seconds) {
   (void)mlockall(MCL_CURRENT | MCL_FUTURE);
   const int fifo = is_fifo(1);
   for (int s = 0; s < seconds; s++) {
-    second(&ticks, -1, &ns, s);
-    second(&spins, work, &ns, s);
+    second(&ticks, -1, work, &ns, s);
+    second(&spins, work, work, &ns, s);
   }
   is_fifo(0);
   atomic_store(&ends, 1);
@@ -272,13 +276,15 @@ static int loop(int seconds) {
   for (int i = 0; i < 2; i++) {
     side *s = sides[i];
     const double wake = percentile(s->wakes, s->count, 50), late_wake = percentile(s->wakes, s->count, 99.9);
-    printf("%s: late %ld of %zu, in %ld of %d s; failed %ld; woken after %.1f us p50, %.1f p99.9; ended after %.1f "
-           "p50, %.1f p99.9, %.1f at most\n",
-           names[i], s->late, s->count, s->late_seconds, seconds, s->failed, wake, late_wake,
-           percentile(s->ends, s->count, 50), percentile(s->ends, s->count, 99.9), s->ends[s->count - 1]);
+    const double end = percentile(s->ends, s->count, 50), late_end = percentile(s->ends, s->count, 99.9);
+    printf("%s: late %ld of %zu, in %ld of %d s, of these woken in time %ld; failed %ld; woken after %.1f us p50, %.1f "
+           "p99.9; ended after %.1f p50, %.1f p99.9, %.1f at most\n",
+           names[i], s->late, s->count, s->late_seconds, seconds, s->late_though_woken, s->failed, wake, late_wake, end,
+           late_end, s->ends[s->count - 1]);
   }
   printf("a tick that runs its network takes %.1f us, a spin as long\n", work);
-  return ticks.failed != 0 || ticks.late_seconds > spins.late_seconds + (seconds + 99) / 100;
+  return ticks.failed != 0 || ticks.late_though_woken > spins.late_though_woken ||
+         ticks.late_seconds > spins.late_seconds + (seconds + 99) / 100;
 }
 
 int main(int count, char **arguments) {
