@@ -97,6 +97,23 @@ def test_a_run_has_the_rule_of_its_preset():
     assert named.blocks != train(Settings("CartPole-v1", "stream-q", 1500, 500, evaluate=0), 1).blocks
 
 
+def test_an_environment_without_options_gets_the_measured_rule():
+    def learned(env, **options):
+        learner = efferent.Learner.for_env(make(env), seed=1, **options)
+        Rollout(make(env), learner).advance(300)
+        return bytes(learner)
+
+    pendulum, pole = learned("Pendulum-v1"), learned("CartPole-v1")
+    assert pendulum == learned("Pendulum-v1", preset="intentional-capped") != learned("Pendulum-v1", preset="stream-x")
+    assert pole == learned("CartPole-v1", preset="stream-x")
+    # who names an optimizer gets that one with the numbers of its paper
+    assert learned("Pendulum-v1", optimizer="obgd") == learned("Pendulum-v1", preset="stream-x")
+    # a number that the rule does not read is no silent nothing
+    with pytest.raises(efferent.ArgumentError, match="'kappa_policy' is of stream-x.*intentional-capped"):
+        efferent.Learner.for_env(make("Pendulum-v1"), kappa_policy=5.0)
+    assert learned("Pendulum-v1", kappa_policy=5.0, preset="stream-x") != learned("Pendulum-v1", preset="stream-x")
+
+
 # ---- the command ----
 
 

@@ -23,10 +23,10 @@ SMALL_INTENTIONS = {"optimizer": "intentional", "eta_policy": 0.025, "entropy": 
 
 # name: (settings, seeds, least mean return of every seed in a span, (first step, last step, length of a span))
 RUNS = {
-    "inverted_pendulum": (Settings("InvertedPendulum-v5", "stream-ac", 100_000, 10_000, GUARDS), 10, 800,
-                          (10_000, 100_000, 10_000)),
-    "half_cheetah": (Settings("HalfCheetah-v5", "stream-ac", 1_000_000, 10_000, LARGE_STEPS), 3, 2400,
-                     (900_000, 1_000_000, 100_000)),
+    "inverted_pendulum": (Settings("InvertedPendulum-v5", "stream-ac", 100_000, 10_000, GUARDS, preset="stream-x"),
+                          10, 800, (10_000, 100_000, 10_000)),
+    "half_cheetah": (Settings("HalfCheetah-v5", "stream-ac", 1_000_000, 10_000, LARGE_STEPS, preset="stream-x"),
+                     3, 2400, (900_000, 1_000_000, 100_000)),
     "hopper": (Settings("Hopper-v5", "stream-ac", 1_000_000, 10_000, SMALL_INTENTIONS), 3, 1500,
                (900_000, 1_000_000, 100_000)),
     "cartpole_q": (Settings("CartPole-v1", "stream-q", 100_000, 10_000, TIMELESS | GUARDS | SHORT_TRACES), 3, 475,
