@@ -164,7 +164,7 @@ int main(int argc, char **argv) {
                        : way == ELSEWHERE ? there
                        : way == BARE_FLOODED ? bare_at : NULL;
       const pid_t child = at ? begin(at) : 0;
-      usleep(300000);
+      usleep(500000);
       for (int i = 0; i < ticks; i++) {
         double us;
         if (way >= BARE_ALONE) {

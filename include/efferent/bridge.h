@@ -247,9 +247,9 @@ typedef struct eff_bridge_stats {
   uint64_t peers_denied;           /* with keys: connections whose key is not allowed, was revoked or is of another
                                       bridge, and such without a key. ZeroMQ ends them, so they are in peers_cut too */
   uint64_t deafenings;             /* with keys: times that the kernel threw away all new connections for a while
-                                      (250 ms, then twice as long each time, up to 4 s), since more than 8 strangers
-                                      came in 250 ms, or more than 1 after such a pause, while a plant is connected;
-                                      what was thrown away is not counted above. Linux; elsewhere each is accepted and
+                                      (1 s, then twice as long each time, up to 4 s), since more than 20 strangers came
+                                      in 250 ms, or more than 1 after such a pause, while a plant is connected; what
+                                      was thrown away is not counted above. Linux; elsewhere each is accepted and
                                       ended */
 } eff_bridge_stats;
 

@@ -81,7 +81,7 @@ final class Gate {
   /// Most strangers that begin a handshake with keys in an interval, while an owner is connected, and most that come:
   /// the next one begins a pause, in which nobody new is heard. After a pause fewer do.
   private static let handshakeLimit = 4
-  private static let comingLimit = 8
+  private static let comingLimit = 20
   private static let limitAgain = 1
   private var handshakesBegun = 0
   private var handshakesSince: UInt64 = 0
@@ -91,7 +91,7 @@ final class Gate {
   private var deafUntil: UInt64 = 0
   /// How long they are not heard the next time, from the first to the longest.
   private var pause = Gate.firstPause
-  private static let firstPause: UInt64 = 250_000_000
+  private static let firstPause: UInt64 = 1_000_000_000
   private static let longestPause: UInt64 = 4_000_000_000
   /// Nanoseconds in which few came, after which the pauses begin with the first one again.
   private static let peace: UInt64 = 2_000_000_000
