@@ -10,7 +10,9 @@
 #include "vec.h"
 #include "weights.h"
 
-enum { CHUNK = 54, REGISTERS = EFF_LEVEL >= 3 ? 24 : 12 };
+// `MANY` rows and more fall into tiles of 5 and 6
+// and take a block of inputs at a time, so that BLOCKED rows of it leave the second cache room for weights
+enum { CHUNK = 54, BLOCKED = 192, MANY = 24, REGISTERS = EFF_LEVEL >= 3 ? 24 : 12 };
 
 // adds KS groups of n accumulators into the first, in a fixed tree
 template <int KS> EFF_INLINE void join(vf *a, int n) {
@@ -62,10 +64,68 @@ lane_rows(const float *x, int64_t ldx, int64_t k, const char *panel, float *y, i
   for (int v = 0; v < NV; v += NB) lanes<T, NV, KS, R, NB>(x, ldx, k, bias + v * W, w + v * W, y + v * W, ldy);
 }
 
+// R rows against a block of `depth` inputs and NB vectors of outputs, which lie side by side; from `from` on, which is the
+// bias (ldfrom 0) or what the block before has left.
+template <int R, int NB> static __attribute__((noinline)) void
+tile(const float *x, int64_t ldx, int64_t depth, const float *block, const float *from, int64_t ldfrom, float *y,
+     int64_t ldy) {
+  vf acc[R][NB];
+  EFF_UNROLL for (int r = 0; r < R; r++)
+    EFF_UNROLL for (int v = 0; v < NB; v++) acc[r][v] = vload(from + r * ldfrom + v * W);
+  // two pointers reach six rows by the processor's own addressing: the loop is bound by how many instructions it has
+  const float *low = x, *high = x + 3 * ldx;
+  int64_t i = 0;
+  auto step = [&](int s) __attribute__((always_inline)) {
+    vf b[NB];
+    EFF_UNROLL for (int v = 0; v < NB; v++) b[v] = vload(block + (s * NB + v) * W);
+    EFF_UNROLL for (int r = 0; r < R; r++) {
+      vf a = vset((r < 3 ? low : high)[r % 3 * ldx + s]);
+      EFF_UNROLL for (int v = 0; v < NB; v++) acc[r][v] = vfma(a, b[v], acc[r][v]);
+    }
+  };
+  EFF_ROLL for (; i + 4 <= depth; i += 4, low += 4, high += 4, block += 4 * NB * W) {
+    step(0), step(1), step(2), step(3);
+    __asm__("" : "+r"(low), "+r"(high));  // stay two
+  }
+  EFF_ROLL for (; i < depth; i++, low++, high++, block += NB * W) step(0);
+  EFF_UNROLL for (int r = 0; r < R; r++) EFF_UNROLL for (int v = 0; v < NB; v++) vstore(y + r * ldy + v * W, acc[r][v]);
+}
+
+// Many rows against a lane panel of 8 vectors: what a tile needs of the panel is copied to where it stays in the first
+// cache until all rows have used it. The same sums in the same order as those of few rows.
+template <class T> static void
+many_rows(const float *x, int64_t ldx, int64_t m, int64_t k, const char *panel, float *y, int64_t ldy) {
+  enum { NB = 2, DEPTH = 4096 / (NB * W) };
+  float block[DEPTH * NB * W] __attribute__((aligned(64)));
+  const float *bias = (const float *)panel;
+  const typename T::element *w = (const typename T::element *)(panel + header_bytes<T>(8 * W));
+  const int64_t tiles = (m + 5) / 6;
+  for (int64_t i = 0; i < k || i == 0; i += DEPTH) {
+    const int64_t depth = k - i < DEPTH ? k - i : (int64_t)DEPTH;
+    for (int v = 0; v < 8; v += NB) {
+      for (int64_t q = 0; q < depth; q++)
+        EFF_UNROLL for (int u = 0; u < NB; u++)
+          vstore(block + (q * NB + u) * W, T::load(w + ((i + q) * 8 + v + u) * W));
+      for (int64_t t = 0, r = 0; t < tiles; t++) {
+        const int64_t count = (m - r + tiles - t - 1) / (tiles - t);
+        float *to = y + r * ldy + v * W;
+        const float *from = i ? to : bias + v * W, *at = x + r * ldx + i;
+        const int64_t ldfrom = i ? ldy : 0;
+        if (count == 6) tile<6, NB>(at, ldx, depth, block, from, ldfrom, to, ldy);
+        else tile<5, NB>(at, ldx, depth, block, from, ldfrom, to, ldy);
+        r += count;
+      }
+    }
+  }
+}
+
 template <class T, int NV>
 static void lane_panel(const float *x, int64_t ldx, int64_t m, int64_t k, const char *panel, float *y, int64_t ldy) {
   constexpr int KS = 8 / NV;
   constexpr bool narrow = sizeof(typename T::element) < 4;  // fewer variants where weights are widened anyway
+  // not with SSE2, which is to be small, nor with AVX-512, where it was not measured
+  if constexpr ((EFF_LEVEL == 2 || EFF_LEVEL == 4) && NV == 8)
+    if (m >= MANY) return many_rows<T>(x, ldx, m, k, panel, y, ldy);
   int64_t i = 0;
   if constexpr (KS * 6 <= REGISTERS && !narrow)
     for (; i + 6 <= m; i += 6) lane_rows<T, NV, KS, 6>(x + i * ldx, ldx, k, panel, y + i * ldy, ldy);
@@ -125,7 +185,8 @@ void dense_run(const eff_dense *d, const float *x, int64_t ldx, const char *pack
   // whole tiles of 6
   int64_t chunk = m;
   if (m > CHUNK) {  // few rows are one chunk, without divisions that take as long as a small layer
-    int64_t most = 50000 / (d->k + 1) > CHUNK ? 50000 / (d->k + 1) : (int64_t)CHUNK, chunks = (m + most - 1) / most;
+    const int64_t least = EFF_LEVEL == 2 || EFF_LEVEL == 4 ? (int64_t)BLOCKED : (int64_t)CHUNK;
+    int64_t most = 50000 / (d->k + 1) > least ? 50000 / (d->k + 1) : least, chunks = (m + most - 1) / most;
     chunk = ((m + chunks - 1) / chunks + 5) / 6 * 6;
   }
   for (int64_t i = 0; i < m; i += chunk, x += chunk * ldx, y += chunk * ldy) {
