@@ -355,7 +355,8 @@ struct PostSlot {
   }
 }
 
-/// Actions that networks gave, per stage: the newest `[width]`, then older ones. Stages that no term shows are not kept.
+/// Actions that networks gave, per stage: the newest `[width]`, then older ones. Stages that no term shows are not
+/// kept.
 struct LastActions {
   var raw: UnsafeMutablePointer<Double>?
   var clipped: UnsafeMutablePointer<Double>?

@@ -306,7 +306,8 @@ extension ControllerHandle {
       var k = 0
       while k < count {
         let e = Int(index[k])
-        raw[at + e] = type == 1 ? Double((from + e * 4).loadUnaligned(as: Float.self)) : loadElement(from + e * size, type)
+        let place = from + e * size
+        raw[at + e] = type == 1 ? Double(place.loadUnaligned(as: Float.self)) : loadElement(place, type)
         k += 1
       }
     }
