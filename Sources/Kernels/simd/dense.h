@@ -64,8 +64,8 @@ lane_rows(const float *x, int64_t ldx, int64_t k, const char *panel, float *y, i
   for (int v = 0; v < NV; v += NB) lanes<T, NV, KS, R, NB>(x, ldx, k, bias + v * W, w + v * W, y + v * W, ldy);
 }
 
-// R rows against a block of `depth` inputs and NB vectors of outputs, which lie side by side; from `from` on, which is the
-// bias (ldfrom 0) or what the block before has left.
+// R rows against a block of `depth` inputs and NB vectors of outputs, which lie side by side; from `from` on, which is
+// the bias (ldfrom 0) or what the block before has left.
 template <int R, int NB> static __attribute__((noinline)) void
 tile(const float *x, int64_t ldx, int64_t depth, const float *block, const float *from, int64_t ldfrom, float *y,
      int64_t ldy) {
