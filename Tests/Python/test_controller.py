@@ -19,6 +19,11 @@ FIELDS = ["lin_vel_x", "lin_vel_y", "ang_vel_z"]
 rng = np.random.default_rng(7)
 
 
+@pytest.fixture(autouse=True)
+def same_numbers_whatever_ran_before():
+    rng.bit_generator.state = np.random.default_rng(7).bit_generator.state
+
+
 def network(path, width, actions=3, gain=1.0, bias=0.0, name="actions"):
     """actions = gain * the first `actions` values of the observation + bias."""
     weight = np.zeros((width, actions), np.float32)
@@ -139,8 +144,8 @@ def test_clip_comes_before_scale_unless_the_card_says_otherwise(tmp_path):
     c = controller(tmp_path, card([first, other]))
     x = np.array([0.1, -2.0, 0.2])
     s = seen(c, signals(command__velocity=x))
-    np.testing.assert_allclose(s[:3], np.clip(x, -0.5, 0.25) * [2, 3, 4], rtol=1e-6)
-    np.testing.assert_allclose(s[3:], np.clip(x * [2, 3, 4], -0.5, 0.25), rtol=1e-6)
+    np.testing.assert_allclose(s[:3], np.clip(x, -0.5, 0.25) * [2, 3, 4], rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(s[3:], np.clip(x * [2, 3, 4], -0.5, 0.25), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("layout", ["term_major", "time_major"])
@@ -163,7 +168,7 @@ def test_histories_hold_the_frames_of_their_ages(tmp_path, layout, fill, ages):
         past = [frames[len(frames) - 1 - a] if a < len(frames) else blank for a in ages]
         expected = [f[i] for f in past
                     for i in range(2)] if layout == "time_major" else [f[i] for i in range(2) for f in past]
-        np.testing.assert_allclose(seen(c, s), np.concatenate(expected), rtol=1e-6)
+        np.testing.assert_allclose(seen(c, s), np.concatenate(expected), rtol=1e-6, atol=1e-6)
 
 
 def test_a_frame_is_clipped_before_it_is_remembered(tmp_path):
@@ -172,7 +177,7 @@ def test_a_frame_is_clipped_before_it_is_remembered(tmp_path):
     c = controller(tmp_path, content)
     seen(c, signals(command__velocity=[3, 0.5, -7]))
     np.testing.assert_allclose(seen(c, signals(command__velocity=[0.1, 0, 0])), [1, 0.5, -1, 0.1, 0, 0, 1, 1],
-                               rtol=1e-6)
+                               rtol=1e-6, atol=1e-6)
 
 
 def test_last_actions_are_raw_clipped_and_as_old_as_asked(tmp_path):
@@ -184,7 +189,7 @@ def test_last_actions_are_raw_clipped_and_as_old_as_asked(tmp_path):
     for _ in range(4):
         s = signals()
         np.testing.assert_allclose(seen(c, s)[3:], np.concatenate([past[-1], np.clip(past[-1], -1, 1), past[-2]]),
-                                   rtol=1e-6)
+                                   rtol=1e-6, atol=1e-6)
         past.append(2 * s["command.velocity"])
 
 
@@ -302,7 +307,7 @@ def test_a_motion_in_a_file_plays_at_its_own_rate_and_is_laid_over_the_robot(tmp
                 shift = p - turn @ at
             x = seen(c, given)
             np.testing.assert_allclose(x[:4], [*motion["joint_pos"][f][[2, 0]], *motion["joint_vel"][f][[2, 0]]],
-                                       rtol=1e-5)
+                                       rtol=1e-5, atol=1e-6)
             np.testing.assert_allclose(x[4:7], robot.T @ (turn @ at + shift - p), rtol=1e-4, atol=1e-5)
             np.testing.assert_allclose(x[7:13], (robot.T @ turn @ ref)[:, :2].ravel(), rtol=1e-4, atol=1e-5)
         c.reset()
@@ -322,7 +327,7 @@ def test_commands_are_clamped_where_the_card_says_so_and_slewed_at_the_policy_ra
         if k % 2 == 0:
             x += np.clip(np.array([1.0, -0.4, 0.7]) - x, -0.02 * np.array([10, 10, 100]),
                          0.02 * np.array([10, 10, 100]))
-            np.testing.assert_allclose(seen(c, s), x, rtol=1e-6)
+            np.testing.assert_allclose(seen(c, s), x, rtol=1e-6, atol=1e-6)
         else:
             c.tick(s)
             assert c.observations == {} and not c.report.ran
@@ -335,7 +340,7 @@ def test_targets_are_scattered_by_name_and_other_joints_stay_untouched(tmp_path)
     c = controller(tmp_path, card([term("command", 3, command="velocity")]))
     s = signals()
     c.tick(s)
-    np.testing.assert_allclose(of(c.targets["position"]), default() + 0.5 * s["command.velocity"], rtol=1e-6)
+    np.testing.assert_allclose(of(c.targets["position"]), default() + 0.5 * s["command.velocity"], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(of(c.targets["kp"]), [20, 30, 40])
     np.testing.assert_allclose(of(c.targets["kd"]), [0.5, 0.7, 0.9])
     assert all(np.isnan(v[ROBOT.index("spare")]) for v in c.targets.values()) and "velocity" not in c.targets
@@ -361,7 +366,7 @@ def test_an_action_is_clipped_scaled_moved_and_limited_in_that_order(tmp_path):
         x = np.clip(3 * s["command.velocity"], -1, 1.5) * [1, 2, 3] + [0.1, 0.2, 0.3]
         x = np.clip(np.clip(x, [-2, -2, -4], [2, 2, 4]), [-0.5, -9, -9], [0.6, 9, 9])
         last = last + np.clip(x - last, -np.array([1, 1, 0.4]), np.array([1, 1, 0.4]))
-        np.testing.assert_allclose(t["position"], last, rtol=1e-5)
+        np.testing.assert_allclose(t["position"], last, rtol=1e-5, atol=1e-6)
 
 
 def test_increments_add_to_the_last_target(tmp_path):
@@ -373,7 +378,7 @@ def test_increments_add_to_the_last_target(tmp_path):
     for k, (s, t) in enumerate(ticks(c, 8)):
         if k % 2 == 0:
             x = x + 0.5 * s["command.velocity"]
-        np.testing.assert_allclose(t["position"], x, rtol=1e-5)
+        np.testing.assert_allclose(t["position"], x, rtol=1e-5, atol=1e-6)
 
 
 def test_a_torque_band_changes_the_action_in_place_and_applied_actions_show_it(tmp_path):
@@ -437,7 +442,7 @@ def test_actions_fade_in_from_the_default_pose(tmp_path):
     for _ in range(2):
         for k, (s, t) in enumerate(ticks(c, 6)):
             np.testing.assert_allclose(t["position"], default() + min(0.25 * (k + 1), 1) * 0.5 * s["command.velocity"],
-                                       rtol=1e-5)
+                                       rtol=1e-5, atol=1e-6)
         c.reset()
 
 
@@ -528,7 +533,8 @@ def test_the_ladder_goes_down_by_time_and_is_left_by_a_clean_tick_with_a_blend(t
     np.testing.assert_allclose(c.observations["policy.obs"][0][6:], 0)
     for k in range(1, 7):
         c.tick(s, now=0.3 + 0.02 * k)
-    np.testing.assert_allclose(of(c.targets["position"]), default() + 0.5 * of(s["joint.position"]), rtol=1e-5)
+    np.testing.assert_allclose(of(c.targets["position"]), default() + 0.5 * of(s["joint.position"]),
+                               rtol=1e-5, atol=1e-6)
 
 
 def test_old_data_bad_quaternions_attitude_and_late_ticks_are_told_apart(tmp_path):
@@ -686,10 +692,10 @@ def test_a_swap_changes_the_weights_of_a_running_controller(tmp_path):
     c.swap("policy", efferent.Policy(network(tmp_path / "other.onnx", 3, gain=2.0), state={}))
     s = signals()
     c.tick(s)
-    np.testing.assert_allclose(of(c.targets["position"]), default() + s["command.velocity"], rtol=1e-5)
+    np.testing.assert_allclose(of(c.targets["position"]), default() + s["command.velocity"], rtol=1e-5, atol=1e-6)
     c.reclaim("policy")
     c.prewarm("policy")
-    np.testing.assert_allclose(of(c.targets["position"]), default() + s["command.velocity"], rtol=1e-5)
+    np.testing.assert_allclose(of(c.targets["position"]), default() + s["command.velocity"], rtol=1e-5, atol=1e-6)
 
 
 def test_memory_is_carried_between_runs_and_begins_where_the_card_says(tmp_path):
@@ -712,7 +718,7 @@ def test_memory_is_carried_between_runs_and_begins_where_the_card_says(tmp_path)
             for _ in range(4):
                 s = signals()
                 c.tick(s)
-                np.testing.assert_allclose(c.observations["policy.h_in"][0], h, rtol=1e-5)
+                np.testing.assert_allclose(c.observations["policy.h_in"][0], h, rtol=1e-5, atol=1e-6)
                 h = h + s["command.velocity"]
                 np.testing.assert_allclose(of(c.targets["position"]), default() + 0.5 * h, rtol=1e-5, atol=1e-6)
             c.reset()
@@ -727,7 +733,7 @@ def test_models_that_run_less_often_keep_their_outputs(tmp_path):
         s = signals()
         c.tick(s)
         last = s["command.velocity"] if k % 2 == 0 else last
-        np.testing.assert_allclose(of(c.targets["position"]), default() + 0.5 * last, rtol=1e-5)
+        np.testing.assert_allclose(of(c.targets["position"]), default() + 0.5 * last, rtol=1e-5, atol=1e-6)
 
 
 # ---- preflight ----
@@ -809,7 +815,7 @@ def test_signals_and_targets_lie_where_the_robot_keeps_them(tmp_path):
         motors[i].q, motors[i].target, motors[i].kp = q[i], 77.0, 77.0
     assert lib.eff_controller_tick(made, 0, ctypes.byref(r)) == 0 and r.ran == 1
     found = np.array([m.target for m in motors])
-    np.testing.assert_allclose(of(found), default() + 0.5 * (of(q) - default()), rtol=1e-5)
+    np.testing.assert_allclose(of(found), default() + 0.5 * (of(q) - default()), rtol=1e-5, atol=1e-6)
     assert found[ROBOT.index("spare")] == 77.0 and motors[ROBOT.index("hip")].kp == 20.0
     count = ctypes.c_size_t()
     values = lib.eff_controller_vector(made, b"obs", ctypes.byref(count))
