@@ -10,9 +10,11 @@
 #include "vec.h"
 #include "weights.h"
 
-// `MANY` rows and more fall into tiles of 5 and 6
-// and take a block of inputs at a time, so that BLOCKED rows of it leave the second cache room for weights
-enum { CHUNK = 54, BLOCKED = 192, MANY = 24, REGISTERS = EFF_LEVEL >= 3 ? 24 : 12 };
+// BLOCKS: many rows take a block of inputs at a time (many_rows), so that more of them leave the second cache room for
+// weights. Not with SSE2, which is to be small, nor with AVX-512, where it was not measured. `MANY` rows and more fall
+// into tiles of 5 and 6.
+enum { BLOCKS = EFF_LEVEL == 2 || EFF_LEVEL == 4, CHUNK = BLOCKS ? 192 : 54, MANY = 24 };
+enum { REGISTERS = EFF_LEVEL >= 3 ? 24 : 12 };
 
 // adds KS groups of n accumulators into the first, in a fixed tree
 template <int KS> EFF_INLINE void join(vf *a, int n) {
@@ -123,8 +125,7 @@ template <class T, int NV>
 static void lane_panel(const float *x, int64_t ldx, int64_t m, int64_t k, const char *panel, float *y, int64_t ldy) {
   constexpr int KS = 8 / NV;
   constexpr bool narrow = sizeof(typename T::element) < 4;  // fewer variants where weights are widened anyway
-  // not with SSE2, which is to be small, nor with AVX-512, where it was not measured
-  if constexpr ((EFF_LEVEL == 2 || EFF_LEVEL == 4) && NV == 8)
+  if constexpr (BLOCKS && NV == 8)
     if (m >= MANY) return many_rows<T>(x, ldx, m, k, panel, y, ldy);
   int64_t i = 0;
   if constexpr (KS * 6 <= REGISTERS && !narrow)
@@ -185,8 +186,7 @@ void dense_run(const eff_dense *d, const float *x, int64_t ldx, const char *pack
   // whole tiles of 6
   int64_t chunk = m;
   if (m > CHUNK) {  // few rows are one chunk, without divisions that take as long as a small layer
-    const int64_t least = EFF_LEVEL == 2 || EFF_LEVEL == 4 ? (int64_t)BLOCKED : (int64_t)CHUNK;
-    int64_t most = 50000 / (d->k + 1) > least ? 50000 / (d->k + 1) : least, chunks = (m + most - 1) / most;
+    int64_t most = 50000 / (d->k + 1) > CHUNK ? 50000 / (d->k + 1) : (int64_t)CHUNK, chunks = (m + most - 1) / most;
     chunk = ((m + chunks - 1) / chunks + 5) / 6 * 6;
   }
   for (int64_t i = 0; i < m; i += chunk, x += chunk * ldx, y += chunk * ldy) {
