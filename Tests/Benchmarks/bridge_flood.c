@@ -59,15 +59,6 @@ static void *admit(void *context) {
   }
 }
 
-static void *echo(void *socket) {
-  char identity[256], bytes[512];
-  for (;;) {
-    const int count = zmq_recv(socket, identity, sizeof identity, 0), size = zmq_recv(socket, bytes, sizeof bytes, 0);
-    if (count < 0 || size < 0) return NULL;
-    zmq_send(socket, identity, (size_t)count, ZMQ_SNDMORE), zmq_send(socket, bytes, 112, 0);
-  }
-}
-
 // A ROUTER with keys on threads of its own; its address.
 static void serve_bare(char *at, size_t room) {
   void *context = zmq_ctx_new(), *router = zmq_socket(context, ZMQ_ROUTER);

@@ -67,3 +67,13 @@ static inline plant *join(const char *name, eff_policy *policy, size_t count, co
   ask(p, p->frame, EFB_HELLO, 64 + sizeof hello, EFB_WELCOME);
   return p;
 }
+
+// A thread of a bare ROUTER that answers each frame with as many bytes as a small ACT has, until its context ends.
+static inline void *echo(void *socket) {
+  char identity[256], bytes[512];
+  for (;;) {
+    const int count = zmq_recv(socket, identity, sizeof identity, 0), size = zmq_recv(socket, bytes, sizeof bytes, 0);
+    if (count < 0 || size < 0) return NULL;
+    zmq_send(socket, identity, (size_t)count, ZMQ_SNDMORE), zmq_send(socket, bytes, 112, 0);
+  }
+}

@@ -59,15 +59,6 @@ static void begin_burners(int count) {
 
 // ---- bare ZeroMQ ----
 
-static void *echo(void *socket) {
-  char identity[256], bytes[512];
-  for (;;) {
-    const int count = zmq_recv(socket, identity, sizeof identity, 0), size = zmq_recv(socket, bytes, sizeof bytes, 0);
-    if (count < 0 || size < 0) return NULL;
-    zmq_send(socket, identity, (size_t)count, ZMQ_SNDMORE), zmq_send(socket, bytes, 112, 0);
-  }
-}
-
 static void set_context_fifo(void *context) {
   zmq_ctx_set(context, ZMQ_THREAD_SCHED_POLICY, SCHED_FIFO), zmq_ctx_set(context, ZMQ_THREAD_PRIORITY, PRIORITY);
 }
