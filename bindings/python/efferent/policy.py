@@ -4,7 +4,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping, Sequence
-from ctypes import byref, c_void_p
+from ctypes import byref, c_char_p, c_void_p
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -207,9 +207,8 @@ class Policy(Owner):
         peak_bytes, hash, step_refusal, operators."""
         info = eff_policy_info.sized()
         check(lib.eff_policy_describe(self._handle.value, byref(info)))
-        values = {name: getattr(info, name) for name, _ in info._fields_ if name != "struct_size"}
-        return SimpleNamespace(**{k: (v or b"").decode() if k in ("isa", "producer", "step_refusal", "operators") else v
-                                  for k, v in values.items()})
+        values = {name: (getattr(info, name), kind) for name, kind in info._fields_ if name != "struct_size"}
+        return SimpleNamespace(**{k: (v or b"").decode() if kind is c_char_p else v for k, (v, kind) in values.items()})
 
     @property
     def hash(self) -> int:
