@@ -11,6 +11,7 @@
 #include "level.h"
 #include "vec.h"
 #include "weights.h"
+#include "tile.h"
 
 enum { TILE = 6, PANEL = 2 * W };
 
@@ -97,24 +98,12 @@ template <int R, int NB> static __attribute__((noinline)) void conv_tile(const f
                                                                          int64_t k, const float *w, float *y,
                                                                          int64_t pixels, int64_t channels) {
   vf acc[R][NB];
-  const float *p[R];
+  table_steps<R> rows{{}, offset};
   EFF_UNROLL for (int r = 0; r < R; r++) {
-    p[r] = x[r];
+    rows.p[r] = x[r];
     EFF_UNROLL for (int v = 0; v < NB; v++) acc[r][v] = vload(w + v * W);
   }
-  w += NB * W;
-  auto step = [&](int s) __attribute__((always_inline)) {
-    int64_t o = offset[s];
-    vf b[NB];
-    EFF_UNROLL for (int v = 0; v < NB; v++) b[v] = vload(w + (s * NB + v) * W);
-    EFF_UNROLL for (int r = 0; r < R; r++) {
-      vf a = vset(p[r][o]);
-      EFF_UNROLL for (int v = 0; v < NB; v++) acc[r][v] = vfma(a, b[v], acc[r][v]);
-    }
-  };
-  // the loop is bound by how many instructions it has
-  if (EFF_LEVEL > 1) EFF_ROLL for (; k >= 4; k -= 4, offset += 4, w += 4 * NB * W) step(0), step(1), step(2), step(3);
-  EFF_ROLL for (; k > 0; k--, offset++, w += NB * W) step(0);
+  add_products(acc, rows, k, w + NB * W, NB * W);
   float t[R][NB * W];
   EFF_UNROLL for (int r = 0; r < R; r++)
     EFF_UNROLL for (int v = 0; v < NB; v++) vstore(t[r] + v * W, acc[r][v]);

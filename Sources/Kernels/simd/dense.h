@@ -9,6 +9,7 @@
 #include "level.h"
 #include "vec.h"
 #include "weights.h"
+#include "tile.h"
 
 // BLOCKS: many rows take a block of inputs at a time (many_rows), so that more of them leave the second cache room for
 // weights. Not with SSE2, which is to be small, nor with AVX-512, where it was not measured. `MANY` rows and more fall
@@ -74,22 +75,7 @@ tile(const float *x, int64_t ldx, int64_t depth, const float *block, const float
   vf acc[R][NB];
   EFF_UNROLL for (int r = 0; r < R; r++)
     EFF_UNROLL for (int v = 0; v < NB; v++) acc[r][v] = vload(from + r * ldfrom + v * W);
-  // two pointers reach six rows by the processor's own addressing: the loop is bound by how many instructions it has
-  const float *low = x, *high = x + 3 * ldx;
-  int64_t i = 0;
-  auto step = [&](int s) __attribute__((always_inline)) {
-    vf b[NB];
-    EFF_UNROLL for (int v = 0; v < NB; v++) b[v] = vload(block + (s * NB + v) * W);
-    EFF_UNROLL for (int r = 0; r < R; r++) {
-      vf a = vset((r < 3 ? low : high)[r % 3 * ldx + s]);
-      EFF_UNROLL for (int v = 0; v < NB; v++) acc[r][v] = vfma(a, b[v], acc[r][v]);
-    }
-  };
-  EFF_ROLL for (; i + 4 <= depth; i += 4, low += 4, high += 4, block += 4 * NB * W) {
-    step(0), step(1), step(2), step(3);
-    __asm__("" : "+r"(low), "+r"(high));  // stay two
-  }
-  EFF_ROLL for (; i < depth; i++, low++, high++, block += NB * W) step(0);
+  add_products(acc, near_steps(x, ldx), depth, block, NB * W);
   EFF_UNROLL for (int r = 0; r < R; r++) EFF_UNROLL for (int v = 0; v < NB; v++) vstore(y + r * ldy + v * W, acc[r][v]);
 }
 

@@ -7,6 +7,7 @@
 #include "vec.h"
 #include "vmath.h"
 #include "weights.h"
+#include "tile.h"
 
 enum { COLUMNS = 2 * W, BLOCK = EFF_LEVEL == 3 ? 128 : 256, ROWS = 6, SCORES = 8192 };
 
@@ -22,20 +23,7 @@ template <int R> static __attribute__((noinline)) void gemm_tile(const float *a,
   vf acc[R][2];
   EFF_UNROLL for (int r = 0; r < R; r++) EFF_UNROLL for (int v = 0; v < 2; v++) acc[r][v] =
       more ? some_load(y + r * ldy + v * W, columns - v * W) : vsplat0();
-  // two pointers reach six rows by the processor's own addressing: the loop is bound by how many instructions it has
-  const float *low = a, *high = a + 3 * a_m;
-  auto step = [&]() __attribute__((always_inline)) {
-    vf b0 = vload(b), b1 = vload(b + W);
-    EFF_UNROLL for (int r = 0; r < R; r++) {
-      vf x = vset((r < 3 ? low : high)[r % 3 * a_m]);
-      acc[r][0] = vfma(x, b0, acc[r][0]);
-      acc[r][1] = vfma(x, b1, acc[r][1]);
-    }
-    low += a_k, high += a_k, b += ldb;
-    if (R > 3) __asm__("" : "+r"(low), "+r"(high));  // stay two
-  };
-  if (EFF_LEVEL > 1) EFF_ROLL for (; k >= 4; k -= 4) step(), step(), step(), step();
-  EFF_ROLL for (; k > 0; k--) step();
+  add_products(acc, strided_steps<(R > 3)>{a, a + 3 * a_m, a_m, a_k}, k, b, ldb);
   EFF_UNROLL for (int r = 0; r < R; r++)
     EFF_UNROLL for (int v = 0; v < 2; v++) some_store(y + r * ldy + v * W, acc[r][v], columns - v * W);
 }

@@ -1,0 +1,51 @@
+// The inner loop of every product with many rows: R rows against NB vectors of outputs. Included inside a level's
+// namespace, behind vec.h.
+//
+// `rows` addresses the factors: rows[r] is the next one of row r, next() goes one step on, and settle() ends four of
+// them. The loop is bound by how many instructions it has, so that what an address costs decides.
+template <int R, int NB, class Rows> EFF_INLINE void
+add_products(vf (&acc)[R][NB], Rows &&rows, int64_t k, const float *b, int64_t ldb) {
+  auto step = [&]() __attribute__((always_inline)) {
+    vf w[NB];
+    EFF_UNROLL for (int v = 0; v < NB; v++) w[v] = vload(b + v * W);
+    EFF_UNROLL for (int r = 0; r < R; r++) {
+      vf a = vset(rows[r]);
+      EFF_UNROLL for (int v = 0; v < NB; v++) acc[r][v] = vfma(a, w[v], acc[r][v]);
+    }
+    rows.next(), b += ldb;
+  };
+  if (EFF_LEVEL > 1)  // SSE2 is to be small
+    EFF_ROLL for (; k >= 4; k -= 4) {
+      step(), step(), step(), step();
+      rows.settle();
+    }
+  EFF_ROLL for (; k > 0; k--) step();
+}
+// Rows `pitch` apart and steps next to each other: two pointers reach six rows by the processor's own addressing.
+struct near_steps {
+  const float *low, *high;
+  int64_t pitch;
+  near_steps(const float *x, int64_t pitch) : low(x), high(x + 3 * pitch), pitch(pitch) {}
+  EFF_INLINE_MEMBER float operator[](int r) const { return (r < 3 ? low : high)[r % 3 * pitch]; }
+  EFF_INLINE_MEMBER void next() { low++, high++; }
+  EFF_INLINE_MEMBER void settle() { __asm__("" : "+r"(low), "+r"(high)); }  // stay two
+};
+// Steps at any distance: what the next one adds has no place in an address.
+template <bool Two> struct strided_steps {
+  const float *low, *high;
+  int64_t pitch, stride;
+  EFF_INLINE_MEMBER float operator[](int r) const { return (r < 3 ? low : high)[r % 3 * pitch]; }
+  EFF_INLINE_MEMBER void next() {
+    low += stride, high += stride;
+    if (Two) __asm__("" : "+r"(low), "+r"(high));
+  }
+  EFF_INLINE_MEMBER void settle() {}
+};
+// Rows anywhere, steps from a table that all of them share.
+template <int R> struct table_steps {
+  const float *p[R];
+  const int32_t *offset;
+  EFF_INLINE_MEMBER float operator[](int r) const { return p[r][*offset]; }
+  EFF_INLINE_MEMBER void next() { offset++; }
+  EFF_INLINE_MEMBER void settle() {}
+};
