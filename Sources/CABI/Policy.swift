@@ -126,8 +126,9 @@ public func eff_policy_output_count(_ policy: OpaquePointer?) -> Int {
 }
 
 private func describe(
-  _ ports: [PlanPort], _ names: [CText], _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?, _ what: String
+  _ plan: Plan, _ part: Int, _ index: Int, _ out: UnsafeMutablePointer<eff_tensor_spec>?, _ what: String
 ) throws(Failure) {
+  let ports = part == EFF_PLAN_INPUTS ? plan.inputs : plan.outputs
   let (out, size) = try sized(out, "eff_tensor_spec")
   guard index >= 0, index < ports.count else {
     throw Failure(.argument, "\(what) \(unsigned(index)) does not exist; the policy has \(ports.count)")
@@ -135,7 +136,7 @@ private func describe(
   let p = ports[index]
   var spec = eff_tensor_spec()
   spec.struct_size = size
-  spec.name = UnsafePointer(names[index].start)
+  spec.name = plan.name(part, index)
   (spec.role, spec.dtype, spec.rank, spec.pair) = (
     p.role.rawValue, p.type.rawValue, Int32(p.shape.count), Int32(p.pair)
   )
@@ -152,7 +153,7 @@ public func eff_policy_input(_ policy: OpaquePointer?, _ index: Int, _ out: Unsa
 {
   report { () throws(Failure) in
     let p = try CABI.policy(policy)
-    try describe(p.plan.inputs, p.inputNames, index, out, "input")
+    try describe(p.plan, Int(EFF_PLAN_INPUTS), index, out, "input")
   }
 }
 
@@ -162,37 +163,41 @@ public func eff_policy_output(_ policy: OpaquePointer?, _ index: Int, _ out: Uns
 {
   report { () throws(Failure) in
     let p = try CABI.policy(policy)
-    try describe(p.plan.outputs, p.outputNames, index, out, "output")
+    try describe(p.plan, Int(EFF_PLAN_OUTPUTS), index, out, "output")
   }
 }
 
-private func find(_ names: [CText], _ name: UnsafePointer<CChar>?) -> Int64 {
-  guard let name else { return -1 }
-  for (i, n) in names.enumerated() where strcmp(n.start, name) == 0 { return Int64(i) }
+private func find(_ policy: OpaquePointer?, _ part: Int, _ name: UnsafePointer<CChar>?) -> Int64 {
+  guard let name, let plan = livePolicy(policy)?.plan else { return -1 }
+  let count = part == EFF_PLAN_INPUTS ? plan.inputs.count : plan.outputs.count
+  for i in 0..<count where strcmp(plan.name(part, i), name) == 0 { return Int64(i) }
   return -1
 }
 
 @c @implementation
 public func eff_policy_find_input(_ policy: OpaquePointer?, _ name: UnsafePointer<CChar>?) -> Int64 {
-  livePolicy(policy).map { find($0.inputNames, name) } ?? -1
+  find(policy, Int(EFF_PLAN_INPUTS), name)
 }
 
 @c @implementation
 public func eff_policy_find_output(_ policy: OpaquePointer?, _ name: UnsafePointer<CChar>?) -> Int64 {
-  livePolicy(policy).map { find($0.outputNames, name) } ?? -1
+  find(policy, Int(EFF_PLAN_OUTPUTS), name)
 }
 
 @c @implementation
 public func eff_policy_metadata(_ policy: OpaquePointer?, _ key: UnsafePointer<CChar>?) -> UnsafePointer<CChar>? {
   guard let p = livePolicy(policy), let key else { return nil }
-  for entry in p.metadata where strcmp(entry.key.start, key) == 0 { return UnsafePointer(entry.value.start) }
+  var i = 0
+  while let entry = p.metadata(i) {
+    if strcmp(entry.key, key) == 0 { return entry.value }
+    i += 1
+  }
   return nil
 }
 
 @c @implementation
 public func eff_policy_metadata_key(_ policy: OpaquePointer?, _ index: Int) -> UnsafePointer<CChar>? {
-  guard let entries = livePolicy(policy)?.metadata else { return nil }
-  return index >= 0 && index < entries.count ? UnsafePointer(entries[index].key.start) : nil
+  livePolicy(policy)?.metadata(index)?.key
 }
 
 @c @implementation
@@ -202,20 +207,23 @@ public func eff_policy_describe(_ policy: OpaquePointer?, _ out: UnsafeMutablePo
     let (out, size) = try sized(out, "eff_policy_info")
     var info = eff_policy_info()
     info.struct_size = size
-    (info.opset, info.ir_version) = (Int64(p.opset), Int64(p.irVersion))
-    (info.parameter_count, info.weight_bytes) = (p.parameterCount, p.plan.weightBytes)
+    let plan = p.plan.header
+    (info.opset, info.ir_version) = (plan.opset, plan.ir_version)
+    (info.parameter_count, info.weight_bytes) = (Int(plan.parameter_count), p.plan.weights.count)
     info.arena_bytes = try Session.arenaSize(p, rows: 1)
-    (info.node_count, info.op_count, info.state_count) = (p.nodeCount, p.plan.ops.count, p.plan.stateCount)
-    info.multiply_adds = Int64(p.plan.work)
-    info.isa = eff_isa_name(p.plan.isa)
-    info.producer = UnsafePointer(p.producer.start)
+    (info.node_count, info.op_count, info.state_count) = (
+      Int(plan.node_count), p.plan.ops.count, p.plan.stateCount
+    )
+    info.multiply_adds = plan.work
+    info.isa = eff_isa_name(plan.isa)
+    info.producer = p.producer
     info.layer_count = p.plan.layers.count
-    info.unfused_op_count = p.unfusedCount
+    info.unfused_op_count = Int(plan.unfused_count)
     for i in p.plan.stateInputs { info.state_bytes += 2 * p.plan.inputs[i].size }
-    info.peak_bytes = p.plan.peakBytes
-    info.hash = p.hash
-    info.step_refusal = UnsafePointer(p.refusal.start)
-    info.operators = UnsafePointer(p.operators.start)
+    info.peak_bytes = Int(plan.peak)
+    info.hash = plan.hash
+    info.step_refusal = p.refusal
+    info.operators = p.operators
     write(info, out, size)
   }
 }
@@ -232,21 +240,22 @@ public func eff_policy_layer(_ policy: OpaquePointer?, _ index: Int, _ out: Unsa
     }
     let l = layers[index]
     write(
-      eff_layer(struct_size: size, weights: l.weights, op: Int32(l.op), parameter_count: l.parameters, bytes: l.bytes),
+      eff_layer(
+        struct_size: size, weights: Int32(l.weights), op: Int32(l.op), parameter_count: Int(l.parameters),
+        bytes: Int(l.bytes)),
       out, size)
   }
 }
 
 @c @implementation
 public func eff_policy_op(_ policy: OpaquePointer?, _ index: Int) -> UnsafePointer<CChar>? {
-  guard let texts = livePolicy(policy)?.opTexts else { return nil }
-  return index >= 0 && index < texts.count ? UnsafePointer(texts[index].start) : nil
+  guard let plan = livePolicy(policy)?.plan, index >= 0, index < plan.ops.count else { return nil }
+  return plan.text(plan.ops[index])
 }
 
 @c @implementation
 public func eff_policy_note(_ policy: OpaquePointer?, _ index: Int) -> UnsafePointer<CChar>? {
-  guard let notes = livePolicy(policy)?.notes else { return nil }
-  return index >= 0 && index < notes.count ? UnsafePointer(notes[index].start) : nil
+  livePolicy(policy)?.note(index)
 }
 
 @c @implementation

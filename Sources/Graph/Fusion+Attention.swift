@@ -37,7 +37,7 @@ extension Fusion {
   /// Element `index` of one axis, picked by a constant, is a strided copy.
   static func makeGathersCopies(_ g: inout Graph) {
     for i in g.ops.indices {
-      guard case .gather(let p) = g.ops[i].params, p.indices == 1, let c = g.values[g.ops[i][.indices]].constant
+      guard case .gather(let p) = g.ops[i].params, p.indices == 1, let c = g.values[g.ops[i, .indices]].constant
       else { continue }
       var at =
         p.index_type == ElementType.i64.rawValue ? Int(c.start.load(as: Int64.self)) : Int(c.start.load(as: Int32.self))
@@ -67,7 +67,7 @@ extension Fusion {
       guard case .copy(let p) = g.ops[w].params, p.y_offset == 0,
         load(p.dims, Int(p.rank)).reduce(1, *) == g.values[v].count
       else { break }
-      let x = g.ops[w][.x]
+      let x = g.ops[w, .x]
       guard g.values[x].constant == nil, let s = strides(axes, through: p) else { break }
       axes = axes.indices.map { (axes[$0].size, s[$0]) }
       v = x
@@ -97,9 +97,9 @@ extension Fusion {
       let batch = load(p.batch, rank)
       for side in [OperandName.a, .b] {
         let isLeft = side == .a
-        g.ops[i][side] = unscaled(g.ops[i][side], &p, g, uses)
+        g.ops[i, side] = unscaled(g.ops[i, side], &p, g, uses)
         // weights are packed, which needs x as it is
-        if isLeft && g.values[g.ops[i][.b]].constant != nil { continue }
+        if isLeft && g.values[g.ops[i, .b]].constant != nil { continue }
         let (rows, columns, strideRow, strideColumn) = isLeft ? (p.m, p.k, p.a_m, p.a_k) : (p.k, p.n, p.b_k, p.b_n)
         let outer = load(isLeft ? p.a_batch : p.b_batch, rank)
         var axes = (0..<rank).map { (size: batch[$0], stride: outer[$0]) }
@@ -107,7 +107,7 @@ extension Fusion {
         guard !outer.indices.contains(where: { outer[$0] == 0 && batch[$0] != 1 }) else { continue }
         axes.append((size: Int(rows), stride: Int(strideRow)))
         axes.append((size: Int(columns), stride: Int(strideColumn)))
-        guard let s = source(g.ops[i][side], axes, &g, uses) else { continue }
+        guard let s = source(g.ops[i, side], axes, &g, uses) else { continue }
         let found = Array(s.strides[..<rank])
         if isLeft {
           store(found, &p.a_batch)
@@ -116,7 +116,7 @@ extension Fusion {
           store(found, &p.b_batch)
           (p.b_k, p.b_n) = (Int64(s.strides[rank]), Int64(s.strides[rank + 1]))
         }
-        g.ops[i][side] = unscaled(s.value, &p, g, uses)
+        g.ops[i, side] = unscaled(s.value, &p, g, uses)
       }
       g.ops[i].params = .matmul(p)
     }
@@ -166,13 +166,13 @@ extension Fusion {
       guard case .matmul(let second) = g.ops[i].params, g.ops[i].type == .f32 else {
         continue
       }
-      guard second.alpha == 1, g.ops[i][.bias] < 0, second.act == EFF_FN_IDENTITY else { continue }
-      let s = producer(g.ops[i][.a])
+      guard second.alpha == 1, g.ops[i, .bias] < 0, second.act == EFF_FN_IDENTITY else { continue }
+      let s = producer(g.ops[i, .a])
       guard s >= 0, case .softmax(let soft) = g.ops[s].params, soft.fn == EFF_SOFTMAX_SOFT, soft.inner == 1,
         soft.n == second.k
       else { continue }
       // back from the softmax over scales and one mask to the product of q and k
-      var at = producer(g.ops[s][.x])
+      var at = producer(g.ops[s, .x])
       var inner = [s]
       var scale = 1.0
       var mask = -1
@@ -198,7 +198,7 @@ extension Fusion {
         }
       }
       guard at >= 0, case .matmul(let first) = g.ops[at].params,
-        g.ops[at][.bias] < 0, first.act == EFF_FN_IDENTITY
+        g.ops[at, .bias] < 0, first.act == EFF_FN_IDENTITY
       else { continue }
       let rank = Int(first.batch_rank)
       let batch = load(first.batch, rank)
@@ -231,13 +231,13 @@ extension Fusion {
         else { continue }
         store(m, &p.mask)
       }
-      var y = g.ops[i][.y]
+      var y = g.ops[i, .y]
       // a transposition of the result is only another way to write it
       let reader = uses.reader[g.root(y)]
       if uses.isPrivate(y, g), isWhole(y, g), reader > i, case .copy(let move) = g.ops[reader].params,
         move.x_offset == 0, move.y_offset == 0
       {
-        let moved = g.ops[reader][.y]
+        let moved = g.ops[reader, .y]
         let dims = load(move.dims, Int(move.rank))
         let dense = denseStrides(full)
         if uses.writers[g.root(moved)] == 1, isWhole(moved, g), g.values[moved].count == g.values[y].count,
@@ -251,7 +251,7 @@ extension Fusion {
         }
       }
       var op = GraphOp(
-        .attention(p), type: .f32, inputs: [g.ops[at][.a], g.ops[at][.b], g.ops[i][.b], mask], outputs: [y],
+        .attention(p), type: .f32, inputs: [g.ops[at, .a], g.ops[at, .b], g.ops[i, .b], mask], outputs: [y],
         label: g.ops[i].label)
       op.scratch = Int(eff_attention_scratch_size(&p))
       op.work = g.ops[at].work + g.ops[i].work

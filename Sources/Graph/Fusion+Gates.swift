@@ -10,14 +10,14 @@ extension Fusion {
     var dead = [Bool](repeating: false, count: g.ops.count)
     for i in g.ops.indices {
       guard case .binary(let p) = g.ops[i].params, p.fn == EFF_FN2_MUL else { continue }
-      let a = g.ops[i][.a]
-      let b = g.ops[i][.b]
+      let a = g.ops[i, .a]
+      let b = g.ops[i, .b]
       guard a >= 0, b >= 0, g.values[a].shape == g.values[b].shape else { continue }
       for (x, gate) in [(a, b), (b, a)] {
         guard g.values[gate].constant == nil, uses.isPrivate(gate, g), isWhole(gate, g) else { continue }
         let w = uses.writer[g.root(gate)]
         guard w >= 0, case .unary(let u) = g.ops[w].params else { continue }
-        var source = g.ops[w][.x]
+        var source = g.ops[w, .x]
         var fn: Int32 = -1
         var inner = -1
         if u.fn == EFF_FN_SIGMOID { fn = Int32(EFF_FN_SWISH) }
@@ -25,13 +25,13 @@ extension Fusion {
           inner = uses.writer[g.root(source)]
           if inner >= 0, case .unary(let s) = g.ops[inner].params, s.fn == EFF_FN_SOFTPLUS {
             fn = Int32(EFF_FN_MISH)
-            source = g.ops[inner][.x]
+            source = g.ops[inner, .x]
           }
         }
         guard fn >= 0, g.root(source) == g.root(x), g.values[source].offset == g.values[x].offset,
           g.values[source].byteCount == g.values[x].byteCount
         else { continue }
-        let y = g.ops[i][.y]
+        let y = g.ops[i, .y]
         let params = eff_unary(count: Int64(g.values[x].count), fn: fn, reserved: 0, alpha: 1, beta: 0)
         g.ops[i] = GraphOp(.unary(params), type: g.ops[i].type, inputs: [x], outputs: [y], label: g.ops[i].label)
         dead[w] = true
@@ -54,11 +54,11 @@ extension Fusion {
       func source(_ v: Int) -> Int? {
         let add = writer(v)
         guard add >= 0, case .binary(let p) = g.ops[add].params, p.fn == EFF_FN2_ADD,
-          number(g.ops[add][.b], g) ?? number(g.ops[add][.a], g) == 1
+          number(g.ops[add, .b], g) ?? number(g.ops[add, .a], g) == 1
         else { return nil }
-        let e = writer(g.ops[add][number(g.ops[add][.b], g) != nil ? .a : .b])
+        let e = writer(g.ops[add, number(g.ops[add, .b], g) != nil ? .a : .b])
         guard e >= 0, case .unary(let u) = g.ops[e].params, u.fn == EFF_FN_ERF else { return nil }
-        let d = writer(g.ops[e][.x])
+        let d = writer(g.ops[e, .x])
         guard d >= 0, let (x, c) = scaled(g.ops[d], g), abs(c - 0.5.squareRoot()) < 1e-6 else { return nil }
         return x
       }
@@ -83,9 +83,9 @@ extension Fusion {
       }
       var x = gate(g.ops[i], 0.5)
       if x == nil, let (m, c) = scaled(g.ops[i], g), c == 0.5, writer(m) >= 0 { x = gate(g.ops[writer(m)], 1) }
-      guard let x, g.values[x].count == g.values[g.ops[i][.y]].count else { continue }
+      guard let x, g.values[x].count == g.values[g.ops[i, .y]].count else { continue }
       let params = eff_unary(count: Int64(g.values[x].count), fn: Int32(EFF_FN_GELU), reserved: 0, alpha: 0, beta: 0)
-      g.ops[i] = GraphOp(.unary(params), type: .f32, inputs: [x], outputs: [g.ops[i][.y]], label: g.ops[i].label)
+      g.ops[i] = GraphOp(.unary(params), type: .f32, inputs: [x], outputs: [g.ops[i, .y]], label: g.ops[i].label)
     }
     removeDead(&g)
   }

@@ -20,7 +20,7 @@ extension Fusion {
     let (dims, a, b) = (load(p.dims, Int(p.rank)), load(p.a, Int(p.rank)), load(p.b, Int(p.rank)))
     let isOne = dims == [n] && a == [1] && b == [0]
     let isMany = dims.count == 2 && dims[1] == n && a == [n, 1] && b == [1, 0]
-    return isOne || isMany ? (g.ops[i][.a], g.ops[i][.b]) : nil
+    return isOne || isMany ? (g.ops[i, .a], g.ops[i, .b]) : nil
   }
 
   /// x of an op that is the mean over runs of n contiguous elements.
@@ -29,7 +29,7 @@ extension Fusion {
       load(p.reduced, 1) == [n], load(p.reduced_stride, 1) == [1]
     else { return nil }
     guard p.kept_rank <= 1, load(p.kept, 1)[0] <= 1 || load(p.kept_stride, 1)[0] == n else { return nil }
-    return g.ops[i][.x]
+    return g.ops[i, .x]
   }
 
   /// (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) -> norm.
@@ -43,19 +43,19 @@ extension Fusion {
       guard n > 1, let (d, std) = rowwise(i, Int(EFF_FN2_DIV), n: n, g) else { continue }
       let root = writer(std, g, uses)
       guard root >= 0, case .unary(let u) = g.ops[root].params, u.fn == EFF_FN_SQRT else { continue }
-      let sum = writer(g.ops[root][.x], g, uses)
+      let sum = writer(g.ops[root, .x], g, uses)
       guard sum >= 0, case .binary(let add) = g.ops[sum].params, add.fn == EFF_FN2_ADD,
-        let epsilon = number(g.ops[sum][.b], g)
+        let epsilon = number(g.ops[sum, .b], g)
       else { continue }
-      guard let squares = meanSource(writer(g.ops[sum][.a], g, uses), n: n, g) else { continue }
+      guard let squares = meanSource(writer(g.ops[sum, .a], g, uses), n: n, g) else { continue }
       let square = writer(squares, g, uses)
       guard square >= 0 else { continue }
       var other = -1
-      if case .unary(let u) = g.ops[square].params, u.fn == EFF_FN_SQUARE { other = g.ops[square][.x] }
+      if case .unary(let u) = g.ops[square].params, u.fn == EFF_FN_SQUARE { other = g.ops[square, .x] }
       if case .binary(let p) = g.ops[square].params, p.fn == EFF_FN2_MUL,
-        isSame(g.ops[square][.a], g.ops[square][.b], g)
+        isSame(g.ops[square, .a], g.ops[square, .b], g)
       {
-        other = g.ops[square][.a]
+        other = g.ops[square, .a]
       }
       // numerator and variance may each have subtracted the mean
       guard other >= 0, let (x, mean) = rowwise(writer(d, g, uses), Int(EFF_FN2_SUB), n: n, g) else { continue }
@@ -69,7 +69,7 @@ extension Fusion {
       (p.outer, p.n, p.channels, p.inner) = (Int64(g.values[x].count / n), Int64(n), 1, 1)
       p.affine = Int32(EFF_NORM_ELEMENT)
       p.epsilon = epsilon
-      g.ops[i] = GraphOp(.norm(p), type: .f32, inputs: [x, -1, -1], outputs: [g.ops[i][.y]], label: g.ops[i].label)
+      g.ops[i] = GraphOp(.norm(p), type: .f32, inputs: [x, -1, -1], outputs: [g.ops[i, .y]], label: g.ops[i].label)
     }
     removeDead(&g)
   }
@@ -149,8 +149,8 @@ extension Fusion {
       default: isTaken = false
       }
       guard isTaken else { continue }
-      let y = g.ops[i][.y]
-      g.ops[w][.y] = y
+      let y = g.ops[i, .y]
+      g.ops[w, .y] = y
       writer[g.root(y)] = w
       dead[i] = true
       folds[w] += 1
@@ -168,7 +168,7 @@ extension Fusion {
   }
 
   private static func foldIntoNorm(_ p: Pattern, _ n: eff_norm, _ w: Int, _ first: Int, _ g: inout Graph) -> Bool {
-    let (s, b) = (g.ops[w][.scale], g.ops[w][.bias])
+    let (s, b) = (g.ops[w, .scale], g.ops[w, .bias])
     guard s < 0 || g.values[s].constant != nil, b < 0 || g.values[b].constant != nil, g.ops[w].outputs.count == 1 else {
       return false
     }
@@ -199,13 +199,13 @@ extension Fusion {
     n.affine = Int32(byElement ? EFF_NORM_ELEMENT : EFF_NORM_CHANNEL)
     (n.channels, n.inner) = byElement ? (1, 1) : (Int64(channels), Int64(inner))
     g.ops[w].params = .norm(n)
-    g.ops[w][.scale] = place(scale, s, first, &g)
-    g.ops[w][.bias] = place(bias, b, first, &g)
+    g.ops[w, .scale] = place(scale, s, first, &g)
+    g.ops[w, .bias] = place(bias, b, first, &g)
     return true
   }
 
   private static func foldIntoConv(_ p: Pattern, _ c: eff_conv, _ w: Int, _ first: Int, _ g: inout Graph) -> Bool {
-    let (weights, b) = (g.values[g.ops[w][.w]].constant, g.ops[w][.bias])
+    let (weights, b) = (g.values[g.ops[w, .w]].constant, g.ops[w, .bias])
     let out = load(c.out, Int(c.spatial)).reduce(1, *)
     let channels = Int(c.out_channels)
     guard let weights, b < 0 || g.values[b].constant != nil,
@@ -217,9 +217,9 @@ extension Fusion {
     if p.fn == EFF_FN2_MUL || p.fn == EFF_FN2_DIV {
       let size = weights.count / channels
       guard let scaled = constant(weights.count, g, { weights.float($0) * pairs[$0 / size].0 }) else { return false }
-      g.ops[w][.w] = place(scaled.reshaped(weights.shape), g.ops[w][.w], first, &g)
+      g.ops[w, .w] = place(scaled.reshaped(weights.shape), g.ops[w, .w], first, &g)
     }
-    g.ops[w][.bias] = place(bias, b, first, &g)
+    g.ops[w, .bias] = place(bias, b, first, &g)
     return true
   }
 

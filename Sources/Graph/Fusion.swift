@@ -114,9 +114,9 @@ public enum Fusion {
       guard case .matmul(let p) = g.ops[i].params, g.ops[i].type == .f32 else {
         continue
       }
-      let a = g.ops[i][.a]
-      let c = g.ops[i][.bias]
-      guard let w = g.values[g.ops[i][.b]].constant, g.values[a].constant == nil, p.m > 0, p.k > 0, p.n > 0
+      let a = g.ops[i, .a]
+      let c = g.ops[i, .bias]
+      guard let w = g.values[g.ops[i, .b]].constant, g.values[a].constant == nil, p.m > 0, p.k > 0, p.n > 0
       else { continue }
       guard p.a_k == 1 || p.k == 1, p.a_m == p.k || p.m == 1 else { continue }
       // rows of all matrices of the batch must follow each other, and share the weights
@@ -159,13 +159,13 @@ public enum Fusion {
     var dead = [Bool](repeating: false, count: g.ops.count)
     for i in g.ops.indices {
       guard case .unary(let u) = g.ops[i].params, g.ops[i].type == .f32, u.fn <= EFF_FN_CLIP else { continue }
-      let x = g.ops[i][.x]
+      let x = g.ops[i, .x]
       guard x >= 0, g.values[x].constant == nil, uses.isPrivate(x, g), isWhole(x, g) else { continue }
       let w = uses.writer[g.root(x)]
       guard w >= 0, !dead[w] else { continue }
       guard let old = g.ops[w].params.activation, old.isIdentity else { continue }
       g.ops[w].params.activation = Activation(fn: u.fn, alpha: u.alpha, beta: u.beta)
-      g.ops[w][.y] = g.ops[i][.y]
+      g.ops[w, .y] = g.ops[i, .y]
       dead[i] = true
     }
     compact(&g, dead)
@@ -179,7 +179,7 @@ public enum Fusion {
       guard case .copy(let p) = g.ops[i].params, p.rank == 1, load(p.x, 1) == [1], load(p.y, 1) == [1],
         p.x_offset == 0, p.y_offset == 0
       else { continue }
-      let (x, y) = (g.ops[i][.x], g.ops[i][.y])
+      let (x, y) = (g.ops[i, .x], g.ops[i, .y])
       guard g.values[x].constant == nil, uses.isPrivate(x, g), uses.writers[g.root(y)] > 1, isWhole(x, g), isWhole(y, g)
       else { continue }
       guard load(p.dims, 1)[0] == g.values[x].count, g.values[x].byteCount == g.values[y].byteCount else { continue }

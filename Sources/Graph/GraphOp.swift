@@ -23,6 +23,7 @@ public struct GraphOp {
   /// - Parameters:
   ///   - inputs: one for each of the kernel's row, -1 where it is absent
   ///   - outputs: the same; absent ones at the end may be left away
+  @inline(never)
   public init(_ params: Params, type: ElementType, inputs: [Int], outputs: [Int], label: String) {
     self.params = params
     self.type = type
@@ -77,5 +78,13 @@ public struct GraphOp {
     default: break
     }
     return (0..<row.inputs.count).filter { names.position(row.inputs[$0]) != nil }
+  }
+}
+
+extension [GraphOp] {
+  /// Operand `name` of op `i`, read and written in place.
+  subscript(i: Int, name: OperandName) -> Int {
+    @inline(never) get { self[i][name] }
+    @inline(never) set { self[i][name] = newValue }
   }
 }

@@ -4,7 +4,7 @@ public enum Role: Int32, Sendable {
 }
 
 /// Why a tensor has its role.
-public enum RoleReason: Sendable {
+public enum RoleReason: Int32, Sendable {
   /// The caller said so.
   case option
   /// The file's metadata says so.

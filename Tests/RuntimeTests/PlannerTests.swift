@@ -64,7 +64,7 @@ import Testing
         writer[r] = -2
       }
       for (i, op) in plan.ops.enumerated() {
-        let all = plan.operands[op.first..<(op.first + op.count)]
+        let all = (0..<Int(op.count)).map { plan.operand(op, $0) }
         let split = planned.inputCounts[i]
         for (k, o) in all.enumerated() where o.space == .arena && k < split {
           let r = o.place..<(o.place + max(o.stride, 1))
@@ -83,7 +83,7 @@ import Testing
           writer[r] = i
         }
       }
-      for p in plan.outputs where p.state < 0 && !plan.constants.contains(where: { $0.place == p.place }) {
+      for p in plan.outputs where p.state < 0 && !plan.constants.contains(where: { Int($0.place) == p.place }) {
         let r = p.place..<(p.place + max(p.size, 1))
         for c in cells(r) { #expect(stamp[c] == writer[r], "\(name): output '\(p.name)' was written over") }
       }

@@ -31,7 +31,7 @@ func load(_ m: Model, isa: Int32) throws(Failure) -> Policy {
   let model = try OnnxReader.read(copy, memoryLimit: 1 << 30)
   var graph = try Builder.build(model, options)
   Fusion.run(&graph, isa: isa)
-  return try Policy(model, graph, try Planner.plan(graph, isa: isa, weights: LayerWeights(), memory: .system))
+  return Policy(try Planner.plan(graph, isa: isa, weights: LayerWeights(), memory: .system))
 }
 
 func session(_ policy: Policy, rows: Int = 1) throws(Failure) -> Session {

@@ -41,14 +41,15 @@ public final class Publisher {
     let memory = UnsafeMutablePointer<SpareWeights>.allocate(capacity: spares.count)
     for (i, table) in spares.enumerated() {
       (memory + i).initialize(
-        to: SpareWeights(table: table, weights: policies[i].plan.weights.start.assumingMemoryBound(to: Float.self)))
+        to: SpareWeights(
+          table: table, weights: policies[i].plan.weights.baseAddress!.assumingMemoryBound(to: Float.self)))
     }
     core.initialize(to: PublisherCore(
       learner: learner, session: session.handle, spares: memory, weights: Publisher.kept(trace.weights),
       statistics: Publisher.kept(trace.statistics), first: nil, owner: Unmanaged.passUnretained(self)))
     guard !session.hasOffer else { throw Failure(.state, "a swap is waiting for the session's next step") }
     // the copies just loaded say what has to come out
-    let size = policies[0].plan.weights.size
+    let size = policies[0].plan.weights.count
     for m in trace.weights { memory[0].weights[Int(m.to)] = .nan }
     for m in trace.statistics { memory[0].weights[Int(m.to)] = .nan }
     handle.write(to: memory[0].weights)

@@ -17,12 +17,14 @@ struct WeightTrace {
       throw Failure(
         .unsupported, "the learner has \(count) weights, but at most \(1 << 22) can be published to a session")
     }
-    let first = try learner.policy(numberedFrom: 2).plan.weights
-    let second = try learner.policy(numberedFrom: 2 + count).plan.weights
-    guard first.size == second.size else { throw WeightTrace.isMixed }
-    let a = first.start.assumingMemoryBound(to: Float.self)
-    let b = second.start.assumingMemoryBound(to: Float.self)
-    for i in 0..<first.size / 4 where a[i].bitPattern != b[i].bitPattern {
+    let policies = (try learner.policy(numberedFrom: 2), try learner.policy(numberedFrom: 2 + count))
+    // the weights are theirs
+    defer { withExtendedLifetime(policies) {} }
+    let (first, second) = (policies.0.plan.weights, policies.1.plan.weights)
+    guard first.count == second.count else { throw WeightTrace.isMixed }
+    let a = first.baseAddress!.assumingMemoryBound(to: Float.self)
+    let b = second.baseAddress!.assumingMemoryBound(to: Float.self)
+    for i in 0..<first.count / 4 where a[i].bitPattern != b[i].bitPattern {
       let isInverse = a[i].magnitude < 1
       let x = isInverse ? (1 / a[i]).rounded() : a[i]
       let number = Int(exactly: x.magnitude).map { $0 - 2 } ?? -1

@@ -59,17 +59,6 @@ public struct LayerWeights {
   }
 }
 
-/// A dense or recurrent layer of a plan.
-public struct PlanLayer {
-  public var op: Int
-  /// Code of the storage.
-  public var weights: Int32
-  /// Weights without biases.
-  public var parameters: Int
-  /// Bytes as packed; 0 where the weights are operands like any other.
-  public var bytes: Int
-}
-
 extension GraphOp {
   /// Storage and number of weights, where this is a dense or recurrent layer.
   var layer: (weights: Int32, parameters: Int)? {

@@ -3,30 +3,15 @@ import Graph
 import Kernels
 import Onnx
 
-/// Where an operand of a plan is. Arena offsets are those of a session with one row; a session with n rows multiplies
-/// them by n.
+/// Where an operand of a plan is, as `eff_plan_operand` says.
 public struct Operand: Equatable, Sendable {
-  public enum Space: Int32, Sendable { case none = 0, weights, arena, stateIn, stateOut, random, table, row, rehearsal }
+  public enum Space: Int64, Sendable { case none = 0, weights, arena, stateIn, stateOut, random, table, row, rehearsal }
   public var space: Space
-  /// Offset of the root in its space (arena: per row), index of the recurrent state, or position in the table of ops.
   public var place: Int
-  /// Bytes from the start of the root to the operand.
   public var view: Int
-  /// Bytes per row of the root; 0 where all rows share it.
   public var stride: Int
 
   static let absent = Operand(space: .none, place: 0, view: 0, stride: 0)
-}
-
-/// One kernel call of a plan; operands are `operands[first ..< first + count]`.
-public struct PlanOp {
-  public var kernel: eff_kernel
-  public var code: Int32
-  public var params: Int
-  public var first: Int
-  public var count: Int
-  /// Place in the table of a session: the ops that always run come first, then the bodies of branches.
-  public var position: Int
 }
 
 /// A tensor at the border of a plan.
@@ -46,47 +31,144 @@ public struct PlanPort {
   public var pair: Int
 }
 
-/// A value that a session writes once, when it is created.
-public struct PlanConstant {
-  public var place: Int
-  public var weights: Int
-  public var size: Int
-}
-
 /// Everything a session needs to run: ops in order, their parameters, the packed weights and the layout of the arena.
-/// Immutable.
+/// A view of one block without addresses (plan.h), which is immutable.
 public final class Plan {
-  /// In order of execution; the ops of a branch follow it.
-  public internal(set) var ops: [PlanOp] = []
-  /// Ops that always run.
-  public internal(set) var mainCount = 0
-  public internal(set) var operands: [Operand] = []
-  public internal(set) var labels: [String] = []
-  public internal(set) var layers: [PlanLayer] = []
-  public internal(set) var inputs: [PlanPort] = []
-  public internal(set) var outputs: [PlanPort] = []
-  public internal(set) var constants: [PlanConstant] = []
+  public let start: UnsafeRawPointer
+  /// nil: the block is somebody else's, who keeps it as long as the plan.
+  private let block: MemoryBlock?
+  public let ops: UnsafeBufferPointer<eff_plan_op>
+  /// By op.
+  let kernels: [eff_kernel]
+  public let inputs: [PlanPort]
+  public let outputs: [PlanPort]
   /// Position among `inputs` of each recurrent state.
-  public internal(set) var stateInputs: [Int] = []
-  /// Arena bytes per row.
-  public internal(set) var arenaSize = 0
-  public internal(set) var work = 0
-  public internal(set) var usesRandom = false
-  public internal(set) var isa: Int32 = 0
-  /// Bytes of packed weights and constants.
-  public internal(set) var weightBytes = 0
-  /// Most bytes of intermediate tensors that live at the same time, of one row.
-  public internal(set) var peakBytes = 0
-  /// Kernel parameters, one struct after another at 16-byte alignment.
-  public let params: MemoryBlock
-  /// Packed weights and constants in the order in which the ops read them.
-  public let weights: MemoryBlock
+  public let stateInputs: [Int]
+  public let constants: UnsafeBufferPointer<eff_plan_constant>
+  public let layers: UnsafeBufferPointer<eff_plan_layer>
+  /// Packed weights and constants in the order in which the ops read them. A publisher writes into its own.
+  public let weights: UnsafeMutableRawBufferPointer
+  private let operands: UnsafeBufferPointer<eff_plan_operand>
+  private let params: UnsafeRawBufferPointer
 
+  public var header: eff_plan_header { start.load(as: eff_plan_header.self) }
   public var stateCount: Int { stateInputs.count }
+  /// Arena bytes per row.
+  public var arenaSize: Int { Int(header.arena) }
+  public var isa: Int32 { header.isa }
+  public var mainCount: Int { Int(header.main_count) }
+  public var usesRandom: Bool { header.uses_random != 0 }
 
-  init(params: MemoryBlock, weights: MemoryBlock) {
-    self.params = params
-    self.weights = weights
+  convenience init(_ block: MemoryBlock) throws(Failure) { try self.init(block.start, block.size, block) }
+
+  /// A plan in `size` bytes that stay where they are, at an address that is a multiple of 64. What the block holds was
+  /// written by a planner; its outline alone is checked here.
+  init(_ start: UnsafeMutableRawPointer, _ size: Int, _ block: MemoryBlock?) throws(Failure) {
+    let header = try Plan.header(start, size)
+    func part(_ i: some BinaryInteger) -> UnsafeMutableRawBufferPointer { Plan.part(start, Int(i)) }
+    func table<T>(_ i: some BinaryInteger, of type: T.Type) -> UnsafeBufferPointer<T> {
+      UnsafeBufferPointer(part(i).bindMemory(to: type))
+    }
+    self.start = UnsafeRawPointer(start)
+    self.block = block
+    ops = table(EFF_PLAN_OPS, of: eff_plan_op.self)
+    operands = table(EFF_PLAN_OPERANDS, of: eff_plan_operand.self)
+    constants = table(EFF_PLAN_CONSTANTS, of: eff_plan_constant.self)
+    layers = table(EFF_PLAN_LAYERS, of: eff_plan_layer.self)
+    params = UnsafeRawBufferPointer(part(EFF_PLAN_PARAMS))
+    weights = part(EFF_PLAN_WEIGHTS)
+    stateInputs = table(EFF_PLAN_STATES, of: Int64.self).map { Int($0) }
+    let names = UnsafeRawPointer(part(EFF_PLAN_NAMES).baseAddress!)
+    let dims = table(EFF_PLAN_DIMS, of: Int64.self)
+    let reasons = table(EFF_PLAN_REASONS, of: Int64.self)
+    func ports(_ i: Int, reasons first: Int) -> [PlanPort] {
+      table(i, of: eff_plan_port.self).enumerated().map { k, p in
+        PlanPort(
+          name: String(cString: (names + Int(p.name)).assumingMemoryBound(to: CChar.self)),
+          type: ElementType(rawValue: p.type) ?? .f32, shape: (0..<Int(p.rank)).map { Int(dims[Int(p.dims) + $0]) },
+          size: Int(p.size), place: Int(p.place), state: Int(p.state), role: Role(rawValue: p.role) ?? .auxiliary,
+          reason: RoleReason(rawValue: Int32(reasons[first + k])) ?? .none, pair: Int(p.pair))
+      }
+    }
+    inputs = ports(Int(EFF_PLAN_INPUTS), reasons: 0)
+    outputs = ports(Int(EFF_PLAN_OUTPUTS), reasons: inputs.count)
+    var kernels: [eff_kernel] = []
+    kernels.reserveCapacity(ops.count)
+    for op in ops {
+      guard let kernel = eff_kernel_find(op.code, op.type, header.isa) else {
+        throw Failure(
+          .unsupported, "the plan needs kernel \(op.code) for elements of type \(op.type), which this library lacks")
+      }
+      kernels.append(kernel)
+    }
+    self.kernels = kernels
   }
 
+  /// The header, after a look at whether it and its parts are those of a plan for this processor.
+  private static func header(_ start: UnsafeMutableRawPointer, _ size: Int) throws(Failure) -> eff_plan_header {
+    let least = MemoryLayout<eff_plan_header>.size + Int(EFF_PLAN_PARTS) * MemoryLayout<eff_plan_part>.size
+    guard UInt(bitPattern: start) % 64 == 0, size >= least else {
+      throw Failure(.format, "the plan has \(size) bytes, expected at least \(least), at a multiple of 64")
+    }
+    let header = start.load(as: eff_plan_header.self)
+    guard header.magic == UInt64(EFF_PLAN_MAGIC) else { throw Failure(.format, "the bytes are no plan") }
+    guard header.version == EFF_PLAN_VERSION else {
+      throw Failure(.format, "the plan has version \(header.version), expected \(EFF_PLAN_VERSION)")
+    }
+    guard header.size >= least, header.size <= size else {
+      throw Failure(.format, "the plan has \(size) bytes, expected \(header.size)")
+    }
+    guard eff_isa_supported(header.isa) != 0 else {
+      throw Failure(.unsupported, "the plan is packed for another instruction set than this processor's")
+    }
+    for i in 0..<Int(EFF_PLAN_PARTS) {
+      let p = place(start, i)
+      guard p.start >= least, p.start % 64 == 0, p.size >= 0, p.start <= header.size, p.size <= header.size - p.start
+      else { throw Failure(.format, "part \(i) of the plan is not inside of its \(header.size) bytes") }
+    }
+    return header
+  }
+
+  private static func place(_ start: UnsafeRawPointer, _ i: Int) -> eff_plan_part {
+    start.load(
+      fromByteOffset: MemoryLayout<eff_plan_header>.size + i * MemoryLayout<eff_plan_part>.size, as: eff_plan_part.self)
+  }
+
+  private static func part(_ start: UnsafeMutableRawPointer, _ i: Int) -> UnsafeMutableRawBufferPointer {
+    let p = place(start, i)
+    return UnsafeMutableRawBufferPointer(start: start + Int(p.start), count: Int(p.size))
+  }
+
+  /// Bytes of a part.
+  func bytes(_ i: some BinaryInteger) -> UnsafeRawBufferPointer {
+    let p = Plan.place(start, Int(i))
+    return UnsafeRawBufferPointer(start: start + Int(p.start), count: Int(p.size))
+  }
+
+  /// Entry `i` of a part of 64-bit numbers; nil behind the last one.
+  func entry(_ part: some BinaryInteger, _ i: Int) -> Int? {
+    let all = bytes(part)
+    return i >= 0 && i < all.count / 8 ? Int(all.load(fromByteOffset: 8 * i, as: Int64.self)) : nil
+  }
+
+  /// A text of a part, ended by a zero byte.
+  func text(_ part: some BinaryInteger, _ at: Int) -> UnsafePointer<CChar> {
+    (bytes(part).baseAddress! + at).assumingMemoryBound(to: CChar.self)
+  }
+
+  /// The name of port `i` of a part.
+  public func name(_ part: Int, _ i: Int) -> UnsafePointer<CChar> {
+    let port = bytes(part).load(fromByteOffset: i * MemoryLayout<eff_plan_port>.stride, as: eff_plan_port.self)
+    return text(EFF_PLAN_NAMES, Int(port.name))
+  }
+
+  /// Operand `k` of an op.
+  public func operand(_ op: eff_plan_op, _ k: Int) -> Operand {
+    let o = operands[Int(op.first) + k]
+    return Operand(
+      space: Operand.Space(rawValue: o.space) ?? .none, place: Int(o.place), view: Int(o.view), stride: Int(o.stride))
+  }
+
+  /// Parameters of an op, as its kernel reads them.
+  func params(_ op: eff_plan_op) -> UnsafeRawPointer? { params.baseAddress.map { $0 + Int(op.params) } }
 }

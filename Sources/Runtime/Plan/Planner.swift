@@ -23,15 +23,16 @@ public struct Planner {
 
   /// - Complexity: linear in values, ops and operands.
   @export(interface)
-  public static func plan(_ graph: Graph, isa: Int32, weights: LayerWeights, memory: MemorySource, limit: Int = .max)
-    throws(Failure) -> Plan
-  {
+  public static func plan(
+    _ graph: Graph, isa: Int32, weights: LayerWeights, memory: MemorySource, limit: Int = .max,
+    facts: PolicyFacts = PolicyFacts()
+  ) throws(Failure) -> Plan {
     var p = Planner(graph, isa, limit)
     try weights.set(&p.graph)
     try p.placeInputs()
     try p.placeOutputs()
     try p.givePorts()
-    return try p.finish(memory)
+    return try p.finish(memory, facts)
   }
 
   private init(_ graph: Graph, _ isa: Int32, _ limit: Int) {
@@ -141,85 +142,90 @@ public struct Planner {
     return place
   }
 
-  private mutating func finish(_ memory: MemorySource) throws(Failure) -> Plan {
-    var ops: [PlanOp] = []
-    var operands: [Operand] = []
-    var labels: [String] = []
-    var params: [UInt8] = []
-    var layers: [PlanLayer] = []
-    var work = 0
+  private mutating func finish(_ memory: MemorySource, _ facts: PolicyFacts) throws(Failure) -> Plan {
+    var out = PlanWriter()
     let blocks = Blocks(graph.ops)
+    out.append(inputs, to: Int(EFF_PLAN_INPUTS))
+    out.append(outputs, to: Int(EFF_PLAN_OUTPUTS))
+    var count = 0
+    var work = 0
     for (i, op) in graph.ops.enumerated() {
       if case .end = op.params { continue }
-      guard let kernel = eff_kernel_find(op.kernel.rawValue, op.type.rawValue, isa) else {
+      guard eff_kernel_find(op.kernel.rawValue, op.type.rawValue, isa) != nil else {
         throw Failure(.unsupported, "\(op.label): not supported for elements of type \(op.type.name)")
       }
-      let row = op.kernel.row
-      let first = operands.count
-      var packed = 0
-      for (k, v) in op.inputs.enumerated() {
-        let isGenerator = row.inputs[k] == .state
-        let stride = MemoryLayout<eff_random_state>.stride
-        operands.append(isGenerator ? Operand(space: .random, place: 0, view: 0, stride: stride) : try operand(v))
-        // packed kernels take their weights right after x
-        if k == 0, let packing = op.packing {
-          let before = packer.size
-          operands.append(Operand(space: .weights, place: try packer.place(op, packing), view: 0, stride: 0))
-          packed = packer.size - before
-        }
-      }
-      if case .branch = op.params {
-        operands.append(Operand(space: .table, place: blocks.positions[i + 1], view: 0, stride: 0))
-        operands.append(Operand(space: .row, place: 0, view: 0, stride: 1))
-        operands.append(Operand(space: .rehearsal, place: 0, view: 0, stride: 0))
-      }
-      for v in op.outputs { operands.append(try operand(v)) }
-      if let place = scratch[i] { operands.append(Operand(space: .arena, place: place, view: 0, stride: op.scratch)) }
-      guard operands.count - first <= Int(EFF_OP_OPERANDS) else {
+      let (operands, packed) = try operands(i, op, blocks)
+      guard operands.count <= Int(EFF_OP_OPERANDS) else {
         throw Failure(.unsupported, "\(op.label): has too many operands")
       }
-      while params.count % 16 != 0 { params.append(0) }
       if let layer = op.layer {
-        layers.append(
-          PlanLayer(
-            op: ops.count, weights: packed > 0 ? layer.weights : ElementType.f32.rawValue, parameters: layer.parameters,
-            bytes: packed))
+        out.append(
+          eff_plan_layer(
+            op: Int64(count), weights: Int64(packed > 0 ? layer.weights : ElementType.f32.rawValue),
+            parameters: Int64(layer.parameters), bytes: Int64(packed)),
+          to: Int(EFF_PLAN_LAYERS))
       }
-      ops.append(
-        PlanOp(
-          kernel: kernel, code: op.kernel.rawValue, params: params.count, first: first, count: operands.count - first,
-          position: blocks.positions[i]))
-      blocks.params(i, op).withBytes { params.append(contentsOf: $0) }
-      labels.append(Describe.op(op, blocks.params(i, op), graph))
+      let first = out.size(Int(EFF_PLAN_OPERANDS)) / MemoryLayout<eff_plan_operand>.stride
+      for o in operands {
+        out.append(
+          eff_plan_operand(
+            space: o.space.rawValue, place: Int64(o.place), view: Int64(o.view), stride: Int64(o.stride)),
+          to: Int(EFF_PLAN_OPERANDS))
+      }
+      out.align(Int(EFF_PLAN_PARAMS))
+      let params = blocks.params(i, op)
+      let text = out.place(Describe.op(op, params, graph), in: Int(EFF_PLAN_NAMES))
+      out.append(
+        eff_plan_op(
+          code: op.kernel.rawValue, type: op.type.rawValue, first: Int32(first), count: Int32(operands.count),
+          params: Int64(out.size(Int(EFF_PLAN_PARAMS))), position: Int32(blocks.positions[i]), text: Int32(text)),
+        to: Int(EFF_PLAN_OPS))
+      params.withBytes { out.append($0, to: Int(EFF_PLAN_PARAMS)) }
       let (sum, overflow) = work.addingReportingOverflow(op.work)
       work = overflow ? .max : sum
+      count += 1
     }
-    var constants: [PlanConstant] = []
     for c in constantOutputs {
-      constants.append(
-        PlanConstant(place: c.place, weights: try packer.place(c.data, "a constant output"), size: c.data.byteCount))
+      let place = try packer.place(c.data, "a constant output")
+      out.append(
+        eff_plan_constant(place: Int64(c.place), weights: Int64(place), size: Int64(c.data.byteCount)),
+        to: Int(EFF_PLAN_CONSTANTS))
     }
-    let weights = try MemoryBlock(packer.size, memory, for: "weights")
-    try packer.fill(weights.start)
-    let block = try MemoryBlock(params.count, memory, for: "plan")
-    params.withUnsafeBytes { if let p = $0.baseAddress { eff_copy(block.start, p, $0.count) } }
-    let plan = Plan(params: block, weights: weights)
-    plan.ops = ops
-    plan.mainCount = blocks.mainCount
-    plan.operands = operands
-    plan.labels = labels
-    plan.layers = layers
-    plan.inputs = inputs
-    plan.outputs = outputs
-    plan.constants = constants
-    plan.stateInputs = graph.states.map { $0.input }
-    plan.arenaSize = layout.size
-    plan.work = work
-    plan.usesRandom = graph.ops.contains { $0.kernel == .random }
-    plan.isa = isa
-    plan.weightBytes = packer.size
-    plan.peakBytes = layout.peak
-    return plan
+    for s in graph.states { out.append(Int64(s.input), to: Int(EFF_PLAN_STATES)) }
+    out.describe(facts, graph)
+    out.header.isa = isa
+    (out.header.arena, out.header.peak, out.header.work) = (Int64(layout.size), Int64(layout.peak), Int64(work))
+    out.header.main_count = Int32(blocks.mainCount)
+    out.header.uses_random = graph.ops.contains { $0.kernel == .random } ? 1 : 0
+    return try Plan(try out.finish(packer, memory))
+  }
+
+  /// Where the operands of an op are, in the order of its kernel, and the bytes of its packed weights.
+  private mutating func operands(_ i: Int, _ op: GraphOp, _ blocks: Blocks) throws(Failure) -> (
+    [Operand], packed: Int
+  ) {
+    let row = op.kernel.row
+    var operands: [Operand] = []
+    var packed = 0
+    for (k, v) in op.inputs.enumerated() {
+      let isGenerator = row.inputs[k] == .state
+      let stride = MemoryLayout<eff_random_state>.stride
+      operands.append(isGenerator ? Operand(space: .random, place: 0, view: 0, stride: stride) : try operand(v))
+      // packed kernels take their weights right after x
+      if k == 0, let packing = op.packing {
+        let before = packer.size
+        operands.append(Operand(space: .weights, place: try packer.place(op, packing), view: 0, stride: 0))
+        packed = packer.size - before
+      }
+    }
+    if case .branch = op.params {
+      operands.append(Operand(space: .table, place: blocks.positions[i + 1], view: 0, stride: 0))
+      operands.append(Operand(space: .row, place: 0, view: 0, stride: 1))
+      operands.append(Operand(space: .rehearsal, place: 0, view: 0, stride: 0))
+    }
+    for v in op.outputs { operands.append(try operand(v)) }
+    if let place = scratch[i] { operands.append(Operand(space: .arena, place: place, view: 0, stride: op.scratch)) }
+    return (operands, packed)
   }
 }
 

@@ -15,75 +15,38 @@ public struct PolicyOptions {
   public init() {}
 }
 
-/// What a trainer exported, ready to run. Immutable; shared by any number of sessions.
+/// What a trainer exported, ready to run: a view of its plan. Immutable; shared by any number of sessions.
 public final class Policy {
   public let plan: Plan
-  /// Of the bytes that it was read from and of the options that change what it does; never 0. The same on every
-  /// processor.
-  public let hash: UInt64
   /// nil where the caller did not ask to keep it.
   public let source: PolicySource?
-  public let opset: Int
-  public let irVersion: Int
-  public let producer: CText
-  /// Operators of an ONNX file, each with how often it stands there.
-  public let operators: CText
-  public let nodeCount: Int
-  public let unfusedCount: Int
-  public let parameterCount: Int
-  /// Metadata in file order.
-  public let metadata: [(key: CText, value: CText)]
-  public let inputNames: [CText]
-  public let outputNames: [CText]
-  public let opTexts: [CText]
-  /// Why a step is refused and what to do about it; empty where it runs.
-  public let refusal: CText
-  /// What was decided at load, a line each.
-  public let notes: [CText]
 
-  init(
-    _ model: OnnxModel, _ graph: Graph, _ plan: Plan, _ format: PolicyFormat = .onnx, _ source: PolicySource? = nil,
-    hash: UInt64 = 1
-  ) throws(Failure) {
-    self.plan = plan
-    self.hash = hash == 0 ? 1 : hash
-    self.source = source
-    if case .onnx = format { opset = try Builder.opset(model.opsets) } else { opset = 0 }
-    irVersion = Int(model.irVersion)
-    producer = CText(model.producer)
-    if case .onnx = format { operators = CText(Policy.count(model.graph.nodes)) } else { operators = CText("") }
-    nodeCount = graph.nodeCount
-    unfusedCount = graph.unfusedCount
-    var parameters = 0
-    for t in model.graph.initializers where ElementType(rawValue: t.type)?.isFloat ?? false {
-      var n = 1
-      for d in t.dims { n = n.multipliedReportingOverflow(by: Int(d)).partialValue }
-      parameters = parameters.addingReportingOverflow(n).partialValue
-    }
-    parameterCount = parameters
-    metadata = model.metadata.map { (CText($0.key), CText($0.value)) }
-    inputNames = plan.inputs.map { CText($0.name) }
-    outputNames = plan.outputs.map { CText($0.name) }
-    opTexts = plan.labels.map { CText($0) }
-    refusal = CText(graph.refusal)
-    notes = graph.notes.map { CText($0.text) }
+  init(_ plan: Plan, _ source: PolicySource? = nil) { (self.plan, self.source) = (plan, source) }
+
+  /// Of the bytes that it was read from and of the options that change what it does; never 0. The same on every
+  /// processor.
+  public var hash: UInt64 { plan.header.hash }
+  /// Of the default domain; 0 where the file is no ONNX.
+  public var opset: Int { Int(plan.header.opset) }
+  /// Elements of floating-point weights.
+  public var parameterCount: Int { Int(plan.header.parameter_count) }
+  public var producer: UnsafePointer<CChar> { plan.text(EFF_PLAN_TEXT, Int(plan.header.producer)) }
+  /// Operators of an ONNX file, each with how often it stands there.
+  public var operators: UnsafePointer<CChar> { plan.text(EFF_PLAN_TEXT, Int(plan.header.operators)) }
+  /// Why a step is refused and what to do about it; empty where it runs.
+  public var refusal: UnsafePointer<CChar> { plan.text(EFF_PLAN_TEXT, Int(plan.header.refusal)) }
+
+  /// What was decided at load, a line each; nil behind the last one.
+  public func note(_ i: Int) -> UnsafePointer<CChar>? {
+    plan.entry(EFF_PLAN_NOTES, i).map { plan.text(EFF_PLAN_TEXT, $0) }
   }
 
-  private static func count(_ nodes: [OnnxNode]) -> String {
-    var kinds: [(node: Int, count: Int)] = []
-    for (i, n) in nodes.enumerated() {
-      if let k = kinds.firstIndex(where: { nodes[$0.node].op == n.op && nodes[$0.node].domain == n.domain }) {
-        kinds[k].count += 1
-      } else {
-        kinds.append((i, 1))
-      }
-    }
-    var text = ""
-    for k in kinds {
-      let n = nodes[k.node]
-      text += "\(text == "" ? "" : ", ")\(n.domain)\(n.domain == "" ? "" : ".")\(n.op) \(k.count)"
-    }
-    return text
+  /// Metadata in file order; nil behind the last entry.
+  public func metadata(_ i: Int) -> (key: UnsafePointer<CChar>, value: UnsafePointer<CChar>)? {
+    guard i >= 0, i < plan.bytes(EFF_PLAN_METADATA).count / 16, let key = plan.entry(EFF_PLAN_METADATA, 2 * i),
+      let value = plan.entry(EFF_PLAN_METADATA, 2 * i + 1)
+    else { return nil }
+    return (plan.text(EFF_PLAN_TEXT, key), plan.text(EFF_PLAN_TEXT, value))
   }
 
   /// The action is an index.
@@ -136,11 +99,11 @@ public final class Policy {
       weights = try LayerWeights(metadata: entry.value)
     }
     let plan = try Planner.plan(
-      graph, isa: isa, weights: weights, memory: options.memory, limit: options.build.memoryLimit)
-    let hash = source.hash()
+      graph, isa: isa, weights: weights, memory: options.memory, limit: options.build.memoryLimit,
+      facts: try PolicyFacts(model, source))
     // a learner reads the model again, at a time when its files may be gone
     if options.isLearnable { options.build.files?.readAll(of: model) }
-    return try Policy(model, graph, plan, source.format, options.isLearnable ? source.owned() : nil, hash: hash)
+    return Policy(plan, options.isLearnable ? try source.owned() : nil)
   }
 
   /// Instruction set of the kernels: the best of this processor, or what EFFERENT_ISA says.

@@ -18,7 +18,7 @@ struct SessionMemory {
     switch o.space {
     case .none, .row, .table: return nil
     case .rehearsal: return UnsafeMutableRawPointer(flag)
-    case .weights: return plan.weights.start + o.place + o.view
+    case .weights: return plan.weights.baseAddress! + o.place + o.view
     case .random: return UnsafeMutableRawPointer(random)
     case .arena: return body + o.place * rows + o.view
     case .stateIn: return stateBuffer(plan, o.place, direction) + o.view
@@ -67,28 +67,28 @@ struct BoundOps {
     let plan = policy.plan
     for direction in 0..<directions(plan) {
       let ops = first + direction * plan.ops.count
-      for op in plan.ops {
+      for (i, op) in plan.ops.enumerated() {
         var bound = eff_op()
-        bound.run = op.kernel
-        bound.params = UnsafeRawPointer(plan.params.start + op.params)
+        bound.run = plan.kernels[i]
+        bound.params = plan.params(op)
         withUnsafeMutableBytes(of: &bound.p) { p in
           withUnsafeMutableBytes(of: &bound.stride) { s in
             let pointers = p.bindMemory(to: UnsafeMutableRawPointer?.self)
             let strides = s.bindMemory(to: Int64.self)
-            for k in 0..<op.count {
-              let o = plan.operands[op.first + k]
+            for k in 0..<Int(op.count) {
+              let o = plan.operand(op, k)
               pointers[k] =
                 o.space == .table ? UnsafeMutableRawPointer(ops + o.place) : memory.address(o, plan, direction)
               strides[k] = Int64(o.stride)
             }
           }
         }
-        (ops + op.position).initialize(to: bound)
+        (ops + Int(op.position)).initialize(to: bound)
       }
     }
     table.initialize(to: BoundOps(
       ops: (first, first + (directions(plan) - 1) * plan.ops.count), count: plan.mainCount,
-      weights: UnsafeRawPointer(plan.weights.start), weightBytes: plan.weights.size, hash: policy.hash,
+      weights: UnsafeRawPointer(plan.weights.baseAddress!), weightBytes: plan.weights.count, hash: policy.hash,
       policy: Unmanaged.passRetained(policy), block: block.map { Unmanaged.passRetained($0) }))
     return table
   }

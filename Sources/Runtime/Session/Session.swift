@@ -107,7 +107,10 @@ public final class Session {
     memory = SessionMemory(flag: parts.flag, random: parts.random, body: parts.body, rows: rows)
     core = parts.core
     for c in plan.constants {
-      for r in 0..<rows { eff_copy(parts.body + c.place * rows + r * c.size, plan.weights.start + c.weights, c.size) }
+      for r in 0..<rows { 
+        eff_copy(
+          parts.body + Int(c.place) * rows + r * Int(c.size), plan.weights.baseAddress! + Int(c.weights), Int(c.size))
+      }
     }
     let inputCount = plan.inputs.count
     func fill(_ ports: [PlanPort], _ at: UnsafeMutablePointer<SessionPort>) {
@@ -177,63 +180,5 @@ public final class Session {
     if Mailbox.isRetired(content), eff_atomic_replace(&core.pointee.mailbox, content, nil) != 0 {
       BoundOps.free(Mailbox.tables(content))
     }
-  }
-}
-
-extension Plan {
-  /// First difference that forbids running this plan's sessions with the weights of another; nil where there is none.
-  func difference(_ other: Plan) -> String? {
-    if isa != other.isa { return "it was packed for another instruction set" }
-    if let d = Plan.difference(inputs, other.inputs, "input") ?? Plan.difference(outputs, other.outputs, "output") {
-      return d
-    }
-    if ops.count != other.ops.count { return "it has \(other.ops.count) ops, expected \(ops.count)" }
-    for i in 0..<ops.count {
-      let a = ops[i]
-      let b = other.ops[i]
-      if a.code != b.code || a.count != b.count || labels[i] != other.labels[i] {
-        return "op \(i) is '\(other.labels[i])', expected '\(labels[i])'"
-      }
-      for k in 0..<a.count where operands[a.first + k] != other.operands[b.first + k] {
-        return "op \(i) ('\(labels[i])') uses other memory"
-      }
-    }
-    for i in 0..<ops.count where !hasEqualParams(other, i) { return "op \(i) ('\(labels[i])') has other parameters" }
-    if weights.size != other.weights.size {
-      return "it has \(other.weights.size) bytes of weights, expected \(weights.size)"
-    }
-    if arenaSize != other.arenaSize { return "it needs another arena" }
-    for (a, b) in zip(constants, other.constants)
-    where a.place != b.place || a.size != b.size
-      || memcmp(weights.start + a.weights, other.weights.start + b.weights, a.size) != 0
-    {
-      return "an output that is a constant has another value"
-    }
-    return nil
-  }
-
-  private static func difference(_ a: [PlanPort], _ b: [PlanPort], _ what: String) -> String? {
-    if a.count != b.count { return "it has \(b.count) \(what)s, expected \(a.count)" }
-    for i in a.indices {
-      if a[i].name != b[i].name { return "\(what) \(i) is '\(b[i].name)', expected '\(a[i].name)'" }
-      if a[i].type != b[i].type || a[i].shape != b[i].shape {
-        return
-          """
-          \(what) '\(a[i].name)' is \(b[i].type.name) \(describe(b[i].shape)), expected \(a[i].type.name) \
-          \(describe(a[i].shape))
-          """
-      }
-      if a[i].state != b[i].state || a[i].role != b[i].role || a[i].place != b[i].place {
-        return "\(what) '\(a[i].name)' has another role"
-      }
-    }
-    return nil
-  }
-
-  /// Whether op `i` of both plans runs with the same numbers.
-  private func hasEqualParams(_ other: Plan, _ i: Int) -> Bool {
-    let end = i + 1 < ops.count ? ops[i + 1].params : params.size
-    guard ops[i].params == other.ops[i].params, end <= other.params.size else { return false }
-    return memcmp(params.start + ops[i].params, other.params.start + ops[i].params, end - ops[i].params) == 0
   }
 }

@@ -121,7 +121,7 @@ extension Session {
     case .none: return ""
     case .concurrent:
       return "two calls were in this session at once; a session serves one caller at a time: give each thread its own"
-    case .undecided: return String(cString: policy.refusal.start)
+    case .undecided: return String(cString: policy.refusal)
     case .rows:
       return
         "rows is \(UInt64(UInt(bitPattern: fault.found))), expected 1 to \(fault.expected), as the session was created"
