@@ -153,7 +153,7 @@ public func eff_policy_input(_ policy: OpaquePointer?, _ index: Int, _ out: Unsa
 {
   report { () throws(Failure) in
     let p = try CABI.policy(policy)
-    try describe(p.plan, Int(EFF_PLAN_INPUTS), index, out, "input")
+    try describe(p.plan, EFF_PLAN_INPUTS, index, out, "input")
   }
 }
 
@@ -163,7 +163,7 @@ public func eff_policy_output(_ policy: OpaquePointer?, _ index: Int, _ out: Uns
 {
   report { () throws(Failure) in
     let p = try CABI.policy(policy)
-    try describe(p.plan, Int(EFF_PLAN_OUTPUTS), index, out, "output")
+    try describe(p.plan, EFF_PLAN_OUTPUTS, index, out, "output")
   }
 }
 
@@ -176,12 +176,12 @@ private func find(_ policy: OpaquePointer?, _ part: Int, _ name: UnsafePointer<C
 
 @c @implementation
 public func eff_policy_find_input(_ policy: OpaquePointer?, _ name: UnsafePointer<CChar>?) -> Int64 {
-  find(policy, Int(EFF_PLAN_INPUTS), name)
+  find(policy, EFF_PLAN_INPUTS, name)
 }
 
 @c @implementation
 public func eff_policy_find_output(_ policy: OpaquePointer?, _ name: UnsafePointer<CChar>?) -> Int64 {
-  find(policy, Int(EFF_PLAN_OUTPUTS), name)
+  find(policy, EFF_PLAN_OUTPUTS, name)
 }
 
 @c @implementation

@@ -1,3 +1,5 @@
+import Kernels
+
 /// The kernels of kernels.h. A raw value is the code of the header, and a test holds the two together.
 public enum Kernel: Int32, CaseIterable {
   /// No kernel: closes the innermost open block.
@@ -103,6 +105,43 @@ public enum Kernel: Int32, CaseIterable {
     case .trees:
       KernelRow("trees", .init(.x, .nodes, .roots, .leaves, .targets, .weights), .init(.y, .has))
     case .branch: KernelRow("branch", .init(.condition), .init())
+    }
+  }
+
+  /// Bytes of the kernel's parameters, a struct of kernels.h.
+  public var parameterSize: Int {
+    switch self {
+    case .end: 0
+    case .unary: MemoryLayout<eff_unary>.size
+    case .binary: MemoryLayout<eff_binary>.size
+    case .where: MemoryLayout<eff_where>.size
+    case .cast: MemoryLayout<eff_cast>.size
+    case .copy: MemoryLayout<eff_strided>.size
+    case .fill, .dynamicQuantize: MemoryLayout<eff_fill>.size
+    case .gather: MemoryLayout<eff_gather>.size
+    case .gatherElements, .scatterElements: MemoryLayout<eff_elements>.size
+    case .gatherND, .scatterND: MemoryLayout<eff_nd>.size
+    case .oneHot: MemoryLayout<eff_one_hot>.size
+    case .reduce: MemoryLayout<eff_reduce>.size
+    case .arg: MemoryLayout<eff_arg>.size
+    case .softmax: MemoryLayout<eff_softmax>.size
+    case .cumulate: MemoryLayout<eff_cumulate>.size
+    case .topK: MemoryLayout<eff_topk>.size
+    case .dense: MemoryLayout<eff_dense>.size
+    case .matmul, .matmulInteger: MemoryLayout<eff_matmul>.size
+    case .conv, .convPacked, .convTranspose, .convInteger: MemoryLayout<eff_conv>.size
+    case .pool: MemoryLayout<eff_pool>.size
+    case .norm: MemoryLayout<eff_norm>.size
+    case .rnn, .rnnPacked: MemoryLayout<eff_rnn>.size
+    case .resize: MemoryLayout<eff_resize>.size
+    case .random: MemoryLayout<eff_random>.size
+    case .quantize, .dequantize: MemoryLayout<eff_quantize>.size
+    case .attention: MemoryLayout<eff_attention>.size
+    case .gridSample: MemoryLayout<eff_grid_sample>.size
+    case .lrn: MemoryLayout<eff_lrn>.size
+    case .det: MemoryLayout<eff_det>.size
+    case .trees: MemoryLayout<eff_trees>.size
+    case .branch: MemoryLayout<eff_branch>.size
     }
   }
 

@@ -62,11 +62,11 @@ enum Operator: UInt8, CaseIterable {
   init(_ name: String) {
     var name = name
     self = name.withUTF8 { name in
-      let all = UnsafeBufferPointer(start: Self.names.utf8Start, count: Self.names.utf8CodeUnitCount)
-      var (start, code) = (0, UInt8(1))
-      for i in 0...all.count where i == all.count || all[i] == UInt8(ascii: " ") {
-        if i - start == name.count && all[start..<i].elementsEqual(name) { return Operator(rawValue: code) ?? .unknown }
-        (start, code) = (i + 1, code + 1)
+      var rest = UnsafeBufferPointer(start: Self.names.utf8Start, count: Self.names.utf8CodeUnitCount)
+      var code: UInt8 = 1
+      while !rest.isEmpty {
+        if isSame(cut(&rest, UInt8(ascii: " ")), name) { return Operator(rawValue: code) ?? .unknown }
+        code += 1
       }
       return .unknown
     }

@@ -36,8 +36,8 @@ struct Schema {
     self.row = .known
     self.since = since
     self.line = line
-    inputs = count(next(&rest, UInt8(ascii: " ")))
-    outputs = count(next(&rest, UInt8(ascii: " ")))
+    inputs = count(cut(&rest, UInt8(ascii: " ")))
+    outputs = count(cut(&rest, UInt8(ascii: " ")))
     words = rest
   }
 
@@ -58,10 +58,10 @@ struct Schema {
         var start = (low + high) / 2
         while start > low && all[start - 1] != newline { start -= 1 }
         var rest = UnsafeBufferPointer(rebasing: all[start...])
-        let line = next(&rest, newline)
+        let line = cut(&rest, newline)
         var after = line
-        let name = next(&after, UInt8(ascii: " "))
-        if equal(name, key) { return choose(after, version) }
+        let name = cut(&after, UInt8(ascii: " "))
+        if isSame(name, key) { return choose(after, version) }
         if name.lexicographicallyPrecedes(key) { low = start + line.count + 1 } else { high = start }
       }
       return Schema(.unknown)
@@ -73,8 +73,8 @@ struct Schema {
     var rest = line
     var found: Schema? = nil
     while !rest.isEmpty {
-      var row = next(&rest, UInt8(ascii: "|"))
-      let since = number(next(&row, UInt8(ascii: " ")))
+      var row = cut(&rest, UInt8(ascii: "|"))
+      let since = number(cut(&row, UInt8(ascii: " ")))
       if since > version {
         if let found, found.row != .old { return found }
         return Schema(found == nil ? .absent : .old, since: since, line: line)
@@ -92,7 +92,7 @@ struct Schema {
   func forEachAttribute(_ body: (Attribute) -> Bool) {
     var rest = words
     while !rest.isEmpty {
-      let word = next(&rest, UInt8(ascii: " "))
+      let word = cut(&rest, UInt8(ascii: " "))
       let mark = word.first
       let isMarked = mark == UInt8(ascii: "=") || mark == UInt8(ascii: "~")
       let name = isMarked ? UnsafeBufferPointer(rebasing: word[1...]) : word
@@ -108,7 +108,7 @@ struct Schema {
     var name = name
     name.withUTF8 { name in
       forEachAttribute { a in
-        if equal(a.name, name) { found = a }
+        if isSame(a.name, name) { found = a }
         return found == nil
       }
     }
@@ -122,8 +122,8 @@ struct Schema {
     var first: Int? = nil
     var last: Int? = nil
     while !rest.isEmpty {
-      var row = next(&rest, UInt8(ascii: "|"))
-      let since = number(next(&row, UInt8(ascii: " ")))
+      var row = cut(&rest, UInt8(ascii: "|"))
+      let since = number(cut(&row, UInt8(ascii: " ")))
       guard row.count > 1 else { continue }
       let has = Schema(since: since, row: row, line: line).attribute(name) != nil
       if has && first == nil { first = since }
@@ -164,7 +164,7 @@ struct Schema {
 private let newline = UInt8(ascii: "\n")
 
 /// Cuts the text up to `end` off the front of `rest`.
-private func next(_ rest: inout UnsafeBufferPointer<UInt8>, _ end: UInt8) -> UnsafeBufferPointer<UInt8> {
+func cut(_ rest: inout UnsafeBufferPointer<UInt8>, _ end: UInt8) -> UnsafeBufferPointer<UInt8> {
   guard let start = rest.baseAddress else { return rest }
   let at = memchr(start, Int32(end), rest.count).map { UnsafeRawPointer($0) - UnsafeRawPointer(start) } ?? rest.count
   let word = UnsafeBufferPointer(rebasing: rest[..<at])
@@ -178,7 +178,7 @@ private func number(_ word: UnsafeBufferPointer<UInt8>) -> Int {
   return n
 }
 
-private func equal(_ a: UnsafeBufferPointer<UInt8>, _ b: UnsafeBufferPointer<UInt8>) -> Bool {
+func isSame(_ a: UnsafeBufferPointer<UInt8>, _ b: UnsafeBufferPointer<UInt8>) -> Bool {
   guard a.count == b.count else { return false }
   return a.count == 0 || memcmp(a.baseAddress!, b.baseAddress!, a.count) == 0
 }

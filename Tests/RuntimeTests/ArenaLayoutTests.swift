@@ -3,7 +3,7 @@ import Testing
 @testable import Runtime
 
 /// splitmix64: the same numbers in every run, so that a failure comes again.
-private struct SeededGenerator: RandomNumberGenerator {
+struct SeededGenerator: RandomNumberGenerator {
   var state: UInt64
 
   mutating func next() -> UInt64 {

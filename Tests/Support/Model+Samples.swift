@@ -84,6 +84,20 @@ extension Model {
       initializers: [Tensor("yes", type: 9, dims: [], raw: [1]), Tensor("trips", ints: [trips], [])])
   }
 
+  /// obs [1, 2] -> If: noise is added where the first number is above 0, else the sign changes -> action [1, 2]
+  public static func branching() -> Model {
+    let noisy = Model(
+      inputs: [], outputs: [Port("t", [1, 2])],
+      nodes: [Node("RandomNormalLike", ["obs"], ["n"]), Node("Add", ["obs", "n"], ["t"])])
+    let other = Model(inputs: [], outputs: [Port("e", [1, 2])], nodes: [Node("Neg", ["obs"], ["e"])])
+    return Model(
+      inputs: [Port("obs", [1, 2])], outputs: [Port("action", [1, 2])],
+      nodes: [
+        Node("Gather", ["obs", "first"], ["x"], [.int("axis", 1)]), Node("Greater", ["x", "zero"], ["is"]),
+        Node("If", ["is"], ["action"], [.graph("then_branch", noisy.graph), .graph("else_branch", other.graph)]),
+      ], initializers: [Tensor("first", ints: [0]), Tensor("zero", [0], [1])])
+  }
+
   /// All samples by name.
   public static var samples: [(name: String, model: Model)] {
     [("mlp", mlp()), ("lstm", lstm()), ("conv", conv()), ("quantized", quantized()), ("control", control())]

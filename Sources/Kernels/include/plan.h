@@ -11,6 +11,7 @@
 
 #define EFF_PLAN_MAGIC 0x4e414c5046464500u /* "\0EFFPLAN" */
 
+// Counts up with every change of this file, of a struct of kernels.h, or of how weights are packed.
 enum { EFF_PLAN_VERSION = 1 };
 
 // The parts of a block, in order.
@@ -40,6 +41,7 @@ typedef struct { int64_t start, size; } eff_plan_part;
 // The parts follow it.
 typedef struct {
   uint64_t magic;
+  uint64_t checksum;  // XXH64 of all that follows it; of an image alone (Plan+Image)
   int32_t version, isa;
   int64_t size;   // of the block
   uint64_t hash;  // of the policy: the same on every processor

@@ -7,7 +7,7 @@ extension Plan {
   /// First difference that forbids running this plan's sessions with the weights of another; nil where there is none.
   func difference(_ other: Plan) -> String? {
     if isa != other.isa { return "it was packed for another instruction set" }
-    let parts = 0...Int(EFF_PLAN_NAMES)
+    let parts = 0...EFF_PLAN_NAMES
     if parts.allSatisfy({ isEqual(other, $0) }), arenaSize == other.arenaSize, weights.count == other.weights.count {
       return hasEqualConstants(other) ? nil : "an output that is a constant has another value"
     }
@@ -23,7 +23,7 @@ extension Plan {
         return "op \(i) ('\(String(cString: text(a)))') uses other memory"
       }
     }
-    if !isEqual(other, Int(EFF_PLAN_PARAMS)) {
+    if !isEqual(other, EFF_PLAN_PARAMS) {
       let i = ops.indices.first { !hasEqualParams(other, $0) } ?? 0
       return "op \(i) ('\(String(cString: text(ops[i])))') has other parameters"
     }

@@ -38,15 +38,13 @@ public final class Plan {
   /// nil: the block is somebody else's, who keeps it as long as the plan.
   private let block: MemoryBlock?
   public let ops: UnsafeBufferPointer<eff_plan_op>
-  /// By op.
-  let kernels: [eff_kernel]
   public let inputs: [PlanPort]
   public let outputs: [PlanPort]
   /// Position among `inputs` of each recurrent state.
   public let stateInputs: [Int]
   public let constants: UnsafeBufferPointer<eff_plan_constant>
   public let layers: UnsafeBufferPointer<eff_plan_layer>
-  /// Packed weights and constants in the order in which the ops read them. A publisher writes into its own.
+  /// Packed weights and constants in the order in which the ops read them. Only a publisher writes, into its own.
   public let weights: UnsafeMutableRawBufferPointer
   private let operands: UnsafeBufferPointer<eff_plan_operand>
   private let params: UnsafeRawBufferPointer
@@ -59,14 +57,10 @@ public final class Plan {
   public var mainCount: Int { Int(header.main_count) }
   public var usesRandom: Bool { header.uses_random != 0 }
 
-  convenience init(_ block: MemoryBlock) throws(Failure) { try self.init(block.start, block.size, block) }
-
-  /// A plan in `size` bytes that stay where they are, at an address that is a multiple of 64. What the block holds was
-  /// written by a planner; its outline alone is checked here.
-  init(_ start: UnsafeMutableRawPointer, _ size: Int, _ block: MemoryBlock?) throws(Failure) {
-    let header = try Plan.header(start, size)
-    func part(_ i: some BinaryInteger) -> UnsafeMutableRawBufferPointer { Plan.part(start, Int(i)) }
-    func table<T>(_ i: some BinaryInteger, of type: T.Type) -> UnsafeBufferPointer<T> {
+  /// The plan in a block that a planner of this process wrote at `start`, or that was looked at (Plan+Image).
+  init(_ start: UnsafeMutableRawPointer, _ block: MemoryBlock?) {
+    func part(_ i: Int) -> UnsafeMutableRawBufferPointer { Plan.part(start, i) }
+    func table<T>(_ i: Int, of type: T.Type) -> UnsafeBufferPointer<T> {
       UnsafeBufferPointer(part(i).bindMemory(to: type))
     }
     self.start = UnsafeRawPointer(start)
@@ -90,69 +84,40 @@ public final class Plan {
           reason: RoleReason(rawValue: Int32(reasons[first + k])) ?? .none, pair: Int(p.pair))
       }
     }
-    inputs = ports(Int(EFF_PLAN_INPUTS), reasons: 0)
-    outputs = ports(Int(EFF_PLAN_OUTPUTS), reasons: inputs.count)
-    var kernels: [eff_kernel] = []
-    kernels.reserveCapacity(ops.count)
-    for op in ops {
-      guard let kernel = eff_kernel_find(op.code, op.type, header.isa) else {
-        throw Failure(
-          .unsupported, "the plan needs kernel \(op.code) for elements of type \(op.type), which this library lacks")
-      }
-      kernels.append(kernel)
-    }
-    self.kernels = kernels
+    inputs = ports(EFF_PLAN_INPUTS, reasons: 0)
+    outputs = ports(EFF_PLAN_OUTPUTS, reasons: inputs.count)
   }
 
-  /// The header, after a look at whether it and its parts are those of a plan for this processor.
-  private static func header(_ start: UnsafeMutableRawPointer, _ size: Int) throws(Failure) -> eff_plan_header {
-    let least = MemoryLayout<eff_plan_header>.size + Int(EFF_PLAN_PARTS) * MemoryLayout<eff_plan_part>.size
-    guard UInt(bitPattern: start) % 64 == 0, size >= least else {
-      throw Failure(.format, "the plan has \(size) bytes, expected at least \(least), at a multiple of 64")
-    }
-    let header = start.load(as: eff_plan_header.self)
-    guard header.magic == UInt64(EFF_PLAN_MAGIC) else { throw Failure(.format, "the bytes are no plan") }
-    guard header.version == EFF_PLAN_VERSION else {
-      throw Failure(.format, "the plan has version \(header.version), expected \(EFF_PLAN_VERSION)")
-    }
-    guard header.size >= least, header.size <= size else {
-      throw Failure(.format, "the plan has \(size) bytes, expected \(header.size)")
-    }
-    guard eff_isa_supported(header.isa) != 0 else {
-      throw Failure(.unsupported, "the plan is packed for another instruction set than this processor's")
-    }
-    for i in 0..<Int(EFF_PLAN_PARTS) {
-      let p = place(start, i)
-      guard p.start >= least, p.start % 64 == 0, p.size >= 0, p.start <= header.size, p.size <= header.size - p.start
-      else { throw Failure(.format, "part \(i) of the plan is not inside of its \(header.size) bytes") }
-    }
-    return header
+  /// Bytes in front of the parts: the header and the place of each part.
+  static var outlineSize: Int { placeOfPart(EFF_PLAN_PARTS) }
+
+  static func placeOfPart(_ i: Int) -> Int {
+    MemoryLayout<eff_plan_header>.size + i * MemoryLayout<eff_plan_part>.size
   }
 
-  private static func place(_ start: UnsafeRawPointer, _ i: Int) -> eff_plan_part {
-    start.load(
-      fromByteOffset: MemoryLayout<eff_plan_header>.size + i * MemoryLayout<eff_plan_part>.size, as: eff_plan_part.self)
+  static func place(_ start: UnsafeRawPointer, _ i: Int) -> eff_plan_part {
+    start.load(fromByteOffset: placeOfPart(i), as: eff_plan_part.self)
   }
 
-  private static func part(_ start: UnsafeMutableRawPointer, _ i: Int) -> UnsafeMutableRawBufferPointer {
+  static func part(_ start: UnsafeMutableRawPointer, _ i: Int) -> UnsafeMutableRawBufferPointer {
     let p = place(start, i)
     return UnsafeMutableRawBufferPointer(start: start + Int(p.start), count: Int(p.size))
   }
 
   /// Bytes of a part.
-  func bytes(_ i: some BinaryInteger) -> UnsafeRawBufferPointer {
-    let p = Plan.place(start, Int(i))
+  func bytes(_ i: Int) -> UnsafeRawBufferPointer {
+    let p = Plan.place(start, i)
     return UnsafeRawBufferPointer(start: start + Int(p.start), count: Int(p.size))
   }
 
   /// Entry `i` of a part of 64-bit numbers; nil behind the last one.
-  func entry(_ part: some BinaryInteger, _ i: Int) -> Int? {
+  func entry(_ part: Int, _ i: Int) -> Int? {
     let all = bytes(part)
     return i >= 0 && i < all.count / 8 ? Int(all.load(fromByteOffset: 8 * i, as: Int64.self)) : nil
   }
 
   /// A text of a part, ended by a zero byte.
-  func text(_ part: some BinaryInteger, _ at: Int) -> UnsafePointer<CChar> {
+  func text(_ part: Int, _ at: Int) -> UnsafePointer<CChar> {
     (bytes(part).baseAddress! + at).assumingMemoryBound(to: CChar.self)
   }
 

@@ -53,49 +53,79 @@ public struct PolicyFacts {
 }
 
 /// Collects the parts of a plan and puts them into one block.
-struct PlanWriter {
+final class PlanWriter {
   var header = eff_plan_header()
-  private var parts = [[UInt8]](repeating: [], count: Int(EFF_PLAN_WEIGHTS))
+  private var parts = [Part](repeating: Part(), count: EFF_PLAN_WEIGHTS)
+  /// There was none for a part, which has lost something: told at the end.
+  private var lacksMemory = false
+
+  private struct Part {
+    var start: UnsafeMutableRawPointer? = nil
+    var count = 0
+    var room = 0
+  }
+
+  deinit { for part in parts { eff_free(part.start) } }
 
   /// Bytes of a part so far.
   func size(_ part: Int) -> Int { parts[part].count }
 
-  mutating func append(_ bytes: UnsafeRawBufferPointer, to part: Int) { parts[part].append(contentsOf: bytes) }
+  private func append(_ bytes: UnsafeRawPointer?, _ size: Int, to part: Int) {
+    guard let bytes, size > 0 else { return }
+    var p = parts[part]
+    if size > p.room - p.count {
+      p.room = max(2 * p.room, (p.count + size + 511) / 512 * 512)
+      let old = p.start
+      p.start = eff_alloc(p.room, 64)
+      guard let start = p.start else {
+        (lacksMemory, parts[part]) = (true, Part())
+        return eff_free(old)
+      }
+      if let old { eff_copy(start, old, p.count) }
+      eff_free(old)
+    }
+    if let start = p.start { eff_copy(start + p.count, bytes, size) }
+    p.count += size
+    parts[part] = p
+  }
 
-  mutating func append<T: BitwiseCopyable>(_ value: T, to part: Int) {
-    withUnsafeBytes(of: value) { append($0, to: part) }
+  func append(_ bytes: UnsafeRawBufferPointer, to part: Int) { append(bytes.baseAddress, bytes.count, to: part) }
+
+  func append<T: BitwiseCopyable>(_ value: T, to part: Int) {
+    withUnsafeBytes(of: value) { append($0.baseAddress, $0.count, to: part) }
   }
 
   /// Where a part gets `text`, with a zero byte behind it.
-  mutating func place(_ text: String, in part: Int) -> Int {
-    let start = parts[part].count
-    parts[part].append(contentsOf: text.utf8)
-    parts[part].append(0)
+  func place(_ text: String, in part: Int) -> Int32 {
+    let start = Int32(truncatingIfNeeded: size(part))
+    var text = text
+    text.withUTF8 { append($0.baseAddress, $0.count, to: part) }
+    append(UInt8(0), to: part)
     return start
   }
 
   /// Fills up a part to a multiple of 16 bytes.
-  mutating func align(_ part: Int) {
-    while parts[part].count % 16 != 0 { parts[part].append(0) }
+  func align(_ part: Int) {
+    withUnsafeBytes(of: (UInt64(0), UInt64(0))) { append($0.baseAddress, -parts[part].count & 15, to: part) }
   }
 
-  mutating func append(_ ports: [PlanPort], to part: Int) {
+  func append(_ ports: [PlanPort], to part: Int) {
     for p in ports {
-      let dims = size(Int(EFF_PLAN_DIMS)) / 8
-      for d in p.shape { append(Int64(d), to: Int(EFF_PLAN_DIMS)) }
+      let dims = size(EFF_PLAN_DIMS) / 8
+      for d in p.shape { append(Int64(d), to: EFF_PLAN_DIMS) }
       append(
         eff_plan_port(
-          size: Int64(p.size), place: Int64(p.place), name: Int32(place(p.name, in: Int(EFF_PLAN_NAMES))),
+          size: Int64(p.size), place: Int64(p.place), name: place(p.name, in: EFF_PLAN_NAMES),
           type: p.type.rawValue, rank: Int32(p.shape.count), dims: Int32(dims), state: Int32(p.state),
           role: p.role.rawValue, pair: Int32(p.pair), reserved: 0),
         to: part)
-      append(Int64(p.reason.rawValue), to: Int(EFF_PLAN_REASONS))
+      append(Int64(p.reason.rawValue), to: EFF_PLAN_REASONS)
     }
   }
 
   /// What people read: of the file, and what was decided at load.
-  mutating func describe(_ facts: PolicyFacts, _ graph: Graph) {
-    let text = Int(EFF_PLAN_TEXT)
+  func describe(_ facts: PolicyFacts, _ graph: Graph) {
+    let text = EFF_PLAN_TEXT
     header.hash = facts.hash
     (header.opset, header.ir_version) = (Int64(facts.opset), Int64(facts.irVersion))
     (header.node_count, header.unfused_count) = (Int64(graph.nodeCount), Int64(graph.unfusedCount))
@@ -103,34 +133,36 @@ struct PlanWriter {
     header.producer = Int64(place(facts.producer, in: text))
     header.operators = Int64(place(facts.operators, in: text))
     header.refusal = Int64(place(graph.refusal, in: text))
-    for note in graph.notes { append(Int64(place(note.text, in: text)), to: Int(EFF_PLAN_NOTES)) }
+    for note in graph.notes { append(Int64(place(note.text, in: text)), to: EFF_PLAN_NOTES) }
     for entry in facts.metadata {
-      for word in [entry.key, entry.value] { append(Int64(place(word, in: text)), to: Int(EFF_PLAN_METADATA)) }
+      for word in [entry.key, entry.value] { append(Int64(place(word, in: text)), to: EFF_PLAN_METADATA) }
     }
   }
 
   /// One block with everything in it. - Complexity: linear in bytes.
-  mutating func finish(_ weights: Packer, _ memory: MemorySource) throws(Failure) -> MemoryBlock {
-    let table = MemoryLayout<eff_plan_header>.size
+  func finish(_ weights: Packer, _ memory: MemorySource) throws(Failure) -> MemoryBlock {
+    for part in [EFF_PLAN_NAMES, EFF_PLAN_TEXT] where size(part) > Int32.max {
+      throw Failure(.memory, "the plan's texts have \(size(part)) bytes, expected at most \(Int32.max)")
+    }
     var places: [eff_plan_part] = []
-    var end = table + Int(EFF_PLAN_PARTS) * MemoryLayout<eff_plan_part>.size
-    for size in parts.map({ $0.count }) + [weights.size] {
-      let start = (end + 63) / 64 * 64
+    places.reserveCapacity(EFF_PLAN_PARTS)
+    var end = Plan.outlineSize
+    for i in 0..<EFF_PLAN_PARTS {
+      let start = (end + 63) & ~63
+      let size = i < EFF_PLAN_WEIGHTS ? size(i) : weights.size
       places.append(eff_plan_part(start: Int64(start), size: Int64(size)))
       end = start + size
     }
-    header.magic = UInt64(EFF_PLAN_MAGIC)
-    header.version = Int32(EFF_PLAN_VERSION)
-    header.size = Int64(end)
+    guard !lacksMemory else { throw Failure.noMemory(end, for: "the plan") }
+    (header.magic, header.version, header.size) = (UInt64(EFF_PLAN_MAGIC), Int32(EFF_PLAN_VERSION), Int64(end))
     let block = try MemoryBlock(end, memory, for: "weights")
     block.start.storeBytes(of: header, as: eff_plan_header.self)
     for (i, place) in places.enumerated() {
-      block.start.storeBytes(
-        of: place, toByteOffset: table + i * MemoryLayout<eff_plan_part>.size, as: eff_plan_part.self)
-      guard i < parts.count else { continue }
-      parts[i].withUnsafeBytes { if let p = $0.baseAddress { eff_copy(block.start + Int(place.start), p, $0.count) } }
+      block.start.storeBytes(of: place, toByteOffset: Plan.placeOfPart(i), as: eff_plan_part.self)
+      guard i < EFF_PLAN_WEIGHTS, let from = parts[i].start else { continue }
+      eff_copy(block.start + Int(place.start), from, Int(place.size))
     }
-    try weights.fill(block.start + Int(places[Int(EFF_PLAN_WEIGHTS)].start))
+    try weights.fill(block.start + Int(places[EFF_PLAN_WEIGHTS].start))
     return block
   }
 }

@@ -143,10 +143,10 @@ public struct Planner {
   }
 
   private mutating func finish(_ memory: MemorySource, _ facts: PolicyFacts) throws(Failure) -> Plan {
-    var out = PlanWriter()
+    let out = PlanWriter()
     let blocks = Blocks(graph.ops)
-    out.append(inputs, to: Int(EFF_PLAN_INPUTS))
-    out.append(outputs, to: Int(EFF_PLAN_OUTPUTS))
+    out.append(inputs, to: EFF_PLAN_INPUTS)
+    out.append(outputs, to: EFF_PLAN_OUTPUTS)
     var count = 0
     var work = 0
     for (i, op) in graph.ops.enumerated() {
@@ -163,24 +163,27 @@ public struct Planner {
           eff_plan_layer(
             op: Int64(count), weights: Int64(packed > 0 ? layer.weights : ElementType.f32.rawValue),
             parameters: Int64(layer.parameters), bytes: Int64(packed)),
-          to: Int(EFF_PLAN_LAYERS))
+          to: EFF_PLAN_LAYERS)
       }
-      let first = out.size(Int(EFF_PLAN_OPERANDS)) / MemoryLayout<eff_plan_operand>.stride
+      let first = out.size(EFF_PLAN_OPERANDS) / MemoryLayout<eff_plan_operand>.stride
       for o in operands {
         out.append(
           eff_plan_operand(
             space: o.space.rawValue, place: Int64(o.place), view: Int64(o.view), stride: Int64(o.stride)),
-          to: Int(EFF_PLAN_OPERANDS))
+          to: EFF_PLAN_OPERANDS)
       }
-      out.align(Int(EFF_PLAN_PARAMS))
+      out.align(EFF_PLAN_PARAMS)
       let params = blocks.params(i, op)
-      let text = out.place(Describe.op(op, params, graph), in: Int(EFF_PLAN_NAMES))
+      let text = out.place(Describe.op(op, params, graph), in: EFF_PLAN_NAMES)
       out.append(
         eff_plan_op(
           code: op.kernel.rawValue, type: op.type.rawValue, first: Int32(first), count: Int32(operands.count),
-          params: Int64(out.size(Int(EFF_PLAN_PARAMS))), position: Int32(blocks.positions[i]), text: Int32(text)),
-        to: Int(EFF_PLAN_OPS))
-      params.withBytes { out.append($0, to: Int(EFF_PLAN_PARAMS)) }
+          params: Int64(out.size(EFF_PLAN_PARAMS)), position: Int32(blocks.positions[i]), text: text),
+        to: EFF_PLAN_OPS)
+      params.withBytes {
+        assert($0.count == op.kernel.parameterSize, "\(op.kernel.row.name) has \($0.count) bytes of parameters")
+        out.append($0, to: EFF_PLAN_PARAMS)
+      }
       let (sum, overflow) = work.addingReportingOverflow(op.work)
       work = overflow ? .max : sum
       count += 1
@@ -189,15 +192,16 @@ public struct Planner {
       let place = try packer.place(c.data, "a constant output")
       out.append(
         eff_plan_constant(place: Int64(c.place), weights: Int64(place), size: Int64(c.data.byteCount)),
-        to: Int(EFF_PLAN_CONSTANTS))
+        to: EFF_PLAN_CONSTANTS)
     }
-    for s in graph.states { out.append(Int64(s.input), to: Int(EFF_PLAN_STATES)) }
+    for s in graph.states { out.append(Int64(s.input), to: EFF_PLAN_STATES) }
     out.describe(facts, graph)
     out.header.isa = isa
     (out.header.arena, out.header.peak, out.header.work) = (Int64(layout.size), Int64(layout.peak), Int64(work))
     out.header.main_count = Int32(blocks.mainCount)
     out.header.uses_random = graph.ops.contains { $0.kernel == .random } ? 1 : 0
-    return try Plan(try out.finish(packer, memory))
+    let block = try out.finish(packer, memory)
+    return Plan(block.start, block)
   }
 
   /// Where the operands of an op are, in the order of its kernel, and the bytes of its packed weights.

@@ -67,9 +67,9 @@ struct BoundOps {
     let plan = policy.plan
     for direction in 0..<directions(plan) {
       let ops = first + direction * plan.ops.count
-      for (i, op) in plan.ops.enumerated() {
+      for op in plan.ops {
         var bound = eff_op()
-        bound.run = plan.kernels[i]
+        bound.run = eff_kernel_find(op.code, op.type, plan.isa)
         bound.params = plan.params(op)
         withUnsafeMutableBytes(of: &bound.p) { p in
           withUnsafeMutableBytes(of: &bound.stride) { s in

@@ -107,7 +107,7 @@ public final class Session {
     memory = SessionMemory(flag: parts.flag, random: parts.random, body: parts.body, rows: rows)
     core = parts.core
     for c in plan.constants {
-      for r in 0..<rows { 
+      for r in 0..<rows {
         eff_copy(
           parts.body + Int(c.place) * rows + r * Int(c.size), plan.weights.baseAddress! + Int(c.weights), Int(c.size))
       }
