@@ -58,30 +58,31 @@ public struct ParameterNames {
   }
 
   private mutating func visit(_ n: OnnxNode, _ index: Int) {
-    if n.op == "If" { return visitBranches(n, index) }
-    if isConstant(n) { return }
+    let op = Operator(n.op)
+    if op == .if { return visitBranches(n, index) }
+    if isConstant(n, op) { return }
     let data = n.inputs.first { !$0.utf8.isEmpty && !constants.contains($0) } ?? ""
     var isLayered = n.inputs.contains { layered.contains($0) }
     var isFresh = false
-    switch n.op {
-    case "MatMul", "Gemm", "Conv", "ConvTranspose":
+    switch op {
+    case .matMul, .gemm, .conv, .convTranspose:
       isFresh = n.inputs.contains { constants.contains($0) && sources[$0] != nil }
       isLayered = isLayered || isFresh
       for i in 0..<3 { weight(n, i) }
-    case "LayerNormalization", "RMSNormalization", "GroupNormalization", "InstanceNormalization":
+    case .layerNormalization, .rmsNormalization, .groupNormalization, .instanceNormalization:
       weight(n, 1)
       weight(n, 2)
-    case "BatchNormalization" where isLayered:
+    case .batchNormalization where isLayered:
       weight(n, 1)
       weight(n, 2)
-    case "Add" where fresh.contains(data): for i in 0..<2 { weight(n, i) }
-    case "Add", "Sub", "Mul", "Div", "PRelu":
+    case .add where fresh.contains(data): for i in 0..<2 { weight(n, i) }
+    case .add, .sub, .mul, .div, .pRelu:
       guard isLayered else { break }
       for name in n.inputs where constants.contains(name) {
         if let leaf = sources[name], (leaves[leaf] ?? 0) > 1 { pending.append((leaf, index)) }
       }
-    case "LSTM", "GRU", "RNN": isLayered = true
-    case "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity": isFresh = fresh.contains(data)
+    case .lstm, .gru, .rnn: isLayered = true
+    case .reshape, .transpose, .squeeze, .unsqueeze, .flatten, .identity: isFresh = fresh.contains(data)
     default: break
     }
     for name in n.outputs {
@@ -111,9 +112,9 @@ public struct ParameterNames {
   }
 
   /// Notes what a node gives that depends on no input.
-  private mutating func isConstant(_ n: OnnxNode) -> Bool {
-    let isShape = n.op == "Shape" || n.op == "Size"
-    let isRandom = n.op == "RandomNormal" || n.op == "RandomUniform"
+  private mutating func isConstant(_ n: OnnxNode, _ op: Operator) -> Bool {
+    let isShape = op == .shape || op == .size
+    let isRandom = op == .randomNormal || op == .randomUniform
     for name in n.inputs where !name.utf8.isEmpty && !constants.contains(name) && !isShape { return false }
     if isRandom { return false }
     // single numbers beside an array do not matter
@@ -125,7 +126,7 @@ public struct ParameterNames {
     let leaf = arrays.count == 1 ? arrays.first : found.count == 1 ? found.first : nil
     for name in n.outputs {
       constants.insert(name)
-      if n.op == "Constant", let t = n.attributes.first(where: { $0.name == "value" })?.tensors.first {
+      if op == .constant, let t = n.attributes.first(where: { $0.name == "value" })?.tensors.first {
         declare(name, t)
       } else if let leaf {
         sources[name] = leaf
@@ -141,7 +142,7 @@ public struct ParameterNames {
     for (i, n) in graph.nodes.enumerated().reversed() {
       isFollowed[i] = n.outputs.contains { leads.contains($0) }
       let isLayer =
-        ["MatMul", "Gemm", "Conv", "ConvTranspose"].contains { $0 == n.op }
+        [Operator.matMul, .gemm, .conv, .convTranspose].contains(Operator(n.op))
         && n.inputs.contains { constants.contains($0) }
       if isFollowed[i] || isLayer { for name in reads(n) { leads.insert(name) } }
     }
