@@ -1,11 +1,5 @@
 #include "internal.h"
 
-// the dense kernel and its packed format must come from the same place: the format is generic where simd/ has no size
-// for it
-static bool dense_is_simd(const eff_dense *d, int32_t level) {
-  return level != EFF_ISA_NAIVE && eff_dense_packed_size_simd(d, level) > 0;
-}
-
 extern "C" {
 
 eff_kernel eff_kernel_find(int32_t id, int32_t type, int32_t level) {
@@ -14,13 +8,13 @@ eff_kernel eff_kernel_find(int32_t id, int32_t type, int32_t level) {
 }
 
 int64_t eff_dense_packed_size(const eff_dense *d, int32_t level) {
-  return dense_is_simd(d, level) ? eff_dense_packed_size_simd(d, level) : eff_dense_packed_size_generic(d);
+  return level == EFF_ISA_NAIVE ? eff_dense_packed_size_generic(d) : eff_dense_packed_size_simd(d, level);
 }
 
 void eff_dense_pack(const eff_dense *d, int32_t level, const float *w, int64_t k_stride, int64_t n_stride,
                     const float *bias, void *packed) {
-  if (dense_is_simd(d, level)) eff_dense_pack_simd(d, level, w, k_stride, n_stride, bias, packed);
-  else eff_dense_pack_generic(d, w, k_stride, n_stride, bias, packed);
+  if (level == EFF_ISA_NAIVE) eff_dense_pack_generic(d, w, k_stride, n_stride, bias, packed);
+  else eff_dense_pack_simd(d, level, w, k_stride, n_stride, bias, packed);
 }
 
 int64_t eff_conv_packed_size(const eff_conv *c, int32_t level) {

@@ -145,6 +145,8 @@ WRONG = [
     (("models", 0, "outputs", "extra"), {"to": "target"}, "MISMATCH",
      ["models[0].outputs.extra.to", "actions", "'extra'"]),
     (("models", 0, "outputs", "h_out", "to"), "reference:joint_pos", "UNSUPPORTED", ["joint_pos"]),
+    (("models",), [{"name": "policy", "inputs": {"obs": {"from": "vector:obs"}}, "outputs": {f"{k}": {"to": to}}}
+                   for k, to in (("actions", "action"), ("other", "ignore"))], "FORMAT", ["models", "policy", "twice"]),
     (("memory", "h", "init"), [0, 1], "FORMAT", ["memory.h.init", "2", "8"]),
     (("memory", "h", "shape"), [1, 0], "FORMAT", ["memory.h.shape", "0"]),
     (("memory", "h", "dtype"), "f16", "UNSUPPORTED", ["memory.h.dtype", "f16"]),

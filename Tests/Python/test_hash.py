@@ -179,3 +179,22 @@ def test_a_learner_is_another_policy_after_it_learned(tmp_path):
         assert greeted(bridge) == before
     learner.export(tmp_path / "learned.onnx")
     assert learner.policy().hash == efferent.Policy(tmp_path / "learned.onnx").hash
+
+
+def test_a_session_that_a_learner_publishes_to_is_the_policy_that_the_learner_is():
+    learner = efferent.Learner(4, 2, seed=3)
+    session = learner.policy().session()
+    publisher = learner.publisher(session)
+    seen = set()
+    for k in range(2):
+        learner.act(np.full(4, k))
+        learner.update(np.ones(4), 1.0)
+        publisher.publish()
+        with efferent.Bridge(learner) as bridge:
+            bridge.start()
+            of_learner = greeted(bridge)
+        with efferent.Bridge(session) as bridge:
+            bridge.start()
+            assert greeted(bridge) == of_learner
+        seen.add(of_learner)
+    assert len(seen) == 2

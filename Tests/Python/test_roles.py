@@ -179,6 +179,14 @@ def test_a_mean_that_is_not_squashed_like_the_sampled_action_is_not_taken_for_it
     assert p.action.name == "action"  # sampled, and the only one
 
 
+def test_an_output_of_another_type_is_not_the_sampled_action_without_its_noise():
+    made = gaussian(("action", "mean"))
+    made.graph.node[-1].CopyFrom(N("Cast", ["m"], ["mean"], to=T.DOUBLE))
+    made.graph.output[1].type.tensor_type.elem_type = T.DOUBLE
+    p = policy_of(made)
+    assert p.action and p.action.name == "action", p.info.step_refusal
+
+
 def test_constants_and_inputs_that_are_passed_on_are_no_action():
     nodes = [N("Tanh", ["obs"], ["y"]), N("Identity", ["obs"], ["x"]),
              N("Constant", [], ["k"], value=numpy_helper.from_array(np.ones((1, 4), np.float32)))]

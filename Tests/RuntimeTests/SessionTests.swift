@@ -162,6 +162,26 @@ import Testing
     #expect(step(s, x) == before)
   }
 
+  /// A caller that comes in after the look of the one before and ahead of its note is not seen by either when it
+  /// enters. An op that notes another caller while it runs is what such a one does, at the same moment in every run.
+  @Test func aCallerThatSlippedInIsToldWhenTheFirstOneLeaves() throws {
+    let s = try session(try load(.mlp()))
+    let other = UnsafeMutableRawPointer(bitPattern: 64)
+    let op = s.core.pointee.tables.pointee.ops.0
+    op.pointee.params = UnsafeRawPointer(s.core)
+    op.pointee.run = { op, _ in
+      let core = UnsafeMutableRawPointer(mutating: op!.pointee.params)!.assumingMemoryBound(to: SessionCore.self)
+      core.pointee.caller = UnsafeMutableRawPointer(bitPattern: 64)
+    }
+    #expect(s.handle.callRun(1) == .state)
+    #expect(s.explain().contains("one caller at a time"), "\(s.explain())")
+    // the other one is still at work
+    #expect(s.core.pointee.caller == other)
+    #expect(s.handle.callReset(-1) == .state)
+    s.core.pointee.caller = nil
+    #expect(s.handle.callReset(-1) == .ok)
+  }
+
   @Test func allInstructionSetsAgree() throws {
     let levels = (0..<16).map { Int32($0) }.filter { eff_isa_supported($0) != 0 }
     #expect(levels.count >= 2)
