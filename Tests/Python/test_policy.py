@@ -7,6 +7,7 @@ import models
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 from oracles import close, expected, policy_of
 
 
@@ -77,6 +78,39 @@ def test_weights_are_stored_as_asked(weights, bound):
     assert np.abs(p.session().step(x) - expected(made, {"obs": x})["action"]).max() <= bound
     if weights != "f32":
         assert p.info.weight_bytes < 0.75 * policy_of(made).info.weight_bytes
+
+
+def unrolled(steps, names, activation="Tanh"):
+    """A layer of 64 that runs `steps` times, by the weights and biases of `names`, [(weight, bias), ...] in turn."""
+    random, at, nodes = np.random.default_rng(1), "obs", []
+    for i in range(steps):
+        w, b = names[i % len(names)]
+        nodes += [helper.make_node("Gemm", [at, w, b], [f"y{i}"]),
+                  helper.make_node(activation if i == 1 else "Tanh", [f"y{i}"], [f"h{i}"])]
+        at = f"h{i}"
+    nodes.append(helper.make_node("Identity", [at], ["actions"]))
+    arrays = {w: random.normal(0, 0.15, (64, 64)) for w, _ in names} | {b: random.normal(size=64) for _, b in names}
+    ports = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 64]) for n in ("obs", "actions")]
+    graph = helper.make_graph(nodes, "g", ports[:1], ports[1:],
+                              [onnx.numpy_helper.from_array(v.astype(np.float32), k) for k, v in arrays.items()])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("names, activation, copies", [
+    ([("w", "b")], "Tanh", 1),
+    ([("w", "b"), ("w", "c")], "Tanh", 2),
+    ([("w", "b"), ("v", "b")], "Tanh", 2),
+    ([("w", "b")], "Relu", 2),
+])
+@pytest.mark.parametrize("weights", ["f32", "bf16", "i8"])
+def test_layers_that_do_the_same_share_their_weights(names, activation, copies, weights):
+    once, all_ = (policy_of(unrolled(n, names, activation), weights=weights) for n in (1, 6))
+    assert once.info.weight_bytes * copies == all_.info.weight_bytes
+    assert [layer.bytes for layer in all_.layers] == [once.layers[0].bytes] * 6
+    made = unrolled(6, names, activation)
+    x = np.random.default_rng(2).normal(size=(1, 64)).astype(np.float32)
+    found, wanted = all_.session().step(x), expected(made, {"obs": x})["actions"]
+    assert np.abs(found - wanted).max() < {"f32": 2e-5, "bf16": 5e-2, "i8": 0.1}[weights]
 
 
 def test_policies_and_sessions_close(folder):

@@ -12,6 +12,8 @@ struct Packer {
   private(set) var size = 0
   /// Where the constant at an address was put, and how long it is.
   private var constants: [UInt: (offset: Int, size: Int)] = [:]
+  /// The jobs that pack what stands at an address, in order.
+  private var packings: [UInt: [Int]] = [:]
   /// What to write where, in order.
   private var jobs: [(offset: Int, size: Int, job: Job)] = []
 
@@ -20,12 +22,31 @@ struct Packer {
     case dense(eff_dense, Packing)
     case conv(eff_conv, Packing)
     case rnn(eff_rnn, Packing)
+
+    /// Whether both write the same.
+    func isSame(_ other: Job) -> Bool {
+      switch (self, other) {
+      case (.dense(let a, let p), .dense(let b, let q)): p.isSame(q) && isEqual(a, b)
+      case (.conv(let a, let p), .conv(let b, let q)): p.isSame(q) && isEqual(a, b)
+      case (.rnn(let a, let p), .rnn(let b, let q)): p.isSame(q) && isEqual(a, b)
+      default: false
+      }
+    }
+
+    private func isEqual<T: BitwiseCopyable>(_ a: T, _ b: T) -> Bool {
+      withUnsafeBytes(of: a) { a in
+        withUnsafeBytes(of: b) { b in eff_equal(a.baseAddress, b.baseAddress, a.count) != 0 }
+      }
+    }
   }
 
   init(isa: Int32, limit: Int) {
     self.isa = isa
     self.limit = limit
   }
+
+  /// Bytes that something of `bytes` takes.
+  private static func room(_ bytes: Int) -> Int { (max(bytes, 1) + 63) / 64 * 64 }
 
   private mutating func reserve(_ bytes: Int, _ job: Job, _ what: String) throws(Failure) -> Int {
     let offset = size
@@ -35,7 +56,7 @@ struct Packer {
         "\(what): the weights need \(size) bytes and \(bytes) more, which exceeds the memory limit of \(limit) bytes")
     }
     jobs.append((offset, bytes, job))
-    size += (max(bytes, 1) + 63) / 64 * 64
+    size += Packer.room(bytes)
     return offset
   }
 
@@ -48,8 +69,9 @@ struct Packer {
     return offset
   }
 
-  /// Place of the packed weights of an op.
-  mutating func place(_ op: GraphOp, _ packing: Packing) throws(Failure) -> Int {
+  /// Place and size of the packed weights of an op. Ops that do the same with the same weights share them: steps of a
+  /// flow, cells of a loop that was unrolled.
+  mutating func place(_ op: GraphOp, _ packing: Packing) throws(Failure) -> (place: Int, size: Int) {
     let bytes: Int64
     let job: Job
     switch op.params {
@@ -65,7 +87,11 @@ struct Packer {
     default: throw Failure(.state, "\(op.label): has weights to pack, but no packed kernel")
     }
     guard bytes > 0 else { throw Failure(.unsupported, "\(op.label): no packed kernel for these options") }
-    return try reserve(Int(bytes), job, op.label)
+    let key = UInt(bitPattern: packing.weights.start)
+    let known = packings[key] ?? []
+    for i in known where jobs[i].job.isSame(job) { return (jobs[i].offset, Packer.room(jobs[i].size)) }
+    packings[key] = known + [jobs.count]
+    return (try reserve(Int(bytes), job, op.label), Packer.room(Int(bytes)))
   }
 
   /// Writes everything into memory of `size` bytes.
@@ -114,5 +140,15 @@ struct Packer {
       eff_dense_pack(&d, isa, scaled.start.assumingMemoryBound(to: Float.self), Int64(n), 1, biasStart, to)
     }
     _ = bias
+  }
+}
+
+extension Packing {
+  /// Whether both pack the same numbers in the same order.
+  fileprivate func isSame(_ other: Packing) -> Bool {
+    func start(_ data: TensorData?) -> UnsafeRawPointer? { data?.start }
+    return weights.start == other.weights.start && start(recurrent) == start(other.recurrent)
+      && start(bias) == start(other.bias) && inputStride == other.inputStride && outputStride == other.outputStride
+      && biasStride == other.biasStride && scale == other.scale && biasScale == other.biasScale
   }
 }

@@ -217,9 +217,9 @@ public struct Planner {
       operands.append(isGenerator ? Operand(space: .random, place: 0, view: 0, stride: stride) : try operand(v))
       // packed kernels take their weights right after x
       if k == 0, let packing = op.packing {
-        let before = packer.size
-        operands.append(Operand(space: .weights, place: try packer.place(op, packing), view: 0, stride: 0))
-        packed = packer.size - before
+        let (place, size) = try packer.place(op, packing)
+        operands.append(Operand(space: .weights, place: place, view: 0, stride: 0))
+        packed = size
       }
     }
     if case .branch = op.params {
