@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .card import Card
     from .client import Client
     from .controller import Controller, PreflightWarning
+    from .latent import LatentLearner
     from .learner import Learner
     from .mujoco_loop import MujocoLoop
     from .plant import Plant
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 # loaded at first use: simulators need neither the library nor what the others import
 _LAZY = {
     "Policy": "policy", "Tensor": "policy", "Session": "session", "version": "_library", "Learner": "learner",
+    "LatentLearner": "latent",
     "Plant": "plant", "Bridge": "bridge",
     "Client": "client", "Receiver": "receiver", "RemoteLearner": "remote", "RemoteController": "remote",
     "BridgeError": "wire",
@@ -41,7 +43,7 @@ _LAZY = {
     "PreflightWarning": "controller",
 }
 _MODULES = {"policy", "session", "learner", "lab", "plant", "wire", "client", "receiver", "remote", "errors", "keys",
-            "bridge", "card", "controller", "mujoco_loop",
+            "bridge", "card", "controller", "latent", "mujoco_loop",
             "motion", "preflight", "probe", "stall"}
 
 __all__ = [
