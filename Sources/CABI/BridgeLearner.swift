@@ -7,6 +7,8 @@ import Runtime
 ///
 ///     in:  observation f64 [n], reward f64 [1], terminated bool [1], truncated bool [1]
 ///     out: action f64 [m], aux: td_error f64 [1], reason i32 [1]
+///
+/// The step time of the frame is the dt of the transition.
 final class LearnerPort {
   /// Looked up at each call: where the learner was destroyed too early, the plant is told so.
   private let learner: OpaquePointer?
@@ -50,7 +52,7 @@ final class LearnerPort {
         tensor("reason", .aux, 6, 1, 4),
       ],
       maxRows: 1, policyHash: CABI.learner(self.learner)?.policyHash() ?? 0,
-      input: { self.input($0) }, output: { self.output($0) }, run: { _ in self.run() }, reset: { _ in self.reset() })
+      input: { self.input($0) }, output: { self.output($0) }, run: { self.run($0) }, reset: { _ in self.reset() })
   }
 
   private func input(_ index: Int) -> UnsafeMutableRawPointer? {
@@ -72,7 +74,7 @@ final class LearnerPort {
 
   /// Learns from the step before, unless this is the first of an episode, and acts unless that ended it. Numbers that
   /// are not finite are the learner's to deal with: the plant gets an action all the same.
-  private func run() -> Int32 {
+  private func run(_ step: Target.Step) -> Int32 {
     guard let learner = CABI.learner(learner) else { return Status.argument.code }
     var ends = false
     if !isFirst {
@@ -83,7 +85,7 @@ final class LearnerPort {
       _ = learner.update(
         Transition(
           observation: numbers, reward: numbers[observationCount], isTerminated: flags[0] != 0,
-          isTruncated: flags[1] != 0), &report)
+          isTruncated: flags[1] != 0, duration: step.duration), &report)
       action[actionCount] = report.tdError
       reason.pointee = report.reason.code
     }

@@ -37,6 +37,29 @@ def test_learning_over_the_bridge_is_learning_here_bit_for_bit(name, algorithm, 
         assert np.array_equal(here[name], there[name]), name
 
 
+def test_uneven_steps_count_over_the_bridge_as_they_do_here():
+    here, there = (efferent.Learner(2, 1, hidden=[8], seed=3, nominal_dt=0.02, snapshots=0) for _ in range(2))
+    even = efferent.Learner(2, 1, hidden=[8], seed=3, nominal_dt=0.02)
+    random = np.random.default_rng(0)
+    with efferent.Bridge(there) as bridge:
+        bridge.start()
+        with efferent.RemoteLearner(bridge.endpoint) as remote:
+            seen = random.normal(size=2)
+            for _ in range(200):
+                actions = [learner.act(seen) for learner in (here, remote)]
+                np.testing.assert_array_equal(*actions)
+                even.act(seen)
+                seen, dt = random.normal(size=2), int(random.integers(4000, 100_000)) * 1e-6
+                reward = float(seen[0])
+                for learner in (here, remote):
+                    learner.update(seen, reward, dt=dt)
+                even.update(seen, reward)
+        bridge.stop()
+    for name in here.shapes:
+        np.testing.assert_array_equal(here[name], there[name], err_msg=name)
+    assert not np.array_equal(here["critic.w.out.weight"], even["critic.w.out.weight"]), "dt matters"
+
+
 def test_a_reset_in_an_episode_breaks_it_off_and_learning_goes_on():
     env = make("Pendulum-v1")
     served = learner(env)

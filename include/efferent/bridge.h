@@ -162,10 +162,11 @@ EFF_API eff_status eff_bridge_create(eff_session *session, const eff_bridge_opti
 
 /* The same for a learner: the policy learns from what the plant tells it. One row. A STEP carries what followed the
  * last action: observation f64 [observation_count], reward f64 [1], terminated bool [1], truncated bool [1]; in the
- * first STEP after RESET only the observation counts. ACT brings the next action f64 (that of eff_learner_act; nothing
- * new where the STEP ended the episode: send RESET then) and, to plants that ask for aux, td_error f64 [1] and reason
- * i32 [1] (EFF_LEARNED_...). RESET within an episode breaks it off: no outcome is learned. `learner` is kept and must
- * outlive the bridge; nothing else may call it while the bridge polls or its thread runs, but on_event may. */
+ * first STEP after RESET only the observation counts. The frame's step time is the transition's dt. ACT brings the
+ * next action f64 (that of eff_learner_act; nothing new where the STEP ended the episode: send RESET then) and, to
+ * plants that ask for aux, td_error f64 [1] and reason i32 [1] (EFF_LEARNED_...). RESET within an episode breaks it
+ * off: no outcome is learned. `learner` is kept and must outlive the bridge; nothing else may call it while the bridge
+ * polls or its thread runs, but on_event may. */
 EFF_API eff_status eff_bridge_create_learner(eff_learner *learner, const eff_bridge_options *options_or_null,
                                              eff_bridge **out);
 

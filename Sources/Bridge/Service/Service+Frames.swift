@@ -158,7 +158,8 @@ extension Service {
       eff_copy(memory, base + copies[i].offset, copies[i].size)
     }
     let began = eff_now_ns()
-    let status = target.run(Target.Step(rows: layout.rows, age: age))
+    let status = target.run(
+      Target.Step(rows: layout.rows, age: age, duration: Double(header.stepTime) * 1e-6))
     let run = eff_now_ns() - began
     guard status == 0 else { return refuse(.run, header, status: status) }
     for i in inputCopies..<inputCopies + outputCopies {

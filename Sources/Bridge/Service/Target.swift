@@ -53,6 +53,8 @@ public struct Target {
     public let rows: Int
     /// Nanoseconds that its frame was on its way.
     public let age: UInt64
+    /// Seconds of plant time since the step before; 0: unknown.
+    public let duration: Double
   }
 
   public let inputs: [Tensor]

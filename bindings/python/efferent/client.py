@@ -169,7 +169,7 @@ class Client(Closes):
                 raise ArgumentError(f"ttl is {ttl} s, expected 0 to 4294")
             if not 0 <= step_time <= 4294:
                 raise ArgumentError(f"step_time is {step_time} s, expected 0 to 4294")
-            simulation_ns, ttl_us, step_us = int(simulation_time * 1e9), int(ttl * 1e6), int(step_time * 1e6)
+            simulation_ns, ttl_us, step_us = int(simulation_time * 1e9), int(ttl * 1e6), round(step_time * 1e6)
         link = self._link
         if link is None:
             raise BridgeLost(f"{self.endpoint}: not connected")

@@ -42,11 +42,11 @@ class RemoteLearner(Closes):
         self._action = None
         self._fresh = True
 
-    def _step(self, observation, reward, terminated, truncated):
+    def _step(self, observation, reward, terminated, truncated, dt=0.0):
         told = self.client.step({
             "observation": np.reshape(observation, (1, -1)), "reward": np.array([[reward]]),
             "terminated": np.array([[terminated]], bool),
-            "truncated": np.array([[truncated]], bool)})
+            "truncated": np.array([[truncated]], bool)}, step_time=dt)
         self._action = told["action"][0]
         return told
 
@@ -59,9 +59,11 @@ class RemoteLearner(Closes):
             self._fresh = False
         return self._action
 
-    def update(self, observation: ArrayLike, reward: float, terminated: bool = False, truncated: bool = False) -> Any:
-        """Tells what followed the last action; returns TD error and reason."""
-        told = self._step(observation, reward, terminated, truncated)
+    def update(self, observation: ArrayLike, reward: float, terminated: bool = False, truncated: bool = False,
+               dt: float = 0.0) -> Any:
+        """Tells what followed the last action; returns TD error and reason. `dt`: measured seconds of the step, in
+        whole microseconds on the wire; 0: nominal."""
+        told = self._step(observation, reward, terminated, truncated, dt)
         self._fresh = bool(terminated or truncated)
         return Told(float(told["td_error"][0, 0]), int(told["reason"][0, 0]))
 
