@@ -38,8 +38,8 @@ def test_learning_over_the_bridge_is_learning_here_bit_for_bit(name, algorithm, 
 
 
 def test_uneven_steps_count_over_the_bridge_as_they_do_here():
-    here, there = (efferent.Learner(2, 1, hidden=[8], seed=3, nominal_dt=0.02, snapshots=0) for _ in range(2))
-    even = efferent.Learner(2, 1, hidden=[8], seed=3, nominal_dt=0.02)
+    here, there = (efferent.Learner(2, 1, hidden=[32], seed=3, nominal_dt=0.02) for _ in range(2))
+    even = efferent.Learner(2, 1, hidden=[32], seed=3, nominal_dt=0.02)
     random = np.random.default_rng(0)
     with efferent.Bridge(there) as bridge:
         bridge.start()
