@@ -74,12 +74,13 @@ extension Card {
 
   /// How to answer one of `questions`, for a person.
   public static func answer(to question: String) -> String {
-    for (path, text) in answers where question == path || (path.last == "*" && question.hasPrefix(path.dropLast())) {
+    for (path, text) in answers
+    where question == path || (path.ends(with: "*") && question.begins(with: path.without(first: 0, last: 1))) {
       return text
     }
     // "joints.NAME.kp" is answered like "joints.kp"
-    if question.hasPrefix("joints.") {
-      for (path, text) in answers where path.hasPrefix("joints.") && question.hasSuffix(String(path.dropFirst(6))) {
+    if question.begins(with: "joints.") {
+      for (path, text) in answers where path.begins(with: "joints.") && question.ends(with: path.without(first: 6)) {
         return text
       }
     }

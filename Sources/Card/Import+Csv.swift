@@ -80,7 +80,7 @@ extension Importer {
       """)
     for e in model.metadata
     where !known.contains(e.key)
-      && (e.key.hasPrefix("observation_") || e.key.hasPrefix("action_") || e.key.hasPrefix("joint_"))
+      && (e.key.begins(with: "observation_") || e.key.begins(with: "action_") || e.key.begins(with: "joint_"))
     {
       for part in splitWords("scale offset clip normal mean std order delay filter") where contains(e.key, part) {
         throw Failure(

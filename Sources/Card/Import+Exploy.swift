@@ -116,8 +116,8 @@ private struct Exploy {
     for value in values { ins.set(value.name, try input(value)) }
     // joints that are driven and never read come last
     for value in importer.model.graph.outputs { outs.set(value.name, try output(value)) }
-    for value in values where value.name.hasPrefix("memory.") {
-      let name = String(value.name.dropFirst(7).dropLast(3))
+    for value in values where value.name.begins(with: "memory.") {
+      let name = value.name.without(first: 7, last: 3)
       guard importer.output("memory." + name + ".out") != nil else {
         throw Failure(.mismatch, "\(value.name): the network has no output memory.\(name).out that would feed it")
       }
@@ -139,7 +139,7 @@ private struct Exploy {
       counters.set("step", c.value)
       return importer.pair("from", "counter:step")
     case "memory" where parts.count >= 3 && last == "in":
-      let name = String(value.name.dropFirst(7).dropLast(3))
+      let name = value.name.without(first: 7, last: 3)
       memory.set(name, try importer.memory(value))
       return importer.pair("from", "memory:" + name)
     case "obj" where parts.count == 4 && parts[2] == "joints" && (last == "pos" || last == "vel"):
@@ -313,7 +313,7 @@ private struct Exploy {
     let last = parts[parts.count - 1]
     if value.name == "actions" || value.name == "obs" { return importer.pair("to", "ignore") }
     if parts[0] == "memory", parts.count >= 3, last == "out" {
-      let name = String(value.name.dropFirst(7).dropLast(4))
+      let name = value.name.without(first: 7, last: 4)
       // an input that nothing reads is pruned by the exporter; its output is then of no use
       return importer.pair("to", memory[name] == nil ? "ignore" : "memory:" + name)
     }

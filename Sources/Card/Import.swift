@@ -222,8 +222,8 @@ struct Importer {
   /// Recurrent state by rsl_rl's names: X_in and X_out of one shape, both with the memory X.
   func recurrent() -> [(name: String, input: OnnxValue, output: OnnxValue)] {
     var out: [(name: String, input: OnnxValue, output: OnnxValue)] = []
-    for i in inputs where i.name.hasSuffix("_in") {
-      let stem = String(i.name.dropLast(3))
+    for i in inputs where i.name.ends(with: "_in") {
+      let stem = i.name.without(first: 0, last: 3)
       guard !stem.isEmpty, let o = output(stem + "_out") else { continue }
       if let a = shape(i), let b = shape(o), a != b { continue }
       out.append((stem, i, o))

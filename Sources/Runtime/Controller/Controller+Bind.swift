@@ -32,7 +32,7 @@ extension Controller {
     guard !core.pointee.isStarted else { throw Failure(.state, "signal '\(b.name)': the controller has started") }
     let size = try elementSize(b.type, "signal '" + b.name + "'")
     let i = find(b.name)
-    let isJoint = Unit.hasPrefix(b.name, "joint.")
+    let isJoint = b.name.begins(with: "joint.")
     let unit = i >= 0 ? signals[i].unit : Unit.expected(b.name)
     let width = i >= 0 ? signals[i].width : (isJoint ? joints.count : Unit.width(b.name))
     if unit != "" {
@@ -50,7 +50,7 @@ extension Controller {
           + (isJoint ? ", the robot's joints" : ""))
     }
     var isVectorFirst = false
-    if Unit.hasPrefix(unit, "quaternion") {
+    if unit.begins(with: "quaternion") {
       if let layout = b.layout {
         guard layout == "wxyz" || layout == "xyzw" else {
           throw Failure(.mismatch, "signal '\(b.name)': layout is '\(layout)', expected 'wxyz' or 'xyzw'")
@@ -112,7 +112,7 @@ extension Controller {
   /// Whether a unit that somebody tells is that of a signal. A quaternion's order must be told, and be the same.
   public static func unitFits(_ told: String, _ own: String) -> Bool {
     Unit.fits(told, own)
-      && (!Unit.hasPrefix(own, "quaternion") || Unit.vectorFirst(told) == Unit.vectorFirst(own))
+      && (!own.begins(with: "quaternion") || Unit.vectorFirst(told) == Unit.vectorFirst(own))
   }
 
   /// Throws `.mismatch` where a needed signal is not bound.

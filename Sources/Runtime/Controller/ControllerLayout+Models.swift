@@ -299,7 +299,7 @@ extension ControllerLayout {
       try expect(fields.count, "the command '" + name + "'")
       (s.values, s.index) = (commands[c].values, try cursor.indices(fields))
     case .signal(let name):
-      if Unit.hasPrefix(name, "joint.") {
+      if name.begins(with: "joint.") {
         let list = try joints(input.joints, what)
         try expect(list.count, "the signal '" + name + "'")
         (s.values, s.index) = (try need(name, what).values, try cursor.indices(list))

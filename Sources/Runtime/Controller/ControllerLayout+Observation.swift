@@ -290,7 +290,7 @@ extension ControllerLayout {
       s.values = try table(v, t.size, what + " value")
     case .signal:
       s.values = try need(t.signal, count: t.size, what).values
-      if Unit.hasPrefix(t.signal, "joint.") {
+      if t.signal.begins(with: "joint.") {
         let list = try joints(t.joints, what)
         try expect(t, list.count, what)
         s.index = try cursor.indices(list)

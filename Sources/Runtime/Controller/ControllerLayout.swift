@@ -186,7 +186,7 @@ struct ControllerLayout {
   ) throws(Failure)
     -> (values: UnsafeMutablePointer<Double>, count: Int)
   {
-    let isJoint = Unit.hasPrefix(name, "joint.")
+    let isJoint = name.begins(with: "joint.")
     let natural = isJoint ? card.jointOrder.count : Unit.width(name)
     for (i, s) in signals.enumerated() where s.name == name {
       guard count == 0 || s.isJoint || s.count == count else {
@@ -211,7 +211,7 @@ struct ControllerLayout {
     signals.append(
       NeededSignal(
         name: name, unit: text, width: isJoint ? options.joints.count : values, isJoint: isJoint,
-        isQuaternion: Unit.hasPrefix(Unit.expected(name), "quaternion"), isOptional: isOptional, text: CText(name),
+        isQuaternion: Unit.expected(name).begins(with: "quaternion"), isOptional: isOptional, text: CText(name),
         unitText: CText(text),
         values: try cursor.doubles(values), count: values))
     return (signals[signals.count - 1].values, values)

@@ -12,23 +12,23 @@ enum Unit {
     default: break
     }
     // the unit of a command is what the card says
-    if hasPrefix(signal, "command.") { return "" }
-    if hasSuffix(signal, ".orientation") { return "quaternion w,x,y,z" }
-    if hasSuffix(signal, ".angular_velocity") { return "rad/s" }
-    if hasSuffix(signal, ".linear_velocity") { return "m/s" }
-    if hasSuffix(signal, ".linear_acceleration") { return "m/s^2" }
-    if hasSuffix(signal, ".position") { return "m" }
+    if signal.begins(with: "command.") { return "" }
+    if signal.ends(with: ".orientation") { return "quaternion w,x,y,z" }
+    if signal.ends(with: ".angular_velocity") { return "rad/s" }
+    if signal.ends(with: ".linear_velocity") { return "m/s" }
+    if signal.ends(with: ".linear_acceleration") { return "m/s^2" }
+    if signal.ends(with: ".position") { return "m" }
     if signal == "height_scan" { return "m" }
     return ""
   }
 
   /// Elements of a signal whose name tells; 0 where it does not.
   static func width(_ signal: String) -> Int {
-    if hasSuffix(signal, ".orientation") && !hasPrefix(signal, "command.") { return 4 }
+    if signal.ends(with: ".orientation") && !signal.begins(with: "command.") { return 4 }
     if signal == "time" { return 1 }
-    guard hasPrefix(signal, "base.") || hasPrefix(signal, "body.") || hasPrefix(signal, "imu.") else { return 0 }
+    guard signal.begins(with: "base.") || signal.begins(with: "body.") || signal.begins(with: "imu.") else { return 0 }
     for end in [".angular_velocity", ".linear_velocity", ".linear_acceleration", ".position"]
-    where hasSuffix(signal, end) { return 3 }
+    where signal.ends(with: end) { return 3 }
     return 0
   }
 
@@ -44,9 +44,9 @@ enum Unit {
 
   /// Whether a bound unit is what a card expects. Spellings of one unit are equal: "N m", "Nm", "N*m".
   static func fits(_ bound: String, _ expected: String) -> Bool {
-    if hasPrefix(expected, "quaternion") {
+    if expected.begins(with: "quaternion") {
       let b = canonical(bound)
-      return b == "wxyz" || b == "xyzw" || hasPrefix(b, "quaternion") || hasPrefix(b, "quat")
+      return b == "wxyz" || b == "xyzw" || b.begins(with: "quaternion") || b.begins(with: "quat")
     }
     let (a, b) = (fields(bound), fields(expected))
     if b.count == 1 && a.count > 1 { return a.allSatisfy { fitsOne($0, b[0]) } }
@@ -93,12 +93,5 @@ enum Unit {
     case "", "-", "1", "none": return ""
     default: return t
     }
-  }
-
-  static func hasPrefix(_ text: String, _ start: String) -> Bool { Array(text.utf8).starts(with: Array(start.utf8)) }
-
-  static func hasSuffix(_ text: String, _ end: String) -> Bool {
-    let (t, e) = (Array(text.utf8), Array(end.utf8))
-    return t.count >= e.count && Array(t[(t.count - e.count)...]) == e
   }
 }
