@@ -253,3 +253,19 @@ def test_policies_are_pickled_by_path_and_hash(folder, tmp_path):
         pickle.loads(data)
     with pytest.raises(efferent.StateError, match="not loaded from a path"):
         pickle.dumps(efferent.Policy((folder / "mlp.onnx").read_bytes()))
+
+
+@pytest.mark.skipif("debug" in os.environ.get("EFFERENT_LIBRARY", ""), reason="the ordinary build compares as Unicode")
+def test_names_are_told_apart_by_their_bytes():
+    """Two spellings that Unicode calls equivalent are two tensors, as they are in ONNX."""
+    whole, parts = "\u00e9", "e\u0301"
+    port = lambda name: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 2])
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Sub", [whole, parts], ["\ud55c"]), onnx.helper.make_node("Neg", ["\ud55c"], ["y"])],
+        "g", [port(whole), port(parts)], [port("y"), port("\ud55c")])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+    session = policy_of(model).session()
+    session.input(whole)[...], session.input(parts)[...] = 5, 3
+    session.run()
+    assert (session.output("y") == -2).all() and (session.output("\ud55c") == 2).all()
+    assert [t.name for t in policy_of(model).inputs] == [whole, parts]

@@ -129,9 +129,9 @@ clang=("$(dirname "$(command -v swift)")/clang")
 old=()
 ((!bridge)) || old=(-l:libpthread.so.0 -l:libdl.so.2)
 built=$scratch/libefferent.so
-# lld, because gold leaves local symbols in the dynamic table
+# lld, because gold leaves local symbols in the dynamic table. --icf=all, because nothing compares the addresses of functions or constants.
 "${clang[@]}" -fuse-ld=lld -shared -o "$built" "${objects[@]}" -L "$tables" -lswiftUnicodeDataTables -lm \
-  -Wl,--build-id=sha1,--icf=safe,--gc-sections,-z,defs,-soname="$soname",--version-script="$scratch/exports.map" ${old[@]+"${old[@]}"} ||
+  -Wl,--build-id=sha1,--icf=all,--gc-sections,-z,defs,-soname="$soname",--version-script="$scratch/exports.map" ${old[@]+"${old[@]}"} ||
   fail "the link for $arch failed"
 say "built in $((SECONDS - started)) s"
 
