@@ -15,7 +15,7 @@ public func eff_learner_options_default(_ options: UnsafeMutablePointer<eff_lear
 
 func learnerDefaults() -> eff_learner_options {
   let s = LearnerSettings()
-  let g = GuardSettings()
+  let g = WatchSettings()
   var o = eff_learner_options()
   o.dtype = Int32(EFF_F32)
   (o.learn_layers, o.residual_bound, o.initial_std) = (1, 0.1, 0.1)
@@ -156,7 +156,7 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   for width in try list(o.hidden, o.hidden_count, "learner option 'hidden'", "hidden_count") {
     out.hiddenSizes.append(try count(width, atMost: 1 << 16, "a width in learner option 'hidden'"))
   }
-  var g = GuardSettings()
+  var g = WatchSettings()
   (g.snapshots, g.snapshotPeriod, g.returnWindow) = (o.snapshots, o.snapshot_period, o.return_window)
   (g.returnRate, g.returnDrop, g.keepMargin, g.driftBudget) = (
     o.return_rate, o.return_drop, o.keep_margin, o.drift_budget
@@ -164,7 +164,7 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   (g.fallLimit, g.rollbackStep, g.steadyUpdates) = (o.fall_limit, o.rollback_step, o.steady_updates)
   g.errorRise = o.td_error_rise
   (g.changeLimit, g.changePeriod, g.changeObservations) = (o.change_limit, o.change_period, o.change_observations)
-  out.guards = g
+  out.watch = g
   if let policy = try policySettings(o) { try out.start(from: policy) }
   return out
 }

@@ -98,6 +98,8 @@ public struct Graph {
   /// Ops before fusion.
   public var unfusedCount = 0
 
+  public init() {}
+
   /// The value that owns the memory of `v`.
   public func root(_ v: Int) -> Int { values[v].root }
 }

@@ -13,8 +13,10 @@ final class BoundPlan {
   private let layout: PlanLayout
   private let base: UnsafeMutableRawPointer
   private let w: UnsafeMutablePointer<Double>
-  private let graph: eff_learn_graph
-  private let head: Int
+  private let e: UnsafeMutablePointer<Double>
+  private let pass = UnsafeMutablePointer<eff_learn_pass>.allocate(capacity: 1)
+  private let net: eff_learn_net
+  private let kernels: PlanKernels
 
   init(_ model: Model) throws {
     let bytes = model.bytes
@@ -29,53 +31,65 @@ final class BoundPlan {
     let parameters = g.parameters.map {
       LearnedParameter(name: $0.name, value: $0.value, shape: $0.initial.shape, initial: .data($0.initial))
     }
-    head = g.outputs[0].value
-    plan = try DifferentiablePlan(g, head: head, parameters: parameters, isDouble: true)
+    plan = try DifferentiablePlan(
+      g, head: g.outputs[0].value, parameters: parameters, raw: g.inputs.map(\.value), isDouble: true)
     var kept = [Bool](repeating: false, count: g.values.count)
     for p in plan.parameters { kept[p.value] = true }
-    layout = PlanLayout(plan, raw: g.inputs.map(\.value), normalized: -1, kept: kept)
-    base = .allocate(byteCount: layout.size + 64, alignment: 64)
-    base.initializeMemory(as: UInt8.self, repeating: 0, count: layout.size)
-    let block = UnsafeMutableRawPointer.allocate(byteCount: plan.count * 8 + 64, alignment: 64)
-    block.initializeMemory(as: UInt8.self, repeating: 0, count: plan.count * 8)
-    w = block.assumingMemoryBound(to: Double.self)
-    for p in plan.parameters { if case .data(let d) = p.initial { plan.copy(d, to: w + p.offset) } }
-    let memory = PlanMemory(base: base, w: w, hidden: base, hiddenPlaces: [Int](repeating: -1, count: g.values.count))
-    graph = try plan.bind(layout, memory, isa: eff_isa_best())
+    layout = PlanLayout(plan, normalized: -1, kept: kept)
+    func zeroed(_ size: Int) -> UnsafeMutableRawPointer {
+      let block = UnsafeMutableRawPointer.allocate(byteCount: size + 64, alignment: 64)
+      block.initializeMemory(as: UInt8.self, repeating: 0, count: size + 64)
+      return block
+    }
+    base = zeroed(layout.size)
+    w = zeroed(plan.count * 8).assumingMemoryBound(to: Double.self)
+    e = zeroed(plan.count * 8).assumingMemoryBound(to: Double.self)
+    for p in plan.parameters {
+      if case .data(let d) = p.initial { for k in 0..<p.count { w[p.place(k)] = Double(d.float(k)) } }
+    }
+    pass.initialize(to: eff_learn_pass())
+    kernels = PlanKernels(
+      table: eff_learn_kernels_find(Int32(EFF_TYPE_F64), -1), rule: Int32(EFF_LEARN_OBGD), isa: eff_isa_best())
+    let memory = PlanMemory(
+      base: base, w: w, e: e, v: nil, hidden: base, hiddenPlaces: [Int](repeating: -1, count: g.values.count),
+      pass: pass)
+    net = try plan.bind(layout, memory, kernels)
   }
   deinit {
     base.deallocate()
     UnsafeMutableRawPointer(w).deallocate()
+    UnsafeMutableRawPointer(e).deallocate()
+    pass.deallocate()
   }
 
-  private func place(_ v: Int) -> Int { layout.values[plan.graph.root(v)] + plan.graph.values[v].offset * 2 }
-  var outputs: Int { plan.graph.values[head].count }
+  /// Ops that keep the traces of their weights.
+  var layers: Int { plan.layers.reduce(0) { $0 + ($1 == nil ? 0 : 1) } }
+  var outputs: Int { plan.graph.values[plan.head].count }
   /// The output, at the present parameters.
   func run(_ input: [Double] = []) -> [Double] {
     let x = (base + layout.raw).assumingMemoryBound(to: Double.self)
     for (i, value) in input.enumerated() { x[i] = value }
-    eff_ops_run(graph.forward, graph.forward_count, 1)
-    let y = (base + place(head)).assumingMemoryBound(to: Double.self)
-    return (0..<outputs).map { y[$0] }
+    eff_learn_forward(kernels.table, [net], 1, 0)
+    return (0..<outputs).map { net.output.assumingMemoryBound(to: Double.self)[$0] }
   }
 
   /// Largest relative difference between the gradient of sum(weights y) and central differences, over all parameters.
   func worst(_ input: [Double] = [], step h: Double = 1e-6) -> Double {
     let weights = (0..<outputs).map { Double(($0 * 37 + 11) % 23) / 11 - 0.9 }
     _ = run(input)
-    // gradients must not depend on what was left in memory
-    (base + layout.gradientStart).initializeMemory(
-      as: UInt8.self, repeating: 0, count: layout.gradientEnd - layout.gradientStart)
-    let root = plan.graph.root(head)
-    let d = (base + layout.gradients[root]).assumingMemoryBound(to: Double.self)
-    for i in 0..<plan.graph.values[root].count { d[i] = 0 }
-    for (i, x) in weights.enumerated() { d[plan.graph.values[head].offset / 4 + i] = x }
-    eff_ops_run(graph.backward, graph.backward_count, 1)
-    let g = graph.g.assumingMemoryBound(to: Double.self)
-    let found = (0..<plan.count).map { g[$0] }
+    let d = net.d.assumingMemoryBound(to: Double.self)
+    let root = plan.graph.root(plan.head)
+    let whole = (base + layout.gradients[root]).assumingMemoryBound(to: Double.self)
+    for i in 0..<plan.graph.values[root].count { whole[i] = 0 }
+    for (i, x) in weights.enumerated() { d[i] = x }
+    // a trace that forgets what was is the gradient
+    var rule = eff_learn_rule()
+    rule.correction = 1
+    _ = eff_learn_backward(kernels.table, kernels.rule, [net], &rule)
+    let found = (0..<plan.count).map { e[$0] }
     var worst = 0.0
     for p in plan.parameters {
-      for i in p.offset..<p.offset + p.count {
+      for i in (0..<p.count).map(p.place) {
         func loss(_ shift: Double) -> Double {
           let old = w[i]
           w[i] = old + shift

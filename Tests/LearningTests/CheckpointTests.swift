@@ -41,12 +41,12 @@ struct World {
 
   private func options(_ kind: (Algorithm, Optimizer)) -> LearnerOptions {
     var o = smallOptions(kind.0, kind.1, isDouble: false)
-    o.guards.snapshots = 2
-    o.guards.snapshotPeriod = 20
+    o.watch.snapshots = 2
+    o.watch.snapshotPeriod = 20
     o.settings.timeLimit = 23
-    o.guards.errorRise = 1.5
+    o.watch.errorRise = 1.5
     (o.settings.errorCap, o.settings.betaEnergy) = (3, 0.99)
-    if kind.0.hasActor { (o.guards.changeLimit, o.guards.changePeriod, o.guards.changeObservations) = (0.05, 3, 4) }
+    if kind.0.hasActor { (o.watch.changeLimit, o.watch.changePeriod, o.watch.changeObservations) = (0.05, 3, 4) }
     return o
   }
 
@@ -137,8 +137,8 @@ struct World {
   /// A checkpoint that somebody wrote with care, checksum and all, indexes no memory but the learner's.
   @Test func indicesAreBroughtIntoRange() throws {
     var o = options((.acContinuous, .obgd))
-    o.guards.changeLimit = .infinity
-    o.guards.changePeriod = 1
+    o.watch.changeLimit = .infinity
+    o.watch.changePeriod = 1
     let l = try OwnedLearner(o)
     var world = World(seed: 5, size: 7)
     for _ in 0..<30 { _ = world.step(l.learner) }
@@ -215,7 +215,7 @@ struct World {
     let changes: [(inout LearnerOptions) -> Void] = [
       { $0.hiddenSizes = [33, 19] }, { $0.settings.optimizer = .intentional }, { $0.settings.isDouble = true },
       { $0.settings.actionCount = 2 },
-      { $0.guards.snapshots = 1 }, { $0.guards.changeLimit = 0 }, { $0.guards.changeObservations = 5 },
+      { $0.watch.snapshots = 1 }, { $0.watch.changeLimit = 0 }, { $0.watch.changeObservations = 5 },
       { $0.settings.timeLimit = 0 }, { $0.settings.hidden.activation = 1 },
     ]
     for change in changes {

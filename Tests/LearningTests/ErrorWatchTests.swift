@@ -20,9 +20,9 @@ import Testing
   private func made(_ rise: Double) throws -> OwnedLearner {
     var o = smallOptions(.acContinuous, isDouble: false)
     o.settings.scalesRewards = false
-    o.guards.snapshots = 2
-    o.guards.returnDrop = 0
-    o.guards.errorRise = rise
+    o.watch.snapshots = 2
+    o.watch.returnDrop = 0
+    o.watch.errorRise = rise
     return try OwnedLearner(o)
   }
 

@@ -62,10 +62,10 @@ import Testing
     #expect(report.tdError * reward > 0)
     let bonus = report.tdError > 0 ? 0.3 : -0.3
     func tensors(_ kind: TensorKind) -> [LearnerTensor] {
-      l.tensors().filter { if case .parameter(kind, _) = $0.source { true } else { false } }
+      l.tensors().filter { if case .parameter(.actor, kind, _) = $0.source { true } else { false } }
     }
     func now() -> Double {
-      l.feedLoaded(raw, normalized)
+      l.feedPolicy(raw: raw, normalized: normalized)
       l.forward(actor: 1)
       return loss(l, bonus)
     }

@@ -1,15 +1,18 @@
-// Kernels of the learner: forward, backward fused with the eligibility trace, and the weight update of a small dense
-// network.
+// Kernels of the learner: forward, backward fused with the eligibility trace, and the weight update.
 //
-// A network is one flat buffer of weights w, one of traces e (and one of moments v where the optimizer keeps them), in
-// the same layout, so an update is a plain loop over `count` elements. The matrix of a layer is stored [rows, lanes]:
-// the longer of its two sides is contiguous, so that vectors are full and nothing needs padding in common sizes. lanes
-// is rounded up to 64 bytes; padding is zero in every buffer and every kernel keeps it zero.
+// A network is two lists of ops, forward and backward, over flat buffers of weights w, traces e and (where the
+// optimizer keeps them) moments v, all in one layout, so an update is a plain loop over `count` elements. A dense layer
+// with weights of its own is one op in either list: its forward pass makes the update that is still due as it reads the
+// weights, its backward pass brings the trace up to date as it finds the gradient. All other ops are kernels of
+// kernels.h and their derivatives, which add to gradients g; the parameters that they read are called loose, and lie
+// behind those of the layers.
 //
-// A network is layers, or a graph: the ops of a loaded policy and their derivatives, with its parameters in the same
-// kind of buffers.
+// The matrix of a layer is stored [rows, lanes]: the longer of its two sides is contiguous, so that vectors are full
+// and nothing needs padding in common sizes. lanes is rounded up to 64 bytes; padding is zero in every buffer and every
+// kernel keeps it zero.
 //
-// Two states (batch rows) go through `forward` at once, because a TD error needs v(s) and v(s') under the same weights.
+// Two states (batch rows) go through the layers at once, because a TD error needs v(s) and v(s') under the same
+// weights.
 #pragma once
 #include <math.h>
 #include <stddef.h>
@@ -21,37 +24,6 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-typedef struct eff_learn_layer {
-  int64_t in, out;           // sizes
-  int64_t rows, lanes;       // stored matrix: [out, in] where by_input is 0, [in, out] where it is 1; lanes padded
-  int64_t weight, bias;      // offsets into w, e and v, in elements; bias has out elements, padded
-  int32_t by_input, act;     // act: EFF_FN_IDENTITY, RELU, LEAKY_RELU, TANH, ELU or SWISH of kernels.h
-  int32_t norm, reserved;    // 1: LayerNorm without scale and shift before the activation
-  double epsilon, alpha;     // of LayerNorm; of the activation
-  void *x; int64_t x_stride; // input of batch row 0 [in padded]; elements to batch row 1
-  void *y; int64_t y_stride; // before the activation [out padded]
-  void *d;                   // gradient [out padded]: of the outputs on entry to backward (last layer only)
-  double inv_std;            // of LayerNorm, batch row 0
-} eff_learn_layer;
-
-// A loaded policy, one row: ops that read w, and derivatives that add to gradients.
-typedef struct eff_learn_graph {
-  const eff_op *forward, *backward;          // backward: from the outputs to the inputs
-  int64_t forward_count, backward_count;
-  void *gradients; size_t gradient_size;     // of the values between, in bytes; cleared before backward
-  void *g;                                   // of the parameters, laid out like w
-  // inputs: the observation as it is, and as the other networks see it; NULL where it is not read
-  void *raw, *normalized;
-} eff_learn_graph;
-
-// x of layer i + 1 is the activated output of layer i. The last layer is linear and its y is the output of the network.
-typedef struct eff_learn_net {
-  eff_learn_layer *layer;
-  int64_t layers, count;     // count: elements of w, e, v with padding
-  void *w, *e, *v;           // v is NULL where the optimizer keeps no moments
-  const eff_learn_graph *graph; // or NULL; of a graph, the only layer names its outputs (y) and their gradient (d)
-} eff_learn_net;
 
 enum { EFF_LEARN_OBGD = 0, EFF_LEARN_ADAPTIVE = 1, EFF_LEARN_INTENTIONAL = 2, EFF_LEARN_RULES = 3 };
 
@@ -71,42 +43,88 @@ typedef struct eff_learn_sums {
   double power;   // INTENTIONAL: g^2 / s
 } eff_learn_sums;
 
+// What a pass over a network needs to know, and what the backward pass finds; the ops of its layers point to it.
+typedef struct eff_learn_pass {
+  double step;          // forward: the update w -= step e that is still due (OBGD), or 0
+  eff_learn_rule rule;  // backward
+  eff_learn_sums sums;  // backward: over the parameters of the layers that have been passed
+} eff_learn_pass;
+
+// A dense layer: y = W x + b, then LayerNorm in place where there is one, then h = act(y). These are the parameters of
+// an op with the operands x [in padded], w [rows, lanes], b [out padded], y [out padded], h (NULL: y itself); e, e of b
+// (NULL: b stays), v, v of b (NULL: no moments); d, the gradient of the outputs [out padded], which becomes that of y;
+// the gradient of x (NULL: not wanted); and the eff_learn_pass.
+enum {
+  EFF_LAYER_X, EFF_LAYER_W, EFF_LAYER_B, EFF_LAYER_Y, EFF_LAYER_H, EFF_LAYER_E, EFF_LAYER_EB, EFF_LAYER_V, EFF_LAYER_VB,
+  EFF_LAYER_D, EFF_LAYER_DX, EFF_LAYER_PASS, EFF_LAYER_OPERANDS
+};
+typedef struct eff_learn_layer {
+  int64_t in, out;           // sizes
+  int64_t rows, lanes;       // stored matrix: [out, in] where by_input is 0, [in, out] where it is 1; lanes padded
+  int32_t by_input, act;     // act: EFF_FN_IDENTITY, RELU, LEAKY_RELU, TANH, ELU or SWISH of kernels.h
+  int32_t norm;              // 1: LayerNorm without scale and shift before the activation
+  int32_t adds;              // 1: the gradient of x has other parts, to which this one is added
+  double epsilon, alpha;     // of LayerNorm; of the activation
+  int64_t x_stride, y_stride, h_stride;  // elements from batch row 0 to 1; 0 where there is one row
+  double inv_std;            // of LayerNorm, batch row 0; found by the forward pass
+} eff_learn_layer;
+
+typedef struct eff_learn_net {
+  const eff_op *forward, *backward;          // backward: from the outputs to the inputs
+  int64_t forward_count, backward_count;
+  int64_t count, loose;      // elements of w, e, v with padding; of them, those before the loose parameters
+  void *w, *e, *v;           // v is NULL where the optimizer keeps no moments
+  void *g;                   // gradients of the loose parameters [count - loose]
+  void *gradients; size_t gradient_size;     // that and those of values, in bytes; cleared before backward
+  // inputs: the observation as it is, and normalized; NULL where it is not read
+  void *raw, *normalized;
+  void *output, *d;          // outputs, and the gradient of those of batch row 0, to be written before backward
+  int64_t input_stride, output_stride;       // elements from batch row 0 to 1
+  eff_learn_pass *pass;
+} eff_learn_net;
+
 typedef struct eff_learn_kernels {
-  // y = network(x) for 1 or 2 batch rows. Where step is not 0 the update w -= step e that is still due is made on the
-  // way (OBGD).
-  void (*forward)(const eff_learn_net *n, int64_t batch, double step);
-  // From d of the last layer, for batch row 0: e (and v) of all parameters are brought up to date.
-  eff_learn_sums (*backward[EFF_LEARN_RULES])(const eff_learn_net *n, const eff_learn_rule *r);
-  // The same for a graph, of which g has been found.
-  eff_learn_sums (*accumulate[EFF_LEARN_RULES])(const eff_learn_net *n, const eff_learn_rule *r);
-  // w -= step e / s
-  void (*apply[EFF_LEARN_RULES])(const eff_learn_net *n, const eff_learn_rule *r, double step);
+  // Kernels of ops whose parameters are an eff_learn_layer, for 1 or 2 batch rows, and for batch row 0.
+  eff_kernel forward, backward[EFF_LEARN_RULES];
+  // e (and v) of the loose parameters, of which g has been found, are brought up to date.
+  void (*accumulate[EFF_LEARN_RULES])(const eff_learn_net *n);
+  // w -= step e / s, from element `first` on
+  void (*apply[EFF_LEARN_RULES])(const eff_learn_net *n, const eff_learn_rule *r, double step, int64_t first);
   int32_t level;  // EFF_ISA_... of kernels.h
 } eff_learn_kernels;
 
 // Kernels for EFF_TYPE_F32 or EFF_TYPE_F64 at an EFF_ISA_... level or the best lower one; -1: best of this processor.
 const eff_learn_kernels *eff_learn_kernels_find(int32_t type, int32_t level);
 
+// Of a layer's op, with the trace by this rule.
+static inline eff_kernel eff_learn_layer_backward(const eff_learn_kernels *k, int32_t rule) {
+  return k->backward[rule];
+}
+
 static inline EFF_RT void eff_learn_apply(const eff_learn_kernels *k, int32_t rule, const eff_learn_net *n,
                                           const eff_learn_rule *r, double step) {
-  k->apply[rule](n, r, step);
+  k->apply[rule](n, r, step, 0);
 }
 
+// outputs = network(inputs) for 1 or 2 batch rows, after the update w -= step e that is still due (OBGD; 0: none).
 static inline EFF_RT void eff_learn_forward(const eff_learn_kernels *k, const eff_learn_net *n, int64_t batch,
                                             double step) {
-  if (!n->graph) { k->forward(n, batch, step); return; }
-  eff_learn_rule none = {0, 0, 0, 1, 0};
-  if (step != 0) k->apply[EFF_LEARN_OBGD](n, &none, step);
-  eff_ops_run(n->graph->forward, n->graph->forward_count, 1);
+  const eff_learn_rule none = {0, 0, 0, 1, 0};
+  if (step != 0 && n->loose < n->count) k->apply[EFF_LEARN_OBGD](n, &none, step, n->loose);
+  n->pass->step = step;
+  eff_ops_run(n->forward, n->forward_count, batch);
 }
 
+// From d, for batch row 0: e (and v) of all parameters are brought up to date.
 static inline EFF_RT eff_learn_sums eff_learn_backward(const eff_learn_kernels *k, int32_t rule, const eff_learn_net *n,
                                                        const eff_learn_rule *r) {
-  const eff_learn_graph *a = n->graph;
-  if (!a) return k->backward[rule](n, r);
-  memset(a->gradients, 0, a->gradient_size);
-  eff_ops_run(a->backward, a->backward_count, 1);
-  return k->accumulate[rule](n, r);
+  const eff_learn_sums none = {0, 0, 0};
+  n->pass->rule = *r;
+  n->pass->sums = none;
+  if (n->gradient_size) memset(n->gradients, 0, n->gradient_size);
+  eff_ops_run(n->backward, n->backward_count, 1);
+  if (n->loose < n->count) k->accumulate[rule](n);
+  return n->pass->sums;
 }
 
 // A kernel of kernels.h for weights that change at every step: eff_kernel_find, but for products, where rows that are

@@ -34,6 +34,29 @@ template <class T> static inline T derivative(int32_t act, T alpha, T y, T h) {
   }
 }
 
+// The op of a dense layer, with its operands by name.
+template <class T> struct layer {
+  T *x, *w, *b, *y, *h, *e, *eb, *v, *vb, *d, *dx;
+  eff_learn_pass &pass;
+  const int64_t in, out, rows, lanes, x_stride, y_stride, h_stride;
+  const int32_t by_input, act, norm, adds;
+  const double epsilon, alpha;
+  double &inv_std;
+
+  explicit layer(const eff_op *op) : layer(op, *(eff_learn_layer *)op->params) {}
+
+ private:
+  static T *operand(const eff_op *op, int i) { return (T *)op->p[i]; }
+  layer(const eff_op *op, eff_learn_layer &l)
+      : x(operand(op, EFF_LAYER_X)), w(operand(op, EFF_LAYER_W)), b(operand(op, EFF_LAYER_B)),
+        y(operand(op, EFF_LAYER_Y)), h(operand(op, EFF_LAYER_H)), e(operand(op, EFF_LAYER_E)),
+        eb(operand(op, EFF_LAYER_EB)), v(operand(op, EFF_LAYER_V)), vb(operand(op, EFF_LAYER_VB)),
+        d(operand(op, EFF_LAYER_D)), dx(operand(op, EFF_LAYER_DX)),
+        pass(*(eff_learn_pass *)op->p[EFF_LAYER_PASS]), in(l.in), out(l.out), rows(l.rows), lanes(l.lanes),
+        x_stride(l.x_stride), y_stride(l.y_stride), h_stride(l.h_stride), by_input(l.by_input), act(l.act),
+        norm(l.norm), adds(l.adds), epsilon(l.epsilon), alpha(l.alpha), inv_std(l.inv_std) {}
+};
+
 namespace eff_learn_naive {
 #include "naive.inl"
 }

@@ -31,77 +31,68 @@ template <class T> EFF_INLINE T total(typename vec<T>::V v) {
 
 // R rows of [out, in] against `batch` inputs: y = W x + b.
 template <class T, int R, int N, bool Due>
-EFF_INLINE void dots(const eff_learn_layer &l, int64_t r, T *w, const T *e, const T *b, T step) {
+EFF_INLINE void dots(const layer<T> &l, int64_t r, T step) {
   EFF_V;
-  const T *x = (const T *)l.x;
-  T *y = (T *)l.y;
+  const int64_t lanes = l.lanes, x_stride = l.x_stride;
+  const T *x = l.x, *e = Due ? l.e + r * lanes : nullptr;
+  T *w = l.w + r * lanes;
   V acc[R][N] = {};
-  w += r * l.lanes;
-  if (Due) e += r * l.lanes;
   EFF_ROLLED
-  for (int64_t k = 0; k < l.lanes; k += W) {
+  for (int64_t k = 0; k < lanes; k += W) {
     V xv[N];
-    for (int n = 0; n < N; n++) xv[n] = load<T>(x + n * l.x_stride + k);
+    for (int n = 0; n < N; n++) xv[n] = load<T>(x + n * x_stride + k);
     for (int i = 0; i < R; i++) {
-      V a = load<T>(w + i * l.lanes + k);
+      V a = load<T>(w + i * lanes + k);
       if (Due) {
-        a -= step * load<T>(e + i * l.lanes + k);
-        store<T>(w + i * l.lanes + k, a);
+        a -= step * load<T>(e + i * lanes + k);
+        store<T>(w + i * lanes + k, a);
       }
       for (int n = 0; n < N; n++) acc[i][n] += a * xv[n];
     }
   }
   for (int i = 0; i < R; i++)
-    for (int n = 0; n < N; n++) y[n * l.y_stride + r + i] = b[r + i] + total<T>(acc[i][n]);
+    for (int n = 0; n < N; n++) l.y[n * l.y_stride + r + i] = l.b[r + i] + total<T>(acc[i][n]);
 }
 
 // R rows of [in, out] for `batch` inputs: y += x W.
-template <class T, int R, int N, bool Due> EFF_INLINE void axpys(const eff_learn_layer &l, int64_t r, T *w, const T *e,
-                                                                 const T *from, int64_t from_stride, T step) {
+template <class T, int R, int N, bool Due>
+EFF_INLINE void axpys(const layer<T> &l, int64_t r, const T *from, int64_t from_stride, T step) {
   EFF_V;
-  const T *x = (const T *)l.x;
-  T *y = (T *)l.y;
+  const int64_t lanes = l.lanes, y_stride = l.y_stride;
+  const T *x = l.x, *e = Due ? l.e + r * lanes : nullptr;
+  T *w = l.w + r * lanes, *y = l.y;
   V xv[R][N];
   for (int i = 0; i < R; i++)
     for (int n = 0; n < N; n++) xv[i][n] = splat<T>(x[n * l.x_stride + r + i]);
-  w += r * l.lanes;
-  if (Due) e += r * l.lanes;
   EFF_ROLLED
-  for (int64_t k = 0; k < l.lanes; k += W) {
+  for (int64_t k = 0; k < lanes; k += W) {
     V acc[N];
     for (int n = 0; n < N; n++) acc[n] = load<T>(from + n * from_stride + k);
     for (int i = 0; i < R; i++) {
-      V a = load<T>(w + i * l.lanes + k);
+      V a = load<T>(w + i * lanes + k);
       if (Due) {
-        a -= step * load<T>(e + i * l.lanes + k);
-        store<T>(w + i * l.lanes + k, a);
+        a -= step * load<T>(e + i * lanes + k);
+        store<T>(w + i * lanes + k, a);
       }
       for (int n = 0; n < N; n++) acc[n] += a * xv[i][n];
     }
-    for (int n = 0; n < N; n++) store<T>(y + n * l.y_stride + k, acc[n]);
+    for (int n = 0; n < N; n++) store<T>(y + n * y_stride + k, acc[n]);
   }
 }
 
-template <class T, int N, bool Due>
-EFF_INLINE void dense(const eff_learn_net &net, const eff_learn_layer &l, T step) {
+template <class T, int N, bool Due> EFF_INLINE void dense(const layer<T> &l, T step) {
   constexpr int W = vec<T>::W;
-  T *w = (T *)net.w + l.weight, *b = (T *)net.w + l.bias;
-  const T *e = (const T *)net.e + l.weight;
-  if (Due) {
-    const T *eb = (const T *)net.e + l.bias;
-    for (int64_t k = 0; k < l.out; k += W) store<T>(b + k, load<T>(b + k) - step * load<T>(eb + k));
-  }
+  if (Due && l.eb)
+    for (int64_t k = 0; k < l.out; k += W) store<T>(l.b + k, load<T>(l.b + k) - step * load<T>(l.eb + k));
   int64_t r = 0;
   if (l.by_input) {
-    const T *from = b;
+    const T *from = l.b;
     int64_t stride = 0;
-    for (; r + 4 <= l.rows; r += 4, from = (const T *)l.y, stride = l.y_stride)
-      axpys<T, 4, N, Due>(l, r, w, e, from, stride, step);
-    for (; r < l.rows; r++, from = (const T *)l.y, stride = l.y_stride)
-      axpys<T, 1, N, Due>(l, r, w, e, from, stride, step);
+    for (; r + 4 <= l.rows; r += 4, from = l.y, stride = l.y_stride) axpys<T, 4, N, Due>(l, r, from, stride, step);
+    for (; r < l.rows; r++, from = l.y, stride = l.y_stride) axpys<T, 1, N, Due>(l, r, from, stride, step);
   } else {
-    for (; r + 4 <= l.rows; r += 4) dots<T, 4, N, Due>(l, r, w, e, b, step);
-    for (; r < l.rows; r++) dots<T, 1, N, Due>(l, r, w, e, b, step);
+    for (; r + 4 <= l.rows; r += 4) dots<T, 4, N, Due>(l, r, step);
+    for (; r < l.rows; r++) dots<T, 1, N, Due>(l, r, step);
   }
 }
 
@@ -128,7 +119,7 @@ template <class T> EFF_INLINE T normalize(T *y, int64_t n, T epsilon) {
   return inv;
 }
 
-template <class T> EFF_INLINE void activate(const eff_learn_layer &l, const T *y, T *h) {
+template <class T> EFF_INLINE void activate(const layer<T> &l, const T *y, T *h) {
   EFF_V;
   T alpha = l.act == EFF_FN_RELU ? 0 : (T)l.alpha;
   switch (l.act) {
@@ -144,28 +135,20 @@ template <class T> EFF_INLINE void activate(const eff_learn_layer &l, const T *y
   }
 }
 
-template <class T, int N, bool Due> static void forward_n(const eff_learn_net *net, T step) {
-  for (int64_t i = 0; i < net->layers; i++) {
-    eff_learn_layer &l = net->layer[i];
-    dense<T, N, Due>(*net, l, step);
-    if (i + 1 == net->layers) break;
-    const eff_learn_layer &next = net->layer[i + 1];
-    for (int n = 0; n < N; n++) {
-      T *y = (T *)l.y + n * l.y_stride;
-      if (l.norm) {
-        T inv = normalize<T>(y, l.out, (T)l.epsilon);
-        if (n == 0) l.inv_std = inv;
-      }
-      activate<T>(l, y, (T *)next.x + n * next.x_stride);
+template <class T> static void forward(const eff_op *op, int64_t batch) {
+  const layer<T> l(op);
+  const T step = (T)l.pass.step;
+  // double is not worth kernels of its own for one row; the second row is computed and ignored, or is the first again
+  if (sizeof(T) == 8 || batch == 2) step != 0 ? dense<T, 2, true>(l, step) : dense<T, 2, false>(l, 0);
+  else step != 0 ? dense<T, 1, true>(l, step) : dense<T, 1, false>(l, 0);
+  for (int64_t n = 0; n < batch; n++) {
+    T *y = l.y + n * l.y_stride;
+    if (l.norm) {
+      T inv = normalize<T>(y, l.out, (T)l.epsilon);
+      if (n == 0) l.inv_std = inv;
     }
+    if (l.h) activate<T>(l, y, l.h + n * l.h_stride);
   }
-}
-
-template <class T> static void forward(const eff_learn_net *net, int64_t batch, double step) {
-  // double is not worth kernels of its own for one row; the second row is computed and ignored
-  if (sizeof(T) == 8) batch = 2;
-  if (step != 0) batch == 2 ? forward_n<T, 2, true>(net, (T)step) : forward_n<T, 1, true>(net, (T)step);
-  else batch == 2 ? forward_n<T, 2, false>(net, 0) : forward_n<T, 1, false>(net, 0);
 }
 
 // ---- backward ----
@@ -204,60 +187,59 @@ template <class T> EFF_INLINE void drain(const sums<T> &s, eff_learn_sums &to) {
 
 // R stored rows: e = decay e + a (x) b; and, where In, the gradient of the layer's input from the same pass over w.
 // by output: a = d, b = x, dx += a W. by input: a = x, b = d, dx[r] = W[r] . d.
-template <class T, int Rule, int R, bool In> EFF_INLINE void outer(const eff_learn_net &net, const eff_learn_layer &l,
-                                                                   int64_t r, T *dx, bool first, const rule<T> &rl,
-                                                                   eff_learn_sums &to) {
+template <class T, int Rule, int R, bool In>
+EFF_INLINE void outer(const layer<T> &l, int64_t r, bool first, const rule<T> &rl, eff_learn_sums &to) {
   EFF_V;
-  const T *a = (const T *)(l.by_input ? l.x : l.d), *b = (const T *)(l.by_input ? l.d : l.x);
-  const int64_t at = l.weight + r * l.lanes;
-  const T *w = (const T *)net.w + at;
-  T *e = (T *)net.e + at, *v = Rule == EFF_LEARN_OBGD ? nullptr : (T *)net.v + at;
+  const bool by_input = l.by_input;
+  const T *a = by_input ? l.x : l.d, *b = by_input ? l.d : l.x;
+  const int64_t lanes = l.lanes, at = r * lanes;
+  const T *w = l.w + at;
+  T *e = l.e + at, *v = Rule == EFF_LEARN_OBGD ? nullptr : l.v + at, *dx = l.dx;
   V av[R], acc[R] = {};
   for (int i = 0; i < R; i++) av[i] = splat<T>(a[r + i]);
   sums<T> s[R] = {};
   EFF_ROLLED
-  for (int64_t k = 0; k < l.lanes; k += W) {
+  for (int64_t k = 0; k < lanes; k += W) {
     V bv = load<T>(b + k), dv = {};
-    if (In && !l.by_input && !first) dv = load<T>(dx + k);
+    if (In && !by_input && !first) dv = load<T>(dx + k);
     for (int i = 0; i < R; i++) {
-      const int64_t o = i * l.lanes + k;
+      const int64_t o = i * lanes + k;
       if (In) {
         V m = load<T>(w + o);
-        if (l.by_input) acc[i] += m * bv;
+        if (by_input) acc[i] += m * bv;
         else dv += m * av[i];
       }
       trace<T, Rule>(e + o, Rule == EFF_LEARN_OBGD ? nullptr : v + o, av[i] * bv, rl, s[i]);
     }
-    if (In && !l.by_input) store<T>(dx + k, dv);
+    if (In && !by_input) store<T>(dx + k, dv);
   }
   for (int i = 0; i < R; i++) {
-    if (In && l.by_input) dx[r + i] = total<T>(acc[i]);
+    if (In && by_input) dx[r + i] = l.adds ? dx[r + i] + total<T>(acc[i]) : total<T>(acc[i]);
     if (i) s[0].l1 += s[i].l1, s[0].energy += s[i].energy, s[0].power += s[i].power;
   }
   drain<T>(s[0], to);
 }
 
-template <class T, int Rule, bool In> static void layer_back(const eff_learn_net &net, const eff_learn_layer &l, T *dx,
-                                                             const rule<T> &rl, eff_learn_sums &to) {
+template <class T, int Rule, bool In>
+static void layer_back(const layer<T> &l, const rule<T> &rl, eff_learn_sums &to) {
   constexpr int W = vec<T>::W;
   int64_t r = 0;
   // rules with moments are bound by their square roots and gain nothing from blocks
   if (Rule == EFF_LEARN_OBGD)
-    for (; r + 4 <= l.rows; r += 4) outer<T, Rule, 4, In>(net, l, r, dx, r == 0, rl, to);
-  for (; r < l.rows; r++) outer<T, Rule, 1, In>(net, l, r, dx, r == 0, rl, to);
-  T *e = (T *)net.e + l.bias, *v = Rule == EFF_LEARN_OBGD ? nullptr : (T *)net.v + l.bias;
-  const T *d = (const T *)l.d;
+    for (; r + 4 <= l.rows; r += 4) outer<T, Rule, 4, In>(l, r, r == 0 && !l.adds, rl, to);
+  for (; r < l.rows; r++) outer<T, Rule, 1, In>(l, r, r == 0 && !l.adds, rl, to);
+  if (!l.eb) return;
   sums<T> s = {};
   for (int64_t k = 0; k < l.out; k += W)
-    trace<T, Rule>(e + k, Rule == EFF_LEARN_OBGD ? nullptr : v + k, load<T>(d + k), rl, s);
+    trace<T, Rule>(l.eb + k, Rule == EFF_LEARN_OBGD ? nullptr : l.vb + k, load<T>(l.d + k), rl, s);
   drain<T>(s, to);
 }
 
 // d of the activated output -> d of the layer's linear output, in place, through activation and LayerNorm.
-template <class T> EFF_INLINE void deactivate(const eff_learn_layer &l, const T *h) {
+template <class T> EFF_INLINE void deactivate(const layer<T> &l) {
   EFF_V;
-  T *d = (T *)l.d;
-  const T *y = (const T *)l.y;
+  T *d = l.d;
+  const T *y = l.y, *h = l.h;
   const int64_t n = l.out, whole = n / W * W;
   T alpha = l.act == EFF_FN_RELU ? 0 : (T)l.alpha;
   if (l.act == EFF_FN_RELU || l.act == EFF_FN_LEAKY_RELU) {
@@ -289,45 +271,40 @@ template <class T> EFF_INLINE rule<T> narrow(const eff_learn_rule *r) {
   return {(T)r->decay, (T)r->delta, (T)r->beta, (T)(1 - r->beta), (T)(1 / r->correction), (T)r->epsilon};
 }
 
-template <class T, int Rule> static eff_learn_sums backward(const eff_learn_net *net, const eff_learn_rule *r) {
-  eff_learn_sums to = {};
-  const rule<T> rl = narrow<T>(r);
-  for (int64_t i = net->layers - 1; i > 0; i--) {
-    const eff_learn_layer &l = net->layer[i];
-    layer_back<T, Rule, true>(*net, l, (T *)net->layer[i - 1].d, rl, to);
-    deactivate<T>(net->layer[i - 1], (const T *)l.x);
-  }
-  layer_back<T, Rule, false>(*net, net->layer[0], nullptr, rl, to);
-  return to;
+template <class T, int Rule> static void backward(const eff_op *op, int64_t) {
+  const layer<T> l(op);
+  const rule<T> rl = narrow<T>(&l.pass.rule);
+  if (l.h) deactivate<T>(l);
+  if (l.dx) layer_back<T, Rule, true>(l, rl, l.pass.sums);
+  else layer_back<T, Rule, false>(l, rl, l.pass.sums);
 }
 
-template <class T, int Rule> static eff_learn_sums accumulate(const eff_learn_net *net, const eff_learn_rule *r) {
+template <class T, int Rule> static void accumulate(const eff_learn_net *net) {
   constexpr int W = vec<T>::W;
-  const rule<T> rl = narrow<T>(r);
-  T *e = (T *)net->e, *v = (T *)net->v;
-  T *g = (T *)net->graph->g;
-  eff_learn_sums to = {};
+  const rule<T> rl = narrow<T>(&net->pass->rule);
+  T *e = (T *)net->e + net->loose, *v = Rule == EFF_LEARN_OBGD ? nullptr : (T *)net->v + net->loose;
+  const T *g = (const T *)net->g;
   sums<T> s[2] = {};
   // count is a multiple of 64 bytes
   EFF_ROLLED
-  for (int64_t i = 0; i < net->count; i += 2 * W)
+  for (int64_t i = 0; i < net->count - net->loose; i += 2 * W)
     for (int k = 0; k < 2; k++)
       trace<T, Rule>(e + i + k * W, Rule == EFF_LEARN_OBGD ? nullptr : v + i + k * W, load<T>(g + i + k * W), rl, s[k]);
-  drain<T>(s[0], to);
-  drain<T>(s[1], to);
-  return to;
+  drain<T>(s[0], net->pass->sums);
+  drain<T>(s[1], net->pass->sums);
 }
 
 // ---- update ----
 
-template <class T, int Rule> static void apply(const eff_learn_net *net, const eff_learn_rule *r, double step) {
+template <class T, int Rule>
+static void apply(const eff_learn_net *net, const eff_learn_rule *r, double step, int64_t first) {
   EFF_V;
   const T c = (T)step;
   const rule<T> rl = narrow<T>(r);
   T *w = (T *)net->w;
   const T *e = (const T *)net->e, *v = (const T *)net->v;
   EFF_ROLLED
-  for (int64_t i = 0; i < net->count; i += W) {
+  for (int64_t i = first; i < net->count; i += W) {
     V t = load<T>(e + i);
     if (Rule == EFF_LEARN_ADAPTIVE) t /= __builtin_elementwise_sqrt(load<T>(v + i) * rl.inverse + rl.epsilon);
     if (Rule == EFF_LEARN_INTENTIONAL) t /= __builtin_elementwise_sqrt(load<T>(v + i) * rl.inverse) + rl.epsilon;

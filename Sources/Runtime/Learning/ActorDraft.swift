@@ -14,9 +14,8 @@ struct ImportedNormalizer {
 
 /// The graph of a loaded actor while it is put together.
 struct ActorDraft {
-  private(set) var graph: Graph
+  private var draft: NetworkDraft
   private(set) var heads: PolicyHeads
-  private(set) var parameters: [LearnedParameter] = []
   /// Inputs of the file; what follows them are inputs of the learner's.
   let fileInputs: Int
   /// Value of the normalized observation, or -1 where nothing reads it.
@@ -59,6 +58,7 @@ struct ActorDraft {
     }
     var chosen = names.names.filter { name in !settings.frozen.contains { name.utf8.starts(with: $0.utf8) } }
     if case .residual = settings.part { chosen = [] }
+    var graph: Graph
     (graph, heads) = try ActorDraft.build(model, options, chosen, settings, isContinuous)
     // a second look, without what turned out not to learn: its constants fold
     let trial = try DifferentiablePlan(graph, heads: heads)
@@ -73,7 +73,8 @@ struct ActorDraft {
     }
     fileInputs = graph.inputs.count
     count = graph.values[heads.mean].count
-    parameters = graph.parameters.map {
+    draft = NetworkDraft(graph)
+    draft.parameters = graph.parameters.map {
       LearnedParameter(name: $0.name, value: $0.value, shape: $0.initial.shape, initial: .data($0.initial))
     }
     meanName = graph.values[heads.mean].name
@@ -91,23 +92,30 @@ struct ActorDraft {
     return (g, try PolicyHeads(g, settings, isContinuous: isContinuous))
   }
 
+  /// Inputs of the file that are observations.
+  private var raw: [Int] {
+    let g = draft.graph
+    return (0..<fileInputs).filter { i in !g.states.contains { $0.input == i } }.map { g.inputs[$0].value }
+  }
+
   /// The plan over one head: [mean, std] or [logits].
   mutating func finish(_ s: LearnerSettings, _ notes: inout [String]) throws(Failure) -> DifferentiablePlan {
     let n = count
     if isContinuous && heads.std < 0 { addStd() }
-    let head = value("head", [isContinuous ? 2 * n : n])
-    copy(heads.mean, to: head, count: n)
-    if isContinuous { copy(heads.std, to: head, at: n, count: n) }
+    let head = draft.value("head", [isContinuous ? 2 * n : n])
+    draft.copy(heads.mean, to: head, count: n)
+    if isContinuous { draft.copy(heads.std, to: head, at: n, count: n) }
     var outputs = [Port(name: "head", value: head)]
     var states: [StatePair] = []
-    for state in graph.states {
+    for state in draft.graph.states {
       states.append(StatePair(input: state.input, output: outputs.count))
-      outputs.append(graph.outputs[state.output])
+      outputs.append(draft.graph.outputs[state.output])
     }
-    graph.outputs = outputs
-    graph.states = states
-    Fusion.simplify(&graph)
-    let plan = try DifferentiablePlan(graph, head: head, parameters: parameters, isDouble: s.isDouble)
+    draft.graph.outputs = outputs
+    draft.graph.states = states
+    Fusion.simplify(&draft.graph)
+    let plan = try DifferentiablePlan(
+      draft.graph, head: head, parameters: draft.parameters, raw: raw, isDouble: s.isDouble)
     guard !plan.parameters.isEmpty else {
       throw Failure(
         .unsupported,
@@ -126,41 +134,14 @@ struct ActorDraft {
 
   // MARK: adding to the graph
 
-  private mutating func value(_ name: String, _ shape: [Int], constant: TensorData? = nil) -> Int {
-    graph.values.append(Value(name: name, type: .f32, shape: shape, constant: constant, root: graph.values.count))
-    return graph.values.count - 1
-  }
-
-  private mutating func parameter(_ name: String, _ shape: [Int], _ initial: InitialNumbers) -> Int {
-    let v = value(name, shape)
-    parameters.append(LearnedParameter(name: name, value: v, shape: shape, initial: initial))
-    return v
-  }
-
-  private mutating func add(_ params: Params, _ inputs: [Int], _ output: Int) {
-    graph.ops.append(
-      GraphOp(params, type: .f32, inputs: inputs, outputs: [output], label: graph.values[output].name))
-  }
-
-  /// Writes x to `count` elements of y; a single number to all of them.
-  private mutating func copy(_ x: Int, to y: Int, at offset: Int = 0, count n: Int) {
-    var p = eff_strided()
-    p.rank = 1
-    store([n], &p.dims)
-    store([graph.values[x].count == 1 ? 0 : 1], &p.x)
-    store([1], &p.y)
-    p.y_offset = Int64(offset)
-    add(.copy(p), [x], y)
-  }
-
   private mutating func addStd() {
     if case .parameter = settings.stdSource {
-      heads.std = parameter("log_std", [count], .number(eff_learn_log(settings.initialStd)))
+      heads.std = draft.parameter("log_std", [count], .number(eff_learn_log(settings.initialStd)))
       heads.stdForm = .logarithm
       return
     }
     heads.stdForm = .direct
-    heads.std = value("std", [1], constant: number(settings.initialStd))
+    heads.std = draft.value("std", [1], constant: number(settings.initialStd))
   }
 
   private func number(_ x: Double) -> TensorData? {
@@ -169,12 +150,8 @@ struct ActorDraft {
     return TensorData(type: .f32, shape: [1], bytes: bytes)
   }
 
-  /// An input that carries the observation as the learner's own networks see it.
   private mutating func normalizedInput() -> Int {
-    if normalized < 0 {
-      normalized = value("normalized observation", [inputCount])
-      graph.inputs.append(Port(name: "normalized observation", value: normalized))
-    }
+    if normalized < 0 { normalized = draft.normalizedInput(inputCount) }
     return normalized
   }
 
@@ -182,38 +159,38 @@ struct ActorDraft {
 
   /// (observation - c) / d, or times 1 / d, becomes the learner's normalized observation; c and d its statistics.
   private mutating func takeNormalizer() throws(Failure) {
-    guard graph.inputs.count - graph.states.count == 1,
-      let port = graph.inputs.indices.first(where: { i in !graph.states.contains { $0.input == i } })
+    guard draft.graph.inputs.count - draft.graph.states.count == 1,
+      let port = draft.graph.inputs.indices.first(where: { i in !draft.graph.states.contains { $0.input == i } })
     else {
       throw Failure(.unsupported, "the policy's normalizer cannot be imported: the policy has several observations")
     }
-    let x = graph.inputs[port].value
-    let n = graph.values[x].count
+    let x = draft.graph.inputs[port].value
+    let n = draft.graph.values[x].count
     func numbers(_ v: Int) -> [Double]? {
-      guard let c = graph.values[v].constant, c.type == .f32, c.count == n || c.count == 1 else { return nil }
+      guard let c = draft.graph.values[v].constant, c.type == .f32, c.count == n || c.count == 1 else { return nil }
       return (0..<n).map { Double(c.float(c.count == 1 ? 0 : $0)) }
     }
-    for op in graph.ops {
-      guard case .binary(let p) = op.params, p.fn == EFF_FN2_SUB, graph.root(op[.a]) == x,
-        graph.values[op[.a]].count == n, let c = numbers(op[.b])
+    for op in draft.graph.ops {
+      guard case .binary(let p) = op.params, p.fn == EFF_FN2_SUB, draft.graph.root(op[.a]) == x,
+        draft.graph.values[op[.a]].count == n, let c = numbers(op[.b])
       else { continue }
-      let centered = graph.root(op[.y])
-      for (i, next) in graph.ops.enumerated() {
+      let centered = draft.graph.root(op[.y])
+      for (i, next) in draft.graph.ops.enumerated() {
         guard case .binary(let q) = next.params, q.fn == EFF_FN2_DIV || q.fn == EFF_FN2_MUL,
-          graph.root(next[.a]) == centered, let d = numbers(next[.b])
+          draft.graph.root(next[.a]) == centered, let d = numbers(next[.b])
         else { continue }
         mean = c
         deviation = q.fn == EFF_FN2_DIV ? d : d.map { 1 / $0 }
         normalizer = ImportedNormalizer(
-          center: graph.values[op[.b]].name, scale: graph.values[next[.b]].name,
-          shape: graph.values[op[.y]].shape.drop { $0 == 1 } + [],
+          center: draft.graph.values[op[.b]].name, scale: draft.graph.values[next[.b]].name,
+          shape: draft.graph.values[op[.y]].shape.drop { $0 == 1 } + [],
           isDivided: q.fn == EFF_FN2_DIV)
         let y = next[.y]
         let from = normalizedInput()
-        let last = graph.ops.count
-        copy(from, to: y, count: n)
-        graph.ops[i] = graph.ops[last]
-        graph.ops.removeLast()
+        let last = draft.graph.ops.count
+        draft.copy(from, to: y, count: n)
+        draft.graph.ops[i] = draft.graph.ops[last]
+        draft.graph.ops.removeLast()
         return
       }
     }
@@ -226,42 +203,17 @@ struct ActorDraft {
 
   /// mean + bound tanh(network(normalized observation)), with a last layer that starts at zero.
   private mutating func addResidual(_ bound: Double, _ widths: [Int], _ hidden: HiddenLayers) {
-    var x = normalizedInput()
-    for (i, out) in (widths + [count]).enumerated() {
-      let isLast = i == widths.count
-      let n = graph.values[x].count
-      let layer = isLast ? "out" : "l\(i + 1)"
-      let w = parameter("residual.\(layer).weight", [out, n], isLast ? .number(0) : .fresh(inputs: n))
-      let b = parameter("residual.\(layer).bias", [out], .number(0))
-      var p = eff_matmul()
-      (p.m, p.n, p.k) = (1, Int64(out), Int64(n))
-      (p.a_m, p.a_k, p.b_k, p.b_n, p.bias_n) = (Int64(n), 1, 1, Int64(n), 1)
-      (p.alpha, p.beta, p.batch_rank) = (1, 1, 1)
-      store([1], &p.batch)
-      var y = value("residual.\(layer)", [out])
-      add(.matmul(p), [x, w, b], y)
-      if !isLast && hidden.hasLayerNorm {
-        var norm = eff_norm()
-        (norm.outer, norm.n, norm.channels, norm.inner) = (1, Int64(out), 1, 1)
-        norm.epsilon = hidden.layerNormEpsilon
-        let z = value("residual.\(layer).norm", [out])
-        add(.norm(norm), [y, -1, -1], z)
-        y = z
-      }
-      x = value("residual.\(layer).y", [out])
-      let act = isLast ? Int32(EFF_FN_SCALED_TANH) : hidden.activation
-      let unary = eff_unary(
-        count: Int64(out), fn: act, reserved: 0,
-        alpha: isLast ? bound : hidden.activation == EFF_FN_SWISH ? 1 : hidden.alpha, beta: 1)
-      add(.unary(unary), [y], x)
-    }
+    let input = normalizedInput()
+    let x = draft.layers(input, widths, outputs: count, hidden, prefix: "residual.", last: .number(0))
+    let bounded = draft.value("residual.out.y", [count])
+    draft.unary(Int32(EFF_FN_SCALED_TANH), x, to: bounded, alpha: bound)
     var sum = eff_binary()
     (sum.fn, sum.rank) = (Int32(EFF_FN2_ADD), 1)
     store([count], &sum.dims)
     store([1], &sum.a)
     store([1], &sum.b)
-    let y = value("corrected mean", [count])
-    add(.binary(sum), [heads.mean, x], y)
+    let y = draft.value("corrected mean", [count])
+    draft.add(.binary(sum), [heads.mean, bounded], y)
     heads.mean = y
   }
 }
@@ -284,6 +236,6 @@ extension DifferentiablePlan {
     }
     g.outputs = [Port(name: "head", value: head)]
     Fusion.simplify(&g)
-    try self.init(g, head: head, parameters: parameters, isDouble: false)
+    try self.init(g, head: head, parameters: parameters, raw: [], isDouble: false)
   }
 }

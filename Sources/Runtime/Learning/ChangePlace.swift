@@ -6,8 +6,8 @@ import Platform
 /// The pieces of a learner's arena that the change budget takes.
 struct ChangePlace {
   private let settings: LearnerSettings
-  private let graph: UnsafeMutablePointer<eff_learn_graph>
   private let ops: UnsafeMutablePointer<eff_op>
+  private let opCount: Int
   private let hidden: UnsafeMutableRawPointer
   private let hiddenSize: Int
   let core: UnsafeMutablePointer<ChangeCore>
@@ -15,11 +15,11 @@ struct ChangePlace {
   private var ring: UnsafeMutableRawPointer
   private var statistics: RunningStatistics
 
-  init(_ s: LearnerSettings, _ actor: LoadedActor?, _ cursor: inout ArenaCursor) throws(Failure) {
+  init(_ s: LearnerSettings, _ actor: Network?, _ cursor: inout ArenaCursor) throws(Failure) {
     settings = s
     core = try cursor.table(1, of: ChangeCore.self)
-    graph = try cursor.table(1, of: eff_learn_graph.self)
-    ops = try cursor.table(actor?.plan.graph.ops.count ?? 0, of: eff_op.self)
+    opCount = actor?.plan.graph.ops.count ?? 0
+    ops = try cursor.table(opCount, of: eff_op.self)
     hiddenSize = actor?.hiddenSize ?? 0
     hidden = try cursor.take(hiddenSize)
     (shipped, ring) = (hidden, hidden)
@@ -28,33 +28,33 @@ struct ChangePlace {
   }
 
   /// What is saved with the learner's state.
-  mutating func takeKept(_ observations: Int, of actor: eff_learn_net, _ cursor: inout ArenaCursor) throws(Failure) {
+  mutating func takeKept(_ observations: Int, weights count: Int, _ cursor: inout ArenaCursor) throws(Failure) {
     let n = settings.observationCount
     statistics = RunningStatistics(mean: try cursor.doubles(n), m2: try cursor.doubles(n), size: n)
-    shipped = try cursor.take(Int(actor.count) * (settings.isDouble ? 8 : 4))
+    shipped = try cursor.take(count * (settings.isDouble ? 8 : 4))
     ring = try cursor.take(observations * KeptObservation.size(settings, hidden: hiddenSize))
   }
 
-  /// The shipped actor runs the ops of `actor` on weights of its own.
+  /// The shipped actor runs the ops of `actor` on weights of its own, branches included.
   func bind(_ actor: eff_learn_net) {
-    var net = actor
-    net.w = shipped
-    if let own = actor.graph {
-      let size = Int(actor.count) * (settings.isDouble ? 8 : 4)
-      for i in 0..<Int(own.pointee.forward_count) {
-        ops[i] = own.pointee.forward[i]
-        withUnsafeMutableBytes(of: &ops[i].p) { raw in
-          let p = raw.bindMemory(to: UnsafeMutableRawPointer?.self)
-          for k in p.indices {
-            guard let at = p[k], at >= actor.w, at < actor.w + size else { continue }
-            p[k] = shipped + (at - actor.w)
+    let size = Int(actor.count) * (settings.isDouble ? 8 : 4)
+    let table = UnsafeMutableRawPointer(mutating: actor.forward!)
+    for i in 0..<opCount {
+      ops[i] = actor.forward[i]
+      withUnsafeMutableBytes(of: &ops[i].p) { raw in
+        let p = raw.bindMemory(to: UnsafeMutableRawPointer?.self)
+        for k in p.indices {
+          guard let at = p[k] else { continue }
+          if at >= actor.w, at < actor.w + size { p[k] = shipped + (at - actor.w) }
+          if at >= table, at < table + opCount * MemoryLayout<eff_op>.stride {
+            p[k] = UnsafeMutableRawPointer(ops) + (at - table)
           }
         }
       }
-      graph.initialize(to: own.pointee)
-      graph.pointee.forward = UnsafePointer(ops)
-      net.graph = UnsafePointer(graph)
     }
+    var net = actor
+    net.w = shipped
+    net.forward = UnsafePointer(ops)
     core.initialize(
       to: ChangeCore(
         shipped: net, observations: statistics, ring: ring, stride: KeptObservation.size(settings, hidden: hiddenSize),

@@ -3,25 +3,6 @@ import Graph
 import Kernels
 import Onnx
 
-/// What a parameter starts as.
-enum InitialNumbers {
-  case data(TensorData)
-  case number(Double)
-  /// As the layers of a described network: rows of so many inputs.
-  case fresh(inputs: Int)
-}
-
-/// An array that learns: a value of the graph, and its place in w, e, v and g.
-struct LearnedParameter {
-  var name: String
-  var value: Int
-  var shape: [Int]
-  var initial: InitialNumbers
-  /// In elements.
-  var offset = 0
-  var count: Int { shape.reduce(1, *) }
-}
-
 /// A graph with the order in which its derivatives are taken: from one value, the head, back to the parameters.
 ///
 /// No gradient passes through recurrent cells, nor through functions that are flat wherever they have a slope (sign,
@@ -44,34 +25,81 @@ struct DifferentiablePlan {
   private(set) var cells: [String] = []
   /// By parameter: layers of the graph that follow it.
   private(set) var layersAfter: [Int] = []
-  /// What layers with parameters read that other parameters have a part in: a channel of a convolution's input is a
-  /// unit of several numbers.
+  /// What layers with parameters read that other parameters have a part in, from the inputs to the outputs: a channel
+  /// of a convolution's input is a unit of several numbers.
   private(set) var hidden: [(value: Int, units: Int, each: Int)] = []
 
-  init(_ graph: Graph, head: Int, parameters: [LearnedParameter], isDouble: Bool) throws(Failure) {
-    self.graph = graph
+  /// Observations of the file, which lie next to each other.
+  let raw: [Int]
+  /// By op: a layer, whose product the op was.
+  private(set) var layers: [LearnedLayer?]
+  /// Elements of w, every parameter padded to 64 bytes; and those of layers, which come first.
+  private(set) var count = 0
+  private(set) var loose = 0
+  /// By value: bytes to a parameter's place in w, or -1.
+  private(set) var places: [Int] = []
+  /// By memory root: a layer writes the whole gradient before anything else adds to it.
+  private(set) var isOverwritten: [Bool] = []
+
+  /// - Parameters:
+  ///   - raw: values that together are the observation, next to each other in memory
+  ///   - fusesCurves: as in LayerSearch
+  init(
+    _ graph: Graph, head: Int, parameters: [LearnedParameter], raw: [Int], isDouble: Bool, fusesCurves: Bool = false
+  ) throws(Failure) {
+    let search = LayerSearch(
+      graph, parameters, head: head, raw: raw, isDouble: isDouble, fusesCurves: fusesCurves)
+    self.graph = search.graph
+    layers = search.layers
     self.head = head
     self.parameters = parameters
+    self.raw = raw
     self.isDouble = isDouble
     hasGradient = []
     try differentiate()
     countLayers()
     try widen()
     backwardOps = reversed()
-    let lanes = isDouble ? 8 : 16
-    var at = 0
-    places = [Int](repeating: -1, count: graph.values.count)
-    for i in self.parameters.indices {
-      self.parameters[i].offset = at
-      places[self.parameters[i].value] = at * (isDouble ? 8 : 4)
-      at += (self.parameters[i].count + lanes - 1) / lanes * lanes
-    }
-    count = at
+    findFirstGradients()
+    place()
   }
-  /// Elements of w, every parameter padded to 64 bytes.
-  private(set) var count = 0
-  /// By value: bytes to a parameter's place in w, or -1.
-  private(set) var places: [Int] = []
+
+  /// Parameters of layers lie in the order of the parameters, then all others.
+  private mutating func place() {
+    var isLayered = [Bool](repeating: false, count: parameters.count)
+    for layer in layers {
+      guard let layer else { continue }
+      parameters[layer.weight].matrix = layer.matrix
+      isLayered[layer.weight] = true
+      if layer.bias >= 0 { isLayered[layer.bias] = true }
+    }
+    places = [Int](repeating: -1, count: graph.values.count)
+    for pass in [true, false] {
+      for i in parameters.indices where isLayered[i] == pass {
+        parameters[i].offset = count
+        places[parameters[i].value] = count * (isDouble ? 8 : 4)
+        count += parameters[i].size(isDouble: isDouble)
+      }
+      if pass { loose = count }
+    }
+  }
+
+  /// A layer overwrites the gradient of its input where it is the first to give it one, and adds to it elsewhere.
+  private mutating func findFirstGradients() {
+    isOverwritten = [Bool](repeating: false, count: graph.values.count)
+    var isGiven = isOverwritten
+    isGiven[graph.root(head)] = true
+    for (index, op) in backwardOps {
+      for v in op.inputs where v >= 0 && hasGradient[graph.root(v)] {
+        let r = graph.root(v)
+        if let layer = layers[index], layer.x == v, !isGiven[r] {
+          layers[index]?.adds = false
+          isOverwritten[r] = true
+        }
+        isGiven[r] = true
+      }
+    }
+  }
 
   /// Whether the gradient of the head reaches parameter `i`.
   func isReached(_ i: Int) -> Bool { hasGradient[graph.root(parameters[i].value)] }
@@ -194,6 +222,7 @@ struct DifferentiablePlan {
         after[graph.root(v)] = max(after[graph.root(v)], here + step)
       }
     }
+    hidden.reverse()
     layersAfter = parameters.map { after[graph.root($0.value)] }
   }
 

@@ -4,7 +4,7 @@ import Platform
 
 extension LearnerHandle {
   var policyNet: eff_learn_net {
-    @_noLocks get { core.pointee.actor.layers > 0 ? core.pointee.actor : core.pointee.critic }
+    @_noLocks get { core.pointee.hasActor ? core.pointee.actor : core.pointee.critic }
   }
 
   var gaussian: GaussianHead {
@@ -25,9 +25,11 @@ extension LearnerHandle {
     }
   }
 
-  /// Puts a state [inputCount] into batch row `row` of a network's input.
+  /// Puts a state [inputCount] into batch row `row` of a network's input, where it reads it.
   @_noLocks func feed(_ net: eff_learn_net, _ x: UnsafePointer<Double>, row: Int) {
-    let input = net.input(row: row, isDouble: core.pointee.settings.isDouble)
+    guard let to = net.normalized else { return }
+    let isDouble = core.pointee.settings.isDouble
+    let input = Numbers(base: to + row * Int(net.input_stride) * (isDouble ? 8 : 4), isDouble: isDouble)
     for i in 0..<core.pointee.settings.inputCount { input[i] = x[i] }
   }
 
@@ -50,11 +52,16 @@ extension LearnerHandle {
 
   @_noLocks private func forwardPolicy(raw: UnsafePointer<Double>, normalized: UnsafePointer<Double>) {
     feedPolicy(raw: raw, normalized: normalized)
-    if core.pointee.actor.layers > 0 { forward(actor: 1) } else { forward(critic: 1) }
+    if core.pointee.hasActor { forward(actor: 1) } else { forward(critic: 1) }
   }
 
   @_noLocks func feedPolicy(raw: UnsafePointer<Double>, normalized: UnsafePointer<Double>) {
-    if core.pointee.loaded != nil { feedLoaded(raw, normalized) } else { feed(policyNet, normalized, row: 0) }
+    let net = policyNet
+    if let to = net.raw {
+      let input = Numbers(base: to, isDouble: core.pointee.settings.isDouble)
+      for i in 0..<core.pointee.settings.observationCount { input[i] = raw[i] }
+    }
+    feed(net, normalized, row: 0)
   }
 
   /// Chooses an action for `observation` [observationCount] under the present weights and writes it to `out`

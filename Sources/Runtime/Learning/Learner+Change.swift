@@ -88,7 +88,7 @@ extension LearnerHandle {
     guard let change = core.pointee.change?.pointee, core.pointee.state.pointee.isInEpisode else { return }
     let state = core.pointee.state
     state.pointee.change.waited &+= 1
-    guard state.pointee.change.waited >= core.pointee.guards.changePeriod else { return }
+    guard state.pointee.change.waited >= core.pointee.watch.changePeriod else { return }
     state.pointee.change.waited = 0
     if state.pointee.change.turns % (checksPerObservation + 1) == 0 { keep(change) } else { check(change) }
     state.pointee.change.turns &+= 1
@@ -101,7 +101,7 @@ extension LearnerHandle {
     let s = core.pointee.settings
     let place = state.pointee.change.oldest
     let entry = KeptObservation(change.ring + place * change.stride, s)
-    state.pointee.change.oldest = place + 1 < core.pointee.guards.changeObservations ? place + 1 : 0
+    state.pointee.change.oldest = place + 1 < core.pointee.watch.changeObservations ? place + 1 : 0
     state.pointee.change.kept = max(state.pointee.change.kept, place + 1)
     entry.divergence.pointee = -1
     eff_copy(entry.raw, core.pointee.raw, s.observationCount * 8)

@@ -85,10 +85,10 @@ extension LearnerHandle {
     }
     let state = core.pointee.state
     state.pointee.choice = within(state.pointee.choice, 0, core.pointee.settings.actionCount - 1)
-    let lastSlot = core.pointee.guards.snapshots == 0 ? -1 : core.pointee.guards.snapshots
+    let lastSlot = core.pointee.watch.snapshots == 0 ? -1 : core.pointee.watch.snapshots
     state.pointee.watch.candidate = within(state.pointee.watch.candidate, -1, lastSlot)
     state.pointee.watch.base = within(state.pointee.watch.base, -1, lastSlot)
-    state.pointee.change.bound(observations: core.pointee.guards.changeObservations)
+    state.pointee.change.bound(observations: core.pointee.watch.changeObservations)
   }
 
   /// Writes a checkpoint file that is either the old or the new one whenever the process or the machine stops.

@@ -13,7 +13,7 @@ extension LearnerHandle {
   @export(interface)
   public func export() throws(Failure) -> [UInt8] {
     settle()
-    if let owner = core.pointee.actorOwner { return try exportLoaded(owner.takeUnretainedValue()) }
+    if let loaded = networks.loaded { return try exportLoaded(loaded) }
     let s = core.pointee.settings
     guard s.timeLimit == 0, s.filterBeta == 0 else {
       throw Failure(
@@ -30,12 +30,11 @@ extension LearnerHandle {
     var metadata: [OnnxEntry] = []
     var x = "obs"
     if s.normalizesObservations { x = normalize(x, &file) }
-    let net = policyNet
-    let last = Int(net.layers) - 1
-    for i in 0..<last { x = file.layer("l\(i + 1)", x, exported(net, i, 0..<Int(net.layer[i].out)), isHidden: true) }
+    let last = networks.policy.count / 2 - 1
+    for i in 0..<last { x = file.layer("l\(i + 1)", x, exported(i), isHidden: true) }
     let n = s.actionCount
     func head(_ name: String, _ rows: Range<Int>) {
-      _ = file.layer(name, x, exported(net, last, rows), isHidden: false)
+      _ = file.layer(name, x, exported(last, rows), isHidden: false)
     }
     switch s.algorithm {
     case .acContinuous:
@@ -65,7 +64,7 @@ extension LearnerHandle {
     let file = try export()
     let bytes = try Bytes.zeroed(file.count)
     file.withUnsafeBytes { eff_copy(bytes.mutable, $0.baseAddress!, $0.count) }
-    var options = core.pointee.actorOwner?.takeUnretainedValue().settings.policy.source?.options ?? PolicyOptions()
+    var options = networks.loaded?.settings.policy.source?.options ?? PolicyOptions()
     options.isLearnable = true
     return try Policy.load(bytes, options)
   }
@@ -89,16 +88,16 @@ extension LearnerHandle {
     return hash.value
   }
 
-  /// Rows `rows` of a described layer.
-  private func exported(_ net: eff_learn_net, _ i: Int, _ rows: Range<Int>) -> DenseNumbers {
-    let l = net.layer[i]
-    let w = Numbers(base: net.w, isDouble: core.pointee.settings.isDouble)
-    var out = DenseNumbers(inputs: Int(l.in), weights: [], bias: [])
-    for o in rows {
-      for k in 0..<Int(l.in) { out.weights.append(Float(w[l.index(o, k)])) }
-      out.bias.append(Float(w[Int(l.bias) + o]))
-    }
-    return out
+  /// Rows of a described layer of the network that acts: `rows`, or all.
+  private func exported(_ i: Int, _ rows: Range<Int>? = nil) -> DenseNumbers {
+    let (weight, bias) = (networks.policy[2 * i], networks.policy[2 * i + 1])
+    let w = Numbers(base: policyNet.w, isDouble: core.pointee.settings.isDouble)
+    let inputs = weight.shape[1]
+    let rows = rows ?? 0..<bias.count
+    return DenseNumbers(
+      inputs: inputs,
+      weights: (rows.lowerBound * inputs..<rows.upperBound * inputs).map { Float(w[weight.place($0)]) },
+      bias: rows.map { Float(w[bias.place($0)]) })
   }
 
   /// Mean and deviation of the observations, as the network is fed with them.
@@ -123,10 +122,10 @@ extension LearnerHandle {
       throw Failure(.unsupported, "the policy was loaded from safetensors; only ONNX files can be written back")
     }
     let w = Numbers(base: core.pointee.actor.w, isDouble: core.pointee.settings.isDouble)
-    func values(_ p: LearnedParameter) -> [Float] { (0..<p.count).map { Float(w[p.offset + $0]) } }
+    func values(_ p: LearnedParameter) -> [Float] { (0..<p.count).map { Float(w[p.place($0)]) } }
     var rewriter = OnnxRewriter(
       source.bytes, files: source.options.build.files, memoryLimit: source.options.build.memoryLimit)
-    for p in actor.plan.parameters {
+    for p in actor.network.plan.parameters {
       if case .data = p.initial { rewriter.tensors[p.name] = (p.shape, values(p)) }
     }
     if let n = actor.normalizer {
@@ -159,7 +158,7 @@ extension LearnerHandle {
     var file = NetworkWriter(hidden: s.hidden, prefix: "residual.")
     var x = file.flatten(actor.observations[0], s.observationCount)
     if s.normalizesObservations { x = normalize(x, &file) }
-    let parameters = actor.plan.parameters.filter {
+    let parameters = actor.network.plan.parameters.filter {
       if case .data = $0.initial { false } else { $0.name.utf8.starts(with: "residual.".utf8) }
     }
     for i in stride(from: 0, to: parameters.count, by: 2) {

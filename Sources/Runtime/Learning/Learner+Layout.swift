@@ -4,50 +4,6 @@ import Kernels
 import Onnx
 import Platform
 
-/// The sizes of one network, of which layers and offsets follow.
-struct NetworkShape {
-  var sizes: [Int]
-  var isDouble: Bool
-
-  var layers: Int { sizes.count - 1 }
-  private func pad(_ n: Int) -> Int { isDouble ? (n + 7) & ~7 : (n + 15) & ~15 }
-
-  /// The layers with their offsets; activations are taken from `cursor`, and the elements of w are returned.
-  func place(_ layer: UnsafeMutablePointer<eff_learn_layer>?, _ hidden: HiddenLayers, _ cursor: inout ArenaCursor)
-    throws(Failure) -> Int
-  {
-    let width = isDouble ? 8 : 4
-    var count = 0
-    for i in 0..<layers {
-      let (n, m) = (sizes[i], sizes[i + 1])
-      let isLast = i + 1 == layers
-      var l = eff_learn_layer()
-      l.in = Int64(n)
-      l.out = Int64(m)
-      l.by_input = m > n ? 1 : 0
-      let rows = m > n ? n : m
-      let lanes = pad(m > n ? m : n)
-      l.rows = Int64(rows)
-      l.lanes = Int64(lanes)
-      l.weight = Int64(count)
-      count += rows * lanes
-      l.bias = Int64(count)
-      count += pad(m)
-      l.act = isLast ? Int32(EFF_FN_IDENTITY) : hidden.activation
-      l.norm = isLast || !hidden.hasLayerNorm ? 0 : 1
-      l.epsilon = hidden.layerNormEpsilon
-      l.alpha = hidden.alpha
-      l.x_stride = Int64(pad(n))
-      l.y_stride = Int64(pad(m))
-      l.x = try cursor.take(2 * pad(n) * width)
-      l.y = try cursor.take(2 * pad(m) * width)
-      l.d = try cursor.take(pad(m) * width)
-      layer?[i] = l
-    }
-    return count
-  }
-}
-
 extension LearnerOptions {
   /// Lays a learner out in `cursor`; writes it only where the cursor has memory, which must be zero.
   func place(_ cursor: inout ArenaCursor) throws(Failure) -> UnsafeMutablePointer<LearnerCore> {
@@ -57,29 +13,20 @@ extension LearnerOptions {
     let live = !cursor.isMeasuring
     let learner = try cursor.table(1, of: LearnerCore.self)
 
-    func network(_ outputs: Int) throws(Failure) -> eff_learn_net {
-      let shape = NetworkShape(sizes: [s.inputCount] + widths + [outputs], isDouble: s.isDouble)
-      let layer = try cursor.table(shape.layers, of: eff_learn_layer.self)
-      var net = eff_learn_net()
-      net.count = Int64(try shape.place(live ? layer : nil, s.hidden, &cursor))
-      net.layer = layer
-      net.layers = Int64(shape.layers)
-      return net
-    }
+    var actor: NetworkPlace? = nil
     var loaded: LoadedPlace? = nil
-    var actor = eff_learn_net()
     if let owner = self.actor {
-      let place = try LoadedPlace(owner, &cursor)
-      (loaded, actor) = (place, place.net(live))
+      actor = try NetworkPlace(owner.network, &cursor)
+      loaded = try LoadedPlace(owner, &cursor)
     } else if s.algorithm.hasActor {
-      actor = try network(s.actorOutputs)
+      actor = try NetworkPlace(.described(s, widths, outputs: s.actorOutputs, rows: 1), &cursor)
     }
-    var critic = try network(s.criticOutputs)
-    var change = guards.changeLimit > 0 ? try ChangePlace(s, self.actor, &cursor) : nil
-    let described = widths.map { (units: $0, each: 1) }
-    let hiddenActor = try HiddenPlace(
-      self.actor?.plan.hidden.map { ($0.units, $0.each) } ?? (s.algorithm.hasActor ? described : []), &cursor)
-    let hiddenCritic = try HiddenPlace(described, &cursor)
+    // v(s) and v(s') at once
+    let critic = try NetworkPlace(.described(s, widths, outputs: s.criticOutputs, rows: 2), &cursor)
+    let (actorCount, criticCount) = (actor?.count ?? 0, critic.count)
+    var change = watch.changeLimit > 0 ? try ChangePlace(s, actor?.network, &cursor) : nil
+    let hiddenActor = try HiddenPlace(actor?.network.plan.hidden.map { ($0.units, $0.each) } ?? [], &cursor)
+    let hiddenCritic = try HiddenPlace(critic.network.plan.hidden.map { ($0.units, $0.each) }, &cursor)
     let next = try cursor.doubles(s.inputCount)
     let scratch = try cursor.doubles(max(s.observationCount, s.actorOutputs, s.criticOutputs))
 
@@ -89,37 +36,38 @@ extension LearnerOptions {
     let current = try cursor.doubles(s.inputCount)
     let action = try cursor.doubles(max(1, s.actionCount))
     let filter = try cursor.doubles(s.observationCount)
-    try loaded?.takeHidden(&cursor)
-    try hiddenActor.takeKept(&cursor) { loaded?.units($0) ?? UnsafeRawPointer(actor.layer[$0 + 1].x) }
-    try hiddenCritic.takeKept(&cursor) { UnsafeRawPointer(critic.layer[$0 + 1].x) }
+    try actor?.takeHidden(&cursor)
+    if let actor { try hiddenActor.takeKept(&cursor) { actor.units($0) } }
+    try hiddenCritic.takeKept(&cursor) { critic.units($0) }
     let returns = RunningStatistics(mean: try cursor.doubles(1), m2: try cursor.doubles(1), size: 1)
     let n = s.observationCount
     let observations = RunningStatistics(mean: try cursor.doubles(n), m2: try cursor.doubles(n), size: n)
-    actor.w = try cursor.take(Int(actor.count) * width)
-    critic.w = try cursor.take(Int(critic.count) * width)
-    let snapshotSize = critic.w + Int(critic.count) * width - UnsafeMutableRawPointer(observations.mean)
-    actor.e = try cursor.take(Int(actor.count) * width)
-    critic.e = try cursor.take(Int(critic.count) * width)
-    if hasMoments {
-      actor.v = try cursor.take(Int(actor.count) * width)
-      critic.v = try cursor.take(Int(critic.count) * width)
-    }
-    try change?.takeKept(guards.changeObservations, of: actor, &cursor)
+    let w = (actor: try cursor.take(actorCount * width), critic: try cursor.take(criticCount * width))
+    let snapshotSize = w.critic + criticCount * width - UnsafeMutableRawPointer(observations.mean)
+    let e = (actor: try cursor.take(actorCount * width), critic: try cursor.take(criticCount * width))
+    var v: (actor: UnsafeMutableRawPointer?, critic: UnsafeMutableRawPointer?) = (nil, nil)
+    if hasMoments { v = (try cursor.take(actorCount * width), try cursor.take(criticCount * width)) }
+    try change?.takeKept(watch.changeObservations, weights: actorCount, &cursor)
     let stride = SnapshotHeader.bytes + ((snapshotSize + 63) & ~63)
-    let snapshots = try cursor.take(guards.snapshots == 0 ? 0 : (guards.snapshots + 1) * stride)
+    let snapshots = try cursor.take(watch.snapshots == 0 ? 0 : (watch.snapshots + 1) * stride)
     let stateSize = cursor.used - start
     guard live else { return learner }
 
-    try loaded?.bind(&actor, isa: level)
-    change?.bind(actor)
+    let kernels = PlanKernels(
+      table: eff_learn_kernels_find(s.isDouble ? Int32(EFF_TYPE_F64) : Int32(EFF_TYPE_F32), isa),
+      rule: s.optimizer.rule, isa: level)
+    let actorNet = try actor?.bind(w: w.actor, e: e.actor, v: v.actor, kernels) ?? eff_learn_net()
+    let criticNet = try critic.bind(w: w.critic, e: e.critic, v: v.critic, kernels)
+    if let actor { loaded?.bind(actor, w: w.actor) }
+    change?.bind(actorNet)
     state.initialize(to: LearnerState(seed: seed))
+    let networks = LearnerNetworks(
+      actor: actor?.network.plan.parameters ?? [], critic: critic.network.plan.parameters, loaded: self.actor)
     learner.initialize(
       to: LearnerCore(
-        settings: s, guards: guards,
-        kernels: eff_learn_kernels_find(s.isDouble ? Int32(EFF_TYPE_F64) : Int32(EFF_TYPE_F32), isa),
-        actor: actor, critic: critic, loaded: loaded?.core, actorOwner: self.actor.map { Unmanaged.passUnretained($0) },
-        state: state, stateSize: stateSize, observations: observations, returns: returns,
-        filter: filter, raw: raw, current: current, next: next, action: action, scratch: scratch,
+        settings: s, watch: watch, kernels: kernels.table, actor: actorNet, critic: criticNet, loaded: loaded?.core,
+        networks: Unmanaged.passRetained(networks), state: state, stateSize: stateSize, observations: observations,
+        returns: returns, filter: filter, raw: raw, current: current, next: next, action: action, scratch: scratch,
         snapshots: snapshots, change: change?.core, hidden: (hiddenActor.core, hiddenCritic.core),
         snapshotSize: snapshotSize, snapshotStride: stride,
         layoutHash: layoutHash, sourceHash: self.actor?.settings.policy.hash ?? 0))
@@ -155,7 +103,6 @@ extension LearnerOptions {
     eff_zero(arena, size)
     var cursor = ArenaCursor(arena)
     let learner = LearnerHandle(core: try place(&cursor))
-    _ = learner.core.pointee.actorOwner?.retain()
     learner.begin()
     return learner
   }
@@ -168,8 +115,8 @@ extension LearnerOptions {
     hash.add(s.actorOutputs * 8 + s.criticOutputs)
     hash.add(Int(s.optimizer.rule))
     hash.add(s.isDouble ? 1 : 0)
-    hash.add(guards.snapshots)
-    hash.add(guards.changeLimit > 0 ? guards.changeObservations : 0)
+    hash.add(watch.snapshots)
+    hash.add(watch.changeLimit > 0 ? watch.changeObservations : 0)
     hash.add(s.inputCount)
     hash.add(s.observationCount)
     hash.add(s.actionCount)
@@ -177,9 +124,12 @@ extension LearnerOptions {
     hash.add(Int(s.hidden.activation))
     hash.add(s.hidden.hasLayerNorm ? 1 : 0)
     if let actor {
-      hash.add(actor.plan.count)
-      hash.add(actor.hiddenSize)
-      for p in actor.plan.parameters {
+      hash.add(actor.network.plan.count)
+      hash.add(actor.network.hiddenSize)
+      for p in actor.network.plan.parameters {
+        // where it lies, and whether it is turned there
+        hash.add(p.offset)
+        hash.add(p.matrix == nil ? 0 : p.matrix!.isByInput == p.matrix!.isTransposed ? 1 : 2)
         for byte in p.name.utf8 { hash.add(Int(byte)) }
         for d in p.shape { hash.add(d) }
       }
@@ -191,31 +141,34 @@ extension LearnerOptions {
 extension LearnerHandle {
   /// Ends the learner and gives its memory back.
   public func free() {
-    let (owner, memory) = (core.pointee.actorOwner, core.pointee.memory)
-    owner?.release()
+    let (networks, memory) = (core.pointee.networks, core.pointee.memory)
+    networks.release()
     memory?.release()
   }
 
+  /// What is known of the parameters.
+  var networks: LearnerNetworks { core.pointee.networks.takeUnretainedValue() }
+
   /// Initial weights.
   func begin() {
-    if let owner = core.pointee.actorOwner {
-      takeOver(owner.takeUnretainedValue())
-    } else {
-      initialize(core.pointee.actor)
-    }
-    initialize(core.pointee.critic)
     let s = core.pointee.settings
+    if core.pointee.hasActor { initialize(core.pointee.actor, networks.actor) }
+    if let loaded = networks.loaded { takeOver(loaded) }
+    initialize(core.pointee.critic, networks.critic)
     core.pointee.state.pointee.decay = s.gamma * s.lambda
     mark()
   }
 
-  /// Every matrix: uniform(-1/sqrt(in), 1/sqrt(in)), then ceil(sparsity in) distinct entries of each row (unit) are set
-  /// to 0; biases 0.
-  private func initialize(_ net: eff_learn_net) {
+  /// Every matrix of a described network: uniform(-1/sqrt(in), 1/sqrt(in)), then ceil(sparsity in) distinct entries of
+  /// each row (unit) are set to 0; biases 0. Of a loaded one: the numbers of the file.
+  private func initialize(_ net: eff_learn_net, _ parameters: [LearnedParameter]) {
     let w = Numbers(base: net.w, isDouble: core.pointee.settings.isDouble)
-    for i in 0..<Int(net.layers) {
-      let l = net.layer[i]
-      sparse(Int(l.out), Int(l.in)) { w[l.index($0, $1)] = $2 }
+    for p in parameters {
+      switch p.initial {
+      case .data(let data): for k in 0..<p.count { w[p.place(k)] = Double(data.float(k)) }
+      case .number(let x): for k in 0..<p.count { w[p.place(k)] = x }
+      case .fresh(let n): sparse(p.count / n, n) { w[p.place($0 * n + $1)] = $2 }
+      }
     }
   }
 
@@ -235,12 +188,5 @@ extension LearnerHandle {
         write(o, order[k], 0)
       }
     }
-  }
-}
-
-extension eff_learn_layer {
-  /// Position of the weight from input `i` to output `o`.
-  @_noLocks func index(_ o: Int, _ i: Int) -> Int {
-    Int(weight) + (by_input != 0 ? i * Int(lanes) + o : o * Int(lanes) + i)
   }
 }

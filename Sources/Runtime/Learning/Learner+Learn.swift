@@ -7,7 +7,7 @@ extension LearnerHandle {
   @_noLocks func learn(delta: Double, slot: Int, _ report: UnsafeMutablePointer<UpdateReport>) {
     let state = core.pointee.state
     let s = core.pointee.settings
-    let learnsActor = core.pointee.actor.layers > 0 && mayActorLearn(report)
+    let learnsActor = core.pointee.hasActor && mayActorLearn(report)
     let learnsCritic = !state.pointee.freeze.critic
     var actorRule = eff_learn_rule()
     var criticRule = eff_learn_rule()
@@ -25,7 +25,7 @@ extension LearnerHandle {
     // a described actor acts; without one the critic does
     if learnsActor {
       report.pointee.actor.stepSize *= state.pointee.watch.stepScale
-    } else if core.pointee.actor.layers == 0 {
+    } else if !core.pointee.hasActor {
       report.pointee.critic.stepSize *= state.pointee.watch.stepScale
     }
     guard isSound(report.pointee.actor, state.pointee.actor), isSound(report.pointee.critic, state.pointee.critic)
@@ -52,11 +52,11 @@ extension LearnerHandle {
   @_noLocks private func mayActorLearn(_ report: UnsafeMutablePointer<UpdateReport>) -> Bool {
     let state = core.pointee.state
     if state.pointee.freeze.actor || state.pointee.counters.updates <= core.pointee.settings.actorDelay { return false }
-    if core.pointee.guards.driftBudget > 0 && state.pointee.counters.actorDrift >= core.pointee.guards.driftBudget {
+    if core.pointee.watch.driftBudget > 0 && state.pointee.counters.actorDrift >= core.pointee.watch.driftBudget {
       report.pointee.reason = .drift
       return false
     }
-    if core.pointee.guards.changeLimit > 0 && state.pointee.change.mean > core.pointee.guards.changeLimit {
+    if core.pointee.watch.changeLimit > 0 && state.pointee.change.mean > core.pointee.watch.changeLimit {
       report.pointee.reason = .change
       return false
     }
@@ -164,7 +164,7 @@ extension LearnerHandle {
   @_noLocks func clearTraces() {
     settle()
     let width = core.pointee.settings.isDouble ? 8 : 4
-    if core.pointee.actor.layers > 0 { eff_zero(core.pointee.actor.e, Int(core.pointee.actor.count) * width) }
+    if core.pointee.hasActor { eff_zero(core.pointee.actor.e, Int(core.pointee.actor.count) * width) }
     eff_zero(core.pointee.critic.e, Int(core.pointee.critic.count) * width)
   }
 }

@@ -1,9 +1,8 @@
 import Kernels
 import Platform
 
-/// What a learner needs to run a loaded policy: trivial, in its arena.
-struct ActorCore {
-  var graph: eff_learn_graph
+/// What a learner needs to run a loaded policy besides its network: trivial, in its arena.
+struct LoadedCore {
   /// Recurrent state, part of the checkpoint, and where the ops write the next one.
   var hidden: UnsafeMutableRawPointer
   var hiddenSize: Int
@@ -21,20 +20,6 @@ struct HiddenCopy {
 
 extension LearnerHandle {
   var isSquashed: Bool { @_noLocks get { core.pointee.loaded?.pointee.map?.isSquashed ?? false } }
-
-  /// Puts an observation into the inputs of the policy.
-  @_noLocks func feedLoaded(_ raw: UnsafePointer<Double>, _ normalized: UnsafePointer<Double>) {
-    guard let loaded = core.pointee.loaded else { return }
-    let s = core.pointee.settings
-    if let to = loaded.pointee.graph.raw {
-      let x = Numbers(base: to, isDouble: s.isDouble)
-      for i in 0..<s.observationCount { x[i] = raw[i] }
-    }
-    if let to = loaded.pointee.graph.normalized {
-      let x = Numbers(base: to, isDouble: s.isDouble)
-      for i in 0..<s.inputCount { x[i] = normalized[i] }
-    }
-  }
 
   /// What leaves the learner for what the head gave; the two may be the same memory.
   @_noLocks func emit(_ u: UnsafePointer<Double>, into out: UnsafeMutablePointer<Double>) {

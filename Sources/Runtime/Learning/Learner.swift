@@ -8,14 +8,14 @@ import Kernels
 /// [RT].
 public struct LearnerCore {
   let settings: LearnerSettings
-  let guards: GuardSettings
+  let watch: WatchSettings
   let kernels: UnsafePointer<eff_learn_kernels>
-  /// No layers where the algorithm has no actor.
+  /// Empty where the algorithm has no actor.
   var actor: eff_learn_net
   var critic: eff_learn_net
   /// Where the actor is a loaded policy.
-  var loaded: UnsafeMutablePointer<ActorCore>?
-  public var actorOwner: Unmanaged<LoadedActor>?
+  var loaded: UnsafeMutablePointer<LoadedCore>?
+  var networks: Unmanaged<LearnerNetworks>
 
   /// Persistent part of the arena and its bytes.
   var state: UnsafeMutablePointer<LearnerState>
@@ -52,6 +52,7 @@ public struct LearnerCore {
   /// Conformance: numbers to use instead of the generator's, in order; nil in normal use.
   var tape: UnsafePointer<Double>?
 
+  var hasActor: Bool { @_noLocks get { actor.count > 0 } }
   public var counters: LearnerCounters { @_noLocks get { state.pointee.counters } }
   public var runningReturn: Double { @_noLocks get { state.pointee.watch.running } }
   /// Running mean of |TD error| over about 100 updates.
@@ -115,14 +116,9 @@ struct Numbers {
 }
 
 extension eff_learn_net {
-  var isEmpty: Bool { layers == 0 }
   @_noLocks func output(row: Int, isDouble: Bool) -> Numbers {
-    let last = layer[Int(layers) - 1]
-    return Numbers(base: last.y + row * Int(last.y_stride) * (isDouble ? 8 : 4), isDouble: isDouble)
-  }
-  @_noLocks func input(row: Int, isDouble: Bool) -> Numbers {
-    Numbers(base: layer[0].x + row * Int(layer[0].x_stride) * (isDouble ? 8 : 4), isDouble: isDouble)
+    Numbers(base: output + row * Int(output_stride) * (isDouble ? 8 : 4), isDouble: isDouble)
   }
   /// The gradient of the outputs, to be written before the backward pass.
-  @_noLocks func gradient(isDouble: Bool) -> Numbers { Numbers(base: layer[Int(layers) - 1].d, isDouble: isDouble) }
+  @_noLocks func gradient(isDouble: Bool) -> Numbers { Numbers(base: d, isDouble: isDouble) }
 }

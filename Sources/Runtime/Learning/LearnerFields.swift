@@ -109,7 +109,7 @@ extension LearnerHandle {
     list.add("returns.m2", "f64", core.pointee.returns.m2)
     list.add("observations.mean", "f64", core.pointee.observations.mean)
     list.add("observations.m2", "f64", core.pointee.observations.m2)
-    if core.pointee.actor.layers > 0 {
+    if core.pointee.hasActor {
       list.add("actor.w", number, core.pointee.actor.w)
       list.add("actor.e", number, core.pointee.actor.e)
       if core.pointee.settings.optimizer.hasMoments { list.add("actor.v", number, core.pointee.actor.v) }

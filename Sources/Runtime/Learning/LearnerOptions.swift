@@ -174,7 +174,7 @@ public struct LearnerOptions {
   /// `EFF_ISA_...`, or -1 for the best of this processor.
   public var isa: Int32 = -1
   /// Snapshots kept for roll-back.
-  public var guards = GuardSettings()
+  public var watch = WatchSettings()
   /// The actor, where it is a loaded policy.
   public private(set) var actor: LoadedActor? = nil
 
@@ -265,7 +265,7 @@ public struct LearnerOptions {
     try require(inside(s.hidden.sparsity, 0, 1), "sparsity", "in [0, 1]")
     try require(inside(s.hidden.layerNormEpsilon, 1e-30, 1), "layer_norm_epsilon", "in (0, 1]")
     try require(s.hidden.alpha.isFinite, "activation_alpha", "finite")
-    try guards.validate()
-    try require(s.algorithm.hasActor || guards.changeLimit == 0, "change_limit", "0 for an algorithm without an actor")
+    try watch.validate()
+    try require(s.algorithm.hasActor || watch.changeLimit == 0, "change_limit", "0 for an algorithm without an actor")
   }
 }

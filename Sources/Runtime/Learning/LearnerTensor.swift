@@ -1,5 +1,22 @@
 import Kernels
 
+/// The arrays of a learner that can be read and written by name.
+public enum TensorKind: Sendable {
+  case weight, trace, moment
+}
+
+/// One of a learner's networks.
+public enum NetworkKind: Sendable {
+  case actor, critic
+
+  var isActor: Bool {
+    switch self {
+    case .actor: true
+    case .critic: false
+    }
+  }
+}
+
 /// One array of a learner, by the name under which it can be read and written:
 /// `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`, and the statistics `obsnorm.mean` and so on.
 /// The actor's Gaussian head is one layer: means first, then the numbers that softplus makes standard deviations.
@@ -7,15 +24,13 @@ import Kernels
 /// into two.
 public struct LearnerTensor {
   enum Source {
-    case matrix(NetworkKind, TensorKind, Int), bias(NetworkKind, TensorKind, Int)
-    /// Of a loaded policy, by offset.
-    case parameter(TensorKind, Int)
+    case parameter(NetworkKind, TensorKind, Int)
     case observationMean, observationM2, observationCount, rewardMean, rewardM2, rewardCount, returnTrace, filterMean,
       filterCount
   }
   let source: Source
   /// UTF-8 without a terminator.
-  public let name: [UInt8]
+  public fileprivate(set) var name: [UInt8]
   /// One or two dimensions.
   public let shape: [Int]
 
@@ -27,43 +42,26 @@ extension LearnerHandle {
   @export(interface)
   public func tensors() -> [LearnerTensor] {
     var all: [LearnerTensor] = []
-    func add(_ source: LearnerTensor.Source, _ shape: [Int], _ parts: StaticString..., number: Int = 0) {
+    func add(_ source: LearnerTensor.Source, _ shape: [Int], _ parts: StaticString...) {
       var name: [UInt8] = []
       for part in parts {
         if !name.isEmpty { name.append(0x2e) }
         part.withUTF8Buffer { name += $0 }
-        // "l" stands for the layer of this number
-        if part.utf8CodeUnitCount == 1 && part.utf8Start[0] == 0x6c {
-          if number >= 10 { name.append(0x30 + UInt8(number / 10)) }
-          name.append(0x30 + UInt8(number % 10))
-        }
       }
       all.append(LearnerTensor(source: source, name: name, shape: shape))
     }
     let kinds: [(TensorKind, StaticString)] =
       [(.weight, "w"), (.trace, "e")] + (core.pointee.settings.optimizer.hasMoments ? [(.moment, "v")] : [])
-    let nets: [(NetworkKind, StaticString)] =
-      (core.pointee.settings.algorithm.hasActor ? [(.actor, "actor")] : []) + [(.critic, "critic")]
-    for (net, netName) in nets {
+    let nets: [(NetworkKind, StaticString, [LearnedParameter])] = [
+      (.actor, "actor", networks.actor), (.critic, "critic", networks.critic),
+    ]
+    for (net, netName, parameters) in nets {
       for (kind, kindName) in kinds {
-        if net.isActor, let owner = core.pointee.actorOwner {
-          for p in owner.takeUnretainedValue().plan.parameters {
-            let rows = p.shape.first ?? 1
-            let shape = p.shape.count > 1 && rows > 0 ? [rows, p.count / rows] : [p.count]
-            add(.parameter(kind, p.offset), shape, netName, kindName)
-            let bytes = Array(p.name.utf8)
-            all[all.count - 1] = LearnerTensor(
-              source: .parameter(kind, p.offset), name: all[all.count - 1].name + [0x2e] + bytes.suffix(54),
-              shape: shape)
-          }
-          continue
-        }
-        let n = layerCount(net)
-        for i in 0..<n {
-          let (rows, columns) = layerShape(net, i)
-          let layer: StaticString = i + 1 < n ? "l" : "out"
-          add(.matrix(net, kind, i), [rows, columns], netName, kindName, layer, "weight", number: i + 1)
-          add(.bias(net, kind, i), [rows], netName, kindName, layer, "bias", number: i + 1)
+        for (i, p) in parameters.enumerated() {
+          let rows = p.shape.first ?? 1
+          let shape = p.shape.count > 1 && rows > 0 ? [rows, p.count / rows] : [p.count]
+          add(.parameter(net, kind, i), shape, netName, kindName)
+          all[all.count - 1].name += [0x2e] + Array(p.name.utf8).suffix(54)
         }
       }
     }
@@ -91,13 +89,7 @@ extension LearnerHandle {
       p.pointee = x >= 0 && x < 0x1p63 ? UInt64(x) : 0
     }
     switch tensor.source {
-    case .matrix(let net, let kind, let layer):
-      visit(net, layer: layer, kind) { if $0 < tensor.count { body($0, &$1) } }
-    case .bias(let net, let kind, let layer):
-      let shape = layerShape(net, layer)
-      let skipped = shape.outputs * shape.inputs
-      visit(net, layer: layer, kind) { if $0 >= skipped { body($0 - skipped, &$1) } }
-    case .parameter(let kind, let offset): visit(kind, from: offset, count: tensor.count, body)
+    case .parameter(let net, let kind, let i): visit(net, kind, parameter: i, body)
     case .observationMean: numbers(core.pointee.observations.mean)
     case .observationM2: numbers(core.pointee.observations.m2)
     case .rewardMean: numbers(core.pointee.returns.mean)
@@ -107,6 +99,33 @@ extension LearnerHandle {
     case .observationCount: count(&state.pointee.observationCount)
     case .rewardCount: count(&state.pointee.rewardCount)
     case .filterCount: count(&state.pointee.filterCount)
+    }
+  }
+}
+
+extension LearnerHandle {
+  /// Visits the elements of parameter `i` in the order of its array. `body` may change them.
+  func visit(_ kind: NetworkKind, _ tensor: TensorKind, parameter i: Int, _ body: (Int, inout Double) -> Void) {
+    settle()
+    let net = kind.isActor ? core.pointee.actor : core.pointee.critic
+    let p = kind.isActor ? networks.actor[i] : networks.critic[i]
+    guard let base = net.base(tensor) else { return }
+    let numbers = Numbers(base: base, isDouble: core.pointee.settings.isDouble)
+    for k in 0..<p.count {
+      var x = numbers[p.place(k)]
+      body(k, &x)
+      numbers[p.place(k)] = x
+    }
+    core.pointee.state.pointee.isForwarded = false
+  }
+}
+
+extension eff_learn_net {
+  func base(_ tensor: TensorKind) -> UnsafeMutableRawPointer? {
+    switch tensor {
+    case .weight: w
+    case .trace: e
+    case .moment: v
     }
   }
 }

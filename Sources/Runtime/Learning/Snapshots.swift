@@ -50,11 +50,11 @@ struct SnapshotHeader {
   static let bytes = 64
 }
 
-/// The ring of snapshots: `guards.snapshots` accepted ones, and one slot for a candidate that the next return has to
+/// The ring of snapshots: `watch.snapshots` accepted ones, and one slot for a candidate that the next return has to
 /// confirm.
 extension LearnerHandle {
   private var slots: Int {
-    @_noLocks get { core.pointee.guards.snapshots == 0 ? 0 : core.pointee.guards.snapshots + 1 }
+    @_noLocks get { core.pointee.watch.snapshots == 0 ? 0 : core.pointee.watch.snapshots + 1 }
   }
 
   @_noLocks private func slot(_ i: Int) -> UnsafeMutablePointer<SnapshotHeader> {
@@ -74,7 +74,7 @@ extension LearnerHandle {
   var goodScore: Double {
     @_noLocks get {
       let worst = core.pointee.state.pointee.watch.worst
-      return bestScore - core.pointee.guards.keepMargin * max(bestScore - worst, 0)
+      return bestScore - core.pointee.watch.keepMargin * max(bestScore - worst, 0)
     }
   }
 
@@ -154,7 +154,7 @@ extension LearnerHandle {
   /// one.
   @export(interface)
   @_noLocks public func snapshot() -> Status {
-    guard core.pointee.guards.snapshots > 0 else { return .state }
+    guard core.pointee.watch.snapshots > 0 else { return .state }
     takeCandidate()
     acceptCandidate()
     return .ok
@@ -194,7 +194,7 @@ extension LearnerHandle {
     state.pointee.watch.base = Int32(truncatingIfNeeded: chosen)
     state.pointee.watch.isTrial = true
     state.pointee.watch.streak = 0
-    state.pointee.watch.stepScale = max(state.pointee.watch.stepScale * core.pointee.guards.rollbackStep, 1.0 / 64)
+    state.pointee.watch.stepScale = max(state.pointee.watch.stepScale * core.pointee.watch.rollbackStep, 1.0 / 64)
     state.pointee.isForwarded = false
     state.pointee.isCommitted = false
     state.pointee.counters.rollbacks &+= 1
@@ -206,7 +206,7 @@ extension LearnerHandle {
     clearTraces()
     let width = core.pointee.settings.isDouble ? 8 : 4
     if core.pointee.settings.optimizer.hasMoments {
-      if core.pointee.actor.layers > 0 { eff_zero(core.pointee.actor.v, Int(core.pointee.actor.count) * width) }
+      if core.pointee.hasActor { eff_zero(core.pointee.actor.v, Int(core.pointee.actor.count) * width) }
       eff_zero(core.pointee.critic.v, Int(core.pointee.critic.count) * width)
     }
     core.pointee.state.pointee.actor = OptimizerState()

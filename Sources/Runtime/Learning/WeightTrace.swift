@@ -82,7 +82,7 @@ extension LearnerHandle {
     }
     let w = Numbers(base: numbers + 2 * n, isDouble: isDouble)
     for k in 0..<count { w[k] = Double(first + 2 * n + k) }
-    if core.pointee.actor.layers > 0 { twin.pointee.actor.w = w.base } else { twin.pointee.critic.w = w.base }
+    if core.pointee.hasActor { twin.pointee.actor.w = w.base } else { twin.pointee.critic.w = w.base }
     return try LearnerHandle(core: twin).policy()
   }
 }

@@ -18,15 +18,15 @@ extension LearnerHandle {
   /// level is then the usual one, so that a rise that has another cause than the weights costs one roll-back.
   @_noLocks func watchError(_ delta: Double, _ report: UnsafeMutablePointer<UpdateReport>) {
     let state = core.pointee.state
-    let guards = core.pointee.guards
+    let limits = core.pointee.watch
     var w = state.pointee.error
     w.count &+= 1
     let first = 1 / Double(w.count)
     w.recent += max(0.01, first) * (delta.magnitude - w.recent)
     w.usual += max(0.0005, first) * (delta.magnitude - w.usual)
     state.pointee.error = w
-    guard guards.errorRise > 0, w.count > errorWarmUp, w.recent > guards.errorRise * w.usual,
-      !state.pointee.freeze.policy(hasActor: core.pointee.actor.layers > 0)
+    guard limits.errorRise > 0, w.count > errorWarmUp, w.recent > limits.errorRise * w.usual,
+      !state.pointee.freeze.policy(hasActor: core.pointee.hasActor)
     else { return }
     guard rollBack().isOK else { return }
     report.pointee.reason = .rolledBack

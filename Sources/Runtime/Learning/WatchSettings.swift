@@ -2,7 +2,7 @@ import Base
 import Onnx
 
 /// Limits under which a learner may change a policy.
-public struct GuardSettings {
+public struct WatchSettings {
   /// Snapshots kept for roll-back; 0: none, and no roll-back.
   public var snapshots = 0
   /// Updates between snapshots, at least.

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Runtime
 
-@Suite struct GuardTests {
+@Suite struct WatchTests {
   private func weights(_ l: LearnerHandle, _ net: NetworkKind = .critic) -> [Double] {
     var all: [Double] = []
     for i in 0..<l.layerCount(net) { l.visit(net, layer: i, .weight) { all.append($1) } }
@@ -48,7 +48,7 @@ import Testing
 
   @Test(arguments: [Algorithm.acContinuous, .q])
   func weightsThatAreNotFiniteAreRolledBack(_ algorithm: Algorithm) throws {
-    var (owned, world) = try trained(algorithm) { $0.guards.snapshots = 2 }
+    var (owned, world) = try trained(algorithm) { $0.watch.snapshots = 2 }
     let l = owned.learner
     #expect(l.snapshot().isOK)
     l.visit(.critic, layer: 1, .weight) { if $0 == 5 { $1 = .nan } }
@@ -97,11 +97,11 @@ import Testing
   }
 
   @Test func theActorStopsWhenItsDriftBudgetIsUsedUp() throws {
-    var (owned, world) = try trained(.acContinuous) { $0.guards.driftBudget = 2 }
+    var (owned, world) = try trained(.acContinuous) { $0.watch.driftBudget = 2 }
     let l = owned.learner
     let start = try OwnedLearner(
       {
-        var o = smallOptions(.acContinuous, isDouble: false); o.guards.driftBudget = 2; return o
+        var o = smallOptions(.acContinuous, isDouble: false); o.watch.driftBudget = 2; return o
       }())
     for _ in 0..<200 { _ = world.step(l) }
     let (_, report) = world.step(l)
@@ -111,20 +111,20 @@ import Testing
     #expect(moved > 0 && moved <= 2 + 1.0 / 3)
   }
 
-  /// A learner with guards, and episodes of ten steps whose rewards are given.
+  /// A learner with a watch, and episodes of ten steps whose rewards are given.
   private struct Watched {
     let owned: OwnedLearner
     var report = UpdateReport()
     /// The actor's weights after every episode.
     var seen: [[Double]] = []
 
-    init(_ change: (inout GuardSettings) -> Void = { _ in }) throws {
+    init(_ change: (inout WatchSettings) -> Void = { _ in }) throws {
       var o = smallOptions(.acContinuous, isDouble: false)
-      o.guards.snapshots = 5
-      o.guards.snapshotPeriod = 10
-      o.guards.returnRate = 0.5
-      o.guards.steadyUpdates = 50
-      change(&o.guards)
+      o.watch.snapshots = 5
+      o.watch.snapshotPeriod = 10
+      o.watch.returnRate = 0.5
+      o.watch.steadyUpdates = 50
+      change(&o.watch)
       owned = try OwnedLearner(o)
     }
 
@@ -195,7 +195,7 @@ import Testing
     #expect(w.counters.rollbacks == rollbacks && w.report.reason == .learned && w.stepScale == 1)
     w.episode(90, count: 20)
     w.episode(10)
-    #expect(w.counters.rollbacks == rollbacks + 1, "guards hold the new level")
+    #expect(w.counters.rollbacks == rollbacks + 1, "the watch holds the new level")
   }
 
   /// A level that is accepted below all that there was is the worst from then on: what is gained is measured from there.

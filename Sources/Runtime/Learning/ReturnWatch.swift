@@ -59,17 +59,17 @@ extension LearnerHandle {
   /// Called for every transition with its raw reward. At the end of an episode or window: judges the return.
   @_noLocks func watch(reward: Double, ends: Bool, _ report: UnsafeMutablePointer<UpdateReport>) {
     let state = core.pointee.state
-    let guards = core.pointee.guards
+    let limits = core.pointee.watch
     state.pointee.watch.episodeReturn += reward
     state.pointee.watch.length &+= 1
-    guard guards.returnWindow > 0 ? state.pointee.watch.length >= guards.returnWindow : ends else { return }
+    guard limits.returnWindow > 0 ? state.pointee.watch.length >= limits.returnWindow : ends else { return }
     let found = state.pointee.watch.episodeReturn
     let length = state.pointee.watch.length
     state.pointee.watch.episodeReturn = 0
     state.pointee.watch.length = 0
     let before = state.pointee.watch
     judge(found)
-    if guards.snapshots == 0 || state.pointee.freeze.policy(hasActor: core.pointee.actor.layers > 0) { return }
+    if limits.snapshots == 0 || state.pointee.freeze.policy(hasActor: core.pointee.hasActor) { return }
     let isGood = found >= goodScore
     count(isGood: isGood)
     state.pointee.watch.streak = isGood ? before.streak &+ 1 : 0
@@ -86,7 +86,7 @@ extension LearnerHandle {
 
   /// Takes a return into the running figures.
   @_noLocks private func judge(_ found: Double) {
-    let rate = core.pointee.guards.returnRate
+    let rate = core.pointee.watch.returnRate
     var w = core.pointee.state.pointee.watch
     let isFirst = w.episodes == 0
     w.fall = isFirst ? 0 : w.fall + max(rate, 0.2) * (max(w.last - found, 0) - w.fall)
@@ -98,7 +98,7 @@ extension LearnerHandle {
       // the weights that gave this return are all but those of the snapshot, so it says what they are worth now
       let snapshot = Int(w.base)
       let known = score(of: snapshot)
-      if found < known - core.pointee.guards.keepMargin * (known - w.worst) { degrade(snapshot, to: found) }
+      if found < known - core.pointee.watch.keepMargin * (known - w.worst) { degrade(snapshot, to: found) }
       // where the plant has changed every snapshot is tried once; then the new level is the measure, and there is much
       // to learn
       if bestScore <= found {
@@ -116,9 +116,9 @@ extension LearnerHandle {
   @_noLocks private func hold(_ found: Double, isGood: Bool, length: UInt64, before: ReturnWatch) {
     let state = core.pointee.state
     let best = bestScore
-    let isHeld = isGood || found >= best - 0.5 * core.pointee.guards.fallLimit * before.fall
+    let isHeld = isGood || found >= best - 0.5 * core.pointee.watch.fallLimit * before.fall
     state.pointee.watch.held = isHeld && best > -Double.infinity ? before.held &+ length : 0
-    if state.pointee.watch.held >= core.pointee.guards.steadyUpdates && before.episodes >= 5 {
+    if state.pointee.watch.held >= core.pointee.watch.steadyUpdates && before.episodes >= 5 {
       state.pointee.watch.isSteady = true
     }
   }
@@ -127,13 +127,13 @@ extension LearnerHandle {
   /// returns usually fall. A single return counts only where all went well before: while much is still being learned,
   /// ups and downs are part of it.
   @_noLocks private func hasCollapsed(_ found: Double, before: ReturnWatch) -> Bool {
-    let guards = core.pointee.guards
+    let limits = core.pointee.watch
     let w = core.pointee.state.pointee.watch
     let best = bestScore
     let gained = best - w.worst
-    guard guards.returnDrop > 0, gained > 0, w.isSteady else { return false }
-    let least = best - guards.returnDrop * gained
-    let usual = guards.fallLimit * before.fall
+    guard limits.returnDrop > 0, gained > 0, w.isSteady else { return false }
+    let least = best - limits.returnDrop * gained
+    let usual = limits.fallLimit * before.fall
     return w.running < min(least, best - usual) || before.streak >= 5 && found < min(least, before.running - usual)
   }
 
@@ -146,7 +146,7 @@ extension LearnerHandle {
     }
     state.pointee.watch.candidate = -1
     let age = state.pointee.counters.updates &- state.pointee.watch.lastSnapshot
-    if isGood && age >= core.pointee.guards.snapshotPeriod { takeCandidate() }
+    if isGood && age >= core.pointee.watch.snapshotPeriod { takeCandidate() }
   }
 
   /// Sets what is kept from learning.
