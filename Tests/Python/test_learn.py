@@ -105,7 +105,9 @@ def test_an_environment_without_options_gets_the_measured_rule():
 
     pendulum, pole = learned("Pendulum-v1"), learned("CartPole-v1")
     assert pendulum == learned("Pendulum-v1", preset="intentional-capped") != learned("Pendulum-v1", preset="stream-x")
-    assert pole == learned("CartPole-v1", preset="stream-x")
+    assert pole == learned("CartPole-v1", preset="intentional-capped") != learned("CartPole-v1", preset="stream-x")
+    assert learned("CartPole-v1", algorithm="stream-q") == learned("CartPole-v1", algorithm="stream-q",
+                                                                   preset="stream-x")
     # who names an optimizer gets that one with the numbers of its paper
     assert learned("Pendulum-v1", optimizer="obgd") == learned("Pendulum-v1", preset="stream-x")
     # a number that the rule does not read is no silent nothing

@@ -31,7 +31,8 @@ RUNS = {
                (900_000, 1_000_000, 100_000)),
     "cartpole_q": (Settings("CartPole-v1", "stream-q", 100_000, 10_000, TIMELESS | GUARDS | SHORT_TRACES), 3, 475,
                    (50_000, 100_000, 10_000)),
-    "cartpole_ac": (Settings("CartPole-v1", "stream-ac", 100_000, 10_000, TIMELESS), 3, 475, (50_000, 100_000, 10_000)),
+    "cartpole_ac": (Settings("CartPole-v1", "stream-ac", 100_000, 10_000, TIMELESS, preset="stream-x"), 3, 475,
+                    (50_000, 100_000, 10_000)),
 }
 
 

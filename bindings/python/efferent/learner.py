@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ALGORITHMS = {"stream-ac": 0, "stream-ac-discrete": 1, "stream-q": 2, "stream-sarsa": 3, "stream-td": 4}
 OPTIMIZERS = {"obgd": 0, "adaptive-obgd": 1, "intentional": 2}
-# the rule of for_env for continuous actions, chosen by measurement (examples/learning/README.md), and the options that
+# the rule of for_env for actor-critics, chosen by measurement (examples/learning/README.md), and the options that
 # it does not read
 DEFAULT_RULE, OF_OBGD = "intentional-capped", ("kappa_policy", "kappa_value", "step_size")
 ACTIVATIONS = {"leaky_relu": 0, "relu": 1, "tanh": 2, "elu": 3, "swish": 4, "identity": 5}
@@ -115,14 +115,15 @@ class Learner(Owner):
     def for_env(cls, env: Any, algorithm: str | None = None, *, preset: str | None = None, **options: Any) -> Learner:
         """A learner for a Gymnasium environment with a box of observations.
 
-        Without preset, optimizer or policy it learns by "intentional-capped" where it is stream-ac, else by "stream-x".
+        Left out, the algorithm is stream-ac or stream-ac-discrete, as the actions are. Without preset, optimizer or
+        policy these two learn by "intentional-capped", the others by "stream-x".
         """
         discrete = hasattr(env.action_space, "n")
         size = math.prod(env.observation_space.shape)
         actions = int(env.action_space.n) if discrete else math.prod(env.action_space.shape)
         algorithm = algorithm or ("stream-ac-discrete" if discrete else "stream-ac")
         is_ruled = preset is not None or "optimizer" in options or options.get("policy") is not None
-        if algorithm == "stream-ac" and not is_ruled:
+        if algorithm in ("stream-ac", "stream-ac-discrete") and not is_ruled:
             if foreign := [name for name in OF_OBGD if name in options]:
                 raise ArgumentError(f"option '{foreign[0]}' is of stream-x, but this learner would learn by "
                                     f"{DEFAULT_RULE}: give preset=\"stream-x\" beside it")

@@ -25,7 +25,7 @@ def learn(
     env: str = typer.Argument(..., help="a Gymnasium environment, such as HalfCheetah-v5 or package:Name-v0"),
     algorithm: str = typer.Option("stream-ac", help=", ".join(ALGORITHMS)),
     preset: str = typer.Option(None, help="a learning rule with its numbers: stream-x, intentional or "
-                                          "intentional-capped; left out: the last for stream-ac, else the first"),
+                                          "intentional-capped; left out: the last for actor-critics, else the first"),
     steps: int = typer.Option(100_000, min=1, help="of each seed"),
     seeds: int = typer.Option(1, min=1, help="how many"),
     first_seed: int = typer.Option(0, min=0),
