@@ -314,3 +314,18 @@ def test_freezing_the_actor_lets_the_critic_learn():
     world(learner, 10)
     assert np.array_equal(actor,
                           learner["actor.w.l2.weight"]) and not np.array_equal(critic, learner["critic.w.l2.weight"])
+
+
+def test_a_narrow_network_is_not_dead():
+    """With 8 units and 2 inputs, all weights of both layers were zeros that no gradient reached."""
+    learner = Learner(2, 0, "stream-td", hidden=[8], seed=1)
+    assert all(np.count_nonzero(row) == 1 for row in learner["critic.w.out.weight"])
+    random = np.random.default_rng(1)
+    for _ in range(300):
+        seen = random.normal(size=2)
+        learner.act(seen)
+        learner.update(random.normal(size=2), float(seen[0]))
+    assert learner.infer([1, 0]) != learner.infer([-1, 0])
+    # as the authors' programs do it
+    paper = Learner(2, 0, "stream-td", hidden=[8], seed=1, reference=1)
+    assert np.count_nonzero(paper["critic.w.out.weight"]) == 0
