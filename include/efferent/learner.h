@@ -96,7 +96,8 @@ typedef struct eff_learner_options {
   int32_t no_layer_norm, no_observation_norm, no_reward_scaling; /* 1: leave it out */
   double activation_alpha;             /* 0.01: slope of leaky relu, alpha of elu */
   double layer_norm_epsilon;           /* 1e-5 */
-  double sparsity;                     /* 0.9: share of a unit's incoming weights that start at 0, rounded up */
+  double sparsity;                     /* 0.9: share of a unit's incoming weights that start at 0, rounded up; behind
+                                          the first layer one at least does not (reference: it may) */
 
   /* how far ahead, and how far back */
   double gamma, lambda;                /* 0.99, 0.8: discount of rewards, decay of the trace */

@@ -160,22 +160,27 @@ extension LearnerHandle {
   }
 
   /// Every matrix of a described network: uniform(-1/sqrt(in), 1/sqrt(in)), then ceil(sparsity in) distinct entries of
-  /// each row (unit) are set to 0; biases 0. Of a loaded one: the numbers of the file.
+  /// each row (unit) are set to 0; biases 0. Behind the first layer one entry at least is left: no gradient passes two
+  /// layers of zeros. Of a loaded one: the numbers of the file.
   private func initialize(_ net: eff_learn_net, _ parameters: [LearnedParameter]) {
     let w = Numbers(base: net.w, isDouble: core.pointee.settings.isDouble)
+    var isFirst = true
     for p in parameters {
       switch p.initial {
       case .data(let data): for k in 0..<p.count { w[p.place(k)] = Double(data.float(k)) }
       case .number(let x): for k in 0..<p.count { w[p.place(k)] = x }
-      case .fresh(let n): sparse(p.count / n, n) { w[p.place($0 * n + $1)] = $2 }
+      case .fresh(let n):
+        let left = isFirst || core.pointee.settings.isReference ? 0 : 1
+        sparse(p.count / n, n, leaving: left) { w[p.place($0 * n + $1)] = $2 }
+        isFirst = false
       }
     }
   }
 
-  /// Gives each of `outputs` rows of `inputs` weights to `write`.
-  func sparse(_ outputs: Int, _ n: Int, _ write: (Int, Int, Double) -> Void) {
+  /// Gives each of `outputs` rows of `n` weights to `write`; `left` of them at least are not 0.
+  private func sparse(_ outputs: Int, _ n: Int, leaving left: Int, _ write: (Int, Int, Double) -> Void) {
     let state = core.pointee.state
-    let zeros = min(n, Int((core.pointee.settings.hidden.sparsity * Double(n)).rounded(.up)))
+    let zeros = min(n - left, Int((core.pointee.settings.hidden.sparsity * Double(n)).rounded(.up)))
     let bound = 1 / Double(n).squareRoot()
     var order = [Int](repeating: 0, count: n)
     for o in 0..<outputs {
