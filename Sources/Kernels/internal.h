@@ -14,7 +14,7 @@ int64_t eff_dense_packed_size_generic(const eff_dense *d);
 void eff_dense_pack_generic(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias,
                             void *packed);
 
-// 1 at a level whose products of bytes this processor sums by fours (VNNI); tests clear it to run the other way.
+// 1 at a level whose products of bytes this processor sums by fours (VNNI, sdot); tests clear it to run the other way.
 extern int32_t eff_byte_dots[EFF_ISA_COUNT];
 
 // simd/: what pays per instruction set.

@@ -33,6 +33,19 @@ static int32_t has(int32_t level) {
   return level == EFF_ISA_AVX2 ? __builtin_cpu_supports("avxvnni") != 0 : __builtin_cpu_supports("avx512vnni") != 0;
 }
 int32_t eff_byte_dots[EFF_ISA_COUNT] = {0, 0, has(EFF_ISA_AVX2), has(EFF_ISA_AVX512), 0};
+#elif defined(__aarch64__)
+#if defined(__linux__)
+unsigned long getauxval(unsigned long type);
+static int32_t byte_dots() {
+  enum { hwcap = 16, asimddp = 20 };  // AT_HWCAP and a bit of it
+  return getauxval(hwcap) >> asimddp & 1;
+}
+#elif defined(__ARM_FEATURE_DOTPROD)  // what the compiler may take for granted
+static int32_t byte_dots() { return 1; }
+#else
+static int32_t byte_dots() { return 0; }
+#endif
+int32_t eff_byte_dots[EFF_ISA_COUNT] = {0, 0, 0, 0, byte_dots()};
 #else
 int32_t eff_byte_dots[EFF_ISA_COUNT];
 #endif

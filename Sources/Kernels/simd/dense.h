@@ -31,6 +31,18 @@ lanes(const float *x, int64_t ldx, int64_t k, const float *bias, const typename 
     EFF_UNROLL for (int r = 0; r < R; r++)
       EFF_UNROLL for (int v = 0; v < NB; v++) acc[s][r][v] = s ? vsplat0() : vload(bias + v * W);
   int64_t i = 0;
+#if EFF_LEVEL == 4
+  if constexpr (KS <= 4)  // as in add_products
+    EFF_ROLL for (; i + 4 <= k; i += 4, w += 4 * NV * W) {
+      vf a[R];
+      EFF_UNROLL for (int r = 0; r < R; r++) a[r] = vload(x + r * ldx + i);
+      EFF_UNROLL for (int s = 0; s < 4; s++)
+        EFF_UNROLL for (int v = 0; v < NB; v++) {
+          vf b = T::load(w + (s * NV + v) * W);
+          EFF_UNROLL for (int r = 0; r < R; r++) acc[s % KS][r][v] = vfma(vlane(a[r], s), b, acc[s % KS][r][v]);
+        }
+    }
+#endif
   for (; i + KS <= k; i += KS, w += KS * NV * W) {
     EFF_UNROLL for (int s = 0; s < KS; s++) {
       vf b[NB];

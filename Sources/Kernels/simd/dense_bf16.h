@@ -39,6 +39,20 @@ template <int NV, int R, int NB> EFF_INLINE void bf16_lanes(const float *x, int6
     EFF_UNROLL for (int r = 0; r < R; r++)
       EFF_UNROLL for (int v = 0; v < NB; v++) acc[c][r][v] = c ? vsplat0() : vload(bias + v * W);
   int64_t i = 0;
+#if EFF_LEVEL == 4
+  EFF_ROLL for (; i + 4 <= k; i += 4, w += 4 * NV * W) {  // as in add_products
+    vf x4[R];
+    EFF_UNROLL for (int r = 0; r < R; r++) x4[r] = vload(x + r * ldx + i);
+    EFF_UNROLL for (int s = 0; s < 4; s += 2)
+      EFF_UNROLL for (int v = 0; v < NB; v++) {
+        vi word = bf16_load(w + (s * NV + v * 2) * W);
+        EFF_UNROLL for (int r = 0; r < R; r++) {
+          acc[0][r][v] = vfma(vlane(x4[r], s), bf16_first(word), acc[0][r][v]);
+          acc[C - 1][r][v] = vfma(vlane(x4[r], s + 1), (vf)word, acc[C - 1][r][v]);
+        }
+      }
+  }
+#endif
   EFF_ROLL for (; i + 2 <= k; i += 2, w += 2 * NV * W) {
     vi word[NB];
     EFF_UNROLL for (int v = 0; v < NB; v++) word[v] = bf16_load(w + v * 2 * W);

@@ -2,8 +2,8 @@
 //
 // x is rounded to 16-bit integers, with a scale per row and block of 512; the sums of a block are exact in 32 bits, so
 // that every level and the naive twin add the same integers, and what is lost is what the weights lost. A weight is
-// stored as w + 128: the unsigned operand of the byte dot product, which needs x in two bytes; 16-bit products take it
-// just as well. Both start from -128 * sum_k x[k].
+// stored as w + 128 on x86: the unsigned operand of the byte dot product, which needs x in two bytes; 16-bit products
+// take it just as well. Both start from -128 * sum_k x[k]. NEON stores w and starts from 0.
 // panel = [bias][scale][weights]: lanes [k / 4][outputs][4], dots [k / 4W][outputs][4W]. Padding meets an x of 0.
 enum { I8_BLOCK = 512, I8_TOP = 32512 /* 127 * 256: both bytes of x are signed */, I8_SEGMENT = 4096, I8_ROWS = 4 };
 
@@ -18,7 +18,11 @@ struct i8_input {
 };
 
 typedef int8_t vb4_unaligned __attribute__((vector_size(4 * EFF_W), aligned(1), may_alias));
-typedef uint8_t vub2_unaligned __attribute__((vector_size(2 * EFF_W), aligned(1), may_alias));
+#if EFF_LEVEL == 4
+typedef int8_t half_unaligned __attribute__((vector_size(2 * EFF_W), aligned(1), may_alias));
+#else
+typedef uint8_t half_unaligned __attribute__((vector_size(2 * EFF_W), aligned(1), may_alias));
+#endif
 typedef int16_t vs1_unaligned __attribute__((vector_size(2 * EFF_W), aligned(2), may_alias));
 typedef int16_t vs2 __attribute__((vector_size(4 * EFF_W)));
 typedef int16_t vs2_unaligned __attribute__((vector_size(4 * EFF_W), aligned(2), may_alias));
@@ -46,10 +50,11 @@ EFF_INLINE int32_t sum_lanes(vi v) {
 
 // 4W weights with 16-bit products: what every processor of the level has
 struct short_dots {
+  enum { room = EFF_LEVEL == 3 ? 8 : 4 };  // vectors of sums that registers hold
   struct factor { vi first, second; };  // x for the first and the second 2W weights
   struct sum { vi first, second; };
   EFF_INLINE vi products(vi x, const uint8_t *w) {
-    vs2 a = __builtin_convertvector(*(const vub2_unaligned *)w, vs2);
+    vs2 a = __builtin_convertvector(*(const half_unaligned *)w, vs2);
 #if EFF_LEVEL == 1
     return (vi)_mm_madd_epi16((__m128i)a, (__m128i)x);
 #elif EFF_LEVEL == 2
@@ -82,17 +87,20 @@ struct short_dots {
   }
 };
 
-#if EFF_LEVEL == 2 || EFF_LEVEL == 3
-// the same with byte dot products, once for each byte of x, where EFF_BYTE_DOTS says so. The instruction is written
+#if EFF_LEVEL > 1
+// the same with byte dot products, once for each byte of x, where eff_byte_dots says so. The instruction is written
 // out: a function of its own target could not be inlined here.
 struct byte_dots {
+  enum { room = EFF_LEVEL == 2 ? 4 : 8 };
   struct factor { vi high, low; };
   struct sum { vi high, low; };
   EFF_INLINE void dot(vi &s, vi w, vi x) {
 #if EFF_LEVEL == 2
     __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(s) : "x"(w), "x"(x));
-#else
+#elif EFF_LEVEL == 3
     __asm__("vpdpbusd %2, %1, %0" : "+v"(s) : "v"(w), "v"(x));
+#else
+    __asm__(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(s) : "w"(w), "w"(x));
 #endif
   }
   EFF_INLINE void add(sum &s, const factor &x, const uint8_t *w) {
@@ -146,7 +154,8 @@ template <class D> EFF_INLINE void i8_round(const float *x, int64_t n, i8_input 
       sum += q;
       D::keep(in, row, i, q);
     }
-    in->start[row][b] = poisoned ? 0 : -128 * sum_lanes(sum);  // what is not finite rounds to any number
+    // what is not finite rounds to any number
+    in->start[row][b] = poisoned ? 0 : -(int32_t)weights_i8::raised * sum_lanes(sum);
   }
 }
 
@@ -199,8 +208,8 @@ template <class D, int N> EFF_INLINE void i8_dots(const i8_input *in, int row, i
 // one segment of `rows` rows against one panel; k: what is left of it from `first` on
 template <class D, int NV> static __attribute__((noinline)) void
 i8_lane_panel(const i8_input *in, int rows, int64_t first, int64_t k, const char *panel, float *y, int64_t ldy) {
-  constexpr int room = EFF_LEVEL == 3 ? 8 : 4, alone = room < NV ? room : NV,
-                together = room / I8_ROWS < NV ? room / I8_ROWS : NV;
+  constexpr int alone = D::room < NV ? (int)D::room : NV,
+                together = D::room / I8_ROWS < NV ? D::room / I8_ROWS : NV;
   const float *bias = (const float *)panel, *scale = bias + NV * W;
   const uint8_t *w = (const uint8_t *)(scale + NV * W) + first * NV * W;
   if (rows == I8_ROWS)
@@ -249,7 +258,7 @@ template <class D> static __attribute__((noinline)) void i8_rows(const eff_dense
 
 static void i8_run(const eff_dense *d, const float *x, int64_t ldx, const char *packed, float *y, int64_t ldy,
                    int64_t m) {
-#if EFF_LEVEL == 2 || EFF_LEVEL == 3
+#if EFF_LEVEL > 1
   if (eff_byte_dots[EFF_LEVEL]) return i8_rows<byte_dots>(d, x, ldx, packed, y, ldy, m);
 #endif
   i8_rows<short_dots>(d, x, ldx, packed, y, ldy, m);

@@ -23,7 +23,8 @@ template <int R> static __attribute__((noinline)) void gemm_tile(const float *a,
   vf acc[R][2];
   EFF_UNROLL for (int r = 0; r < R; r++) EFF_UNROLL for (int v = 0; v < 2; v++) acc[r][v] =
       more ? some_load(y + r * ldy + v * W, columns - v * W) : vsplat0();
-  add_products(acc, strided_steps<(R > 3)>{a, a + 3 * a_m, a_m, a_k}, k, b, ldb);
+  if (EFF_LEVEL == 4 && a_k == 1) add_products(acc, near_steps(a, a_m), k, b, ldb);
+  else add_products(acc, strided_steps<(R > 3)>{a, a + 3 * a_m, a_m, a_k}, k, b, ldb);
   EFF_UNROLL for (int r = 0; r < R; r++)
     EFF_UNROLL for (int v = 0; v < 2; v++) some_store(y + r * ldy + v * W, acc[r][v], columns - v * W);
 }

@@ -146,6 +146,18 @@ EFF_INLINE vf vfloor(vf v) {
 }
 EFF_INLINE vf vceil(vf v) { return -vfloor(-v); }
 
+#if EFF_LEVEL == 4
+// lane `i` of v in all lanes: an operand of NEON's multiply-add, no instruction of its own. Unroll what calls it.
+EFF_INLINE vf vlane(vf v, int i) {
+  switch (i) {
+    case 0: return __builtin_shufflevector(v, v, 0, 0, 0, 0);
+    case 1: return __builtin_shufflevector(v, v, 1, 1, 1, 1);
+    case 2: return __builtin_shufflevector(v, v, 2, 2, 2, 2);
+    default: return __builtin_shufflevector(v, v, 3, 3, 3, 3);
+  }
+}
+#endif
+
 template <int N> struct some_lanes { typedef float floats __attribute__((vector_size(4 * N))); };
 struct lane_sum { template <class V> EFF_INLINE V of(V a, V b) { return a + b; } };
 // NaN where there is one

@@ -66,11 +66,12 @@ struct weights_f16 {
     return (uint16_t)(sign | (b - 0x3f000000));
   }
 };
+// A byte is the weight and `raised`: the byte products of x86 have an unsigned operand, those of NEON two signed ones.
 struct weights_i8 {
   typedef uint8_t element;
-  enum { scaled = 1, together = 4 };
+  enum { scaled = 1, together = 4, raised = EFF_LEVEL == 4 ? 0 : 128 };
   EFF_INLINE element store(float v) {
-    return (uint8_t)(128 + (int)__builtin_rintf(v < -127 ? -127 : v > 127 ? 127 : v));
+    return (uint8_t)(raised + (int)__builtin_rintf(v < -127 ? -127 : v > 127 ? 127 : v));
   }
 };
 
