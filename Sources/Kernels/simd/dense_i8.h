@@ -100,7 +100,7 @@ struct byte_dots {
 #elif EFF_LEVEL == 3
     __asm__("vpdpbusd %2, %1, %0" : "+v"(s) : "v"(w), "v"(x));
 #else
-    __asm__(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(s) : "w"(w), "w"(x));
+    __asm__(".arch armv8.2-a+dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(s) : "w"(w), "w"(x));
 #endif
   }
   EFF_INLINE void add(sum &s, const factor &x, const uint8_t *w) {
