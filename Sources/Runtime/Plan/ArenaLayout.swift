@@ -8,18 +8,19 @@ struct ArenaLayout {
   private var free: [(offset: Int, size: Int)] = []
   private static let maximumBlocks = 128
 
-  private func rounded(_ n: Int) -> Int { (max(n, 1) + 63) / 64 * 64 }
+  /// Bytes that something of `bytes` takes: no two begin at one place.
+  static func room(_ bytes: Int) -> Int { (max(bytes, 1) + 63) / 64 * 64 }
 
   /// Memory that is never given back.
   mutating func reserve(_ bytes: Int) -> Int {
     let offset = size
-    size += rounded(bytes)
+    size += ArenaLayout.room(bytes)
     return offset
   }
 
   /// The smallest free block that fits, or new memory.
   mutating func take(_ bytes: Int) -> Int {
-    let want = rounded(bytes)
+    let want = ArenaLayout.room(bytes)
     live += want
     peak = max(peak, live)
     var best = -1
@@ -36,9 +37,9 @@ struct ArenaLayout {
 
   /// Gives a block back, joined with free neighbours.
   mutating func give(_ offset: Int, _ bytes: Int) {
-    live -= rounded(bytes)
+    live -= ArenaLayout.room(bytes)
     var start = offset
-    var end = offset + rounded(bytes)
+    var end = offset + ArenaLayout.room(bytes)
     var i = 0
     while i < free.count {
       let b = free[i]

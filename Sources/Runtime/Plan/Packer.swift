@@ -45,9 +45,6 @@ struct Packer {
     self.limit = limit
   }
 
-  /// Bytes that something of `bytes` takes.
-  private static func room(_ bytes: Int) -> Int { (max(bytes, 1) + 63) / 64 * 64 }
-
   private mutating func reserve(_ bytes: Int, _ job: Job, _ what: String) throws(Failure) -> Int {
     let offset = size
     guard bytes <= limit, size <= limit - bytes else {
@@ -56,7 +53,7 @@ struct Packer {
         "\(what): the weights need \(size) bytes and \(bytes) more, which exceeds the memory limit of \(limit) bytes")
     }
     jobs.append((offset, bytes, job))
-    size += Packer.room(bytes)
+    size += ArenaLayout.room(bytes)
     return offset
   }
 
@@ -89,9 +86,9 @@ struct Packer {
     guard bytes > 0 else { throw Failure(.unsupported, "\(op.label): no packed kernel for these options") }
     let key = UInt(bitPattern: packing.weights.start)
     let known = packings[key] ?? []
-    for i in known where jobs[i].job.isSame(job) { return (jobs[i].offset, Packer.room(jobs[i].size)) }
+    for i in known where jobs[i].job.isSame(job) { return (jobs[i].offset, ArenaLayout.room(jobs[i].size)) }
     packings[key] = known + [jobs.count]
-    return (try reserve(Int(bytes), job, op.label), Packer.room(Int(bytes)))
+    return (try reserve(Int(bytes), job, op.label), ArenaLayout.room(Int(bytes)))
   }
 
   /// Writes everything into memory of `size` bytes.

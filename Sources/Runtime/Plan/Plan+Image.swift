@@ -168,7 +168,7 @@ private struct PlanCheck {
       try need(p.state, -1, states.count - 1, what, i, "state")
       if p.state >= 0 { try need(p.size, Int(states[Int(p.state)]), Int(states[Int(p.state)]), what, i, "size") }
       try need(p.size, 0, Int(header.arena), what, i, "size")
-      let buffers = p.state < 0 ? Int(p.size) : 2 * ((max(Int(p.size), 1) + 63) / 64 * 64)
+      let buffers = p.state < 0 ? Int(p.size) : 2 * ArenaLayout.room(Int(p.size))
       try need(p.place, 0, Int(header.arena) - buffers, what, i, "place")
       try need(p.role, 0, Int(Role.auxiliary.rawValue), what, i, "role")
       try need(p.pair, -1, others - 1, what, i, "pair")

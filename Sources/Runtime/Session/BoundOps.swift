@@ -29,8 +29,7 @@ struct SessionMemory {
   /// One of the two buffers of recurrent state `index`.
   func stateBuffer(_ plan: Plan, _ index: Int, _ which: Int) -> UnsafeMutableRawPointer {
     let port = plan.inputs[plan.stateInputs[index]]
-    let slot = (max(port.size, 1) + 63) / 64 * 64
-    return body + (port.place + which * slot) * rows
+    return body + (port.place + which * ArenaLayout.room(port.size)) * rows
   }
 }
 
