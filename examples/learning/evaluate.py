@@ -47,7 +47,7 @@ def rule_settings(rule, task, steps):
             options[name] = json.loads(value)
         except ValueError:
             options[name] = value
-    algorithm = options.pop("algorithm", "stream-ac-discrete" if task in CHOICES else "stream-ac")
+    algorithm = options.pop("algorithm", "stream-ac")  # the discrete one where actions are choices
     return Settings(task, algorithm, steps, max(1, steps // BLOCKS), options, evaluate=0, preset=preset)
 
 
