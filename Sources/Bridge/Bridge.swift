@@ -31,7 +31,8 @@ public final class Bridge {
     public var refusesNonFinite = false
     /// Keys for tcp; nil: nothing is encrypted.
     public var keys: KeyOptions?
-    /// Nanoseconds in which the bridge looks for the next frame in shared memory before it sleeps; nil: `defaultSpin`.
+    /// Nanoseconds in which the bridge looks for the next frame before it sleeps; nil: as long as a plant without pause
+    /// takes.
     public var spin: UInt64?
     /// Called after every event but `.none`, on the thread that polls.
     public var onEvent: ((Event) -> Void)?
@@ -50,9 +51,10 @@ public final class Bridge {
   private let memory: UnsafeMutableRawPointer
   private var received, behind: UnsafeMutableRawPointer
   private var sender, other: Peer
-  /// As long as a plant takes that steps without pause, from Python too; nothing where the plant has no other
-  /// processor.
+  /// As long as a plant takes that steps without pause, from Python too, by shared memory and by ZeroMQ; nothing where
+  /// the plant has no other processor.
   private static let defaultSpin: UInt64 = 50_000
+  private static let defaultSocketSpin: UInt64 = 200_000
   /// Most messages that are looked at behind a STEP.
   private static let lookAhead = 64
   /// Milliseconds for which the next frame of a plant that was just answered is waited for by the very call of ZeroMQ
@@ -92,13 +94,14 @@ public final class Bridge {
     }
     eff_zero(memory, size)
     do {
+      let usual = endpoint.isLocal ? Bridge.defaultSpin : Bridge.defaultSocketSpin
+      let spin = Spin(limit: options.spin ?? (eff_usable_cpus() > 1 ? usual : 0))
       if endpoint.isLocal {
-        let spin = options.spin ?? (eff_usable_cpus() > 1 ? Bridge.defaultSpin : 0)
         link = .local(try Local(endpoint, peers: options.peers, ownerRoom: service.capacity, spin: spin, service.stats))
       } else {
         let router = try Router(
           endpoint, context: options.context, highWater: options.highWater, frameLimit: 2 * service.capacity,
-          peers: options.peers, options.scheduling, service.stats, keys: options.keys)
+          peers: options.peers, spin: spin, options.scheduling, service.stats, keys: options.keys)
         service.fingerprint = router.fingerprint
         link = .router(router)
       }
@@ -208,12 +211,13 @@ public final class Bridge {
       router.serveGate(arrived)
     }
     let hasWaited = hasWaited || patience > 0 && arrived &- began >= Bridge.wait
+    var header = FrameHeader(frame(received, size))
     // a frame that came while this thread waited has none behind it, unless the whole process stood still: to look is a
     // system call
-    var looks = hasWaited && service.isFresh(frame(received, size), arrived) ? Bridge.lookAhead : 0
-    let arrays = looks == Bridge.lookAhead && service.readsInPlace(frame(received, size), size) ? link.held : nil
+    var looks = hasWaited && service.isFresh(header, arrived) ? Bridge.lookAhead : 0
+    let arrays = looks == Bridge.lookAhead && service.readsInPlace(header, size) ? link.held : nil
     if arrays == nil { link.load(received, service.capacity) }
-    while looks < Bridge.lookAhead, let seq = service.isSupersedable(frame(received, size), from: sender) {
+    while looks < Bridge.lookAhead, let seq = service.isSupersedable(header, from: sender) {
       looks += 1
       var next = 0
       switch try link.receive(&other, behind, service.capacity) {
@@ -227,21 +231,25 @@ public final class Bridge {
         next = count
         link.load(behind, service.capacity)
         service.stats.add(.bytesIn, count)
-        if service.isSame(frame(behind, next), from: other, as: frame(received, size)) {
+        let newer = FrameHeader(frame(behind, next))
+        if service.isSame(newer, from: other, as: header) {
           // the plant asked again while nobody looked: the answer to the one is that to the other
           service.stats.add(.retries)
-        } else if service.supersedes(frame(behind, next), from: other, seq) {
+        } else if service.supersedes(newer, from: other, seq) {
           _ = report(service.supersede(seq))
           (received, behind) = (behind, received)
           (sender, other) = (other, sender)
           size = next
+          header = newer
         } else {
-          _ = report(answer(service.handle(frame(behind, next), size: next, from: other, arrived: arrived), to: other))
+          let outcome = service.handle(newer, frame(behind, next), size: next, from: other, arrived: arrived)
+          _ = report(answer(outcome, to: other))
         }
       }
     }
     service.stats.add(.bytesIn, size)
-    let outcome = service.handle(frame(received, size), size: size, from: sender, arrived: arrived, arrays: arrays)
+    let outcome = service.handle(
+      header, frame(received, size), size: size, from: sender, arrived: arrived, arrays: arrays)
     link.release()
     return answer(outcome, to: sender)
   }

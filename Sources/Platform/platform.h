@@ -199,6 +199,9 @@ static inline void eff_sleep_ns(int64_t ns) {
   nanosleep(&t, NULL);
 }
 
+// Lets others run that want this processor.
+static inline void eff_yield(void) { sched_yield(); }
+
 // Nanoseconds of the monotonic clock.
 static inline uint64_t eff_now_ns(void) {
   struct timespec t;

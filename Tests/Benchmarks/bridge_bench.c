@@ -2,7 +2,7 @@
 //   bridge_bench MLP.onnx [BLOCKS [CALLS]]
 // Per transport: blocks of CALLS round trips, the bridge's and raw ones by turns; medians of the blocks.
 // Raw: a ROUTER on a thread that echoes (blocking zmq_recv), and the same DEALER client, which sends and receives the
-// same number of bytes. Ends with 1 where a bar of issue 12 is missed.
+// same number of bytes. Ends with 1 where a bar of issue 12 is missed. SPIN_US: eff_bridge_options.spin_us.
 #define _GNU_SOURCE
 #include <efferent/bridge.h>
 #include <pthread.h>
@@ -94,6 +94,7 @@ static int measure(const char *name, eff_session *session, size_t seen, size_t d
   eff_bridge_options options;
   eff_bridge_options_default(&options, sizeof options);
   options.endpoint = at, options.context = context, options.checksum = 1;
+  if (getenv("SPIN_US")) options.spin_us = atoi(getenv("SPIN_US"));
   eff_bridge *bridge = NULL;
   if (eff_bridge_create(session, &options, &bridge) != EFF_OK || eff_bridge_start(bridge) != EFF_OK) fail(at);
   void *plants = shared ? context : zmq_ctx_new();

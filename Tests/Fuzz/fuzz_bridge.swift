@@ -107,14 +107,14 @@ private func check(
   let before = (service.secret, service.episode, service.lastSeq, service.isConnected)
   let wasOwner = service.isConnected && peer.isSame(service.owner)
   let drops = service.stats.load(.drops)
-  _ = service.isFresh(frame, now)
-  if let seq = service.isSupersedable(frame, from: peer) {
-    demand(!service.supersedes(frame, from: peer, seq), "a frame supersedes itself")
+  let header = FrameHeader(frame)
+  _ = service.isFresh(header, now)
+  if let seq = service.isSupersedable(header, from: peer) {
+    demand(!service.supersedes(header, from: peer, seq), "a frame supersedes itself")
   }
 
-  let outcome = service.handle(frame, size: frame.count, from: peer, arrived: now)
+  let outcome = service.handle(header, frame, size: frame.count, from: peer, arrived: now)
   let kind = outcome.event.kind
-  let header = FrameHeader(frame)
   demand(
     counting.runs - runs == (kind == .step ? 1 : 0) || (kind == .drop && outcome.event.reason == .run),
     "only a STEP runs, and once")

@@ -2,13 +2,17 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import bridging
 import efferent
+import numpy as np
 import pytest
 from bridging import served
+from efferent.client import Client
 
+OBSERVATION = {"obs": np.ones((1, 7), np.float32)}
 
 
 def allowed():
@@ -101,3 +105,36 @@ def test_missing_rights_are_named_with_what_to_set():
         "still serves",
     ):
         assert word in text, text
+
+
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:*", "ipc://@efferent-looks", "shm:@efferent-looks"])
+def test_a_slow_plant_costs_little_however_long_the_thread_may_look(endpoint):
+    def seconds():
+        for task in os.listdir("/proc/self/task"):
+            if Path(f"/proc/self/task/{task}/comm").read_text() == "looker\n":
+                return int(Path(f"/proc/self/task/{task}/schedstat").read_text().split()[0]) / 1e9
+
+    with served("mlp", endpoint, spin=1e-3, thread_name="looker") as bridge, Client(bridge.endpoint) as client:
+        for _ in range(100):
+            client.step(OBSERVATION)
+            time.sleep(0.003)
+        before = seconds()
+        for _ in range(200):
+            client.step(OBSERVATION)
+            time.sleep(0.003)
+        # 0.2 s where it looked for every frame
+        assert seconds() - before < 0.1
+        assert bridge.stats["steps"] == 300
+
+
+@pytest.mark.parametrize("spin", [0, 1e-3])
+@pytest.mark.parametrize("endpoint", ["tcp://127.0.0.1:*", "ipc://@efferent-looks"])
+def test_frames_are_answered_whether_the_thread_looks_or_sleeps(endpoint, spin):
+    with served("mlp", endpoint, spin=spin) as bridge, Client(bridge.endpoint) as client:
+        first = client.step(OBSERVATION)
+        for _ in range(300):
+            assert all(np.array_equal(v, first[k]) for k, v in client.step(OBSERVATION).items())
+        assert bridge.stats["steps"] == 301
+        began = time.monotonic()
+        bridge.stop()
+        assert time.monotonic() - began < 1.0

@@ -123,10 +123,12 @@ typedef struct eff_bridge_options {
                                             thread, which carries each frame over tcp and ipc: the tail of a tick needs
                                             both. A caller's context keeps its threads as they are */
   int32_t thread_priority;               /* 1 to 99 with FIFO and ROUND_ROBIN; else 0 */
-  int32_t spin_us;                       /* shm: how long the bridge looks for the next frame after an answer before it
+  int32_t spin_us;                       /* how long the bridge looks for the next frame after an answer before it
                                             sleeps, 1 to 1000 microseconds, so that a plant that steps without pause is
-                                            answered without system calls; 0: 50, where the process may use more than
-                                            one CPU; -1: not at all */
+                                            answered without a thread being woken (shm: without system calls). After
+                                            looks in vain it looks seldom. 0: 50 over shm, 200 over tcp, ipc and inproc,
+                                            where the process may use more than one CPU; -1, and over unix: not at all
+                                            */
   const int32_t *thread_cpus;            size_t thread_cpu_count;   /* CPUs that both may run on, 0 to 4095 each; count
                                                                        0: those of the process */
   const char *thread_name;               /* of the bridge's thread, at most 12 bytes; the I/O thread's ends in "-io".

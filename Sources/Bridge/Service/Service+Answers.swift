@@ -17,7 +17,8 @@ extension Service {
   func complete(_ header: inout FrameHeader, _ frame: UnsafeMutableRawPointer, size: Int, seals: Bool) {
     seq += 1
     header.seq = seq
-    header.monotonic = eff_now_ns()
+    completed = eff_now_ns()
+    header.monotonic = completed
     header.write(to: frame)
     guard seals else { return }
     header.checksum = crc.frame(UnsafeRawBufferPointer(start: frame, count: size))

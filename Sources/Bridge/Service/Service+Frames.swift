@@ -3,13 +3,14 @@ import Base
 import Platform
 
 extension Service {
-  /// Handles a frame of `size` bytes, of which `frame` holds at most `capacity`. Order of the checks: size, owner, then
-  /// what the frame says.
+  /// Handles a frame of `size` bytes, of which `frame` holds at most `capacity`, and whose header was read. Order of
+  /// the checks: size, owner, then what the frame says.
   /// `arrays`: where the arrays of a frame for which `readsInPlace` is true stand instead, counted from its start.
   func handle(
-    _ frame: UnsafeRawBufferPointer, size: Int, from peer: Peer, arrived: UInt64, arrays: UnsafeRawPointer? = nil
+    _ header: FrameHeader?, _ frame: UnsafeRawBufferPointer, size: Int, from peer: Peer, arrived: UInt64,
+    arrays: UnsafeRawPointer? = nil
   ) -> Outcome {
-    guard let header = FrameHeader(frame) else {
+    guard let header else {
       // not a frame of this protocol, so there is nothing to answer
       stats.drop(.malformed)
       return Outcome(event: dropped(.malformed, seq: 0))
@@ -53,35 +54,34 @@ extension Service {
   /// Whether no more than the header of a frame is looked at before its arrays are copied, so that they need not stand
   /// in memory of the bridge:
   /// what the plant changes in them meanwhile is its own affair.
-  func readsInPlace(_ frame: UnsafeRawBufferPointer, _ size: Int) -> Bool {
-    guard isConnected, !isSealed, !options.refusesNonFinite, size == layout.stepSize, let header = FrameHeader(frame)
-    else { return false }
+  func readsInPlace(_ header: FrameHeader?, _ size: Int) -> Bool {
+    guard isConnected, !isSealed, !options.refusesNonFinite, size == layout.stepSize, let header else { return false }
     return header.type == FrameType.step.rawValue
   }
 
   /// Whether the frame has been under way for less time than a plant waits before it gives one up.
-  func isFresh(_ frame: UnsafeRawBufferPointer, _ arrived: UInt64) -> Bool {
-    guard let header = FrameHeader(frame) else { return true }
+  func isFresh(_ header: FrameHeader?, _ arrived: UInt64) -> Bool {
+    guard let header else { return true }
     return clock.peek(stamp: header.monotonic, arrived: arrived) < Service.fresh
   }
 
   /// Whether the frame is a STEP of the owner, which a newer one may have made void.
-  func isSupersedable(_ frame: UnsafeRawBufferPointer, from peer: Peer) -> UInt64? {
-    guard isConnected, peer.isSame(owner), let header = FrameHeader(frame), header.session == secret else { return nil }
+  func isSupersedable(_ header: FrameHeader?, from peer: Peer) -> UInt64? {
+    guard isConnected, peer.isSame(owner), let header, header.session == secret else { return nil }
     return header.type == FrameType.step.rawValue ? header.seq : nil
   }
 
   /// Whether a frame that arrived behind a STEP with `seq` says that its plant gave that up: the plant waits for an
   /// answer or goes on.
-  func supersedes(_ frame: UnsafeRawBufferPointer, from peer: Peer, _ seq: UInt64) -> Bool {
-    guard peer.isSame(owner), let header = FrameHeader(frame) else { return false }
+  func supersedes(_ header: FrameHeader?, from peer: Peer, _ seq: UInt64) -> Bool {
+    guard peer.isSame(owner), let header else { return false }
     return header.type == FrameType.hello.rawValue || header.session == secret && header.seq > seq
   }
 
   /// Whether a frame that arrived behind one of the owner is that frame once more.
-  func isSame(_ frame: UnsafeRawBufferPointer, from peer: Peer, as first: UnsafeRawBufferPointer) -> Bool {
-    guard peer.isSame(owner), let header = FrameHeader(frame) else { return false }
-    return header == FrameHeader(first)
+  func isSame(_ header: FrameHeader?, from peer: Peer, as first: FrameHeader?) -> Bool {
+    guard peer.isSame(owner), let header else { return false }
+    return header == first
   }
 
   /// Counts a STEP that was given up.
@@ -219,7 +219,7 @@ extension Service {
     var event = event(kind)
     event.seq = header.seq
     event.simulation = header.simulation
-    event.tick = eff_now_ns() - arrived
+    event.tick = completed - arrived
     return event
   }
 

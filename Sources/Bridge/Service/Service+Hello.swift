@@ -56,8 +56,8 @@ extension Service {
     let isReplaced = isConnected && !isOwner
     let farewell = isReplaced ? saidGoodbye() : nil
     begin(header, hello, next, peer, arrived)
-    return Outcome(
-      event: done(.hello, header, arrived), answer: welcome(header, isFixed: isFixed, arrived), farewell: farewell)
+    let answer = welcome(header, isFixed: isFixed, arrived)
+    return Outcome(event: done(.hello, header, arrived), answer: answer, farewell: farewell)
   }
 
   /// A HELLO that waited for longer than its plant does. Its clock is not measured yet, so only a shared one can tell.

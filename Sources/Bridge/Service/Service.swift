@@ -62,6 +62,8 @@ final class Service {
   var hasStepped = false
   var lastSeq: UInt64 = 0
   var seq: UInt64 = 0
+  /// When the last answer was ready.
+  var completed: UInt64 = 0
   var isSealed = true
   var clock = PlantClock()
   /// When the owner was last heard, whether its silence was reported, and when its connection was last tried.

@@ -47,8 +47,8 @@ enum Link {
     return false
   }
 
-  /// Takes one frame, if there is one within `patience` milliseconds, which are 0 unless `isUndisturbed`. What `held`
-  /// says stands elsewhere until `load` or `release`, and only its header is in `frame`.
+  /// Takes one frame, if there is one within `patience` milliseconds, which are 0 unless `isUndisturbed`. Only its
+  /// header is in `frame`, and the rest where `held` says, until `load` or `release`.
   func receive(_ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int, patience: Int32 = 0)
     throws(Failure) -> Received
   {
@@ -59,12 +59,17 @@ enum Link {
   }
 
   var held: UnsafeRawPointer? {
-    if case .local(let local) = self { return local.held }
-    return nil
+    switch self {
+    case .router(let router): router.held
+    case .local(let local): local.held
+    }
   }
 
   func load(_ frame: UnsafeMutableRawPointer, _ capacity: Int) {
-    if case .local(let local) = self { local.load(frame, capacity) }
+    switch self {
+    case .router(let router): router.load(frame, capacity)
+    case .local(let local): local.load(frame, capacity)
+    }
   }
 
   func release() {

@@ -31,13 +31,8 @@ final class Local {
   private var holder: Connection?
   private var heldSize = 0
 
-  /// Nanoseconds in which the next frame of shared memory is looked for without sleeping, and since when.
-  private let spin: UInt64
-  private var answered: UInt64 = 0
-  /// Frames that are not looked for so, since looks were in vain: 1, 2, 4, ... 64. A processor that others want is
-  /// theirs, and a slow plant costs little.
-  private var rest = 0
-  private var vain = 0
+  /// In which the next frame of shared memory is looked for.
+  private var spin: Spin
 
   /// How long a stranger's connection is safe from newer ones.
   private static let grace: UInt64 = 1_000_000_000
@@ -48,7 +43,7 @@ final class Local {
 
   var address: String { endpoint.text }
 
-  init(_ endpoint: Endpoint, peers: Int, ownerRoom: Int, spin: UInt64, _ stats: Stats) throws(Failure) {
+  init(_ endpoint: Endpoint, peers: Int, ownerRoom: Int, spin: Spin, _ stats: Stats) throws(Failure) {
     pathLock = try endpoint.take()
     listener = endpoint.name.withCString { eff_local_listen($0, 128) }
     guard listener >= 0 else {
@@ -178,7 +173,7 @@ final class Local {
     guard let ring = connection.ring else { return EHOSTUNREACH }
     let code = ring.post(frame)
     if code == 0 && ring.isPlantAsleep { connection.wake() }
-    answered = eff_now_ns()
+    spin.answer(at: eff_now_ns())
     return code
   }
 
@@ -285,29 +280,14 @@ final class Local {
     return try poll(milliseconds, wake: wake)
   }
 
-  /// Looks for the next frame for a while: a plant that steps without pause is answered without a system call.
   private func isNext(in ring: Ring) -> Bool {
-    if rest > 0 {
-      rest -= 1
-      return false
-    }
-    let until = answered &+ spin
-    var hasLooked = false
-    while eff_now_ns() < until {
-      hasLooked = true
+    spin.look {
       for _ in 0..<16 {
-        if ring.hasRequest {
-          vain = 0
-          return true
-        }
+        if ring.hasRequest { return true }
         eff_pause()
       }
+      return false
     }
-    if hasLooked {
-      vain = vain == 0 ? 1 : min(2 * vain, 64)
-      rest = vain
-    }
-    return false
   }
 
   private func poll(_ milliseconds: Int, wake: Int32) throws(Failure) -> Bool {

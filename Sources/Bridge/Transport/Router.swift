@@ -11,8 +11,12 @@ final class Router {
   /// Readable where the socket may have something: it is polled without the system calls that zmq_poll makes around
   /// that.
   private let descriptor: Int32
-  /// The frame that is received.
+  /// The frame that is received, and where its bytes stand until `load` or the next one.
   private let message: UnsafeMutablePointer<zmq_msg_t>
+  private(set) var held: UnsafeRawPointer?
+  private var heldSize = 0
+  /// In which the next frame is looked for.
+  private var spin: Spin
   /// Milliseconds that the socket waits for a frame where it may.
   private var receiveTimeout: Int32 = -1
   /// Who is connected; nil for inproc.
@@ -30,9 +34,8 @@ final class Router {
 
   /// Binds. `frameLimit`: longest message that is received at all; `peers`: most connections.
   init(
-    _ endpoint: Endpoint, context: UnsafeMutableRawPointer?, highWater: Int32, frameLimit: Int, peers: Int,
-    _ scheduling: Scheduling, _ stats: Stats,
-    keys options: KeyOptions?
+    _ endpoint: Endpoint, context: UnsafeMutableRawPointer?, highWater: Int32, frameLimit: Int, peers: Int, spin: Spin,
+    _ scheduling: Scheduling, _ stats: Stats, keys options: KeyOptions?
   ) throws(Failure) {
     let text = endpoint.text
     try Router.openLibrary(hasContext: context != nil)
@@ -100,6 +103,9 @@ final class Router {
     transport = endpoint.transport
     descriptor = Router.descriptor(socket)
     message = .allocate(capacity: 1)
+    message.initialize(to: zmq_msg_t())
+    zmq_msg_init(message)
+    self.spin = spin
     ownContext = context == nil ? shared : nil
     address = bound.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
     gate?.address = endpoint.connections(at: address)
@@ -138,6 +144,7 @@ final class Router {
 
   /// Closes, and waits up to `linger` milliseconds for what was sent last. The address can be bound again afterwards.
   func close(linger: Int32) {
+    release()
     Router.set(socket, ZMQ_LINGER, linger)
     _ = address.withCString { zmq_unbind(socket, $0) }
     gate?.close(socket)
@@ -152,15 +159,12 @@ final class Router {
   var isUndisturbed: Bool { gate?.isQuiet ?? true }
 
   /// Takes one message, if there is one within `patience` milliseconds: the identity of the plant, an empty part where
-  /// it is a REQ, then a frame.
+  /// it is a REQ, then a frame. Its header is in `frame`, all of it where `held` says.
   func receive(_ peer: inout Peer, _ frame: UnsafeMutableRawPointer, _ capacity: Int, patience: Int32 = 0)
     throws(Failure) -> Link.Received
   {
-    if patience > 0 && patience != receiveTimeout {
-      receiveTimeout = patience
-      Router.set(socket, ZMQ_RCVTIMEO, patience)
-    }
-    let count = zmq_recv(socket, peer.identity, Peer.limit, patience > 0 ? 0 : ZMQ_DONTWAIT)
+    release()
+    let count = patience > 0 ? expect(peer.identity, patience) : take(peer.identity)
     guard count >= 0 else {
       let code = zmq_errno()
       if code == EINTR && patience > 0 { return .interrupted }
@@ -171,10 +175,9 @@ final class Router {
     peer.isRequest = false
     var size = -1
     var parts = 0
-    var more = Router.hasMore(socket)
+    // a ROUTER puts an identity in front of what it receives
+    var more = true
     while more {
-      zmq_msg_init(message)
-      defer { zmq_msg_close(message) }
       guard zmq_msg_recv(message, socket, ZMQ_DONTWAIT) >= 0 else { break }
       more = zmq_msg_more(message) != 0
       let count = zmq_msg_size(message)
@@ -184,12 +187,51 @@ final class Router {
       }
       size = count
       parts += 1
-      if count > 0 { eff_copy(frame, zmq_msg_data(message), min(count, capacity)) }
+      held = UnsafeRawPointer(zmq_msg_data(message))
+      heldSize = count
+      if count > 0, let held { eff_copy(frame, held, min(count, FrameHeader.size)) }
       if let gate, gate.asksForOwner || FrameHeader.isHello(frame, count) {
         peer.source = zmq_msg_get(message, ZMQ_SRCFD)
       }
     }
     return parts == 1 ? .frame(size: size) : .foreign
+  }
+
+  private func take(_ identity: UnsafeMutableRawPointer) -> Int32 {
+    zmq_recv(socket, identity, Peer.limit, ZMQ_DONTWAIT)
+  }
+
+  /// The identity of the next message: looked for first, then waited for.
+  private func expect(_ identity: UnsafeMutableRawPointer, _ patience: Int32) -> Int32 {
+    var count: Int32 = -1
+    let isOver = spin.look {
+      count = take(identity)
+      if count >= 0 || zmq_errno() != EAGAIN { return true }
+      // the plant and ZeroMQ's threads may want this processor
+      eff_yield()
+      return false
+    }
+    if isOver { return count }
+    if patience != receiveTimeout {
+      receiveTimeout = patience
+      Router.set(socket, ZMQ_RCVTIMEO, patience)
+    }
+    return zmq_recv(socket, identity, Peer.limit, 0)
+  }
+
+  /// Copies the rest of the frame behind its header, and releases it.
+  func load(_ frame: UnsafeMutableRawPointer, _ capacity: Int) {
+    guard let held else { return }
+    let rest = min(heldSize, capacity) - FrameHeader.size
+    if rest > 0 { eff_copy(frame + FrameHeader.size, held + FrameHeader.size, rest) }
+    release()
+  }
+
+  private func release() {
+    if held == nil { return }
+    held = nil
+    zmq_msg_close(message)
+    zmq_msg_init(message)
   }
 
   static func hasMore(_ socket: UnsafeMutableRawPointer) -> Bool {
@@ -211,6 +253,7 @@ final class Router {
     var code = put(UnsafeRawPointer(peer.identity), peer.count, ZMQ_DONTWAIT | ZMQ_SNDMORE)
     if code == 0 && peer.isRequest { code = put(UnsafeRawPointer(peer.identity), 0, ZMQ_DONTWAIT | ZMQ_SNDMORE) }
     if code == 0, let base = frame.baseAddress { code = put(base, frame.count, ZMQ_DONTWAIT) }
+    spin.answer(at: eff_now_ns())
     return code
   }
 

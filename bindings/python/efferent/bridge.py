@@ -96,8 +96,9 @@ class Bridge(Owner):
                         and those that are allowed alone
     allow               who they are: a file, which is read again where it changes, or public keys; None: the file in
                         the folder of keys
-    spin                shm: seconds in which the next frame is looked for after an answer, before the thread sleeps;
-                        None: 50e-6; 0: not at all
+    spin                seconds in which the next frame is looked for after an answer, before the thread sleeps; seldom
+                        after looks in vain. None: 50e-6 over shm, 200e-6 over tcp, ipc and inproc; 0, and over unix:
+                        not at all
     on_event            called with an `Event` after every one, on the thread that polls
     """
 
