@@ -57,10 +57,14 @@ final class Router {
     Router.set(socket, ZMQ_SNDHWM, highWater)
     Router.set(socket, ZMQ_RCVHWM, highWater)
     Router.set(socket, ZMQ_ROUTER_MANDATORY, 1)
-    // an identity stays with the connection that has it until that is gone: heartbeats tell within a second
+    // an identity stays with the connection that has it until that is gone
     Router.set(socket, ZMQ_ROUTER_HANDOVER, 0)
-    Router.set(socket, ZMQ_HEARTBEAT_IVL, 250)
-    Router.set(socket, ZMQ_HEARTBEAT_TIMEOUT, 750)
+    if keys != nil {
+      // the kernel tells at once that a plant of this machine is gone. Of another machine, which needs a key, heartbeats
+      // tell within a second; each wait of ZeroMQ's thread then sets a timer
+      Router.set(socket, ZMQ_HEARTBEAT_IVL, 250)
+      Router.set(socket, ZMQ_HEARTBEAT_TIMEOUT, 750)
+    }
     Router.set(socket, ZMQ_IPV6, text.utf8.contains(UInt8(ascii: "[")) ? 1 : 0)
     if let keys {
       Router.set(socket, ZMQ_CURVE_SERVER, 1)
