@@ -60,8 +60,8 @@ final class Router {
     // an identity stays with the connection that has it until that is gone
     Router.set(socket, ZMQ_ROUTER_HANDOVER, 0)
     if keys != nil {
-      // the kernel tells at once that a plant of this machine is gone. Of another machine, which needs a key, heartbeats
-      // tell within a second; each wait of ZeroMQ's thread then sets a timer
+      // the kernel tells at once that a plant of this machine is gone. Of another machine, which needs a key,
+      // heartbeats tell within a second; each wait of ZeroMQ's thread then sets a timer
       Router.set(socket, ZMQ_HEARTBEAT_IVL, 250)
       Router.set(socket, ZMQ_HEARTBEAT_TIMEOUT, 750)
     }
