@@ -16,6 +16,7 @@ seeds. Estimates are those of rliable (arXiv 2108.13264).
 import argparse
 import csv
 import json
+import re
 import shlex
 import sys
 from multiprocessing import get_context
@@ -37,7 +38,7 @@ RANDOM_EPISODES = 50
 
 def rule_settings(rule, task, steps):
     """The settings of a run: PRESET[,NAME=VALUE...], values as JSON where they are."""
-    preset, *assignments = rule.split(",")
+    preset, *assignments = re.split(r",(?![^\[]*\])", rule)  # not at the commas of a list
     options = {}
     for text in assignments:
         name, equals, value = text.partition("=")
