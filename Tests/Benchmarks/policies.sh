@@ -4,8 +4,10 @@
 # Writes .build/benchmarks/policies.txt, .csv and .png. EFFERENT_LIBRARY: measure this library instead of building one.
 # OpenVINO and onnxruntime int8 are measured where the Python environment (BENCH_PYTHON, default .venv) has openvino and onnxruntime.quantization.
 # BENCH_ROUNDS: rounds of the hot mode (default 301). BENCH_SMALL_ROUNDS: steps of the periodic mode (default 101).
+# policies.sh roof [...]: shares of the multiply-add peak, per shape (roof.sh). policies.sh mca [...]: hot loops of NEON by llvm-mca (mca.sh).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+[[ ${1:-} != roof && ${1:-} != mca ]] || exec bash "Tests/Benchmarks/$1.sh" "${@:2}"
 out=.build/benchmarks
 mkdir -p "$out/bin"
 source Tests/Benchmarks/common.sh
