@@ -72,11 +72,19 @@ public func eff_learner_options_preset(
     }
     guard let preset else { throw Failure(.argument, "preset is NULL, expected one of " + LearnerPreset.names) }
     var o = try readOptions(options, learnerDefaults(), "eff_learner_options")
+    if text(preset) == "adapted" {
+      guard o.policy != nil || o.critic != nil else {
+        throw Failure(
+          .argument, "preset 'adapted' is for loaded networks, but options.policy and options.critic are NULL")
+      }
+      writeAdapted(&o)
+      return write(o, options, o.struct_size)
+    }
     guard o.policy == nil else {
       throw Failure(
         .argument,
         "preset '" + text(preset) + "' is for fresh networks, but options.policy is set: leave the preset out, the "
-          + "numbers of a loaded policy are those of eff_learner_options_adapt()")
+          + "numbers of a loaded policy are those of eff_learner_options_adapt() and of the preset 'adapted'")
     }
     guard let found = LearnerPreset(name: text(preset)) else {
       throw Failure(.argument, "preset is '" + text(preset) + "', expected one of " + LearnerPreset.names)
@@ -165,7 +173,9 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   g.errorRise = o.td_error_rise
   (g.changeLimit, g.changePeriod, g.changeObservations) = (o.change_limit, o.change_period, o.change_observations)
   out.watch = g
-  if let policy = try policySettings(o) { try out.start(from: policy) }
+  let policy = try policySettings(o)
+  if let policy { try out.start(from: policy) }
+  if let critic = try criticSettings(o, policy) { try out.judge(by: critic) }
   return out
 }
 
@@ -196,7 +206,7 @@ public func eff_learner_create(
 
 /// Tells the log what a loaded policy means for learning.
 private func tell(_ options: LearnerOptions) {
-  for note in options.actor?.notes ?? [] { Log.write(.info, note) }
+  for note in options.notes { Log.write(.info, note) }
 }
 
 @c @implementation

@@ -9,6 +9,7 @@ func policySettings(_ o: eff_learner_options) throws(Failure) -> PolicySettings?
   let frozen = try list(o.frozen, o.frozen_count, "learner option 'frozen'", "frozen_count")
   guard let pointer = o.policy else { return nil }
   var s = PolicySettings(try policy(pointer))
+  if !isActorCritic(o) { (s.value, s.features) = (o.value.map { text($0) }, o.features.map { text($0) }) }
   s.mean = o.mean.map { text($0) }
   s.std = o.std.map { text($0) }
   switch Int(o.std_source) {
@@ -35,6 +36,42 @@ func policySettings(_ o: eff_learner_options) throws(Failure) -> PolicySettings?
   return s
 }
 
+private func isActorCritic(_ o: eff_learner_options) -> Bool {
+  o.algorithm == EFF_LEARNER_AC_CONTINUOUS || o.algorithm == EFF_LEARNER_AC_DISCRETE
+}
+
+/// The critic beside an actor, of its own file or of the policy's; nil where it is a fresh network.
+func criticSettings(_ o: eff_learner_options, _ actor: PolicySettings?) throws(Failure) -> PolicySettings? {
+  guard isActorCritic(o) || o.critic != nil else { return nil }
+  guard o.critic != nil || o.value != nil || o.features != nil else { return nil }
+  guard let pointer = o.critic ?? o.policy else {
+    let name = o.value == nil ? "features" : "value"
+    throw Failure(
+      .argument, "learner option '\(name)' names a tensor, but there is no file: 'critic' and 'policy' are NULL")
+  }
+  var s = PolicySettings(try policy(pointer))
+  (s.value, s.features) = (o.value.map { text($0) }, o.features.map { text($0) })
+  // the name that the policy's metadata gave is not one of another file
+  if o.critic != nil, let actor, o.value == actor.policy.valueName { s.value = nil }
+  s.frozen = actor?.frozen ?? []
+  return s
+}
+
+/// The numbers that are right for loaded networks, as they are named in the options.
+func writeAdapted(_ o: inout eff_learner_options) {
+  let hasValues = o.features == nil && (o.critic != nil || o.value != nil || !isActorCritic(o))
+  o.no_reward_scaling = hasValues ? 1 : 0
+  o.entropy = 0
+  if isActorCritic(o) {
+    o.actor_delay = hasValues ? 0 : 10_000
+    o.kappa_policy = 300
+    o.initial_std = 0.03
+  } else {
+    (o.epsilon_start, o.epsilon_end) = (0.01, 0.01)
+    o.kappa_value = 20
+  }
+}
+
 @c @implementation
 public func eff_learner_options_adapt(
   _ options: UnsafeMutablePointer<eff_learner_options>?, _ struct_size: Int, _ policy: OpaquePointer?
@@ -47,11 +84,14 @@ public func eff_learner_options_adapt(
     var o = learnerDefaults()
     o.struct_size = struct_size
     o.policy = policy
-    o.algorithm = Int32(p.isDiscrete ? EFF_LEARNER_AC_DISCRETE : EFF_LEARNER_AC_CONTINUOUS)
-    o.actor_delay = 10_000
-    o.kappa_policy = 300
-    o.entropy = 0
-    o.initial_std = 0.03
+    o.algorithm = Int32(
+      p.choosesByValues ? EFF_LEARNER_Q : p.isDiscrete ? EFF_LEARNER_AC_DISCRETE : EFF_LEARNER_AC_CONTINUOUS)
+    if o.algorithm != EFF_LEARNER_Q { o.value = p.valueName }
+    if let text = p.metadata(of: "efferent.gamma"), eff_is_double(text, &o.gamma) == 0 || !(o.gamma >= 0 && o.gamma <= 1)
+    {
+      throw Failure(.format, "metadata 'efferent.gamma' is '" + String(cString: text) + "', expected a number from 0 to 1")
+    }
+    writeAdapted(&o)
     write(o, options, struct_size)
   }
 }

@@ -7,6 +7,10 @@ extension ArchitectureReader {
     switch layer.type {
     case "concat": return try concat(layer, inputs)
     case "add", "subtract", "multiply", "divide": return try combine(layer, inputs)
+    case "constant":
+      try layer.expectKeys(["value"])
+      let value = try weight("value", layer)
+      return Signal(name: try reshape(value.name, to: [1] + value.shape, layer), shape: value.shape)
     default: break
     }
     guard inputs.count == 1 else {

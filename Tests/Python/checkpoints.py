@@ -87,6 +87,8 @@ def torch_file(value, name="archive", **more):
             if set(v) == {"bf16"}:
                 return tensor(v["bf16"], "bf16")
             return OrderedDict((k, written(x)) for k, x in v.items())
+        if isinstance(v, tuple):
+            return tuple(map(written, v))
         return tensor(v, v.dtype.str[1:]) if isinstance(v, np.ndarray) else v
 
     out = io.BytesIO()
@@ -130,10 +132,10 @@ def serialized(value):
         return base64.b64encode(pickle.dumps(value)).decode()
 
 
-def sb3_zip(state, observation, action, policy_kwargs=None):
+def sb3_zip(state, observation, action, policy_kwargs=None, **more):
     data = {"observation_space": {":type:": "space", ":serialized:": serialized(observation)},
             "action_space": {":type:": "space", ":serialized:": serialized(action)},
-            "policy_kwargs": policy_kwargs or {}}
+            "policy_kwargs": policy_kwargs or {}, **more}
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as z:
         z.writestr("data", json.dumps(data))
@@ -142,7 +144,7 @@ def sb3_zip(state, observation, action, policy_kwargs=None):
     return made.getvalue()
 
 
-def vec_normalize(mean, var, clip=10.0, epsilon=1e-8):
+def vec_normalize(mean, var, clip=10.0, epsilon=1e-8, return_var=None):
     Statistics = stand_in("stable_baselines3.common.running_mean_std", "RunningMeanStd")
     Wrapper = stand_in("stable_baselines3.common.vec_env.vec_normalize", "VecNormalize")
 
@@ -155,6 +157,8 @@ def vec_normalize(mean, var, clip=10.0, epsilon=1e-8):
     made.norm_obs, made.clip_obs, made.epsilon = True, clip, epsilon
     made.obs_rms = {k: rms(mean[k], var[k]) for k in mean} if isinstance(mean, dict) else rms(mean, var)
     made.ret_rms = rms(np.zeros(()), np.ones(()))
+    if return_var is not None:
+        made.norm_reward, made.ret_rms = True, rms(np.zeros(()), np.array(return_var))
     with Present(Statistics, Wrapper):
         return pickle.dumps(made)
 

@@ -39,6 +39,13 @@ class Learner {
     check(eff_learner_options_adapt(&options, sizeof options, policy.get()));
     return options;
   }
+  // The same with a critic that was trained elsewhere, so that no warm-up is needed.
+  static eff_learner_options adapt(const Policy &policy, const Policy &critic) {
+    eff_learner_options options = adapt(policy);
+    options.critic = critic.get();
+    check(eff_learner_options_preset(&options, "adapted"));
+    return options;
+  }
 
   explicit Learner(const eff_learner_options &options) {
     check_version();

@@ -154,10 +154,12 @@ typedef struct eff_learner_options {
                                           eff_learner_arena_size() bytes; or NULL */
 
   /* starting from a loaded policy; fill with eff_learner_options_adapt() */
-  const eff_policy *policy;            /* or NULL; the actor of EFF_LEARNER_AC_..., loaded with
-                                          eff_policy_options.learnable; retained by the learner */
+  const eff_policy *policy;            /* or NULL; the actor of EFF_LEARNER_AC_..., the network of values of Q and
+                                          SARSA [1, choices] and of TD [1], loaded with eff_policy_options.learnable;
+                                          retained by the learner */
   const char *mean, *std;              /* tensors of the policy, outputs or inside its graph; NULL: by role and name.
-                                          Discrete: mean names the logits */
+                                          Discrete: mean names the logits or the values; NULL: what the action is the
+                                          index of */
   int32_t learn, std_source;           /* EFF_LEARN_..., EFF_STD_... */
   size_t learn_layers;                 /* EFF_LEARN_LAST: 1 */
   double residual_bound;               /* EFF_LEARN_RESIDUAL: 0.1, in units of the mean before tanh, clip or scale */
@@ -194,6 +196,16 @@ typedef struct eff_learner_options {
                                           one such update can undo the policy */
   double beta_energy;                  /* 0: Z as it is. Z is small in the first updates of an episode, and the step
                                           divides by its root */
+
+  /* values from a file, beside `policy` above */
+  const eff_policy *critic;            /* or NULL; EFF_LEARNER_AC_...: the network whose output is the value of a state,
+                                          loaded with eff_policy_options.learnable; retained. NULL with `value` or
+                                          `features`: it is in the policy's own file */
+  const char *value;                   /* tensor of one number in the critic's file; NULL: by metadata (efferent.value),
+                                          as the only output of one number, or by name */
+  const char *features;                /* or NULL; tensor in the critic's file (Q, SARSA, TD: in the policy's): the
+                                          values are a fresh linear layer on it that starts at 0, and nothing before it
+                                          learns */
 } eff_learner_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
@@ -207,14 +219,29 @@ EFF_API void eff_learner_options_default(eff_learner_options *options, size_t st
  * Sets optimizer, activation, activation_alpha, no_layer_norm, no_observation_norm, no_reward_scaling,
  * layer_norm_epsilon, sparsity, gamma, lambda, step_size, kappa_..., eta_..., beta2, beta_clip, beta_norm,
  * moment_epsilon, clip_multiple, entropy, observation_epsilon, reward_epsilon, error_cap, beta_energy. All else stays
- * as it is. Call it before you set numbers of your own. Any thread. EFF_E_ARGUMENT: there is no such preset (the
- * message lists them), or options.policy is set: a preset is for fresh networks. */
+ * as it is. Call it before you set numbers of your own.
+ *   "adapted"             for loaded networks: the numbers of eff_learner_options_adapt() for algorithm, critic, value
+ *                         and features as they are in options. Sets no_reward_scaling, entropy, and actor_delay,
+ *                         kappa_policy, initial_std (EFF_LEARNER_AC_...) or epsilon_start, epsilon_end, kappa_value
+ * Any thread. EFF_E_ARGUMENT: there is no such preset (the message lists them), or options.policy is set: the others
+ * are for fresh networks. */
 EFF_API eff_status eff_learner_options_preset(eff_learner_options *options, const char *preset);
 
 /* Fills options with defaults for a policy that was trained elsewhere and is in use: the algorithm that the policy is
  * for, the critic warms up for 10000 updates (actor_delay), the actor takes small steps (kappa_policy 300), a policy
  * without a std explores little (initial_std 0.03), and nothing is paid for entropy. What else the policy needs is in
  * its comments above; these numbers were chosen by measurement (examples/learning/naive_switch.py).
+ *
+ * Values that were trained elsewhere: a policy with an output of several numbers called q, or q values, goes on with
+ * EFF_LEARNER_Q (epsilon 0.01, kappa_value 20). A critic comes with `critic` or `value`; where the policy's metadata
+ * names one (efferent.value) that is `value`. It needs no warm-up (actor_delay 0), and values are sums of raw rewards
+ * (no_reward_scaling 1). gamma is that of the metadata (efferent.gamma), where the file has one; what efferent.frozen
+ * lists (a JSON list of beginnings of names) does not learn. After setting algorithm, critic, value or features yourself:
+ * eff_learner_options_preset(options, "adapted").
+ *
+ * Of values learns all (of Q, SARSA and TD what `learn` says). Actor and critic that share weights in one file learn a
+ * copy each. The critic is given the actor's observations, raw. A recurrent one carries its state like a policy. A
+ * network of value distributions (C51, QR-DQN) whose graph has their expectation is a network of values.
  *
  * What is learned of it: matrices and kernels of MatMul, Gemm, Conv and ConvTranspose, what is added directly to their
  * result, scale and bias of normalization layers, and arrays that act element by element between two such layers. Not:
@@ -357,11 +384,11 @@ EFF_API eff_status eff_learner_restore_file(eff_learner *learner, const char *pa
 /* The policy that acts, without exploration and as it is now: immutable, to be run by sessions (also by
  * eff_session_swap, where the learner started from a loaded policy with all or its last layers) or to be learned from
  * again. *out is NULL on failure; release it with eff_policy_release. EFF_E_UNSUPPORTED: it cannot be written as a file
- * (a time input, a moving average, a file that was not ONNX). */
+ * (a time input, a moving average, a fresh layer on features, a residual on a safetensors file). */
 EFF_API eff_status eff_learner_policy(eff_learner *learner, eff_policy **out);
 
-/* The same as an ONNX file: of a loaded policy its own file with the learned weights in it (and, where they are the
- * learner's, the statistics and the residual), otherwise a new one. Outputs of a new one: "actions" (mean, or index of
+/* The same as an ONNX file: of a loaded policy its own file, ONNX or safetensors, with the learned weights in it (and,
+ * where they are the learner's, the statistics and the residual), otherwise a new one. Outputs of a new one: "actions" (mean, or index of
  * the best choice) and "std", "logits" or "q"; or "value".
  * *size gets its bytes; with buffer_or_null NULL nothing is written. Weights are f32. Errors: as above, EFF_E_ARGUMENT:
  * capacity is too small. */
@@ -392,8 +419,8 @@ EFF_API void eff_publisher_destroy(eff_publisher *publisher);
 
 /* ---- arrays by name ---- */
 
-/* `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`: weights [out, in], traces, moments; of a loaded policy
- * `actor.<w|e|v>.<name in its file>`, of long names the last 54 bytes, more than two dimensions joined into two;
+/* `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`: weights [out, in], traces, moments; of a loaded network
+ * `<actor|critic>.<w|e|v>.<name in its file>`, of long names the last 54 bytes, more than two dimensions joined into two;
  * obsnorm.mean, .m2, .count; rewscale.mean, .m2, .count, .return_trace; obsema.mean, .count. A Gaussian head is one
  * layer of 2 action_count rows: means, then what softplus makes standard deviations. */
 typedef struct eff_learner_tensor {

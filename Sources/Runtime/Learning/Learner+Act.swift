@@ -56,7 +56,11 @@ extension LearnerHandle {
   }
 
   @_noLocks func feedPolicy(raw: UnsafePointer<Double>, normalized: UnsafePointer<Double>) {
-    let net = policyNet
+    feed(policyNet, raw: raw, normalized: normalized)
+  }
+
+  /// Puts an observation into a network's inputs, raw and normalized, where it reads them.
+  @_noLocks func feed(_ net: eff_learn_net, raw: UnsafePointer<Double>, normalized: UnsafePointer<Double>) {
     if let to = net.raw {
       let input = Numbers(base: to, isDouble: core.pointee.settings.isDouble)
       for i in 0..<core.pointee.settings.observationCount { input[i] = raw[i] }

@@ -117,28 +117,68 @@ extension LearnerHandle {
 
   // MARK: loaded policies
 
-  private func exportLoaded(_ actor: LoadedActor) throws(Failure) -> [UInt8] {
-    guard let source = actor.settings.policy.source, case .onnx = source.format else {
-      throw Failure(.unsupported, "the policy was loaded from safetensors; only ONNX files can be written back")
+  private func exportLoaded(_ actor: LoadedNetwork) throws(Failure) -> [UInt8] {
+    guard let source = actor.settings.policy.source else {
+      throw Failure(.state, "the policy was loaded without its file being kept")
     }
-    let w = Numbers(base: core.pointee.actor.w, isDouble: core.pointee.settings.isDouble)
+    guard actor.settings.features == nil else {
+      throw Failure(
+        .unsupported,
+        """
+        the policy learns a fresh layer on '\(actor.settings.features ?? "")' of its file, which the file has no place \
+        for; keep it with eff_learner_save()
+        """
+      )
+    }
+    let w = Numbers(base: policyNet.w, isDouble: core.pointee.settings.isDouble)
     func values(_ p: LearnedParameter) -> [Float] { (0..<p.count).map { Float(w[p.place($0)]) } }
-    var rewriter = OnnxRewriter(
-      source.bytes, files: source.options.build.files, memoryLimit: source.options.build.memoryLimit)
+    var changed: [String: (dims: [Int], values: [Float])] = [:]
     for p in actor.network.plan.parameters {
-      if case .data = p.initial { rewriter.tensors[p.name] = (p.shape, values(p)) }
+      if case .data = p.initial { changed[p.name] = (p.shape, values(p)) }
     }
     if let n = actor.normalizer {
       let s = statistics
-      rewriter.tensors[n.center] = (n.shape, s.mean)
-      rewriter.tensors[n.scale] = (n.shape, n.isDivided ? s.deviation : s.deviation.map { 1 / $0 })
+      changed[n.center] = (n.shape, s.mean)
+      changed[n.scale] = (n.shape, n.isDivided ? s.deviation : s.deviation.map { 1 / $0 })
     }
+    if case .safetensors = source.format { return try exportSafetensors(actor, source, changed) }
+    var rewriter = OnnxRewriter(
+      source.bytes, files: source.options.build.files, memoryLimit: source.options.build.memoryLimit)
+    rewriter.tensors = changed
     if case .residual(let bound) = actor.settings.part { rewriter.addition = try residual(actor, bound, values) }
     return try rewriter.rewrite()
   }
 
+  /// The file with other numbers in its tensors, which stay where they are.
+  private func exportSafetensors(
+    _ actor: LoadedNetwork, _ source: PolicySource, _ changed: [String: (dims: [Int], values: [Float])]
+  ) throws(Failure) -> [UInt8] {
+    if case .residual = actor.settings.part {
+      throw Failure(.unsupported, "the policy was loaded from safetensors; only an ONNX file has a place for a residual")
+    }
+    guard source.sidecar == nil else {
+      throw Failure(
+        .unsupported, "the policy was loaded from tensors and a JSON file beside them; only one file can be written")
+    }
+    let (model, _) = try source.read()
+    var out = [UInt8](repeating: 0, count: source.bytes.count)
+    out.withUnsafeMutableBytes { eff_copy($0.baseAddress!, source.bytes.start, source.bytes.count) }
+    for (name, tensor) in changed {
+      guard let t = model.graph.initializers.first(where: { $0.name == name }), t.type == ElementType.f32.rawValue,
+        let range = t.raw, range.count == 4 * tensor.values.count
+      else {
+        throw Failure(
+          .unsupported, "tensor '\(name)' is not in the file as f32, so what became of it cannot be written back")
+      }
+      out.withUnsafeMutableBytes { to in
+        tensor.values.withUnsafeBytes { eff_copy(to.baseAddress! + range.lowerBound, $0.baseAddress!, range.count) }
+      }
+    }
+    return out
+  }
+
   /// The correction as nodes behind the tensor that it is added to.
-  private func residual(_ actor: LoadedActor, _ bound: Double, _ values: (LearnedParameter) -> [Float]) throws(Failure)
+  private func residual(_ actor: LoadedNetwork, _ bound: Double, _ values: (LearnedParameter) -> [Float]) throws(Failure)
     -> (tensor: String, renamed: String, fields: OnnxWriter)
   {
     let s = core.pointee.settings

@@ -21,8 +21,15 @@ extension LearnerOptions {
     } else if s.algorithm.hasActor {
       actor = try NetworkPlace(.described(s, widths, outputs: s.actorOutputs, rows: 1), &cursor)
     }
-    // v(s) and v(s') at once
-    let critic = try NetworkPlace(.described(s, widths, outputs: s.criticOutputs, rows: 2), &cursor)
+    var critic: NetworkPlace
+    var loadedCritic: LoadedPlace? = nil
+    if let owner = self.critic {
+      critic = try NetworkPlace(owner.network, &cursor)
+      loadedCritic = try LoadedPlace(owner, &cursor)
+    } else {
+      // v(s) and v(s') at once
+      critic = try NetworkPlace(.described(s, widths, outputs: s.criticOutputs, rows: 2), &cursor)
+    }
     let (actorCount, criticCount) = (actor?.count ?? 0, critic.count)
     var change = watch.changeLimit > 0 ? try ChangePlace(s, actor?.network, &cursor) : nil
     let hiddenActor = try HiddenPlace(actor?.network.plan.hidden.map { ($0.units, $0.each) } ?? [], &cursor)
@@ -37,6 +44,7 @@ extension LearnerOptions {
     let action = try cursor.doubles(max(1, s.actionCount))
     let filter = try cursor.doubles(s.observationCount)
     try actor?.takeHidden(&cursor)
+    if loadedCritic != nil { try critic.takeHidden(&cursor) }
     if let actor { try hiddenActor.takeKept(&cursor) { actor.units($0) } }
     try hiddenCritic.takeKept(&cursor) { critic.units($0) }
     let returns = RunningStatistics(mean: try cursor.doubles(1), m2: try cursor.doubles(1), size: 1)
@@ -59,18 +67,20 @@ extension LearnerOptions {
     let actorNet = try actor?.bind(w: w.actor, e: e.actor, v: v.actor, kernels) ?? eff_learn_net()
     let criticNet = try critic.bind(w: w.critic, e: e.critic, v: v.critic, kernels)
     if let actor { loaded?.bind(actor, w: w.actor) }
+    loadedCritic?.bind(critic, w: w.critic)
     change?.bind(actorNet)
     state.initialize(to: LearnerState(seed: seed))
     let networks = LearnerNetworks(
-      actor: actor?.network.plan.parameters ?? [], critic: critic.network.plan.parameters, loaded: self.actor)
+      actor: actor?.network.plan.parameters ?? [], critic: critic.network.plan.parameters, loaded: acting)
     learner.initialize(
       to: LearnerCore(
-        settings: s, watch: watch, kernels: kernels.table, actor: actorNet, critic: criticNet, loaded: loaded?.core,
+        settings: s, watch: watch, kernels: kernels.table, actor: actorNet, critic: criticNet,
+        loaded: loaded?.core ?? (s.algorithm.hasActor ? nil : loadedCritic?.core), loadedCritic: loadedCritic?.core,
         networks: Unmanaged.passRetained(networks), state: state, stateSize: stateSize, observations: observations,
         returns: returns, filter: filter, raw: raw, current: current, next: next, action: action, scratch: scratch,
         snapshots: snapshots, change: change?.core, hidden: (hiddenActor.core, hiddenCritic.core),
         snapshotSize: snapshotSize, snapshotStride: stride,
-        layoutHash: layoutHash, sourceHash: self.actor?.settings.policy.hash ?? 0))
+        layoutHash: layoutHash, sourceHash: acting?.settings.policy.hash ?? 0))
     return learner
   }
 
@@ -123,18 +133,24 @@ extension LearnerOptions {
     for width in widths { hash.add(width) }
     hash.add(Int(s.hidden.activation))
     hash.add(s.hidden.hasLayerNorm ? 1 : 0)
-    if let actor {
-      hash.add(actor.network.plan.count)
-      hash.add(actor.network.hiddenSize)
-      for p in actor.network.plan.parameters {
-        // where it lies, and whether it is turned there
-        hash.add(p.offset)
-        hash.add(p.matrix == nil ? 0 : p.matrix!.isByInput == p.matrix!.isTransposed ? 1 : 2)
-        for byte in p.name.utf8 { hash.add(Int(byte)) }
-        for d in p.shape { hash.add(d) }
-      }
+    if let actor { LearnerOptions.add(actor.network, to: &hash) }
+    if let critic {
+      hash.add(1)
+      LearnerOptions.add(critic.network, to: &hash)
     }
     return hash.value
+  }
+
+  private static func add(_ network: Network, to hash: inout Fnv1a) {
+    hash.add(network.plan.count)
+    hash.add(network.hiddenSize)
+    for p in network.plan.parameters {
+      // where it lies, and whether it is turned there
+      hash.add(p.offset)
+      hash.add(p.matrix == nil ? 0 : p.matrix!.isByInput == p.matrix!.isTransposed ? 1 : 2)
+      for byte in p.name.utf8 { hash.add(Int(byte)) }
+      for d in p.shape { hash.add(d) }
+    }
   }
 }
 

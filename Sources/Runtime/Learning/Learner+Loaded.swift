@@ -8,8 +8,11 @@ struct LoadedCore {
   var hiddenSize: Int
   var copies: UnsafeMutablePointer<HiddenCopy>
   var copyCount: Int
-  /// nil for logits.
+  /// nil for logits and values.
   var map: ActionMap?
+  /// Of a critic: its outputs for s', and where the recurrent state of s waits meanwhile.
+  var ahead: UnsafeMutablePointer<Double>
+  var kept: UnsafeMutableRawPointer
 }
 
 struct HiddenCopy {
@@ -41,17 +44,21 @@ extension LearnerHandle {
     }
   }
 
-  /// The recurrent state of the next observation, as the policy gave it for this one.
+  /// The recurrent states of the next observation, as the networks gave them for this one.
   @_noLocks func carryHidden() {
-    guard let loaded = core.pointee.loaded else { return }
-    for i in 0..<loaded.pointee.copyCount {
-      let c = loaded.pointee.copies[i]
+    if let loaded = core.pointee.loaded { carry(loaded.pointee) }
+    if core.pointee.hasActor, let critic = core.pointee.loadedCritic { carry(critic.pointee) }
+  }
+
+  @_noLocks func carry(_ loaded: LoadedCore) {
+    for i in 0..<loaded.copyCount {
+      let c = loaded.copies[i]
       eff_copy(c.to, c.from, c.size)
     }
   }
 
   @_noLocks func clearHidden() {
-    guard let loaded = core.pointee.loaded else { return }
-    eff_zero(loaded.pointee.hidden, loaded.pointee.hiddenSize)
+    if let loaded = core.pointee.loaded { eff_zero(loaded.pointee.hidden, loaded.pointee.hiddenSize) }
+    if let critic = core.pointee.loadedCritic { eff_zero(critic.pointee.hidden, critic.pointee.hiddenSize) }
   }
 }

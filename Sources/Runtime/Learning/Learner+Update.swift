@@ -121,11 +121,7 @@ extension LearnerHandle {
     observeNext(t.observation, into: core.pointee.next)
     let reward = scale(reward: t.reward, discount: discount, ends: cutsTrace)
 
-    feed(core.pointee.critic, core.pointee.current, row: 0)
-    feed(core.pointee.critic, core.pointee.next, row: 1)
-    forward(critic: 2)
-    let here = core.pointee.critic.output(row: 0, isDouble: s.isDouble)
-    let there = core.pointee.critic.output(row: 1, isDouble: s.isDouble)
+    let (here, there) = forwardCritic(next: t.observation)
     let choice = Int(state.pointee.choice)
     var nextChoice = 0
     var isOffPolicy = false

@@ -13,8 +13,10 @@ public struct LearnerCore {
   /// Empty where the algorithm has no actor.
   var actor: eff_learn_net
   var critic: eff_learn_net
-  /// Where the actor is a loaded policy.
+  /// Where the network that acts is a loaded policy.
   var loaded: UnsafeMutablePointer<LoadedCore>?
+  /// Where the critic is loaded; without an actor it is the one that acts.
+  var loadedCritic: UnsafeMutablePointer<LoadedCore>?
   var networks: Unmanaged<LearnerNetworks>
 
   /// Persistent part of the arena and its bytes.

@@ -176,11 +176,19 @@ public struct LearnerOptions {
   /// Snapshots kept for roll-back.
   public var watch = WatchSettings()
   /// The actor, where it is a loaded policy.
-  public private(set) var actor: LoadedActor? = nil
+  public private(set) var actor: LoadedNetwork? = nil
+  /// The critic (q, sarsa: the values of choices), where it is loaded.
+  public private(set) var critic: LoadedNetwork? = nil
 
   public init() {}
 
-  /// Makes a loaded policy the actor. Counts that are 0 are those of the policy.
+  /// What the caller should know of the loaded networks, a sentence each.
+  public private(set) var notes: [String] = []
+
+  /// The loaded network that acts.
+  public var acting: LoadedNetwork? { settings.algorithm.hasActor ? actor : critic }
+
+  /// Makes a loaded policy the network that acts. Counts that are 0 are those of the policy.
   @export(interface)
   public mutating func start(from policy: PolicySettings) throws(Failure) {
     guard settings.timeLimit >= 0, policy.initialStd > 0, policy.initialStd <= 1e6 else {
@@ -194,8 +202,14 @@ public struct LearnerOptions {
     }
     let given = settings
     if settings.observationCount == 0 { settings.observationCount = policy.observationCount }
-    let made = try LoadedActor(policy, settings, widths: widths, isa: level)
-    (settings.observationCount, settings.actionCount) = (made.observationCount, made.actionCount)
+    let head = LoadedHead(of: settings.algorithm)
+    if policy.features != nil, settings.actionCount == 0, settings.algorithm.isEpsilonGreedy {
+      throw Failure(
+        .argument, "learner option 'action_count' is 0, expected the number of choices beside 'features'")
+    }
+    let made = try LoadedNetwork(policy, head, settings, widths: widths, isa: level)
+    settings.observationCount = made.observationCount
+    if settings.algorithm != .td { settings.actionCount = made.actionCount }
     guard given.observationCount == 0 || given.observationCount == made.observationCount else {
       throw Failure(
         .mismatch,
@@ -214,8 +228,70 @@ public struct LearnerOptions {
       throw Failure(
         .argument, "learner option 'normalizer_count' needs the learner's own normalization of observations")
     }
+    notes += made.notes
     settings.stdForm = settings.algorithm.isContinuous ? made.heads.stdForm : .softplus
-    actor = made
+    if settings.algorithm.hasActor {
+      actor = made
+    } else {
+      try requireRawRewards(made)
+      critic = made
+    }
+  }
+
+  /// Makes a loaded network the critic beside an actor.
+  @export(interface)
+  public mutating func judge(by given: PolicySettings) throws(Failure) {
+    guard settings.algorithm.hasActor else {
+      throw Failure(
+        .argument,
+        """
+        learner option 'critic' stands beside an actor; give the network of EFF_LEARNER_Q, SARSA and TD as 'policy'
+        """
+      )
+    }
+    let made = try LoadedNetwork(given, .value, settings, widths: widths, isa: level)
+    if settings.observationCount == 0 { settings.observationCount = made.observationCount }
+    guard made.observationCount == settings.observationCount else {
+      throw Failure(
+        .mismatch,
+        """
+        the critic observes \(made.observationCount) numbers, but the actor \(settings.observationCount): both see \
+        what the learner is given. A critic that was trained with more than the robot measures cannot go on; leave it \
+        out
+        """
+      )
+    }
+    try requireRawRewards(made)
+    critic = made
+    notes += made.notes
+    noteShared()
+  }
+
+  /// What actor and critic have in common in one file is there twice once they learn.
+  private mutating func noteShared() {
+    guard let actor, let critic, actor.settings.policy.hash == critic.settings.policy.hash else { return }
+    var count = 0
+    for p in critic.network.plan.parameters where actor.network.plan.parameters.contains(where: { $0.name == p.name }) {
+      count += 1
+    }
+    if count == 0 { return }
+    notes.append(
+      """
+      actor and critic share \(count) arrays in the file: each learns a copy of its own; the exported policy has the \
+      actor's, and its value is no longer the critic's
+      """)
+  }
+
+  /// A network that has learned values of raw rewards cannot go on with scaled ones.
+  private func requireRawRewards(_ made: LoadedNetwork) throws(Failure) {
+    guard made.settings.features == nil, settings.scalesRewards else { return }
+    throw Failure(
+      .argument,
+      """
+      learner option 'no_reward_scaling' is 0, expected 1: the values of a loaded network are sums of rewards as they \
+      were in its training (eff_learner_options_preset "adapted" sets it)
+      """
+    )
   }
 
   /// Instruction set of the kernels of a loaded policy.

@@ -4,18 +4,25 @@ import Kernels
 import Onnx
 import Platform
 
-/// The pieces of a learner's arena that a loaded policy takes besides its network.
+/// The pieces of a learner's arena that a loaded policy or critic takes besides its network.
 struct LoadedPlace {
-  private let actor: LoadedActor
+  private let actor: LoadedNetwork
   private let copies: UnsafeMutablePointer<HiddenCopy>
   private let numbers: UnsafeMutablePointer<Double>
+  private var ahead: UnsafeMutablePointer<Double>
+  private var kept: UnsafeMutableRawPointer
   let core: UnsafeMutablePointer<LoadedCore>
 
-  init(_ actor: LoadedActor, _ cursor: inout ArenaCursor) throws(Failure) {
+  init(_ actor: LoadedNetwork, _ cursor: inout ArenaCursor) throws(Failure) {
     self.actor = actor
     copies = try cursor.table(actor.network.hiddenOutputs.count, of: HiddenCopy.self)
     core = try cursor.table(1, of: LoadedCore.self)
     numbers = try cursor.doubles(4 * actor.actionCount)
+    (ahead, kept) = (numbers, UnsafeMutableRawPointer(numbers))
+    if actor.head.isValue {
+      ahead = try cursor.doubles(actor.actionCount)
+      kept = try cursor.take(actor.network.hiddenSize)
+    }
   }
 
   /// - Parameter w: weights of the network
@@ -28,7 +35,7 @@ struct LoadedPlace {
     core.initialize(
       to: LoadedCore(
         hidden: place.hidden, hiddenSize: actor.network.hiddenSize, copies: copies, copyCount: outputs.count,
-        map: map()))
+        map: map(), ahead: ahead, kept: kept))
   }
 
   private func map() -> ActionMap? {
@@ -47,7 +54,7 @@ struct LoadedPlace {
 
 extension LearnerHandle {
   /// The statistics of a loaded policy, where they are imported.
-  func takeOver(_ actor: LoadedActor) {
+  func takeOver(_ actor: LoadedNetwork) {
     let s = core.pointee.settings
     guard case .counted(let count) = actor.settings.normalizer, !actor.mean.isEmpty else { return }
     core.pointee.state.pointee.observationCount = max(count, 2)

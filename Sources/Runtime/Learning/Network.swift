@@ -55,9 +55,10 @@ final class LearnerNetworks {
   /// Empty where there is no actor.
   let actor: [LearnedParameter]
   let critic: [LearnedParameter]
-  let loaded: LoadedActor?
+  /// Of the network that acts.
+  let loaded: LoadedNetwork?
 
-  init(actor: [LearnedParameter], critic: [LearnedParameter], loaded: LoadedActor?) {
+  init(actor: [LearnedParameter], critic: [LearnedParameter], loaded: LoadedNetwork?) {
     (self.actor, self.critic, self.loaded) = (actor, critic, loaded)
   }
 

@@ -15,21 +15,71 @@ struct PolicyHeads {
   var high: [Double] = []
 
   /// Finds mean and std (or logits) in `g`, whose outputs are those of the file.
-  init(_ g: Graph, _ s: PolicySettings, isContinuous: Bool) throws(Failure) {
-    if let name = s.mean {
-      mean = try PolicyHeads.find(name, "mean", g)
-    } else if let action = s.policy.plan.outputs.firstIndex(where: { $0.role == .action }) {
-      mean = g.outputs[action].value
-    } else {
-      throw Failure(.state, g.refusal + "; or name the learner's 'mean'")
+  init(_ g: Graph, _ s: PolicySettings, _ head: LoadedHead) throws(Failure) {
+    if let name = s.features {
+      mean = try PolicyHeads.find(name, "features", g)
+      try PolicyHeads.require(mean, "features", g)
+      return
     }
-    if isContinuous {
+    switch head {
+    case .value:
+      mean = try PolicyHeads.findValue(g, s)
+    case .gaussian, .choice, .values:
+      if let name = s.mean {
+        mean = try PolicyHeads.find(name, "mean", g)
+      } else if let action = s.policy.plan.outputs.firstIndex(where: { $0.role == .action }) {
+        mean = g.outputs[action].value
+      } else {
+        throw Failure(.state, g.refusal + "; or name the learner's 'mean'")
+      }
+    }
+    switch head {
+    case .gaussian:
       peelAction(g)
       try findStd(g, s)
-    } else {
-      peelChoice(g)
+    case .choice: peelChoice(g)
+    case .values:
+      peelIndex(g)
+      try requireValues(g, isNamed: s.mean != nil)
+    case .value: break
     }
-    try PolicyHeads.require(mean, isContinuous ? "mean" : "logits", g)
+    try PolicyHeads.require(mean, head.noun, g)
+  }
+
+  /// The value of a state: the tensor that the caller names, the one output of one number, or of several the one that
+  /// is called so.
+  private static func findValue(_ g: Graph, _ s: PolicySettings) throws(Failure) -> Int {
+    if let name = s.value ?? s.mean ?? s.policy.valueName.map({ String(cString: $0) }) {
+      let v = try find(name, "value", g)
+      guard g.values[v].count == 1 else {
+        throw Failure(
+          .shape,
+          """
+          learner option 'value' names '\(name)', which is \(describe(g.values[v].shape)), expected one number; a \
+          tensor of features is named by 'features'
+          """
+        )
+      }
+      return v
+    }
+    let single = g.outputs.filter { g.values[$0.value].count == 1 && g.values[$0.value].type == .f32 }
+    let called = single.filter { contains($0.name, "value") || contains($0.name, "critic") }
+    guard let found = single.count == 1 ? single[0] : called.count == 1 ? called[0] : nil else {
+      throw Failure(
+        .state,
+        """
+        which tensor of the critic is the value is not clear: \(single.count) outputs are one number (\
+        \(list(single)) of \(list(g.outputs))); name the learner's 'value'
+        """
+      )
+    }
+    return found.value
+  }
+
+  private static func list(_ ports: [Port]) -> String {
+    var text = ""
+    for p in ports { text += (text.utf8.isEmpty ? "'" : ", '") + p.name + "'" }
+    return text.utf8.isEmpty ? "none" : text
   }
 
   private static func find(_ name: String, _ what: String, _ g: Graph) throws(Failure) -> Int {
@@ -143,6 +193,51 @@ struct PolicyHeads {
     else { return nil }
     guard c.count == n || c.count == 1 else { return nil }
     return (x, (0..<n).map { Double(c.float(c.count == 1 ? 0 : $0)) }, isLeft)
+  }
+
+  /// From the index of the best choice back to the values that it is the best of.
+  private mutating func peelIndex(_ g: Graph) {
+    while let op = PolicyHeads.writer(mean, g) {
+      switch op.params {
+      case .arg, .cast: mean = op[.x]
+      default: return
+      }
+    }
+  }
+
+  /// One value of each choice: no probabilities, no more axes than one, and not squashed or clipped as a continuous
+  /// action is, unless the caller names them.
+  private func requireValues(_ g: Graph, isNamed: Bool) throws(Failure) {
+    let v = g.values[mean]
+    var asAction = self
+    asAction.peelAction(g)
+    guard isNamed || asAction.mean == mean else {
+      throw Failure(
+        .argument,
+        """
+        '\(v.name)' of the policy ends with tanh or a clip, as a continuous action does, which learns with an \
+        actor-critic; if it is the value of each choice, name it as 'mean'
+        """
+      )
+    }
+    if let op = PolicyHeads.writer(mean, g), case .softmax = op.params {
+      throw Failure(
+        .unsupported,
+        """
+        the values of the policy ('\(v.name)') are probabilities, expected the value of each choice; name another \
+        tensor as 'mean', or learn with EFF_LEARNER_AC_DISCRETE (Python: "stream-ac-discrete")
+        """
+      )
+    }
+    guard v.shape.dropLast().allSatisfy({ $0 == 1 }) else {
+      throw Failure(
+        .shape,
+        """
+        the values of the policy ('\(v.name)') are \(describe(v.shape)), expected [1, choices]: of a network that gives \
+        distributions name the tensor of expected values as 'mean'
+        """
+      )
+    }
   }
 
   /// From the index of a choice, or probabilities, back to logits.

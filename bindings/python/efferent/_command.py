@@ -321,16 +321,33 @@ def convert(checkpoint: Path = typer.Argument(..., dir_okay=False,
             action_low: float = typer.Option(None, help="lower limit: unscaled to with --squash, otherwise clipped"),
             action_high: float = typer.Option(None, help="upper limit"),
             actions: int = typer.Option(None, min=1, help="number of actions, where the network also gives their std "
-                                                          "(rsl_rl)"), force: bool = Force):
+                                                          "(rsl_rl)"),
+            learnable: bool = typer.Option(False, "--learnable",
+                                           help="for efferent.Learner: the std as an output, and the critic as a "
+                                                "second file, OUTPUT with .critic before its ending"),
+            recorded: Path = typer.Option(None, "--recorded", dir_okay=False, exists=True,
+                                          help="npz of the trainer's own obs [n, ...] and action [n, ...]: prints how "
+                                               "far the converted actions are from them"),
+            report: str = typer.Option(None, "--report", metavar="ENV",
+                                       help="with --learnable: a Gymnasium environment in which the policy is "
+                                            "evaluated, learns, and is evaluated again"),
+            report_steps: int = typer.Option(10_000, min=1, help="updates between the two evaluations"),
+            force: bool = Force):
     """Turn a trainer's checkpoint into a policy file. Nothing in the checkpoint is executed."""
     from . import convert as run
+    from ._convert import critic_path
 
     not_there(output, force)
+    if learnable:
+        not_there(critic_path(output), force)
+    if report and not learnable:
+        fail("--report needs --learnable")
 
     try:
         made = run(checkpoint, output, normalizer=normalizer, activation=activation, normalizer_eps=normalizer_eps,
                    normalizer_clip=normalizer_clip,
-                   squash=squash, action_low=action_low, action_high=action_high, actions=actions)
+                   squash=squash, action_low=action_low, action_high=action_high, actions=actions,
+                   learnable=learnable)
         policy = Policy(output)
     except Error as e:
         fail(e)
@@ -341,6 +358,43 @@ def convert(checkpoint: Path = typer.Argument(..., dir_okay=False,
     for kind, tensors in (("input", policy.inputs), ("output", policy.outputs)):
         for t in tensors:
             console.print(f"  {kind:6} {t!r}", markup=False)
+    if made.critic is not None:
+        console.print(f"critic -> {critic_path(output)}: {len(made.critic):,} bytes; "
+                      f"efferent.Learner(policy={str(output)!r}, critic={str(critic_path(output))!r})", markup=False)
+    if recorded:
+        _compare_recorded(policy, recorded)
+    if report:
+        from .lab.switch import switch_report
+
+        try:
+            lines = switch_report(output, report, critic_path(output) if made.critic is not None else None,
+                                  report_steps).lines()
+        except ImportError as e:
+            fail(f"--report needs gymnasium: pip install 'efferent[learn]' ({e})")
+        except Error as e:
+            fail(e)
+        for line in lines:
+            console.print(line, markup=False, soft_wrap=True)
+
+
+def _compare_recorded(policy, path):
+    """How far a policy's actions are from those that its trainer recorded, step by step in one session."""
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            seen, wanted = found["obs"], found["action"]
+    except (OSError, ValueError, KeyError) as e:
+        fail(f"{path}: expected an npz with the arrays obs and action: {e}")
+    ports = [t for t in policy.inputs if t.role == "observation"]
+    if len(ports) != 1 or len(seen) != len(wanted) or seen[:1].size != np.prod(ports[0].shape[1:], dtype=int):
+        fail(f"{path}: obs is {list(seen.shape)} and action {list(wanted.shape)}, which do not go with the policy")
+    session, name = policy.session(), next(t.name for t in policy.outputs if t.role == "action")
+    made = np.array([session.run({ports[0].name: x.reshape(ports[0].shape).astype(ports[0].dtype)})[name].reshape(-1)
+                     for x in seen])
+    apart = np.abs(made - wanted.reshape(made.shape)) if wanted.size == made.size else None
+    if apart is None:
+        fail(f"{path}: action is {list(wanted.shape)}, but the policy gives {made.shape[1]} numbers")
+    console.print(f"{len(made)} recorded actions: at most {apart.max():.2g} apart, in the mean {apart.mean():.2g}",
+                  markup=False)
 
 
 @app.command()

@@ -31,6 +31,7 @@ class eff_learner_options(Options):
         ("frozen_count", c_size_t),
         ("change_limit", c_double), ("change_period", c_uint64), ("change_observations", c_size_t),
         ("td_error_rise", c_double), ("steady_updates", c_uint64), *fields(c_double, "error_cap beta_energy"),
+        ("critic", handle), *fields(c_char_p, "value features"),
     ]
 
 

@@ -36,7 +36,7 @@ _NAMED = {
     "learn": LEARN,
     "std_source": STD_SOURCES,
 }
-_OWN = {"policy", "frozen", "frozen_count", "struct_size", "observation_count", "action_count", "hidden",
+_OWN = {"policy", "critic", "frozen", "frozen_count", "struct_size", "observation_count", "action_count", "hidden",
         "hidden_count", "allocator", "arena", "arena_size"}
 
 
@@ -66,13 +66,23 @@ class Learner(Owner):
     goes on from a policy that was trained elsewhere: a Policy that was loaded with learnable=True, a path, or bytes.
     Counts, algorithm and safe defaults are then those of eff_learner_options_adapt(); `hidden` describes the critic;
     `frozen` lists beginnings of the names of parameters that stay as they are; `critic_warmup_steps` is another name
-    for actor_delay.
+    for actor_delay. A network of Q values goes on with algorithm "stream-q" or "stream-sarsa" (by itself where an
+    output is called q), a value network with "stream-td".
+
+        learner = efferent.Learner(policy="deployed.onnx", critic="critic.onnx")
+
+    has a critic that was trained elsewhere too, so that no warm-up is needed. `value` names its tensor, without critic
+    one of the policy's own file; `features` names a tensor on which a fresh linear critic learns.
     """
 
     def __init__(self, observations: int | None = 0, actions: int | None = 0, algorithm: str | None = None,
                  hidden: Sequence[int] | None = None, *, preset: str | None = None,
-                 policy: Policy | StrPath | bytes | None = None, frozen: Sequence[str] = (), **options: Any) -> None:
+                 policy: Policy | StrPath | bytes | None = None,
+                 critic: Policy | StrPath | bytes | None = None, value: str | None = None,
+                 features: str | None = None, frozen: Sequence[str] = (), **options: Any) -> None:
         made = eff_learner_options()
+        if critic is not None:
+            critic = critic if isinstance(critic, Policy) else Policy(critic, learnable=True)
         if policy is None:
             lib.eff_learner_options_default(byref(made), ctypes.sizeof(made))
             made.algorithm = _code("algorithm", algorithm or "stream-ac")
@@ -83,6 +93,12 @@ class Learner(Owner):
             if frozen:
                 made.frozen, made.frozen_count = (c_char_p
                                                   * len(frozen))(*(name.encode() for name in frozen)), len(frozen)
+        made.critic = critic._handle.value if critic is not None else None
+        for name, tensor in (("value", value), ("features", features)):
+            if tensor is not None:
+                setattr(made, name, tensor.encode())
+        if policy is not None or critic is not None and preset is None:
+            check(lib.eff_learner_options_preset(byref(made), b"adapted"))
         if preset is not None:
             check(lib.eff_learner_options_preset(byref(made), str(preset).encode()))
         made.observation_count, made.action_count = observations, actions
@@ -101,7 +117,7 @@ class Learner(Owner):
         algorithm = next(name for name, code in ALGORITHMS.items() if code == made.algorithm)
         sizes = c_size_t(), c_size_t()
         check(lib.eff_learner_sizes(self._handle.value, *map(byref, sizes)))
-        self.observations, self.algorithm = sizes[0].value, algorithm
+        self.observations, self.algorithm, self.gamma = sizes[0].value, algorithm, made.gamma
         self.discrete = algorithm in ("stream-ac-discrete", "stream-q", "stream-sarsa")
         self._width = sizes[1].value
         self._action = np.zeros(self._width)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 from ..errors import ArgumentError, FileError, FormatError, UnsupportedError
-from . import lerobot, rsl_rl, sb3, skrl, torchfile, vec_normalize
+from . import cleanrl, lerobot, rsl_rl, sb3, skrl, torchfile, vec_normalize
 from .archive import Archive
 from .pickles import loads
 from .safetensors import KEY
@@ -24,11 +24,12 @@ class Conversion(NamedTuple):
     outputs: list
     layers: list
     notes: list
+    critic: bytes | None = None  # with learnable: the value of a state, as a policy file of its own
 
 
 def convert(checkpoint, output=None, *, normalizer=None, activation=None, normalizer_eps=None, normalizer_clip=None,
             squash=False, action_low=None,
-            action_high=None, actions=None):
+            action_high=None, actions=None, learnable=False):
     """Turns a trainer's checkpoint into a policy file that gives the trainer's deterministic action, its normalizer and
     limits included.
 
@@ -42,6 +43,8 @@ def convert(checkpoint, output=None, *, normalizer=None, activation=None, normal
     squash, action_low, action_high   tanh at the end, and limits: the action is unscaled to them after tanh, otherwise
                                       clipped (rsl_rl, skrl)
     actions     number of actions, where the network also gives their std (rsl_rl)
+    learnable   for efferent.Learner(policy=output, critic=critic_path(output)): the std becomes an output of the
+                policy, the critic a file of its own (`critic` of the result); what the checkpoint lacks is in the notes
 
     Raises FileError, FormatError, UnsupportedError, ShapeError or ArgumentError; nothing in the checkpoint is executed.
     Returns a `Conversion`.
@@ -50,12 +53,21 @@ def convert(checkpoint, output=None, *, normalizer=None, activation=None, normal
         raise ArgumentError("action_low and action_high go together")
     options = SimpleNamespace(activation=activation, normalizer_eps=normalizer_eps, normalizer_clip=normalizer_clip,
                               squash=squash, action_low=action_low,
-                              action_high=action_high, actions=actions)
+                              action_high=action_high, actions=actions, learnable=learnable)
     net = _network(Path(checkpoint), Path(normalizer) if normalizer is not None else None, options)
     data = net.dumps()
     if output is not None:
         _write(Path(output), data)
-    return Conversion(data, net.metadata["trainer"], net.inputs, net.outputs, net.layers, net.notes)
+    critic = net.critic.dumps() if net.critic is not None else None
+    if critic is not None and output is not None:
+        _write(critic_path(output), critic)
+    return Conversion(data, net.metadata["trainer"], net.inputs, net.outputs, net.layers, net.notes, critic)
+
+
+def critic_path(output):
+    """Where `convert` writes the critic: policy.critic.safetensors beside policy.safetensors."""
+    output = Path(output)
+    return output.with_name(f"{output.stem}.critic{output.suffix}")
 
 
 def _read(path):
@@ -80,7 +92,7 @@ def _network(path, normalizer, options):
     if data[:4] == b"PK\x03\x04":
         archive = Archive(path, what)
         if sb3.matches(archive):
-            return sb3.convert(archive, vec_normalize.Normalizer(_statistics(normalizer) if normalizer else {}),
+            return sb3.convert(archive, _statistics(normalizer) if normalizer else vec_normalize.Normalizer({}),
                                options)
         return _finish(_torch(torchfile.load(data, what), options), normalizer)
     if data[8:9] == b"{":
@@ -101,6 +113,8 @@ def _torch(root, options):
         return rsl_rl.convert(root, options)
     if skrl.matches(root):
         return skrl.convert(root, options)
+    if cleanrl.matches(root):
+        return cleanrl.convert(root, options)
     if isinstance(root, dict):
         inner = next((root[k] for k in ("state_dict", "model", "actor", "policy_state_dict")
                       if isinstance(root.get(k), dict)), root)
@@ -157,7 +171,7 @@ def _statistics(path):
     found = loads(data, vec_normalize.STATISTICS, what=f"'{path}'")
     if not vec_normalize.is_statistics(found):
         raise FormatError(f"'{path}' holds no VecNormalize")
-    return vec_normalize.statistics(found)
+    return vec_normalize.Normalizer(vec_normalize.statistics(found), vec_normalize.reward_scale(found))
 
 
 def _pickle(data, path, what):

@@ -30,6 +30,8 @@ class Network:
         self.inputs, self.layers, self.outputs, self.tensors = [], [], [], {}
         self.notes = []  # for people: what was found and what was assumed
         self.last, self.shape = None, ()  # the layer so far, and the shape of one row of it
+        self.latent = None  # where the mean of the action begins: last and shape
+        self.critic = None  # a Network
 
     # ---- pieces ----
 
@@ -183,6 +185,27 @@ class Network:
                     self.tensor(f"{name}.{part}_l{i}", state.take(f"{prefix}{part}_l{i}"))
         self.note(f"{kind} of {hidden} x {count}: the session carries its state")
         return self.layer(kind, name, (hidden,))
+
+    def constant(self, name, array):
+        """A tensor of the file as an output, the same for every observation."""
+        self.tensor(f"{name}.value", np.asarray(array, np.float32).reshape(-1))
+        self.layers.append({"type": "constant", "name": f"{name}.constant", "value": f"{name}.value"})
+        self.output(name, f"{name}.constant")
+
+    def smallest(self, name, ends):
+        """The smallest of single numbers."""
+        if len(ends) == 1:
+            return ends[0]
+        self.layer("concat", f"{name}.all", (len(ends),), **{"from": ends})
+        self.layer("negate", f"{name}.negative")
+        self.layer("max", f"{name}.most", (1,), keep=True)
+        return self.layer("negate", name)
+
+    def rescale(self, name, factor):
+        """What dense layer `name` gives is `factor` times as much."""
+        for part in (f"{name}.weight", f"{name}.bias"):
+            if part in self.tensors:
+                self.tensors[part] = (self.tensors[part].astype(np.float64) * factor).astype(np.float32)
 
     def bounds(self, low, high):
         """Action limits as keys of a squash or clip layer, in the action's flat shape."""

@@ -2,11 +2,13 @@
 alike."""
 import re
 
+import numpy as np
 
 from ..errors import FormatError, UnsupportedError
 from .network import Network, State, function
 
 EPS = 1e-2  # of EmpiricalNormalization, not in the file
+SPREADS = ("std", "log_std", "distribution.std_param", "distribution.log_std_param")
 
 
 def matches(root):
@@ -25,11 +27,22 @@ def convert(root, options):
     extra = root.get("obs_norm_state_dict")
     if isinstance(extra, dict):
         flat = {**flat, **{f"obs_normalizer.{k}": v for k, v in extra.items() if isinstance(k, str)}}
-    return network(flat, trainer, options, {})
+    net = network(flat, trainer, options, {})
+    if options.learnable:
+        _critic(root, flat, trainer, options, net)
+    return net
 
 
 def network(flat, trainer, options, metadata):
     """Normalizer, recurrent layer, network: whichever of them the tensors have."""
+    net, state = _body(flat, trainer, options, metadata)
+    _head(net, state, options)
+    if options.learnable:
+        _std(net, state)
+    return net
+
+
+def _body(flat, trainer, options, metadata):
     state = State(flat, "the checkpoint")
     net = Network(trainer)
     prefix = _first(state, ("mlp.", "student.", "actor.", "policy.", "net.", "policy_net.", "model.", ""),
@@ -55,8 +68,50 @@ def network(flat, trainer, options, metadata):
         net.recurrent(state, memory, "memory")
     net.sequence(state, prefix, function(activation))
     state.expect_used(prefix) if prefix else None
-    _head(net, state, options)
-    return net
+    return net, state
+
+
+def _std(net, state):
+    """The spread with which training explored, as an output."""
+    name = next((n for n in SPREADS if n in state and len(state.shape(n)) >= 1), None)
+    if name is None or state.shape(name)[-1] != np.prod(state.shape(name)):
+        net.note("std: the checkpoint has none of the actions alone; the learner explores with its initial_std")
+        return
+    net.constant("log_std" if "log" in name else "std", state.take(name))
+    net.note(f"std: {'exp of ' * ('log' in name)}{name}, the same in every state")
+
+
+# names before rsl_rl 5 -> those since
+SINCE = (("critic.", "mlp."), ("memory_c.rnn.", "rnn.rnn."), ("critic_obs_normalizer.", "obs_normalizer."))
+
+
+def _critic(root, actor, trainer, options, net):
+    """The value network, where the robot can give what it observes."""
+    flat = root.get("critic_state_dict")
+    if not isinstance(flat, dict):
+        flat = {new + k[len(old):]: v for k, v in actor.items() for old, new in SINCE
+                if isinstance(k, str) and k.startswith(old)}
+        for key in ("critic_obs_norm_state_dict", "privileged_obs_norm_state_dict"):
+            if isinstance(root.get(key), dict):
+                flat |= {f"obs_normalizer.{k}": v for k, v in root[key].items() if isinstance(k, str)}
+    if not any(isinstance(k, str) and k.startswith("mlp.") for k in flat):
+        net.note("critic: the checkpoint has none")
+        return
+    is_normalized = [any("normalizer" in k for k in keys) for keys in (map(str, actor), map(str, flat))]
+    if is_normalized == [True, False]:
+        net.note("critic: not taken over, the policy has a normalizer, but that of the critic is not in the checkpoint")
+        return
+    critic, _ = _body(flat, trainer, options, {})
+    if critic.shape != (1,):
+        raise FormatError(f"the critic gives {list(critic.shape)}, expected one number")
+    seen, wanted = critic.inputs[0]["shape"], net.inputs[0]["shape"]
+    if seen != wanted:
+        net.note(f"critic: not taken over, it observes {seen[0]} numbers and the policy {wanted[0]}: what the robot "
+                 f"does not measure cannot be given to it")
+        return
+    critic.output("value")
+    net.note("critic: the value network")
+    net.critic = critic
 
 
 def _first(state, prefixes, test):
@@ -81,9 +136,7 @@ def _head(net, state, options):
     """Mean of the actions. A network with twice as many outputs as actions gives mean and std in turn, as rsl_rl's
     state-dependent std does."""
     outputs = net.shape[0]
-    spread = next((state.shape(n)[-1]
-                   for n in ("std", "log_std", "distribution.std_param", "distribution.log_std_param") if n in state
-                   and state.shape(n)), None)
+    spread = next((state.shape(n)[-1] for n in SPREADS if n in state and state.shape(n)), None)
     actions = options.actions or spread or outputs
     if actions != outputs:
         if outputs != 2 * actions:
@@ -115,4 +168,7 @@ def flat(tensors, metadata, options):
              and isinstance(getattr(v, "shape", None), tuple)}
     if not found:
         raise UnsupportedError("there are no tensors in it")
-    return network(found, "a state dict", options, metadata)
+    net = network(found, "a state dict", options, metadata)
+    if options.learnable:
+        net.note("critic: a state dict of one network has none")
+    return net

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import FormatError, UnsupportedError
 from . import torchfile
+from .learnable import values_of_actions
 from .network import Network, State, function
 from .pickles import loads, record
 
@@ -58,7 +59,81 @@ def convert(archive, normalizer, options):
     normalizer.expect_seen()
     HEADS[kind](network, state, action, activation, kwargs)
     network.metadata["algorithm"] = kind
+    if options.learnable:
+        _learnable(network, data, state, observation, activation, kwargs, normalizer)
     return network
+
+
+# ---- std and critic ----
+
+def _learnable(network, data, state, observation, activation, kwargs, normalizer):
+    kind = network.metadata["algorithm"]
+    if kind in ("q_net", "quantile_net"):
+        network.note("critic: the policy itself, by its q_values (stream-q)")
+        return
+    _std(network, state, kind, data)
+    critic = Network(network.metadata["trainer"])
+    images = kwargs.get("normalize_images", True)
+    if kind == "actor_critic":
+        if state.has("lstm_critic."):
+            network.note("critic: not taken over, it has a memory of its own beside the actor's")
+            return
+        extractor = next(p for p in ("vf_features_extractor.", "features_extractor.") if state.has(p)
+                         or p == "features_extractor.")
+        _features(critic, state, observation, extractor, normalizer, images)
+        critic.sequence(state, "mlp_extractor.value_net.", activation, activation)
+        critic.dense(state, "value_net")
+        state.expect_used("mlp_extractor.value_net.", "value_net.")
+        critic.rescale("value_net", normalizer.reward_scale)
+        critic.output("value")
+        network.note("critic: the value network")
+    else:
+        names = sorted({m[1] for n in state if (m := re.match(r"critic\.(qf\d+)\.", n))})
+        if state.has("critic.features_extractor.") or state.has("actor.features_extractor.") or not names:
+            network.note("critic: not taken over, its networks of Q(s, a) have extractors of features of their own")
+            return
+        _features(critic, state, observation, "actor.features_extractor.", normalizer, images)
+        features = critic.last, critic.shape
+        if kind == "latent_pi":
+            critic.sequence(state, "actor.latent_pi.", activation, activation)
+            _mean(critic, state, kwargs)
+        else:
+            critic.sequence(state, "actor.mu.", activation)
+        critic.layer("tanh", "pi")
+        values_of_actions(critic, network, features, [_q(state, f"critic.{n}.", activation) for n in names],
+                          normalizer.reward_scale)
+    if normalizer.reward_scale != 1:
+        network.note(f"critic: for raw rewards: times {normalizer.reward_scale:g}, by which VecNormalize divided them")
+    gamma = data.get("gamma")
+    if isinstance(gamma, (int, float)) and 0 <= gamma <= 1:
+        network.metadata["efferent.gamma"] = repr(float(gamma))
+        network.note(f"gamma: {gamma:g}")
+    network.critic = critic
+
+
+def _q(state, prefix, activation):
+    def build(critic):
+        numbers = critic.sequence(state, prefix, activation)
+        state.expect_used(prefix)
+        return f"{prefix}{numbers[-1]}"
+    return build
+
+
+def _std(network, state, kind, data):
+    """The spread with which training explored, as an output."""
+    if data.get("use_sde"):
+        network.note("std: not taken over, it is that of state-dependent exploration (gSDE)")
+    elif kind == "actor_critic" and "log_std" in state and len(state.shape("log_std")) == 1:
+        network.constant("log_std", state.take("log_std"))
+        network.note("std: exp(log_std), the same in every state")
+    elif kind == "latent_pi" and "actor.log_std.weight" in state:
+        network.goto(*network.latent)
+        network.dense(state, "actor.log_std")
+        network.layer("clip", "actor.log_std.clip", low=-20, high=2)
+        network.output("log_std")
+        network.note("std: exp(log_std) of the state, before tanh")
+    else:
+        network.note("std: the checkpoint has none; the learner explores with its initial_std")
 
 
 # ---- what the zip says ----
@@ -218,14 +293,19 @@ def _actor_critic(network, state, action, activation, kwargs):
 
 def _squashed_gaussian(network, state, action, activation, kwargs):
     network.sequence(state, "actor.latent_pi.", activation, activation)
+    network.latent = network.last, network.shape
+    _mean(network, state, kwargs)
+    state.expect_used("actor.latent_pi.", "actor.mu.")
+    _continuous(network, action, squashed=True)
+
+
+def _mean(network, state, kwargs):
     if "actor.mu.0.weight" in state:  # state-dependent exploration clips the mean
         clip = float(kwargs.get("clip_mean", 2.0))
         network.dense(state, "actor.mu.0")
         network.layer("clip", "actor.mu.clip", low=-clip, high=clip)
     else:
         network.dense(state, "actor.mu")
-    state.expect_used("actor.latent_pi.", "actor.mu.")
-    _continuous(network, action, squashed=True)
 
 
 def _deterministic(network, state, action, activation, kwargs):

@@ -45,6 +45,13 @@ def convert(root, options):
     else:
         limit(net, options)
         net.output("action")
+        if options.learnable:
+            if "log_std_parameter" in state:
+                net.constant("log_std", state.take("log_std_parameter"))
+                net.note("std: exp(log_std_parameter), the same in every state")
+            else:
+                net.note("std: the checkpoint has none; the learner explores with its initial_std")
+            net.note("critic: not taken over from skrl, whose values have a preprocessor of their own")
     return net
 
 

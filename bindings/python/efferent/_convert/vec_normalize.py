@@ -15,8 +15,9 @@ class Normalizer:
     """The statistics of a VecNormalize pickle, by key of the observation; None is the observation that is no
     dictionary."""
 
-    def __init__(self, parts):
+    def __init__(self, parts, reward_scale=1.0):
         self.parts, self.seen = parts, set()
+        self.reward_scale = reward_scale  # what rewards were divided by
 
     def of(self, key):
         self.seen.add(key)
@@ -48,3 +49,14 @@ def statistics(found):
         out[key] = {"mean": mean, "var": var, "eps": float(found.get("epsilon", default=1e-8)),
                     "clip": float(found.get("clip_obs", default=10.0))}
     return out
+
+
+def reward_scale(found):
+    """sqrt(var + eps) of the discounted return, by which rewards were divided; 1 where they were not."""
+    if not found.get("norm_reward", default=False):
+        return 1.0
+    var = found.get("ret_rms", default=None)
+    var = np.asarray(var.get("var")) if hasattr(var, "get") else None
+    if var is None or var.size != 1 or not np.isfinite(var).all():
+        raise FormatError("the VecNormalize pickle normalizes rewards, but has no variance of returns")
+    return float(np.sqrt(var + float(found.get("epsilon", default=1e-8))))

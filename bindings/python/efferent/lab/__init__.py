@@ -11,18 +11,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import estimates, results, seeds, training
+    from . import estimates, results, seeds, switch, training
     from .results import versions, write
     from .seeds import run_seeds
+    from .switch import switch_report
     from .training import Block, Episode, Rollout, Run, Settings, evaluate, make, train
 
 # loaded at first use: estimates need neither the library nor a terminal
 _LAZY = {
-    "versions": "results", "write": "results", "run_seeds": "seeds", "Block": "training", "Episode": "training",
+    "versions": "results", "write": "results", "run_seeds": "seeds", "switch_report": "switch", "Block": "training", "Episode": "training",
     "Rollout": "training", "Run": "training", "Settings": "training", "evaluate": "training", "make": "training",
     "train": "training",
 }
-_MODULES = {"estimates", "results", "seeds", "training"}
+_MODULES = {"estimates", "results", "seeds", "switch", "training"}
 
 __all__ = [*_MODULES, *_LAZY]  # noqa: PLE0604
 

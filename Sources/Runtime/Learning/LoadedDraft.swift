@@ -12,8 +12,8 @@ struct ImportedNormalizer {
   var isDivided: Bool
 }
 
-/// The graph of a loaded actor while it is put together.
-struct ActorDraft {
+/// The graph of a loaded network while it is put together.
+struct LoadedDraft {
   private var draft: NetworkDraft
   private(set) var heads: PolicyHeads
   /// Inputs of the file; what follows them are inputs of the learner's.
@@ -29,12 +29,13 @@ struct ActorDraft {
   private(set) var meanName = ""
 
   private let settings: PolicySettings
-  private let isContinuous: Bool
+  private let kind: LoadedHead
   private let inputCount: Int
 
-  init(_ settings: PolicySettings, _ s: LearnerSettings, widths: [Int], isa: Int32) throws(Failure) {
+  init(_ settings: PolicySettings, _ kind: LoadedHead, _ s: LearnerSettings, widths: [Int], isa: Int32) throws(Failure)
+  {
     self.settings = settings
-    isContinuous = s.algorithm.isContinuous
+    self.kind = kind
     inputCount = s.inputCount
     guard let source = settings.policy.source else {
       throw Failure(
@@ -45,9 +46,6 @@ struct ActorDraft {
         """
       )
     }
-    guard s.algorithm.hasActor else {
-      throw Failure(.argument, "learner option 'policy' needs an actor-critic algorithm")
-    }
     let (model, build) = try source.read()
     var options = build
     options.isa = isa
@@ -56,10 +54,12 @@ struct ActorDraft {
     for o in model.graph.outputs where contains(o.name, "std") {
       if let leaf = all.source(of: o.name) { names.add(leaf) }
     }
-    var chosen = names.names.filter { name in !settings.frozen.contains { name.utf8.starts(with: $0.utf8) } }
+    let frozen = settings.frozen + (try settings.policy.frozenNames())
+    var chosen = names.names.filter { name in !frozen.contains { name.utf8.starts(with: $0.utf8) } }
     if case .residual = settings.part { chosen = [] }
+    if settings.features != nil { chosen = [] }
     var graph: Graph
-    (graph, heads) = try ActorDraft.build(model, options, chosen, settings, isContinuous)
+    (graph, heads) = try LoadedDraft.build(model, options, chosen, settings, kind)
     // a second look, without what turned out not to learn: its constants fold
     let trial = try DifferentiablePlan(graph, heads: heads)
     let kept = trial.parameters.indices.filter { i in
@@ -69,10 +69,10 @@ struct ActorDraft {
     }
     if kept.count < chosen.count {
       chosen = kept.map { trial.parameters[$0].name }
-      (graph, heads) = try ActorDraft.build(model, options, chosen, settings, isContinuous)
+      (graph, heads) = try LoadedDraft.build(model, options, chosen, settings, kind)
     }
     fileInputs = graph.inputs.count
-    count = graph.values[heads.mean].count
+    count = settings.features == nil ? graph.values[heads.mean].count : kind.isValue ? s.criticOutputs : s.actionCount
     draft = NetworkDraft(graph)
     draft.parameters = graph.parameters.map {
       LearnedParameter(name: $0.name, value: $0.value, shape: $0.initial.shape, initial: .data($0.initial))
@@ -80,16 +80,21 @@ struct ActorDraft {
     meanName = graph.values[heads.mean].name
     if case .counted = settings.normalizer { try takeNormalizer() }
     if case .residual(let bound) = settings.part { addResidual(bound, widths, s.hidden) }
+    if settings.features != nil {
+      heads.mean = draft.layers(heads.mean, [], outputs: count, s.hidden, last: .number(0))
+    }
   }
 
   private static func build(
-    _ model: OnnxModel, _ options: BuildOptions, _ names: [String], _ settings: PolicySettings, _ isContinuous: Bool
+    _ model: OnnxModel, _ options: BuildOptions, _ names: [String], _ settings: PolicySettings, _ kind: LoadedHead
   ) throws(Failure) -> (Graph, PolicyHeads) {
     var options = options
     options.parameters = Set(names)
-    for name in [settings.mean, settings.std] { if let name { options.kept.append(name) } }
+    for name in [settings.mean, settings.std, settings.value, settings.features] {
+      if let name { options.kept.append(name) }
+    }
     let g = try Builder.build(model, options)
-    return (g, try PolicyHeads(g, settings, isContinuous: isContinuous))
+    return (g, try PolicyHeads(g, settings, kind))
   }
 
   /// Inputs of the file that are observations.
@@ -98,13 +103,13 @@ struct ActorDraft {
     return (0..<fileInputs).filter { i in !g.states.contains { $0.input == i } }.map { g.inputs[$0].value }
   }
 
-  /// The plan over one head: [mean, std] or [logits].
+  /// The plan over one head: [mean, std], or the numbers alone.
   mutating func finish(_ s: LearnerSettings, _ notes: inout [String]) throws(Failure) -> DifferentiablePlan {
     let n = count
-    if isContinuous && heads.std < 0 { addStd() }
-    let head = draft.value("head", [isContinuous ? 2 * n : n])
+    if kind.isGaussian && heads.std < 0 { addStd() }
+    let head = draft.value("head", [kind.isGaussian ? 2 * n : n])
     draft.copy(heads.mean, to: head, count: n)
-    if isContinuous { draft.copy(heads.std, to: head, at: n, count: n) }
+    if kind.isGaussian { draft.copy(heads.std, to: head, at: n, count: n) }
     var outputs = [Port(name: "head", value: head)]
     var states: [StatePair] = []
     for state in draft.graph.states {
@@ -120,8 +125,8 @@ struct ActorDraft {
       throw Failure(
         .unsupported,
         """
-        the policy has no f32 weights that lead to its mean through operators with a derivative; learn a residual \
-        instead
+        the policy has no f32 weights that lead to its \(kind.noun) through operators with a derivative; learn a \
+        residual instead
         """
       )
     }

@@ -3,13 +3,15 @@ import Graph
 import Kernels
 import Onnx
 
-/// A loaded policy in the form in which a learner runs and changes it. Immutable: what changes lies in the learner's
-/// arena.
+/// A loaded policy or critic in the form in which a learner runs and changes it. Immutable: what changes lies in the
+/// learner's arena.
 ///
-///     observation -> [policy] -> mean, std | logits -> head
-///     normalized observation -> [correction] -^   where only a residual learns
-public final class LoadedActor {
+///     observation -> [network] -> mean, std | logits | values | value -> head
+///     normalized observation -> [correction] -^       where only a residual learns
+///     observation -> [network up to the features] -> [fresh linear layer] -> head
+public final class LoadedNetwork {
   public let settings: PolicySettings
+  let head: LoadedHead
   let network: Network
   let heads: PolicyHeads
   /// Statistics of the normalizer that the learner took over, [observationCount] each; empty where it stayed.
@@ -20,7 +22,7 @@ public final class LoadedActor {
   /// Names of the observations.
   let observations: [String]
   public let observationCount: Int
-  /// Dimensions or choices.
+  /// Dimensions, choices or values: numbers of the head without the standard deviations.
   public let actionCount: Int
   /// What the caller should know, a sentence each.
   public let notes: [String]
@@ -28,10 +30,11 @@ public final class LoadedActor {
   /// - Parameters:
   ///   - inputs: numbers of the normalized observation (with the time, where there is one)
   ///   - widths: hidden layers of a residual
-  init(_ settings: PolicySettings, _ s: LearnerSettings, widths: [Int], isa: Int32) throws(Failure) {
-    self.settings = settings
+  init(_ settings: PolicySettings, _ head: LoadedHead, _ s: LearnerSettings, widths: [Int], isa: Int32) throws(Failure)
+  {
+    (self.settings, self.head) = (settings, head)
     var notes: [String] = []
-    var draft = try ActorDraft(settings, s, widths: widths, isa: isa)
+    var draft = try LoadedDraft(settings, head, s, widths: widths, isa: isa)
     network = Network(try draft.finish(s, &notes), normalized: draft.normalized)
     heads = draft.heads
     (mean, deviation) = (draft.mean, draft.deviation)
