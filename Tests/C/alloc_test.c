@@ -15,7 +15,7 @@
 
 // ---- every model ----
 
-static int calls = 10000, models, skips_refused, learners, publishers;
+static int calls = 10000, models, skips_refused, learners, publishers, critics;
 static const int32_t storages[] = {EFF_F32, EFF_F16, EFF_BF16, EFF_I8};
 
 typedef struct {
@@ -30,13 +30,24 @@ typedef struct {
   double *seen, *done;
 } subject;
 
-// A learner that goes on from the policy, with everything that its updates can do.
+// A learner that goes on from the policy, with everything that its updates can do. Its critic is a layer on the
+// policy's own action where that is possible: every operator runs in a loaded critic too.
 static void learner_of(subject *s) {
   eff_learner_options o;
   if (eff_learner_options_adapt(&o, sizeof o, s->policy) != EFF_OK) return;
-  o.change_limit = 1, o.change_period = 1, o.change_observations = 3;
+  const int acts = o.algorithm == EFF_LEARNER_AC_CONTINUOUS || o.algorithm == EFF_LEARNER_AC_DISCRETE;
+  if (acts) o.change_limit = 1, o.change_period = 1, o.change_observations = 3;
   o.actor_delay = 3, o.snapshots = 2, o.snapshot_period = 10, o.std_source = EFF_STD_PARAMETER;
-  if (eff_learner_create(&o, &s->learner) != EFF_OK) return;
+  eff_tensor_spec spec = {.struct_size = sizeof spec};
+  for (size_t i = 0; acts && i < eff_policy_output_count(s->policy); i++)
+    if (eff_policy_output(s->policy, i, &spec) == EFF_OK && spec.role == EFF_ROLE_ACTION && spec.dtype == EFF_F32)
+      o.features = spec.name;
+  if (eff_learner_create(&o, &s->learner) == EFF_OK) {
+    critics += o.features != NULL;
+  } else {
+    o.features = NULL;
+    if (eff_learner_create(&o, &s->learner) != EFF_OK) return;
+  }
   size_t observations = 0, actions = 0;
   CHECK(eff_learner_sizes(s->learner, &observations, &actions) == EFF_OK);
   publishers += eff_publisher_create(s->learner, s->session, &s->publisher) == EFF_OK;
@@ -215,8 +226,9 @@ int main(int count, char **arguments) {
   CHECK(counter_works());
   for (int i = 1; i < count; i++) each_file(arguments[i], 2, test_model);
   CHECK(count == 1 || models > 0);
-  CHECK(count == 1 || learners > 0);
+  CHECK(count == 1 || (learners > 0 && critics > 0));
   CHECK(count == 1 || publishers > 0);
-  printf("%d models, of which %d learn, up to %d calls of each function\n", models, learners, calls);
+  printf("%d models, of which %d learn, %d with a loaded critic, up to %d calls of each function\n", models, learners,
+         critics, calls);
   return check_report();
 }

@@ -212,6 +212,9 @@ static void test_learner(const std::string &path) {
   x[0] = NAN;
   CHECK(learner.act(x, action) == EFF_E_NUMERIC);
   CHECK(thrown([&] { learner.act(span<const double>(x.data(), 1), span<double>(action.data(), 0)); }) == EFF_E_SHAPE);
+  // the policy has no output of one number, which could be a value
+  CHECK(thrown([&] { efferent::Learner judged(efferent::Learner::adapt(policy, policy)); }) == EFF_E_STATE);
+  CHECK(efferent::Learner::adapt(policy, policy).actor_delay == 0);
   CHECK(efferent::Learner::preset("intentional", 3, 2).optimizer == EFF_OPTIMIZER_INTENTIONAL);
   CHECK(efferent::Learner::preset("intentional-capped", 3, 2).error_cap == 3);
   CHECK(thrown([] { efferent::Learner::preset("adam", 3, 2); }) == EFF_E_ARGUMENT);

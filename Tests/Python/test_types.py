@@ -20,6 +20,7 @@ MODULES = [
     "lab.estimates",
     "lab.results",
     "lab.seeds",
+    "lab.switch",
     "lab.training",
     "learner",
     "motion",
