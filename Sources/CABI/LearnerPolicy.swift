@@ -87,9 +87,10 @@ public func eff_learner_options_adapt(
     o.algorithm = Int32(
       p.choosesByValues ? EFF_LEARNER_Q : p.isDiscrete ? EFF_LEARNER_AC_DISCRETE : EFF_LEARNER_AC_CONTINUOUS)
     if o.algorithm != EFF_LEARNER_Q { o.value = p.valueName }
-    if let text = p.metadata(of: "efferent.gamma"), eff_is_double(text, &o.gamma) == 0 || !(o.gamma >= 0 && o.gamma <= 1)
-    {
-      throw Failure(.format, "metadata 'efferent.gamma' is '" + String(cString: text) + "', expected a number from 0 to 1")
+    if let found = p.metadata(of: "efferent.gamma") {
+      guard eff_is_double(found, &o.gamma) != 0, o.gamma >= 0, o.gamma <= 1 else {
+        throw Failure(.format, "metadata 'efferent.gamma' is '" + text(found) + "', expected a number from 0 to 1")
+      }
     }
     writeAdapted(&o)
     write(o, options, struct_size)

@@ -236,8 +236,8 @@ EFF_API eff_status eff_learner_options_preset(eff_learner_options *options, cons
  * EFF_LEARNER_Q (epsilon 0.01, kappa_value 20). A critic comes with `critic` or `value`; where the policy's metadata
  * names one (efferent.value) that is `value`. It needs no warm-up (actor_delay 0), and values are sums of raw rewards
  * (no_reward_scaling 1). gamma is that of the metadata (efferent.gamma), where the file has one; what efferent.frozen
- * lists (a JSON list of beginnings of names) does not learn. After setting algorithm, critic, value or features yourself:
- * eff_learner_options_preset(options, "adapted").
+ * lists (a JSON list of beginnings of names) does not learn. After setting algorithm, critic, value or features
+ * yourself: eff_learner_options_preset(options, "adapted").
  *
  * Of values learns all (of Q, SARSA and TD what `learn` says). Actor and critic that share weights in one file learn a
  * copy each. The critic is given the actor's observations, raw. A recurrent one carries its state like a policy. A
@@ -388,8 +388,8 @@ EFF_API eff_status eff_learner_restore_file(eff_learner *learner, const char *pa
 EFF_API eff_status eff_learner_policy(eff_learner *learner, eff_policy **out);
 
 /* The same as an ONNX file: of a loaded policy its own file, ONNX or safetensors, with the learned weights in it (and,
- * where they are the learner's, the statistics and the residual), otherwise a new one. Outputs of a new one: "actions" (mean, or index of
- * the best choice) and "std", "logits" or "q"; or "value".
+ * where they are the learner's, the statistics and the residual), otherwise a new one. Outputs of a new one: "actions"
+ * (mean, or index of the best choice) and "std", "logits" or "q"; or "value".
  * *size gets its bytes; with buffer_or_null NULL nothing is written. Weights are f32. Errors: as above, EFF_E_ARGUMENT:
  * capacity is too small. */
 EFF_API eff_status eff_learner_export(eff_learner *learner, void *buffer_or_null, size_t capacity, size_t *size);
@@ -420,7 +420,7 @@ EFF_API void eff_publisher_destroy(eff_publisher *publisher);
 /* ---- arrays by name ---- */
 
 /* `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`: weights [out, in], traces, moments; of a loaded network
- * `<actor|critic>.<w|e|v>.<name in its file>`, of long names the last 54 bytes, more than two dimensions joined into two;
+ * `<actor|critic>.<w|e|v>.<name in its file>`, of long names the last 54 bytes, more than two dimensions joined to two;
  * obsnorm.mean, .m2, .count; rewscale.mean, .m2, .count, .return_trace; obsema.mean, .count. A Gaussian head is one
  * layer of 2 action_count rows: means, then what softplus makes standard deviations. */
 typedef struct eff_learner_tensor {

@@ -154,7 +154,8 @@ extension LearnerHandle {
     _ actor: LoadedNetwork, _ source: PolicySource, _ changed: [String: (dims: [Int], values: [Float])]
   ) throws(Failure) -> [UInt8] {
     if case .residual = actor.settings.part {
-      throw Failure(.unsupported, "the policy was loaded from safetensors; only an ONNX file has a place for a residual")
+      throw Failure(
+        .unsupported, "the policy was loaded from safetensors; only an ONNX file has a place for a residual")
     }
     guard source.sidecar == nil else {
       throw Failure(
@@ -178,9 +179,9 @@ extension LearnerHandle {
   }
 
   /// The correction as nodes behind the tensor that it is added to.
-  private func residual(_ actor: LoadedNetwork, _ bound: Double, _ values: (LearnedParameter) -> [Float]) throws(Failure)
-    -> (tensor: String, renamed: String, fields: OnnxWriter)
-  {
+  private func residual(
+    _ actor: LoadedNetwork, _ bound: Double, _ values: (LearnedParameter) -> [Float]
+  ) throws(Failure) -> (tensor: String, renamed: String, fields: OnnxWriter) {
     let s = core.pointee.settings
     guard s.timeLimit == 0, s.filterBeta == 0, actor.observations.count == 1 else {
       throw Failure(

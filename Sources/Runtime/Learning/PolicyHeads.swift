@@ -233,8 +233,8 @@ struct PolicyHeads {
       throw Failure(
         .shape,
         """
-        the values of the policy ('\(v.name)') are \(describe(v.shape)), expected [1, choices]: of a network that gives \
-        distributions name the tensor of expected values as 'mean'
+        the values of the policy ('\(v.name)') are \(describe(v.shape)), expected [1, choices]: of a network that \
+        gives distributions name the tensor of expected values as 'mean'
         """
       )
     }

@@ -1,8 +1,8 @@
 """A critic V(s) out of what off-policy trainers have: networks of Q(s, a).
 
 The rule: V(s) = min over the networks of Q(s, pi(s)), with pi the deterministic action of the checkpoint. pi's copy in
-the critic stays as it is (metadata efferent.frozen), the Q networks learn. Where they are distributional (TQC, QR), Q is
-the mean of their numbers. SAC's values have its bonus for entropy in them, which learning takes out again.
+the critic stays as it is (metadata efferent.frozen), the Q networks learn. Where they are distributional (TQC, QR), Q
+is the mean of their numbers. SAC's values have its bonus for entropy in them, which learning takes out again.
 """
 import json
 
@@ -23,4 +23,5 @@ def values_of_actions(critic, network, features, builders, scale=1.0):
     critic.output("value", critic.smallest("value.least", ends))
     critic.metadata["efferent.frozen"] = json.dumps([FROZEN])
     each = f", each the mean of {count} quantiles" if count > 1 else ""
-    network.note(f"critic: V(s) = min of {len(ends)} Q(s, pi(s)){each}; the Q networks learn, pi's copy in them does not")
+    network.note(f"critic: V(s) = min of {len(ends)} Q(s, pi(s)){each}; the Q networks learn, pi's copy in them does "
+                 f"not")

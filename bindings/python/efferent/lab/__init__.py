@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 # loaded at first use: estimates need neither the library nor a terminal
 _LAZY = {
-    "versions": "results", "write": "results", "run_seeds": "seeds", "switch_report": "switch", "Block": "training", "Episode": "training",
-    "Rollout": "training", "Run": "training", "Settings": "training", "evaluate": "training", "make": "training",
-    "train": "training",
+    "versions": "results", "write": "results", "run_seeds": "seeds", "switch_report": "switch", "Block": "training",
+    "Episode": "training", "Rollout": "training", "Run": "training", "Settings": "training",
+    "evaluate": "training", "make": "training", "train": "training",
 }
 _MODULES = {"estimates", "results", "seeds", "switch", "training"}
 

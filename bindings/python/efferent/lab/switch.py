@@ -30,8 +30,8 @@ class Look:
     def line(self, name: str) -> str:
         mean = np.mean(self.returns)
         return (f"{name}: return {mean:.1f} ({min(self.returns):.1f} to {max(self.returns):.1f}, {len(self.returns)} "
-                f"episodes); critic: V(s) - discounted return {self.error:+.3g} in the mean, {self.spread:.3g} root mean "
-                f"square, correlation {self.correlation:.2f}")
+                f"episodes); critic: V(s) - discounted return {self.error:+.3g} in the mean, {self.spread:.3g} root "
+                f"mean square, correlation {self.correlation:.2f}")
 
 
 @dataclass(frozen=True)
