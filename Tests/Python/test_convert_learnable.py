@@ -162,6 +162,26 @@ def test_dqn_is_its_own_critic(tmp_path):
     assert learner.infer(x) == int(np.argmax(made.run_dense(state, "q_net.q_net.", x, relu)))
 
 
+def test_qr_dqn_goes_on_by_its_expected_values(tmp_path):
+    state = made.dense(RNG, (4, 8, 15), "quantile_net.quantile_net.")
+    found = converted(tmp_path, made.sb3_zip(state, made.box(-np.inf, np.inf, (4,)), made.space("Discrete", n=3)))
+    learner, x = Learner(policy=found.data, kappa_value=1.0), normal(30, 4)
+    q = made.run_dense(state, "quantile_net.quantile_net.", x, relu).reshape(30, 5, 3).mean(1)
+    assert learner.algorithm == "stream-q"
+    choice = learner.act(x[0])
+    update = learner.update(x[1], 1.0)
+    close([update.value, update.next_value], [q[0, choice], q[1].max()])
+    for s in x[2:]:
+        learner.act(s)
+        learner.update(s, RNG.normal())
+    learner.export(tmp_path / "again.safetensors")
+    again = Learner(policy=tmp_path / "again.safetensors")
+    assert [learner.infer(s) for s in x] == [again.infer(s) for s in x]
+    name = "critic.w.quantile_net.quantile_net.2.weight"
+    assert not np.array_equal(learner[name], state[name.removeprefix("critic.w.")])
+    np.testing.assert_array_equal(learner[name], again[name])
+
+
 # ---- rsl_rl and CleanRL ----
 
 def rsl_rl(form, width=6, **more):

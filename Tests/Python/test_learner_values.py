@@ -274,6 +274,23 @@ def wide():
     return model([("MatMul", ["obs", "w"], "value", {})], [array("w", 9, 1)], [("value", (1, 1))], [("obs", (1, 9))])
 
 
+def of_two(*inputs):
+    return model([("Concat", list(inputs), "x", {"axis": 1}), ("MatMul", ["x", "w"], "value", {})], [array("w", 5, 1)],
+                 [("value", (1, 1))], [(n, (1, 2 if n == "a" else 3)) for n in inputs])
+
+
+def actor_of_two():
+    return model([("Concat", ["a", "b"], "x", {"axis": 1}), ("MatMul", ["x", "w"], "action", {})], [array("w", 5, 2)],
+                 [("action", (1, 2))], [("a", (1, 2)), ("b", (1, 3))])
+
+
+def test_of_several_observations_the_critic_has_the_same_in_the_same_order():
+    Learner(policy=actor_of_two(), critic=of_two("a", "b"))
+    for wrong in (of_two("b", "a"), two_files()["critic"]):
+        with pytest.raises(efferent.MismatchError, match="but the actor 'a', 'b'"):
+            Learner(policy=actor_of_two(), critic=wrong)
+
+
 def probabilities():
     return model([("MatMul", ["obs", "w"], "a", {}), ("Softmax", ["a"], "action", {"axis": 1})], [array("w", 5, 3)],
                  [("action", (1, 3))])

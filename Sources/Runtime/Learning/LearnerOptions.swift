@@ -261,10 +261,29 @@ public struct LearnerOptions {
         """
       )
     }
+    // several observations lie next to each other, in the order of the actor's
+    if let actor, actor.observations.count > 1 || made.observations.count > 1,
+      actor.observations.count != made.observations.count
+        || !made.observations.indices.allSatisfy({ actor.observations[$0] == made.observations[$0] })
+    {
+      throw Failure(
+        .mismatch,
+        """
+        the critic observes \(LearnerOptions.list(made.observations)), but the actor \
+        \(LearnerOptions.list(actor.observations)): of several observations names and order must be the same
+        """
+      )
+    }
     try requireRawRewards(made)
     critic = made
     notes += made.notes
     noteShared()
+  }
+
+  private static func list(_ names: [String]) -> String {
+    var text = ""
+    for name in names { text += (text.utf8.isEmpty ? "'" : ", '") + name + "'" }
+    return text
   }
 
   /// What actor and critic have in common in one file is there twice once they learn.
