@@ -178,6 +178,7 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   let policy = try policySettings(o)
   if let policy { try out.start(from: policy) }
   if let critic = try criticSettings(o, policy) { try out.judge(by: critic) }
+  out.rewards = try rewards(o.rewards)
   return out
 }
 

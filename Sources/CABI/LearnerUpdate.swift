@@ -55,6 +55,8 @@ public func eff_learner_update(
   out.pointee.running_return = l.core.pointee.runningReturn
   out.pointee.change = l.core.pointee.meanChange
   out.pointee.running_td_error = l.core.pointee.runningError
+  fill(&out.pointee.reward, r.shares)
+  fill(&out.pointee.reward_size, l.core.pointee.rewardSizes)
   (out.pointee.actor_dormant, out.pointee.critic_dormant) = l.core.pointee.dormant
 }
 
@@ -64,4 +66,9 @@ public func eff_learner_update(
   out.pointee.step_size = r.stepSize
   out.pointee.td_error = r.deltaUsed
   out.pointee.drift = drift
+}
+
+@_noLocks private func fill(_ out: UnsafeMutablePointer<eff_reward_shares>, _ s: RewardShares) {
+  (out.pointee.raw, out.pointee.network, out.pointee.shaping) = (s.raw, s.network, s.shaping)
+  (out.pointee.bonus, out.pointee.clip, out.pointee.total) = (s.bonus, s.clip, s.total)
 }

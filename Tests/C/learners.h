@@ -10,9 +10,23 @@
 
 typedef struct {
   eff_learner *learner;
+  eff_reward_sum sum; // of the step at hand
+  double clock;
   double observation[OBSERVATIONS], action[ACTIONS];
   uint64_t state;
 } learning;
+
+// A network from the observation to one number.
+static eff_policy *judge_of(void) {
+  eff_learner_options o;
+  eff_learner *critic = NULL;
+  eff_policy *policy = NULL;
+  eff_learner_options_default(&o, sizeof o);
+  o.algorithm = EFF_LEARNER_TD, o.observation_count = OBSERVATIONS;
+  if (eff_learner_create(&o, &critic) == EFF_OK) (void)eff_learner_policy(critic, &policy);
+  eff_learner_destroy(critic);
+  return policy;
+}
 
 static int learner_of(learning *l, int algorithm, int optimizer, int dtype) {
   memset(l, 0, sizeof *l);
@@ -25,8 +39,22 @@ static int learner_of(learning *l, int algorithm, int optimizer, int dtype) {
   o.drift_budget = 1e6, o.std_floor = 0.01, o.std_ceiling = 3, o.td_error_rise = 1.5;
   if (algorithm == EFF_LEARNER_AC_CONTINUOUS || algorithm == EFF_LEARNER_AC_DISCRETE)
     o.change_limit = 0.01, o.change_period = 2, o.change_observations = 5;
+  // learners by ObGD have all that can happen to a reward
+  eff_reward_options r;
+  eff_policy *judge = NULL;
+  static const double slope[OBSERVATIONS] = {0.1, -0.2};
+  static const size_t widths[] = {9, 5};
+  eff_reward_options_default(&r, sizeof r);
+  if (optimizer == EFF_OPTIMIZER_OBGD && (judge = judge_of()) == NULL) return 0;
+  r.network = r.potential = judge, r.network_mode = EFF_REWARD_ADD, r.network_weight = 0.1;
+  r.potential_linear = slope, r.potential_linear_count = OBSERVATIONS, r.potential_bias = 1;
+  r.bonus = 0.1, r.bonus_hidden = widths, r.bonus_hidden_count = 2, r.clip = 2;
+  if (judge) o.rewards = &r;
   l->state = 1;
-  return eff_learner_create(&o, &l->learner) == EFF_OK;
+  if (eff_reward_sum_begin(&l->sum, dtype == EFF_F64, 0.99, 0.02) != EFF_OK) return 0;
+  const int made = eff_learner_create(&o, &l->learner) == EFF_OK;
+  eff_policy_release(judge);
+  return made;
 }
 
 static double noise(learning *l) {
@@ -44,6 +72,8 @@ static int learning_tick(void *context, int i) {
   // long good times and a sudden fall, so that the guards have something to do
   t.observation = l->observation, t.reward = i % 400 < 300 ? 1 : -1, t.terminated = i % 13 == 12,
   t.truncated = i % 29 == 28;
+  for (int k = 0; k < 6; k++) bad += eff_reward_sum_add(&l->sum, t.reward, l->clock += 0.003) != EFF_OK;
+  bad += eff_reward_sum_take(&l->sum, &t.reward, &t.dt) != EFF_OK;
   bad += eff_learner_update(l->learner, &t, &told) != EFF_OK;
   bad += eff_learner_infer(l->learner, l->observation, l->action) != EFF_OK;
   if (i % 50 == 7) bad += eff_learner_freeze(l->learner, i % 8) != EFF_OK;

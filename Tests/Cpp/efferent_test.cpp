@@ -219,6 +219,22 @@ static void test_learner(const std::string &path) {
   CHECK(efferent::Learner::preset("intentional-capped", 3, 2).error_cap == 3);
   CHECK(thrown([] { efferent::Learner::preset("adam", 3, 2); }) == EFF_E_ARGUMENT);
   CHECK(thrown([] { efferent::Learner(efferent::Learner::defaults(0, 1)); }) == EFF_E_ARGUMENT);
+  auto pipeline = efferent::Learner::rewards();
+  const double slope[] = {1, -2};
+  pipeline.potential_linear = slope, pipeline.potential_linear_count = 2, pipeline.clip = 1;
+  auto shaped = efferent::Learner::defaults(2, 1);
+  shaped.rewards = &pipeline;
+  efferent::Learner shapes(shaped);
+  double state[2] = {0, 0}, done[1];
+  shapes.act(state, done);
+  state[0] = 0.5;
+  const auto shares = shapes.update(state, 0.25, false, true).reward;
+  CHECK(shares.raw == 0.25 && shares.shaping == 0.99 * 0.5 && shares.total == 0.25 + 0.99 * 0.5);
+  efferent::RewardSum sum(EFF_SUM_TRAPEZOID, 1);
+  sum.add(1, 0), sum.add(3, 0.5);
+  const auto taken = sum.take();
+  CHECK(taken.reward == 1 && taken.dt == 0.5);
+  CHECK(thrown([&] { sum.take(); }) == EFF_E_STATE);
 }
 
 static void test_bridge(const std::string &path) {

@@ -64,6 +64,7 @@ struct World {
       return parts.isEmpty ? size(x) : parts.reduce(0) { $0 + used($1.value) }
     }
     #expect(used(LearnerState(seed: 1)) == MemoryLayout<LearnerState>.size)
+    #expect(used(RewardState()) == MemoryLayout<RewardState>.size)
     let header = SnapshotHeader(score: 0, observationCount: 0, place: 0, before: 0)
     #expect(used(header) == MemoryLayout<SnapshotHeader>.size)
     #expect(MemoryLayout<SnapshotHeader>.size <= SnapshotHeader.bytes)
@@ -102,6 +103,13 @@ struct World {
     #expect(end == MemoryLayout<LearnerState>.size)
     var head = SnapshotHeader(score: 0, observationCount: 0, place: 0, before: 0)
     #expect(head.fields().sorted { $0.offset < $1.offset }.map { "\($0.name) \($0.type)" } == reflected(head))
+    var rewards = RewardState()
+    let own = withUnsafeMutablePointer(to: &rewards) { p in
+      var list = FieldList(base: UnsafeRawPointer(p))
+      p.pointee.list(&list)
+      return list.fields
+    }
+    #expect(own.sorted { $0.offset < $1.offset }.map { "\($0.name) \($0.type)" } == reflected(rewards))
 
     let hash = layoutHash(fields)
     let (a, b) = (fields[5], fields[6])

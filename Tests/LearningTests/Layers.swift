@@ -2,7 +2,9 @@
 
 /// The layers of a described network: a matrix and a bias each.
 extension LearnerHandle {
-  private func parameters(_ net: NetworkKind) -> [LearnedParameter] { net.isActor ? networks.actor : networks.critic }
+  private func parameters(_ net: NetworkKind) -> [LearnedParameter] {
+    net == .actor ? networks.actor : networks.critic
+  }
 
   func layerCount(_ net: NetworkKind) -> Int { parameters(net).count / 2 }
 

@@ -31,6 +31,7 @@ MODULES = [
     "probe",
     "quantize",
     "remote",
+    "rewards",
     "session",
     "stall",
 ]

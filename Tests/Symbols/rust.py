@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "Tests/Python"))
 import headers  # noqa: E402
 
 KEPT = ROOT / "bindings/rust/src/sys.rs"
-HEADERS = ("efferent", "learner", "card", "controller", "bridge")
+HEADERS = ("efferent", "reward", "learner", "card", "controller", "bridge")
 COUNTS = ("EFF_MAX_RANK", "EFF_BRIDGE_BINS", "EFF_BRIDGE_REASONS")  # lengths of arrays
 TEXT = headers.source()
 PLAIN = {

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 INCLUDE = Path(__file__).resolve().parents[2] / "include/efferent"
-ORDER = ("efferent.h", "learner.h", "card.h", "controller.h", "bridge.h", "receiver.h")
+ORDER = ("efferent.h", "learner.h", "reward.h", "card.h", "controller.h", "bridge.h", "receiver.h")
 NOISE = re.compile(
     r"^\s*(#\s*(if|ifdef|ifndef|endif|else|elif|include|define EFF\w*_H\b|define EFF_(API|RT)).*|extern \"C\" \{|\}|)$"
 )

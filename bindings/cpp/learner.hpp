@@ -47,6 +47,15 @@ class Learner {
     return options;
   }
 
+  // What a reward passes before it is learned from, for eff_learner_options::rewards; it must live until the learner is
+  // made.
+  static eff_reward_options rewards() {
+    check_version();
+    eff_reward_options options;
+    eff_reward_options_default(&options, sizeof options);
+    return options;
+  }
+
   explicit Learner(const eff_learner_options &options) {
     check_version();
     check(eff_learner_create(&options, &handle_));
@@ -122,6 +131,34 @@ class Learner {
 
   eff_learner *handle_ = nullptr;
   std::size_t observation_count_ = 0, action_count_ = 0;
+};
+
+// The reward of one step of a policy from a reward rate that is sampled faster (reward.h): add() as often as the plant
+// is sampled, take() when the policy acts again. [RT]
+class RewardSum {
+ public:
+  struct Step {
+    double reward, dt;
+  };
+
+  explicit RewardSum(std::int32_t rule = EFF_SUM_SIMPSON, double gamma = 0.99, double nominal_dt = 0)
+      : gamma_(gamma), nominal_dt_(nominal_dt), rule_(rule) {
+    check_version();
+    begin();
+  }
+  // Begins an episode.
+  void begin() { check_rt(eff_reward_sum_begin(&sum_, rule_, gamma_, nominal_dt_), "begin"); }
+  void add(double rate, double time) { check_rt(eff_reward_sum_add(&sum_, rate, time), "add"); }
+  Step take() {
+    Step step{};
+    check_rt(eff_reward_sum_take(&sum_, &step.reward, &step.dt), "take");
+    return step;
+  }
+
+ private:
+  eff_reward_sum sum_{};
+  double gamma_, nominal_dt_;
+  std::int32_t rule_;
 };
 
 // Gives a session that another thread may step what a learner has learned. Both must outlive it.

@@ -12,6 +12,7 @@
 #define EFFERENT_LEARNER_H
 
 #include "efferent.h"
+#include "reward.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -206,6 +207,8 @@ typedef struct eff_learner_options {
   const char *features;                /* or NULL; tensor in the critic's file (Q, SARSA, TD: in the policy's): the
                                           values are a fresh linear layer on it that starts at 0, and nothing before it
                                           learns */
+
+  const eff_reward_options *rewards;   /* or NULL: the raw reward is learned from; otherwise see reward.h. Copied */
 } eff_learner_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
@@ -299,8 +302,8 @@ typedef struct eff_transition {
 enum {
   EFF_LEARNED = 0,
   EFF_LEARNED_FROZEN = 1,      /* all that could learn is frozen */
-  EFF_LEARNED_BAD_INPUT = 2,   /* a number of the transition is not finite or beyond 1e100: ignored; the next
-                                  observation begins an episode */
+  EFF_LEARNED_BAD_INPUT = 2,   /* a number of the transition, or what a reward network or potential made of it, is not
+                                  finite or beyond 1e100: ignored; the next observation begins an episode */
   EFF_LEARNED_BAD_UPDATE = 3,  /* a TD error, gradient or trace is not finite: no weight moved, traces start afresh;
                                   rolled back where snapshots are kept */
   EFF_LEARNED_DRIFT = 4,       /* the actor has used up its drift budget; the critic learned */
@@ -341,6 +344,8 @@ typedef struct eff_update {
                                            6400 updates, is at most 0.025 of their layer's mean (arXiv 2302.12902). Of a
                                            loaded policy: of what layers that learn pass on to such layers */
   double running_td_error;        /* mean |TD error| of about the last 100 updates */
+  eff_reward_shares reward;       /* of this transition; of a refused one as far as they were found */
+  eff_reward_shares reward_size;  /* mean magnitudes over about the last 1000 updates; 0 without options.rewards */
 } eff_update;
 
 /* [RT] Learns from a transition. update may be NULL. EFF_E_STATE: no act since the episode began. EFF_E_NUMERIC:
@@ -421,7 +426,8 @@ EFF_API void eff_publisher_destroy(eff_publisher *publisher);
 
 /* `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`: weights [out, in], traces, moments; of a loaded network
  * `<actor|critic>.<w|e|v>.<name in its file>`, of long names the last 54 bytes, more than two dimensions joined to two;
- * obsnorm.mean, .m2, .count; rewscale.mean, .m2, .count, .return_trace; obsema.mean, .count. A Gaussian head is one
+ * obsnorm.mean, .m2, .count; rewscale.mean, .m2, .count, .return_trace; obsema.mean, .count; with a bonus
+ * predictor.<w|e|v>..., target.w... and bonus.mean, .m2, .count, .return_trace. A Gaussian head is one
  * layer of 2 action_count rows: means, then what softplus makes standard deviations. */
 typedef struct eff_learner_tensor {
   size_t struct_size;  /* set by the caller */

@@ -32,6 +32,8 @@ extension LearnerOptions {
     }
     let (actorCount, criticCount) = (actor?.count ?? 0, critic.count)
     var change = watch.changeLimit > 0 ? try ChangePlace(s, actor?.network, &cursor) : nil
+    var rewards: RewardPlace? = nil
+    if let options = self.rewards { rewards = try RewardPlace(options, s, &cursor) }
     let hiddenActor = try HiddenPlace(actor?.network.plan.hidden.map { ($0.units, $0.each) } ?? [], &cursor)
     let hiddenCritic = try HiddenPlace(critic.network.plan.hidden.map { ($0.units, $0.each) }, &cursor)
     let next = try cursor.doubles(s.inputCount)
@@ -58,6 +60,7 @@ extension LearnerOptions {
     try change?.takeKept(watch.changeObservations, weights: actorCount, &cursor)
     let stride = SnapshotHeader.bytes + ((snapshotSize + 63) & ~63)
     let snapshots = try cursor.take(watch.snapshots == 0 ? 0 : (watch.snapshots + 1) * stride)
+    try rewards?.takeKept(&cursor)
     let stateSize = cursor.used - start
     guard live else { return learner }
 
@@ -69,16 +72,19 @@ extension LearnerOptions {
     if let actor { loaded?.bind(actor, w: w.actor) }
     loadedCritic?.bind(critic, w: w.critic)
     change?.bind(actorNet)
+    try rewards?.bind(kernels)
     state.initialize(to: LearnerState(seed: seed))
     let networks = LearnerNetworks(
-      actor: actor?.network.plan.parameters ?? [], critic: critic.network.plan.parameters, loaded: acting)
+      actor: actor?.network.plan.parameters ?? [], critic: critic.network.plan.parameters, loaded: acting,
+      rewards: rewards?.owner)
     learner.initialize(
       to: LearnerCore(
         settings: s, watch: watch, kernels: kernels.table, actor: actorNet, critic: criticNet,
         loaded: loaded?.core ?? (s.algorithm.hasActor ? nil : loadedCritic?.core), loadedCritic: loadedCritic?.core,
         networks: Unmanaged.passRetained(networks), state: state, stateSize: stateSize, observations: observations,
         returns: returns, filter: filter, raw: raw, current: current, next: next, action: action, scratch: scratch,
-        snapshots: snapshots, change: change?.core, hidden: (hiddenActor.core, hiddenCritic.core),
+        snapshots: snapshots, change: change?.core, rewards: rewards?.core,
+        hidden: (hiddenActor.core, hiddenCritic.core),
         snapshotSize: snapshotSize, snapshotStride: stride,
         layoutHash: layoutHash, sourceHash: acting?.settings.policy.hash ?? 0))
     return learner
@@ -114,6 +120,7 @@ extension LearnerOptions {
     var cursor = ArenaCursor(arena)
     let learner = LearnerHandle(core: try place(&cursor))
     learner.begin()
+    learner.beginBonus(seed: seed)
     return learner
   }
 
@@ -133,6 +140,10 @@ extension LearnerOptions {
     for width in widths { hash.add(width) }
     hash.add(Int(s.hidden.activation))
     hash.add(s.hidden.hasLayerNorm ? 1 : 0)
+    if let rewards {
+      hash.add(MemoryLayout<RewardState>.stride)
+      if rewards.bonus.weight > 0 { for width in rewards.bonusWidths + [rewards.bonus.features] { hash.add(width) } }
+    }
     if let actor { LearnerOptions.add(actor.network, to: &hash) }
     if let critic {
       hash.add(1)

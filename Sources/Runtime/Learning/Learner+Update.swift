@@ -53,8 +53,9 @@ public struct UpdateReport {
   /// Critic's estimate for s (of the action taken), and for s' as bootstrapped, under the weights before the update.
   public var value = 0.0
   public var nextValue = 0.0
-  /// Reward after scaling.
+  /// Reward after scaling, and what it was made of before.
   public var reward = 0.0
+  public var shares = RewardShares()
   /// Mean standard deviation of the policy (acContinuous), or epsilon (q, sarsa), whether or not it learns.
   public var exploration = 0.0
   public var actor = NetworkReport()
@@ -109,17 +110,22 @@ extension LearnerHandle {
     else {
       return skip(ends: ends, report)
     }
-    state.pointee.counters.updates &+= 1
-    // recurrent state goes on from the weights that acted, also where nobody asked for an action
-    if core.pointee.loaded != nil { forwardPolicy() }
-
     let elapsed = s.nominalStep > 0 && t.duration > 0 ? t.duration / s.nominalStep : 1
     let discount = elapsed == 1 ? s.gamma : eff_learn_pow(s.gamma, elapsed)
     let isIntentionalReference = s.isReference && s.optimizer.isIntentional
     let cutsTrace = isIntentionalReference ? t.isTerminated : ends
     let bootstraps = s.isReference && !isIntentionalReference ? !ends : !t.isTerminated
+    guard appraise(t, discount: discount, bootstraps: bootstraps, &report.pointee.shares) else {
+      return skip(ends: ends, report)
+    }
+    state.pointee.counters.updates &+= 1
+    // recurrent state goes on from the weights that acted, also where nobody asked for an action
+    if core.pointee.loaded != nil { forwardPolicy() }
+
     observeNext(t.observation, into: core.pointee.next)
-    let reward = scale(reward: t.reward, discount: discount, ends: cutsTrace)
+    let earned = complete(&report.pointee.shares, elapsed: elapsed)
+    // a bonus that is not finite must not reach the statistics
+    let reward = earned.isFinite ? scale(reward: earned, discount: discount, ends: cutsTrace) : .nan
 
     let (here, there) = forwardCritic(next: t.observation)
     let choice = Int(state.pointee.choice)
@@ -195,7 +201,7 @@ extension LearnerHandle {
     eff_copy(core.pointee.current, core.pointee.next, s.inputCount * 8)
     eff_copy(core.pointee.raw, t.observation, s.observationCount * 8)
     state.pointee.isForwarded = false
-    watch(reward: t.reward, ends: ends, report)
+    watch(reward: report.pointee.shares.task, ends: ends, report)
     if ends { finish() }
   }
 

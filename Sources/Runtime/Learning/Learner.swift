@@ -39,6 +39,8 @@ public struct LearnerCore {
   var snapshots: UnsafeMutableRawPointer
   /// nil without a change budget.
   var change: UnsafeMutablePointer<ChangeCore>?
+  /// nil: the raw reward is learned from.
+  var rewards: UnsafeMutablePointer<RewardCore>?
   /// Of no layers where there is no actor.
   var hidden: (actor: HiddenLayersCore, critic: HiddenLayersCore)
   /// Bytes that a snapshot keeps, from the statistics of the observations to the end of the weights; and bytes from one
@@ -61,6 +63,8 @@ public struct LearnerCore {
   public var runningError: Double { @_noLocks get { state.pointee.error.recent } }
   /// Mean KL divergence of the actor from the shipped one; 0 where it is not measured.
   public var meanChange: Double { @_noLocks get { state.pointee.change.mean } }
+  /// Running means of the magnitudes of what made the rewards; zeros without a pipeline.
+  public var rewardSizes: RewardShares { @_noLocks get { rewards?.pointee.state.pointee.sizes ?? RewardShares() } }
   /// Shares of dormant units.
   public var dormant: (actor: Double, critic: Double) {
     @_noLocks get { (state.pointee.dormantActor.share, state.pointee.dormantCritic.share) }

@@ -118,6 +118,7 @@ extension LearnerHandle {
     list.add("critic.e", number, core.pointee.critic.e)
     if core.pointee.settings.optimizer.hasMoments { list.add("critic.v", number, core.pointee.critic.v) }
     list.add("snapshots", "snapshot", core.pointee.snapshots, core.pointee.snapshotStride)
+    listRewards(&list, number)
     var head = SnapshotHeader(score: 0, observationCount: 0, place: 0, before: 0)
     var hash = XxHash64()
     hash.add(core.pointee.layoutHash)

@@ -175,6 +175,8 @@ public struct LearnerOptions {
   public var isa: Int32 = -1
   /// Snapshots kept for roll-back.
   public var watch = WatchSettings()
+  /// nil: the raw reward is learned from.
+  public var rewards: RewardOptions? = nil
   /// The actor, where it is a loaded policy.
   public private(set) var actor: LoadedNetwork? = nil
   /// The critic (q, sarsa: the values of choices), where it is loaded.
@@ -361,6 +363,7 @@ public struct LearnerOptions {
     try require(inside(s.hidden.layerNormEpsilon, 1e-30, 1), "layer_norm_epsilon", "in (0, 1]")
     try require(s.hidden.alpha.isFinite, "activation_alpha", "finite")
     try watch.validate()
+    try rewards?.validate(s)
     try require(s.algorithm.hasActor || watch.changeLimit == 0, "change_limit", "0 for an algorithm without an actor")
   }
 }

@@ -8,18 +8,14 @@ public enum TensorKind: Sendable {
 /// One of a learner's networks.
 public enum NetworkKind: Sendable {
   case actor, critic
-
-  var isActor: Bool {
-    switch self {
-    case .actor: true
-    case .critic: false
-    }
-  }
+  /// Of the bonus.
+  case predictor, target
 }
 
 /// One array of a learner, by the name under which it can be read and written:
 /// `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`, and the statistics `obsnorm.mean` and so on.
 /// The actor's Gaussian head is one layer: means first, then the numbers that softplus makes standard deviations.
+/// With a bonus: `predictor.<w|e|v>...`, `target.w...`, `bonus.mean` and so on.
 /// Of a loaded policy: `actor.<w|e|v>.<name in the file>`, of a long name its end; more than two dimensions are joined
 /// into two.
 public struct LearnerTensor {
@@ -27,6 +23,7 @@ public struct LearnerTensor {
     case parameter(NetworkKind, TensorKind, Int)
     case observationMean, observationM2, observationCount, rewardMean, rewardM2, rewardCount, returnTrace, filterMean,
       filterCount
+    case errorMean, errorM2, errorCount, errorTrace
   }
   let source: Source
   /// UTF-8 without a terminator.
@@ -52,10 +49,15 @@ extension LearnerHandle {
     }
     let kinds: [(TensorKind, StaticString)] =
       [(.weight, "w"), (.trace, "e")] + (core.pointee.settings.optimizer.hasMoments ? [(.moment, "v")] : [])
-    let nets: [(NetworkKind, StaticString, [LearnedParameter])] = [
-      (.actor, "actor", networks.actor), (.critic, "critic", networks.critic),
+    var nets: [(NetworkKind, StaticString, [LearnedParameter], [(TensorKind, StaticString)])] = [
+      (.actor, "actor", networks.actor, kinds), (.critic, "critic", networks.critic, kinds),
     ]
-    for (net, netName, parameters) in nets {
+    let hasBonus = core.pointee.rewards?.pointee.bonus != nil
+    if hasBonus, let rewards = networks.rewards {
+      nets.append((.predictor, "predictor", rewards.predictor, [(.weight, "w"), (.trace, "e"), (.moment, "v")]))
+      nets.append((.target, "target", rewards.target, [(.weight, "w")]))
+    }
+    for (net, netName, parameters, kinds) in nets {
       for (kind, kindName) in kinds {
         for (i, p) in parameters.enumerated() {
           let rows = p.shape.first ?? 1
@@ -75,6 +77,12 @@ extension LearnerHandle {
     add(.returnTrace, [1], "rewscale", "return_trace")
     add(.filterMean, [n], "obsema", "mean")
     add(.filterCount, [1], "obsema", "count")
+    if hasBonus {
+      add(.errorMean, [1], "bonus", "mean")
+      add(.errorM2, [1], "bonus", "m2")
+      add(.errorCount, [1], "bonus", "count")
+      add(.errorTrace, [1], "bonus", "return_trace")
+    }
     return all
   }
 
@@ -99,6 +107,15 @@ extension LearnerHandle {
     case .observationCount: count(&state.pointee.observationCount)
     case .rewardCount: count(&state.pointee.rewardCount)
     case .filterCount: count(&state.pointee.filterCount)
+    case .errorMean, .errorM2, .errorCount, .errorTrace:
+      guard let rewards = core.pointee.rewards, let errors = rewards.pointee.bonus?.errors else { return }
+      let own = rewards.pointee.state
+      switch tensor.source {
+      case .errorMean: numbers(errors.mean)
+      case .errorM2: numbers(errors.m2)
+      case .errorCount: count(&own.pointee.errorCount)
+      default: body(0, &own.pointee.errorTrace)
+      }
     }
   }
 }
@@ -107,9 +124,15 @@ extension LearnerHandle {
   /// Visits the elements of parameter `i` in the order of its array. `body` may change them.
   func visit(_ kind: NetworkKind, _ tensor: TensorKind, parameter i: Int, _ body: (Int, inout Double) -> Void) {
     settle()
-    let net = kind.isActor ? core.pointee.actor : core.pointee.critic
-    let p = kind.isActor ? networks.actor[i] : networks.critic[i]
-    guard let base = net.base(tensor) else { return }
+    let bonus = core.pointee.rewards?.pointee.bonus
+    let (found, parameters): (eff_learn_net?, [LearnedParameter]?) =
+      switch kind {
+      case .actor: (core.pointee.actor, networks.actor)
+      case .critic: (core.pointee.critic, networks.critic)
+      case .predictor: (bonus?.predictor, networks.rewards?.predictor)
+      case .target: (bonus?.target, networks.rewards?.target)
+      }
+    guard let net = found, let p = parameters?[i], let base = net.base(tensor) else { return }
     let numbers = Numbers(base: base, isDouble: core.pointee.settings.isDouble)
     for k in 0..<p.count {
       var x = numbers[p.place(k)]

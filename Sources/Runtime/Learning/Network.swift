@@ -57,9 +57,11 @@ final class LearnerNetworks {
   let critic: [LearnedParameter]
   /// Of the network that acts.
   let loaded: LoadedNetwork?
+  /// nil without a pipeline of rewards.
+  let rewards: RewardOwner?
 
-  init(actor: [LearnedParameter], critic: [LearnedParameter], loaded: LoadedNetwork?) {
-    (self.actor, self.critic, self.loaded) = (actor, critic, loaded)
+  init(actor: [LearnedParameter], critic: [LearnedParameter], loaded: LoadedNetwork?, rewards: RewardOwner? = nil) {
+    (self.actor, self.critic, self.loaded, self.rewards) = (actor, critic, loaded, rewards)
   }
 
   /// Of the network that acts.

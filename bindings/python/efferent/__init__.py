@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from .policy import Policy, Tensor
     from .receiver import Receiver
     from .remote import RemoteController, RemoteLearner
+    from .rewards import RewardSum
     from .session import Session
     from .wire import BridgeError, BridgeLost, BridgeMismatch, BridgeTimeout
 
 # loaded at first use: simulators need neither the library nor what the others import
 _LAZY = {
     "Policy": "policy", "Tensor": "policy", "Session": "session", "version": "_library", "Learner": "learner",
-    "LatentLearner": "latent",
+    "LatentLearner": "latent", "RewardSum": "rewards",
     "Plant": "plant", "Bridge": "bridge",
     "Client": "client", "Receiver": "receiver", "RemoteLearner": "remote", "RemoteController": "remote",
     "BridgeError": "wire",
@@ -44,7 +45,7 @@ _LAZY = {
 }
 _MODULES = {"policy", "session", "learner", "lab", "plant", "wire", "client", "receiver", "remote", "errors", "keys",
             "bridge", "card", "controller", "latent", "mujoco_loop",
-            "motion", "preflight", "probe", "stall"}
+            "motion", "preflight", "probe", "rewards", "stall"}
 
 __all__ = [
     "ArgumentError", "Error", "FileError", "FormatError", "MemoryError_", "MismatchError", "NumericError", "ShapeError",

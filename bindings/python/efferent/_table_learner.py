@@ -10,6 +10,30 @@ def fields(kind, names):
     return [(name, kind) for name in names.split()]
 
 
+class eff_reward_options(Options):
+    _fields_ = [
+        ("struct_size", c_size_t), ("network", handle), *fields(c_int32, "network_mode reserved"),
+        ("network_weight", c_double),
+        *fields(c_char_p, "network_observation network_action network_next network_output"),
+        ("potential", handle), ("potential_linear", POINTER(c_double)),
+        ("potential_linear_count", c_size_t),
+        *fields(c_double, "potential_bias potential_scale bonus bonus_step_size bonus_gamma bonus_limit"),
+        ("bonus_hidden", POINTER(c_size_t)), ("bonus_hidden_count", c_size_t), ("bonus_features", c_size_t),
+        ("clip", c_double),
+    ]
+
+
+class eff_reward_shares(Structure):
+    _fields_ = fields(c_double, "raw network shaping bonus clip total")
+
+
+class eff_reward_sum(Structure):
+    _fields_ = [
+        *fields(c_double, "gamma nominal_dt"), *fields(c_int32, "rule count"), ("times", c_double * 4),
+        ("values", c_double * 4), *fields(c_double, "start last sum"),
+    ]
+
+
 class eff_learner_options(Options):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -32,6 +56,7 @@ class eff_learner_options(Options):
         ("change_limit", c_double), ("change_period", c_uint64), ("change_observations", c_size_t),
         ("td_error_rise", c_double), ("steady_updates", c_uint64), *fields(c_double, "error_cap beta_energy"),
         ("critic", handle), *fields(c_char_p, "value features"),
+        ("rewards", POINTER(eff_reward_options)),
     ]
 
 
@@ -54,6 +79,7 @@ class eff_update(Options):
         ("actor", eff_network_update), ("critic", eff_network_update),
         *fields(c_uint64, "updates episodes bad_inputs bad_updates snapshots rollbacks"),
         *fields(c_double, "running_return change actor_dormant critic_dormant running_td_error"),
+        ("reward", eff_reward_shares), ("reward_size", eff_reward_shares),
     ]
 
 
@@ -64,6 +90,10 @@ class eff_learner_tensor(Options):
 
 FUNCTIONS = {
     "eff_learner_options_default": (None, [POINTER(eff_learner_options), c_size_t]),
+    "eff_reward_options_default": (None, [POINTER(eff_reward_options), c_size_t]),
+    "eff_reward_sum_begin": (status, [POINTER(eff_reward_sum), c_int32, c_double, c_double]),
+    "eff_reward_sum_add": (status, [POINTER(eff_reward_sum), c_double, c_double]),
+    "eff_reward_sum_take": (status, [POINTER(eff_reward_sum), POINTER(c_double), POINTER(c_double)]),
     "eff_learner_options_preset": (status, [POINTER(eff_learner_options), c_char_p]),
     "eff_learner_options_adapt": (status, [POINTER(eff_learner_options), c_size_t, handle]),
     "eff_learner_arena_size": (status, [POINTER(eff_learner_options), POINTER(c_size_t)]),

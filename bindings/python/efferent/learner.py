@@ -4,7 +4,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ctypes import byref, c_char_p, c_size_t, c_void_p
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from ._table_learner import eff_learner_options, eff_learner_tensor, eff_transit
 from ._types import StrPath
 from .errors import ArgumentError, NumericError, ShapeError
 from .policy import Policy
+from .rewards import reward_options
 
 if TYPE_CHECKING:
     from .session import Session
@@ -37,7 +38,7 @@ _NAMED = {
     "std_source": STD_SOURCES,
 }
 _OWN = {"policy", "critic", "frozen", "frozen_count", "struct_size", "observation_count", "action_count", "hidden",
-        "hidden_count", "allocator", "arena", "arena_size"}
+        "hidden_count", "allocator", "arena", "arena_size", "rewards"}
 
 
 def _code(option, value):
@@ -61,6 +62,12 @@ class Learner(Owner):
     `preset` is a learning rule with all its numbers: "stream-x" (the default), "intentional" or "intentional-capped";
     options beside it win.
 
+    `rewards` is the pipeline that a raw reward passes, as the fields of eff_reward_options in reward.h: a reward
+    `network`, shaping by a `potential` or `potential_linear`, a `bonus` for what is new, `clip`. Networks are Policy
+    objects, paths or bytes; `network_mode` is "add" or "replace".
+
+        learner = efferent.Learner(2, 4, "stream-q", rewards={"bonus": 0.1, "potential_linear": [0, 1]})
+
         learner = efferent.Learner(policy="deployed.onnx", critic_warmup_steps=20000)
 
     goes on from a policy that was trained elsewhere: a Policy that was loaded with learnable=True, a path, or bytes.
@@ -79,7 +86,8 @@ class Learner(Owner):
                  hidden: Sequence[int] | None = None, *, preset: str | None = None,
                  policy: Policy | StrPath | bytes | None = None,
                  critic: Policy | StrPath | bytes | None = None, value: str | None = None,
-                 features: str | None = None, frozen: Sequence[str] = (), **options: Any) -> None:
+                 features: str | None = None, frozen: Sequence[str] = (),
+                 rewards: Mapping[str, Any] | None = None, **options: Any) -> None:
         made = eff_learner_options()
         if critic is not None:
             critic = critic if isinstance(critic, Policy) else Policy(critic, learnable=True)
@@ -111,6 +119,9 @@ class Learner(Owner):
                 raise ArgumentError(f"there is no option '{name}'; the options are {', '.join(sorted(known))}")
             value = _code(field, value) if field in _NAMED else value
             setattr(made, field, value.encode() if isinstance(value, str) else value)
+        if rewards is not None:
+            pipeline, networks = reward_options(rewards)
+            made.rewards = ctypes.pointer(pipeline)
         pointer = c_void_p()
         check(lib.eff_learner_create(byref(made), byref(pointer)))
         self._handle = Handle(pointer.value, lib.eff_learner_destroy, "learner", kept=made)

@@ -227,6 +227,72 @@ extern "C" {
     pub fn eff_session_destroy(session: *mut eff_session);
 }
 
+// ---- reward.h ----
+
+pub const EFF_REWARD_ADD: i32 = 1;
+pub const EFF_REWARD_REPLACE: i32 = 2;
+pub const EFF_SUM_TRAPEZOID: i32 = 0;
+pub const EFF_SUM_SIMPSON: i32 = 1;
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct eff_reward_options {
+    pub struct_size: usize,
+    pub network: *const eff_policy,
+    pub network_mode: i32,
+    pub reserved: i32,
+    pub network_weight: f64,
+    pub network_observation: *const c_char,
+    pub network_action: *const c_char,
+    pub network_next: *const c_char,
+    pub network_output: *const c_char,
+    pub potential: *const eff_policy,
+    pub potential_linear: *const f64,
+    pub potential_linear_count: usize,
+    pub potential_bias: f64,
+    pub potential_scale: f64,
+    pub bonus: f64,
+    pub bonus_step_size: f64,
+    pub bonus_gamma: f64,
+    pub bonus_limit: f64,
+    pub bonus_hidden: *const usize,
+    pub bonus_hidden_count: usize,
+    pub bonus_features: usize,
+    pub clip: f64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct eff_reward_shares {
+    pub raw: f64,
+    pub network: f64,
+    pub shaping: f64,
+    pub bonus: f64,
+    pub clip: f64,
+    pub total: f64,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct eff_reward_sum {
+    pub gamma: f64,
+    pub nominal_dt: f64,
+    pub rule: i32,
+    pub count: i32,
+    pub times: [f64; 4],
+    pub values: [f64; 4],
+    pub start: f64,
+    pub last: f64,
+    pub sum: f64,
+}
+
+extern "C" {
+    pub fn eff_reward_options_default(options: *mut eff_reward_options, struct_size: usize);
+    pub fn eff_reward_sum_begin(sum: *mut eff_reward_sum, rule: i32, gamma: f64, nominal_dt: f64) -> eff_status;
+    pub fn eff_reward_sum_add(sum: *mut eff_reward_sum, rate: f64, time: f64) -> eff_status;
+    pub fn eff_reward_sum_take(sum: *mut eff_reward_sum, reward: *mut f64, dt_or_null: *mut f64) -> eff_status;
+}
+
 // ---- learner.h ----
 
 pub const EFF_LEARNER_AC_CONTINUOUS: i32 = 0;
@@ -345,6 +411,10 @@ pub struct eff_learner_options {
     pub steady_updates: u64,
     pub error_cap: f64,
     pub beta_energy: f64,
+    pub critic: *const eff_policy,
+    pub value: *const c_char,
+    pub features: *const c_char,
+    pub rewards: *const eff_reward_options,
 }
 
 #[repr(C)]
@@ -394,6 +464,8 @@ pub struct eff_update {
     pub actor_dormant: f64,
     pub critic_dormant: f64,
     pub running_td_error: f64,
+    pub reward: eff_reward_shares,
+    pub reward_size: eff_reward_shares,
 }
 
 #[repr(C)]
