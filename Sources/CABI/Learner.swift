@@ -28,6 +28,9 @@ func learnerDefaults() -> eff_learner_options {
   (o.fall_limit, o.rollback_step) = (g.fallLimit, g.rollbackStep)
   (o.change_period, o.change_observations) = (g.changePeriod, g.changeObservations)
   o.steady_updates = g.steadyUpdates
+  let c = CriticSettings()
+  (o.critic_size, o.quantile_huber, o.hl_gauss_sigma) = (c.size, c.huber, c.smoothing)
+  (o.risk_level, o.risk_weight, o.stock_exploration) = (c.level, c.weight, c.stockExploration)
   return o
 }
 
@@ -155,6 +158,7 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   (s.errorCap, s.betaEnergy) = (o.error_cap == 0 ? .infinity : o.error_cap, o.beta_energy)
   (s.timeLimit, s.filterBeta, s.nominalStep) = (o.time_limit, o.filter_beta, o.nominal_dt)
   (s.stdFloor, s.stdCeiling, s.actorDelay) = (o.std_floor, o.std_ceiling, o.actor_delay)
+  s.critic = try critic(o)
   out.settings = s
   out.seed = o.seed
   out.isa = try Policy.isa()
@@ -180,6 +184,31 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   if let critic = try criticSettings(o, policy) { try out.judge(by: critic) }
   out.rewards = try rewards(o.rewards)
   return out
+}
+
+private func critic(_ o: eff_learner_options) throws(Failure) -> CriticSettings {
+  var c = CriticSettings()
+  switch Int(o.critic_kind) {
+  case EFF_CRITIC_MEAN: c.kind = .mean
+  case EFF_CRITIC_QUANTILE: c.kind = .quantile
+  case EFF_CRITIC_CATEGORICAL: c.kind = .categorical
+  case EFF_CRITIC_TWO_HOT: c.kind = .twoHot
+  case EFF_CRITIC_HL_GAUSS: c.kind = .hlGauss
+  default: throw Failure(.argument, "learner option 'critic_kind' is \(o.critic_kind), expected one of EFF_CRITIC_...")
+  }
+  switch Int(o.risk) {
+  case EFF_RISK_NONE: c.risk = .none
+  case EFF_RISK_CVAR: c.risk = .cvar
+  case EFF_RISK_SPREAD: c.risk = .spread
+  default: throw Failure(.argument, "learner option 'risk' is \(o.risk), expected one of EFF_RISK_...")
+  }
+  c.hasStock = o.stock != 0
+  c.size = try count(o.critic_size, atMost: 256, "learner option 'critic_size'")
+  (c.low, c.high) = (o.support_low, o.support_high)
+  (c.huber, c.smoothing) = (o.quantile_huber, o.hl_gauss_sigma)
+  (c.level, c.weight, c.warmup) = (o.risk_level, o.risk_weight, o.risk_warmup)
+  c.stockExploration = o.stock_exploration
+  return c
 }
 
 @c @implementation
@@ -233,6 +262,15 @@ public func eff_learner_infer(
 ) -> eff_status {
   guard let l = CABI.learner(learner), let observation, let action else { return Status.argument.code }
   return l.infer(observation, into: action).code
+}
+
+@c @implementation @_noLocks
+public func eff_learner_returns(
+  _ learner: OpaquePointer?, _ observation: UnsafePointer<Double>?, _ choice: Int,
+  _ values: UnsafeMutablePointer<Double>?, _ probabilities_or_null: UnsafeMutablePointer<Double>?, _ count: Int
+) -> eff_status {
+  guard let l = CABI.learner(learner), let observation, let values else { return Status.argument.code }
+  return l.returns(observation, choice: choice, into: values, probabilities_or_null, count: count).code
 }
 
 @c @implementation @_noLocks

@@ -57,6 +57,9 @@ public func eff_learner_update(
   out.pointee.running_td_error = l.core.pointee.runningError
   fill(&out.pointee.reward, r.shares)
   fill(&out.pointee.reward_size, l.core.pointee.rewardSizes)
+  (out.pointee.value_spread, out.pointee.value_cvar) = (r.valueSpread, r.valueTail)
+  (out.pointee.risk_error, out.pointee.stock) = (r.riskError, r.stock)
+  out.pointee.clipped_targets = l.core.pointee.clippedTargets
   (out.pointee.actor_dormant, out.pointee.critic_dormant) = l.core.pointee.dormant
 }
 

@@ -1,4 +1,4 @@
-// Learners of every algorithm, optimizer and precision, and one tick that calls each of their [RT] functions.
+// Learners of every algorithm, optimizer, precision and critic, and one tick that calls each of their [RT] functions.
 #pragma once
 #include <efferent/efferent.h>
 #include <stdio.h>
@@ -14,6 +14,7 @@ typedef struct {
   double clock;
   double observation[OBSERVATIONS], action[ACTIONS];
   uint64_t state;
+  int returns; // its critic gives a distribution
 } learning;
 
 // A network from the observation to one number.
@@ -28,7 +29,7 @@ static eff_policy *judge_of(void) {
   return policy;
 }
 
-static int learner_of(learning *l, int algorithm, int optimizer, int dtype) {
+static int learner_with(learning *l, int algorithm, int optimizer, int dtype, int critic) {
   memset(l, 0, sizeof *l);
   eff_learner_options o;
   eff_learner_options_default(&o, sizeof o);
@@ -50,11 +51,21 @@ static int learner_of(learning *l, int algorithm, int optimizer, int dtype) {
   r.potential_linear = slope, r.potential_linear_count = OBSERVATIONS, r.potential_bias = 1;
   r.bonus = 0.1, r.bonus_hidden = widths, r.bonus_hidden_count = 2, r.clip = 2;
   if (judge) o.rewards = &r;
-  l->state = 1;
   if (eff_reward_sum_begin(&l->sum, dtype == EFF_F64, 0.99, 0.02) != EFF_OK) return 0;
+  o.critic_kind = critic, o.critic_size = 9;
+  if (algorithm != EFF_LEARNER_TD && critic == EFF_CRITIC_QUANTILE)
+    o.risk = EFF_RISK_CVAR, o.stock = algorithm % 3 != 0;
+  if (algorithm != EFF_LEARNER_TD && critic == EFF_CRITIC_CATEGORICAL)
+    o.risk = algorithm % 2 ? EFF_RISK_CVAR : EFF_RISK_SPREAD;
+  l->state = 1;
+  l->returns = critic == EFF_CRITIC_QUANTILE || critic == EFF_CRITIC_CATEGORICAL;
   const int made = eff_learner_create(&o, &l->learner) == EFF_OK;
   eff_policy_release(judge);
   return made;
+}
+
+static int learner_of(learning *l, int algorithm, int optimizer, int dtype) {
+  return learner_with(l, algorithm, optimizer, dtype, EFF_CRITIC_MEAN);
 }
 
 static double noise(learning *l) {
@@ -76,6 +87,9 @@ static int learning_tick(void *context, int i) {
   bad += eff_reward_sum_take(&l->sum, &t.reward, &t.dt) != EFF_OK;
   bad += eff_learner_update(l->learner, &t, &told) != EFF_OK;
   bad += eff_learner_infer(l->learner, l->observation, l->action) != EFF_OK;
+  double values[9], probabilities[9];
+  bad += eff_learner_returns(l->learner, l->observation, 0, values, i % 2 ? probabilities : NULL, 9)
+         != (l->returns ? EFF_OK : EFF_E_STATE);
   if (i % 50 == 7) bad += eff_learner_freeze(l->learner, i % 8) != EFF_OK;
   if (i % 50 == 9) bad += eff_learner_freeze(l->learner, 0) != EFF_OK;
   if (i % 100 == 40) bad += eff_learner_snapshot(l->learner) != EFF_OK;
@@ -106,4 +120,16 @@ static void each_learner(void (*visit)(const char *name, learning *l)) {
         visit(name, &l);
         eff_learner_destroy(l.learner);
       }
+  for (int a = 0; a < 5; a++)
+    for (int c = EFF_CRITIC_QUANTILE; c <= EFF_CRITIC_HL_GAUSS; c++) {
+      char name[64];
+      snprintf(name, sizeof name, "%s, %s, critic %d", algorithms[a], optimizers[(a + c) % 3], c);
+      learning l;
+      if (!learner_with(&l, a, (a + c) % 3, c % 2 ? EFF_F32 : EFF_F64, c)) {
+        printf("%s: %s\n", name, eff_last_error());
+        exit(1);
+      }
+      visit(name, &l);
+      eff_learner_destroy(l.learner);
+    }
 }

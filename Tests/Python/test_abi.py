@@ -69,6 +69,7 @@ class World:
         options = self.default("eff_learner_options")
         options.observation_count, options.action_count, options.snapshots, options.hidden_count = 4, 2, 1, 1
         options.hidden = self.keep((c_size_t * 1)(8))
+        options.critic_kind = 1  # gives a distribution, of 32 quantiles
         return options
 
     def make_policy(self):
@@ -257,7 +258,7 @@ def valid(world, function, name, kind):
             )
             ctypes.memmove(world.memory, data, len(data))
             return len(data)
-        sized = {"eff_learner_read": 32, "eff_learner_write": 32, "eff_bridge_crc32c": 32}
+        sized = {"eff_learner_read": 32, "eff_learner_write": 32, "eff_learner_returns": 32, "eff_bridge_crc32c": 32}
         return {
             "rows": 1,
             "row": 0,

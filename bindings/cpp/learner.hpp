@@ -91,6 +91,19 @@ class Learner {
     return passed(eff_learner_infer(handle_, observation.data(), action.data()), "infer");
   }
 
+  // [RT] The distribution of the return from an observation on, as a critic of quantiles or a categorical one has it:
+  // critic_size values, ascending, in scaled rewards, and their probabilities (or an empty span).
+  void returns(span<const double> observation, span<double> values, span<double> probabilities = {},
+               std::size_t choice = 0) {
+    require(observation, action_count_);
+    if (probabilities.size() != 0 && probabilities.size() != values.size())
+      throw Error(EFF_E_SHAPE, "probabilities has " + std::to_string(probabilities.size()) + " elements, expected "
+                                   + std::to_string(values.size()));
+    check_rt(eff_learner_returns(handle_, observation.data(), choice, values.data(),
+                                 probabilities.size() != 0 ? probabilities.data() : nullptr, values.size()),
+             "returns");
+  }
+
   // [RT] Learns from what followed the last action; what is not finite is told by the reason.
   eff_update update(span<const double> observation, double reward, bool terminated = false, bool truncated = false) {
     require(observation, action_count_);

@@ -63,6 +63,22 @@ enum {
   EFF_ACTIVATION_IDENTITY = 5
 };
 
+/* What the critic's outputs are. Of a state s, or of each choice in it (Q, SARSA). */
+enum {
+  EFF_CRITIC_MEAN = 0,        /* the expected return */
+  EFF_CRITIC_QUANTILE = 1,    /* quantiles of the return: QR-DQN (arXiv 1710.10044) */
+  EFF_CRITIC_CATEGORICAL = 2, /* its distribution over atoms: C51 (arXiv 1707.06887) */
+  EFF_CRITIC_TWO_HOT = 3,     /* the expected return by classification: the target lies between two atoms */
+  EFF_CRITIC_HL_GAUSS = 4     /* the same with a Gaussian around the target: HL-Gauss (both arXiv 2403.03950) */
+};
+
+/* What is climbed instead of the expected return. */
+enum {
+  EFF_RISK_NONE = 0,
+  EFF_RISK_CVAR = 1,   /* the mean of the worst share risk_level of returns */
+  EFF_RISK_SPREAD = 2  /* mean minus risk_weight standard deviations */
+};
+
 /* Fill with eff_learner_options_default() first, or with eff_learner_options_adapt() for a loaded policy. Then every
  * number means what it says (entropy 0 is no entropy). Set observation_count and action_count; everything else has the
  * value of the papers, which stands first in each comment.
@@ -78,7 +94,8 @@ enum {
  *   entropy            larger: explores longer
  *   time_limit         of an episode, where it has one: the networks then see how far it is
  *   snapshots          above 0: what was learned and lost again is rolled back
- *   change_limit       of a loaded policy: how differently from the shipped one it may act */
+ *   change_limit       of a loaded policy: how differently from the shipped one it may act
+ * Where a rare bad return weighs more than a good mean: critic_kind, risk, risk_level. */
 typedef struct eff_learner_options {
   size_t struct_size;
 
@@ -209,6 +226,52 @@ typedef struct eff_learner_options {
                                           learns */
 
   const eff_reward_options *rewards;   /* or NULL: the raw reward is learned from; otherwise see reward.h. Copied */
+
+  /* the distribution of returns. The critic has critic_size outputs y_k in the place of each value; x is what its last
+   * layer reads. Its trace is that of one function of them, u y, which grows with the expected return:
+   *   e = gamma lambda e + d(-u y)/dw       u = 1 / size (quantile), (z - mean z) / sum |z - mean z| (others, atoms z)
+   * Each output has an error d_k of its own. The layers below the last see one number of all errors, the last sees all:
+   *   w -= step D e                         D = mean d (quantile), u d / (u u) (others)
+   *   W_k -= step d_k e_0 / u_0             a row of the last layer; e_0 that of row 0. The exact trace of every output
+   * With Y = r' + gamma Z(s'), and Z(s') as the critic has it:
+   *   quantile, t_k = (k + 1/2) / size:     d_k = E |t_k - [Y < y_k]| clip(Y - y_k, -quantile_huber, quantile_huber)
+   *   others:                               d = projection of Y, or of its mean, onto the atoms - softmax(y)
+   * ObGD bounds its step by max(|D|, |d_k|, 1) in the place of max(|TD error|, 1). Where the optimizer has moments, e
+   * is over its scale and u_0 is its sign. Errors of distributions have no exact backward view (they depend on the
+   * path, arXiv 2207.07570); this one has the fixed points of one-step updates for every lambda. td_error, value and
+   * next_value are of means. Any actor, any optimizer. */
+  int32_t critic_kind;                 /* EFF_CRITIC_... */
+  int32_t risk;                        /* EFF_RISK_..., for QUANTILE and CATEGORICAL, not TD. Q and SARSA choose what is
+                                          best by it: a rule of thumb, neither the static nor the nested optimum
+                                          (Lim and Malik, NeurIPS 2022), unless there is a stock. An actor climbs, in
+                                          every state, the measure of the return from there on, whatever came before.
+                                          Its TD error is, with Z = Z(s), b its quantile at risk_level, m and sigma its
+                                          mean and deviation (sigma at least 0.01),
+                                            CVaR:   (E min(Y - b, 0) - E min(Z - b, 0)) / risk_level
+                                            spread: E Y - E Z - risk_weight (E (Y - m)^2 - sigma^2) / (2 sigma) */
+  int32_t stock;                       /* 1, with EFF_RISK_CVAR: static CVaR of an episode's whole discounted return
+                                          from its first state (Baeuerle and Ott 2011; arXiv 2501.13028). The stock is
+                                          what the return has beyond a threshold b_0: c_0 = -b_0, c' = (c + r') / gamma.
+                                          b above is -c; Q and SARSA choose the largest E min(c + Z, 0), of equals the
+                                          largest mean. b_0 is the best by b + E min(Z - b, 0) / risk_level of 16 over
+                                          the range of Z in the first state, by the critic: 17 passes over it when an
+                                          episode begins. The networks see the stock, cut off at -5 and 5, as one more
+                                          input behind the time; a loaded actor as little as the time. infer has that of
+                                          the episode that the learner is in */
+  size_t critic_size;                  /* 32: quantiles, atoms or bins, 2 to 256 */
+  double support_low, support_high;    /* 0, 0: atoms from -10 to 10 in scaled rewards; a target beyond is cut off and
+                                          counted (eff_update.clipped_targets) */
+  double quantile_huber;               /* 0.1: in scaled rewards. Larger is faster, and nearer to expectiles than to
+                                          quantiles (QR-DQN has 1). 0: plain pinball, whose errors are
+                                          t_k - P(Y < y_k): take a step_size of about 0.01 */
+  double hl_gauss_sigma;               /* 0.75: of the Gaussian, in widths of a bin */
+  double risk_level;                   /* 0.1: of CVaR and of eff_update.value_cvar, above 0 to 1 */
+  double risk_weight;                  /* 1: of the spread */
+  uint64_t risk_warmup;                /* 0: updates over which risk_level comes down from 1, and risk_weight up from 0.
+                                          The worst returns of a policy that is bad all over teach it nothing
+                                          (arXiv 2205.05138) */
+  double stock_exploration;            /* 0.25: share of episodes that begin with any b_0, so that the networks know
+                                          them all; none while the network that acts is frozen */
 } eff_learner_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
@@ -283,6 +346,14 @@ EFF_API EFF_RT eff_status eff_learner_act(eff_learner *learner, const double *ob
  * draws no random number. */
 EFF_API EFF_RT eff_status eff_learner_infer(eff_learner *learner, const double *observation, double *action);
 
+/* [RT] The distribution of the return from observation on, as an EFF_CRITIC_QUANTILE or _CATEGORICAL critic has it:
+ * values [count] in ascending order, in scaled rewards, and their probabilities [count], or NULL. count is critic_size;
+ * choice is that of Q and SARSA, else 0. Learns and counts nothing. EFF_E_STATE: the critic gives no distribution.
+ * EFF_E_ARGUMENT: another count, no such choice. EFF_E_NUMERIC: observation or output is not finite; nothing is
+ * written. */
+EFF_API EFF_RT eff_status eff_learner_returns(eff_learner *learner, const double *observation, size_t choice,
+                                              double *values, double *probabilities_or_null, size_t count);
+
 /* What followed the last action. Set struct_size (or use EFF_TRANSITION_INIT) and zero the rest. */
 typedef struct eff_transition {
   size_t struct_size;
@@ -346,6 +417,11 @@ typedef struct eff_update {
   double running_td_error;        /* mean |TD error| of about the last 100 updates */
   eff_reward_shares reward;       /* of this transition; of a refused one as far as they were found */
   eff_reward_shares reward_size;  /* mean magnitudes over about the last 1000 updates; 0 without options.rewards */
+  double value_spread, value_cvar; /* standard deviation, and CVaR at risk_level, of the distribution whose mean `value`
+                                      is; 0 where the critic gives none */
+  double risk_error;              /* the TD error that the actor climbs; td_error without a risk measure */
+  double stock;                   /* of s; 0 without one */
+  uint64_t clipped_targets;       /* updates whose target's mean lay beyond the support, since creation */
 } eff_update;
 
 /* [RT] Learns from a transition. update may be NULL. EFF_E_STATE: no act since the episode began. EFF_E_NUMERIC:
@@ -389,7 +465,8 @@ EFF_API eff_status eff_learner_restore_file(eff_learner *learner, const char *pa
 /* The policy that acts, without exploration and as it is now: immutable, to be run by sessions (also by
  * eff_session_swap, where the learner started from a loaded policy with all or its last layers) or to be learned from
  * again. *out is NULL on failure; release it with eff_policy_release. EFF_E_UNSUPPORTED: it cannot be written as a file
- * (a time input, a moving average, a fresh layer on features, a residual on a safetensors file). */
+ * (a time input, a stock, a moving average, a fresh layer on features, a residual on a safetensors file; Q, SARSA and
+ * TD of a critic that classifies, or whose choices follow a risk measure). */
 EFF_API eff_status eff_learner_policy(eff_learner *learner, eff_policy **out);
 
 /* The same as an ONNX file: of a loaded policy its own file, ONNX or safetensors, with the learned weights in it (and,

@@ -127,6 +127,19 @@ static inline EFF_RT eff_learn_sums eff_learn_backward(const eff_learn_kernels *
   return n->pass->sums;
 }
 
+// The last layer of a critic that gives a distribution: outputs [groups, atoms], all linear in the same inputs.
+typedef struct eff_learn_head {
+  int64_t weight, bias;                // elements of w before its matrix and its bias
+  int64_t inputs, atoms, groups;
+  int64_t out_stride, in_stride;       // elements from the weight of one output, or input, to that of the next
+} eff_learn_head;
+
+// For all k: w_k -= step[k] e_0 / s_0 - common e_k / s_k, with e_0 of output 0 of the group. With the shared update
+// w_k -= common e_k / s_k, made before or after, output k has moved by step[k] along the trace of output 0. Returns the
+// L1 distance.
+EFF_RT double eff_learn_turn_head(int32_t type, const eff_learn_head *h, const eff_learn_net *n, int32_t rule,
+                                  const eff_learn_rule *r, const double *step, double common);
+
 // A kernel of kernels.h for weights that change at every step: eff_kernel_find, but for products, where rows that are
 // packed elsewhere are not.
 eff_kernel eff_learn_kernel_find(int32_t id, int32_t type, int32_t level);
@@ -142,6 +155,7 @@ static inline EFF_RT double eff_learn_sqrt(double x) { return __builtin_sqrt(x);
 static inline EFF_RT double eff_learn_exp(double x) { return exp(x); }
 static inline EFF_RT double eff_learn_log(double x) { return log(x); }
 static inline EFF_RT double eff_learn_log1p(double x) { return log1p(x); }
+static inline EFF_RT double eff_learn_erf(double x) { return erf(x); }
 static inline EFF_RT double eff_learn_pow(double x, double y) { return pow(x, y); }
 static inline EFF_RT double eff_learn_tanh(double x) { return tanh(x); }
 static inline EFF_RT double eff_learn_cos(double x) { return cos(x); }

@@ -113,8 +113,9 @@ extension LearnerHandle {
     forwardPolicy(raw: observation, normalized: core.pointee.next)
     let y = policyNet.output(row: 0, isDouble: core.pointee.settings.isDouble)
     switch core.pointee.settings.algorithm {
-    case .td: out[0] = y[0]
-    case .q, .sarsa, .acDiscrete: out[0] = Double(greedy(y, core.pointee.settings.actionCount))
+    case .td: out[0] = core.pointee.head?.pointee.mean(y) ?? y[0]
+    case .acDiscrete: out[0] = Double(greedy(y, core.pointee.settings.actionCount))
+    case .q, .sarsa: out[0] = Double(best(y, stock: stock))
     case .acContinuous: for i in 0..<core.pointee.settings.actionCount { out[i] = y[i] }
     }
     guard isUsable(out, actionSize) else { return hold(out) }
@@ -147,7 +148,8 @@ extension LearnerHandle {
     let scratch = core.pointee.scratch
     switch s.algorithm {
     case .td:
-      let v = core.pointee.critic.output(row: 0, isDouble: s.isDouble)[0]
+      let y = core.pointee.critic.output(row: 0, isDouble: s.isDouble)
+      let v = core.pointee.head?.pointee.mean(y) ?? y[0]
       guard v.isFinite else { return false }
       action[0] = v
     case .acContinuous:
@@ -162,8 +164,8 @@ extension LearnerHandle {
       commit(head.choose(scratch, at: uniform()))
     case .q, .sarsa:
       let q = core.pointee.critic.output(row: 0, isDouble: s.isDouble)
-      for i in 0..<s.actionCount where !q[i].isFinite { return false }
-      commit(select(q))
+      for i in 0..<s.criticOutputs where !q[i].isFinite { return false }
+      commit(select(q, stock: stock))
     }
     return true
   }
@@ -195,11 +197,11 @@ extension LearnerHandle {
     }
   }
 
-  /// Epsilon-greedy over q [actionCount].
-  @_noLocks func select(_ q: Numbers) -> Int {
+  /// Epsilon-greedy over the critic's outputs for a state with this stock.
+  @_noLocks func select(_ q: Numbers, stock: Double) -> Int {
     core.pointee.state.pointee.selections &+= 1
     let n = core.pointee.settings.actionCount
-    guard uniform() < epsilon else { return greedy(q, n) }
+    guard uniform() < epsilon else { return best(q, stock: stock) }
     return min(Int(uniform() * Double(n)), n - 1)
   }
 }

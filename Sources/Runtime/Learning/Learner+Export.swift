@@ -15,12 +15,21 @@ extension LearnerHandle {
     settle()
     if let loaded = networks.loaded { return try exportLoaded(loaded) }
     let s = core.pointee.settings
-    guard s.timeLimit == 0, s.filterBeta == 0 else {
+    guard s.timeLimit == 0, s.filterBeta == 0, !s.critic.hasStock else {
       throw Failure(
         .unsupported,
         """
-        a policy with a time input or a moving average of observations cannot be exported; leave out time_limit and \
-        filter_beta
+        a policy with a time input, a stock or a moving average of observations cannot be exported; leave out \
+        time_limit, stock and filter_beta
+        """
+      )
+    }
+    guard s.algorithm.hasActor || s.critic.kind.isMean || s.critic.kind.isQuantile && s.critic.risk.isNone else {
+      throw Failure(
+        .unsupported,
+        """
+        a critic that classifies, or whose choices follow a risk measure, cannot be exported; leave out risk, and \
+        choose the critic EFF_CRITIC_MEAN or EFF_CRITIC_QUANTILE
         """
       )
     }
@@ -34,7 +43,8 @@ extension LearnerHandle {
     for i in 0..<last { x = file.layer("l\(i + 1)", x, exported(i), isHidden: true) }
     let n = s.actionCount
     func head(_ name: String, _ rows: Range<Int>) {
-      _ = file.layer(name, x, exported(last, rows), isHidden: false)
+      let numbers = s.algorithm.hasActor || s.critic.kind.isMean ? exported(last, rows) : averaged(last, rows)
+      _ = file.layer(name, x, numbers, isHidden: false)
     }
     switch s.algorithm {
     case .acContinuous:
@@ -98,6 +108,23 @@ extension LearnerHandle {
       inputs: inputs,
       weights: (rows.lowerBound * inputs..<rows.upperBound * inputs).map { Float(w[weight.place($0)]) },
       bias: rows.map { Float(w[bias.place($0)]) })
+  }
+
+  /// The mean of the quantiles of each of `choices`, as rows of the last layer.
+  private func averaged(_ last: Int, _ choices: Range<Int>) -> DenseNumbers {
+    let size = core.pointee.settings.critic.size
+    let all = exported(last)
+    func mean(_ first: Int, _ stride: Int, _ x: [Float]) -> Float {
+      var sum = 0.0
+      for k in 0..<size { sum += Double(x[first + k * stride]) }
+      return Float(sum / Double(size))
+    }
+    var out = DenseNumbers(inputs: all.inputs, weights: [], bias: [])
+    for a in choices {
+      for i in 0..<all.inputs { out.weights.append(mean(a * size * all.inputs + i, all.inputs, all.weights)) }
+      out.bias.append(mean(a * size, 1, all.bias))
+    }
+    return out
   }
 
   /// Mean and deviation of the observations, as the network is fed with them.
@@ -183,9 +210,10 @@ extension LearnerHandle {
     _ actor: LoadedNetwork, _ bound: Double, _ values: (LearnedParameter) -> [Float]
   ) throws(Failure) -> (tensor: String, renamed: String, fields: OnnxWriter) {
     let s = core.pointee.settings
-    guard s.timeLimit == 0, s.filterBeta == 0, actor.observations.count == 1 else {
+    guard s.timeLimit == 0, s.filterBeta == 0, !s.critic.hasStock, actor.observations.count == 1 else {
       throw Failure(
-        .unsupported, "a residual that sees the time, a moving average or several observations cannot be exported")
+        .unsupported,
+        "a residual that sees the time, a stock, a moving average or several observations cannot be exported")
     }
     guard actor.settings.policy.opset >= 17 || !s.hidden.hasLayerNorm else {
       throw Failure(

@@ -36,6 +36,12 @@ extension LearnerOptions {
     if let options = self.rewards { rewards = try RewardPlace(options, s, &cursor) }
     let hiddenActor = try HiddenPlace(actor?.network.plan.hidden.map { ($0.units, $0.each) } ?? [], &cursor)
     let hiddenCritic = try HiddenPlace(critic.network.plan.hidden.map { ($0.units, $0.each) }, &cursor)
+    var head: (place: UnsafeMutablePointer<CriticHead>, scratch: UnsafeMutablePointer<Double>)? = nil
+    if !s.critic.kind.isMean {
+      head = (
+        try cursor.table(1, of: CriticHead.self), try cursor.doubles(CriticHead.scratch(s.critic.size))
+      )
+    }
     let next = try cursor.doubles(s.inputCount)
     let scratch = try cursor.doubles(max(s.observationCount, s.actorOutputs, s.criticOutputs))
 
@@ -61,6 +67,7 @@ extension LearnerOptions {
     let stride = SnapshotHeader.bytes + ((snapshotSize + 63) & ~63)
     let snapshots = try cursor.take(watch.snapshots == 0 ? 0 : (watch.snapshots + 1) * stride)
     try rewards?.takeKept(&cursor)
+    let headState = head == nil ? nil : try cursor.table(1, of: CriticState.self)
     let stateSize = cursor.used - start
     guard live else { return learner }
 
@@ -74,12 +81,16 @@ extension LearnerOptions {
     change?.bind(actorNet)
     try rewards?.bind(kernels)
     state.initialize(to: LearnerState(seed: seed))
+    if let head, let headState {
+      headState.initialize(to: CriticState())
+      head.place.initialize(to: CriticHead(s, critic.network, scratch: head.scratch, state: headState))
+    }
     let networks = LearnerNetworks(
       actor: actor?.network.plan.parameters ?? [], critic: critic.network.plan.parameters, loaded: acting,
       rewards: rewards?.owner)
     learner.initialize(
       to: LearnerCore(
-        settings: s, watch: watch, kernels: kernels.table, actor: actorNet, critic: criticNet,
+        settings: s, watch: watch, kernels: kernels.table, actor: actorNet, critic: criticNet, head: head?.place,
         loaded: loaded?.core ?? (s.algorithm.hasActor ? nil : loadedCritic?.core), loadedCritic: loadedCritic?.core,
         networks: Unmanaged.passRetained(networks), state: state, stateSize: stateSize, observations: observations,
         returns: returns, filter: filter, raw: raw, current: current, next: next, action: action, scratch: scratch,
@@ -138,6 +149,10 @@ extension LearnerOptions {
     hash.add(s.observationCount)
     hash.add(s.actionCount)
     for width in widths { hash.add(width) }
+    if !s.critic.kind.isMean {
+      hash.add(s.critic.kind.code * 2 + (s.critic.hasStock ? 1 : 0))
+      for x in [s.critic.low, s.critic.high] { hash.add(Int(bitPattern: UInt(x.bitPattern))) }
+    }
     hash.add(Int(s.hidden.activation))
     hash.add(s.hidden.hasLayerNorm ? 1 : 0)
     if let rewards {

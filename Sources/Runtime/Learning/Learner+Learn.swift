@@ -2,9 +2,9 @@ import Kernels
 import Platform
 
 extension LearnerHandle {
-  /// Actor, then critic, from one TD error; the forward pass for batch row 0 has been made. Both are checked before
-  /// either moves.
-  @_noLocks func learn(delta: Double, slot: Int, _ report: UnsafeMutablePointer<UpdateReport>) {
+  /// Actor, then critic, from one TD error each; the forward pass for batch row 0 has been made. Both are checked
+  /// before either moves.
+  @_noLocks func learn(_ outcome: Outcome, slot: Int, _ report: UnsafeMutablePointer<UpdateReport>) {
     let state = core.pointee.state
     let s = core.pointee.settings
     let learnsActor = core.pointee.hasActor && mayActorLearn(report)
@@ -14,12 +14,19 @@ extension LearnerHandle {
     if learnsActor {
       // a learner that only watches has not run its actor yet
       forwardPolicy()
-      writeActorGradient(delta: delta)
-      actorRule = trace(&core.pointee.actor, &state.pointee.actor, delta, isActor: true, &report.pointee.actor)
+      writeActorGradient(delta: outcome.actorDelta)
+      actorRule = trace(
+        &core.pointee.actor, &state.pointee.actor, outcome.actorDelta, isActor: true, &report.pointee.actor)
     }
     if learnsCritic {
       let g = core.pointee.critic.gradient(isDouble: s.isDouble)
-      for i in 0..<s.criticOutputs { g[i] = i == slot ? -1 : 0 }
+      var delta = outcome.delta
+      if let head = core.pointee.head {
+        head.pointee.writeGradient(slot: slot, into: g)
+        delta = head.pointee.common
+      } else {
+        for i in 0..<s.criticOutputs { g[i] = i == slot ? -1 : 0 }
+      }
       criticRule = trace(&core.pointee.critic, &state.pointee.critic, delta, isActor: false, &report.pointee.critic)
     }
     // a described actor acts; without one the critic does
@@ -28,7 +35,8 @@ extension LearnerHandle {
     } else if !core.pointee.hasActor {
       report.pointee.critic.stepSize *= state.pointee.watch.stepScale
     }
-    guard isSound(report.pointee.actor, state.pointee.actor), isSound(report.pointee.critic, state.pointee.critic)
+    guard isSound(report.pointee.actor, state.pointee.actor), isSound(report.pointee.critic, state.pointee.critic),
+      isHeadSound(report.pointee.critic)
     else { return fail(report) }
     if learnsActor {
       state.pointee.counters.actorDrift += move(
@@ -37,6 +45,7 @@ extension LearnerHandle {
     if learnsCritic {
       state.pointee.counters.criticDrift += move(
         &core.pointee.critic, &state.pointee.critic, &criticRule, &report.pointee.critic)
+      turnHead(&criticRule, report.pointee.critic)
     }
     if !learnsActor && !learnsCritic { report.pointee.reason = .frozen }
   }
@@ -46,6 +55,13 @@ extension LearnerHandle {
     let step = (r.stepSize * r.deltaUsed).magnitude
     return r.traceNorm <= 1e30 && step <= 1e30 && step * r.traceNorm <= 1e30 && o.sigma <= 1e300
       && o.clipSquare <= 1e300 && o.magnitude <= 1e300 && o.energy <= 1e300
+  }
+
+  /// The same of what each output of a head moves.
+  @_noLocks private func isHeadSound(_ r: NetworkReport) -> Bool {
+    guard let head = core.pointee.head else { return true }
+    let step = r.stepSize * head.pointee.largest / abs(head.pointee.direction[0])
+    return step <= 1e30 && step * r.traceNorm <= 1e30
   }
 
   /// Whether the actor's weights may change now, with the reason where not.
@@ -122,7 +138,8 @@ extension LearnerHandle {
       report.pointee.deltaUsed = d
     } else {
       let kappa = isActor ? s.kappaPolicy : s.kappaValue
-      let bound = max(abs(delta), 1) * sums.l1 * s.stepSize * kappa
+      let largest = isActor ? 0 : core.pointee.head?.pointee.largest ?? 0
+      let bound = max(max(abs(delta), 1), largest) * sums.l1 * s.stepSize * kappa
       report.pointee.bound = bound
       report.pointee.stepSize = bound > 1 ? s.stepSize / bound : s.stepSize
       report.pointee.deltaUsed = delta
@@ -144,6 +161,23 @@ extension LearnerHandle {
     }
     report.pointee.isChanged = true
     return abs(step) * report.pointee.traceNorm
+  }
+
+  /// Gives each output of a head that has errors of its own the step that is its own; the shared one is `move`'s. The
+  /// trace's scale is that of u where the optimizer has moments, and so u has no part in the steps.
+  @_noLocks private func turnHead(_ rule: UnsafePointer<eff_learn_rule>, _ report: NetworkReport) {
+    guard let head = core.pointee.head else { return }
+    let s = core.pointee.settings
+    let u = head.pointee.direction[0]
+    let common = head.pointee.common
+    // what clips the shared error clips all of them
+    let share = common == 0 ? 1 : report.deltaUsed / common
+    let step = report.stepSize * share / (s.optimizer.hasMoments ? (u < 0 ? -1 : 1) : u)
+    for k in 0..<head.pointee.size { head.pointee.steps[k] = step * head.pointee.errors[k] }
+    var place = head.pointee.place
+    core.pointee.state.pointee.counters.criticDrift += eff_learn_turn_head(
+      s.isDouble ? Int32(EFF_TYPE_F64) : Int32(EFF_TYPE_F32), &place, &core.pointee.critic, s.optimizer.rule, rule,
+      head.pointee.steps, report.stepSize * report.deltaUsed)
   }
 
   /// Makes the updates that are due, so that the weights in memory are the learner's weights.

@@ -37,6 +37,7 @@ extension LearnerHandle {
       for i in 0..<n { y[i] = sample[i] }
     }
     if core.pointee.settings.timeLimit > 0 { y[n] = s.pointee.time }
+    writeStock(stock, into: y)
   }
 
   /// The raw observation x, or where there is a filter its moving average, corrected for its start at 0.
@@ -68,6 +69,7 @@ extension LearnerHandle {
     s.pointee.time = -0.5
     observe(x, counts: true, into: core.pointee.current)
     eff_copy(core.pointee.raw, x, n * 8)
+    startStock()
     clearHidden()
     s.pointee.isInEpisode = true
     s.pointee.isForwarded = false

@@ -58,6 +58,13 @@ public struct UpdateReport {
   public var shares = RewardShares()
   /// Mean standard deviation of the policy (acContinuous), or epsilon (q, sarsa), whether or not it learns.
   public var exploration = 0.0
+  /// Standard deviation and CVaR of the critic's distribution for s; 0 where it gives none.
+  public var valueSpread = 0.0
+  public var valueTail = 0.0
+  /// The TD error of what is climbed: `tdError`, or its counterpart of the risk measure.
+  public var riskError = 0.0
+  /// Of s; 0 where there is none.
+  public var stock = 0.0
   public var actor = NetworkReport()
   public var critic = NetworkReport()
   public var isTraceReset = false
@@ -94,7 +101,8 @@ extension LearnerHandle {
   /// With s, a, r', s' normalized and all values under the weights before the update (arXiv 2410.14606):
   /// delta = r' + discount N - P; P = v(s), N = v(s') (TD, AC); P = q(s)[a], N = max q(s') (Q) or q(s')[a'] (SARSA); N
   /// = 0 at termination.
-  /// The critic's loss is -P, the actor's -(log pi(a|s) + beta sign(delta) H(s)).
+  /// The critic's loss is -P, the actor's -(log pi(a|s) + beta sign(delta) H(s)). Of a critic that gives a distribution
+  /// P and N are means; CriticHead has its loss.
   /// - Complexity: with ObGD, `act` and `update` together read weights and traces twice and write them once: the
   ///   forward pass makes the update that is due as it reads (w r, e r, w w), the backward pass brings the trace up to
   ///   date (w r, e r, e w). With moments: one more pass over all three.
@@ -127,6 +135,8 @@ extension LearnerHandle {
     // a bonus that is not finite must not reach the statistics
     let reward = earned.isFinite ? scale(reward: earned, discount: discount, ends: cutsTrace) : .nan
 
+    let nextStock = nextStock(reward: reward, discount: discount)
+    writeStock(nextStock, into: core.pointee.next)
     let (here, there) = forwardCritic(next: t.observation)
     let choice = Int(state.pointee.choice)
     var nextChoice = 0
@@ -134,27 +144,42 @@ extension LearnerHandle {
     var isOnPolicy = false
     switch s.algorithm {
     case .q:
-      nextChoice = greedy(there, s.actionCount)
-      isOffPolicy = choice != greedy(here, s.actionCount)
+      nextChoice = best(there, stock: nextStock)
+      isOffPolicy = choice != best(here, stock: stock)
     case .sarsa:
-      if let given = t.nextAction { nextChoice = Int(given.pointee) } else { nextChoice = select(there) }
+      if let given = t.nextAction {
+        nextChoice = Int(given.pointee)
+      } else {
+        nextChoice = select(there, stock: nextStock)
+      }
       isOnPolicy = true
     default: break
     }
     let slot = s.algorithm.isEpsilonGreedy ? choice : 0
-    let p = here[slot]
-    let n = there[nextChoice]
-    let delta = reward + (bootstraps ? discount * n : 0) - p
+    var out = Outcome()
+    if let head = core.pointee.head {
+      out = compare(
+        head, here: here, there: there, slot: slot, nextSlot: nextChoice, reward: reward,
+        discount: bootstraps ? discount : 0, report)
+    } else {
+      let p = here[slot]
+      let n = there[nextChoice]
+      out.delta = reward + (bootstraps ? discount * n : 0) - p
+      out.actorDelta = out.delta
+      report.pointee.value = p
+      report.pointee.nextValue = n
+      report.pointee.riskError = out.delta
+    }
+    let delta = out.delta
     report.pointee.tdError = delta
-    report.pointee.value = p
-    report.pointee.nextValue = n
     report.pointee.reward = reward
 
-    if delta.isFinite {
-      learn(delta: delta, slot: slot, report)
+    if delta.isFinite && out.actorDelta.isFinite {
+      learn(out, slot: slot, report)
     } else {
       fail(report)
     }
+    core.pointee.head?.pointee.state.pointee.stock = nextStock
     let resets = cutsTrace || (isOffPolicy)
     if resets { clearTraces() }
     report.pointee.isTraceReset = resets
@@ -169,7 +194,7 @@ extension LearnerHandle {
     advance(t, ends: ends, report)
     if report.pointee.isSound { watchError(delta, report) }
     measureChange()
-    return delta.isFinite && report.pointee.isSound ? .ok : .numeric
+    return delta.isFinite && out.actorDelta.isFinite && report.pointee.isSound ? .ok : .numeric
   }
 
   @_noLocks private func isChoice(_ x: UnsafePointer<Double>?) -> Bool {

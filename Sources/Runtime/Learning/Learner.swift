@@ -13,6 +13,8 @@ public struct LearnerCore {
   /// Empty where the algorithm has no actor.
   var actor: eff_learn_net
   var critic: eff_learn_net
+  /// Where the critic gives a distribution.
+  var head: UnsafeMutablePointer<CriticHead>?
   /// Where the network that acts is a loaded policy.
   var loaded: UnsafeMutablePointer<LoadedCore>?
   /// Where the critic is loaded; without an actor it is the one that acts.
@@ -65,6 +67,8 @@ public struct LearnerCore {
   public var meanChange: Double { @_noLocks get { state.pointee.change.mean } }
   /// Running means of the magnitudes of what made the rewards; zeros without a pipeline.
   public var rewardSizes: RewardShares { @_noLocks get { rewards?.pointee.state.pointee.sizes ?? RewardShares() } }
+  /// Updates whose target lay beyond the critic's support.
+  public var clippedTargets: UInt64 { @_noLocks get { head?.pointee.state.pointee.clipped ?? 0 } }
   /// Shares of dormant units.
   public var dormant: (actor: Double, critic: Double) {
     @_noLocks get { (state.pointee.dormantActor.share, state.pointee.dormantCritic.share) }
@@ -118,7 +122,7 @@ struct Numbers {
     }
   }
 
-  func advanced(by n: Int) -> Numbers { Numbers(base: base + n * (isDouble ? 8 : 4), isDouble: isDouble) }
+  @_noLocks func advanced(by n: Int) -> Numbers { Numbers(base: base + n * (isDouble ? 8 : 4), isDouble: isDouble) }
 }
 
 extension eff_learn_net {

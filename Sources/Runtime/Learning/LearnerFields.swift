@@ -117,6 +117,11 @@ extension LearnerHandle {
     list.add("critic.w", number, core.pointee.critic.w)
     list.add("critic.e", number, core.pointee.critic.e)
     if core.pointee.settings.optimizer.hasMoments { list.add("critic.v", number, core.pointee.critic.v) }
+    if let state = core.pointee.head?.pointee.state {
+      list.prefix = "distribution."
+      state.pointee.list(&list)
+      list.prefix = ""
+    }
     list.add("snapshots", "snapshot", core.pointee.snapshots, core.pointee.snapshotStride)
     listRewards(&list, number)
     var head = SnapshotHeader(score: 0, observationCount: 0, place: 0, before: 0)

@@ -23,6 +23,13 @@ public enum Algorithm: Sendable {
       }
     }
   }
+  /// Chooses what is done.
+  var acts: Bool {
+    switch self {
+    case .td: false
+    default: true
+    }
+  }
   public var isContinuous: Bool {
     @_noLocks get {
       switch self {
@@ -141,15 +148,23 @@ public struct LearnerSettings {
   /// Updates before the actor begins to learn.
   public var actorDelay: UInt64 = 0
 
+  /// What the critic gives, and what is climbed.
+  public var critic = CriticSettings()
+
   public var hidden: HiddenLayers = HiddenLayers()
 
   public init() {}
 
-  public var inputCount: Int { @_noLocks get { observationCount + (timeLimit > 0 ? 1 : 0) } }
+  /// Numbers that the networks see: the normalized observation, then the time, then the stock.
+  public var inputCount: Int {
+    @_noLocks get { observationCount + (timeLimit > 0 ? 1 : 0) + (critic.hasStock ? 1 : 0) }
+  }
   /// Outputs of the actor: mean and pre-softplus standard deviation of each dimension, or one preference per choice.
   public var actorOutputs: Int { @_noLocks get { algorithm.isContinuous ? 2 * actionCount : actionCount } }
-  /// Outputs of the critic: a value, or a value per choice.
-  public var criticOutputs: Int { @_noLocks get { algorithm.isEpsilonGreedy ? actionCount : 1 } }
+  /// Outputs of the critic: those of a state, or of each choice.
+  public var criticOutputs: Int {
+    @_noLocks get { (algorithm.isEpsilonGreedy ? actionCount : 1) * critic.outputs }
+  }
 }
 
 /// The hidden layers of a learner's networks.
@@ -362,6 +377,8 @@ public struct LearnerOptions {
     try require(inside(s.hidden.sparsity, 0, 1), "sparsity", "in [0, 1]")
     try require(inside(s.hidden.layerNormEpsilon, 1e-30, 1), "layer_norm_epsilon", "in (0, 1]")
     try require(s.hidden.alpha.isFinite, "activation_alpha", "finite")
+    try s.critic.validate(s)
+    try require(critic == nil || s.critic.kind.isMean, "critic_kind", "0 (EFF_CRITIC_MEAN) for a critic from a file")
     try watch.validate()
     try rewards?.validate(s)
     try require(s.algorithm.hasActor || watch.changeLimit == 0, "change_limit", "0 for an algorithm without an actor")

@@ -57,6 +57,9 @@ class eff_learner_options(Options):
         ("td_error_rise", c_double), ("steady_updates", c_uint64), *fields(c_double, "error_cap beta_energy"),
         ("critic", handle), *fields(c_char_p, "value features"),
         ("rewards", POINTER(eff_reward_options)),
+        *fields(c_int32, "critic_kind risk stock"), ("critic_size", c_size_t),
+        *fields(c_double, "support_low support_high quantile_huber hl_gauss_sigma risk_level risk_weight"),
+        ("risk_warmup", c_uint64), ("stock_exploration", c_double),
     ]
 
 
@@ -80,6 +83,7 @@ class eff_update(Options):
         *fields(c_uint64, "updates episodes bad_inputs bad_updates snapshots rollbacks"),
         *fields(c_double, "running_return change actor_dormant critic_dormant running_td_error"),
         ("reward", eff_reward_shares), ("reward_size", eff_reward_shares),
+        *fields(c_double, "value_spread value_cvar risk_error stock"), ("clipped_targets", c_uint64),
     ]
 
 
@@ -102,6 +106,7 @@ FUNCTIONS = {
     "eff_learner_destroy": (None, [handle]),
     "eff_learner_act": (status, [handle, array, array]),
     "eff_learner_infer": (status, [handle, array, array]),
+    "eff_learner_returns": (status, [handle, array, c_size_t, array, array, c_size_t]),
     "eff_learner_update": (status, [handle, POINTER(eff_transition), POINTER(eff_update)]),
     "eff_learner_freeze": (status, [handle, c_int32]),
     "eff_learner_snapshot": (status, [handle]),

@@ -31,11 +31,13 @@ REASONS = ("learned", "frozen", "bad input", "bad update", "drift", "rolled back
 PARTS = {"actor": 1, "critic": 2, "normalizers": 4}
 NUMERIC = -8
 LEARN = {"all": 0, "last": 1, "residual": 2}
+CRITICS = {"mean": 0, "quantile": 1, "categorical": 2, "two-hot": 3, "hl-gauss": 4}
+RISKS = {"none": 0, "cvar": 1, "spread": 2}
 STD_SOURCES = {"auto": 0, "constant": 1, "parameter": 2}
 _NAMED = {
     "algorithm": ALGORITHMS, "optimizer": OPTIMIZERS, "activation": ACTIVATIONS, "dtype": {"f32": 1, "f64": 11},
     "learn": LEARN,
-    "std_source": STD_SOURCES,
+    "std_source": STD_SOURCES, "critic_kind": CRITICS, "risk": RISKS,
 }
 _OWN = {"policy", "critic", "frozen", "frozen_count", "struct_size", "observation_count", "action_count", "hidden",
         "hidden_count", "allocator", "arena", "arena_size", "rewards"}
@@ -57,7 +59,14 @@ class Learner(Owner):
 
     `actions` is the number of dimensions, of choices, or 0 for stream-td. Options are the fields of eff_learner_options
     in learner.h, by their names there (`lambda_` for lambda); those with names are given by name: algorithm, optimizer,
-    activation, dtype, learn, std_source. One caller at a time.
+    activation, dtype, learn, std_source, critic_kind, risk. One caller at a time.
+
+        learner = efferent.Learner(observations=4, actions=2, algorithm="stream-q", critic_kind="quantile",
+                                   risk="cvar", risk_level=0.1, stock=1)
+
+    chooses by the mean of the worst tenth of returns: the critic gives the distribution of the return ("quantile",
+    "categorical"; "two-hot" and "hl-gauss" give its mean by classification), `risk` ("cvar" or "spread") is what is
+    climbed, and with a stock it is the CVaR of a whole episode.
 
     `preset` is a learning rule with all its numbers: "stream-x" (the default), "intentional" or "intentional-capped";
     options beside it win.
@@ -130,7 +139,7 @@ class Learner(Owner):
         check(lib.eff_learner_sizes(self._handle.value, *map(byref, sizes)))
         self.observations, self.algorithm, self.gamma = sizes[0].value, algorithm, made.gamma
         self.discrete = algorithm in ("stream-ac-discrete", "stream-q", "stream-sarsa")
-        self._width = sizes[1].value
+        self._width, self._critic_size = sizes[1].value, made.critic_size
         self._action = np.zeros(self._width)
         self._given = np.zeros(self._width)
         self._seen, self._next = np.zeros(self.observations), np.zeros(self.observations)
@@ -182,6 +191,17 @@ class Learner(Owner):
         self._fill(self._seen, observation, "observation")
         check_rt(lib.eff_learner_infer(self._handle.value, *self._addresses), "infer")
         return self._out()
+
+    def returns(self, observation: ArrayLike, choice: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """(values, probabilities) of the return from an observation on, in scaled rewards and ascending: what a critic
+        of quantiles or a categorical one gives, for `choice` of stream-q and stream-sarsa. Nothing is learned."""
+        self._fill(self._seen, observation, "observation")
+        size = self._critic_size
+        values, probabilities = np.empty(size), np.empty(size)
+        status = lib.eff_learner_returns(self._handle.value, self._addresses[0], choice, values.ctypes.data,
+                                         probabilities.ctypes.data, size)
+        check_rt(status, "returns: the critic gives no distribution, or there is no such choice")
+        return values, probabilities
 
     def update(self, observation: ArrayLike, reward: float, terminated: bool = False, truncated: bool = False,
                action: Any = None, next_action: Any = None, dt: float = 0.0) -> Any:

@@ -315,6 +315,14 @@ pub const EFF_ACTIVATION_TANH: i32 = 2;
 pub const EFF_ACTIVATION_ELU: i32 = 3;
 pub const EFF_ACTIVATION_SWISH: i32 = 4;
 pub const EFF_ACTIVATION_IDENTITY: i32 = 5;
+pub const EFF_CRITIC_MEAN: i32 = 0;
+pub const EFF_CRITIC_QUANTILE: i32 = 1;
+pub const EFF_CRITIC_CATEGORICAL: i32 = 2;
+pub const EFF_CRITIC_TWO_HOT: i32 = 3;
+pub const EFF_CRITIC_HL_GAUSS: i32 = 4;
+pub const EFF_RISK_NONE: i32 = 0;
+pub const EFF_RISK_CVAR: i32 = 1;
+pub const EFF_RISK_SPREAD: i32 = 2;
 pub const EFF_LEARNED: i32 = 0;
 pub const EFF_LEARNED_FROZEN: i32 = 1;
 pub const EFF_LEARNED_BAD_INPUT: i32 = 2;
@@ -415,6 +423,18 @@ pub struct eff_learner_options {
     pub value: *const c_char,
     pub features: *const c_char,
     pub rewards: *const eff_reward_options,
+    pub critic_kind: i32,
+    pub risk: i32,
+    pub stock: i32,
+    pub critic_size: usize,
+    pub support_low: f64,
+    pub support_high: f64,
+    pub quantile_huber: f64,
+    pub hl_gauss_sigma: f64,
+    pub risk_level: f64,
+    pub risk_weight: f64,
+    pub risk_warmup: u64,
+    pub stock_exploration: f64,
 }
 
 #[repr(C)]
@@ -466,6 +486,11 @@ pub struct eff_update {
     pub running_td_error: f64,
     pub reward: eff_reward_shares,
     pub reward_size: eff_reward_shares,
+    pub value_spread: f64,
+    pub value_cvar: f64,
+    pub risk_error: f64,
+    pub stock: f64,
+    pub clipped_targets: u64,
 }
 
 #[repr(C)]
@@ -488,6 +513,7 @@ extern "C" {
     pub fn eff_learner_destroy(learner: *mut eff_learner);
     pub fn eff_learner_act(learner: *mut eff_learner, observation: *const f64, action: *mut f64) -> eff_status;
     pub fn eff_learner_infer(learner: *mut eff_learner, observation: *const f64, action: *mut f64) -> eff_status;
+    pub fn eff_learner_returns(learner: *mut eff_learner, observation: *const f64, choice: usize, values: *mut f64, probabilities_or_null: *mut f64, count: usize) -> eff_status;
     pub fn eff_learner_update(learner: *mut eff_learner, transition: *const eff_transition, update_or_null: *mut eff_update) -> eff_status;
     pub fn eff_learner_freeze(learner: *mut eff_learner, parts: i32) -> eff_status;
     pub fn eff_learner_snapshot(learner: *mut eff_learner) -> eff_status;
