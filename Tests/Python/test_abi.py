@@ -287,6 +287,8 @@ def valid(world, function, name, kind):
                 "preset": b"intentional"}[name]
     if base == "size_t":
         return byref(world.keep(c_size_t()))
+    if kind in ("float", "double"):
+        return 0.5
     if base in ("void", "float", "double"):
         return None if name == "user" else world.memory
     raise AssertionError(f"{function}: parameter '{name}' is {kind}: teach Tests/Python/test_abi.py a valid value")

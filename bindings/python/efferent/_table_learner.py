@@ -97,7 +97,7 @@ FUNCTIONS = {
     "eff_reward_options_default": (None, [POINTER(eff_reward_options), c_size_t]),
     "eff_reward_sum_begin": (status, [POINTER(eff_reward_sum), c_int32, c_double, c_double]),
     "eff_reward_sum_add": (status, [POINTER(eff_reward_sum), c_double, c_double]),
-    "eff_reward_sum_take": (status, [POINTER(eff_reward_sum), POINTER(c_double), POINTER(c_double)]),
+    "eff_reward_sum_take": (status, [POINTER(eff_reward_sum), array, array]),
     "eff_learner_options_preset": (status, [POINTER(eff_learner_options), c_char_p]),
     "eff_learner_options_adapt": (status, [POINTER(eff_learner_options), c_size_t, handle]),
     "eff_learner_arena_size": (status, [POINTER(eff_learner_options), POINTER(c_size_t)]),
