@@ -35,7 +35,7 @@ int main(void) {
   CHECK(allocations > 0); // the library's calls do arrive here
   eff_learner_destroy(one.learner);
   each_learner(test_learner);
-  CHECK(learners == 50);
+  CHECK(learners == LEARNERS);
   printf("%d learners, %d ticks of each\n", learners, calls);
   return check_report();
 }

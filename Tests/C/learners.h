@@ -7,6 +7,8 @@
 
 #define OBSERVATIONS 7
 #define ACTIONS 3
+// that each_learner visits: algorithm, optimizer and precision, then algorithm and kind of critic
+#define LEARNERS (5 * 3 * 2 + 5 * 4)
 
 typedef struct {
   eff_learner *learner;

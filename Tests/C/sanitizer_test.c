@@ -104,7 +104,7 @@ int main(int count, char **arguments) {
   CHECK(waitpid(child, &status, 0) == child
         && !(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77)));
   each_learner(test_learner);
-  CHECK(learners == 30);
+  CHECK(learners == LEARNERS);
   int files = 0;
   for (int i = 1; i < count; i++) {
     const size_t length = strlen(arguments[i]);
