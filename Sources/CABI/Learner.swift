@@ -76,6 +76,11 @@ public func eff_learner_options_preset(
     guard let preset else { throw Failure(.argument, "preset is NULL, expected one of " + LearnerPreset.names) }
     var o = try readOptions(options, learnerDefaults(), "eff_learner_options")
     if o.critic != nil { _ = try CABI.policy(o.critic) }
+    if text(preset) == "adapted-quick" {
+      if o.policy != nil { _ = try CABI.policy(o.policy) }
+      try writeQuick(&o)
+      return write(o, options, o.struct_size)
+    }
     if text(preset) == "adapted" {
       if o.policy != nil { _ = try CABI.policy(o.policy) }
       guard o.policy != nil || o.critic != nil else {

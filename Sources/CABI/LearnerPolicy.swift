@@ -72,6 +72,19 @@ func writeAdapted(_ o: inout eff_learner_options) {
   }
 }
 
+/// The numbers for a policy whose plant has changed: large steps, which the guards take back where nothing is gained.
+func writeQuick(_ o: inout eff_learner_options) throws(Failure) {
+  guard isActorCritic(o), o.policy != nil else {
+    throw Failure(
+      .argument, "preset 'adapted-quick' is for an actor-critic with a loaded policy: options.policy is NULL, or "
+        + "options.algorithm is none with an actor")
+  }
+  writeAdapted(&o)
+  o.optimizer = Int32(EFF_OPTIMIZER_INTENTIONAL)
+  (o.eta_policy, o.error_cap, o.beta_energy, o.initial_std) = (0.2, 1, 0.99, 0.04)
+  (o.snapshots, o.return_drop, o.fall_limit, o.steady_updates) = (8, 0.1, 1, 0)
+}
+
 @c @implementation
 public func eff_learner_options_adapt(
   _ options: UnsafeMutablePointer<eff_learner_options>?, _ struct_size: Int, _ policy: OpaquePointer?

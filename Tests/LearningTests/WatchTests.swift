@@ -162,6 +162,19 @@ import Testing
     #expect(w.counters.rollbacks == 1 && w.stepScale > 0.5)
   }
 
+  /// Steps that lost what was gained become larger again once more is gained, not while the level is only kept up.
+  @Test func stepsGrowAgainWithWhatIsGained() throws {
+    var w = try Watched()
+    w.episode(0)
+    w.episode(100, count: 24)
+    w.episode(5)
+    let kept = w.counters.snapshots
+    w.episode(97, count: 30)
+    #expect(w.counters.snapshots > kept + 5 && w.counters.rollbacks == 1 && w.stepScale == 0.5)
+    w.episode(110, count: 10)
+    #expect(w.counters.rollbacks == 1 && w.stepScale > 0.5)
+  }
+
   /// The running return stays above the limit here, so that the single return alone is judged.
   @Test(arguments: [(count: 3, rollbacks: 0), (count: 8, rollbacks: 1)])
   func aSingleBadReturnIsACollapseOnlyAfterARunOfGoodOnes(_ run: (count: Int, rollbacks: Int)) throws {

@@ -405,3 +405,32 @@ def test_external_data_beside_a_relative_path_is_found_from_another_folder(folde
     learner.export("learned.onnx")
     np.testing.assert_array_equal(efferent.Policy("learned.onnx").session().step(observation),
                                   learner.policy().session().step(observation))
+
+
+def test_the_quick_preset_has_the_numbers_that_its_documentation_gives():
+    numbers = dict(optimizer="intentional", eta_policy=0.2, error_cap=1, beta_energy=0.99, initial_std=0.04, snapshots=8,
+                   return_drop=0.1, fall_limit=1, steady_updates=0)
+    learners = [Learner(policy=CHEETAH, seed=3, critic_warmup_steps=20, **options)
+                for options in (dict(preset="adapted-quick"), numbers, {})]
+    given, random = np.zeros(17), np.random.default_rng(1)
+    for step in range(120):
+        actions = [learner.act(given) for learner in learners]
+        given = random.normal(size=17)
+        for learner in learners:
+            learner.update(given, float(given[0]), terminated=step % 15 == 14)
+    np.testing.assert_array_equal(actions[0], actions[1])
+    assert (actions[0] != actions[2]).any()
+
+
+@pytest.mark.parametrize("option", ["kappa_policy", "kappa_value", "step_size"])
+def test_the_quick_preset_refuses_what_its_rule_does_not_read(option):
+    with pytest.raises(efferent.ArgumentError, match=f"'{option}' is of stream-x.*adapted-quick.*optimizer=.obgd"):
+        Learner(policy=CHEETAH, preset="adapted-quick", **{option: 2.0})
+    Learner(policy=CHEETAH, preset="adapted-quick", optimizer="obgd", **{option: 2.0})
+
+
+def test_the_quick_preset_is_for_actors_from_files():
+    with pytest.raises(efferent.ArgumentError, match="'adapted-quick' is for an actor-critic with a loaded policy"):
+        Learner(17, 6, preset="adapted-quick")
+    with pytest.raises(efferent.ArgumentError, match="'adapted-quick' is for an actor-critic with a loaded policy"):
+        Learner(policy=CHEETAH, algorithm="stream-td", preset="adapted-quick")

@@ -27,7 +27,7 @@ WAYS = {
     "naive": PAPER,
     "naive, warm critic": PAPER | dict(critic_warmup_steps=10_000),
     "defaults": {},
-    "as in adapt.py": dict(kappa_policy=10.0, initial_std=0.05),
+    "adapted-quick": dict(preset="adapted-quick"),
     "last layer": dict(learn="last"),
     "residual": dict(learn="residual"),
 }

@@ -162,7 +162,8 @@ typedef struct eff_learner_options {
                                           fall of returns. The running return counts; after five good returns a single
                                           bad one is enough */
   double rollback_step;                /* 0.5: a roll-back multiplies the step size of the network that acts by this.
-                                          Accepted snapshots bring it back */
+                                          An accepted snapshot that is the best so far makes it 1.25 times larger, up
+                                          to the whole; one that only keeps the level up does not */
   double drift_budget;                 /* 0: none; otherwise the actor stops when its weights have moved so far in L1,
                                           summed over updates */
 
@@ -289,8 +290,13 @@ EFF_API void eff_learner_options_default(eff_learner_options *options, size_t st
  *   "adapted"             for loaded networks: the numbers of eff_learner_options_adapt() for algorithm, critic, value
  *                         and features as they are in options. Sets no_reward_scaling, entropy, and actor_delay,
  *                         kappa_policy, initial_std (EFF_LEARNER_AC_...) or epsilon_start, epsilon_end, kappa_value
+ *   "adapted-quick"       for a loaded policy with an actor whose plant has changed: "adapted", but intentional updates
+ *                         with eta_policy 0.2, error_cap 1 and beta_energy 0.99, initial_std 0.04, and guards that take
+ *                         back what gains nothing: snapshots 8, return_drop 0.1, fall_limit 1, steady_updates 0. They
+ *                         act on returns: where episodes do not end, give return_window. Chosen on one task
+ *                         (examples/learning/adapt.py)
  * Any thread. EFF_E_ARGUMENT: there is no such preset (the message lists them), or options.policy is set: the others
- * are for fresh networks. */
+ * are for fresh networks; "adapted-quick" without a policy or an actor. */
 EFF_API eff_status eff_learner_options_preset(eff_learner_options *options, const char *preset);
 
 /* Fills options with defaults for a policy that was trained elsewhere and is in use: the algorithm that the policy is

@@ -8,7 +8,7 @@ public enum LearnerPreset: Sendable {
   case intentionalCapped
 
   /// As messages list them.
-  public static var names: String { "'stream-x', 'intentional', 'intentional-capped', 'adapted'" }
+  public static var names: String { "'stream-x', 'intentional', 'intentional-capped', 'adapted', 'adapted-quick'" }
 
   public init?(name: String) {
     switch name {

@@ -141,8 +141,10 @@ extension LearnerHandle {
   @_noLocks private func keep(isGood: Bool) {
     let state = core.pointee.state
     if isGood && state.pointee.watch.candidate >= 0 {
+      // what is only kept up asks for no larger steps: they would lose it again
+      let isGain = state.pointee.watch.running >= bestScore
       acceptCandidate()
-      state.pointee.watch.stepScale = min(state.pointee.watch.stepScale * 1.25, 1)
+      if isGain { state.pointee.watch.stepScale = min(state.pointee.watch.stepScale * 1.25, 1) }
     }
     state.pointee.watch.candidate = -1
     let age = state.pointee.counters.updates &- state.pointee.watch.lastSnapshot

@@ -18,7 +18,7 @@ public struct WatchSettings {
   public var fallLimit = 6.0
   /// Updates that a level has to be held for until its loss is a collapse; before, much is still being learned.
   public var steadyUpdates: UInt64 = 5000
-  /// Factor of the step size of what acts after every roll-back; it recovers by accepted snapshots.
+  /// Factor of the step size of what acts after every roll-back; it recovers with what is gained.
   public var rollbackStep = 0.5
   /// Updates of one return, for tasks that never end; 0: an episode.
   public var returnWindow: UInt64 = 0
