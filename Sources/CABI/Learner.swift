@@ -76,28 +76,28 @@ public func eff_learner_options_preset(
     guard let preset else { throw Failure(.argument, "preset is NULL, expected one of " + LearnerPreset.names) }
     var o = try readOptions(options, learnerDefaults(), "eff_learner_options")
     if o.critic != nil { _ = try CABI.policy(o.critic) }
-    if text(preset) == "adapted-quick" {
+    let name = text(preset)
+    if name == "adapted" || name == "adapted-quick" {
       if o.policy != nil { _ = try CABI.policy(o.policy) }
-      try writeQuick(&o)
-      return write(o, options, o.struct_size)
-    }
-    if text(preset) == "adapted" {
-      if o.policy != nil { _ = try CABI.policy(o.policy) }
-      guard o.policy != nil || o.critic != nil else {
-        throw Failure(
-          .argument, "preset 'adapted' is for loaded networks, but options.policy and options.critic are NULL")
+      if name == "adapted-quick" {
+        try writeQuick(&o)
+      } else {
+        guard o.policy != nil || o.critic != nil else {
+          throw Failure(
+            .argument, "preset 'adapted' is for loaded networks, but options.policy and options.critic are NULL")
+        }
+        writeAdapted(&o)
       }
-      writeAdapted(&o)
       return write(o, options, o.struct_size)
     }
     guard o.policy == nil else {
       throw Failure(
         .argument,
-        "preset '" + text(preset) + "' is for fresh networks, but options.policy is set: leave the preset out, the "
+        "preset '" + name + "' is for fresh networks, but options.policy is set: leave the preset out, the "
           + "numbers of a loaded policy are those of eff_learner_options_adapt() and of the preset 'adapted'")
     }
-    guard let found = LearnerPreset(name: text(preset)) else {
-      throw Failure(.argument, "preset is '" + text(preset) + "', expected one of " + LearnerPreset.names)
+    guard let found = LearnerPreset(name: name) else {
+      throw Failure(.argument, "preset is '" + name + "', expected one of " + LearnerPreset.names)
     }
     writeRule(found.settings, &o)
     write(o, options, o.struct_size)

@@ -35,13 +35,18 @@ HAS_CARDS = CARDS is not None and (CARDS / "manifest.json").exists()
 CARD_MANIFEST = json.loads((CARDS / "manifest.json").read_text()) if HAS_CARDS else {"cases": [], "negatives": []}
 
 
+def module(path, name=None):
+    """A Python file as a module, by its own name where none is given."""
+    spec = importlib.util.spec_from_file_location(name or path.stem, path)
+    made = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = made
+    spec.loader.exec_module(made)
+    return made
+
+
 def card_check():
     """check.py of the corpus of cards, which is how acceptance compares."""
-    spec = importlib.util.spec_from_file_location("cards_check", CARDS / "check.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return module(CARDS / "check.py", "cards_check")
 
 
 def supplied(entry):

@@ -1,5 +1,4 @@
 """Critics that give the distribution of returns, risk measures and the stock."""
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -8,6 +7,8 @@ import efferent
 import numpy as np
 import pytest
 from efferent.errors import ArgumentError
+
+import suites
 
 GOLDEN = np.load(Path(__file__).parents[1] / "Golden/distribution.npz")
 PLAN = json.loads(str(GOLDEN["cases"]))
@@ -196,11 +197,7 @@ def test_the_mean_of_quantiles_is_exported_and_risk_refused(tmp_path):
 
 @pytest.fixture(scope="module")
 def cliff():
-    path = Path(__file__).parents[2] / "examples/learning/cliff.py"
-    spec = importlib.util.spec_from_file_location("cliff", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return suites.module(suites.ROOT / "examples/learning/cliff.py")
 
 
 def test_mean_and_cvar_of_the_cliff_want_different_ways(cliff):

@@ -1,18 +1,13 @@
 """examples/learning/maze.py: what the bonus for what is new is for."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+
+import suites
 
 
 @pytest.fixture(scope="module")
 def maze():
-    path = Path(__file__).parents[2] / "examples/learning/maze.py"
-    spec = importlib.util.spec_from_file_location("maze", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return suites.module(suites.ROOT / "examples/learning/maze.py")
 
 
 def test_the_only_way_through_the_maze_is_long(maze):

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 ALGORITHMS = {"stream-ac": 0, "stream-ac-discrete": 1, "stream-q": 2, "stream-sarsa": 3, "stream-td": 4}
 OPTIMIZERS = {"obgd": 0, "adaptive-obgd": 1, "intentional": 2}
-# the rule of for_env for actor-critics, chosen by measurement (examples/learning/README.md), and the options that
-# it does not read
-DEFAULT_RULE, OF_OBGD = "intentional-capped", ("kappa_policy", "kappa_value", "step_size")
-INTENTIONAL = ("intentional", "intentional-capped", "adapted-quick")
+# the rule of for_env for actor-critics, chosen by measurement (examples/learning/README.md)
+DEFAULT_RULE = "intentional-capped"
+# presets, and the options that they do not read
+INTENTIONAL, OF_OBGD = ("intentional", DEFAULT_RULE, "adapted-quick"), ("kappa_policy", "kappa_value", "step_size")
 ACTIVATIONS = {"leaky_relu": 0, "relu": 1, "tanh": 2, "elu": 3, "swish": 4, "identity": 5}
 REASONS = ("learned", "frozen", "bad input", "bad update", "drift", "rolled back", "change")
 PARTS = {"actor": 1, "critic": 2, "normalizers": 4}
@@ -49,13 +49,6 @@ def _code(option, value):
     if value not in known:
         raise ArgumentError(f"{option} is {value!r}, expected one of {', '.join(map(repr, known))}")
     return known[value]
-
-
-def _refuse_obgd(options, rule):
-    """Options that a rule without ObGD would pass over."""
-    if foreign := [name for name in OF_OBGD if name in options]:
-        raise ArgumentError(f"option '{foreign[0]}' is of stream-x, but this learner would learn by {rule}: give "
-                            f"preset=\"stream-x\" beside it, or optimizer=\"obgd\" where a policy is loaded")
 
 
 class Learner(Owner):
@@ -130,8 +123,11 @@ class Learner(Owner):
         if policy is not None or critic is not None and preset is None:
             check(lib.eff_learner_options_preset(byref(made), b"adapted"))
         if preset is not None:
-            if preset in INTENTIONAL and "optimizer" not in options:
-                _refuse_obgd(options, preset)
+            foreign = [name for name in OF_OBGD if name in options]
+            if foreign and preset in INTENTIONAL and "optimizer" not in options:
+                raise ArgumentError(f"option '{foreign[0]}' is of stream-x, but this learner would learn by {preset}: "
+                                    f"give preset=\"stream-x\" beside it, or optimizer=\"obgd\" where a policy is "
+                                    f"loaded")
             check(lib.eff_learner_options_preset(byref(made), str(preset).encode()))
         made.observation_count, made.action_count = observations, actions
         if hidden is not None:
@@ -175,7 +171,6 @@ class Learner(Owner):
         algorithm = algorithm or ("stream-ac-discrete" if discrete else "stream-ac")
         is_ruled = preset is not None or "optimizer" in options or options.get("policy") is not None
         if algorithm in ("stream-ac", "stream-ac-discrete") and not is_ruled:
-            _refuse_obgd(options, DEFAULT_RULE)
             preset = DEFAULT_RULE
         return cls(size, actions, algorithm, preset=preset, **options)
 
