@@ -108,6 +108,13 @@ public func eff_session_prewarm(_ session: OpaquePointer?) -> eff_status {
   return s.callPrewarm().code
 }
 
+@c @implementation @_noLocks
+public func eff_session_prewarm_weights(_ session: OpaquePointer?) -> eff_status {
+  guard let s = CABI.session(session) else { return Status.argument.code }
+  s.prewarmWeights()
+  return Status.ok.code
+}
+
 @c @implementation
 public func eff_session_swap(_ session: OpaquePointer?, _ next: OpaquePointer?) -> eff_status {
   report { () throws(Failure) in

@@ -18,7 +18,8 @@ struct eff_api {
               FUNCTION(eff_policy_op) FUNCTION(eff_policy_release) FUNCTION(eff_session_options_default)               \
                   FUNCTION(eff_session_create) FUNCTION(eff_session_step) FUNCTION(eff_session_input)                  \
                       FUNCTION(eff_session_run) FUNCTION(eff_session_output) FUNCTION(eff_session_reset)               \
-                          FUNCTION(eff_session_prewarm) FUNCTION(eff_session_destroy)
+                          FUNCTION(eff_session_prewarm) FUNCTION(eff_session_prewarm_weights)          \
+                              FUNCTION(eff_session_destroy)
   FUNCTIONS
 #undef FUNCTION
   bool open(const char *path) {

@@ -187,10 +187,28 @@ static void periodic(const std::string &path) {
   all.push_back({"efferent int8", [&] { quarter.step(); }, [&] { quarter.observe(); }, {}, {}});
   const size_t hot = all.size();
   all.push_back({"efferent, hot", [&] { e.step(); }, [&] { all[hot].step(), all[hot].step(), e.observe(); }, {}, {}});
-  cpu_set_t before, one;
+  cpu_set_t before, one, others;
   sched_getaffinity(0, sizeof before, &before);
   CPU_ZERO(&one);
   CPU_SET(sched_getcpu(), &one);
+  CPU_XOR(&others, &before, &one);
+  all.push_back({"efferent, weights touched",
+                 [&] { e.step(); },
+                 [&] { eff.eff_session_prewarm_weights(e.session), e.observe(); },
+                 {},
+                 {}});
+  if (CPU_COUNT(&others))
+    all.push_back({"efferent, weights touched on another CPU",
+                   [&] { e.step(); },
+                   [&] {
+                     std::thread([&] {
+                       sched_setaffinity(0, sizeof others, &others);
+                       eff.eff_session_prewarm_weights(e.session);
+                     }).join();
+                     e.observe();
+                   },
+                   {},
+                   {}});
   sched_setaffinity(0, sizeof one, &one);
   pid_t child = neighbour();
   std::mt19937 random(1);

@@ -180,6 +180,7 @@ static int tick(void *context, int i) {
   for (size_t k = 0; k < s->outputs; k++) bad += eff_session_output(s->session, k) == NULL;
   bad += eff_session_reset(s->session, i % 2 ? -1 : 0) != EFF_OK;
   bad += eff_session_prewarm(s->session) != EFF_OK;
+  bad += eff_session_prewarm_weights(s->session) != EFF_OK;
   bad += eff_session_run(s->session, 7) != EFF_E_ARGUMENT; // failing allocates nothing either
   return bad + learn(s, i);
 }

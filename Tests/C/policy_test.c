@@ -330,7 +330,7 @@ static void test_errors(void) {
   eff_session *session = (eff_session *)&session;
   CHECK(eff_session_create(NULL, NULL, &session) == EFF_E_ARGUMENT && session == NULL);
   CHECK(eff_session_run(NULL, 1) == EFF_E_ARGUMENT && eff_session_reset(NULL, -1) == EFF_E_ARGUMENT
-        && eff_session_prewarm(NULL) == EFF_E_ARGUMENT);
+        && eff_session_prewarm(NULL) == EFF_E_ARGUMENT && eff_session_prewarm_weights(NULL) == EFF_E_ARGUMENT);
   CHECK(eff_session_input(NULL, 0) == NULL && eff_session_output(NULL, 0) == NULL);
   char foreign[4096] = {0};
   CHECK(eff_session_run((eff_session *)foreign, 1) == EFF_E_ARGUMENT

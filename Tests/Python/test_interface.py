@@ -87,8 +87,8 @@ BREAKS = {
     ),
     "no longer real-time": (
         "efferent.h",
-        "EFF_API EFF_RT eff_status eff_session_prewarm",
-        "EFF_API eff_status eff_session_prewarm",
+        "EFF_API EFF_RT eff_status eff_session_prewarm(",
+        "EFF_API eff_status eff_session_prewarm(",
         "function eff_session_prewarm: (eff_session*) -> eff_status, was",
     ),
 }

@@ -202,6 +202,31 @@ def test_the_newest_offer_replaces_one_that_waits():
             s.reclaim()
 
 
+def test_a_second_thread_prewarms_the_weights_while_it_swaps_and_another_steps():
+    one, other = halved("lstm", 1), halved("lstm", 0.5)
+    x = models.normal(9, 1, 1, 5, scale=1)[0]
+    expected = {p.session().step(x).tobytes() for p in (one, other)}
+    s, done = one.session(), threading.Event()
+
+    def second():
+        i = 0
+        while not done.is_set():
+            s.swap((one, other)[i % 2], reset_state=True)
+            s.prewarm_weights()
+            s.reclaim()
+            i += 1
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    try:
+        for _ in range(3000):
+            s.reset()
+            assert s.step(x).tobytes() in expected
+    finally:
+        done.set()
+        thread.join()
+
+
 @pytest.mark.parametrize("through", ["step", "prewarm"])
 def test_a_swap_keeps_or_resets_the_recurrent_state(through):
     one, other = halved("lstm", 1), halved("lstm", 0.5)

@@ -403,6 +403,8 @@ class Session {
   void run(std::size_t rows = 1) { check_call(eff_session_run(handle_, rows), "run"); }         // [RT]
   void reset(std::int64_t row = -1) { check_rt(eff_session_reset(handle_, row), "reset"); }     // [RT] one row, or all
   void prewarm() { check_rt(eff_session_prewarm(handle_), "prewarm"); }                         // [RT]
+  // [RT] Reads the weights alone; for the stepping thread or the one that swaps.
+  void prewarm_weights() const { check_rt(eff_session_prewarm_weights(handle_), "prewarm_weights"); }
   // Adopted at the next step, which clears the recurrent state of all rows where reset_state says so; a newer offer
   // replaces one that waits.
   void swap(const Policy &next, bool reset_state = false) {

@@ -374,6 +374,13 @@ EFF_API EFF_RT eff_status eff_session_reset(eff_session *session, int64_t row);
  * as long as two steps; outputs, recurrent state and random numbers are afterwards as before. */
 EFF_API EFF_RT eff_status eff_session_prewarm(eff_session *session);
 
+/* [RT] Reads the weights that the session steps with, once, and runs nothing. For the stepping thread, where the pause
+ * is too short for a rehearsal; or for the thread that calls eff_session_swap, eff_session_reclaim or
+ * eff_publisher_publish (another one only while none of these runs), which is worth it where both share a cache, as two
+ * hardware threads of one core do. Between two cores it may make the step longer: measure
+ * (Tests/Benchmarks/policies.sh periodic). EFF_E_ARGUMENT: session is NULL or dead. */
+EFF_API EFF_RT eff_status eff_session_prewarm_weights(const eff_session *session);
+
 /* Offers a policy with the same plan (other weights): adopted by one atomic exchange at the beginning of the next step,
  * run or prewarm, with recurrent state kept. An offer that waits is replaced by a newer one, as if it had never been
  * made; what a step replaced is freed here or by eff_session_reclaim. One thread besides the stepping thread may call

@@ -125,8 +125,8 @@ public final class Session {
       (parts.states + i).initialize(to: SessionState(buffers: buffers, size: plan.inputs[plan.stateInputs[i]].size))
     }
     core.initialize(to: SessionCore(
-      maxRows: rows, tables: BoundOps.bind(policy, to: memory, parts.bound.0, parts.bound.1), parity: 0, mailbox: nil,
-      offerer: nil, isRehearsing: false, inputs: parts.ports, inputCount: inputCount,
+      maxRows: rows, tableWord: BoundOps.bind(policy, to: memory, parts.bound.0, parts.bound.1), parity: 0,
+      mailbox: nil, offerer: nil, isRehearsing: false, inputs: parts.ports, inputCount: inputCount,
       outputs: parts.ports + inputCount, outputCount: plan.outputs.count, states: parts.states,
       stateCount: plan.stateCount, observation: parts.observation, action: parts.action, takesBothSides: parts.flag,
       random: plan.usesRandom ? parts.random : nil, seed: options.seed, firstRow: options.firstRow, kept: parts.kept,

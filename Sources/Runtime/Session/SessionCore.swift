@@ -5,7 +5,11 @@ import Platform
 public struct SessionCore {
   public var maxRows: Int
   /// Ops with resolved addresses; with recurrent state one table for each of the two directions between its buffers.
-  var tables: UnsafeMutablePointer<BoundOps>
+  /// Written by the stepping thread alone, by one exchange, since the thread that swaps may look.
+  var tables: UnsafeMutablePointer<BoundOps> {
+    @_noLocks @inline(__always) get { tableWord!.assumingMemoryBound(to: BoundOps.self) }
+  }
+  var tableWord: UnsafeMutableRawPointer?
   /// Which table runs next: 0 or 1.
   var parity: Int
   /// One word between the stepping thread and the one that swaps: nothing, tables on offer, or tables that were

@@ -44,7 +44,7 @@ public struct SessionHandle {
     if core.pointee.isRehearsing { return }
     guard let next = Mailbox.tables(eff_atomic_exchange(&core.pointee.mailbox, Mailbox.retired(core.pointee.tables)))
     else { return }
-    core.pointee.tables = next
+    _ = eff_atomic_exchange(&core.pointee.tableWord, next)
     if next.pointee.resetsState {
       next.pointee.resetsState = false
       _ = reset(-1)
@@ -116,6 +116,13 @@ public struct SessionHandle {
     keepOutputs(isBack: true)
     core.pointee.isRehearsing = false
     return .ok
+  }
+
+  /// Reads the weights in use. For the thread that swaps: nobody else frees what a step has replaced.
+  @_noLocks
+  public func prewarmWeights() {
+    let bound = eff_atomic_load(&core.pointee.tableWord)!.assumingMemoryBound(to: BoundOps.self)
+    eff_touch(bound.pointee.weights, bound.pointee.weightBytes)
   }
 
   /// A step from its first instruction on, with the observation that the session holds, where the policy can be

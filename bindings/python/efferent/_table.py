@@ -130,6 +130,7 @@ FUNCTIONS = {
     "eff_session_output": (c_void_p, [handle, index]),
     "eff_session_reset": (status, [handle, c_int64]),
     "eff_session_prewarm": (status, [handle]),
+    "eff_session_prewarm_weights": (status, [handle]),
     "eff_session_swap": (status, [handle, handle]),
     "eff_session_swap_options_default": (None, [POINTER(eff_session_swap_options), c_size_t]),
     "eff_session_swap_with": (status, [handle, handle, POINTER(eff_session_swap_options)]),

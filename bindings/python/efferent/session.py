@@ -198,6 +198,10 @@ class Session(Owner):
         """Touches what the next step will read, so that a step after a pause finds a warm cache."""
         check_rt(lib.eff_session_prewarm(self._handle.value), "prewarm")
 
+    def prewarm_weights(self) -> None:
+        """Reads the weights alone, where a pause is too short for `prewarm`. On the thread that steps or swaps."""
+        check_rt(lib.eff_session_prewarm_weights(self._handle.value), "prewarm_weights")
+
     def explain(self) -> str:
         """The last refusal of `step` or `run` in words, and how many numbers were cleared; "" where there was
         neither."""

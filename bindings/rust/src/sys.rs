@@ -220,6 +220,7 @@ extern "C" {
     pub fn eff_session_output(session: *const eff_session, index: usize) -> *const c_void;
     pub fn eff_session_reset(session: *mut eff_session, row: i64) -> eff_status;
     pub fn eff_session_prewarm(session: *mut eff_session) -> eff_status;
+    pub fn eff_session_prewarm_weights(session: *const eff_session) -> eff_status;
     pub fn eff_session_swap(session: *mut eff_session, next: *const eff_policy) -> eff_status;
     pub fn eff_session_swap_options_default(options: *mut eff_session_swap_options, struct_size: usize);
     pub fn eff_session_swap_with(session: *mut eff_session, next: *const eff_policy, options_or_null: *const eff_session_swap_options) -> eff_status;
