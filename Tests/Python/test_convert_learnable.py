@@ -255,6 +255,80 @@ def test_cleanrl_td3_and_sac(tmp_path, kind):
         close(spread, np.exp(log_std).mean(1)[:-1])
 
 
+def skrl(shared):
+    """A checkpoint of PPO: two models, or one that stands in the file as policy and as value, with both heads."""
+    body = made.dense(RNG, (6, 8, 8), "net_container.")
+    if shared:
+        both = body | linear("policy_layer", 2, 8) | linear("value_layer", 1, 8) | {"log_std_parameter": normal(2)}
+        policy, value = both, dict(both)
+    else:
+        policy = body | linear("policy_layer", 2, 8) | {"log_std_parameter": normal(2)}
+        value = made.dense(RNG, (6, 8, 8), "net_container.") | linear("value_layer", 1, 8)
+    seen = {"running_mean": RNG.normal(size=6), "running_variance": RNG.uniform(0.1, 4, 6),
+            "current_count": np.array([9.0])}
+    gain = {"running_mean": np.array([-7.0]), "running_variance": np.array([30.0]), "current_count": np.array([9.0])}
+    return {"policy": policy, "value": value, "observation_preprocessor": seen, "value_preprocessor": gain,
+            "optimizer": {}}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("scale", [None, 0.1])
+def test_skrl_ppo(tmp_path, shared, scale):
+    root = skrl(shared)
+    found = converted(tmp_path, made.torch_file(root), activation="elu", reward_scale=scale)
+    assert ("rewards: as they are" in " ".join(found.notes)) == (scale is None)
+    x = normal(8, 6)
+    seen, gain = root["observation_preprocessor"], root["value_preprocessor"]
+    scaled = np.clip((x - seen["running_mean"]) / (np.sqrt(seen["running_variance"]) + 1e-8), -5, 5)
+
+    def run(state, head):
+        return run_linear(state, head, elu(made.run_dense(state, "net_container.", scaled, elu)))
+
+    v = run(root["value"], "value_layer")[:, 0]
+    assert np.abs(v).max() < 5  # skrl's limit, which is not in the file
+    actions, here, there, spread = values(tmp_path, x)
+    close(actions, run(root["policy"], "policy_layer")[:-1])
+    wanted = (np.sqrt(30.0) * v - 7) / (scale or 1)
+    close(here, wanted[:-1])
+    close(there, wanted[1:])
+    close(spread, np.exp(root["policy"]["log_std_parameter"]).mean())
+
+
+def test_a_scaled_critic_in_bfloat16_is_widened_first(tmp_path):
+    root = skrl(False)
+    bits = {k: (v.view(np.uint32) >> 16).astype(np.uint16) for k, v in root["value"].items()}
+    root["value"] = {k: (v.astype(np.uint32) << 16).view(np.float32) for k, v in bits.items()}
+    wide = efferent.convert(write(tmp_path, root), learnable=True, reward_scale=0.1).critic
+    root["value"] = {k: {"bf16": v} for k, v in bits.items()}
+    narrow = efferent.convert(write(tmp_path, root), learnable=True, reward_scale=0.1).critic
+    found = []
+    for i, data in enumerate((wide, narrow)):
+        (tmp_path / f"{i}.safetensors").write_bytes(data)
+        session = efferent.Policy(tmp_path / f"{i}.safetensors").session()
+        found.append(session.run({"obs": np.ones((1, 6))})["value"])
+    close(*found)
+
+
+def write(tmp_path, root):
+    (tmp_path / "checkpoint").write_bytes(made.torch_file(root))
+    return tmp_path / "checkpoint"
+
+
+def test_skrl_a_critic_that_observes_more_stays_behind(tmp_path):
+    root = skrl(False)
+    root["value"] = made.dense(RNG, (9, 8, 8), "net_container.") | linear("value_layer", 1, 8)
+    found = converted(tmp_path, made.torch_file(root), activation="elu")
+    assert found.critic is None and any("observes 9 numbers and the policy 6" in note for note in found.notes)
+
+
+def test_a_reward_scale_is_refused_where_nothing_reads_it(tmp_path):
+    with pytest.raises(efferent.ArgumentError, match="reward_scale is for the critic of skrl"):
+        converted(tmp_path, made.torch_file(linear("actor_mean.0", 2, 5) | linear("critic.0", 1, 5)), reward_scale=0.1)
+    for scale in (0.0, -1.0, np.nan):
+        with pytest.raises(efferent.ArgumentError, match="expected a number above 0"):
+            converted(tmp_path, made.torch_file(skrl(True)), reward_scale=scale)
+
+
 def test_an_actor_alone_says_what_it_lacks(tmp_path):
     actor = linear("fc1", 8, 5) | linear("fc2", 8, 8) | linear("fc_mu", 2, 8)
     actor |= {"action_scale": np.ones((1, 2), np.float32), "action_bias": np.zeros((1, 2), np.float32)}

@@ -325,6 +325,8 @@ def convert(checkpoint: Path = typer.Argument(..., dir_okay=False,
             learnable: bool = typer.Option(False, "--learnable",
                                            help="for efferent.Learner: the std as an output, and the critic as a "
                                                 "second file, OUTPUT with .critic before its ending"),
+            reward_scale: float = typer.Option(None, help="with --learnable: what rewards were multiplied by in "
+                                                          "training (skrl's rewards_shaper_scale)"),
             recorded: Path = typer.Option(None, "--recorded", dir_okay=False, exists=True,
                                           help="npz of the trainer's own obs [n, ...] and action [n, ...]: prints how "
                                                "far the converted actions are from them"),
@@ -347,7 +349,7 @@ def convert(checkpoint: Path = typer.Argument(..., dir_okay=False,
         made = run(checkpoint, output, normalizer=normalizer, activation=activation, normalizer_eps=normalizer_eps,
                    normalizer_clip=normalizer_clip,
                    squash=squash, action_low=action_low, action_high=action_high, actions=actions,
-                   learnable=learnable)
+                   learnable=learnable, reward_scale=reward_scale)
         policy = Policy(output)
     except Error as e:
         fail(e)

@@ -29,7 +29,7 @@ class Conversion(NamedTuple):
 
 def convert(checkpoint, output=None, *, normalizer=None, activation=None, normalizer_eps=None, normalizer_clip=None,
             squash=False, action_low=None,
-            action_high=None, actions=None, learnable=False):
+            action_high=None, actions=None, learnable=False, reward_scale=None):
     """Turns a trainer's checkpoint into a policy file that gives the trainer's deterministic action, its normalizer and
     limits included.
 
@@ -45,6 +45,7 @@ def convert(checkpoint, output=None, *, normalizer=None, activation=None, normal
     actions     number of actions, where the network also gives their std (rsl_rl)
     learnable   for efferent.Learner(policy=output, critic=critic_path(output)): the std becomes an output of the
                 policy, the critic a file of its own (`critic` of the result); what the checkpoint lacks is in the notes
+    reward_scale   what rewards were multiplied by in training; values are divided by it (skrl's rewards_shaper_scale)
 
     Raises FileError, FormatError, UnsupportedError, ShapeError or ArgumentError; nothing in the checkpoint is executed.
     Returns a `Conversion`.
@@ -53,8 +54,12 @@ def convert(checkpoint, output=None, *, normalizer=None, activation=None, normal
         raise ArgumentError("action_low and action_high go together")
     options = SimpleNamespace(activation=activation, normalizer_eps=normalizer_eps, normalizer_clip=normalizer_clip,
                               squash=squash, action_low=action_low,
-                              action_high=action_high, actions=actions, learnable=learnable)
+                              action_high=action_high, actions=actions, learnable=learnable,
+                              reward_scale=reward_scale)
     net = _network(Path(checkpoint), Path(normalizer) if normalizer is not None else None, options)
+    if reward_scale is not None and (net.metadata["trainer"] != "skrl" or not learnable):
+        raise ArgumentError(f"reward_scale is for the critic of skrl's checkpoints, with learnable; this one is of "
+                            f"{net.metadata['trainer']}")
     data = net.dumps()
     if output is not None:
         _write(Path(output), data)

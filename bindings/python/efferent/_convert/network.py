@@ -201,11 +201,14 @@ class Network:
         self.layer("max", f"{name}.most", (1,), keep=True)
         return self.layer("negate", name)
 
-    def rescale(self, name, factor):
-        """What dense layer `name` gives is `factor` times as much."""
-        for part in (f"{name}.weight", f"{name}.bias"):
-            if part in self.tensors:
-                self.tensors[part] = (self.tensors[part].astype(np.float64) * factor).astype(np.float32)
+    def rescale(self, name, factor, offset=0.0):
+        """What dense layer `name` gives is `factor` times as much, plus `offset`."""
+        weight, bias = f"{name}.weight", f"{name}.bias"
+        self.tensors.setdefault(bias, np.zeros(len(self.tensors[weight]), np.float32))
+        for part, more in ((weight, 0.0), (bias, offset)):
+            array = self.tensors[part]
+            array = array.widened() if isinstance(array, Bfloat16) else array
+            self.tensors[part] = (array.astype(np.float64) * factor + more).astype(np.float32)
 
     def bounds(self, low, high):
         """Action limits as keys of a squash or clip layer, in the action's flat shape."""
