@@ -1,4 +1,4 @@
-// Derivative of EFF_K_MATMUL, once per instruction set, and the table of all derivatives.
+// Products and convolutions of learners, once per instruction set, and the table of all derivatives.
 #include "derivative.h"
 
 #if defined(__x86_64__)
@@ -8,13 +8,17 @@
 #endif
 
 namespace eff_derivative_base {
+constexpr int vector_bytes = 16;
 #include "derivative_matmul.inl"
+#include "derivative_conv.inl"
 }
 
 #if defined(__x86_64__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 namespace eff_derivative_avx2 {
+constexpr int vector_bytes = 32;
 #include "derivative_matmul.inl"
+#include "derivative_conv.inl"
 }
 #pragma clang attribute pop
 #endif
@@ -43,13 +47,15 @@ extern "C" {
 eff_kernel eff_derivative_find(int32_t id, int32_t type, int32_t level) {
   using eff::is_wide, eff::pick_real;
   if (id == EFF_K_MATMUL) return EFF_AT(level, matmul);
+  if (id == EFF_K_CONV && level != EFF_ISA_NAIVE) return EFF_AT(level, conv_plain);
+  if (id == EFF_K_CONV_TRANSPOSE && level != EFF_ISA_NAIVE) return EFF_AT(level, conv_transposed);
   eff_kernel k = eff::find_derivative_elementwise(id, type);
   if (!k) k = eff::find_derivative_reduction(id, type);
   return k ? k : eff::find_derivative_window(id, type);
 }
 
 eff_kernel eff_learn_kernel_find(int32_t id, int32_t type, int32_t level) {
-  using eff::pick_real;
+  using eff::is_wide, eff::pick_real;
   eff_kernel k = nullptr;
   if (id == EFF_K_MATMUL && level != EFF_ISA_NAIVE) {
     k = pick_real<eff_derivative_base::product_128>(type);
@@ -59,6 +65,8 @@ eff_kernel eff_learn_kernel_find(int32_t id, int32_t type, int32_t level) {
                                   : pick_real<eff_derivative_avx2::product_256>(type);
 #endif
   }
+  if (id == EFF_K_CONV && level != EFF_ISA_NAIVE) k = EFF_AT(level, conv_forward_plain);
+  if (id == EFF_K_CONV_TRANSPOSE && level != EFF_ISA_NAIVE) k = EFF_AT(level, conv_forward_transposed);
   return k ? k : eff_kernel_find(id, type, level);
 }
 
