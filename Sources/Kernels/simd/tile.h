@@ -16,7 +16,7 @@ add_products(vf (&acc)[R][NB], Rows rows, int64_t k, const float *b, int64_t ldb
   };
 #if EFF_LEVEL == 4
   if constexpr (Rows::near)  // NEON multiplies by a lane: one load is four steps of a row
-    EFF_ROLL for (; k >= 4; k -= 4, rows.low += 4, rows.high += 4) {
+    EFF_ROLL for (; k >= 4; k -= 4, rows.forward(4)) {
       vf x[R];
       EFF_UNROLL for (int r = 0; r < R; r++) x[r] = vload(&rows[r]);
       EFF_UNROLL for (int i = 0; i < 4; i++, b += ldb)
@@ -41,6 +41,7 @@ struct near_steps {
   near_steps(const float *x, int64_t pitch) : low(x), high(x + 3 * pitch), pitch(pitch) {}
   EFF_INLINE_MEMBER const float &operator[](int r) const { return (r < 3 ? low : high)[r % 3 * pitch]; }
   EFF_INLINE_MEMBER void next() { low++, high++; }
+  EFF_INLINE_MEMBER void forward(int n) { low += n, high += n; }
   EFF_INLINE_MEMBER void settle() { __asm__("" : "+r"(low), "+r"(high)); }  // stay two
 };
 // Steps at any distance: what the next one adds has no place in an address.
