@@ -95,7 +95,9 @@ def resnet18(folder, name, batch, size, folded, width=64, blocks=(2, 2, 2, 2)):
     net.save(folder)
 
 
-def unet1d(folder, name, batch, dims=(256, 256, 256), horizon=16, actions=7, condition=66, step=256, kernel=5, groups=8):
+def unet1d(
+    folder, name, batch, dims=(256, 256, 256), horizon=16, actions=7, condition=66, step=256, kernel=5, groups=8
+):
     """ConditionalUnet1D of Diffusion Policy with cond_predict_scale."""
     net = Layers(name)
     sample = net.input("sample", batch, horizon, actions)
@@ -188,7 +190,8 @@ def mamba(folder, name, batch, layers=4, width=256, expand=2, state=16, taps=4, 
     x = net.linear(net.input("obs", batch, inputs), inputs, width)
     carried = []
     for i in range(layers):
-        conv_in, ssm_in = net.input(f"conv_{i}_in", batch, inner, taps), net.input(f"ssm_{i}_in", batch, inner, state)
+        conv_in = net.input(f"conv_state_{i}_in", batch, inner, taps)
+        ssm_in = net.input(f"ssm_state_{i}_in", batch, inner, state)
         mean = net.op("ReduceMean", net.op("Pow", x, net.once(np.float32(2))), axes=[-1], keepdims=1)
         root = net.op("Sqrt", net.op("Add", mean, net.once(np.float32(1e-5))))
         y = net.op("Mul", net.near(1, width), net.op("Div", x, root))
@@ -211,7 +214,7 @@ def mamba(folder, name, batch, layers=4, width=256, expand=2, state=16, taps=4, 
         out = net.op("Squeeze", net.op("MatMul", ssm, net.op("Unsqueeze", c, net.ints(-1))), net.ints(2))
         out = net.op("Add", out, net.op("Mul", net.near(1, inner), y))
         x = net.op("Add", x, net.linear(net.op("Mul", out, net.silu(gate)), inner, width, bias=False))
-        carried += [(conv, f"conv_{i}_out", inner, taps), (ssm, f"ssm_{i}_out", inner, state)]
+        carried += [(conv, f"conv_state_{i}_out", inner, taps), (ssm, f"ssm_state_{i}_out", inner, state)]
     net.output(net.linear(x, width, actions), "act", batch, actions)
     for value, out, *shape in carried:
         net.output(value, out, batch, *shape)

@@ -257,18 +257,6 @@ static void from_channels_last(const float *x, int64_t lanes, int64_t channels, 
 
 // ---- products ----
 
-// Rows anywhere, their steps next to each other. `ahead`: what is read next, a line every four steps.
-template <int R> struct apart_steps {
-  enum { near = 1 };
-  const float *p[R];
-  int64_t i;
-  const char *ahead;
-  EFF_INLINE_MEMBER const float &operator[](int r) const { return p[r][i]; }
-  EFF_INLINE_MEMBER void next() { i++; }
-  EFF_INLINE_MEMBER void forward(int n) { i += n; }
-  EFF_INLINE_MEMBER void settle() { __builtin_prefetch(ahead, 0, 2), ahead += 64; }
-};
-
 // What all tiles of a block of k share: `count` runs of `length` numbers, each `offset` numbers behind a pixel's first
 struct conv_block {
   const int32_t *offset;

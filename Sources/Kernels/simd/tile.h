@@ -44,6 +44,17 @@ struct near_steps {
   EFF_INLINE_MEMBER void forward(int n) { low += n, high += n; }
   EFF_INLINE_MEMBER void settle() { __asm__("" : "+r"(low), "+r"(high)); }  // stay two
 };
+// The same, with what is read next on its way: a line every four steps, `step` bytes apart.
+struct near_steps_ahead : near_steps {
+  const char *ahead;
+  int64_t step;
+  near_steps_ahead(const float *x, int64_t pitch, const char *ahead, int64_t step)
+      : near_steps(x, pitch), ahead(ahead), step(step) {}
+  EFF_INLINE_MEMBER void settle() {
+    near_steps::settle();
+    __builtin_prefetch(ahead, 0, 2), ahead += step;
+  }
+};
 // Steps at any distance: what the next one adds has no place in an address.
 template <bool Two> struct strided_steps {
   enum { near = 0 };
@@ -56,12 +67,14 @@ template <bool Two> struct strided_steps {
   }
   EFF_INLINE_MEMBER void settle() {}
 };
-// Rows anywhere, steps from a table that all of them share.
-template <int R> struct table_steps {
-  enum { near = 0 };
+// Rows anywhere, their steps next to each other. `ahead`: what is read next, a line every four steps.
+template <int R> struct apart_steps {
+  enum { near = 1 };
   const float *p[R];
-  const int32_t *offset;
-  EFF_INLINE_MEMBER const float &operator[](int r) const { return p[r][*offset]; }
-  EFF_INLINE_MEMBER void next() { offset++; }
-  EFF_INLINE_MEMBER void settle() {}
+  int64_t i;
+  const char *ahead;
+  EFF_INLINE_MEMBER const float &operator[](int r) const { return p[r][i]; }
+  EFF_INLINE_MEMBER void next() { i++; }
+  EFF_INLINE_MEMBER void forward(int n) { i += n; }
+  EFF_INLINE_MEMBER void settle() { __builtin_prefetch(ahead, 0, 2), ahead += 64; }
 };
