@@ -18,6 +18,7 @@ public enum Fusion {
     foldAffine(&g)
     addActivations(&g)
     packRecurrent(&g, isa)
+    splitTransposed(&g, isa)
     packConvolutions(&g, isa)
     writeJoints(&g)
     removeDead(&g)
@@ -206,21 +207,6 @@ public enum Fusion {
         .rnnPacked(p), type: .f32, inputs: [old[.x], old[.h0], old[.c0]], outputs: Array(old.outputs), label: old.label)
       g.ops[i].packing = Packing(weights: w, recurrent: r, bias: b)
       g.ops[i].scratch = Int(eff_rnn_packed_scratch_size(&p, isa))
-      g.ops[i].work = old.work
-    }
-  }
-
-  /// Convolutions with constant f32 weights take packed weights, where there is a kernel for them.
-  static func packConvolutions(_ g: inout Graph, _ isa: Int32) {
-    for i in g.ops.indices {
-      guard case .conv(var p) = g.ops[i].params, g.ops[i].type == .f32 else { continue }
-      let old = g.ops[i]
-      guard let w = g.values[old[.w]].constant, eff_conv_packed_size(&p, isa) > 0 else { continue }
-      let b = old[.bias] >= 0 ? g.values[old[.bias]].constant : nil
-      guard old[.bias] < 0 || b != nil else { continue }
-      g.ops[i] = GraphOp(.convPacked(p), type: .f32, inputs: [old[.x]], outputs: Array(old.outputs), label: old.label)
-      g.ops[i].packing = Packing(weights: w, bias: b)
-      g.ops[i].scratch = Int(eff_conv_scratch_size(&p, isa))
       g.ops[i].work = old.work
     }
   }

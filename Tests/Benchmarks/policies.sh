@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Times whole policies against onnxruntime and fixed-size Eigen, one command from a fresh clone:
 #   bash Tests/Benchmarks/policies.sh [MODE...] [FILE.onnx...]      MODE: hot checks precision periodic batch threads load (default: all)
+#   bash Tests/Benchmarks/policies.sh shapes        ResNet-18, 1-D U-Net, ACT decoder, Mamba at 1, 4, 16 and 64 rows (about 10 minutes)
 # Writes .build/benchmarks/policies.txt, .csv and .png. EFFERENT_LIBRARY: measure this library instead of building one.
 # OpenVINO and onnxruntime int8 are measured where the Python environment (BENCH_PYTHON, default .venv) has openvino and onnxruntime.quantization.
 # BENCH_ROUNDS: rounds of the hot mode (default 301). BENCH_SMALL_ROUNDS: steps of the periodic mode (default 101).
@@ -25,6 +26,7 @@ ${CXX:-clang++} -std=c++17 -O3 -march=native -Wall -Wextra -rdynamic -isystem /u
 modes=() files=()
 for a in "$@"; do if [[ $a == *.onnx ]]; then files+=("$a"); else modes+=("$a"); fi; done
 ((${#modes[@]})) || modes=(hot checks precision periodic batch threads load)
+[[ " ${modes[*]} " != *" shapes "* ]] || "$python" Tests/Benchmarks/make_shapes.py "$out/shapes"
 nets=("$out"/nets/*.onnx)
 few=("$out"/nets/{b_relu_256,c_elu_512,e_lstm_256}.onnx)
 {
@@ -38,6 +40,10 @@ for mode in "${modes[@]}"; do
   case $mode in
     hot | checks | precision) list=("${nets[@]}" ${files[@]+"${files[@]}"}) rounds=${BENCH_ROUNDS:-301} ;;
     batch) list=(--batch "$out/nets/batch/b_relu_256.onnx" --batch "$out/nets/batch/c_elu_512.onnx") rounds=1 ;;
+    shapes)
+      list=() rounds=${BENCH_SHAPE_ROUNDS:-301}
+      for net in "$out"/shapes/*.onnx; do list+=(--shape "$net"); done
+      ;;
     *) list=("${few[@]}" ${files[@]+"${files[@]}"}) rounds=${BENCH_SMALL_ROUNDS:-101} ;;
   esac
   "$out/bin/policy_bench" --efferent "$library" "${peers[@]}" --csv "$out/$mode.csv" --rounds "$rounds" "$mode" "${list[@]}" | tee -a "$out/policies.txt"

@@ -1,7 +1,7 @@
 // Times whole policies: Efferent, onnxruntime and fixed-size Eigen, in turn, in one process, through C and C++ APIs.
 //   policy_bench --efferent LIB [--onnxruntime LIB] [--openvino LIB] [--csv FILE] [--rounds N] [--batch-nets FOLDER]
-//                MODE... FILE.onnx...
-// MODE: hot checks precision periodic batch threads load. policies.sh builds and runs all of it.
+//                [--shape FILE.onnx]... [--shape-rows N] MODE... FILE.onnx...
+// MODE: hot checks precision periodic batch threads load shapes. policies.sh builds and runs all of it.
 //   policy_bench --efferent LIB [--onnxruntime LIB] --first FILE.onnx
 // prints the microseconds of this process's first session, of onnxruntime where it is given.
 #include <cstdio>
@@ -255,6 +255,35 @@ static void batch(const std::string &path) {
   }
 }
 
+// ---- shapes: larger nets; one file for one row, its twin in batch/ for more ----
+
+static std::vector<size_t> shape_rows = {1, 4, 16, 64};
+
+static void shapes(const std::string &path) {
+  const size_t slash = path.rfind('/');
+  const std::string many = path.substr(0, slash) + "/batch" + path.substr(slash);
+  for (size_t rows : shape_rows) {
+    eff_run e(eff, rows > 1 ? many.c_str() : path.c_str(), rows);
+    if (!e) return;
+    ort_run o(ort, rows > 1 ? many.c_str() : path.c_str(), e);
+    const double off = o ? difference(e, o) : -1;
+    std::vector<engine> all;
+    all.push_back({"efferent", [&] { e.step(); }, {}, {}, {}});
+    if (o) all.push_back({"onnxruntime", [&] { o.step(); }, {}, {}, {}});
+    double begin = cpu_us();
+    for (auto &x : all) x.step();
+    interleave(all, std::max(5, std::min(rounds, (int)(rounds * 2e4 / (cpu_us() - begin)))), 1);
+    const engine *peer = o ? &all[1] : nullptr;
+    for (auto &x : all) record("shapes", stem(path), x, nullptr, peer, (long)rows);
+    const double macs = (double)e.info().multiply_adds * (double)rows;
+    printf("%-16s rows %3zu  efferent %11.1f us %6.1f GFLOP/s  onnxruntime %11.1f us  ratio %.3f  difference %.0e  "
+           "rounds %zu\n",
+           stem(path).c_str(), rows, p50(all[0]), 2 * macs / p50(all[0]) / 1e3, peer ? p50(*peer) : 0,
+           ratio(all[0], peer), off, all[0].slices.size());
+    fflush(stdout);
+  }
+}
+
 // ---- threads: a session each ----
 
 // steps per second of CPU time, summed over threads that run at once: what they take from each other, not what others
@@ -354,7 +383,7 @@ static void load(const std::string &path) {
 #include "precision.h"
 
 int main(int argc, char **argv) {
-  std::vector<std::string> modes, files, batch_files;
+  std::vector<std::string> modes, files, batch_files, shape_files;
   const char *first = nullptr;
   for (int i = 1; i < argc; i++) {
     std::string a = argv[i];
@@ -367,11 +396,13 @@ int main(int argc, char **argv) {
     } else if (a == "--csv" && i + 1 < argc) csv = fopen(argv[++i], "w");
     else if (a == "--rounds" && i + 1 < argc) rounds = atoi(argv[++i]);
     else if (a == "--batch" && i + 1 < argc) batch_files.push_back(argv[++i]);
+    else if (a == "--shape" && i + 1 < argc) shape_files.push_back(argv[++i]);
+    else if (a == "--shape-rows" && i + 1 < argc) shape_rows = {(size_t)atoi(argv[++i])};
     else if (a.size() > 5 && a.substr(a.size() - 5) == ".onnx") files.push_back(a);
     else modes.push_back(a);
   }
   if (efferent_path && eff.open(efferent_path) && first) return printf("%f\n", create_us(!ort.table, first)), 0;
-  if (!eff.eff_session_create || (files.empty() && batch_files.empty()))
+  if (!eff.eff_session_create || (files.empty() && batch_files.empty() && shape_files.empty()))
     return fprintf(stderr, "usage: see the top of policy_bench.cpp\n"), 1;
   if (csv)
     fprintf(csv, "mode,net,engine,rows,p50_us,p99_us,p999_us,ratio_floor,ratio_onnxruntime,allocations,system_calls\n");
@@ -401,6 +432,8 @@ int main(int argc, char **argv) {
           "p50 of one step every 5 to 15 ms, a neighbour on the same core streams through 48 MiB; stream reads as many "
           "bytes as the weights take");
   section("batch", batch_files, batch, "rows per call");
+  section("shapes", shape_files, shapes,
+          "rows per call; medians of rounds by turns, largest difference to onnxruntime / (1 + |onnxruntime|)");
   section("threads", files, threads, "one and two threads with a session each");
   section("load", files, load,
           "from a file to a session that can step, in a process that did so before and as its first");

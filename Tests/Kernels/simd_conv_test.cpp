@@ -20,14 +20,18 @@ static void one(int level, int spatial, int64_t batch, int64_t ic, int64_t oc, i
            (int)stride, (int)dilation, (int)pad, (int)extra, act);
   int64_t icg = ic / groups, ocg = oc / groups, np = O[0] * O[1] * O[2], ip = I[0] * I[1] * I[2],
           kp = K[0] * K[1] * K[2];
-  enum { ROWS = 2 };
+  enum { ROWS = 3 };
   floats x(ROWS * batch * ic * ip), w(oc * icg * kp), bias(oc), y(ROWS * batch * oc * np, 0);
-  packed pk(eff_conv_packed_size_simd(&c, level)), scratch(eff_conv_scratch_size_simd(&c, level));
+  packed pk(eff_conv_packed_size_simd(&c, level));
+  const int64_t one_scratch = eff_conv_scratch_size_simd(&c, level);
   check(pk.n > 0, "there is a packed kernel");
   eff_conv_pack_simd(&c, level, w, act ? bias.p : nullptr, pk.p);
   check(pk.intact(), "the packed size holds the packed weights");
+  // room for all rows, so that their images share a pass, or for one
+  const bool joint = (ic + oc + np) % 3 != 0;
+  packed scratch(one_scratch * (joint ? ROWS : 1));
+  int64_t strides[] = {batch * ic * ip * 4, 0, batch * oc * np * 4, joint ? one_scratch : 0};
   void *p[] = {x.p, pk.p, y.p, scratch.p};
-  int64_t strides[] = {batch * ic * ip * 4, 0, batch * oc * np * 4, 0};
   run(eff_kernel_find_simd(EFF_K_CONV_PACKED, EFF_TYPE_F32, level), &c, ROWS, 4, p, strides);
   check(y.intact() && scratch.intact(), "guard");
   int64_t at = 0;
@@ -76,4 +80,57 @@ void test_conv(int level) {
           one(level, 1, 1, 4, 24, groups, &length, &k, 1 + length % 2, 1, pad, 0, EFF_FN_ELU);
   const int64_t cube[3] = {4, 5, 6}, k3[3] = {2, 3, 2};
   for (int64_t groups : {1, 2, 6}) one(level, 3, 2, 6, 18, groups, cube, k3, 1, 1, 1, 0, EFF_FN_TANH);
+  // 3x3 of stride 1 with many channels: images of every size, most of which end within a tile
+  const int64_t k2[3] = {3, 3, 0};
+  for (int64_t size : {1, 2, 3, 4, 6, 7, 9, 12, 14, 23})
+    for (int64_t pad : {0, 1, 2}) {
+      const int64_t square[3] = {size, size + turn % 3, 0};
+      one(level, 2, 1 + turn % 2, 32, turn % 2 ? 32 : 41, 1, square, k2, 1, 1, pad, turn % 4 == 0, EFF_FN_RELU);
+      one(level, 2, 1, 96, 33, 1, square, k2, 1, 1, pad, 0, turn % 2 ? EFF_FN_TANH : EFF_FN_IDENTITY);
+      turn++;
+    }
+  const int64_t wide[3] = {40, 31, 0};
+  one(level, 2, 1, 64, 64, 1, wide, k2, 1, 1, 1, 0, EFF_FN_RELU);
+  // so small that padding is left out
+  for (int64_t length : {1, 2, 4, 8, 16})
+    for (int64_t k : {3, 5})
+      for (int64_t groups : {1, 2})
+        one(level, 1, 2, 64 * groups, 20 * groups, groups, &length, &k, 1 + length % 3, 1, k / 2, 0, EFF_FN_RELU);
+}
+
+// the maximum of windows beside its naive twin, bit for bit
+void test_pool(int level) {
+  int turn = 0;
+  for (int spatial = 1; spatial <= 3; spatial++)
+    for (int64_t width : {1, 2, 5, 8, 17, 40})
+      for (int64_t kernel : {1, 2, 3})
+        for (int64_t stride : {1, 2, 3})
+          for (int64_t pad : {0, 1}) {
+            eff_pool p = {};
+            p.batch = 1, p.channels = 3, p.spatial = spatial, p.fn = EFF_POOL_MAX;
+            int64_t in = 1, out = 1;
+            bool fits = pad < kernel;
+            for (int d = 0; d < spatial; d++) {
+              p.in[d] = d == spatial - 1 ? width : 4 + d, p.kernel[d] = kernel, p.stride[d] = stride;
+              p.dilation[d] = 1 + turn % 2, p.pad_begin[d] = p.pad_end[d] = pad;
+              const int64_t span = p.in[d] + 2 * pad - p.dilation[d] * (kernel - 1) - 1;
+              fits = fits && span >= 0, p.out[d] = span / stride + 1;
+              in *= p.in[d], out *= p.out[d];
+            }
+            turn++;
+            if (!fits) continue;
+            snprintf(what, sizeof what, "pool %s %d-D width=%d kernel=%d stride=%d pad=%d", eff_isa_name(level), spatial,
+                     (int)width, (int)kernel, (int)stride, (int)pad);
+            enum { ROWS = 2 };
+            floats x(ROWS * 3 * in), y(ROWS * 3 * out, 0), want(ROWS * 3 * out, 0);
+            if (turn % 5 == 0) x[turn % (3 * in)] = NAN, x[(turn * 7) % (3 * in)] = INFINITY;
+            void *p1[] = {x.p, y.p, nullptr}, *p2[] = {x.p, want.p, nullptr};
+            const int64_t strides[] = {3 * in * 4, 3 * out * 4, 0};
+            run(eff_kernel_find_simd(EFF_K_POOL, EFF_TYPE_F32, level), &p, ROWS, 3, p1, strides);
+            run(eff_kernel_find_generic(EFF_K_POOL, EFF_TYPE_F32), &p, ROWS, 3, p2, strides);
+            check(y.intact(), "guard");
+            for (int64_t i = 0; i < ROWS * 3 * out; i++)
+              if (!near(y[i], want[i], 0, 0)) check(false, "value", y[i], want[i]);
+            passed++;
+          }
 }

@@ -69,6 +69,7 @@ int main(int argc, char **argv) {
       test_unary(level);
       test_rnn(level);
       test_conv(level);
+      test_pool(level);
       test_matmul(level);
       test_binary(level);
       test_rows(level);

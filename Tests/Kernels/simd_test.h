@@ -83,5 +83,6 @@ void test_binary(int level);
 void test_dense(int level);
 void test_rnn(int level);
 void test_conv(int level);
+void test_pool(int level);
 void test_matmul(int level);
 void test_rows(int level);

@@ -80,14 +80,14 @@ lane_rows(const float *x, int64_t ldx, int64_t k, const char *panel, float *y, i
 }
 
 // R rows against a block of `depth` inputs and NB vectors of outputs, which lie side by side; from `from` on, which is
-// the bias (ldfrom 0) or what the block before has left.
+// the bias (ldfrom 0) or what the block before has left. `ahead`: weights of the next block, `step` bytes per input.
 template <int R, int NB> static __attribute__((noinline)) void
 tile(const float *x, int64_t ldx, int64_t depth, const float *block, const float *from, int64_t ldfrom, float *y,
-     int64_t ldy) {
+     int64_t ldy, const char *ahead, int64_t step) {
   vf acc[R][NB];
   EFF_UNROLL for (int r = 0; r < R; r++)
     EFF_UNROLL for (int v = 0; v < NB; v++) acc[r][v] = vload(from + r * ldfrom + v * W);
-  add_products(acc, near_steps(x, ldx), depth, block, NB * W);
+  add_products(acc, near_steps_ahead(x, ldx, ahead, step), depth, block, NB * W);
   EFF_UNROLL for (int r = 0; r < R; r++) EFF_UNROLL for (int v = 0; v < NB; v++) vstore(y + r * ldy + v * W, acc[r][v]);
 }
 
@@ -95,7 +95,7 @@ tile(const float *x, int64_t ldx, int64_t depth, const float *block, const float
 // cache until all rows have used it. The same sums in the same order as those of few rows.
 template <class T> static void
 many_rows(const float *x, int64_t ldx, int64_t m, int64_t k, const char *panel, float *y, int64_t ldy) {
-  enum { NB = 2, DEPTH = 4096 / (NB * W) };
+  enum { NB = 2, DEPTH = 4096 / (NB * W), STEP = 8 * W * (int)sizeof(typename T::element) };
   float block[DEPTH * NB * W] __attribute__((aligned(64)));
   const float *bias = (const float *)panel;
   const typename T::element *w = (const typename T::element *)(panel + header_bytes<T>(8 * W));
@@ -106,13 +106,17 @@ many_rows(const float *x, int64_t ldx, int64_t m, int64_t k, const char *panel, 
       for (int64_t q = 0; q < depth; q++)
         EFF_UNROLL for (int u = 0; u < NB; u++)
           vstore(block + (q * NB + u) * W, T::load(w + ((i + q) * 8 + v + u) * W));
+      // where the next block begins, and how much of it is fetched while a tile is computed
+      const int64_t part = (depth + tiles - 1) / tiles;
+      const typename T::element *next = w + (v + NB < 8 ? i * 8 + v + NB : (i + depth) * 8) * W;
       for (int64_t t = 0, r = 0; t < tiles; t++) {
         const int64_t count = (m - r + tiles - t - 1) / (tiles - t);
+        const char *ahead = (const char *)next + t * part * STEP;
         float *to = y + r * ldy + v * W;
         const float *from = i ? to : bias + v * W, *at = x + r * ldx + i;
         const int64_t ldfrom = i ? ldy : 0;
-        if (count == 6) tile<6, NB>(at, ldx, depth, block, from, ldfrom, to, ldy);
-        else tile<5, NB>(at, ldx, depth, block, from, ldfrom, to, ldy);
+        if (count == 6) tile<6, NB>(at, ldx, depth, block, from, ldfrom, to, ldy, ahead, STEP);
+        else tile<5, NB>(at, ldx, depth, block, from, ldfrom, to, ldy, ahead, STEP);
         r += count;
       }
     }

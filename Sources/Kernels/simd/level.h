@@ -17,6 +17,7 @@ EFF_HIDDEN void conv(const eff_op *op, int64_t rows);
 EFF_HIDDEN int64_t conv_packed_size(const eff_conv *c);
 EFF_HIDDEN int64_t conv_scratch_size(const eff_conv *c);
 EFF_HIDDEN void conv_pack(const eff_conv *c, const float *w, const float *bias, void *packed);
+EFF_HIDDEN void pool(const eff_op *op, int64_t rows);
 EFF_HIDDEN void norm(const eff_op *op, int64_t rows);
 EFF_HIDDEN void softmax(const eff_op *op, int64_t rows);
 EFF_HIDDEN void softmax_row(const float *x, float *y, int64_t n, bool log);

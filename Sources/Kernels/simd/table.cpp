@@ -11,7 +11,7 @@ struct family {
   void (*rnn_pack)(const eff_rnn *, const float *, const float *, const float *, void *);
   int64_t (*conv_size)(const eff_conv *), (*conv_scratch)(const eff_conv *);
   void (*conv_pack)(const eff_conv *, const float *, const float *, void *);
-  eff_kernel unary, binary, dense, rnn, conv, norm, softmax, reduce, matmul, attention;
+  eff_kernel unary, binary, dense, rnn, conv, pool, norm, softmax, reduce, matmul, attention;
 };
 #define LEVEL(ns)                                                                                                      \
   {ns::dense_packed_size,                                                                                              \
@@ -27,6 +27,7 @@ struct family {
    ns::dense,                                                                                                          \
    ns::rnn,                                                                                                            \
    ns::conv,                                                                                                           \
+   ns::pool,                                                                                                           \
    ns::norm,                                                                                                           \
    ns::softmax,                                                                                                        \
    ns::reduce,                                                                                                         \
@@ -50,6 +51,7 @@ eff_kernel eff_kernel_find_simd(int32_t id, int32_t type, int32_t level) {
   switch (id) {
     case EFF_K_UNARY: return f->unary;
     case EFF_K_BINARY: return f->binary;
+    case EFF_K_POOL: return f->pool;
     case EFF_K_NORM: return f->norm;
     case EFF_K_SOFTMAX: return f->softmax;
     case EFF_K_REDUCE: return f->reduce;

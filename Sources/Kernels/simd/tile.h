@@ -16,7 +16,7 @@ add_products(vf (&acc)[R][NB], Rows rows, int64_t k, const float *b, int64_t ldb
   };
 #if EFF_LEVEL == 4
   if constexpr (Rows::near)  // NEON multiplies by a lane: one load is four steps of a row
-    EFF_ROLL for (; k >= 4; k -= 4, rows.low += 4, rows.high += 4) {
+    EFF_ROLL for (; k >= 4; k -= 4, rows.forward(4)) {
       vf x[R];
       EFF_UNROLL for (int r = 0; r < R; r++) x[r] = vload(&rows[r]);
       EFF_UNROLL for (int i = 0; i < 4; i++, b += ldb)
@@ -41,7 +41,19 @@ struct near_steps {
   near_steps(const float *x, int64_t pitch) : low(x), high(x + 3 * pitch), pitch(pitch) {}
   EFF_INLINE_MEMBER const float &operator[](int r) const { return (r < 3 ? low : high)[r % 3 * pitch]; }
   EFF_INLINE_MEMBER void next() { low++, high++; }
+  EFF_INLINE_MEMBER void forward(int n) { low += n, high += n; }
   EFF_INLINE_MEMBER void settle() { __asm__("" : "+r"(low), "+r"(high)); }  // stay two
+};
+// The same, with what is read next on its way: a line every four steps, `step` bytes apart.
+struct near_steps_ahead : near_steps {
+  const char *ahead;
+  int64_t step;
+  near_steps_ahead(const float *x, int64_t pitch, const char *ahead, int64_t step)
+      : near_steps(x, pitch), ahead(ahead), step(step) {}
+  EFF_INLINE_MEMBER void settle() {
+    near_steps::settle();
+    __builtin_prefetch(ahead, 0, 2), ahead += step;
+  }
 };
 // Steps at any distance: what the next one adds has no place in an address.
 template <bool Two> struct strided_steps {
@@ -55,12 +67,14 @@ template <bool Two> struct strided_steps {
   }
   EFF_INLINE_MEMBER void settle() {}
 };
-// Rows anywhere, steps from a table that all of them share.
-template <int R> struct table_steps {
-  enum { near = 0 };
+// Rows anywhere, their steps next to each other. `ahead`: what is read next, a line every four steps.
+template <int R> struct apart_steps {
+  enum { near = 1 };
   const float *p[R];
-  const int32_t *offset;
-  EFF_INLINE_MEMBER const float &operator[](int r) const { return p[r][*offset]; }
-  EFF_INLINE_MEMBER void next() { offset++; }
-  EFF_INLINE_MEMBER void settle() {}
+  int64_t i;
+  const char *ahead;
+  EFF_INLINE_MEMBER const float &operator[](int r) const { return p[r][i]; }
+  EFF_INLINE_MEMBER void next() { i++; }
+  EFF_INLINE_MEMBER void forward(int n) { i += n; }
+  EFF_INLINE_MEMBER void settle() { __builtin_prefetch(ahead, 0, 2), ahead += 64; }
 };

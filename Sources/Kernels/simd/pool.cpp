@@ -1,0 +1,2 @@
+#define EFF_FAMILY "pool.h"
+#include "levels.h"
