@@ -606,9 +606,9 @@ void conv(const eff_op *op, int64_t rows) {
       pad_image(c, &s, x, scratch + i * image, true);
     }
     const char *packed = (const char *)op->p[1] + first / c->batch * op->stride[1];
+#if EFF_LEVEL > 1
     float *room = scratch + im.count * image;
     const int64_t tiles = least(most_tiles(&s), im.count * each);
-#if EFF_LEVEL > 1
     if (s.method == WINOGRAD4) winograd<4>(c, &s, &im, packed, room, tiles);
     else if (s.method == WINOGRAD2) winograd<2>(c, &s, &im, packed, room, tiles);
     else
