@@ -18,7 +18,7 @@ void eff_dense_pack_generic(const eff_dense *d, const float *w, int64_t k_stride
 enum { EFF_ATTENTION_QUERIES = 96, EFF_ATTENTION_SCORES = 32768 };
 static inline int64_t eff_attention_queries(const eff_attention *a) {
   const int64_t fit = EFF_ATTENTION_SCORES / (a->lk > 0 ? a->lk : 1), most = a->lq < fit ? a->lq : fit;
-  return most > EFF_ATTENTION_QUERIES ? EFF_ATTENTION_QUERIES : most > 0 ? most : 1;
+  return most > EFF_ATTENTION_QUERIES ? (int64_t)EFF_ATTENTION_QUERIES : most > 0 ? most : 1;
 }
 
 // 1 at a level whose products of bytes this processor sums by fours (VNNI, sdot); tests clear it to run the other way.
