@@ -14,6 +14,13 @@ int64_t eff_dense_packed_size_generic(const eff_dense *d);
 void eff_dense_pack_generic(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias,
                             void *packed);
 
+// Attention takes so many queries at a time that their scores stay in the second cache.
+enum { EFF_ATTENTION_QUERIES = 96, EFF_ATTENTION_SCORES = 32768 };
+static inline int64_t eff_attention_queries(const eff_attention *a) {
+  const int64_t fit = EFF_ATTENTION_SCORES / (a->lk > 0 ? a->lk : 1), most = a->lq < fit ? a->lq : fit;
+  return most > EFF_ATTENTION_QUERIES ? (int64_t)EFF_ATTENTION_QUERIES : most > 0 ? most : 1;
+}
+
 // 1 at a level whose products of bytes this processor sums by fours (VNNI, sdot); tests clear it to run the other way.
 extern int32_t eff_byte_dots[EFF_ISA_COUNT];
 

@@ -119,8 +119,8 @@ void test_pool(int level) {
             }
             turn++;
             if (!fits) continue;
-            snprintf(what, sizeof what, "pool %s %d-D width=%d kernel=%d stride=%d pad=%d", eff_isa_name(level), spatial,
-                     (int)width, (int)kernel, (int)stride, (int)pad);
+            snprintf(what, sizeof what, "pool %s %d-D width=%d kernel=%d stride=%d pad=%d", eff_isa_name(level),
+                     spatial, (int)width, (int)kernel, (int)stride, (int)pad);
             enum { ROWS = 2 };
             floats x(ROWS * 3 * in), y(ROWS * 3 * out, 0), want(ROWS * 3 * out, 0);
             if (turn % 5 == 0) x[turn % (3 * in)] = NAN, x[(turn * 7) % (3 * in)] = INFINITY;

@@ -54,7 +54,7 @@ static void attend(int level, int64_t heads, int64_t kv, int64_t lq, int64_t lk,
   lay(p.q, heads, lq, dk), lay(p.k, kv, lk, dk), lay(p.v, kv, lk, dv), lay(p.y, heads, lq, dv);
   p.mask[2] = lk, p.mask[3] = 1;
   floats q(2 * heads * lq * dk, 2), k(2 * kv * lk * dk, 2), v(2 * kv * lk * dv), mask(lq * lk),
-      y(2 * heads * lq * dv, 0), scratch(lk * 2);
+      y(2 * heads * lq * dv, 0), scratch(eff_attention_scratch_size(&p) / 4);
   if (masked) for (int64_t i = 0; i < lq * lk; i++) if (mask[i] < -0.5f || i < lk) mask[i] = -INFINITY;
   void *o[] = {q.p, k.p, v.p, masked ? mask.p : nullptr, y.p, scratch.p};
   run(eff_kernel_find_simd(EFF_K_ATTENTION, EFF_TYPE_F32, level), &p, 1, 6, o, nullptr);

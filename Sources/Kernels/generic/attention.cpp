@@ -66,5 +66,11 @@ eff_kernel find_attention(int32_t type) { return pick_float<attention>(type); }
 
 }  // namespace eff
 
-extern "C" int64_t eff_attention_scratch_size(const eff_attention *a) { return a->lk * (int64_t)sizeof(double); }
+extern "C" int64_t eff_attention_scratch_size(const eff_attention *a) {
+  // in doubles for one query, in floats for several
+  const int64_t one = a->lk * (int64_t)sizeof(double);
+  if (a->lk <= 0 || a->lk > EFF_ATTENTION_SCORES) return one;
+  const int64_t some = eff_attention_queries(a) * a->lk * (int64_t)sizeof(float);
+  return one > some ? one : some;
+}
 EFF_SMALL_END

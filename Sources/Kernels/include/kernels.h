@@ -246,7 +246,8 @@ typedef struct { int64_t outer, n, inner; int32_t exclusive, reverse, product, r
 typedef struct { int64_t outer, n, inner, k; int32_t largest, reserved; } eff_topk;
 
 // y[m, n] = act(x[m, k] W[k, n] + b[n]); rows of x are ldx, rows of y ldy elements apart; rows of a session multiply m.
-// `weights` is the packed format: EFF_TYPE_F32, F16, BF16 or I8. packed is made for one ISA level by eff_dense_pack.
+// `weights` is the packed format: EFF_TYPE_F32, F16, BF16 or I8. packed is made for one ISA level and m by
+// eff_dense_pack (f32 from 24 rows on has a format of its own).
 // F16, BF16: weights rounded to nearest (BF16: within half a unit; below 1e-20 they count as 1e-20), x and sums stay
 // f32.
 // I8: one scale per output, weights within half a step of it; x is rounded to 16-bit integers, one scale per row and

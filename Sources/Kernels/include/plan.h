@@ -12,7 +12,7 @@
 #define EFF_PLAN_MAGIC 0x4e414c5046464500u /* "\0EFFPLAN" */
 
 // Counts up with every change of this file, of a struct of kernels.h, or of how weights are packed.
-enum { EFF_PLAN_VERSION = 1 };
+enum { EFF_PLAN_VERSION = 2 };
 
 // The parts of a block, in order.
 enum {

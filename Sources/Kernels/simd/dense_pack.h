@@ -68,7 +68,27 @@ template <class T> static void pack_panels(const eff_dense *d, const eff_loose_f
   }
 }
 
+static void pack_blocks(const eff_dense *d, const eff_loose_float *w, int64_t ks, int64_t ns,
+                        const eff_loose_float *bias, char *packed) {
+  const int64_t columns = block_columns(d);
+  __builtin_memset(packed, 0, (size_t)lines(columns * 4));
+  for (int64_t o = 0; bias && o < columns; o++) ((float *)packed)[o] = bias[o];
+  float *to = (float *)(packed + lines(columns * 4));
+  each_block(d, [&](int64_t i, int64_t depth, int64_t c) __attribute__((always_inline)) {
+    pack_lanes(w + i * ks + c * ns, ks, ns, depth, COLUMNS, to);
+    to += depth * COLUMNS;
+  });
+  eff_dense rest = *d;
+  rest.n = d->n - columns;
+  pack_panels<weights_f32>(&rest, w + columns * ns, ks, ns, bias ? bias + columns : nullptr,
+                           packed + blocks_bytes(d));
+}
+
 int64_t dense_packed_size(const eff_dense *d) {
+  if (in_blocks(d)) {
+    const int64_t left = d->n - block_columns(d);
+    return blocks_bytes(d) + (left ? packed_bytes<weights_f32>(left, d->k) : 0);
+  }
   switch (d->weights) {
     case EFF_TYPE_F16: return packed_bytes<weights_f16>(d->n, d->k);
     case EFF_TYPE_BF16: return packed_bytes<weights_bf16>(d->n, d->k);
@@ -79,6 +99,7 @@ int64_t dense_packed_size(const eff_dense *d) {
 
 void dense_pack(const eff_dense *d, const float *w, int64_t k_stride, int64_t n_stride, const float *bias,
                 void *packed) {
+  if (in_blocks(d)) return pack_blocks(d, w, k_stride, n_stride, bias, (char *)packed);
   switch (d->weights) {
     case EFF_TYPE_F16: return pack_panels<weights_f16>(d, w, k_stride, n_stride, bias, (char *)packed);
     case EFF_TYPE_BF16: return pack_panels<weights_bf16>(d, w, k_stride, n_stride, bias, (char *)packed);

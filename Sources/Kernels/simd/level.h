@@ -20,7 +20,7 @@ EFF_HIDDEN void conv_pack(const eff_conv *c, const float *w, const float *bias, 
 EFF_HIDDEN void pool(const eff_op *op, int64_t rows);
 EFF_HIDDEN void norm(const eff_op *op, int64_t rows);
 EFF_HIDDEN void softmax(const eff_op *op, int64_t rows);
-EFF_HIDDEN void softmax_row(const float *x, float *y, int64_t n, bool log);
+EFF_HIDDEN float exponentials(const float *x, float *y, int64_t n, float scale);
 EFF_HIDDEN void reduce(const eff_op *op, int64_t rows);
 EFF_HIDDEN void matmul(const eff_op *op, int64_t rows);
 EFF_HIDDEN void attention(const eff_op *op, int64_t rows);

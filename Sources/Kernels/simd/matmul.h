@@ -9,7 +9,7 @@
 #include "weights.h"
 #include "tile.h"
 
-enum { COLUMNS = 2 * W, BLOCK = EFF_LEVEL == 3 ? 128 : 256, ROWS = 6, SCORES = 8192 };
+enum { COLUMNS = 2 * W, BLOCK = EFF_LEVEL == 3 ? 128 : 256, ROWS = 6 };
 
 EFF_INLINE vf some_load(const float *p, int64_t n) { return n >= W ? vload(p) : n > 0 ? vload_tail(p, n) : vsplat0(); }
 EFF_INLINE void some_store(float *p, vf v, int64_t n) {
@@ -104,19 +104,20 @@ void matmul(const eff_op *op, int64_t rows) {
   }
 }
 
-// the scores of a few queries at a time, on the stack
+// the scores of many queries at a time, in the scratch: what a product copies of k and v is used by all of them
 static void attention_head(const eff_attention *p, const float *q, const float *k, const float *v, const float *mask,
-                           float *y) {
-  float scores[SCORES] __attribute__((aligned(64)));
-  int64_t lk = p->lk, step = SCORES / lk < 48 ? SCORES / lk : 48;
-  for (int64_t first = 0; first < p->lq; first += step) {
-    int64_t m = p->lq - first < step ? p->lq - first : step;
+                           float *y, float *scores) {
+  const int64_t lk = p->lk, most = eff_attention_queries(p), parts = (p->lq + most - 1) / most;
+  for (int64_t first = 0, part = 0; part < parts; part++) {
+    const int64_t m = (p->lq - first + parts - part - 1) / (parts - part);
     gemm(m, lk, p->dk, q + first * p->q[2], p->q[2], p->q[3], k, p->k[3], p->k[2], scores, lk);
+    float inverse[EFF_ATTENTION_QUERIES];
+    const bool plain = !mask && p->softcap <= 0;  // then the scale is a part of the exponential
     vf scale = vset((float)p->scale), cap = vset((float)p->softcap);
     for (int64_t i = 0; i < m; i++) {
       float *s = scores + i * lk;
       int64_t visible = p->causal && first + i + p->past + 1 < lk ? first + i + p->past + 1 : lk;
-      for (int64_t j = 0; j < visible; j += W) {
+      for (int64_t j = 0; !plain && j < visible; j += W) {
         int64_t n = visible - j;
         vf t = some_load(s + j, n) * scale;
         if (p->softcap > 0) t = cap * vtanh(t / cap);
@@ -132,40 +133,48 @@ static void attention_head(const eff_attention *p, const float *q, const float *
       float top = -__builtin_inff();
       for (int64_t j = 0; mask && j < visible; j++) top = s[j] > top || s[j] != s[j] ? s[j] : top;
       // nothing to attend to
-      if (visible <= 0 || (mask && top == -__builtin_inff())) __builtin_memset(s, 0, (size_t)lk * 4);
+      if (visible <= 0 || (mask && top == -__builtin_inff())) __builtin_memset(s, 0, (size_t)lk * 4), inverse[i] = 0;
       else {
-        softmax_row(s, s, visible, false);
+        inverse[i] = 1 / exponentials(s, s, visible, plain ? (float)p->scale : 1);
         if (visible < lk) __builtin_memset(s + visible, 0, (size_t)(lk - visible) * 4);
       }
     }
+    float *to = y + first * p->y[2];
     if (p->y[3] == 1) {
-      gemm(m, p->dv, lk, scores, lk, 1, v, p->v[2], p->v[3], y + first * p->y[2], p->y[2]);
+      gemm(m, p->dv, lk, scores, lk, 1, v, p->v[2], p->v[3], to, p->y[2]);
+      for (int64_t i = 0; i < m; i++)
+        for (int64_t e = 0; e < p->dv; e += W) {
+          float *at = to + i * p->y[2] + e;
+          some_store(at, some_load(at, p->dv - e) * vset(inverse[i]), p->dv - e);
+        }
     } else {
       for (int64_t i = 0; i < m; i++)
         for (int64_t e = 0; e < p->dv; e++) {
           float t = 0;
           for (int64_t j = 0; j < lk; j++) t += scores[i * lk + j] * v[j * p->v[2] + e * p->v[3]];
-          y[(first + i) * p->y[2] + e * p->y[3]] = t;
+          to[i * p->y[2] + e * p->y[3]] = t * inverse[i];
         }
     }
+    first += m;
   }
 }
 
 void attention(const eff_op *op, int64_t rows) {
   const eff_attention *p = (const eff_attention *)op->params;
-  if (p->lk <= 0 || p->lk > SCORES || p->kv_heads <= 0 || p->heads < p->kv_heads)
+  if (p->lk <= 0 || p->lk > EFF_ATTENTION_SCORES || p->kv_heads <= 0 || p->heads < p->kv_heads)
     return eff_kernel_find_generic(EFF_K_ATTENTION, EFF_TYPE_F32)(op, rows);
   for (int64_t r = 0; r < rows; r++) {
     const float *in[4];
     for (int i = 0; i < 4; i++)
       in[i] = op->p[i] ? (const float *)((const char *)op->p[i] + r * op->stride[i]) : nullptr;
-    float *y = (float *)((char *)op->p[4] + r * op->stride[4]);
+    float *y = (float *)((char *)op->p[4] + r * op->stride[4]),
+          *scores = (float *)((char *)op->p[5] + r * op->stride[5]);
     for (int64_t b = 0; b < p->batch; b++)
       for (int64_t h = 0; h < p->heads; h++) {
         int64_t g = h / (p->heads / p->kv_heads);
         attention_head(p, in[0] + b * p->q[0] + h * p->q[1], in[1] + b * p->k[0] + g * p->k[1],
                        in[2] + b * p->v[0] + g * p->v[1], in[3] ? in[3] + b * p->mask[0] + h * p->mask[1] : nullptr,
-                       y + b * p->y[0] + h * p->y[1]);
+                       y + b * p->y[0] + h * p->y[1], scores);
       }
   }
 }

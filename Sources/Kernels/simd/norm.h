@@ -25,6 +25,10 @@ struct fold_max {
   EFF_INLINE float zero() { return -__builtin_inff(); }
   EFF_INLINE vf of(vf a, vf x, vf) { return vmax_nan(a, x); }
 };
+struct fold_negated {
+  EFF_INLINE float zero() { return -__builtin_inff(); }
+  EFF_INLINE vf of(vf a, vf x, vf) { return vmax_nan(a, -x); }
+};
 
 template <class F> EFF_INLINE vf fold(const float *x, int64_t n, float mean) {
   vf a[4], m = vset(mean), rest = vset(F::zero());
@@ -55,6 +59,7 @@ static float squares_of(const float *x, int64_t n, float mean) {
   return vsum((a[0] + a[1]) + (a[2] + a[3]));
 }
 static float max_of(const float *x, int64_t n) { return vtop(fold<fold_max>(x, n, 0)); }
+static float max_negated(const float *x, int64_t n) { return vtop(fold<fold_negated>(x, n, 0)); }
 
 void norm(const eff_op *op, int64_t rows) {
   const eff_norm *p = (const eff_norm *)op->params;
@@ -95,6 +100,33 @@ void norm(const eff_op *op, int64_t rows) {
   }
 }
 
+// y = exp(scale (x - its largest)); their sum
+float exponentials(const float *x, float *y, int64_t n, float scale) {
+  // the largest product is that of the largest or, where the scale is negative, of the smallest
+  vf factor = vset(scale), top = vset(scale < 0 ? -max_negated(x, n) : max_of(x, n)), sum = vsplat0();
+  for (int64_t i = 0; i < n; i += W) {
+    vf e = vexp((load_rest(x + i, n - i, 0) - top) * factor);
+    if (n - i < W) e = vfirst(e, n - i, 0);
+    sum += e;
+    store_some(y + i, e, n - i);
+  }
+  return vsum(sum);
+}
+static void softmax_row(const float *x, float *y, int64_t n, bool log) {
+  if (!log) {
+    vf scale = vset(1 / exponentials(x, y, n, 1));
+    for (int64_t i = 0; i < n; i += W) store_some(y + i, load_rest(y + i, n - i, 0) * scale, n - i);
+    return;
+  }
+  vf top = vset(max_of(x, n)), sum = vsplat0();
+  for (int64_t i = 0; i < n; i += W) {
+    vf e = vexp(load_rest(x + i, n - i, 0) - top);
+    sum += n - i < W ? vfirst(e, n - i, 0) : e;
+  }
+  vf total = vlog(vset(vsum(sum)));
+  for (int64_t i = 0; i < n; i += W) store_some(y + i, load_rest(x + i, n - i, 0) - top - total, n - i);
+}
+
 void softmax(const eff_op *op, int64_t rows) {
   const eff_softmax *p = (const eff_softmax *)op->params;
   if (p->inner != 1 || p->fn == EFF_SOFTMAX_HARD || p->n <= 0)
@@ -105,21 +137,6 @@ void softmax(const eff_op *op, int64_t rows) {
     for (int64_t g = 0; g < p->outer; g++, x += p->n, y += p->n) softmax_row(x, y, p->n, p->fn == EFF_SOFTMAX_LOG);
   }
 }
-void softmax_row(const float *x, float *y, int64_t n, bool log) {
-  vf top = vset(max_of(x, n)), sum = vsplat0();
-  for (int64_t i = 0; i < n; i += W) {
-    vf e = vexp(load_rest(x + i, n - i, 0) - top);
-    if (n - i < W) e = vfirst(e, n - i, 0);
-    sum += e;
-    if (!log) store_some(y + i, e, n - i);
-  }
-  vf total = vset(vsum(sum)), scale = log ? vlog(total) : (vf)(vset(1) / total);
-  for (int64_t i = 0; i < n; i += W) {
-    vf t = log ? (vf)(load_rest(x + i, n - i, 0) - top - scale) : (vf)(load_rest(y + i, n - i, 0) * scale);
-    store_some(y + i, t, n - i);
-  }
-}
-
 void reduce(const eff_op *op, int64_t rows) {
   const eff_reduce *p = (const eff_reduce *)op->params;
   int64_t n = 1;
