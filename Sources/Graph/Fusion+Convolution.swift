@@ -5,10 +5,16 @@ import Onnx
 // convolutions with constant weights
 extension Fusion {
   /// Convolutions with constant f32 weights take packed weights, where there is a kernel for them.
-  static func packConvolutions(_ g: inout Graph, _ isa: Int32) {
+  /// With `keepsWeights` packed ones are the weights in another order: a publisher can write them.
+  static func packConvolutions(_ g: inout Graph, _ isa: Int32, _ keepsWeights: Bool) {
     for i in g.ops.indices {
       guard case .conv(var p) = g.ops[i].params, g.ops[i].type == .f32 else { continue }
       let old = g.ops[i]
+      if keepsWeights {
+        var kept = p
+        kept.keeps_weights = 1
+        if eff_conv_packed_size(&kept, isa) != eff_conv_packed_size(&p, isa) { p = kept }
+      }
       guard let w = g.values[old[.w]].constant, eff_conv_packed_size(&p, isa) > 0 else { continue }
       let b = old[.bias] >= 0 ? g.values[old[.bias]].constant : nil
       guard old[.bias] < 0 || b != nil else { continue }

@@ -5,7 +5,7 @@ import Onnx
 /// Rewrites of a graph that keep its meaning and leave fewer, larger ops. Each pass is linear in the number of ops.
 public enum Fusion {
   @export(interface)
-  public static func run(_ g: inout Graph, isa: Int32) {
+  public static func run(_ g: inout Graph, isa: Int32, keepsWeights: Bool = false) {
     removeDead(&g)
     makeGates(&g)
     makeErrorGates(&g)
@@ -19,7 +19,7 @@ public enum Fusion {
     addActivations(&g)
     packRecurrent(&g, isa)
     splitTransposed(&g, isa)
-    packConvolutions(&g, isa)
+    packConvolutions(&g, isa, keepsWeights)
     writeJoints(&g)
     removeDead(&g)
   }

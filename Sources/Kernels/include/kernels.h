@@ -277,7 +277,8 @@ typedef struct {
   int64_t batch, in_channels, out_channels, groups; int32_t spatial, act; double alpha, beta;
   int64_t in[3], out[3], kernel[3], stride[3], dilation[3], pad[3];
   int64_t w_zero_stride;  // CONV_INTEGER: 0 or 1
-  int32_t w_type, reserved;  // CONV_INTEGER: type of w and its zero point (0: that of x)
+  int32_t w_type;         // CONV_INTEGER: type of w and its zero point (0: that of x)
+  int32_t keeps_weights;  // CONV_PACKED: 1: packed weights are those of w in another order, and made of them nowhere
 } eff_conv;
 // 0: this convolution has no packed kernel, use EFF_K_CONV
 int64_t eff_conv_packed_size(const eff_conv *c, int32_t level);

@@ -58,7 +58,8 @@ static int method_of(const eff_conv *c, conv_shape *s) {
     if (small) real *= (double)real_positions(s, d);
   }
   s->skips = small && real < 0.92 * pairs;
-  bool fits = WINOGRAD && c->spatial == 2 && c->groups == 1 && s->ic % W == 0 && s->ic >= 2 * W && s->oc >= W;
+  bool fits = WINOGRAD && !c->keeps_weights && c->spatial == 2 && c->groups == 1;
+  fits = fits && s->ic % W == 0 && s->ic >= 2 * W && s->oc >= W;
   for (int d = 1; d < 3; d++) fits = fits && s->kernel[d] == 3 && s->stride[d] == 1 && s->dilation[d] == 1;
   if (!fits) return DIRECT;
   double size = (double)(s->ic * s->oc), read = 8, best = size * ((s->skips ? real : pairs) * 1.1 + 9 * read);

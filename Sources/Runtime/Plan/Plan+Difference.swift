@@ -19,6 +19,9 @@ extension Plan {
       if a.code != b.code || a.count != b.count || strcmp(text(a), other.text(b)) != 0 {
         return "op \(i) is '\(String(cString: other.text(b)))', expected '\(String(cString: text(a)))'"
       }
+      if keepsWeights(a) != other.keepsWeights(b) {
+        return "op \(i) ('\(String(cString: text(a)))') is laid out for learning in one alone; load both as learnable"
+      }
       for k in 0..<Int(a.count) where operand(a, k) != other.operand(b, k) {
         return "op \(i) ('\(String(cString: text(a)))') uses other memory"
       }
@@ -31,6 +34,12 @@ extension Plan {
       return "it has \(other.weights.count) bytes of weights, expected \(weights.count)"
     }
     return arenaSize != other.arenaSize ? "it needs another arena" : "it is laid out in another way"
+  }
+
+  /// A convolution with its weights as they are, where another method is faster.
+  private func keepsWeights(_ op: eff_plan_op) -> Bool {
+    guard case .convPacked? = Kernel(rawValue: op.code), let p = params(op) else { return false }
+    return p.assumingMemoryBound(to: eff_conv.self).pointee.keeps_weights != 0
   }
 
   /// What an op does, for people.

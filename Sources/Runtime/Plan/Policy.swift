@@ -92,7 +92,7 @@ public final class Policy {
     let (model, build) = try source.read()
     var graph = try Builder.build(model, build)
     for note in graph.notes { Log.write(note.isWarning ? .warning : .info, note.text) }
-    Fusion.run(&graph, isa: isa)
+    Fusion.run(&graph, isa: isa, keepsWeights: options.isLearnable)
     var weights = options.weights
     if weights.all == nil, weights.each.isEmpty, let entry = model.metadata.first(where: { $0.key == LayerWeights.key })
     {
