@@ -26,6 +26,9 @@ static void one(int level, int spatial, int64_t batch, int64_t ic, int64_t oc, i
   check(pk.n > 0, "there is a packed kernel");
   eff_conv_pack_simd(&c, level, w, act ? bias.p : nullptr, pk.p);
   check(pk.intact(), "the packed size holds the packed weights");
+  packed over(pk.n, 0xff);
+  eff_conv_pack_simd(&c, level, w, act ? bias.p : nullptr, over.p);
+  check(!memcmp(pk.p, over.p, pk.n), "packed over other bytes");
   void *p[] = {x.p, pk.p, y.p, scratch.p};
   int64_t strides[] = {batch * ic * ip * 4, 0, batch * oc * np * 4, 0};
   run(eff_kernel_find_simd(EFF_K_CONV_PACKED, EFF_TYPE_F32, level), &c, ROWS, 4, p, strides);

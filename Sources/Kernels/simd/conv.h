@@ -69,6 +69,7 @@ void conv_pack(const eff_conv *c, const float *w, const float *bias, void *packe
         for (int64_t e = 0; e < kernel[2]; e++)
           *offset++ = (int32_t)(i * s.plane + a * step[0] + b * step[1] + e * step[2]);
   char *p = (char *)packed + lines(s.k * 4);
+  __builtin_memset(offset, 0, (size_t)(p - (char *)offset));
   __builtin_memset(p, 0, (size_t)(c->groups * group_bytes(&s)));
   for (int64_t first = 0; first < c->out_channels; first += s.oc)
     for (int64_t o = 0; o < s.oc;) {
