@@ -4,8 +4,13 @@ import Platform
 public final class Bytes {
   public let start: UnsafeRawPointer
   public let count: Int
-  private enum Source { case borrowed, mapped, owned }
+  private enum Source {
+    case borrowed, mapped, owned
+    case page(HugePage)
+  }
   private let source: Source
+  /// The page that they are in, which may have room for more.
+  public var page: HugePage? { if case .page(let page) = source { page } else { nil } }
 
   private init(_ start: UnsafeRawPointer, _ count: Int, _ source: Source) {
     self.start = start
@@ -15,8 +20,8 @@ public final class Bytes {
 
   deinit {
     switch source {
-    case .borrowed: break
-    case .mapped: eff_unmap(UnsafeMutableRawPointer(mutating: start), (count + (2 << 20) - 1) / (2 << 20) * (2 << 20))
+    case .borrowed, .page: break
+    case .mapped: eff_unmap(UnsafeMutableRawPointer(mutating: start), HugePage.whole(count))
     case .owned: eff_free(UnsafeMutableRawPointer(mutating: start))
     }
   }
@@ -56,11 +61,13 @@ public final class Bytes {
   public var mutable: UnsafeMutableRawPointer { UnsafeMutableRawPointer(mutating: start) }
 
   /// The content of a file, in memory of its own: what happens to the file afterwards changes nothing. `name` is what
-  /// messages call it.
+  /// messages call it. With `isBesidePlan` it may lie in a huge page, where what is made of it fits beside.
   /// Throws `.io` where it is written to meanwhile, `.memory` where it has more than `limit` bytes or there is no
   /// memory for it.
   @export(interface)
-  public static func file(_ path: String, name: String, limit: Int = 1 << 40) throws(Failure) -> Bytes {
+  public static func file(_ path: String, name: String, limit: Int = 1 << 40, isBesidePlan: Bool = false)
+    throws(Failure) -> Bytes
+  {
     let fd = path.withCString { eff_open_read($0) }
     guard fd >= 0 else { throw Failure(.io, "\(name): cannot be opened: \(String(cString: eff_error_text(-fd)))") }
     defer { eff_close(fd) }
@@ -69,7 +76,9 @@ public final class Bytes {
     guard size <= limit else {
       throw Failure(.memory, "\(name): has \(size) bytes, which exceeds the memory limit of \(limit) bytes")
     }
-    let bytes = try large(size, "\(name): its \(size) bytes")
+    var place = isBesidePlan ? inPage(size) : nil
+    if place == nil { place = try large(size, name) }
+    guard let bytes = place else { throw Failure.noMemory(size, for: name) }
     var count = 0
     while count < size {
       let n = Int(eff_read(fd, bytes.mutable + count, size - count))
@@ -101,14 +110,21 @@ public final class Bytes {
     throw Failure(.io, "\(name): is being written; write it beside and rename it")
   }
 
+  /// Memory for a file in a huge page: small ones would take longer to get.
+  private static func inPage(_ count: Int) -> Bytes? {
+    guard count >= 128 << 10, count <= HugePage.size,
+      let page = HugePage.make(), let place = page.takeBack(count)
+    else { return nil }
+    return Bytes(UnsafeRawPointer(place), count, .page(page))
+  }
+
   /// Memory for a file. That of large ones is a mapping of its own, with huge pages where there are some, which is
   /// filled in less time.
-  private static func large(_ count: Int, _ what: String) throws(Failure) -> Bytes {
-    let page = 2 << 20
-    if count >= page, let p = eff_map_zeroed((count + page - 1) / page * page, page) {
+  private static func large(_ count: Int, _ name: String) throws(Failure) -> Bytes {
+    if count >= HugePage.size, let p = eff_map_zeroed(HugePage.whole(count), HugePage.size) {
       return Bytes(UnsafeRawPointer(p), count, .mapped)
     }
-    guard let p = eff_alloc(count, 64) else { throw Failure.noMemory(count, for: what) }
+    guard let p = eff_alloc(count, 64) else { throw Failure.noMemory(count, for: "\(name): its \(count) bytes") }
     return Bytes(UnsafeRawPointer(p), count, .owned)
   }
 }

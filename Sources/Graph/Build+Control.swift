@@ -17,9 +17,9 @@ extension Builder {
   mutating func inline(_ g: OnnxGraph, _ inputs: [Int], _ n: Node) throws(Failure) -> [Int] {
     guard scopes.count < 32 else { throw n.fail(.unsupported, "subgraphs are nested more than 32 deep") }
     try account(items: g.initializers.count + g.inputs.count + g.outputs.count)
-    scopes.append([:])
+    scopes.append(NameMap())
     try declare(g.initializers)
-    for (i, v) in inputs.enumerated() where i < g.inputs.count { scopes[scopes.count - 1][g.inputs[i].name] = v }
+    for (i, v) in inputs.enumerated() where i < g.inputs.count { scopes[scopes.count - 1].set(g.inputs[i].name, v) }
     let outerWay = way
     enter(n.label)
     try run(g)

@@ -120,7 +120,7 @@ extension Builder {
     var zero = n.optional(3)
     // onnxruntime's defaults: the middle for u8, 0 for i4 and u4
     if zero == nil && type(table) == .u8 { zero = try filled(128, .u8, shape(try n.input(2))) }
-    let inner = Node(onnx: plain, n.operator, inputs: n.inputs, opset: n.opset, place: n.place)
+    let inner = Node(onnx: plain, n.operator, inputs: n.inputs, opset: n.opset, place: n.place.withoutNotes)
     return try gather(try dequantize(table, try n.input(2), zero, inner), try n.input(1), axis: to, n)
   }
 }

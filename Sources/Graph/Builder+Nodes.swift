@@ -2,8 +2,9 @@ import Base
 import Onnx
 
 // walking nodes: scopes, operators, functions
-/// What is known of an operator's name after its first node.
+/// What is known of an operator after its first node.
 struct KnownOperator {
+  let op: String
   let domain: String
   let version: Int
   let schema: Schema
@@ -138,7 +139,7 @@ extension Builder {
       if graph.values[outputs[i]].name.utf8.isEmpty || label.is(graph.values[outputs[i]].name) {
         graph.values[outputs[i]].name = name
       }
-      scopes[scopes.count - 1][name] = outputs[i]
+      scopes[scopes.count - 1].set(name, outputs[i])
     }
   }
 
@@ -177,8 +178,8 @@ extension Builder {
   {
     enter(label.text)
     try account(items: f.inputs.count + f.outputs.count + f.defaults.count)
-    var scope: [String: Int] = [:]
-    for (i, name) in f.inputs.enumerated() { scope[name] = i < inputs.count ? inputs[i] : -1 }
+    var scope = NameMap()
+    for (i, name) in f.inputs.enumerated() { scope.set(name, i < inputs.count ? inputs[i] : -1) }
     scopes = [scope]
     if !f.opsets.isEmpty { (opsets, opset) = (f.opsets, try Builder.opset(f.opsets)) }
     var given: [String: OnnxAttribute] = [:]

@@ -6,16 +6,20 @@ extension Builder {
   /// Initializers and inputs become the first values. An input with an initializer is that constant (IR version 3 lists
   /// all weights as inputs).
   mutating func declareInputs() throws(Failure) {
-    try declare(model.graph.initializers)
+    let initializers = model.graph.initializers
+    scopes[0].reserve(initializers.count + model.graph.nodes.count + 8)
+    graph.values.reserveCapacity(initializers.count + 2 * model.graph.nodes.count + 8)
+    graph.ops.reserveCapacity(model.graph.nodes.count)
+    try declare(initializers)
     for input in model.graph.inputs {
       if let first = input.dims?.first, case .symbol(let s) = first { batchSymbols.insert(s) }
     }
-    for input in model.graph.inputs where scopes[0][input.name] == nil && !unread.contains(input.name) {
+    for input in model.graph.inputs where !scopes[0].contains(input.name) && !unread.contains(input.name) {
       let what = "input '\(input.name)'"
       var bound = options.constants[input.name]
       if bound == nil { bound = try hints.constant(input.name, budget) }
       if let bound {
-        scopes[0][input.name] = try boundInput(input, bound)
+        scopes[0].set(input.name, try boundInput(input, bound))
         continue
       }
       if !read.contains(input.name) && !isPlain(input) {
@@ -29,11 +33,11 @@ extension Builder {
         throw Failure(.unsupported, "\(what): element type \(ElementType.unsupportedName(input.type)) is not supported")
       }
       let v = try newValue(type, try inputShape(input), input.name)
-      scopes[0][input.name] = v
+      scopes[0].set(input.name, v)
       graph.inputs.append(Port(name: input.name, value: v))
     }
     for name in Array(options.constants.keys) + hints.constantNames
-    where scopes[0][name] == nil && !unread.contains(name) {
+    where !scopes[0].contains(name) && !unread.contains(name) {
       throw Failure(.argument, "constant '\(name)' names no input of the model; it has \(names(model.graph.inputs))")
     }
     let known = options.dims.isEmpty ? [] : knownDims()
@@ -77,7 +81,7 @@ extension Builder {
   mutating func declare(_ initializers: [OnnxTensor]) throws(Failure) {
     for t in initializers {
       let data = try tensors.read(t, "initializer '\(t.name)'")
-      scopes[scopes.count - 1][t.name] = try newTensor(data, t.name)
+      scopes[scopes.count - 1].set(t.name, try newTensor(data, t.name))
     }
   }
 

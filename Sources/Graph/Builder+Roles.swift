@@ -58,6 +58,7 @@ extension Builder {
   }
 
   private mutating func recognizeStates() {
+    guard StatePairing.mayBeStates(graph.inputs.map { $0.name }) else { return }
     let found = StatePairing(inputs: tensors(graph.inputs), outputs: tensors(graph.outputs))
     for note in found.notes { graph.notes.append(GraphNote(note, isWarning: true)) }
     guard !found.pairs.isEmpty else { return }

@@ -50,10 +50,12 @@ extension Builder {
   }
 
   private mutating func found(_ n: OnnxNode, _ version: Int) -> KnownOperator {
-    if let known = operators[n.op], known.version == version, known.domain == n.domain { return known }
+    for known in operators where known.op == n.op && known.version == version && known.domain == n.domain {
+      return known
+    }
     let schema = Schema.find(domain: n.domain, op: n.op, version: version)
-    let known = KnownOperator(domain: n.domain, version: version, schema: schema, code: Operator(n.op))
-    operators[n.op] = known
+    let known = KnownOperator(op: n.op, domain: n.domain, version: version, schema: schema, code: Operator(n.op))
+    if operators.count < 16 { operators.append(known) }
     return known
   }
 

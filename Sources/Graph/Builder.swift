@@ -36,7 +36,7 @@ public struct Builder {
   /// Names of the outputs, in the order asked for.
   var wanted: [String] = []
   /// Names that nodes read, of the main graph.
-  var read: Set<String> = []
+  var read = NameMap()
   /// Initializers that nothing reads.
   var unread: Set<String> = []
   /// Nodes of the main graph that no output needs.
@@ -47,7 +47,7 @@ public struct Builder {
   let budget: MemoryBudget
   var tensors: TensorReader
   /// Names visible at this point, innermost scope last.
-  var scopes: [[String: Int]] = [[:]]
+  var scopes = [NameMap()]
   /// The opsets in force, changed while a function of the model is expanded.
   var opsets: [OnnxOpset]
   /// That of the default domain; 0 where the model imports none.
@@ -67,8 +67,8 @@ public struct Builder {
   /// Numbers of true elements, and the mask of each.
   var lengths: [Int: Int] = [:]
   let search = SearchBudget()
-  /// By name; the last domain and version that was asked for.
-  var operators: [String: KnownOperator] = [:]
+  /// The first of the model.
+  var operators: [KnownOperator] = []
   /// Symbols that lead the shape of some input, and so stand for the batch.
   var batchSymbols: Set<String> = []
   /// Work done by folding, in elements and multiply-adds: bounded.
@@ -280,8 +280,10 @@ public struct Builder {
   /// constants.
   mutating func emit(_ op: GraphOp) throws(Failure) {
     let first = graph.ops.count
+    var isKnown = op.kernel != .random
+    for v in op.inputs where v >= 0 && graph.values[v].constant == nil { isKnown = false }
     graph.ops.append(op)
-    try foldIfConstant(from: first, op.outputs.filter { $0 >= 0 })
+    if isKnown { try Folding.run(&self, from: first, op.outputs.filter { $0 >= 0 }) }
   }
 
   /// Runs the calls from `first` on at load, if they depend on constants only.

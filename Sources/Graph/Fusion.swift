@@ -7,21 +7,54 @@ public enum Fusion {
   @export(interface)
   public static func run(_ g: inout Graph, isa: Int32, keepsWeights: Bool = false) {
     removeDead(&g)
-    makeGates(&g)
-    makeErrorGates(&g)
-    makeNorms(&g)
-    makeGathersCopies(&g)
-    readThroughCopies(&g)
+    var kinds = KernelSet(g.ops)
+    // a pass runs where there are ops that it could fuse
+    let hasGates = kinds.hasAll(.unary, .binary)
+    if hasGates {
+      makeGates(&g)
+      makeErrorGates(&g)
+      makeNorms(&g)
+      kinds.insert(.norm)
+    }
+    if kinds.hasAll(.gather) {
+      makeGathersCopies(&g)
+      kinds.insert(.copy)
+    }
+    if kinds.hasAll(.matmul) {
+      if kinds.hasAny(.copy, .binary) { readThroughCopies(&g) }
+      removeDead(&g)
+      if kinds.hasAll(.softmax) { makeAttention(&g) }
+      makeDense(&g)
+      kinds.insert(.dense)
+    }
+    if kinds.hasAll(.binary), kinds.hasAny(.norm, .conv, .dense) { foldAffine(&g) }
+    if kinds.hasAll(.unary), kinds.hasAny(.norm, .conv, .dense, .convTranspose) { addActivations(&g) }
+    if kinds.hasAll(.rnn) { packRecurrent(&g, isa) }
+    if kinds.hasAll(.convTranspose) {
+      splitTransposed(&g, isa)
+      kinds.insert(.conv)
+      kinds.insert(.copy)
+    }
+    if kinds.hasAll(.conv) { packConvolutions(&g, isa, keepsWeights) }
+    if kinds.hasAll(.copy) { writeJoints(&g) }
     removeDead(&g)
-    makeAttention(&g)
-    makeDense(&g)
-    foldAffine(&g)
-    addActivations(&g)
-    packRecurrent(&g, isa)
-    splitTransposed(&g, isa)
-    packConvolutions(&g, isa, keepsWeights)
-    writeJoints(&g)
-    removeDead(&g)
+  }
+
+  /// Which kernels the ops of a graph have; it may have some that a pass has taken away.
+  private struct KernelSet {
+    private var mask: UInt64 = 0
+
+    init(_ ops: [GraphOp]) { for i in ops.indices { insert(ops[i].kernel) } }
+
+    mutating func insert(_ kernel: Kernel) { mask |= 1 << UInt64(kernel.rawValue) }
+
+    func hasAll(_ a: Kernel, _ b: Kernel? = nil) -> Bool { has(a) && (b.map { has($0) } ?? true) }
+
+    func hasAny(_ a: Kernel, _ b: Kernel, _ c: Kernel? = nil, _ d: Kernel? = nil) -> Bool {
+      has(a) || has(b) || (c.map { has($0) } ?? false) || (d.map { has($0) } ?? false)
+    }
+
+    private func has(_ kernel: Kernel) -> Bool { mask >> UInt64(kernel.rawValue) & 1 == 1 }
   }
 
   /// What helps a graph whose weights still change: nothing that folds or packs them.

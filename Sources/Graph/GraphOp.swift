@@ -48,7 +48,9 @@ public struct GraphOp {
     set { operands[position(name)] = newValue }
   }
 
-  private func position(_ name: OperandName) -> Int {
+  private func position(_ name: OperandName) -> Int { GraphOp.position(name, kernel, inputCount) }
+
+  fileprivate static func position(_ name: OperandName, _ kernel: Kernel, _ inputCount: Int) -> Int {
     let row = kernel.row
     if let k = row.inputs.position(name) { return k }
     if let k = row.outputs.position(name) { return inputCount + k }
@@ -82,9 +84,12 @@ public struct GraphOp {
 }
 
 extension [GraphOp] {
-  /// Operand `name` of op `i`, read and written in place.
+  /// Operand `name` of op `i`, read and written in place: an op is large to copy.
   subscript(i: Int, name: OperandName) -> Int {
-    @inline(never) get { self[i][name] }
+    @inline(never) get {
+      let k = GraphOp.position(name, self[i].params.kernel, self[i].inputCount)
+      return k < self[i].operands.count ? self[i].operands[k] : -1
+    }
     @inline(never) set { self[i][name] = newValue }
   }
 }

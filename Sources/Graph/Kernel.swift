@@ -46,7 +46,12 @@ public enum Kernel: Int32, CaseIterable {
 
   /// What a kernel is called, takes and gives; the table of all of them. Packed weights are no operand here: the
   /// planner puts them behind the first input of an op that has some.
-  public var row: KernelRow {
+  public var row: KernelRow { Kernel.rows[Int(rawValue)] }
+
+  /// By code.
+  private static let rows: [KernelRow] = (0...Kernel.branch.rawValue).map { (Kernel(rawValue: $0) ?? .end).written }
+
+  private var written: KernelRow {
     switch self {
     case .end: KernelRow("end", .init(), .init())
     case .unary: KernelRow("unary", .init(.x), .init(.y), slopes: .init(.x))
@@ -150,7 +155,7 @@ public enum Kernel: Int32, CaseIterable {
 }
 
 /// One row of the table of kernels.
-public struct KernelRow {
+public struct KernelRow: Sendable {
   /// As `eff_policy_op` shows it.
   public let name: String
   public let inputs: OperandList
@@ -169,7 +174,7 @@ public struct KernelRow {
 }
 
 /// What a kernel gives that has an input without elements and an output with some.
-public enum EmptyRule {
+public enum EmptyRule: Sendable {
   /// The op is refused.
   case undefined
   /// The same number everywhere.
@@ -191,7 +196,7 @@ public enum EmptyRule {
 }
 
 /// What the operands of kernels are called, as in kernels.h.
-public enum OperandName: UInt8 {
+public enum OperandName: UInt8, Sendable {
   case none = 0
   case x, y, a, b, w, r, p, q, k, v
   case bias, scale, zero, aZero, bZero, xZero, wZero, mean, invStd
@@ -202,7 +207,7 @@ public enum OperandName: UInt8 {
 
 /// Operands in the order in which a kernel takes them, at most eight. The first `required` are always given; of the
 /// others any may be absent.
-public struct OperandList: Equatable {
+public struct OperandList: Equatable, Sendable {
   /// A name per byte, the first one lowest.
   private let names: UInt64
   public let required: Int

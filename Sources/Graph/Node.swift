@@ -8,33 +8,48 @@ func clampIndex(_ v: Int64) -> Int { Int(min(max(v, -Int64(Int32.max)), Int64(In
 /// The same for a number that was computed; 0 where it is none.
 func clampIndex(_ v: Double) -> Int { v.isNaN ? 0 : Int(min(max(v, -Double(Int32.max)), Double(Int32.max))) }
 
-/// The attributes of a node that its builder has looked at, by position. What is given and not looked at is refused.
-final class AttributeReads {
+/// What is noted of a node while it is built.
+final class NodeNotes {
   private var mask: UInt64 = 0
+  /// How messages name it, once something did.
+  fileprivate var label: String? = nil
 
+  /// The attribute at this position was looked at. What is given and not looked at is refused.
   func insert(_ i: Int) { if i < 64 { mask |= 1 << UInt64(i) } }
 
   func contains(_ i: Int) -> Bool { i >= 64 || mask >> UInt64(i) & 1 == 1 }
 }
 
 /// How messages name a node: the nodes whose bodies lead to it, then its own name, or its position where it has none.
-/// Most nodes need no text.
 struct NodeLabel {
   /// "node #1 (Loop): ".
   let way: String
   let name: String
   let op: String
   let index: Int
+  let notes = NodeNotes()
 
+  /// The same for a node with other attributes.
+  var withoutNotes: NodeLabel { NodeLabel(way: way, name: name, op: op, index: index) }
+
+  /// Written once.
   var text: String {
-    var text = way
-    text.reserveCapacity(way.utf8.count + name.utf8.count + op.utf8.count + 24)
-    text += "node "
-    text += name.utf8.isEmpty ? "#" : "'"
-    text += name.utf8.isEmpty ? String(index) : name
-    text += name.utf8.isEmpty ? " (" : "' ("
-    text += op
-    text += ")"
+    if let known = notes.label { return known }
+    let hasName = !name.utf8.isEmpty
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(way.utf8.count + name.utf8.count + op.utf8.count + 24)
+    func add(_ text: String) {
+      var text = text
+      text.withUTF8 { bytes += $0 }
+    }
+    add(way)
+    add(hasName ? "node '" : "node #")
+    add(hasName ? name : String(index))
+    add(hasName ? "' (" : " (")
+    add(op)
+    add(")")
+    let text = String(decoding: bytes, as: UTF8.self)
+    notes.label = text
     return text
   }
 
@@ -50,22 +65,19 @@ struct Node {
   let inputs: [Int]
   let opset: Int
   let place: NodeLabel
-  /// Which attributes a builder has looked at.
-  let reads: AttributeReads
 
-  init(
-    onnx: OnnxNode, _ op: Operator, inputs: [Int], opset: Int, place: NodeLabel,
-    reads: AttributeReads = AttributeReads()
-  ) {
-    (self.onnx, self.operator, self.inputs) = (onnx, op, inputs)
-    (self.opset, self.place, self.reads) = (opset, place, reads)
+  init(onnx: OnnxNode, _ op: Operator, inputs: [Int], opset: Int, place: NodeLabel) {
+    (self.onnx, self.operator, self.inputs, self.opset, self.place) = (onnx, op, inputs, opset, place)
   }
+
+  /// Which attributes a builder has looked at.
+  var reads: NodeNotes { place.notes }
 
   var label: String { place.text }
 
   /// The same node over other inputs.
   func with(inputs: [Int]) -> Node {
-    Node(onnx: onnx, self.operator, inputs: inputs, opset: opset, place: place, reads: reads)
+    Node(onnx: onnx, self.operator, inputs: inputs, opset: opset, place: place)
   }
 
   /// Notes attributes that change nothing here as looked at.

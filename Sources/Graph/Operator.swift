@@ -83,19 +83,12 @@ enum Operator: UInt8, CaseIterable, Comparable {
     """
 
   /// The operator of this name; `unknown` where there is none.
-  /// - Complexity: linear in the letters of all names.
   init(_ name: String) {
     var name = name
-    self = name.withUTF8 { name in
-      var rest = UnsafeBufferPointer(start: Self.names.utf8Start, count: Self.names.utf8CodeUnitCount)
-      var code: UInt8 = 1
-      while !rest.isEmpty {
-        if isSame(cut(&rest, UInt8(ascii: " ")), name) { return Operator(rawValue: code) ?? .unknown }
-        code += 1
-      }
-      return .unknown
-    }
+    self = name.withUTF8 { Operator(rawValue: UInt8(Self.table.position(of: $0) + 1)) ?? .unknown }
   }
+
+  private static let table = NameTable(names, separator: UInt8(ascii: " "))
 
   static func < (a: Operator, b: Operator) -> Bool { a.rawValue < b.rawValue }
 }

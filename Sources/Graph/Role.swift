@@ -63,26 +63,27 @@ enum ActionName: Int {
 
   init(_ name: String) {
     let words = NameWords.split(name)
-    let isAction = words.contains { ActionWords.actions.contains($0) }
-    if ActionWords.isNever(words, isAction: isAction) {
+    let keys = words.map { WordKey($0) }
+    func has(_ set: WordSet) -> Bool { keys.contains { set.contains($0) } }
+    let isAction = has(ActionWords.actions)
+    if ActionWords.isNever(keys, isAction: isAction) {
       self = .never
     } else if isAction {
-      let rest = words.filter {
-        !ActionWords.actions.contains($0) && !ActionWords.neutral.contains($0) && !NameWords.isNumber($0)
-      }
-      if words.contains("value") || words.contains("values") {
+      if has(ActionWords.values) {
         self = .unknown
-      } else if words.contains(where: { ActionWords.certain.contains($0) }) {
+      } else if has(ActionWords.certain) {
         self = .deterministic
-      } else if words.contains(where: { ActionWords.removed.contains($0) }) {
+      } else if has(ActionWords.removed) {
         self = .indirect
       } else {
-        self = rest.isEmpty ? .exact : .qualified
+        let isExact = keys.indices.allSatisfy {
+          ActionWords.actions.contains(keys[$0]) || ActionWords.neutral.contains(keys[$0])
+            || NameWords.isNumber(words[$0])
+        }
+        self = isExact ? .exact : .qualified
       }
-    } else if words.contains(where: { ActionWords.meant.contains($0) })
-      && !words.contains(where: { ActionWords.estimated.contains($0) })
-    {
-      self = words.contains(where: { ActionWords.removed.contains($0) }) ? .indirect : .meant
+    } else if has(ActionWords.meant) && !has(ActionWords.estimated) {
+      self = has(ActionWords.removed) ? .indirect : .meant
     } else {
       self = .unknown
     }
@@ -91,67 +92,68 @@ enum ActionName: Int {
 
 /// The words by which exporters name actions, and what is beside them.
 enum ActionWords {
-  static let actions: Set<String> = ["action", "actions", "act", "acts"]
+  static let actions: WordSet = ["action", "actions", "act", "acts"]
+  static let values: WordSet = ["value", "values"]
+  /// Whose values are those of each action.
+  static let choices: WordSet = ["q", "qvalue", "qvalues"]
   /// Where a name came from; says nothing about what it is.
-  static let neutral: Set<String> = [
+  static let neutral: WordSet = [
     "output", "outputs", "out", "policy", "pi", "actor", "agent", "model", "pred", "predicted", "the", "net", "network",
   ]
-  static let certain: Set<String> = ["deterministic", "greedy"]
-  static let removed: Set<String> = [
+  static let certain: WordSet = ["deterministic", "greedy"]
+  static let removed: WordSet = [
     "raw", "sample", "sampled", "samples", "stochastic", "noisy", "exploration", "prev", "previous", "last", "old",
     "unscaled", "random", "processed",
   ]
-  static let meant: Set<String> = [
+  static let meant: WordSet = [
     "mu", "mean", "means", "loc", "actor", "target", "targets", "command", "commands", "cmd", "ctrl", "control",
     "controls", "torque", "torques",
     "effort", "efforts", "setpoint", "setpoints",
   ]
 
   /// The mean of these is no action's.
-  static let estimated: Set<String> = ["latent", "z", "vel", "velocity", "estimate", "estimated", "encoder", "hidden"]
+  static let estimated: WordSet = ["latent", "z", "vel", "velocity", "estimate", "estimated", "encoder", "hidden"]
 
-  /// What is never an action, word by word, beside who writes it. Tests/GraphTests/RoleTests.swift has a policy of
-  /// each.
-  static let never: [[String]] = [
+  /// What is never an action, beside who writes it. Tests/GraphTests/RoleTests.swift has a policy of each.
+  static let never: WordSet = [
     // Stable-Baselines3, CleanRL, Sample Factory
-    ["value"], ["values"], ["log", "prob"], ["log", "probs"], ["logprob"], ["logprobs"], ["entropy"], ["features"],
-    ["feature"],
+    "value", "values", "logprob", "logprobs", "entropy", "features", "feature",
     // rsl_rl, Isaac Lab, skrl
-    ["std"], ["stds"], ["critic"], ["contact"], ["contacts"], ["stiffness"], ["damping"],
+    "std", "stds", "critic", "contact", "contacts", "stiffness", "damping",
     // rl_games
-    ["sigma"], ["sigmas"], ["logstd"], ["logstds"], ["neglogp"], ["neglogpac"],
+    "sigma", "sigmas", "logstd", "logstds", "neglogp", "neglogpac",
     // ML-Agents
-    ["version", "number"], ["memory", "size"], ["shape"], ["mask"], ["masks"],
+    "shape", "mask", "masks",
     // RLlib
-    ["vf"], ["logp"], ["action", "prob"], ["embedding"], ["embeddings"],
+    "vf", "logp", "embedding", "embeddings",
     // brax, torchrl, d3rlpy
-    ["scale"], ["stddev"], ["deviation"], ["variance"], ["covariance"], ["logvar"], ["advantage"], ["advantages"],
+    "scale", "stddev", "deviation", "variance", "covariance", "logvar", "advantage", "advantages",
     // LeRobot, robomimic, world models
-    ["reward"], ["rewards"], ["done"], ["dones"], ["terminated"], ["truncated"], ["termination"], ["loss"], ["kl"],
-    ["attention", "weights"], ["attn"],
+    "reward", "rewards", "done", "dones", "terminated", "truncated", "termination", "loss", "kl", "attn",
     // walk-these-ways, HIM, exploy, LEAPP
-    ["obs"], ["observation"], ["observations"], ["kp"], ["kd"], ["gains"], ["uncertainty"], ["confidence"],
+    "obs", "observation", "observations", "kp", "kd", "gains", "uncertainty", "confidence",
+  ]
+  /// The same, of two words in a row: Stable-Baselines3, ML-Agents, RLlib, LeRobot.
+  static let neverPairs: [(first: WordKey, second: WordKey)] = [
+    (WordKey("log"), WordKey("prob")), (WordKey("log"), WordKey("probs")), (WordKey("version"), WordKey("number")),
+    (WordKey("memory"), WordKey("size")), (WordKey("action"), WordKey("prob")),
+    (WordKey("attention"), WordKey("weights")),
   ]
 
-  static func isNever(_ words: [String], isAction: Bool) -> Bool {
+  static func isNever(_ words: [WordKey], isAction: Bool) -> Bool {
     // the value of each action is what a DQN chooses by: q_values, action_values
     let isValued =
-      words.contains { $0 == "q" || $0 == "qvalue" || $0 == "qvalues" }
-      || (isAction && !words.contains("state") && !words.contains("chosen"))
-    for entry in never where follows(entry, words) {
-      if isValued && (entry[0] == "value" || entry[0] == "values") && !words.contains("critic") { continue }
-      return true
+      words.contains { choices.contains($0) }
+      || (isAction && !words.contains(WordKey("state")) && !words.contains(WordKey("chosen")))
+    let isPardoned = isValued && !words.contains(WordKey("critic"))
+    for word in words where never.contains(word) && !(isPardoned && values.contains(word)) { return true }
+    for i in words.indices.dropFirst() {
+      for pair in neverPairs where words[i - 1] == pair.first && words[i] == pair.second { return true }
     }
-    if isAction || words.contains(where: { $0 != "actor" && meant.contains($0) }) { return false }
+    if isAction || words.contains(where: { $0 != WordKey("actor") && meant.contains($0) }) { return false }
     // recurrent state that no input takes up: h_out
     return words.contains {
-      StateWords.states.contains($0) || (StateWords.holders.contains($0) && (words.count > 1 || $0.utf8.count > 1))
+      StateWords.states.contains($0) || (StateWords.holders.contains($0) && (words.count > 1 || !$0.isLetter))
     }
-  }
-
-  private static func follows(_ entry: [String], _ words: [String]) -> Bool {
-    guard words.count >= entry.count else { return false }
-    for i in 0...(words.count - entry.count) where Array(words[i..<(i + entry.count)]) == entry { return true }
-    return false
   }
 }

@@ -4,10 +4,10 @@ import Onnx
 /// Which nodes of a graph are built, and in which order: those that an output needs, each after the nodes that it
 /// reads, otherwise as in the file.
 struct Schedule {
-  /// Names that the graph reads from outside.
-  private(set) var free: Set<String> = []
-  /// The same with its own inputs and initializers.
-  private(set) var read: Set<String> = []
+  /// Names that the nodes read and none of them writes.
+  private(set) var read = NameMap()
+  /// Of a graph inside of a node: those that it reads from outside.
+  private var free: [String] = []
   /// Nodes that no output needs.
   private(set) var dead: [Int] = []
   /// Initializers that nothing reads.
@@ -19,40 +19,52 @@ struct Schedule {
   ///   - outputs: nil for those of the graph
   /// - Complexity: linear in nodes and names.
   init(_ g: inout OnnxGraph, outputs: [String]? = nil, roots: [String] = []) throws(Failure) {
-    let wanted = (outputs ?? g.outputs.map { $0.name }) + roots
-    g.order = try schedule(&g.nodes, wanted, given: g.inputs.map { $0.name } + g.initializers.map { $0.name })
-    read = free
-    for t in g.initializers where free.remove(t.name) == nil && !read.contains(t.name) { unread.append(t.name) }
+    let (inputs, initializers) = (g.inputs, g.initializers)
+    g.order = try schedule(&g.nodes, outputs ?? g.outputs.map { $0.name }, roots) { writers in
+      inputs.contains { writers.contains($0.name) } || initializers.contains { writers.contains($0.name) }
+    }
+    for t in g.initializers where !read.contains(t.name) { unread.append(t.name) }
     if !unread.isEmpty { g.initializers.removeAll { !read.contains($0.name) } }
-    for i in g.inputs { free.remove(i.name) }
+  }
+
+  /// Of a graph inside of a node.
+  private init(inner g: inout OnnxGraph) throws(Failure) {
+    try self.init(&g)
+    var own = NameMap()
+    for t in g.initializers { own.set(t.name, 0) }
+    for i in g.inputs { own.set(i.name, 0) }
+    for name in read.names where !own.contains(name) { free.append(name) }
   }
 
   init(_ f: inout OnnxFunction) throws(Failure) {
-    f.order = try schedule(&f.nodes, f.outputs, given: f.inputs)
+    let inputs = f.inputs
+    f.order = try schedule(&f.nodes, f.outputs, []) { writers in inputs.contains { writers.contains($0) } }
   }
 
-  /// Collects in `free` every name that is read and written by no node. nil: all nodes, as in the file.
-  private mutating func schedule(_ nodes: inout [OnnxNode], _ wanted: [String], given: [String]) throws(Failure)
-    -> [Int]?
-  {
-    var writers: [String: Int] = [:]
-    writers.reserveCapacity(nodes.count)
+  /// Collects in `read` every name that is read and written by no node. nil: all nodes, as in the file. `isGiven` tells
+  /// whether a name that nodes write is that of an input or initializer, too.
+  private mutating func schedule(
+    _ nodes: inout [OnnxNode], _ wanted: [String], _ roots: [String], _ isGiven: (NameMap) -> Bool
+  ) throws(Failure) -> [Int]? {
+    var writers = NameMap()
+    writers.reserve(nodes.count)
+    read.reserve(2 * nodes.count)
     var isUnique = true
     for i in nodes.indices {
-      for o in nodes[i].outputs where !o.utf8.isEmpty {
-        if writers.updateValue(i, forKey: o) != nil { isUnique = false }
-      }
+      for o in nodes[i].outputs where !o.utf8.isEmpty && !writers.set(o, i) { isUnique = false }
     }
-    if given.contains(where: { writers[$0] != nil }) { isUnique = false }
+    if isGiven(writers) { isUnique = false }
     var captured = [Int: [String]]()
     for i in nodes.indices where nodes[i].attributes.contains(where: { !$0.graphs.isEmpty }) {
       captured[i] = try inner(&nodes[i])
     }
-    func reads(_ i: Int) -> [String] { captured[i].map { nodes[i].inputs + $0 } ?? nodes[i].inputs }
+    func reads(_ i: Int) -> [String] {
+      captured.isEmpty ? nodes[i].inputs : captured[i].map { nodes[i].inputs + $0 } ?? nodes[i].inputs
+    }
     // a name that is written twice means what was written last: the order of the file is all there is
     guard isUnique else {
-      for name in wanted where writers[name] == nil { free.insert(name) }
-      for i in nodes.indices { for name in reads(i) where writers[name] == nil { free.insert(name) } }
+      for name in wanted + roots where !writers.contains(name) { read.set(name, 0) }
+      for i in nodes.indices { for name in reads(i) where !writers.contains(name) { read.set(name, 0) } }
       return nil
     }
     // depth first from the outputs, to know what is needed
@@ -62,7 +74,7 @@ struct Schedule {
     /// `reader` reads `name`; the outputs are read after all nodes.
     func need(_ name: String, by reader: Int) {
       guard let w = writers[name] else {
-        free.insert(name)
+        read.set(name, 0)
         return
       }
       if w >= reader { isSorted = false }
@@ -71,6 +83,7 @@ struct Schedule {
       open.append(w)
     }
     for name in wanted { need(name, by: nodes.count) }
+    for name in roots { need(name, by: nodes.count) }
     while let i = open.popLast() { for name in reads(i) { need(name, by: i) } }
     dead = nodes.indices.filter { !isNeeded[$0] }
     if isSorted { return dead.isEmpty ? nil : nodes.indices.filter { isNeeded[$0] } }
@@ -117,11 +130,13 @@ struct Schedule {
 
   /// Orders the graphs inside a node; gives the names that they read from outside.
   private func inner(_ n: inout OnnxNode) throws(Failure) -> [String] {
-    var names: Set<String> = []
+    var names = NameMap()
     for a in n.attributes.indices {
-      for g in n.attributes[a].graphs.indices { names.formUnion(try Schedule(&n.attributes[a].graphs[g]).free) }
+      for g in n.attributes[a].graphs.indices {
+        for name in try Schedule(inner: &n.attributes[a].graphs[g]).free { names.set(name, 0) }
+      }
     }
-    return Array(names)
+    return names.names
   }
 
   static func label(_ n: OnnxNode, _ index: Int) -> String {

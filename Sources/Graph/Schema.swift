@@ -42,31 +42,21 @@ struct Schema {
   }
 
   /// The row of an operator; `version` is that of its domain.
-  /// - Complexity: logarithmic in the operators.
   static func find(domain: String, op: String, version: Int) -> Schema {
     let isStandard = domain.utf8.isEmpty || domain == "ai.onnx"
-    let key = isStandard ? op : domain + "." + op
-    return find(key, domain == "com.microsoft" ? microsoft : standard, version)
-  }
-
-  private static func find(_ key: String, _ table: StaticString, _ version: Int) -> Schema {
-    var key = key
+    var key = isStandard ? op : domain + "." + op
+    let table = domain == "com.microsoft" ? microsoftTable : standardTable
     return key.withUTF8 { key in
-      let all = UnsafeBufferPointer(start: table.utf8Start, count: table.utf8CodeUnitCount)
-      var (low, high) = (0, all.count)
-      while low < high {
-        var start = (low + high) / 2
-        while start > low && all[start - 1] != newline { start -= 1 }
-        var rest = UnsafeBufferPointer(rebasing: all[start...])
-        let line = cut(&rest, newline)
-        var after = line
-        let name = cut(&after, UInt8(ascii: " "))
-        if isSame(name, key) { return choose(after, version) }
-        if name.lexicographicallyPrecedes(key) { low = start + line.count + 1 } else { high = start }
-      }
-      return Schema(.unknown)
+      let position = table.position(of: key)
+      guard position >= 0 else { return Schema(.unknown) }
+      var line = table.entry(position)
+      _ = cut(&line, UInt8(ascii: " "))
+      return choose(line, version)
     }
   }
+
+  private static let standardTable = NameTable(standard, separator: newline)
+  private static let microsoftTable = NameTable(microsoft, separator: newline)
 
   /// The row of a line that is in force at `version`.
   private static func choose(_ line: UnsafeBufferPointer<UInt8>, _ version: Int) -> Schema {

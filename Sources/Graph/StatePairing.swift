@@ -37,7 +37,7 @@ struct StatePairing {
     readings = [StateReading?](repeating: nil, count: inputs.count)
     meanings = [StateMeaning](repeating: StateMeaning([], .none), count: inputs.count)
     words = inputs.map { NameWords.split($0.name) }
-    guard words.contains(where: { !$0.isEmpty }) else { return }
+    guard words.contains(where: StatePairing.isState) else { return }
     indexOutputs()
     matchNames()
     keepOneEach()
@@ -48,6 +48,11 @@ struct StatePairing {
       if meanings[i].isWeak { weak.insert(i) }
     }
   }
+
+  /// Whether one of these names may be that of a state.
+  static func mayBeStates(_ names: [String]) -> Bool { names.contains { isState(NameWords.split($0)) } }
+
+  private static func isState(_ words: [String]) -> Bool { words.contains { StateWords.all.contains($0) } }
 
   private mutating func indexOutputs() {
     for (o, output) in outputs.enumerated() {

@@ -4,7 +4,9 @@ import Base
 /// changes.
 public final class ExternalFiles {
   /// Where files are looked for, in order. A file may lie in any of them, and nowhere else.
-  public let folders: [String]
+  private var folders: [String]
+  /// The model whose real folder is one of them, until a file is looked for: most models need none.
+  private var model: String?
   private let limit: Int
   /// In order of their first use.
   public private(set) var found: [(location: String, bytes: Bytes)] = []
@@ -18,9 +20,8 @@ public final class ExternalFiles {
   /// Beside a model: in the folder that its path names and, where the path is a link, in the folder of the real file.
   /// So the links of a model cache and of an installation made of links are followed.
   public convenience init(besides path: String, limit: Int) {
-    let folder = ExternalFiles.folder(path)
-    let real = realPath(path).map { ExternalFiles.folder($0) }
-    self.init(folders: [folder] + (real.map { [$0] } ?? []), limit: limit)
+    self.init(folders: [], limit: limit)
+    model = path
   }
 
   /// The folder of a file.
@@ -63,6 +64,11 @@ public final class ExternalFiles {
     let refused = "\(what): external data '\(location)' is outside the model's folder"
     guard ExternalFiles.isRelative(location) else {
       throw Failure(.format, "\(refused); expected a relative path inside it")
+    }
+    if let path = model {
+      folders = [ExternalFiles.folder(path)]
+      if let real = realPath(path) { folders.append(ExternalFiles.folder(real)) }
+      model = nil
     }
     var roots: [String] = []
     for folder in folders {

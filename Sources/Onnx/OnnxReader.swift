@@ -149,6 +149,10 @@ public struct OnnxReader {
 
   static func graph(_ r: inout WireReader) throws(Failure) -> OnnxGraph {
     var out = OnnxGraph()
+    var ahead = r
+    let (nodes, initializers) = try count(&ahead, 1, 5)
+    out.nodes.reserveCapacity(nodes)
+    out.initializers.reserveCapacity(initializers)
     while let f = try r.next() {
       switch (f.number, f.wire) {
       case (1, 2):
@@ -174,8 +178,23 @@ public struct OnnxReader {
     return out
   }
 
+  /// How many fields of two numbers follow in a message, as far as that is worth making room for at once.
+  private static func count(_ r: inout WireReader, _ a: Int, _ b: Int) throws(Failure) -> (Int, Int) {
+    var found = (0, 0)
+    while let f = try r.next() {
+      if f.number == a { found.0 += 1 }
+      if f.number == b { found.1 += 1 }
+      try r.skip(f)
+    }
+    return (min(found.0, 1024), min(found.1, 1024))
+  }
+
   static func node(_ r: inout WireReader) throws(Failure) -> OnnxNode {
     var out = OnnxNode()
+    var ahead = r
+    let (inputs, outputs) = try count(&ahead, 1, 2)
+    out.inputs.reserveCapacity(inputs)
+    out.outputs.reserveCapacity(outputs)
     while let f = try r.next() {
       switch (f.number, f.wire) {
       case (1, 2): out.inputs.append(try r.string())

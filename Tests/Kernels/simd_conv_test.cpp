@@ -27,6 +27,9 @@ static void one(int level, int spatial, int64_t batch, int64_t ic, int64_t oc, i
   check(pk.n > 0, "there is a packed kernel");
   eff_conv_pack_simd(&c, level, w, act ? bias.p : nullptr, pk.p);
   check(pk.intact(), "the packed size holds the packed weights");
+  packed over(pk.n, 0xff);
+  eff_conv_pack_simd(&c, level, w, act ? bias.p : nullptr, over.p);
+  check(!memcmp(pk.p, over.p, pk.n), "packed over other bytes");
   // room for all rows, so that their images share a pass, or for one
   const bool joint = (ic + oc + np) % 3 != 0;
   packed scratch(one_scratch * (joint ? ROWS : 1));

@@ -70,6 +70,12 @@ static void one(int level, int64_t k, int64_t n, int64_t max_m, int type, int ac
   packed again(pk.n);
   eff_dense_pack_simd(&d, level, (const float *)(loose.data() + 1), ks, ns, biased ? bias.p : nullptr, again.p);
   check(!memcmp(pk.p, again.p, pk.n), "packed from an odd address");
+  // the twin of whole lines and transpositions: numbers one by one. A kept page holds what was packed there before
+  std::vector<float> apart(2 * k * n);
+  for (int64_t i = 0; i < k * n; i++) apart[2 * i] = w[i];
+  packed single(pk.n, 0xff);
+  eff_dense_pack_simd(&d, level, apart.data(), 2 * ks, 2 * ns, biased ? bias.p : nullptr, single.p);
+  check(!memcmp(pk.p, single.p, pk.n), "packed one by one, over other bytes");
   floats all((max_m - 1) * ldy + n, 0);
   void *p[] = {x.p, pk.p, all.p};
   run(f, &d, 1, 3, p, nullptr);

@@ -64,6 +64,9 @@ static void one(int level, int cell, int64_t time, int64_t batch, int64_t input,
   packed pk(eff_rnn_packed_size_simd(&r, level)), scratch(eff_rnn_packed_scratch_size_simd(&r, level));
   eff_rnn_pack_simd(&r, level, w, u, states ? b.p : nullptr, pk.p);
   check(pk.intact(), "the packed size holds the packed weights");
+  packed over(pk.n, 0xff);
+  eff_rnn_pack_simd(&r, level, w, u, states ? b.p : nullptr, over.p);
+  check(!memcmp(pk.p, over.p, pk.n), "packed over other bytes");
   floats y(time * dirs * bh, 0), yh(dirs * bh, 0), yc(dirs * bh, 0);
   bool lstm = cell == EFF_RNN_LSTM;
   void *p[] = {x.p,

@@ -48,8 +48,9 @@ struct floats {
 struct packed {
   char *p;
   int64_t n;
-  explicit packed(int64_t n) : p((char *)aligned_alloc(64, (size_t)((n + 127) & ~63))), n(n) {
+  explicit packed(int64_t n, int before = 0x5a) : p((char *)aligned_alloc(64, (size_t)((n + 127) & ~63))), n(n) {
     memset(p, 0x5a, (size_t)((n + 127) & ~63));
+    memset(p, before, (size_t)n);
   }
   ~packed() { free(p); }
   packed(const packed &) = delete;

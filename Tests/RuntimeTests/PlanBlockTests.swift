@@ -2,6 +2,7 @@ import Base
 import Graph
 import Kernels
 import Onnx
+import Platform
 @testable import Runtime
 import TestSupport
 import Testing
@@ -48,6 +49,38 @@ import Testing
       #expect(differs == nil, "\(name): byte \(differs ?? 0) of \(size)")
       #expect(a.difference(b) == nil, "\(name)")
     }
+  }
+
+  /// Memory is not cleared for a plan: it may hold what a policy before it left.
+  @Test func everyByteOfAPlanIsWritten() throws {
+    let dirty = MemorySource(
+      allocate: { _, size, align in
+        let p = eff_alloc(size, align)
+        if let p { memset(p, 0xA5, size) }
+        return p
+      }, release: { _, p, _ in eff_free(p) }, user: nil)
+    func bytes(_ policy: Policy) -> [UInt8] {
+      let image = Image(policy.plan)
+      return Array(UnsafeRawBufferPointer(start: image.start, count: image.size))
+    }
+    for (name, m) in Model.samples + [("branching", .branching())] {
+      #expect(bytes(try load(m)) == bytes(try load(m) { $0.memory = dirty }), "\(name)")
+    }
+    var wide = Model(
+      inputs: [.init("obs", [1, 7])], outputs: [.init("action", [1, 6])],
+      nodes: [Node("Gemm", ["obs", "w0"], ["t"], [.int("transB", 1)]), Node("MatMul", ["t", "w1"], ["action"])],
+      initializers: [.filled("w0", [8192, 7]), .filled("w1", [8192, 6])])
+    wide.metadata = [("efferent.weights", "f32,bf16")]
+    let policy = try load(wide)
+    #expect(policy.plan.header.size >= MemoryBlock.mappedFrom && policy.plan.header.size <= HugePage.size)
+    var pages: [HugePage] = []
+    for _ in 0..<3 {
+      let page = try #require(HugePage.make())
+      memset(page.start, 0xA5, HugePage.size)
+      pages.append(page)
+    }
+    pages = []
+    #expect(bytes(policy) == bytes(try load(wide)))
   }
 
   @Test func anImageRunsAsTheFileDoes() throws {

@@ -100,7 +100,10 @@ typedef struct eff_allocator {
 /* Blocks  a policy has one (weights in the order of their use), because several sessions share it. A session has one
  * (bound ops, activations, state) and nothing else but a handle of fixed size. A policy that is swapped in brings its
  * bound ops in a block of their own, from the session's allocator.
- * Huge pages  are asked for where a block takes 128 KiB or more; nothing depends on them.
+ * Huge pages  are asked for where a block takes 128 KiB or more; nothing depends on them. A file of 128 KiB to 2 MiB is
+ * read into one, and the policy lies beside it where it fits.
+ * Kept memory  two huge pages (4 MiB) of destroyed policies are kept for the next ones, until the process ends: to
+ * clear one takes as long as reading a small policy. Locked memory and that of an allocator is not kept.
  * Locked memory  `locked` in options keeps what a step reads from being paged out (mlock). It counts against
  * RLIMIT_MEMLOCK, huge pages whole:
  * EFF_E_MEMORY where that is too low, saying what it is, and nothing is created. Memory that the caller brings is the

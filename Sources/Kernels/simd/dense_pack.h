@@ -9,21 +9,32 @@ template <class T> static int64_t packed_bytes(int64_t n, int64_t k) {
   return bytes ? bytes : 64;
 }
 
-// f32 lane panels without a multiply for every address: whole lines of w where inputs are contiguous, rows where
-// outputs are
+// f32 panels without a multiply for every address: whole lines of w where inputs are contiguous, rows where outputs are
 EFF_INLINE void pack_lanes(const eff_loose_float *w, int64_t ks, int64_t ns, int64_t k, int64_t outs, float *e) {
   int64_t i = 0;
   if (ks == 1)
     for (; i + 16 <= k; i += 16)
-      for (int64_t o = 0; o < outs; o += 4) {
+      for (int64_t o = 0; o < outs; o += W) {
         // more streams than the processor follows by itself
-        for (int64_t j = 0; j < 4; j++) __builtin_prefetch(w + (o + j) * ns + i + 32);
-        for (int64_t j = i; j < i + 16; j += 4) transpose4(w + o * ns + j, ns, e + j * outs + o, outs);
+        for (int64_t j = 0; j < W; j++) __builtin_prefetch(w + (o + j) * ns + i + 32);
+        for (int64_t j = i; j < i + 16; j += W) transpose(w + o * ns + j, ns, e + j * outs + o, outs);
       }
   for (; i < k; i++) {
     if (ns == 1) __builtin_memcpy(e + i * outs, w + i * ks, (size_t)outs * 4);
     else for (int64_t o = 0; o < outs; o++) e[i * outs + o] = w[i * ks + o * ns];
   }
+}
+EFF_INLINE void pack_dots(const eff_loose_float *w, int64_t ks, int64_t ns, int64_t k, int64_t outs, float *e) {
+  for (int64_t i = 0; i < k; i += W, w += W * ks)
+    for (int64_t o = 0; o < outs; o++, e += W) {
+      const int64_t count = k - i < W ? k - i : (int64_t)W;
+      const eff_loose_float *from = w + o * ns;
+      if (ks == 1 && count == W) {
+        __builtin_memcpy(e, from, 4 * W);
+        continue;
+      }
+      for (int64_t j = 0; j < W; j++) e[j] = j < count ? from[j * ks] : 0;
+    }
 }
 
 template <class T> static void pack_panels(const eff_dense *d, const eff_loose_float *w, int64_t ks, int64_t ns,
@@ -34,16 +45,17 @@ template <class T> static void pack_panels(const eff_dense *d, const eff_loose_f
     int64_t outs = p > 0 ? p * W : -p, head = p > 0 ? p * W : W, bytes = panel_bytes<T>(p, k),
             side = p > 0 ? (int64_t)T::together : (int64_t)T::together * W;
     float *b = (float *)panel;
-    if constexpr (sizeof(typename T::element) == 4)
-      if (p > 0) {
-        __builtin_memset(panel, 0, (size_t)header_bytes<T>(head));
-        __builtin_memset(panel + header_bytes<T>(head) + k * outs * 4, 0,
-                         (size_t)(bytes - header_bytes<T>(head) - k * outs * 4));
-        for (int64_t o = 0; bias && o < outs; o++) b[o] = bias[n + o];
-        pack_lanes(w + n * ns, ks, ns, k, outs, (float *)(panel + header_bytes<T>(head)));
-        panel += bytes, n += outs;
-        continue;
-      }
+    if constexpr (sizeof(typename T::element) == 4) {
+      const int64_t first = header_bytes<T>(head), end = first + panel_depth<T>(p, k) * outs * 4;
+      float *e = (float *)(panel + first);
+      __builtin_memset(panel, 0, (size_t)first);
+      __builtin_memset(panel + end, 0, (size_t)(bytes - end));
+      for (int64_t o = 0; bias && o < outs; o++) b[o] = bias[n + o];
+      if (p > 0) pack_lanes(w + n * ns, ks, ns, k, outs, e);
+      else pack_dots(w + n * ns, ks, ns, k, outs, e);
+      panel += bytes, n += outs;
+      continue;
+    }
     __builtin_memset(panel, 0, (size_t)bytes);
     typename T::element *e = (typename T::element *)(panel + header_bytes<T>(head));
     for (int64_t o = 0; o < outs; o++, n++) {

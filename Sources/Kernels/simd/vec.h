@@ -31,6 +31,41 @@ EFF_INLINE void transpose4(const eff_loose_float *x, int64_t from, float *y, int
   v4_store(y + 2 * to, __builtin_shufflevector(AB, CD, 0, 1, 4, 5));
   v4_store(y + 3 * to, __builtin_shufflevector(AB, CD, 2, 3, 6, 7));
 }
+// y[j * to + i] = x[i * from + j] for W by W: 4 by 4 in each quarter of the registers, which are put together while
+// loading
+#if EFF_W == 4
+EFF_INLINE void transpose(const eff_loose_float *x, int64_t from, float *y, int64_t to) { transpose4(x, from, y, to); }
+#else
+#if EFF_W == 8
+#define EFF_LANES(a, b, c, d) a, b, c, d, a + 4, b + 4, c + 4, d + 4
+EFF_INLINE vf load_lanes(const eff_loose_float *x, int64_t from) {
+  return __builtin_shufflevector(v4_load(x), v4_load(x + 4 * from), 0, 1, 2, 3, 4, 5, 6, 7);
+}
+#else
+#define EFF_LANES(a, b, c, d)                                                                                          \
+  a, b, c, d, a + 4, b + 4, c + 4, d + 4, a + 8, b + 8, c + 8, d + 8, a + 12, b + 12, c + 12, d + 12
+EFF_INLINE vf load_lanes(const eff_loose_float *x, int64_t from) {
+  __m256 low = __builtin_shufflevector(v4_load(x), v4_load(x + 4 * from), 0, 1, 2, 3, 4, 5, 6, 7);
+  __m256 high = __builtin_shufflevector(v4_load(x + 8 * from), v4_load(x + 12 * from), 0, 1, 2, 3, 4, 5, 6, 7);
+  return __builtin_shufflevector(low, high, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+}
+#endif
+EFF_INLINE void transpose(const eff_loose_float *x, int64_t from, float *y, int64_t to) {
+  EFF_UNROLL for (int j = 0; j < W; j += 4, x += 4, y += 4 * to) {
+    vf a = load_lanes(x, from), b = load_lanes(x + from, from);
+    vf c = load_lanes(x + 2 * from, from), d = load_lanes(x + 3 * from, from);
+    vf ab = __builtin_shufflevector(a, b, EFF_LANES(0, W, 1, W + 1));
+    vf cd = __builtin_shufflevector(c, d, EFF_LANES(0, W, 1, W + 1));
+    vf AB = __builtin_shufflevector(a, b, EFF_LANES(2, W + 2, 3, W + 3));
+    vf CD = __builtin_shufflevector(c, d, EFF_LANES(2, W + 2, 3, W + 3));
+    vstore(y, __builtin_shufflevector(ab, cd, EFF_LANES(0, 1, W, W + 1)));
+    vstore(y + to, __builtin_shufflevector(ab, cd, EFF_LANES(2, 3, W + 2, W + 3)));
+    vstore(y + 2 * to, __builtin_shufflevector(AB, CD, EFF_LANES(0, 1, W, W + 1)));
+    vstore(y + 3 * to, __builtin_shufflevector(AB, CD, EFF_LANES(2, 3, W + 2, W + 3)));
+  }
+}
+#undef EFF_LANES
+#endif
 EFF_INLINE vf vsel(vi mask, vf a, vf b) { return mask ? a : b; }
 // the second operand wins where either is NaN, as minps does
 EFF_INLINE vf vmin(vf a, vf b) { return a < b ? a : b; }

@@ -79,11 +79,13 @@ enum { DOT = W < 8 ? W : 8 };
 // bytes in front of the weights of a panel: [bias][scale]
 template <class T> EFF_INLINE int64_t header_bytes(int64_t n) { return n * 4 * (1 + T::scaled); }
 EFF_INLINE int64_t whole(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-// a panel as next_panel names it
+// a panel as next_panel names it: weights of each output with their padding, and bytes
+template <class T> EFF_INLINE int64_t panel_depth(int p, int64_t k) {
+  return whole(k, p > 0 ? (int64_t)T::together : (int64_t)T::together * W);
+}
 template <class T> EFF_INLINE int64_t panel_bytes(int p, int64_t k) {
-  int64_t outs = p > 0 ? p * W : -p, head = p > 0 ? outs : W,
-          depth = whole(k, p > 0 ? (int64_t)T::together : (int64_t)T::together * W);
-  return lines(header_bytes<T>(head) + depth * outs * (int64_t)sizeof(typename T::element));
+  int64_t outs = p > 0 ? p * W : -p, head = p > 0 ? outs : W;
+  return lines(header_bytes<T>(head) + panel_depth<T>(p, k) * outs * (int64_t)sizeof(typename T::element));
 }
 // the widest panel for what is left of n: > 0 lane vectors, < 0 dot outputs
 EFF_INLINE int next_panel(int64_t n, int64_t k) {

@@ -28,36 +28,76 @@ public struct MemorySource: @unchecked Sendable {
   }
 }
 
-/// One zeroed allocation, aligned to 64 bytes; large ones in a mapping of their own, with huge pages asked for.
+/// One allocation, aligned to 64 bytes; large ones in a mapping of their own, with huge pages asked for.
 public final class MemoryBlock {
   public let start: UnsafeMutableRawPointer
   public let size: Int
   private let source: MemorySource
   private let isMapped: Bool
+  /// That the block is in, where others may be, too.
+  private let page: HugePage?
 
-  static let hugePage = 2 << 20
   /// From here on a block costs so many small pages that a robot's step, which finds its caches cold, waits for address
   /// translation.
   static let mappedFrom = 128 << 10
 
+  /// `size` zeroed bytes.
   public init(_ size: Int, _ source: MemorySource, for what: String) throws(Failure) {
     // a lock is on pages, which must not be shared with a block that is not locked
     isMapped = (size >= Self.mappedFrom || source.isLocked) && source.allocate == nil
-    let page = size >= Self.mappedFrom ? Self.hugePage : 64
-    let rounded = isMapped ? (max(size, 1) + page - 1) / page * page : max(size, 64)
-    let p =
+    let unit = size >= Self.mappedFrom ? HugePage.size : 64
+    self.size = isMapped ? (max(size, 1) + unit - 1) / unit * unit : max(size, 64)
+    self.source = source
+    page = nil
+    start =
       isMapped
-      ? eff_map_zeroed(rounded, page) : source.allocate.map { $0(source.user, rounded, 64) } ?? eff_alloc(rounded, 64)
-    guard let p else { throw Failure.noMemory(rounded, for: what) }
+      ? try Self.mapped(self.size, unit, source, what) : try Self.allocated(self.size, source, what, isZeroed: true)
+  }
+
+  /// `size` bytes of anything, each of which the caller writes.
+  /// - Parameter shared: a page to put the block in, if it has room.
+  init(unwritten size: Int, _ source: MemorySource, for what: String, shared: HugePage?) throws(Failure) {
+    self.source = source
+    if source.allocate == nil, !source.isLocked, size >= Self.mappedFrom, size <= HugePage.size {
+      if let shared, let place = shared.takeFront(size) {
+        (start, page) = (place, shared)
+      } else if let own = HugePage.make(), let place = own.takeFront(size) {
+        (start, page) = (place, own)
+      } else {
+        throw Failure.noMemory(size, for: what)
+      }
+      (self.size, isMapped) = (size, false)
+      return
+    }
+    isMapped = (size >= Self.mappedFrom || source.isLocked) && source.allocate == nil
+    let unit = size >= Self.mappedFrom ? HugePage.size : 64
+    self.size = isMapped ? (max(size, 1) + unit - 1) / unit * unit : max(size, 64)
+    page = nil
+    start =
+      isMapped
+      ? try Self.mapped(self.size, unit, source, what) : try Self.allocated(self.size, source, what, isZeroed: false)
+  }
+
+  private static func mapped(_ size: Int, _ unit: Int, _ source: MemorySource, _ what: String) throws(Failure)
+    -> UnsafeMutableRawPointer
+  {
+    guard let p = eff_map_zeroed(size, unit) else { throw Failure.noMemory(size, for: what) }
+    if source.isLocked { try lock(p, size, what) }
+    return p
+  }
+
+  private static func allocated(_ size: Int, _ source: MemorySource, _ what: String, isZeroed: Bool) throws(Failure)
+    -> UnsafeMutableRawPointer
+  {
+    guard let p = source.allocate.map({ $0(source.user, size, 64) }) ?? eff_alloc(size, 64) else {
+      throw Failure.noMemory(size, for: what)
+    }
     guard UInt(bitPattern: p) % 64 == 0 else {
-      source.release?(source.user, p, rounded)
+      source.release?(source.user, p, size)
       throw Failure(.argument, "\(what): the allocator returned memory that is not aligned to 64 bytes")
     }
-    if !isMapped { eff_zero(p, rounded) }
-    if isMapped && source.isLocked { try Self.lock(p, rounded, what) }
-    start = p
-    self.size = rounded
-    self.source = source
+    if isZeroed { eff_zero(p, size) }
+    return p
   }
 
   /// `size` zeroed bytes for an object: the caller's arena, or a block of its own, which the object keeps. `asked` is
@@ -102,6 +142,7 @@ public final class MemoryBlock {
   }
 
   deinit {
+    if page != nil { return }
     if isMapped {
       eff_unmap(start, size)
     } else if let release = source.release {

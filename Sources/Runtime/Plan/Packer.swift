@@ -10,10 +10,12 @@ struct Packer {
   /// Bound in bytes on all weights.
   let limit: Int
   private(set) var size = 0
-  /// Where the constant at an address was put, and how long it is.
-  private var constants: [UInt: (offset: Int, size: Int)] = [:]
-  /// The jobs that pack what stands at an address, in order.
-  private var packings: [UInt: [Int]] = [:]
+  /// Where each constant was put, and how long it is; by address.
+  private var constants: [(start: UnsafeRawPointer, offset: Int, size: Int)] = []
+  private var constantIndex = HashIndex()
+  /// The jobs that pack, by the address of the weights.
+  private var packings: [Int] = []
+  private var packingIndex = HashIndex()
   /// What to write where, in order.
   private var jobs: [(offset: Int, size: Int, job: Job)] = []
 
@@ -45,12 +47,12 @@ struct Packer {
     self.limit = limit
   }
 
-  private mutating func reserve(_ bytes: Int, _ job: Job, _ what: String) throws(Failure) -> Int {
+  private mutating func reserve(_ bytes: Int, _ job: Job, _ what: @autoclosure () -> String) throws(Failure) -> Int {
     let offset = size
     guard bytes <= limit, size <= limit - bytes else {
       throw Failure(
         .memory,
-        "\(what): the weights need \(size) bytes and \(bytes) more, which exceeds the memory limit of \(limit) bytes")
+        "\(what()): the weights need \(size) bytes and \(bytes) more, which exceeds the memory limit of \(limit) bytes")
     }
     jobs.append((offset, bytes, job))
     size += ArenaLayout.room(bytes)
@@ -59,10 +61,17 @@ struct Packer {
 
   /// Place of a constant; equal memory is stored once.
   mutating func place(_ c: TensorData, _ name: String) throws(Failure) -> Int {
-    let key = UInt(bitPattern: c.start)
-    if let known = constants[key], known.size >= c.byteCount { return known.offset }
-    let offset = try reserve(c.byteCount, .copy(c), "tensor '\(name)'")
-    constants[key] = (offset, c.byteCount)
+    let (start, bytes) = (c.start, c.byteCount)
+    let hash = HashIndex.hash(start)
+    let known = constantIndex.find(hash) { constants[$0].start == start }
+    if known >= 0, constants[known].size >= bytes { return constants[known].offset }
+    let offset = try reserve(bytes, .copy(c), "tensor '\(name)'")
+    if known >= 0 {
+      constants[known] = (start, offset, bytes)
+    } else {
+      constantIndex.add(hash)
+      constants.append((start, offset, bytes))
+    }
     return offset
   }
 
@@ -84,20 +93,27 @@ struct Packer {
     default: throw Failure(.state, "\(op.label): has weights to pack, but no packed kernel")
     }
     guard bytes > 0 else { throw Failure(.unsupported, "\(op.label): no packed kernel for these options") }
-    let key = UInt(bitPattern: packing.weights.start)
-    let known = packings[key] ?? []
-    for i in known where jobs[i].job.isSame(job) { return (jobs[i].offset, ArenaLayout.room(jobs[i].size)) }
-    packings[key] = known + [jobs.count]
+    let hash = HashIndex.hash(packing.weights.start)
+    let known = packingIndex.find(hash) { jobs[packings[$0]].job.isSame(job) }
+    if known >= 0 {
+      let same = jobs[packings[known]]
+      return (same.offset, ArenaLayout.room(same.size))
+    }
+    packingIndex.add(hash)
+    packings.append(jobs.count)
     return (try reserve(Int(bytes), job, op.label), ArenaLayout.room(Int(bytes)))
   }
 
-  /// Writes everything into memory of `size` bytes.
+  /// Writes all of `size` bytes, what is between the weights too.
   func fill(_ block: UnsafeMutableRawPointer) throws(Failure) {
     for (offset, bytes, job) in jobs {
       let to = block + offset
+      eff_zero(to + bytes, ArenaLayout.room(bytes) - bytes)
       switch job {
       case .copy(let c): eff_copy(to, c.start, bytes)
-      case .dense(var d, let p): try pack(&d, p, to, "dense layer [\(d.k) -> \(d.n)]")
+      case .dense(var d, let p):
+        let (inputs, outputs) = (d.k, d.n)
+        try pack(&d, p, to, "dense layer [\(inputs) -> \(outputs)]")
       case .conv(var c, let p):
         eff_conv_pack(&c, isa, floats(p.weights), p.bias.map { floats($0) }, to)
       case .rnn(var r, let p):
@@ -108,16 +124,18 @@ struct Packer {
 
   private func floats(_ c: TensorData) -> UnsafePointer<Float> { c.start.assumingMemoryBound(to: Float.self) }
 
-  private func pack(_ d: inout eff_dense, _ p: Packing, _ to: UnsafeMutableRawPointer, _ what: String) throws(Failure) {
+  private func pack(
+    _ d: inout eff_dense, _ p: Packing, _ to: UnsafeMutableRawPointer, _ what: @autoclosure () -> String
+  ) throws(Failure) {
     let n = Int(d.n)
     var bias: Bytes? = nil
-    if let b = p.bias {
+    var biasStart = p.bias.map { floats($0) }
+    if let b = p.bias, p.biasStride != 1 || p.biasScale != 1 {
       let full = try Bytes.zeroed(4 * n)
       let out = full.mutable.assumingMemoryBound(to: Float.self)
       for i in 0..<n { out[i] = Float(p.biasScale) * b.float(i * p.biasStride) }
-      bias = full
+      (bias, biasStart) = (full, UnsafePointer(out))
     }
-    let biasStart = bias?.start.assumingMemoryBound(to: Float.self)
     if p.scale == 1 {
       eff_dense_pack(&d, isa, floats(p.weights), Int64(p.inputStride), Int64(p.outputStride), biasStart, to)
     } else {
@@ -126,8 +144,9 @@ struct Packer {
       guard 4 * k * n <= limit - size else {
         throw Failure(
           .memory,
-          "\(what): scaling the weights needs \(4 * k * n) bytes more, which exceeds the memory limit of \(limit) bytes"
-        )
+          """
+          \(what()): scaling the weights needs \(4 * k * n) bytes more, which exceeds the memory limit of \(limit) bytes
+          """)
       }
       let scaled = try Bytes.zeroed(4 * k * n)
       let out = scaled.mutable.assumingMemoryBound(to: Float.self)

@@ -55,58 +55,103 @@ public struct PolicyFacts {
 /// Collects the parts of a plan and puts them into one block.
 final class PlanWriter {
   var header = eff_plan_header()
-  private var parts = [Part](repeating: Part(), count: EFF_PLAN_WEIGHTS)
+  private let parts: UnsafeMutablePointer<Part>
+  /// The first room of all parts.
+  private let slab: UnsafeMutableRawPointer?
   /// There was none for a part, which has lost something: told at the end.
   private var lacksMemory = false
 
   private struct Part {
-    var start: UnsafeMutableRawPointer? = nil
+    var start: UnsafeMutableRawPointer?
     var count = 0
-    var room = 0
+    var room: Int
+    var isOwned = false
   }
 
-  deinit { for part in parts { eff_free(part.start) } }
+  /// What a part of a small policy takes.
+  private static let firstRoom = 1024
+
+  init() {
+    let count = Int(EFF_PLAN_WEIGHTS)
+    parts = .allocate(capacity: count)
+    slab = eff_alloc(count * Self.firstRoom, 16)
+    for i in 0..<count {
+      let room = slab == nil ? 0 : Self.firstRoom
+      (parts + i).initialize(to: Part(start: slab.map { $0 + i * Self.firstRoom }, room: room))
+    }
+  }
+
+  deinit {
+    for i in 0..<Int(EFF_PLAN_WEIGHTS) where parts[i].isOwned { eff_free(parts[i].start) }
+    parts.deallocate()
+    eff_free(slab)
+  }
 
   /// Bytes of a part so far.
   func size(_ part: Int) -> Int { parts[part].count }
 
-  private func append(_ bytes: UnsafeRawPointer?, _ size: Int, to part: Int) {
-    guard let bytes, size > 0 else { return }
-    var p = parts[part]
-    if size > p.room - p.count {
-      p.room = max(2 * p.room, (p.count + size + 511) / 512 * 512)
-      let old = p.start
-      p.start = eff_alloc(p.room, 64)
-      guard let start = p.start else {
-        (lacksMemory, parts[part]) = (true, Part())
-        return eff_free(old)
-      }
-      if let old { eff_copy(start, old, p.count) }
-      eff_free(old)
-    }
-    if let start = p.start { eff_copy(start + p.count, bytes, size) }
-    p.count += size
-    parts[part] = p
+  /// Room for more bytes of a part; nil where there is no memory.
+  private func room(_ size: Int, _ part: Int) -> UnsafeMutableRawPointer? {
+    let p = parts + part
+    if size > p.pointee.room - p.pointee.count { grow(p, size) }
+    guard let start = p.pointee.start else { return nil }
+    p.pointee.count += size
+    return start + (p.pointee.count - size)
   }
 
-  func append(_ bytes: UnsafeRawBufferPointer, to part: Int) { append(bytes.baseAddress, bytes.count, to: part) }
+  @inline(never)
+  private func grow(_ p: UnsafeMutablePointer<Part>, _ size: Int) {
+    let old = p.pointee
+    let room = max(2 * old.room, old.count + size)
+    guard let start = eff_alloc(room, 16) else {
+      lacksMemory = true
+      if old.isOwned { eff_free(old.start) }
+      p.pointee = Part(start: nil, room: 0)
+      return
+    }
+    if let from = old.start { eff_copy(start, from, old.count) }
+    if old.isOwned { eff_free(old.start) }
+    p.pointee = Part(start: start, count: old.count, room: room, isOwned: true)
+  }
+
+  func append(_ bytes: UnsafeRawBufferPointer, to part: Int) {
+    guard let from = bytes.baseAddress, bytes.count > 0, let to = room(bytes.count, part) else { return }
+    eff_copy(to, from, bytes.count)
+  }
 
   func append<T: BitwiseCopyable>(_ value: T, to part: Int) {
-    withUnsafeBytes(of: value) { append($0.baseAddress, $0.count, to: part) }
+    room(MemoryLayout<T>.size, part)?.storeBytes(of: value, as: T.self)
+  }
+
+  func append(_ text: String, to part: Int) {
+    var text = text
+    text.withUTF8 { append(UnsafeRawBufferPointer($0), to: part) }
+  }
+
+  func append(decimal n: Int, to part: Int) {
+    var (rest, digits, count) = (n.magnitude, UInt64(0), 0)
+    // most numbers are sizes of layers
+    guard n >= 0, n < 100_000_000 else { return append(String(n), to: part) }
+    repeat {
+      digits = digits << 8 | UInt64(48 + rest % 10)
+      rest /= 10
+      count += 1
+    } while rest > 0
+    withUnsafeBytes(of: digits.littleEndian) { append(UnsafeRawBufferPointer(rebasing: $0[..<count]), to: part) }
   }
 
   /// Where a part gets `text`, with a zero byte behind it.
   func place(_ text: String, in part: Int) -> Int32 {
     let start = Int32(truncatingIfNeeded: size(part))
-    var text = text
-    text.withUTF8 { append($0.baseAddress, $0.count, to: part) }
+    append(text, to: part)
     append(UInt8(0), to: part)
     return start
   }
 
   /// Fills up a part to a multiple of 16 bytes.
   func align(_ part: Int) {
-    withUnsafeBytes(of: (UInt64(0), UInt64(0))) { append($0.baseAddress, -parts[part].count & 15, to: part) }
+    let count = -parts[part].count & 15
+    if count > 0, let to = room(count, part) { eff_zero(to, count) }
   }
 
   func append(_ ports: [PlanPort], to part: Int) {
@@ -139,8 +184,8 @@ final class PlanWriter {
     }
   }
 
-  /// One block with everything in it. - Complexity: linear in bytes.
-  func finish(_ weights: Packer, _ memory: MemorySource) throws(Failure) -> MemoryBlock {
+  /// One block with everything in it, in `page` if that has room. - Complexity: linear in bytes.
+  func finish(_ weights: Packer, _ memory: MemorySource, _ page: HugePage?) throws(Failure) -> MemoryBlock {
     for part in [EFF_PLAN_NAMES, EFF_PLAN_TEXT] where size(part) > Int32.max {
       throw Failure(.memory, "the plan's texts have \(size(part)) bytes, expected at most \(Int32.max)")
     }
@@ -155,10 +200,14 @@ final class PlanWriter {
     }
     guard !lacksMemory else { throw Failure.noMemory(end, for: "the plan") }
     (header.magic, header.version, header.size) = (UInt64(EFF_PLAN_MAGIC), Int32(EFF_PLAN_VERSION), Int64(end))
-    let block = try MemoryBlock(end, memory, for: "weights")
+    // every byte up to `end` is written: the block may hold what a policy before it left
+    let block = try MemoryBlock(unwritten: end, memory, for: "weights", shared: page)
     block.start.storeBytes(of: header, as: eff_plan_header.self)
+    var written = Plan.outlineSize
     for (i, place) in places.enumerated() {
       block.start.storeBytes(of: place, toByteOffset: Plan.placeOfPart(i), as: eff_plan_part.self)
+      eff_zero(block.start + written, Int(place.start) - written)
+      written = Int(place.start + place.size)
       guard i < EFF_PLAN_WEIGHTS, let from = parts[i].start else { continue }
       eff_copy(block.start + Int(place.start), from, Int(place.size))
     }

@@ -21,18 +21,19 @@ public struct Planner {
   /// Bound in bytes on the weights, and on the arena of one row.
   private let limit: Int
 
+  /// - Parameter page: where the file was read, which may have room for the plan.
   /// - Complexity: linear in values, ops and operands.
   @export(interface)
   public static func plan(
     _ graph: Graph, isa: Int32, weights: LayerWeights, memory: MemorySource, limit: Int = .max,
-    facts: PolicyFacts = PolicyFacts()
+    facts: PolicyFacts = PolicyFacts(), page: HugePage? = nil
   ) throws(Failure) -> Plan {
     var p = Planner(graph, isa, limit)
     try weights.set(&p.graph)
     try p.placeInputs()
     try p.placeOutputs()
     try p.givePorts()
-    return try p.finish(memory, facts)
+    return try p.finish(memory, facts, page)
   }
 
   private init(_ graph: Graph, _ isa: Int32, _ limit: Int) {
@@ -107,11 +108,13 @@ public struct Planner {
   /// Operands and arena places of all ops, with memory reused as soon as its last reader has run.
   private mutating func givePorts() throws(Failure) {
     let lifetimes = Lifetimes(graph)
+    var isTemporary = [Bool](repeating: false, count: graph.values.count)
+    scratch = [Int](repeating: -1, count: graph.ops.count)
     for (i, op) in graph.ops.enumerated() {
       for r in lifetimes.begin[i] where places[r] == nil {
         places[r] = Operand(
           space: .arena, place: layout.take(graph.values[r].byteCount), view: 0, stride: graph.values[r].byteCount)
-        temporary.insert(r)
+        isTemporary[r] = true
       }
       if op.scratch > 0 {
         let place = layout.take(op.scratch)
@@ -120,14 +123,14 @@ public struct Planner {
       }
       try checkArena(op.label)
       for r in lifetimes.end[i] {
-        guard temporary.contains(r), let place = places[r] else { continue }
+        guard isTemporary[r], let place = places[r] else { continue }
         layout.give(place.place, graph.values[r].byteCount)
-        temporary.remove(r)
+        isTemporary[r] = false
       }
     }
   }
-  private var temporary: Set<Int> = []
-  private var scratch: [Int: Int] = [:]
+  /// Where the scratch memory of each op is, or -1.
+  private var scratch: [Int] = []
 
   private mutating func operand(_ v: Int) throws(Failure) -> Operand {
     if v < 0 { return .absent }
@@ -142,7 +145,9 @@ public struct Planner {
     return place
   }
 
-  private mutating func finish(_ memory: MemorySource, _ facts: PolicyFacts) throws(Failure) -> Plan {
+  private mutating func finish(_ memory: MemorySource, _ facts: PolicyFacts, _ page: HugePage?) throws(Failure)
+    -> Plan
+  {
     let out = PlanWriter()
     let blocks = Blocks(graph.ops)
     out.append(inputs, to: EFF_PLAN_INPUTS)
@@ -174,7 +179,7 @@ public struct Planner {
       }
       out.align(EFF_PLAN_PARAMS)
       let params = blocks.params(i, op)
-      let text = out.place(Describe.op(op, params, graph), in: EFF_PLAN_NAMES)
+      let text = Describe(out: out).op(op, params, graph)
       out.append(
         eff_plan_op(
           code: op.kernel.rawValue, type: op.type.rawValue, first: Int32(first), count: Int32(operands.count),
@@ -200,7 +205,7 @@ public struct Planner {
     (out.header.arena, out.header.peak, out.header.work) = (Int64(layout.size), Int64(layout.peak), Int64(work))
     out.header.main_count = Int32(blocks.mainCount)
     out.header.uses_random = graph.ops.contains { $0.kernel == .random } ? 1 : 0
-    let block = try out.finish(packer, memory)
+    let block = try out.finish(packer, memory, page)
     return Plan(block.start, block)
   }
 
@@ -228,7 +233,7 @@ public struct Planner {
       operands.append(Operand(space: .rehearsal, place: 0, view: 0, stride: 0))
     }
     for v in op.outputs { operands.append(try operand(v)) }
-    if let place = scratch[i] { operands.append(Operand(space: .arena, place: place, view: 0, stride: op.scratch)) }
+    if scratch[i] >= 0 { operands.append(Operand(space: .arena, place: scratch[i], view: 0, stride: op.scratch)) }
     return (operands, packed)
   }
 }

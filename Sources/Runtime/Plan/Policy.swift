@@ -60,7 +60,9 @@ public final class Policy {
   public static func load(path: String, _ options: PolicyOptions) throws(Failure) -> Policy {
     let name = "'\(path)'"
     let limit = options.build.memoryLimit
-    let bytes = try Bytes.file(path, name: name, limit: limit)
+    // locked weights, and those of the caller's memory, lie elsewhere
+    let isBesidePlan = options.memory.allocate == nil && !options.memory.isLocked
+    let bytes = try Bytes.file(path, name: name, limit: limit, isBesidePlan: isBesidePlan)
     var options = options
     options.build.files = ExternalFiles(besides: path, limit: limit)
     do {
@@ -100,7 +102,7 @@ public final class Policy {
     }
     let plan = try Planner.plan(
       graph, isa: isa, weights: weights, memory: options.memory, limit: options.build.memoryLimit,
-      facts: try PolicyFacts(model, source))
+      facts: try PolicyFacts(model, source), page: bytes.page)
     // a learner reads the model again, at a time when its files may be gone
     if options.isLearnable { options.build.files?.readAll(of: model) }
     return Policy(plan, options.isLearnable ? try source.owned() : nil)
