@@ -46,7 +46,7 @@ static int64_t real_positions(const conv_shape *s, int d) {
 }
 
 // Cycles of a method in multiply-adds: products, transformations, and reading weights from memory, each of which costs
-// as much as 8 multiply-adds where nothing is in a cache.
+// as much as 12 multiply-adds where nothing is in a cache.
 static int method_of(const eff_conv *c, conv_shape *s) {
   s->skips = false;
   if (s->ic == 1 && s->oc < W && c->groups > 1) return DEPTHWISE;
@@ -62,7 +62,7 @@ static int method_of(const eff_conv *c, conv_shape *s) {
   fits = fits && s->ic % W == 0 && s->ic >= 2 * W && s->oc >= W;
   for (int d = 1; d < 3; d++) fits = fits && s->kernel[d] == 3 && s->stride[d] == 1 && s->dilation[d] == 1;
   if (!fits) return DIRECT;
-  double size = (double)(s->ic * s->oc), read = 8, best = size * ((s->skips ? real : pairs) * 1.1 + 9 * read);
+  double size = (double)(s->ic * s->oc), read = 12, best = size * ((s->skips ? real : pairs) * 1.1 + 9 * read);
   int method = DIRECT;
   for (int f = 2; f <= 4; f += 2) {
     double tiles = (double)((s->out[1] + f - 1) / f * ((s->out[2] + f - 1) / f)), points = (f + 2) * (f + 2);

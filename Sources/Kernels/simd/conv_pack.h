@@ -1,17 +1,20 @@
 // Packing for conv.h, which describes the format.
-// one dimension of a transformed kernel: N points of 3 weights
-static void transform_weights(int f, const double *g, int64_t step, double *u, int64_t to) {
-  const double root = 1.4142135623730951;
-  double a = g[0], b = g[step], c = g[2 * step];
+typedef double vd __attribute__((vector_size(8 * EFF_W)));
+
+// one dimension of transformed kernels: 3 weights, `step` apart, -> f + 2 points
+EFF_INLINE void transform_weights(int f, const vd *g, int step, vd *u, int to) {
+  const vd a = g[0], b = g[step], c = g[2 * step];
+  u[0] = a, u[(f + 1) * to] = c;
   if (f == 2) {
-    u[0] = a, u[to] = (a + b + c) / 2, u[2 * to] = (a - b + c) / 2, u[3 * to] = c;
+    u[to] = (a + b + c) * 0.5, u[2 * to] = (a - b + c) * 0.5;
     return;
   }
-  u[0] = a, u[5 * to] = c;
-  u[to] = (-2 * a - root * b - c) / 3, u[2 * to] = (-2 * a + root * b - c) / 3;
-  u[3 * to] = (a + root * b + 2 * c) / 6, u[4 * to] = (a - root * b + 2 * c) / 6;
+  const vd r = 1.4142135623730951 * b, p = (-2 * a - c) * (1.0 / 3), q = (a + 2 * c) * (1.0 / 6);
+  u[to] = p - r * (1.0 / 3), u[2 * to] = p + r * (1.0 / 3);
+  u[3 * to] = q + r * (1.0 / 6), u[4 * to] = q - r * (1.0 / 6);
 }
 
+// W outputs at a time
 static void winograd_pack(const conv_shape *s, const eff_loose_float *w, const eff_loose_float *bias, char *to) {
   const int n = s->method + 2;
   for (int64_t o = 0; o < s->oc; o += PANEL) {
@@ -22,13 +25,17 @@ static void winograd_pack(const conv_shape *s, const eff_loose_float *w, const e
   const int64_t step = panels_bytes(s, s->ic);
   for (int64_t o = 0; o < s->oc; o += PANEL) {
     const int64_t lanes = panel_vectors(s->oc - o) * W;
-    for (int64_t j = 0; j < least(lanes, s->oc - o); j++)
+    for (int64_t v = 0; v < lanes; v += W)
       for (int64_t i = 0; i < s->ic; i++) {
-        double g[9], rows[18], u[36];
-        for (int e = 0; e < 9; e++) g[e] = w[((o + j) * s->ic + i) * 9 + e];
+        float kernel[9][W] = {};
+        for (int64_t j = 0; j < least(W, s->oc - o - v); j++)
+          for (int e = 0; e < 9; e++) kernel[e][j] = w[((o + v + j) * s->ic + i) * 9 + e];
+        vd g[9], rows[18], u[36];
+        for (int e = 0; e < 9; e++) g[e] = __builtin_convertvector(vload(kernel[e]), vd);
         for (int e = 0; e < 3; e++) transform_weights(s->method, g + e, 3, rows + e, 3);
         for (int e = 0; e < n; e++) transform_weights(s->method, rows + 3 * e, 1, u + n * e, 1);
-        for (int e = 0; e < n * n; e++) ((float *)(to + e * step))[i * lanes + j] = (float)u[e];
+        for (int e = 0; e < n * n; e++)
+          vstore((float *)(to + e * step) + i * lanes + v, __builtin_convertvector(u[e], vf));
       }
     to += lines(s->ic * lanes * 4);
   }
@@ -37,7 +44,9 @@ static void winograd_pack(const conv_shape *s, const eff_loose_float *w, const e
 void conv_pack(const eff_conv *c, const float *w, const float *bias, void *packed) {
   conv_shape s = shape_of(c);
   const eff_loose_float *from = w, *start = bias;
-  __builtin_memset(packed, 0, (size_t)conv_packed_size(c));
+  // of Winograd's, all but the bias is written
+  const int64_t clear = s.method > 0 ? panels_bytes(&s, 1) : conv_packed_size(c);
+  __builtin_memset(packed, 0, (size_t)clear);
   if (s.method > 0) return winograd_pack(&s, from, start, (char *)packed);
   const bool wise = s.method == DEPTHWISE;
   // the image of a depthwise convolution has its channels outside

@@ -194,8 +194,11 @@ void dense_run(const eff_dense *d, const float *x, int64_t ldx, const char *pack
   }
   for (int64_t i = 0; i < m; i += chunk, x += chunk * ldx, y += chunk * ldy) {
     int64_t rows = m - i < chunk ? m - i : chunk;
-    if (in_blocks(d)) blocks_run(d, x, ldx, packed, y, ldy, rows);
-    else switch (d->weights) {
+    if (in_blocks(d)) {
+      blocks_run(d, x, ldx, packed, y, ldy, rows);
+      continue;
+    }
+    switch (d->weights) {
       case EFF_TYPE_F16: each_panel(float_panels<weights_f16>{x, ldx, rows, d->k, y, ldy}, d->n, d->k, packed); break;
       case EFF_TYPE_BF16: each_panel(bf16_panels{x, ldx, rows, d->k, y, ldy}, d->n, d->k, packed); break;
       case EFF_TYPE_I8: i8_run(d, x, ldx, packed, y, ldy, rows); break;

@@ -39,7 +39,18 @@ static void blocks_run(const eff_dense *d, const float *x, int64_t ldx, const ch
       r += count;
     }
     w += depth * COLUMNS;
+    // the last block of a group: its outputs are still near
+    const int64_t next = c + COLUMNS;
+    if (!d->act || i + depth < d->k || (next < columns && next % GROUP)) return;
+    const int64_t first = c / GROUP * GROUP;
+    for (int64_t r = 0; r < m; r++) {
+      float *at = y + r * ldy + first;
+      activate(at, at, next - first, d->act, (float)d->alpha, (float)d->beta);
+    }
   });
-  each_panel(float_panels<weights_f32>{x, ldx, m, d->k, y + columns, ldy}, d->n - columns, d->k,
-             packed + blocks_bytes(d));
+  if (columns == d->n) return;
+  y += columns;
+  each_panel(float_panels<weights_f32>{x, ldx, m, d->k, y, ldy}, d->n - columns, d->k, packed + blocks_bytes(d));
+  for (int64_t r = 0; d->act && r < m; r++)
+    activate(y + r * ldy, y + r * ldy, d->n - columns, d->act, (float)d->alpha, (float)d->beta);
 }

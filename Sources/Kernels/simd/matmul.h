@@ -32,10 +32,13 @@ template <int R> static __attribute__((noinline)) void gemm_tile(const float *a,
 static void gemm(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_m, int64_t a_k, const float *b, int64_t b_k,
                  int64_t b_n, float *y, int64_t ldy) {
   float copy[BLOCK * COLUMNS] __attribute__((aligned(64)));
+  // blocks of about equal depth: a short one would spend more on the sums than on the products
+  const int64_t blocks = k > BLOCK ? (k + BLOCK - 1) / BLOCK : 1;
+  const int64_t block = blocks > 1 ? (k + blocks - 1) / blocks : (int64_t)BLOCK;
   for (int64_t j = 0; j < n; j += COLUMNS) {
     int64_t columns = n - j < COLUMNS ? n - j : (int64_t)COLUMNS;
-    for (int64_t k0 = 0; k0 < k || k0 == 0; k0 += BLOCK) {
-      int64_t depth = k - k0 < BLOCK ? k - k0 : (int64_t)BLOCK, ldb = b_k;
+    for (int64_t k0 = 0; k0 < k || k0 == 0; k0 += block) {
+      int64_t depth = k - k0 < block ? k - k0 : block, ldb = b_k;
       const float *from = b + k0 * b_k + j * b_n;
       if (b_n != 1 || columns < COLUMNS || m > 8) {
         ldb = COLUMNS;
