@@ -69,6 +69,31 @@ typedef struct eff_learn_layer {
   double inv_std;            // of LayerNorm, batch row 0; found by the forward pass
 } eff_learn_layer;
 
+// A recurrent cell with weights of its own: one step of EFF_K_RNN's LSTM or GRU with its standard functions, for one
+// direction and one sequence. Its weights learn by SnAp-1 (arXiv 2006.07232). J holds, for every weight, how the unit
+// that the weight writes to depends on it by way of all steps so far; ways through other units are left away:
+//   J = D J + I      D: the unit's new state by its old one; I: by the weight, with the old state held
+//   gradient = d(outputs) / d(unit) J
+// A unit of an LSTM has two numbers, c and h, and so has J. A GRU's reset gate before the product (linear_before_reset
+// 0) reaches every unit at once: its gradient is exact in the present step, and J keeps its own unit's part.
+// The forward pass may run any number of times; the backward pass, or the one that only advances J, runs once a step.
+enum {
+  EFF_CELL_X, EFF_CELL_W, EFF_CELL_R, EFF_CELL_B, EFF_CELL_H0, EFF_CELL_C0, EFF_CELL_Y, EFF_CELL_YH, EFF_CELL_YC,
+  EFF_CELL_GATES /* scratch [6 hidden] */, EFF_CELL_INFLUENCE /* J */, EFF_CELL_OPERANDS
+};
+typedef struct eff_learn_cell {
+  int32_t cell, linear_before_reset;  // EFF_RNN_LSTM or EFF_RNN_GRU
+  int64_t input, hidden;
+  // gradients of x, w, r and b, to which is added; NULL: not wanted, and no J for it
+  void *dx, *dw, *dr, *db;
+  // of y, y_h and y_c; NULL: none
+  const void *dy, *dyh, *dyc;
+} eff_learn_cell;
+
+enum { EFF_CELL_FORWARD = 0, EFF_CELL_BACKWARD = 1, EFF_CELL_ADVANCE = 2 };
+// A kernel whose parameters are an eff_learn_cell, for EFF_TYPE_F32 or EFF_TYPE_F64 at an EFF_ISA_... level.
+eff_kernel eff_learn_cell_find(int32_t type, int32_t level, int32_t pass);
+
 typedef struct eff_learn_net {
   const eff_op *forward, *backward;          // backward: from the outputs to the inputs
   int64_t forward_count, backward_count;
@@ -81,6 +106,8 @@ typedef struct eff_learn_net {
   void *output, *d;          // outputs, and the gradient of those of batch row 0, to be written before backward
   int64_t input_stride, output_stride;       // elements from batch row 0 to 1
   eff_learn_pass *pass;
+  const eff_op *cells;       // advance J of the cells that learn
+  int64_t cell_count;
 } eff_learn_net;
 
 typedef struct eff_learn_kernels {
@@ -126,6 +153,9 @@ static inline EFF_RT eff_learn_sums eff_learn_backward(const eff_learn_kernels *
   if (n->loose < n->count) k->accumulate[rule](n);
   return n->pass->sums;
 }
+
+// In the place of the backward pass where nothing learns: what the weights have done to the recurrent state goes on.
+static inline EFF_RT void eff_learn_advance(const eff_learn_net *n) { eff_ops_run(n->cells, n->cell_count, 1); }
 
 // The last layer of a critic that gives a distribution: outputs [groups, atoms], all linear in the same inputs.
 typedef struct eff_learn_head {

@@ -170,6 +170,7 @@ extension LearnerOptions {
   private static func add(_ network: Network, to hash: inout Fnv1a) {
     hash.add(network.plan.count)
     hash.add(network.hiddenSize)
+    if network.influenceSize > 0 { hash.add(network.influenceSize) }
     for p in network.plan.parameters {
       // where it lies, and whether it is turned there
       hash.add(p.offset)

@@ -34,7 +34,8 @@ struct LoadedPlace {
     }
     core.initialize(
       to: LoadedCore(
-        hidden: place.hidden, hiddenSize: actor.network.hiddenSize, copies: copies, copyCount: outputs.count,
+        hidden: place.hidden, hiddenSize: actor.network.hiddenSize, influence: place.influence,
+        influenceSize: actor.network.influenceSize, copies: copies, copyCount: outputs.count,
         map: map(), ahead: ahead, kept: kept))
   }
 

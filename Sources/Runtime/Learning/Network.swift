@@ -12,6 +12,8 @@ struct Network {
   let hiddenSize: Int
   let hiddenPlaces: [Int]
   let hiddenOutputs: [(place: Int, value: Int, size: Int)]
+  /// Influence of the cells' weights on the recurrent state, in bytes.
+  var influenceSize: Int { plan.influenceCount * (plan.isDouble ? 8 : 4) }
 
   /// - Parameter normalized: value of the normalized observation, or -1
   init(_ plan: DifferentiablePlan, rows: Int = 1, normalized: Int) {
@@ -74,19 +76,23 @@ struct NetworkPlace {
   private let base: UnsafeMutableRawPointer
   private let pass: UnsafeMutablePointer<eff_learn_pass>
   private(set) var hidden: UnsafeMutableRawPointer
+  private(set) var influence: UnsafeMutableRawPointer
 
   init(_ network: Network, _ cursor: inout ArenaCursor) throws(Failure) {
     self.network = network
     base = try cursor.take(network.layout.size)
     pass = try cursor.table(1, of: eff_learn_pass.self)
-    hidden = base
+    (hidden, influence) = (base, base)
   }
 
   /// Elements of w.
   var count: Int { network.plan.count }
 
-  /// Recurrent state, which is saved with the learner's.
-  mutating func takeHidden(_ cursor: inout ArenaCursor) throws(Failure) { hidden = try cursor.take(network.hiddenSize) }
+  /// Recurrent state and what the weights have done to it, which are saved with the learner's.
+  mutating func takeHidden(_ cursor: inout ArenaCursor) throws(Failure) {
+    hidden = try cursor.take(network.hiddenSize)
+    influence = try cursor.take(network.influenceSize)
+  }
 
   /// Connects the ops with weights, traces and, where there are any, moments.
   func bind(
@@ -106,6 +112,7 @@ struct NetworkPlace {
   private func memory(
     _ w: UnsafeMutableRawPointer, _ e: UnsafeMutableRawPointer, _ v: UnsafeMutableRawPointer?
   ) -> PlanMemory {
-    PlanMemory(base: base, w: w, e: e, v: v, hidden: hidden, hiddenPlaces: network.hiddenPlaces, pass: pass)
+    PlanMemory(base: base, w: w, e: e, v: v, hidden: hidden, hiddenPlaces: network.hiddenPlaces,
+      influence: influence, pass: pass)
   }
 }

@@ -1,0 +1,134 @@
+// Kernels of recurrent cells at one instruction set: loops along the rows of W and R, which the compiler makes vectors
+// of. Included once per level inside a namespace and, where the level asks for it, inside a target pragma.
+
+// y[r] += m[r, :] . v for `rows` rows
+template <class T> __attribute__((noinline)) static void products(int64_t rows, int64_t n, const T *m, const T *v, T *y) {
+#pragma clang fp reassociate(on) contract(fast)
+  int64_t r = 0;
+  for (; r + 4 <= rows; r += 4, m += 4 * n) {
+    T a = 0, b = 0, c = 0, d = 0;
+    for (int64_t k = 0; k < n; k++)
+      a += m[k] * v[k], b += m[n + k] * v[k], c += m[2 * n + k] * v[k], d += m[3 * n + k] * v[k];
+    y[r] += a, y[r + 1] += b, y[r + 2] += c, y[r + 3] += d;
+  }
+  for (; r < rows; r++, m += n) {
+    T a = 0;
+    for (int64_t k = 0; k < n; k++) a += m[k] * v[k];
+    y[r] += a;
+  }
+}
+
+template <class T> __attribute__((noinline)) static void add_scaled(T *__restrict y, T c, const T *__restrict x, int64_t n) {
+#pragma clang fp contract(fast)
+  for (int64_t i = 0; i < n; i++) y[i] += c * x[i];
+}
+
+template <class T> static void forward(const eff_op *op, int64_t) {
+  const cell<T> l(op);
+  const int64_t n = l.n, all = l.count * n;
+  for (int64_t g = 0; g < l.count; g++)
+    for (int64_t j = 0; j < n; j++) l.gates[g * n + j] = l.bias(g, j);
+  products(all, l.in, l.w, l.x, l.gates);
+  if (l.is_lstm()) {
+    for (int64_t g = 0; g < 4 && l.b; g++)
+      for (int64_t j = 0; j < n; j++) l.gates[g * n + j] += l.recurrent_bias(g, j);
+    products(all, n, l.r, l.h0, l.gates);
+    return activate_lstm(l);
+  }
+  T *z = l.gates, *r = z + n, *g = r + n, *m = g + n, *rh = m + n;
+  for (int64_t j = 0; j < 2 * n && l.b; j++) z[j] += l.recurrent_bias(j / n, j % n);
+  products(2 * n, n, l.r, l.h0, z);
+  for (int64_t j = 0; j < 2 * n; j++) z[j] = sigmoid(z[j]);
+  for (int64_t j = 0; j < n; j++) m[j] = l.recurrent_bias(2, j), rh[j] = r[j] * l.h0[j];
+  products(n, n, l.r + 2 * n * n, l.p.linear_before_reset ? l.h0 : rh, m);
+  for (int64_t j = 0; j < n; j++) {
+    g[j] = tangent(g[j] + (l.p.linear_before_reset ? r[j] * m[j] : m[j]));
+    l.give(j, (1 - z[j]) * g[j] + z[j] * l.h0[j], 0);
+  }
+}
+
+// How one unit of an LSTM passes on what influences it:
+//   c' = f c + a h + bc v,  h' = alpha c' + rho h + bh v,  gradient += dh h' + dc c'
+template <class T> struct lstm_unit { T f, a, alpha, rho, dh, dc; };
+template <class T>
+__attribute__((noinline)) static void pass(const lstm_unit<T> &u, T bc, T bh, T *__restrict c, T *__restrict h,
+                                           T *__restrict g, const T *__restrict v, int64_t n) {
+#pragma clang fp contract(fast)
+  for (int64_t k = 0; k < n; k++) {
+    const T old = h[k], nc = u.f * c[k] + u.a * old + bc * v[k], nh = u.alpha * nc + u.rho * old + bh * v[k];
+    c[k] = nc;
+    h[k] = nh;
+    if (g) g[k] += u.dh * nh + u.dc * nc;
+  }
+}
+
+template <class T> static void lstm(const cell<T> &l, bool learns) {
+  const int64_t n = l.n, in = l.in;
+  const T *i = l.gates, *o = i + n, *f = o + n, *g = f + n, *t = g + n, one = 1;
+  T *c = l.influence, *h = c + l.size(), *dw = (T *)l.p.dw, *dr = (T *)l.p.dr, *db = (T *)l.p.db;
+  T *cr = c + l.size_w(), *hr = h + l.size_w(), *cb = cr + l.size_r(), *hb = hr + l.size_r();
+  auto to = [&](T *g, int64_t at) { return learns ? g + at : nullptr; };
+  for (int64_t q = 0; q < 4; q++) {
+    for (int64_t j = 0; j < n; j++) {
+      const T di = i[j] * (1 - i[j]) * g[j], dout = o[j] * (1 - o[j]) * t[j], df = f[j] * (1 - f[j]) * l.c0[j],
+              dg = (1 - g[j] * g[j]) * i[j];
+      const lstm_unit<T> u = {
+          f[j], di * l.diagonal(0, j) + df * l.diagonal(2, j) + dg * l.diagonal(3, j), o[j] * (1 - t[j] * t[j]),
+          dout * l.diagonal(1, j), learns ? l.slope(j) : 0, learns ? l.cell_slope(j) : 0};
+      const T bc = q == 0 ? di : q == 2 ? df : q == 3 ? dg : 0, bh = q == 1 ? dout : 0;
+      const int64_t row = q * n + j;
+      if (dw) pass<T>(u, bc, bh, c + row * in, h + row * in, to(dw, row * in), l.x, in);
+      if (dr) pass<T>(u, bc, bh, cr + row * n, hr + row * n, to(dr, row * n), l.h0, n);
+      for (int64_t k = row; k < 8 * n && db; k += 4 * n)
+        pass<T>(u, bc, bh, cb + k, hb + k, to(db, k), &one, 1);
+      if (learns && l.p.dx) add_scaled((T *)l.p.dx, (u.dc + u.dh * u.alpha) * bc + u.dh * bh, l.w + row * in, in);
+    }
+  }
+}
+
+// The same of a GRU: h' = a h + b v,  gradient += d h' + rest v
+template <class T>
+__attribute__((noinline)) static void pass(T a, T b, T d, T rest, T *__restrict h, T *__restrict g,
+                                           const T *__restrict v, int64_t n) {
+#pragma clang fp contract(fast)
+  for (int64_t k = 0; k < n; k++) {
+    h[k] = a * h[k] + b * v[k];
+    if (g) g[k] += d * h[k] + rest * v[k];
+  }
+}
+
+template <class T> static void gru(const cell<T> &l, bool learns) {
+  const int64_t n = l.n, in = l.in;
+  const T *z = l.gates, *r = z + n, *g = r + n, *m = g + n, *rh = m + n, one = 1;
+  T *h = l.influence, *hr = h + l.size_w(), *hb = hr + l.size_r(), *through = l.gates + 5 * n;
+  T *dw = (T *)l.p.dw, *dr = (T *)l.p.dr, *db = (T *)l.p.db;
+  auto to = [&](T *g, int64_t at) { return learns ? g + at : nullptr; };
+  const bool is_linear = l.p.linear_before_reset;
+  for (int64_t j = 0; j < n; j++) through[j] = 0;
+  for (int64_t k = 0; k < n && learns && !is_linear; k++)
+    add_scaled(through, l.slope(k) * (1 - z[k]) * (1 - g[k] * g[k]), l.r + (2 * n + k) * n, n);
+  for (int64_t q = 0; q < 3; q++) {
+    for (int64_t j = 0; j < n; j++) {
+      const T d = learns ? l.slope(j) : 0, dz = z[j] * (1 - z[j]) * (l.h0[j] - g[j]), dg = (1 - z[j]) * (1 - g[j] * g[j]),
+              reset = r[j] * (1 - r[j]), dreset = reset * (is_linear ? m[j] : l.h0[j] * l.diagonal(2, j)) * dg,
+              a = z[j] + dz * l.diagonal(0, j) + dg * r[j] * l.diagonal(2, j) + dreset * l.diagonal(1, j);
+      const T b = q == 0 ? dz : q == 1 ? dreset : dg, br = q == 2 && is_linear ? dg * r[j] : b;
+      // what a reset gate does to other units in the present step
+      const T rest = learns && q == 1 && !is_linear ? reset * l.h0[j] * through[j] - d * dreset : 0;
+      const int64_t row = q * n + j;
+      if (dw) pass<T>(a, b, d, rest, h + row * in, to(dw, row * in), l.x, in);
+      if (dr) pass<T>(a, br, d, rest, hr + row * n, to(dr, row * n), q == 2 && !is_linear ? rh : l.h0, n);
+      if (db) {
+        pass<T>(a, b, d, rest, hb + row, to(db, row), &one, 1);
+        pass<T>(a, br, d, rest, hb + row + 3 * n, to(db, row + 3 * n), &one, 1);
+      }
+      if (learns && l.p.dx) add_scaled((T *)l.p.dx, d * b + rest, l.w + row * in, in);
+    }
+  }
+}
+
+template <class T, bool Learns> static void backward(const eff_op *op, int64_t) {
+  const cell<T> l(op);
+  if (l.is_lstm()) lstm(l, Learns);
+  else gru(l, Learns);
+}

@@ -1,0 +1,122 @@
+import Base
+import Graph
+import Kernels
+import Onnx
+
+/// A recurrent cell whose weights learn by SnAp-1: one op, which carries how its weights have influenced its state.
+struct LearnedCell {
+  let rnn: eff_rnn
+  /// Elements of its scratch memory.
+  var gates: Int { 6 * Int(rnn.hidden) }
+  /// Elements of the influence, and its place among those of other cells, in elements.
+  var size = 0
+  var place = 0
+}
+
+/// Finds the recurrent cells of a graph that can learn, and says of the others why they cannot.
+///
+/// A cell can where one call is one step of its own state: an LSTM or GRU with the functions that ONNX gives it, whose
+/// state inputs hold at the next call what it gives at this one.
+struct CellSearch {
+  private let graph: Graph
+  private let isMain: [Bool]
+  /// By memory root: where each element was copied from, as root and element.
+  private var origins: [Int: [(root: Int, element: Int)]] = [:]
+
+  init(_ g: Graph) {
+    graph = g
+    isMain = Blocks(g.ops).of.map { $0 == 0 }
+    guard g.ops.contains(where: { if case .rnn = $0.params { true } else { false } }) else { return }
+    for (i, op) in g.ops.enumerated() { follow(op, isMain[i]) }
+  }
+
+  /// Why the cell of op `i` cannot learn; nil where it can.
+  func obstacle(_ i: Int) -> String? {
+    let op = graph.ops[i]
+    guard case .rnn(let p) = op.params else { return "it is none" }
+    let isLSTM = p.cell == EFF_RNN_LSTM
+    guard isLSTM || p.cell == EFF_RNN_GRU else { return "it is neither an LSTM nor a GRU" }
+    guard op.type == .f32 else { return "it is \(op.type.name), expected f32" }
+    guard p.dirs == 1, p.reverse == 0, p.time == 1, p.batch == 1, op[.lengths] < 0 else {
+      return "a call is \(p.time) steps of \(p.batch) sequences in \(p.dirs) directions, expected one forward"
+    }
+    guard p.has_clip == 0, p.input_forget == 0, p.dynamic == 0, op[.p] < 0, hasStandardFunctions(p) else {
+      return "it has other functions than ONNX's defaults, a clip, peepholes or 8-bit states"
+    }
+    guard isMain[i] else { return "it does not run at every step" }
+    guard isCarried(op[.h0], from: op[.yH], or: op[.y]), !isLSTM || isCarried(op[.c0], from: op[.yC], or: -1) else {
+      return "its state at the next step is not what it gives at this one"
+    }
+    return nil
+  }
+
+  private func hasStandardFunctions(_ p: eff_rnn) -> Bool {
+    withUnsafeBytes(of: p.act) {
+      let act = $0.bindMemory(to: Int32.self)
+      let last = p.cell == EFF_RNN_LSTM ? act[2] == EFF_FN_TANH : true
+      return act[0] == EFF_FN_SIGMOID && act[1] == EFF_FN_TANH && last
+    }
+  }
+
+  /// Whether input `v` of a cell holds, at the next step, what the cell gives as one of its outputs.
+  private func isCarried(_ v: Int, from output: Int, or other: Int) -> Bool {
+    guard v >= 0, let here = sources(v) else { return false }
+    for (k, source) in here.enumerated() {
+      guard let pair = graph.states.first(where: { graph.root(graph.inputs[$0.input].value) == source.root }),
+        let there = sources(graph.outputs[pair.output].value), source.element < there.count
+      else { return false }
+      let from = there[source.element]
+      guard [output, other].contains(where: { isElement(k, of: $0, from) }) else { return false }
+    }
+    return true
+  }
+
+  private func isElement(_ k: Int, of v: Int, _ place: (root: Int, element: Int)) -> Bool {
+    v >= 0 && graph.root(v) == place.root && graph.values[v].offset / graph.values[v].type.size + k == place.element
+  }
+
+  /// Where the elements of `v` come from; nil where something other than a copy made them.
+  private func sources(_ v: Int) -> [(root: Int, element: Int)]? {
+    let value = graph.values[v]
+    guard value.constant == nil else { return nil }
+    let first = value.offset / value.type.size
+    guard let known = origins[value.root] else {
+      return (0..<value.count).map { (value.root, first + $0) }
+    }
+    guard first + value.count <= known.count else { return nil }
+    return Array(known[first..<first + value.count])
+  }
+
+  private mutating func follow(_ op: GraphOp, _ isMain: Bool) {
+    guard isMain, case .copy(let p) = op.params, let from = sources(op[.x]) else {
+      // what an op makes comes from the op
+      for v in op.outputs where v >= 0 && origins[graph.root(v)] != nil {
+        let (root, first) = (graph.root(v), graph.values[v].offset / graph.values[v].type.size)
+        for k in first..<first + graph.values[v].count { origins[root]?[k] = (root, k) }
+      }
+      return
+    }
+    let y = graph.values[op[.y]]
+    let root = graph.values[y.root]
+    // what nothing has written yet comes from the value itself
+    var to = origins[y.root] ?? (0..<root.count).map { (y.root, $0) }
+    let rank = Int(p.rank)
+    func number(_ list: UnsafeRawBufferPointer, _ d: Int) -> Int {
+      Int(list.loadUnaligned(fromByteOffset: d * 8, as: Int64.self))
+    }
+    let dims = withUnsafeBytes(of: p.dims) { list in (0..<rank).map { number(list, $0) } }
+    let xs = withUnsafeBytes(of: p.x) { list in (0..<rank).map { number(list, $0) } }
+    let ys = withUnsafeBytes(of: p.y) { list in (0..<rank).map { number(list, $0) } }
+    let first = y.offset / y.type.size
+    for n in 0..<dims.reduce(1, *) {
+      var (rest, at, out) = (n, Int(p.x_offset), first + Int(p.y_offset))
+      for d in (0..<rank).reversed() {
+        (at, out) = (at + rest % dims[d] * xs[d], out + rest % dims[d] * ys[d])
+        rest /= dims[d]
+      }
+      guard from.indices.contains(at), to.indices.contains(out) else { return }
+      to[out] = from[at]
+    }
+    origins[y.root] = to
+  }
+}
