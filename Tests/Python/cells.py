@@ -94,39 +94,56 @@ def weights(cell, name="cell", scale=0.5):
     return {f"{name}.{k}": numbers(f"{name}.{k}", *shape, scale=scale) for k, shape in cell.shapes.items()}
 
 
-def network(cell, outputs=1, name="value", arrays=None, encoder=0, opset=18):
-    """observation [1, inputs] (-> tanh layer) -> cell -> linear layer, with the state as ports, as rsl_rl and
-    sb3_contrib export it. Bytes."""
+def network(cell, outputs=1, name="value", arrays=None, encoder=0, layers=1, masked=False, opset=18):
+    """observation [1, inputs] (-> tanh layer) -> cells -> linear layer, with the state [layers, 1, units] as ports, as
+    rsl_rl and sb3_contrib export it (masked: multiplied by 1 - episode_starts). Bytes."""
     n, arrays = cell.units, dict(arrays or weights(cell))
-    observations = encoder or cell.inputs
+    for layer in range(1, layers):
+        arrays |= weights(Cell(cell.kind, n, n, cell.linear), f"cell{layer}")
     arrays |= {"head.w": numbers("head.w", outputs, n), "head.b": numbers("head.b", outputs)}
-    nodes, x = [], "obs"
+    node, nodes, x = helper.make_node, [], "obs"
     if encoder:
         arrays |= {"front.w": numbers("front.w", cell.inputs, encoder), "front.b": numbers("front.b", cell.inputs)}
-        nodes += [helper.make_node("Gemm", ["obs", "front.w", "front.b"], ["front"], transB=1),
-                  helper.make_node("Tanh", ["front"], ["encoded"])]
+        nodes += [node("Gemm", ["obs", "front.w", "front.b"], ["front"], transB=1), node("Tanh", ["front"], ["encoded"])]
         x = "encoded"
-    names = ["h", "c"][: cell.states]
-    attributes = {"hidden_size": n}
-    if cell.kind == "GRU":
-        attributes["linear_before_reset"] = cell.linear
-    nodes += [helper.make_node("Unsqueeze", [x, "zero"], ["x"]),
-              helper.make_node(cell.kind, ["x", "cell.w", "cell.r", "cell.b", "", *(f"{s}_in" for s in names)],
-                               ["", *(f"{s}_out" for s in names)], name="memory", **attributes),
-              helper.make_node("Squeeze", ["h_out", "zero"], ["hidden"]),
-              helper.make_node("Gemm", ["hidden", "head.w", "head.b"], [name], transB=1)]
+    states = ["h", "c"][: cell.states]
+    integers = {"zero": [0], "one": [1], "two": [2]}
+    nodes.append(node("Unsqueeze", [x, "zero"], ["x0"]))
+    given = {s: f"{s}_in" for s in states}
+    if masked:
+        nodes.append(node("Sub", ["unit", "episode_starts"], ["mask"]))
+        for s in states:
+            nodes.append(node("Mul", ["mask", f"{s}_in"], [f"{s}_masked"]))
+            given[s] = f"{s}_masked"
+    for k in range(layers):
+        prefix = f"cell{k}" if k else "cell"
+        attributes = {"hidden_size": n} | ({"linear_before_reset": cell.linear} if cell.kind == "GRU" else {})
+        one = {s: given[s] if layers == 1 else f"{s}_in{k}" for s in states}
+        if layers > 1:
+            nodes += [node("Slice", [given[s], ["zero", "one"][k], ["one", "two"][k], "zero"], [one[s]]) for s in states]
+        out = {s: f"{s}_out" if layers == 1 else f"{s}_out{k}" for s in states}
+        nodes.append(node(cell.kind, [f"x{k}", *(f"{prefix}.{a}" for a in "wrb"), "", *one.values()],
+                          [f"y{k}", *out.values()], name=f"memory{k}", **attributes))
+        nodes.append(node("Squeeze", [f"y{k}", "one"], [f"x{k + 1}"]))
+    if layers > 1:
+        nodes += [node("Concat", [f"{s}_out{k}" for k in range(layers)], [f"{s}_out"], axis=0) for s in states]
+    nodes += [node("Squeeze", [f"x{layers}", "zero"], ["hidden"]),
+              node("Gemm", ["hidden", "head.w", "head.b"], [name], transB=1)]
     port = helper.make_tensor_value_info
-    inputs = [port("obs", TensorProto.FLOAT, [1, observations])]
+    inputs = [port("obs", TensorProto.FLOAT, [1, encoder or cell.inputs])]
+    if masked:
+        inputs.append(port("episode_starts", TensorProto.FLOAT, [1]))
     results = [port(name, TensorProto.FLOAT, [1, outputs])]
-    for s in names:
-        inputs.append(port(f"{s}_in", TensorProto.FLOAT, [1, 1, n]))
-        results.append(port(f"{s}_out", TensorProto.FLOAT, [1, 1, n]))
+    for s in states:
+        inputs.append(port(f"{s}_in", TensorProto.FLOAT, [layers, 1, n]))
+        results.append(port(f"{s}_out", TensorProto.FLOAT, [layers, 1, n]))
     tensors = [numpy_helper.from_array(v, k) for k, v in arrays.items()]
-    tensors.append(numpy_helper.from_array(np.array([0]), "zero"))
+    tensors += [numpy_helper.from_array(np.array(v), k) for k, v in integers.items()]
+    tensors.append(numpy_helper.from_array(np.float32(1), "unit"))
     graph = helper.make_graph(nodes, "recurrent", inputs, results, tensors)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8).SerializeToString()
 
 
-def theta(cell, arrays=None):
-    arrays = arrays or weights(cell)
-    return np.concatenate([arrays[f"cell.{k}"].ravel() for k in cell.shapes]).astype(np.float64)
+def theta(cell, arrays=None, name="cell"):
+    arrays = arrays or weights(cell, name)
+    return np.concatenate([arrays[f"{name}.{k}"].ravel() for k in cell.shapes]).astype(np.float64)

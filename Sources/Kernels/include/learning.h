@@ -88,6 +88,7 @@ typedef struct eff_learn_cell {
   void *dx, *dw, *dr, *db;
   // of y, y_h and y_c; NULL: none
   const void *dy, *dyh, *dyc;
+  const void *mask;  // [1]: what the state was multiplied by on its way here; NULL: nothing
 } eff_learn_cell;
 
 enum { EFF_CELL_FORWARD = 0, EFF_CELL_BACKWARD = 1, EFF_CELL_ADVANCE = 2 };

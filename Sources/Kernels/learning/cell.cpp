@@ -30,6 +30,7 @@ template <class T> struct cell {
   T bias(int64_t g, int64_t j) const { return b ? b[g * n + j] : 0; }
   T recurrent_bias(int64_t g, int64_t j) const { return b ? b[(count + g) * n + j] : 0; }
   T diagonal(int64_t g, int64_t j) const { return r[(g * n + j) * n + j]; }
+  T mask() const { return p.mask ? *(const T *)p.mask : 1; }
   // gradient of the unit's output and of its cell state
   T slope(int64_t j) const { return (p.dy ? ((T *)p.dy)[j] : 0) + (p.dyh ? ((T *)p.dyh)[j] : 0); }
   T cell_slope(int64_t j) const { return p.dyc ? ((T *)p.dyc)[j] : 0; }

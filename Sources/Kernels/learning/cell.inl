@@ -55,16 +55,16 @@ __attribute__((noinline)) static void pass(const lstm_unit<T> &u, T bc, T bh, T 
                                            T *__restrict g, const T *__restrict v, int64_t n) {
 #pragma clang fp contract(fast)
   for (int64_t k = 0; k < n; k++) {
-    const T old = h[k], nc = u.f * c[k] + u.a * old + bc * v[k], nh = u.alpha * nc + u.rho * old + bh * v[k];
+    const T old = h[k], nc = u.f * c[k] + u.a * old + bc * v[k];
     c[k] = nc;
-    h[k] = nh;
-    if (g) g[k] += u.dh * nh + u.dc * nc;
+    h[k] = u.alpha * nc + u.rho * old + bh * v[k];
   }
+  for (int64_t k = 0; k < n && g; k++) g[k] += u.dh * h[k] + u.dc * c[k];
 }
 
 template <class T> static void lstm(const cell<T> &l, bool learns) {
   const int64_t n = l.n, in = l.in;
-  const T *i = l.gates, *o = i + n, *f = o + n, *g = f + n, *t = g + n, one = 1;
+  const T *i = l.gates, *o = i + n, *f = o + n, *g = f + n, *t = g + n, one = 1, mask = l.mask();
   T *c = l.influence, *h = c + l.size(), *dw = (T *)l.p.dw, *dr = (T *)l.p.dr, *db = (T *)l.p.db;
   T *cr = c + l.size_w(), *hr = h + l.size_w(), *cb = cr + l.size_r(), *hb = hr + l.size_r();
   auto to = [&](T *g, int64_t at) { return learns ? g + at : nullptr; };
@@ -73,8 +73,8 @@ template <class T> static void lstm(const cell<T> &l, bool learns) {
       const T di = i[j] * (1 - i[j]) * g[j], dout = o[j] * (1 - o[j]) * t[j], df = f[j] * (1 - f[j]) * l.c0[j],
               dg = (1 - g[j] * g[j]) * i[j];
       const lstm_unit<T> u = {
-          f[j], di * l.diagonal(0, j) + df * l.diagonal(2, j) + dg * l.diagonal(3, j), o[j] * (1 - t[j] * t[j]),
-          dout * l.diagonal(1, j), learns ? l.slope(j) : 0, learns ? l.cell_slope(j) : 0};
+          f[j] * mask, (di * l.diagonal(0, j) + df * l.diagonal(2, j) + dg * l.diagonal(3, j)) * mask,
+          o[j] * (1 - t[j] * t[j]), dout * l.diagonal(1, j) * mask, learns ? l.slope(j) : 0, learns ? l.cell_slope(j) : 0};
       const T bc = q == 0 ? di : q == 2 ? df : q == 3 ? dg : 0, bh = q == 1 ? dout : 0;
       const int64_t row = q * n + j;
       if (dw) pass<T>(u, bc, bh, c + row * in, h + row * in, to(dw, row * in), l.x, in);
@@ -91,19 +91,23 @@ template <class T>
 __attribute__((noinline)) static void pass(T a, T b, T d, T rest, T *__restrict h, T *__restrict g,
                                            const T *__restrict v, int64_t n) {
 #pragma clang fp contract(fast)
-  for (int64_t k = 0; k < n; k++) {
-    h[k] = a * h[k] + b * v[k];
-    if (g) g[k] += d * h[k] + rest * v[k];
-  }
+  for (int64_t k = 0; k < n; k++) h[k] = a * h[k] + b * v[k];
+  for (int64_t k = 0; k < n && g; k++) g[k] += d * h[k] + rest * v[k];
 }
 
 template <class T> static void gru(const cell<T> &l, bool learns) {
   const int64_t n = l.n, in = l.in;
-  const T *z = l.gates, *r = z + n, *g = r + n, *m = g + n, *rh = m + n, one = 1;
-  T *h = l.influence, *hr = h + l.size_w(), *hb = hr + l.size_r(), *through = l.gates + 5 * n;
+  const T *z = l.gates, *r = z + n, *g = r + n, *rh = g + 2 * n, one = 1, mask = l.mask();
+  T *m = l.gates + 3 * n, *h = l.influence, *hr = h + l.size_w(), *hb = hr + l.size_r(), *through = l.gates + 5 * n;
   T *dw = (T *)l.p.dw, *dr = (T *)l.p.dr, *db = (T *)l.p.db;
   auto to = [&](T *g, int64_t at) { return learns ? g + at : nullptr; };
   const bool is_linear = l.p.linear_before_reset;
+  // a unit reaches its own new state also by way of all reset gates before the product
+  for (int64_t j = 0; j < n && !is_linear; j++) {
+    m[j] = 0;
+    for (int64_t k = 0; k < n; k++)
+      m[j] += l.r[(2 * n + j) * n + k] * l.h0[k] * r[k] * (1 - r[k]) * l.r[(n + k) * n + j];
+  }
   for (int64_t j = 0; j < n; j++) through[j] = 0;
   for (int64_t k = 0; k < n && learns && !is_linear; k++)
     add_scaled(through, l.slope(k) * (1 - z[k]) * (1 - g[k] * g[k]), l.r + (2 * n + k) * n, n);
@@ -111,16 +115,18 @@ template <class T> static void gru(const cell<T> &l, bool learns) {
     for (int64_t j = 0; j < n; j++) {
       const T d = learns ? l.slope(j) : 0, dz = z[j] * (1 - z[j]) * (l.h0[j] - g[j]), dg = (1 - z[j]) * (1 - g[j] * g[j]),
               reset = r[j] * (1 - r[j]), dreset = reset * (is_linear ? m[j] : l.h0[j] * l.diagonal(2, j)) * dg,
-              a = z[j] + dz * l.diagonal(0, j) + dg * r[j] * l.diagonal(2, j) + dreset * l.diagonal(1, j);
+              a = z[j] + dz * l.diagonal(0, j) + dg * r[j] * l.diagonal(2, j)
+                  + (is_linear ? dreset * l.diagonal(1, j) : dg * m[j]);
       const T b = q == 0 ? dz : q == 1 ? dreset : dg, br = q == 2 && is_linear ? dg * r[j] : b;
       // what a reset gate does to other units in the present step
       const T rest = learns && q == 1 && !is_linear ? reset * l.h0[j] * through[j] - d * dreset : 0;
       const int64_t row = q * n + j;
-      if (dw) pass<T>(a, b, d, rest, h + row * in, to(dw, row * in), l.x, in);
-      if (dr) pass<T>(a, br, d, rest, hr + row * n, to(dr, row * n), q == 2 && !is_linear ? rh : l.h0, n);
+      const T past = a * mask;
+      if (dw) pass<T>(past, b, d, rest, h + row * in, to(dw, row * in), l.x, in);
+      if (dr) pass<T>(past, br, d, rest, hr + row * n, to(dr, row * n), q == 2 && !is_linear ? rh : l.h0, n);
       if (db) {
-        pass<T>(a, b, d, rest, hb + row, to(db, row), &one, 1);
-        pass<T>(a, br, d, rest, hb + row + 3 * n, to(db, row + 3 * n), &one, 1);
+        pass<T>(past, b, d, rest, hb + row, to(db, row), &one, 1);
+        pass<T>(past, br, d, rest, hb + row + 3 * n, to(db, row + 3 * n), &one, 1);
       }
       if (learns && l.p.dx) add_scaled((T *)l.p.dx, d * b + rest, l.w + row * in, in);
     }

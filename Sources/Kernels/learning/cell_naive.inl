@@ -45,6 +45,11 @@ template <class T> static void tangents(const cell<T> &l, int64_t q, int64_t j, 
     sum_of_h = dr * m + r * (sum_of_h + l.diagonal(2, j) * h);
   } else {
     sum_of_h += l.diagonal(2, j) * (dr * l.h0[j] + r * h);
+    // by way of the other units' reset gates
+    for (int64_t k = 0; k < n; k++) {
+      const T rk = l.gates[n + k];
+      if (k != j) sum_of_h += l.r[(2 * n + j) * n + k] * l.h0[k] * rk * (1 - rk) * l.r[(n + k) * n + j] * h;
+    }
   }
   const T dg = (1 - g * g) * (sum_of_x + sum_of_h);
   h = (1 - z) * dg - dz * g + dz * l.h0[j] + z * h;
@@ -70,7 +75,7 @@ template <class T, bool Learns> static void backward(const eff_op *op, int64_t) 
   const cell<T> l(op);
   const int64_t n = l.n, all = l.count * n;
   auto one = [&](int64_t at, T *to, int64_t q, int64_t j, T v, bool is_x) {
-    T c = l.is_lstm() ? l.influence[at] : 0, h = l.influence[l.is_lstm() ? at + l.size() : at];
+    T c = l.is_lstm() ? l.influence[at] * l.mask() : 0, h = l.influence[l.is_lstm() ? at + l.size() : at] * l.mask();
     // of the past the unit's own part, of the present all
     T past = h, past_c = c;
     tangents<T>(l, q, j, 0, is_x, past_c, past);

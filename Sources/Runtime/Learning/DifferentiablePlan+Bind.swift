@@ -42,7 +42,7 @@ extension DifferentiablePlan {
       if case .end = op.params { continue }
       if let cell = cells[i] {
         (memory.base + layout.params[i]).bindMemory(to: eff_learn_cell.self, capacity: 1)
-          .initialize(to: parameters(of: cell, op, layout, memory.base))
+          .initialize(to: parameters(of: cell, op, layout, memory))
         forward[blocks.positions[i]] = call(cell, i, Int32(EFF_CELL_FORWARD), layout, memory, kernels)
         (advance + cellCount).initialize(to: call(cell, i, Int32(EFF_CELL_ADVANCE), layout, memory, kernels))
         cellCount += 1
@@ -129,14 +129,15 @@ extension DifferentiablePlan {
   }
 
   private func parameters(
-    of cell: LearnedCell, _ op: GraphOp, _ layout: PlanLayout, _ base: UnsafeMutableRawPointer
+    of cell: LearnedCell, _ op: GraphOp, _ layout: PlanLayout, _ memory: PlanMemory
   ) -> eff_learn_cell {
-    func slope(_ name: OperandName) -> UnsafeMutableRawPointer? { gradient(op[name], layout, base) }
+    func slope(_ name: OperandName) -> UnsafeMutableRawPointer? { gradient(op[name], layout, memory.base) }
     var c = eff_learn_cell()
     (c.cell, c.linear_before_reset) = (cell.rnn.cell, cell.rnn.linear_before_reset)
     (c.input, c.hidden) = (cell.rnn.input, cell.rnn.hidden)
     (c.dx, c.dw, c.dr, c.db) = (slope(.x), slope(.w), slope(.r), slope(.b))
     (c.dy, c.dyh, c.dyc) = (UnsafeRawPointer(slope(.y)), UnsafeRawPointer(slope(.yH)), UnsafeRawPointer(slope(.yC)))
+    c.mask = cell.mask < 0 ? nil : UnsafeRawPointer(address(cell.mask, layout, memory))
     return c
   }
 

@@ -177,7 +177,7 @@ struct DifferentiablePlan {
       if let obstacle = search.obstacle(i) {
         cellNotes.append("\(op.label): the recurrent cell and what is before it do not learn, as \(obstacle)")
       } else {
-        cells[i] = LearnedCell(rnn: p)
+        cells[i] = LearnedCell(rnn: p, mask: search.mask(i))
         cellNotes.append(
           "\(op.label): the recurrent cell learns by SnAp-1, what is before it from the present step alone")
       }

@@ -6,6 +6,8 @@ import Onnx
 /// A recurrent cell whose weights learn by SnAp-1: one op, which carries how its weights have influenced its state.
 struct LearnedCell {
   let rnn: eff_rnn
+  /// Value of one number by which the state is multiplied on its way to the cell, or -1.
+  let mask: Int
   /// Elements of its scratch memory.
   var gates: Int { 6 * Int(rnn.hidden) }
   /// Elements of the influence, and its place among those of other cells, in elements.
@@ -16,12 +18,15 @@ struct LearnedCell {
 /// Finds the recurrent cells of a graph that can learn, and says of the others why they cannot.
 ///
 /// A cell can where one call is one step of its own state: an LSTM or GRU with the functions that ONNX gives it, whose
-/// state inputs hold at the next call what it gives at this one.
+/// state inputs hold at the next call what it gives at this one, perhaps multiplied by one number, as
+/// (1 - episode_starts) is.
 struct CellSearch {
   private let graph: Graph
   private let isMain: [Bool]
   /// By memory root: where each element was copied from, as root and element.
   private var origins: [Int: [(root: Int, element: Int)]] = [:]
+  /// By memory root: by what it was multiplied on the way, a value of one number.
+  private var masks: [Int: Int] = [:]
 
   init(_ g: Graph) {
     graph = g
@@ -47,7 +52,16 @@ struct CellSearch {
     guard isCarried(op[.h0], from: op[.yH], or: op[.y]), !isLSTM || isCarried(op[.c0], from: op[.yC], or: -1) else {
       return "its state at the next step is not what it gives at this one"
     }
+    guard !isLSTM || mask(i) == masks[graph.root(op[.c0])] ?? -1 else {
+      return "h and c of its state are multiplied by different numbers"
+    }
     return nil
+  }
+
+  /// What the state of the cell of op `i` is multiplied by on its way to it: a value of one number, or -1.
+  func mask(_ i: Int) -> Int {
+    let h = graph.ops[i][.h0]
+    return h < 0 ? -1 : masks[graph.root(h)] ?? -1
   }
 
   private func hasStandardFunctions(_ p: eff_rnn) -> Bool {
@@ -88,6 +102,7 @@ struct CellSearch {
   }
 
   private mutating func follow(_ op: GraphOp, _ isMain: Bool) {
+    if isMain, case .binary(let p) = op.params, p.fn == EFF_FN2_MUL, follow(op[.a], op[.b], op[.y]) { return }
     guard isMain, case .copy(let p) = op.params, let from = sources(op[.x]) else {
       // what an op makes comes from the op
       for v in op.outputs where v >= 0 && origins[graph.root(v)] != nil {
@@ -118,5 +133,20 @@ struct CellSearch {
       to[out] = from[at]
     }
     origins[y.root] = to
+    masks[y.root] = masks[graph.root(op[.x])]
+  }
+
+  /// y = a b where one of them is a recurrent state and the other one number.
+  private mutating func follow(_ a: Int, _ b: Int, _ y: Int) -> Bool {
+    for (x, mask) in [(a, b), (b, a)] {
+      let root = graph.root(x)
+      guard graph.values[mask].count == 1, graph.values[x].count == graph.values[y].count, masks[root] == nil,
+        Fusion.isWhole(y, graph), let from = sources(x), let first = from.first,
+        graph.states.contains(where: { graph.root(graph.inputs[$0.input].value) == first.root })
+      else { continue }
+      (origins[graph.root(y)], masks[graph.root(y)]) = (from, mask)
+      return true
+    }
+    return false
   }
 }

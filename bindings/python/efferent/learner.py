@@ -85,7 +85,8 @@ class Learner(Owner):
     Counts, algorithm and safe defaults are then those of eff_learner_options_adapt(); `hidden` describes the critic;
     `frozen` lists beginnings of the names of parameters that stay as they are; `critic_warmup_steps` is another name
     for actor_delay. A network of Q values goes on with algorithm "stream-q" or "stream-sarsa" (by itself where an
-    output is called q), a value network with "stream-td".
+    output is called q), a value network with "stream-td". LSTM and GRU cells learn by SnAp-1; `cells="fixed"` keeps them
+    as they are.
 
         learner = efferent.Learner(policy="deployed.onnx", preset="adapted-quick")
 
