@@ -139,7 +139,7 @@ struct DifferentiablePlan {
     isWanted[g.root(head)] = isActive(head)
     for (i, op) in g.ops.enumerated().reversed() where op.outputs.contains(where: { $0 >= 0 && isWanted[g.root($0)] }) {
       guard op.inputs.contains(where: isActive) else { continue }
-      guard let slopes = slopes(i), cells[i] != nil || !op.outputs.dropFirst().contains(where: { $0 >= 0 && isWanted[g.root($0)] })
+      guard let slopes = slopes(i), op.kernel == .rnn || !op.outputs.dropFirst().contains(where: { $0 >= 0 && isWanted[g.root($0)] })
       else {
         throw Failure(
           .unsupported, "\(op.label): has no derivative; learn the last layers, a residual, or freeze what is before it"
@@ -170,12 +170,10 @@ struct DifferentiablePlan {
     let search = CellSearch(graph)
     for (i, op) in graph.ops.enumerated() {
       guard case .rnn(let p) = op.params else { continue }
-      guard isActive(op[.w]) || isActive(op[.r]) || isActive(op[.b]) else {
-        cellNotes.append("\(op.label): the recurrent cell and what is before it do not learn")
-        continue
-      }
       if let obstacle = search.obstacle(i) {
         cellNotes.append("\(op.label): the recurrent cell and what is before it do not learn, as \(obstacle)")
+      } else if !isActive(op[.w]) && !isActive(op[.r]) && !isActive(op[.b]) {
+        cellNotes.append("\(op.label): the recurrent cell and what is before it do not learn")
       } else {
         cells[i] = LearnedCell(rnn: p, mask: search.mask(i))
         cellNotes.append(
