@@ -57,6 +57,27 @@ class Cell:
         return np.array(columns).T
 
 
+class Diagonal(Cell):
+    """Linear recurrent trace units (arXiv 2409.01449); the state is [real, imaginary], weights are W and poles."""
+
+    def __init__(self, inputs, units):
+        self.inputs, self.units, self.states = inputs, units, 2
+        self.shapes = {"weight": (2 * units, inputs), "poles": (2, units)}
+        self.sizes = [int(np.prod(s)) for s in self.shapes.values()]
+
+    def owners(self):
+        units = np.arange(self.units)
+        return np.concatenate([np.repeat(np.tile(units, 2), self.inputs), units, units])
+
+    def step(self, theta, x, state):
+        n = self.units
+        w, (nu, angle) = theta[: self.sizes[0]].reshape(2 * n, -1), theta[self.sizes[0] :].reshape(2, n)
+        radius = np.exp(-np.exp(nu))
+        h = (radius * np.cos(np.exp(angle)), radius * np.sin(np.exp(angle)))
+        driven = w @ x * np.tile(np.sqrt(1 - radius * radius), 2)
+        return driven + np.concatenate([h[0] * state[:n] - h[1] * state[n:], h[1] * state[:n] + h[0] * state[n:]])
+
+
 class Influence:
     """What the weights have done to the state, exactly or by SnAp-1."""
 
@@ -97,7 +118,7 @@ def weights(cell, name="cell", scale=0.5):
 def network(cell, outputs=1, name="value", arrays=None, encoder=0, layers=1, masked=False, opset=18):
     """observation [1, inputs] (-> tanh layer) -> cells -> linear layer, with the state [layers, 1, units] as ports, as
     rsl_rl and sb3_contrib export it (masked: multiplied by 1 - episode_starts). Bytes."""
-    n, arrays = cell.units, dict(arrays or weights(cell))
+    n, chosen, arrays = cell.units, arrays or {}, weights(cell)
     for layer in range(1, layers):
         arrays |= weights(Cell(cell.kind, n, n, cell.linear), f"cell{layer}")
     arrays |= {"head.w": numbers("head.w", outputs, n), "head.b": numbers("head.b", outputs)}
@@ -137,7 +158,7 @@ def network(cell, outputs=1, name="value", arrays=None, encoder=0, layers=1, mas
     for s in states:
         inputs.append(port(f"{s}_in", TensorProto.FLOAT, [layers, 1, n]))
         results.append(port(f"{s}_out", TensorProto.FLOAT, [layers, 1, n]))
-    tensors = [numpy_helper.from_array(v, k) for k, v in arrays.items()]
+    tensors = [numpy_helper.from_array(v, k) for k, v in (arrays | chosen).items()]
     tensors += [numpy_helper.from_array(np.array(v), k) for k, v in integers.items()]
     tensors.append(numpy_helper.from_array(np.float32(1), "unit"))
     graph = helper.make_graph(nodes, "recurrent", inputs, results, tensors)

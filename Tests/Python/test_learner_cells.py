@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 from cells import Cell, Influence, network, numbers, theta, weights
+from efferent._convert.safetensors import dumps
 from efferent.learner import Learner
 from onnx import TensorProto, helper, numpy_helper
 from suites import POLICIES, ZOO
@@ -423,3 +424,59 @@ def test_a_prediction_that_needs_a_memory_is_learned_by_the_cell(kind, linear):
         assert conditioning(fixed, seed, 10, 800)[-200:].mean() > 0.9
         blind = Learner(2, 0, "stream-td", seed=seed, no_reward_scaling=1, no_observation_norm=1, gamma=0.95)
         assert conditioning(blind, seed, 10, 800)[-200:].mean() > 0.9
+
+
+@pytest.mark.parametrize("kind, linear", KINDS)
+def test_every_instruction_set_learns_the_same(kind, linear, monkeypatch):
+    """In f32 over whole learners, with sizes that fill no vector."""
+    data, learned = network(Cell(kind, 5, 13, linear), outputs=2, name="action", encoder=7), []
+    given = np.random.default_rng(1).standard_normal((200, 7))
+    for isa in ("naive", "sse2", "avx2"):
+        monkeypatch.setenv("EFFERENT_ISA", isa)
+        learner = Learner(policy=data, critic_warmup_steps=0, kappa_policy=3.0)
+        for k in range(199):
+            learner.act(given[k])
+            # actions from outside, so that rounding cannot branch
+            learner.update(given[k + 1], given[k, 0], terminated=k % 31 == 30, action=given[k, 1:3])
+        learned.append(np.concatenate([v.ravel() for v in arrays(learner).values()]))
+    assert all(np.abs(other - learned[0]).max() < 1e-4 for other in learned[1:])
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_cells_of_a_safetensors_policy_learn_gate_by_gate_as_torch_names_them(kind, tmp_path):
+    """Their arrays have another order of gates and two biases, so the cell reads what is put together of them."""
+    gates = {"lstm": 4, "gru": 3}[kind]
+    tensors = {"m.weight_ih_l0": numbers("w", gates * 6, 5), "m.weight_hh_l0": numbers("r", gates * 6, 6),
+               "m.bias_ih_l0": numbers("b", gates * 6), "m.bias_hh_l0": numbers("c", gates * 6),
+               "out.weight": numbers("o", 2, 6), "out.bias": numbers("p", 2)}
+    layers = [{"type": kind, "name": "m"}, {"type": "dense", "name": "out"}]
+    file = dumps(tensors, {}, {"efferent": 1, "inputs": [{"name": "obs", "shape": [5]}], "layers": layers})
+    cell = Cell(kind.upper(), 5, 6, linear_before_reset=1)
+    order = {"lstm": [0, 3, 1, 2], "gru": [1, 0, 2]}[kind]
+
+    def ordered(x):
+        return np.concatenate([np.split(x, gates)[k] for k in order])
+
+    same = {"cell.w": ordered(tensors["m.weight_ih_l0"])[None], "cell.r": ordered(tensors["m.weight_hh_l0"])[None],
+            "cell.b": np.concatenate([ordered(tensors["m.bias_ih_l0"]), ordered(tensors["m.bias_hh_l0"])])[None]}
+    options = STILL | dict(lambda_=0.9, kappa_policy=1e-25, critic_warmup_steps=0, seed=3)
+    theirs = Learner(policy=file, **options)
+    ours = Learner(policy=network(cell, outputs=2, name="action", arrays=same | {
+        "head.w": tensors["out.weight"], "head.b": tensors["out.bias"]}), **options)
+    assert {n for n in arrays(theirs)} == set(tensors)
+    given = np.random.default_rng(1).standard_normal((20, 5))
+    for k in range(19):
+        for learner in (theirs, ours):
+            learner.act(given[k])
+            learner.update(given[k + 1], given[k, 0], action=given[k, 1:3])
+    for name, part in (("weight_ih_l0", "w"), ("weight_hh_l0", "r")):
+        expected = ours[f"actor.e.cell.{part}"].ravel()
+        assert np.abs(ordered(theirs[f"actor.e.m.{name}"]).ravel() - expected).max() < 1e-9 * np.abs(expected).max()
+    moving = Learner(policy=file, critic_warmup_steps=0, kappa_policy=1.0)
+    before = arrays(moving)
+    stream(moving, 60)
+    assert moved(before, arrays(moving)) == set(tensors)
+    moving.export(tmp_path / "learned.safetensors")
+    session, x = moving.policy().session(), given.astype(np.float32)
+    again = efferent.Policy(tmp_path / "learned.safetensors").session()
+    assert all(np.array_equal(session.step(row).copy(), again.step(row)) for row in x)

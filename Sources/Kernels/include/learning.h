@@ -76,13 +76,17 @@ typedef struct eff_learn_layer {
 //   gradient = d(outputs) / d(unit) J
 // A unit of an LSTM has two numbers, c and h, and so has J. A GRU's reset gate before the product (linear_before_reset
 // 0) reaches every unit at once: its gradient is exact in the present step, and J keeps its own unit's part.
+// A diagonal cell (EFF_CELL_DIAGONAL) is a recurrent trace unit (arXiv 2409.01449), linear, for which J is exact:
+//   h = lambda h + phi (W1 + i W2) x     lambda = exp(-exp(nu) + i exp(a)), phi = sqrt(1 - |lambda|^2)
+// x [input], w [2 hidden, input]: W1, W2; r [2, hidden]: nu, a; b: NULL; state and output [2 hidden]: real, imaginary.
 // The forward pass may run any number of times; the backward pass, or the one that only advances J, runs once a step.
 enum {
   EFF_CELL_X, EFF_CELL_W, EFF_CELL_R, EFF_CELL_B, EFF_CELL_H0, EFF_CELL_C0, EFF_CELL_Y, EFF_CELL_YH, EFF_CELL_YC,
   EFF_CELL_GATES /* scratch [6 hidden] */, EFF_CELL_INFLUENCE /* J */, EFF_CELL_OPERANDS
 };
+enum { EFF_CELL_DIAGONAL = 3 };
 typedef struct eff_learn_cell {
-  int32_t cell, linear_before_reset;  // EFF_RNN_LSTM or EFF_RNN_GRU
+  int32_t cell, linear_before_reset;  // EFF_RNN_LSTM, EFF_RNN_GRU or EFF_CELL_DIAGONAL
   int64_t input, hidden;
   // gradients of x, w, r and b, to which is added; NULL: not wanted, and no J for it
   void *dx, *dw, *dr, *db;
@@ -184,6 +188,7 @@ int32_t eff_derivative_operands(int32_t id);
 // libm for code under @_noLocks
 static inline EFF_RT double eff_learn_sqrt(double x) { return __builtin_sqrt(x); }
 static inline EFF_RT double eff_learn_exp(double x) { return exp(x); }
+static inline EFF_RT double eff_learn_expm1(double x) { return expm1(x); }
 static inline EFF_RT double eff_learn_log(double x) { return log(x); }
 static inline EFF_RT double eff_learn_log1p(double x) { return log1p(x); }
 static inline EFF_RT double eff_learn_erf(double x) { return erf(x); }

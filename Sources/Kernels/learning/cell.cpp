@@ -8,10 +8,20 @@ inline float exponential(float x) { return expf(x); }
 inline double exponential(double x) { return exp(x); }
 inline float tangent(float x) { return tanhf(x); }
 inline double tangent(double x) { return tanh(x); }
+inline float sine(float x) { return sinf(x); }
+inline double sine(double x) { return sin(x); }
+inline float cosine(float x) { return cosf(x); }
+inline double cosine(double x) { return cos(x); }
+inline float root(float x) { return sqrtf(x); }
+inline double root(double x) { return sqrt(x); }
+// 1 - exp(x), also near 0
+inline float rest(float x) { return -expm1f(x); }
+inline double rest(double x) { return -expm1(x); }
 template <class T> T sigmoid(T x) { return 1 / (1 + exponential(-x)); }
 
 // An op with its operands by name. What the forward pass leaves for the backward pass lies in `gates`, by unit:
 //   LSTM  i o f g [4 n] after their functions, tanh(c) [n]
+//   diagonal  (W1 x, W2 x) [2 n], lambda [2 n], phi [n]
 //   GRU   z r g [3 n], what r gates [n] (linear_before_reset: R h + Rb), r h [n], and [n] for the backward pass
 template <class T> struct cell {
   const eff_learn_cell &p;
@@ -23,8 +33,10 @@ template <class T> struct cell {
       : p(*(const eff_learn_cell *)op->params), x(at(op, EFF_CELL_X)), w(at(op, EFF_CELL_W)), r(at(op, EFF_CELL_R)),
         b(at(op, EFF_CELL_B)), h0(at(op, EFF_CELL_H0)), c0(at(op, EFF_CELL_C0)), y(at(op, EFF_CELL_Y)),
         y_h(at(op, EFF_CELL_YH)), y_c(at(op, EFF_CELL_YC)), gates(at(op, EFF_CELL_GATES)),
-        influence(at(op, EFF_CELL_INFLUENCE)), in(p.input), n(p.hidden), count(p.cell == EFF_RNN_LSTM ? 4 : 3) {}
+        influence(at(op, EFF_CELL_INFLUENCE)), in(p.input), n(p.hidden),
+        count(p.cell == EFF_RNN_LSTM ? 4 : p.cell == EFF_RNN_GRU ? 3 : 2) {}
 
+  bool is_diagonal() const { return p.cell == EFF_CELL_DIAGONAL; }
   bool is_lstm() const { return p.cell == EFF_RNN_LSTM; }
   // bias of gate g: that of x, and that of h
   T bias(int64_t g, int64_t j) const { return b ? b[g * n + j] : 0; }
@@ -40,9 +52,10 @@ template <class T> struct cell {
     if (y_c) y_c[j] = c;
   }
 
-  // The arrays that learn lie one after the other in `influence`; an LSTM has them twice, of c and then of h.
+  // The arrays that learn lie one after the other in `influence`; an LSTM has them twice, of c and then of h. A
+  // diagonal cell has a complex number for each input of each unit, real parts first, and one for each of nu and a.
   int64_t size_w() const { return p.dw ? count * n * in : 0; }
-  int64_t size_r() const { return p.dr ? count * n * n : 0; }
+  int64_t size_r() const { return p.dr ? (is_diagonal() ? 4 * n : count * n * n) : 0; }
   int64_t size() const { return size_w() + size_r() + (p.db ? 2 * count * n : 0); }
 
  private:
@@ -61,6 +74,21 @@ template <class T> void activate_lstm(const cell<T> &l) {
     const T c = f[j] * l.c0[j] + i[j] * g[j];
     t[j] = tangent(c);
     l.give(j, o[j] * t[j], c);
+  }
+}
+
+// lambda and phi into `gates`, and the new state, from the sums W1 x and W2 x in it.
+template <class T> void turn_diagonal(const cell<T> &l) {
+  const int64_t n = l.n;
+  const T *u = l.gates, *h = l.h0;
+  T *c = l.gates + 2 * n, *s = c + n, *phi = s + n;
+  for (int64_t j = 0; j < n; j++) {
+    const T rate = exponential(l.r[j]), radius = exponential(-rate), angle = exponential(l.r[n + j]);
+    c[j] = radius * cosine(angle);
+    s[j] = radius * sine(angle);
+    phi[j] = root(rest(-2 * rate));
+    l.give(j, c[j] * h[j] - s[j] * h[n + j] + phi[j] * u[j], 0);
+    l.give(n + j, s[j] * h[j] + c[j] * h[n + j] + phi[j] * u[n + j], 0);
   }
 }
 

@@ -2,7 +2,8 @@
 // of. Included once per level inside a namespace and, where the level asks for it, inside a target pragma.
 
 // y[r] += m[r, :] . v for `rows` rows
-template <class T> __attribute__((noinline)) static void products(int64_t rows, int64_t n, const T *m, const T *v, T *y) {
+template <class T>
+__attribute__((noinline)) static void products(int64_t rows, int64_t n, const T *m, const T *v, T *y) {
 #pragma clang fp reassociate(on) contract(fast)
   int64_t r = 0;
   for (; r + 4 <= rows; r += 4, m += 4 * n) {
@@ -18,7 +19,8 @@ template <class T> __attribute__((noinline)) static void products(int64_t rows, 
   }
 }
 
-template <class T> __attribute__((noinline)) static void add_scaled(T *__restrict y, T c, const T *__restrict x, int64_t n) {
+template <class T>
+__attribute__((noinline)) static void add_scaled(T *__restrict y, T c, const T *__restrict x, int64_t n) {
 #pragma clang fp contract(fast)
   for (int64_t i = 0; i < n; i++) y[i] += c * x[i];
 }
@@ -26,6 +28,11 @@ template <class T> __attribute__((noinline)) static void add_scaled(T *__restric
 template <class T> static void forward(const eff_op *op, int64_t) {
   const cell<T> l(op);
   const int64_t n = l.n, all = l.count * n;
+  if (l.is_diagonal()) {
+    for (int64_t j = 0; j < 2 * n; j++) l.gates[j] = 0;
+    products(2 * n, l.in, l.w, l.x, l.gates);
+    return turn_diagonal(l);
+  }
   for (int64_t g = 0; g < l.count; g++)
     for (int64_t j = 0; j < n; j++) l.gates[g * n + j] = l.bias(g, j);
   products(all, l.in, l.w, l.x, l.gates);
@@ -74,7 +81,8 @@ template <class T> static void lstm(const cell<T> &l, bool learns) {
               dg = (1 - g[j] * g[j]) * i[j];
       const lstm_unit<T> u = {
           f[j] * mask, (di * l.diagonal(0, j) + df * l.diagonal(2, j) + dg * l.diagonal(3, j)) * mask,
-          o[j] * (1 - t[j] * t[j]), dout * l.diagonal(1, j) * mask, learns ? l.slope(j) : 0, learns ? l.cell_slope(j) : 0};
+          o[j] * (1 - t[j] * t[j]), dout * l.diagonal(1, j) * mask, learns ? l.slope(j) : 0,
+          learns ? l.cell_slope(j) : 0};
       const T bc = q == 0 ? di : q == 2 ? df : q == 3 ? dg : 0, bh = q == 1 ? dout : 0;
       const int64_t row = q * n + j;
       if (dw) pass<T>(u, bc, bh, c + row * in, h + row * in, to(dw, row * in), l.x, in);
@@ -113,7 +121,8 @@ template <class T> static void gru(const cell<T> &l, bool learns) {
     add_scaled(through, l.slope(k) * (1 - z[k]) * (1 - g[k] * g[k]), l.r + (2 * n + k) * n, n);
   for (int64_t q = 0; q < 3; q++) {
     for (int64_t j = 0; j < n; j++) {
-      const T d = learns ? l.slope(j) : 0, dz = z[j] * (1 - z[j]) * (l.h0[j] - g[j]), dg = (1 - z[j]) * (1 - g[j] * g[j]),
+      const T d = learns ? l.slope(j) : 0, dz = z[j] * (1 - z[j]) * (l.h0[j] - g[j]),
+              dg = (1 - z[j]) * (1 - g[j] * g[j]),
               reset = r[j] * (1 - r[j]), dreset = reset * (is_linear ? m[j] : l.h0[j] * l.diagonal(2, j)) * dg,
               a = z[j] + dz * l.diagonal(0, j) + dg * r[j] * l.diagonal(2, j)
                   + (is_linear ? dreset * l.diagonal(1, j) : dg * m[j]);
@@ -133,8 +142,51 @@ template <class T> static void gru(const cell<T> &l, bool learns) {
   }
 }
 
+// One unit: p = lambda p + phi x, and where it learns the gradients of the rows of W1 and W2.
+template <class T>
+__attribute__((noinline)) static void turn(T c, T s, T phi, T d_re, T d_im, T *__restrict re, T *__restrict im,
+                                           T *__restrict g1, T *__restrict g2, const T *__restrict x, int64_t n) {
+#pragma clang fp contract(fast)
+  for (int64_t k = 0; k < n; k++) {
+    const T old = re[k];
+    re[k] = c * old - s * im[k] + phi * x[k];
+    im[k] = s * old + c * im[k];
+  }
+  for (int64_t k = 0; k < n && g1; k++) {
+    g1[k] += d_re * re[k] + d_im * im[k];
+    g2[k] += d_im * re[k] - d_re * im[k];
+  }
+}
+
+template <class T> static void diagonal(const cell<T> &l, bool learns) {
+  const int64_t n = l.n, in = l.in;
+  const T *u = l.gates, *c = u + 2 * n, *s = c + n, *phi = s + n;
+  T *dw = (T *)l.p.dw, *dr = (T *)l.p.dr, *dx = (T *)l.p.dx;
+  T *re = l.influence, *im = re + n * in, *poles = re + l.size_w();
+  for (int64_t j = 0; j < n; j++) {
+    const T d_re = learns ? l.slope(j) : 0, d_im = learns ? l.slope(n + j) : 0;
+    if (dw)
+      turn(c[j], s[j], phi[j], d_re, d_im, re + j * in, im + j * in, learns ? dw + j * in : nullptr,
+           learns ? dw + (n + j) * in : nullptr, l.x, in);
+    for (int64_t q = 0; q < 2 && dr; q++) {
+      // d(lambda): -exp(nu) lambda by nu, i exp(a) lambda by a; d(phi) by nu
+      const T e = exponential(l.r[q * n + j]), by_re = q ? -e * s[j] : -e * c[j], by_im = q ? e * c[j] : -e * s[j];
+      const T scale = q ? 0 : e * (c[j] * c[j] + s[j] * s[j]) / phi[j];
+      T *a = poles + 2 * q * n + j, *b = a + n;
+      const T old = *a;
+      *a = c[j] * old - s[j] * *b + by_re * l.h0[j] - by_im * l.h0[n + j] + scale * u[j];
+      *b = s[j] * old + c[j] * *b + by_im * l.h0[j] + by_re * l.h0[n + j] + scale * u[n + j];
+      if (learns) dr[q * n + j] += d_re * *a + d_im * *b;
+    }
+    if (!learns || !dx) continue;
+    add_scaled(dx, phi[j] * d_re, l.w + j * in, in);
+    add_scaled(dx, phi[j] * d_im, l.w + (n + j) * in, in);
+  }
+}
+
 template <class T, bool Learns> static void backward(const eff_op *op, int64_t) {
   const cell<T> l(op);
-  if (l.is_lstm()) lstm(l, Learns);
+  if (l.is_diagonal()) diagonal(l, Learns);
+  else if (l.is_lstm()) lstm(l, Learns);
   else gru(l, Learns);
 }

@@ -10,6 +10,10 @@ template <class T> static T sum(int64_t n, const T *m, const T *v) {
 template <class T> static void forward(const eff_op *op, int64_t) {
   const cell<T> l(op);
   const int64_t n = l.n;
+  if (l.is_diagonal()) {
+    for (int64_t j = 0; j < 2 * n; j++) l.gates[j] = sum(l.in, l.w + j * l.in, l.x);
+    return turn_diagonal(l);
+  }
   for (int64_t g = 0; g < l.count; g++)
     for (int64_t j = 0; j < n; j++) l.gates[g * n + j] = sum(l.in, l.w + (g * n + j) * l.in, l.x) + l.bias(g, j);
   for (int64_t g = 0; g < (l.is_lstm() ? 4 : 2); g++)
@@ -71,8 +75,40 @@ template <class T> static T present(const cell<T> &l, int64_t q, int64_t j, bool
   return s;
 }
 
+// The tangent of each weight on its own.
+template <class T> static void diagonal(const cell<T> &l, bool learns) {
+  const int64_t n = l.n;
+  for (int64_t j = 0; j < n; j++) {
+    const T c = l.gates[2 * n + j], s = l.gates[3 * n + j], phi = l.gates[4 * n + j];
+    auto advance = [&](T &re, T &im, T add_re, T add_im) {
+      const T a = c * re - s * im + add_re, b = s * re + c * im + add_im;
+      re = a, im = b;
+    };
+    for (int64_t k = 0; k < l.in && l.p.dw; k++) {
+      T &re = l.influence[j * l.in + k], &im = l.influence[(n + j) * l.in + k];
+      advance(re, im, phi * l.x[k], 0);
+      if (!learns) continue;
+      ((T *)l.p.dw)[j * l.in + k] += l.slope(j) * re + l.slope(n + j) * im;
+      ((T *)l.p.dw)[(n + j) * l.in + k] += l.slope(n + j) * re - l.slope(j) * im;
+    }
+    T *poles = l.influence + l.size_w();
+    const T rate = exponential(l.r[j]), angle = exponential(l.r[n + j]), re = l.h0[j], im = l.h0[n + j];
+    if (l.p.dr) {
+      // lambda h, and what phi gives: 1 - phi^2 = exp(-2 rate)
+      const T turned = c * re - s * im, across = s * re + c * im, by = rate * exponential(-2 * rate) / phi;
+      advance(poles[j], poles[n + j], -rate * turned + by * l.gates[j], -rate * across + by * l.gates[n + j]);
+      advance(poles[2 * n + j], poles[3 * n + j], -angle * across, angle * turned);
+      for (int64_t q = 0; q < 2 && learns; q++)
+        ((T *)l.p.dr)[q * n + j] += l.slope(j) * poles[2 * q * n + j] + l.slope(n + j) * poles[(2 * q + 1) * n + j];
+    }
+    for (int64_t k = 0; k < l.in && learns && l.p.dx; k++)
+      ((T *)l.p.dx)[k] += phi * (l.slope(j) * l.w[j * l.in + k] + l.slope(n + j) * l.w[(n + j) * l.in + k]);
+  }
+}
+
 template <class T, bool Learns> static void backward(const eff_op *op, int64_t) {
   const cell<T> l(op);
+  if (l.is_diagonal()) return diagonal(l, Learns);
   const int64_t n = l.n, all = l.count * n;
   auto one = [&](int64_t at, T *to, int64_t q, int64_t j, T v, bool is_x) {
     T c = l.is_lstm() ? l.influence[at] * l.mask() : 0, h = l.influence[l.is_lstm() ? at + l.size() : at] * l.mask();

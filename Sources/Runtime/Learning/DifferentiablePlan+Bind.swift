@@ -117,7 +117,9 @@ extension DifferentiablePlan {
     )
     net.g = memory.base + layout.g
     net.raw = raw.isEmpty ? nil : memory.base + layout.raw
-    if let input = graph.inputs.last?.value, layout.normalized > 0 {
+    if let input = graph.inputs.last(where: { layout.values[$0.value] == layout.normalized })?.value,
+      layout.normalized > 0
+    {
       net.normalized = memory.base + layout.normalized
       net.input_stride = Int64(layout.stride(input, self))
     }

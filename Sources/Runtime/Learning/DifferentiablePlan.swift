@@ -74,9 +74,9 @@ struct DifferentiablePlan {
     for i in graph.ops.indices {
       guard var cell = cells[i] else { continue }
       let op = graph.ops[i]
-      var count = 0
-      for v in [op[.w], op[.r], op[.b]] where v >= 0 && hasGradient[graph.root(v)] { count += graph.values[v].count }
-      (cell.size, cell.place) = (cell.rnn.cell == EFF_RNN_LSTM ? 2 * count : count, influenceCount)
+      func count(_ v: Int) -> Int { v >= 0 && hasGradient[graph.root(v)] ? graph.values[v].count : 0 }
+      cell.size = cell.scale.w * count(op[.w]) + cell.scale.rest * (count(op[.r]) + count(op[.b]))
+      cell.place = influenceCount
       influenceCount += padded(cell.size, isDouble: isDouble)
       cells[i] = cell
     }
@@ -139,7 +139,8 @@ struct DifferentiablePlan {
     isWanted[g.root(head)] = isActive(head)
     for (i, op) in g.ops.enumerated().reversed() where op.outputs.contains(where: { $0 >= 0 && isWanted[g.root($0)] }) {
       guard op.inputs.contains(where: isActive) else { continue }
-      guard let slopes = slopes(i), op.kernel == .rnn || !op.outputs.dropFirst().contains(where: { $0 >= 0 && isWanted[g.root($0)] })
+      guard let slopes = slopes(i), op.kernel == .rnn
+        || !op.outputs.dropFirst().contains(where: { $0 >= 0 && isWanted[g.root($0)] })
       else {
         throw Failure(
           .unsupported, "\(op.label): has no derivative; learn the last layers, a residual, or freeze what is before it"

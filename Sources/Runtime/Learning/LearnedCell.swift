@@ -10,6 +10,14 @@ struct LearnedCell {
   let mask: Int
   /// Elements of its scratch memory.
   var gates: Int { 6 * Int(rnn.hidden) }
+  /// Elements of influence for the elements of W, and of R and B.
+  var scale: (w: Int, rest: Int) {
+    switch Int(rnn.cell) {
+    case EFF_RNN_LSTM: (2, 2)
+    case Int(EFF_CELL_DIAGONAL): (1, 2)
+    default: (1, 1)
+    }
+  }
   /// Elements of the influence, and its place among those of other cells, in elements.
   var size = 0
   var place = 0
@@ -40,6 +48,7 @@ struct CellSearch {
     let op = graph.ops[i]
     guard case .rnn(let p) = op.params else { return "it is none" }
     let isLSTM = p.cell == EFF_RNN_LSTM
+    if p.cell == EFF_CELL_DIAGONAL { return nil }
     guard isLSTM || p.cell == EFF_RNN_GRU else { return "it is neither an LSTM nor a GRU" }
     guard op.type == .f32 else { return "it is \(op.type.name), expected f32" }
     guard p.dirs == 1, p.reverse == 0, p.time == 1, p.batch == 1, op[.lengths] < 0 else {
@@ -122,8 +131,10 @@ struct CellSearch {
     let dims = withUnsafeBytes(of: p.dims) { list in (0..<rank).map { number(list, $0) } }
     let xs = withUnsafeBytes(of: p.x) { list in (0..<rank).map { number(list, $0) } }
     let ys = withUnsafeBytes(of: p.y) { list in (0..<rank).map { number(list, $0) } }
-    let first = y.offset / y.type.size
-    for n in 0..<dims.reduce(1, *) {
+    let (first, count) = (y.offset / y.type.size, dims.reduce(1, *))
+    // a recurrent state is not as large as that
+    guard count <= 1 << 20 else { return }
+    for n in 0..<count {
       var (rest, at, out) = (n, Int(p.x_offset), first + Int(p.y_offset))
       for d in (0..<rank).reversed() {
         (at, out) = (at + rest % dims[d] * xs[d], out + rest % dims[d] * ys[d])

@@ -36,13 +36,14 @@ struct Network {
     layout = PlanLayout(plan, rows: rows, normalized: normalized, kept: kept)
   }
 
-  /// Dense layers from the normalized observation to `outputs` numbers.
+  /// Dense layers from the normalized observation, and recurrent trace units over it, to `outputs` numbers.
   /// - Parameter rows: states that go through it at once
   static func described(_ s: LearnerSettings, _ widths: [Int], outputs: Int, rows: Int) throws(Failure) -> Network {
     var draft = NetworkDraft(Graph())
     let input = draft.normalizedInput(s.inputCount)
-    let head = draft.layers(input, widths, outputs: outputs, s.hidden)
-    draft.graph.outputs = [Port(name: "head", value: head)]
+    let x = s.recurrentUnits > 0 ? draft.recurrent(input, units: s.recurrentUnits) : input
+    let head = draft.layers(x, widths, outputs: outputs, s.hidden)
+    draft.graph.outputs.insert(Port(name: "head", value: head), at: 0)
     let plan = try DifferentiablePlan(
       draft.graph, head: head, parameters: draft.parameters, raw: [], isDouble: s.isDouble, fusesCurves: true)
     return Network(plan, rows: rows, normalized: input)

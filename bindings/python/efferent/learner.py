@@ -41,8 +41,8 @@ _NAMED = {
     "learn": LEARN, "cells": CELLS,
     "std_source": STD_SOURCES, "critic_kind": CRITICS, "risk": RISKS,
 }
-_OWN = {"policy", "critic", "frozen", "frozen_count", "struct_size", "reserved", "observation_count", "action_count", "hidden",
-        "hidden_count", "allocator", "arena", "arena_size", "rewards"}
+_OWN = {"policy", "critic", "frozen", "frozen_count", "struct_size", "reserved", "observation_count", "action_count",
+        "hidden", "hidden_count", "allocator", "arena", "arena_size", "rewards"}
 
 
 def _code(option, value):
@@ -70,6 +70,9 @@ class Learner(Owner):
     "categorical"; "two-hot" and "hl-gauss" give its mean by classification), `risk` ("cvar" or "spread") is what is
     climbed, and with a stock it is the CVaR of a whole episode.
 
+    `recurrent_units` gives the networks a memory: units that learn by exact real-time recurrent learning, for what the
+    present observation does not show.
+
     `preset` is a learning rule with all its numbers: "stream-x" (the default), "intentional" or "intentional-capped";
     options beside it win.
 
@@ -85,8 +88,8 @@ class Learner(Owner):
     Counts, algorithm and safe defaults are then those of eff_learner_options_adapt(); `hidden` describes the critic;
     `frozen` lists beginnings of the names of parameters that stay as they are; `critic_warmup_steps` is another name
     for actor_delay. A network of Q values goes on with algorithm "stream-q" or "stream-sarsa" (by itself where an
-    output is called q), a value network with "stream-td". LSTM and GRU cells learn by SnAp-1; `cells="fixed"` keeps them
-    as they are.
+    output is called q), a value network with "stream-td". LSTM and GRU cells learn by SnAp-1; `cells="fixed"` keeps
+    them as they are.
 
         learner = efferent.Learner(policy="deployed.onnx", preset="adapted-quick")
 

@@ -439,6 +439,7 @@ pub struct eff_learner_options {
     pub stock_exploration: f64,
     pub cells: i32,
     pub reserved: i32,
+    pub recurrent_units: usize,
 }
 
 #[repr(C)]
