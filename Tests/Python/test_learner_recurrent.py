@@ -54,6 +54,30 @@ def test_a_prediction_that_needs_a_memory_is_learned(seed):
     assert remembers[-300:].mean() < 0.1 and forgets[-300:].mean() > 0.9
 
 
+def maze(learner, seed, length, episodes):
+    """A T-maze: what is seen at the start says where to turn at the end. Which episodes were won."""
+    rng, won = np.random.default_rng(seed), []
+    for _ in range(episodes):
+        cue = rng.integers(2)
+        seen = np.array([2 * cue - 1.0, 0.0, 0.0])
+        for step in range(length):
+            learner.act(seen)
+            seen = np.array([0.0, step < length - 1, step == length - 1], float)
+            learner.update(seen, 0.0)
+        won.append(learner.act(seen) == cue)
+        learner.update(np.zeros(3), 1.0 if won[-1] else -1.0, terminated=True)
+    return np.array(won)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_choice_that_needs_a_memory_is_learned(seed):
+    """Without one, half of the episodes are won whatever is learned."""
+    options = dict(hidden=[16], optimizer="intentional", no_observation_norm=1, gamma=0.95, lambda_=0.9,
+                   epsilon_steps=5000, seed=seed)
+    remembers, forgets = (maze(Learner(3, 2, "stream-q", recurrent_units=n, **options), seed, 8, 2500) for n in (8, 0))
+    assert remembers[-500:].mean() > 0.95 and forgets[-500:].mean() < 0.65
+
+
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 @pytest.mark.parametrize("algorithm, actions", ALGORITHMS)
 def test_a_checkpoint_continues_bit_for_bit(algorithm, actions, dtype):
