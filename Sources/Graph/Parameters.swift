@@ -19,8 +19,8 @@ public struct ParameterNames {
   private var leaves: [String: Int] = [:]
   /// The leaf that a tensor computed at load comes from, by way of nodes with one such input.
   private var sources: [String: String] = [:]
-  /// The leaves of a tensor that several are joined to.
-  private var joined: [String: [String]] = [:]
+  /// Tensors that several leaves are joined to.
+  private var joined: [(name: String, leaves: [String])] = []
   private let hasCells: Bool
   private var constants: Set<String> = []
   /// Results that have passed a layer, and those that come directly out of one.
@@ -64,7 +64,12 @@ public struct ParameterNames {
 
   private mutating func cellWeight(_ n: OnnxNode, _ i: Int) {
     guard i < n.inputs.count, constants.contains(n.inputs[i]) else { return }
-    for leaf in sources[n.inputs[i]].map({ [$0] }) ?? joined[n.inputs[i]] ?? [] { add(leaf) }
+    for leaf in allSources(of: n.inputs[i]) { add(leaf) }
+  }
+
+  private func allSources(of name: String) -> [String] {
+    if let source = sources[name] { return [source] }
+    return joined.first { $0.name == name }?.leaves ?? []
   }
 
   private mutating func visit(_ n: OnnxNode, _ index: Int) {
@@ -132,9 +137,7 @@ public struct ParameterNames {
     // single numbers beside an array do not matter
     var found: [String] = []
     for name in n.inputs {
-      for source in sources[name].map({ [$0] }) ?? joined[name] ?? [] where !found.contains(source) {
-        found.append(source)
-      }
+      for source in allSources(of: name) where !found.contains(source) { found.append(source) }
     }
     let arrays = found.filter { (leaves[$0] ?? 0) > 1 }
     let leaf = arrays.count == 1 ? arrays.first : found.count == 1 ? found.first : nil
@@ -145,7 +148,7 @@ public struct ParameterNames {
       } else if let leaf {
         sources[name] = leaf
       } else if hasCells, op != .constant, found.count > 1 {
-        joined[name] = found
+        joined.append((name, found))
       }
     }
     return true

@@ -117,17 +117,18 @@ namespace eff_cell_avx2 {
 #pragma clang attribute pop
 #endif
 
-#define EFF_CELL(space) \
-  (pass == EFF_CELL_FORWARD    ? (wide ? space::forward<double> : space::forward<float>) \
-   : pass == EFF_CELL_BACKWARD ? (wide ? space::backward<double, true> : space::backward<float, true>) \
-                               : (wide ? space::backward<double, false> : space::backward<float, false>))
+#define EFF_CELL_OF(space, T) \
+  (pass == EFF_CELL_FORWARD    ? space::forward<T> \
+   : pass == EFF_CELL_BACKWARD ? space::backward<T, true> \
+                               : space::backward<T, false>)
+#define EFF_CELL(space) (wide ? EFF_CELL_OF(space, double) : EFF_CELL_OF(space, float))
 
 eff_kernel eff_learn_cell_find(int32_t type, int32_t level, int32_t pass) {
-  const bool wide = type == EFF_TYPE_F64;
+  const bool wide = type == EFF_TYPE_F64;  // double is not worth kernels of its own
   if (level == EFF_ISA_NAIVE) return EFF_CELL(eff_cell_naive);
 #if defined(__x86_64__)
-  if (level >= EFF_ISA_AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return EFF_CELL(eff_cell_avx2);
+  if (!wide && level >= EFF_ISA_AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return EFF_CELL_OF(eff_cell_avx2, float);
 #endif
   return EFF_CELL(eff_cell_base);
 }

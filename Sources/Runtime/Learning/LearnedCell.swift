@@ -31,17 +31,25 @@ struct LearnedCell {
 struct CellSearch {
   private let graph: Graph
   private let isMain: [Bool]
-  /// By memory root: where each element was copied from, as root and element.
-  private var origins: [Int: [(root: Int, element: Int)]] = [:]
-  /// By memory root: by what it was multiplied on the way, a value of one number.
-  private var masks: [Int: Int] = [:]
+  /// By memory root: where each element was copied from, as `place` writes it; empty where nothing was copied to it.
+  private var origins: [[Int]] = []
+  /// By memory root: by what it was multiplied on the way, a value of one number, or -1.
+  private var masks: [Int] = []
 
   init(_ g: Graph) {
     graph = g
     isMain = Blocks(g.ops).of.map { $0 == 0 }
+    origins = [[Int]](repeating: [], count: g.values.count)
+    masks = [Int](repeating: -1, count: g.values.count)
     guard g.ops.contains(where: { if case .rnn = $0.params { true } else { false } }) else { return }
     for (i, op) in g.ops.enumerated() { follow(op, isMain[i]) }
   }
+
+  /// Element `k` of a memory root as one number.
+  private func place(_ root: Int, _ k: Int) -> Int { root << 32 | k }
+
+  /// Elements of its memory root before those of `v`.
+  private func first(_ v: Int) -> Int { graph.values[v].offset / graph.values[v].type.size }
 
   /// Why the cell of op `i` cannot learn; nil where it can.
   func obstacle(_ i: Int) -> String? {
@@ -61,7 +69,7 @@ struct CellSearch {
     guard isCarried(op[.h0], from: op[.yH], or: op[.y]), !isLSTM || isCarried(op[.c0], from: op[.yC], or: -1) else {
       return "its state at the next step is not what it gives at this one"
     }
-    guard !isLSTM || mask(i) == masks[graph.root(op[.c0])] ?? -1 else {
+    guard !isLSTM || mask(i) == masks[graph.root(op[.c0])] else {
       return "h and c of its state are multiplied by different numbers"
     }
     return nil
@@ -70,7 +78,7 @@ struct CellSearch {
   /// What the state of the cell of op `i` is multiplied by on its way to it: a value of one number, or -1.
   func mask(_ i: Int) -> Int {
     let h = graph.ops[i][.h0]
-    return h < 0 ? -1 : masks[graph.root(h)] ?? -1
+    return h < 0 ? -1 : masks[graph.root(h)]
   }
 
   private func hasStandardFunctions(_ p: eff_rnn) -> Bool {
@@ -85,57 +93,50 @@ struct CellSearch {
   private func isCarried(_ v: Int, from output: Int, or other: Int) -> Bool {
     guard v >= 0, let here = sources(v) else { return false }
     for (k, source) in here.enumerated() {
-      guard let pair = graph.states.first(where: { graph.root(graph.inputs[$0.input].value) == source.root }),
-        let there = sources(graph.outputs[pair.output].value), source.element < there.count
+      guard let pair = graph.states.first(where: { graph.root(graph.inputs[$0.input].value) == source >> 32 }),
+        let there = sources(graph.outputs[pair.output].value), source & 0xffff_ffff < there.count
       else { return false }
-      let from = there[source.element]
-      guard [output, other].contains(where: { isElement(k, of: $0, from) }) else { return false }
+      let from = there[source & 0xffff_ffff]
+      guard [output, other].contains(where: { $0 >= 0 && place(graph.root($0), first($0) + k) == from }) else {
+        return false
+      }
     }
     return true
   }
 
-  private func isElement(_ k: Int, of v: Int, _ place: (root: Int, element: Int)) -> Bool {
-    v >= 0 && graph.root(v) == place.root && graph.values[v].offset / graph.values[v].type.size + k == place.element
-  }
-
-  /// Where the elements of `v` come from; nil where something other than a copy made them.
-  private func sources(_ v: Int) -> [(root: Int, element: Int)]? {
+  /// Where the elements of `v` come from; nil where it is a constant.
+  private func sources(_ v: Int) -> [Int]? {
     let value = graph.values[v]
     guard value.constant == nil else { return nil }
-    let first = value.offset / value.type.size
-    guard let known = origins[value.root] else {
-      return (0..<value.count).map { (value.root, first + $0) }
-    }
-    guard first + value.count <= known.count else { return nil }
-    return Array(known[first..<first + value.count])
+    let known = origins[value.root]
+    let range = first(v)..<first(v) + value.count
+    if known.isEmpty { return range.map { place(value.root, $0) } }
+    return range.upperBound <= known.count ? Array(known[range]) : nil
   }
 
   private mutating func follow(_ op: GraphOp, _ isMain: Bool) {
     if isMain, case .binary(let p) = op.params, p.fn == EFF_FN2_MUL, follow(op[.a], op[.b], op[.y]) { return }
     guard isMain, case .copy(let p) = op.params, let from = sources(op[.x]) else {
       // what an op makes comes from the op
-      for v in op.outputs where v >= 0 && origins[graph.root(v)] != nil {
-        let (root, first) = (graph.root(v), graph.values[v].offset / graph.values[v].type.size)
-        for k in first..<first + graph.values[v].count { origins[root]?[k] = (root, k) }
+      for v in op.outputs where v >= 0 && !origins[graph.root(v)].isEmpty {
+        for k in first(v)..<first(v) + graph.values[v].count { origins[graph.root(v)][k] = place(graph.root(v), k) }
       }
       return
     }
-    let y = graph.values[op[.y]]
-    let root = graph.values[y.root]
+    let root = graph.root(op[.y])
     // what nothing has written yet comes from the value itself
-    var to = origins[y.root] ?? (0..<root.count).map { (y.root, $0) }
+    var to = origins[root].isEmpty ? (0..<graph.values[root].count).map { place(root, $0) } : origins[root]
     let rank = Int(p.rank)
-    func number(_ list: UnsafeRawBufferPointer, _ d: Int) -> Int {
-      Int(list.loadUnaligned(fromByteOffset: d * 8, as: Int64.self))
+    func numbers(_ list: UnsafeRawBufferPointer) -> [Int] {
+      (0..<rank).map { Int(list.loadUnaligned(fromByteOffset: $0 * 8, as: Int64.self)) }
     }
-    let dims = withUnsafeBytes(of: p.dims) { list in (0..<rank).map { number(list, $0) } }
-    let xs = withUnsafeBytes(of: p.x) { list in (0..<rank).map { number(list, $0) } }
-    let ys = withUnsafeBytes(of: p.y) { list in (0..<rank).map { number(list, $0) } }
-    let (first, count) = (y.offset / y.type.size, dims.reduce(1, *))
+    let dims = withUnsafeBytes(of: p.dims, numbers)
+    let (xs, ys) = (withUnsafeBytes(of: p.x, numbers), withUnsafeBytes(of: p.y, numbers))
+    let count = dims.reduce(1, *)
     // a recurrent state is not as large as that
     guard count <= 1 << 20 else { return }
     for n in 0..<count {
-      var (rest, at, out) = (n, Int(p.x_offset), first + Int(p.y_offset))
+      var (rest, at, out) = (n, Int(p.x_offset), first(op[.y]) + Int(p.y_offset))
       for d in (0..<rank).reversed() {
         (at, out) = (at + rest % dims[d] * xs[d], out + rest % dims[d] * ys[d])
         rest /= dims[d]
@@ -143,17 +144,15 @@ struct CellSearch {
       guard from.indices.contains(at), to.indices.contains(out) else { return }
       to[out] = from[at]
     }
-    origins[y.root] = to
-    masks[y.root] = masks[graph.root(op[.x])]
+    (origins[root], masks[root]) = (to, masks[graph.root(op[.x])])
   }
 
   /// y = a b where one of them is a recurrent state and the other one number.
   private mutating func follow(_ a: Int, _ b: Int, _ y: Int) -> Bool {
     for (x, mask) in [(a, b), (b, a)] {
-      let root = graph.root(x)
-      guard graph.values[mask].count == 1, graph.values[x].count == graph.values[y].count, masks[root] == nil,
-        Fusion.isWhole(y, graph), let from = sources(x), let first = from.first,
-        graph.states.contains(where: { graph.root(graph.inputs[$0.input].value) == first.root })
+      guard graph.values[mask].count == 1, graph.values[x].count == graph.values[y].count, masks[graph.root(x)] < 0,
+        Fusion.isWhole(y, graph), let from = sources(x), let start = from.first,
+        graph.states.contains(where: { graph.root(graph.inputs[$0.input].value) == start >> 32 })
       else { continue }
       (origins[graph.root(y)], masks[graph.root(y)]) = (from, mask)
       return true
