@@ -164,6 +164,7 @@ private func options(_ o: eff_learner_options) throws(Failure) -> LearnerOptions
   (s.timeLimit, s.filterBeta, s.nominalStep) = (o.time_limit, o.filter_beta, o.nominal_dt)
   (s.stdFloor, s.stdCeiling, s.actorDelay) = (o.std_floor, o.std_ceiling, o.actor_delay)
   s.critic = try critic(o)
+  s.recurrentUnits = try count(o.recurrent_units, atMost: 1 << 16, "learner option 'recurrent_units'")
   out.settings = s
   out.seed = o.seed
   out.isa = try Policy.isa()

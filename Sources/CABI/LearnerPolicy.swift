@@ -24,6 +24,7 @@ func policySettings(_ o: eff_learner_options) throws(Failure) -> PolicySettings?
   case EFF_LEARN_RESIDUAL: s.part = .residual(bound: o.residual_bound)
   default: throw Failure(.argument, "learner option 'learn' is \(o.learn), expected one of EFF_LEARN_...")
   }
+  s.learnsCells = try learnsCells(o)
   s.initialStd = o.initial_std
   guard o.normalizer_count <= 1 << 60 else {
     throw Failure(.argument, "learner option 'normalizer_count' is \(o.normalizer_count), expected at most 2^60")
@@ -34,6 +35,14 @@ func policySettings(_ o: eff_learner_options) throws(Failure) -> PolicySettings?
     s.frozen.append(text(name))
   }
   return s
+}
+
+private func learnsCells(_ o: eff_learner_options) throws(Failure) -> Bool {
+  switch Int(o.cells) {
+  case EFF_CELLS_FIXED: return false
+  case EFF_CELLS_LEARN: return true
+  default: throw Failure(.argument, "learner option 'cells' is \(o.cells), expected one of EFF_CELLS_...")
+  }
 }
 
 private func isActorCritic(_ o: eff_learner_options) -> Bool {
@@ -54,6 +63,7 @@ func criticSettings(_ o: eff_learner_options, _ actor: PolicySettings?) throws(F
   // the name that the policy's metadata gave is not one of another file
   if o.critic != nil, let actor, o.value == actor.policy.valueName { s.value = nil }
   s.frozen = actor?.frozen ?? []
+  s.learnsCells = try learnsCells(o)
   return s
 }
 
@@ -97,6 +107,7 @@ public func eff_learner_options_adapt(
     var o = learnerDefaults()
     o.struct_size = struct_size
     o.policy = policy
+    o.cells = Int32(EFF_CELLS_LEARN)
     o.algorithm = Int32(
       p.choosesByValues ? EFF_LEARNER_Q : p.isDiscrete ? EFF_LEARNER_AC_DISCRETE : EFF_LEARNER_AC_CONTINUOUS)
     if o.algorithm != EFF_LEARNER_Q { o.value = p.valueName }

@@ -8,6 +8,7 @@ import Onnx
 /// gain of a normalization that is spelled out, the slope of a PRelu). Not weights, and never learned: what acts on the
 /// observation before the first layer (the statistics of a normalizer), what acts after the last one (the scale of the
 /// action), single numbers, and the running statistics of a BatchNormalization.
+/// Those of LSTM and GRU cells (W, R and B) are, where the caller wants them.
 /// Only f32 tensors in the main graph are looked at: initializers, and Constant nodes. The branches of an If may be
 /// what uses them.
 public struct ParameterNames {
@@ -18,6 +19,9 @@ public struct ParameterNames {
   private var leaves: [String: Int] = [:]
   /// The leaf that a tensor computed at load comes from, by way of nodes with one such input.
   private var sources: [String: String] = [:]
+  /// Tensors that several leaves are joined to.
+  private var joined: [(name: String, leaves: [String])] = []
+  private let hasCells: Bool
   private var constants: Set<String> = []
   /// Results that have passed a layer, and those that come directly out of one.
   private var layered: Set<String> = []
@@ -25,7 +29,8 @@ public struct ParameterNames {
   private var pending: [(name: String, node: Int)] = []
 
   @export(interface)
-  public init(_ graph: OnnxGraph) {
+  public init(_ graph: OnnxGraph, cells: Bool = false) {
+    hasCells = cells
     for t in graph.initializers {
       constants.insert(t.name)
       declare(t.name, t)
@@ -57,6 +62,16 @@ public struct ParameterNames {
     add(leaf)
   }
 
+  private mutating func cellWeight(_ n: OnnxNode, _ i: Int) {
+    guard i < n.inputs.count, constants.contains(n.inputs[i]) else { return }
+    for leaf in allSources(of: n.inputs[i]) { add(leaf) }
+  }
+
+  private func allSources(of name: String) -> [String] {
+    if let source = sources[name] { return [source] }
+    return joined.first { $0.name == name }?.leaves ?? []
+  }
+
   private mutating func visit(_ n: OnnxNode, _ index: Int) {
     let op = Operator(n.op)
     if op == .if { return visitBranches(n, index) }
@@ -81,7 +96,9 @@ public struct ParameterNames {
       for name in n.inputs where constants.contains(name) {
         if let leaf = sources[name], (leaves[leaf] ?? 0) > 1 { pending.append((leaf, index)) }
       }
-    case .lstm, .gru, .rnn: isLayered = true
+    case .lstm, .gru, .rnn:
+      isLayered = true
+      if hasCells { for i in 1..<4 { cellWeight(n, i) } }
     case .reshape, .transpose, .squeeze, .unsqueeze, .flatten, .identity: isFresh = fresh.contains(data)
     default: break
     }
@@ -120,7 +137,7 @@ public struct ParameterNames {
     // single numbers beside an array do not matter
     var found: [String] = []
     for name in n.inputs {
-      if let source = sources[name], !found.contains(source) { found.append(source) }
+      for source in allSources(of: name) where !found.contains(source) { found.append(source) }
     }
     let arrays = found.filter { (leaves[$0] ?? 0) > 1 }
     let leaf = arrays.count == 1 ? arrays.first : found.count == 1 ? found.first : nil
@@ -130,6 +147,8 @@ public struct ParameterNames {
         declare(name, t)
       } else if let leaf {
         sources[name] = leaf
+      } else if hasCells, op != .constant, found.count > 1 {
+        joined.append((name, found))
       }
     }
     return true

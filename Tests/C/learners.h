@@ -7,8 +7,9 @@
 
 #define OBSERVATIONS 7
 #define ACTIONS 3
-// that each_learner visits: algorithm, optimizer and precision, then algorithm and kind of critic
-#define LEARNERS (5 * 3 * 2 + 5 * 4)
+// that each_learner visits: algorithm, optimizer and precision, then algorithm and kind of critic, then those with a
+// memory by algorithm and precision
+#define LEARNERS (5 * 3 * 2 + 5 * 4 + 5 * 2)
 
 typedef struct {
   eff_learner *learner;
@@ -31,7 +32,7 @@ static eff_policy *judge_of(void) {
   return policy;
 }
 
-static int learner_with(learning *l, int algorithm, int optimizer, int dtype, int critic) {
+static int learner_with(learning *l, int algorithm, int optimizer, int dtype, int critic, size_t units) {
   memset(l, 0, sizeof *l);
   eff_learner_options o;
   eff_learner_options_default(&o, sizeof o);
@@ -54,7 +55,7 @@ static int learner_with(learning *l, int algorithm, int optimizer, int dtype, in
   r.bonus = 0.1, r.bonus_hidden = widths, r.bonus_hidden_count = 2, r.clip = 2;
   if (judge) o.rewards = &r;
   if (eff_reward_sum_begin(&l->sum, dtype == EFF_F64, 0.99, 0.02) != EFF_OK) return 0;
-  o.critic_kind = critic, o.critic_size = 9;
+  o.critic_kind = critic, o.critic_size = 9, o.recurrent_units = units;
   if (algorithm != EFF_LEARNER_TD && critic == EFF_CRITIC_QUANTILE)
     o.risk = EFF_RISK_CVAR, o.stock = algorithm % 3 != 0;
   if (algorithm != EFF_LEARNER_TD && critic == EFF_CRITIC_CATEGORICAL)
@@ -67,7 +68,7 @@ static int learner_with(learning *l, int algorithm, int optimizer, int dtype, in
 }
 
 static int learner_of(learning *l, int algorithm, int optimizer, int dtype) {
-  return learner_with(l, algorithm, optimizer, dtype, EFF_CRITIC_MEAN);
+  return learner_with(l, algorithm, optimizer, dtype, EFF_CRITIC_MEAN, 0);
 }
 
 static double noise(learning *l) {
@@ -127,7 +128,19 @@ static void each_learner(void (*visit)(const char *name, learning *l)) {
       char name[64];
       snprintf(name, sizeof name, "%s, %s, critic %d", algorithms[a], optimizers[(a + c) % 3], c);
       learning l;
-      if (!learner_with(&l, a, (a + c) % 3, c % 2 ? EFF_F32 : EFF_F64, c)) {
+      if (!learner_with(&l, a, (a + c) % 3, c % 2 ? EFF_F32 : EFF_F64, c, 0)) {
+        printf("%s: %s\n", name, eff_last_error());
+        exit(1);
+      }
+      visit(name, &l);
+      eff_learner_destroy(l.learner);
+    }
+  for (int a = 0; a < 5; a++)
+    for (int d = 0; d < 2; d++) {
+      char name[64];
+      snprintf(name, sizeof name, "%s, %s, recurrent, %s", algorithms[a], optimizers[(a + d) % 3], d ? "f64" : "f32");
+      learning l;
+      if (!learner_with(&l, a, (a + d) % 3, d ? EFF_F64 : EFF_F32, d ? EFF_CRITIC_QUANTILE : EFF_CRITIC_MEAN, 6)) {
         printf("%s: %s\n", name, eff_last_error());
         exit(1);
       }

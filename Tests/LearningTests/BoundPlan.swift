@@ -52,7 +52,7 @@ final class BoundPlan {
       table: eff_learn_kernels_find(Int32(EFF_TYPE_F64), -1), rule: Int32(EFF_LEARN_OBGD), isa: eff_isa_best())
     let memory = PlanMemory(
       base: base, w: w, e: e, v: nil, hidden: base, hiddenPlaces: [Int](repeating: -1, count: g.values.count),
-      pass: pass)
+      influence: base, pass: pass)
     net = try plan.bind(layout, memory, kernels)
   }
   deinit {

@@ -53,6 +53,13 @@ enum {
   EFF_STD_PARAMETER = 2  /* a vector that learns, and starts at initial_std */
 };
 
+/* Starting from a loaded policy: whether its LSTM and GRU cells are among what `learn` is about. */
+enum {
+  EFF_CELLS_FIXED = 0, /* no: a cell and what is before it stay as they are */
+  EFF_CELLS_LEARN = 1  /* yes, by SnAp-1 (arXiv 2006.07232), where one call is one step of the cell: see
+                          eff_learner_options_adapt() */
+};
+
 /* Activation of hidden units. */
 enum {
   EFF_ACTIVATION_LEAKY_RELU = 0,
@@ -273,6 +280,18 @@ typedef struct eff_learner_options {
                                           (arXiv 2205.05138) */
   double stock_exploration;            /* 0.25: share of episodes that begin with any b_0, so that the networks know
                                           them all; none while the network that acts is frozen */
+
+  int32_t cells;                       /* EFF_CELLS_FIXED, by eff_learner_options_adapt() EFF_CELLS_LEARN: of `policy`
+                                          and `critic`. For EFF_LEARN_LAST a cell that learns counts as a layer */
+  int32_t reserved;                    /* 0 */
+  size_t recurrent_units;              /* 0: none. Networks that are described have so many recurrent trace units
+                                          (arXiv 2409.01449), linear and diagonal, over what they see; their first layer
+                                          reads the units (real and imaginary parts) and what they see:
+                                            h = lambda h + sqrt(1 - |lambda|^2) (W1 + i W2) x
+                                            lambda = exp(-exp(nu) + i exp(a))
+                                          They learn by exact real-time recurrent learning, whose memory is 2 (inputs +
+                                          2) numbers a unit; h begins an episode at 0. A critic then takes s and s' one
+                                          after the other. Exported files have h as the state h_in, c_in */
 } eff_learner_options;
 
 /* Fills options with defaults. `struct_size` is sizeof(eff_learner_options) of the caller. Any thread. */
@@ -320,8 +339,18 @@ EFF_API eff_status eff_learner_options_preset(eff_learner_options *options, cons
  * what acts on the observation before the first layer (the statistics of a normalizer) or on the action after the last,
  * single numbers, weights that are not f32. An operator without a derivative behind a learned weight is refused by
  * name. Where the policy ends with clip, or tanh and a scale, the Gaussian lies before them and actions leave through
- * them; log-probabilities are exact. The state of a recurrent policy is an input, no gradient passes
- * through time, and its cells do not learn. EFF_E_ARGUMENT: policy is dead. */
+ * them; log-probabilities are exact.
+ *
+ * Recurrent policies: an LSTM or GRU cell learns (W, R and B, with their traces) where a call is one forward step, its
+ * functions are those of ONNX and its state comes back to it as the policy's recurrent state; the log says of each cell
+ * what it does and why. With J_t how the unit that a weight writes to depends on the weight by way of all steps of the
+ * episode:
+ *   J_t = D_t J_t-1 + I_t      gradient = d(outputs) / d(unit) J_t
+ * D_t is the unit's new state by its own old one (h and c of an LSTM), I_t the new state by the weight. This is SnAp-1:
+ * exact real-time recurrent learning, without the ways that lead through other units. The gradient of the present step
+ * is exact, so that of the first step of an episode is as a whole. What is before a cell learns from the present step
+ * alone. J is part of checkpoints, and is cleared with the state. It takes as much memory as the weights, for an LSTM
+ * twice, and is brought up to date by every update, also where nothing learns. EFF_E_ARGUMENT: policy is dead. */
 EFF_API eff_status eff_learner_options_adapt(eff_learner_options *options, size_t struct_size,
                                              const eff_policy *policy);
 
@@ -507,7 +536,8 @@ EFF_API void eff_publisher_destroy(eff_publisher *publisher);
 
 /* ---- arrays by name ---- */
 
-/* `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`: weights [out, in], traces, moments; of a loaded network
+/* `<actor|critic>.<w|e|v>.<l1, l2, ..|out>.<weight|bias>`: weights [out, in], traces, moments; of recurrent units
+ * `recurrent.weight` [2 units, in] (W1, W2) and `recurrent.poles` [2, units] (nu, a); of a loaded network
  * `<actor|critic>.<w|e|v>.<name in its file>`, of long names the last 54 bytes, more than two dimensions joined to two;
  * obsnorm.mean, .m2, .count; rewscale.mean, .m2, .count, .return_trace; obsema.mean, .count; with a bonus
  * predictor.<w|e|v>..., target.w... and bonus.mean, .m2, .count, .return_trace. A Gaussian head is one

@@ -69,6 +69,36 @@ typedef struct eff_learn_layer {
   double inv_std;            // of LayerNorm, batch row 0; found by the forward pass
 } eff_learn_layer;
 
+// A recurrent cell with weights of its own: one step of EFF_K_RNN's LSTM or GRU with its standard functions, for one
+// direction and one sequence. Its weights learn by SnAp-1 (arXiv 2006.07232). J holds, for every weight, how the unit
+// that the weight writes to depends on it by way of all steps so far; ways through other units are left away:
+//   J = D J + I      D: the unit's new state by its old one; I: by the weight, with the old state held
+//   gradient = d(outputs) / d(unit) J
+// A unit of an LSTM has two numbers, c and h, and so has J. A GRU's reset gate before the product (linear_before_reset
+// 0) reaches every unit at once: its gradient is exact in the present step, and J keeps its own unit's part.
+// A diagonal cell (EFF_CELL_DIAGONAL) is a recurrent trace unit (arXiv 2409.01449), linear, for which J is exact:
+//   h = lambda h + phi (W1 + i W2) x     lambda = exp(-exp(nu) + i exp(a)), phi = sqrt(1 - |lambda|^2)
+// x [input], w [2 hidden, input]: W1, W2; r [2, hidden]: nu, a; b: NULL; state and output [2 hidden]: real, imaginary.
+// The forward pass may run any number of times; the backward pass, or the one that only advances J, runs once a step.
+enum {
+  EFF_CELL_X, EFF_CELL_W, EFF_CELL_R, EFF_CELL_B, EFF_CELL_H0, EFF_CELL_C0, EFF_CELL_Y, EFF_CELL_YH, EFF_CELL_YC,
+  EFF_CELL_GATES /* scratch [6 hidden] */, EFF_CELL_INFLUENCE /* J */, EFF_CELL_OPERANDS
+};
+enum { EFF_CELL_DIAGONAL = 3 };
+typedef struct eff_learn_cell {
+  int32_t cell, linear_before_reset;  // EFF_RNN_LSTM, EFF_RNN_GRU or EFF_CELL_DIAGONAL
+  int64_t input, hidden;
+  // gradients of x, w, r and b, to which is added; NULL: not wanted, and no J for it
+  void *dx, *dw, *dr, *db;
+  // of y, y_h and y_c; NULL: none
+  const void *dy, *dyh, *dyc;
+  const void *mask;  // [1]: what the state was multiplied by on its way here; NULL: nothing
+} eff_learn_cell;
+
+enum { EFF_CELL_FORWARD = 0, EFF_CELL_BACKWARD = 1, EFF_CELL_ADVANCE = 2 };
+// A kernel whose parameters are an eff_learn_cell, for EFF_TYPE_F32 or EFF_TYPE_F64 at an EFF_ISA_... level.
+eff_kernel eff_learn_cell_find(int32_t type, int32_t level, int32_t pass);
+
 typedef struct eff_learn_net {
   const eff_op *forward, *backward;          // backward: from the outputs to the inputs
   int64_t forward_count, backward_count;
@@ -81,6 +111,8 @@ typedef struct eff_learn_net {
   void *output, *d;          // outputs, and the gradient of those of batch row 0, to be written before backward
   int64_t input_stride, output_stride;       // elements from batch row 0 to 1
   eff_learn_pass *pass;
+  const eff_op *cells;       // advance J of the cells that learn
+  int64_t cell_count;
 } eff_learn_net;
 
 typedef struct eff_learn_kernels {
@@ -127,6 +159,9 @@ static inline EFF_RT eff_learn_sums eff_learn_backward(const eff_learn_kernels *
   return n->pass->sums;
 }
 
+// In the place of the backward pass where nothing learns: what the weights have done to the recurrent state goes on.
+static inline EFF_RT void eff_learn_advance(const eff_learn_net *n) { eff_ops_run(n->cells, n->cell_count, 1); }
+
 // The last layer of a critic that gives a distribution: outputs [groups, atoms], all linear in the same inputs.
 typedef struct eff_learn_head {
   int64_t weight, bias;                // elements of w before its matrix and its bias
@@ -153,6 +188,7 @@ int32_t eff_derivative_operands(int32_t id);
 // libm for code under @_noLocks
 static inline EFF_RT double eff_learn_sqrt(double x) { return __builtin_sqrt(x); }
 static inline EFF_RT double eff_learn_exp(double x) { return exp(x); }
+static inline EFF_RT double eff_learn_expm1(double x) { return expm1(x); }
 static inline EFF_RT double eff_learn_log(double x) { return log(x); }
 static inline EFF_RT double eff_learn_log1p(double x) { return log1p(x); }
 static inline EFF_RT double eff_learn_erf(double x) { return erf(x); }

@@ -14,6 +14,8 @@ struct PlanMemory {
   /// Recurrent state, and by memory root the place in it, or -1.
   let hidden: UnsafeMutableRawPointer
   let hiddenPlaces: [Int]
+  /// Influence of the cells' weights on it.
+  let influence: UnsafeMutableRawPointer
   let pass: UnsafeMutablePointer<eff_learn_pass>
 }
 
@@ -33,9 +35,19 @@ extension DifferentiablePlan {
     fillConstants(layout, memory.base)
     let forward = (memory.base + layout.forward).bindMemory(to: eff_op.self, capacity: max(1, graph.ops.count))
     let backward = (memory.base + layout.backward).bindMemory(to: eff_op.self, capacity: max(1, backwardOps.count))
+    let advance = (memory.base + layout.cells).bindMemory(to: eff_op.self, capacity: 1)
+    var cellCount = 0
     let blocks = Blocks(graph.ops)
     for (i, op) in graph.ops.enumerated() {
       if case .end = op.params { continue }
+      if let cell = cells[i] {
+        (memory.base + layout.params[i]).bindMemory(to: eff_learn_cell.self, capacity: 1)
+          .initialize(to: parameters(of: cell, op, layout, memory))
+        forward[blocks.positions[i]] = call(cell, i, Int32(EFF_CELL_FORWARD), layout, memory, kernels)
+        (advance + cellCount).initialize(to: call(cell, i, Int32(EFF_CELL_ADVANCE), layout, memory, kernels))
+        cellCount += 1
+        continue
+      }
       if let layer = layers[i] {
         (memory.base + layout.params[i]).bindMemory(to: eff_learn_layer.self, capacity: 1)
           .initialize(to: parameters(of: layer, layout))
@@ -66,6 +78,11 @@ extension DifferentiablePlan {
           operands(of: layer, at, layout, memory))
         continue
       }
+      if let cell = cells[at] {
+        backward[backwardBlocks.positions[k]] = call(
+          cell, at, Int32(EFF_CELL_BACKWARD), layout, memory, kernels)
+        continue
+      }
       if case .branch = op.params, let place = branches.popFirst(),
         let kernel = eff_learn_kernel_find(op.kernel.rawValue, op.type.rawValue, kernels.isa)
       {
@@ -83,7 +100,7 @@ extension DifferentiablePlan {
       }
       // optional outputs that nobody wants are left away
       let operands = (0..<n).map { $0 < op.operands.count ? op.operands[$0] : -1 }
-      let slopes = op.slopes() ?? []
+      let slopes = slopes(at) ?? []
       let gradients = (0..<n).map {
         $0 >= op.inputCount || slopes.contains($0) ? gradient(operands[$0], layout, memory.base) : nil
       }
@@ -100,14 +117,43 @@ extension DifferentiablePlan {
     )
     net.g = memory.base + layout.g
     net.raw = raw.isEmpty ? nil : memory.base + layout.raw
-    if let input = graph.inputs.last?.value, layout.normalized > 0 {
+    if let input = graph.inputs.last(where: { layout.values[$0.value] == layout.normalized })?.value,
+      layout.normalized > 0
+    {
       net.normalized = memory.base + layout.normalized
       net.input_stride = Int64(layout.stride(input, self))
     }
     (net.output, net.d) = (address(head), gradient(head, layout, memory.base))
     net.output_stride = Int64(layout.stride(head, self))
     net.pass = memory.pass
+    (net.cells, net.cell_count) = (UnsafePointer(advance), Int64(cellCount))
     return net
+  }
+
+  private func parameters(
+    of cell: LearnedCell, _ op: GraphOp, _ layout: PlanLayout, _ memory: PlanMemory
+  ) -> eff_learn_cell {
+    func slope(_ name: OperandName) -> UnsafeMutableRawPointer? { gradient(op[name], layout, memory.base) }
+    var c = eff_learn_cell()
+    (c.cell, c.linear_before_reset) = (cell.rnn.cell, cell.rnn.linear_before_reset)
+    (c.input, c.hidden) = (cell.rnn.input, cell.rnn.hidden)
+    (c.dx, c.dw, c.dr, c.db) = (slope(.x), slope(.w), slope(.r), slope(.b))
+    (c.dy, c.dyh, c.dyc) = (UnsafeRawPointer(slope(.y)), UnsafeRawPointer(slope(.yH)), UnsafeRawPointer(slope(.yC)))
+    c.mask = cell.mask < 0 ? nil : UnsafeRawPointer(address(cell.mask, layout, memory))
+    return c
+  }
+
+  /// One of the kernels of a cell, with operands in the order of EFF_CELL_X and so on.
+  private func call(
+    _ cell: LearnedCell, _ i: Int, _ pass: Int32, _ layout: PlanLayout, _ memory: PlanMemory, _ kernels: PlanKernels
+  ) -> eff_op {
+    let op = graph.ops[i]
+    let names: [OperandName] = [.x, .w, .r, .b, .h0, .c0, .y, .yH, .yC]
+    return DifferentiablePlan.call(
+      eff_learn_cell_find(isDouble ? Int32(EFF_TYPE_F64) : Int32(EFF_TYPE_F32), kernels.isa, pass),
+      memory.base + layout.params[i],
+      names.map { op[$0] < 0 ? nil : address(op[$0], layout, memory) }
+        + [memory.base + layout.gates[i], memory.influence + cell.place * (isDouble ? 8 : 4)])
   }
 
   private func parameters(of layer: LearnedLayer, _ layout: PlanLayout) -> eff_learn_layer {

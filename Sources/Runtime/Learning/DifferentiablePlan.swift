@@ -5,8 +5,8 @@ import Onnx
 
 /// A graph with the order in which its derivatives are taken: from one value, the head, back to the parameters.
 ///
-/// No gradient passes through recurrent cells, nor through functions that are flat wherever they have a slope (sign,
-/// rounding, comparison).
+/// Recurrent cells whose weights are parameters pass on the gradient of the present step; others pass on none, nor do
+/// functions that are flat wherever they have a slope (sign, rounding, comparison).
 struct DifferentiablePlan {
   private(set) var graph: Graph
   private(set) var parameters: [LearnedParameter]
@@ -21,8 +21,12 @@ struct DifferentiablePlan {
   private(set) var backwardOps: [(index: Int, op: GraphOp)] = []
   /// By value: its memory root has a gradient.
   private(set) var hasGradient: [Bool]
-  /// Recurrent cells.
-  private(set) var cells: [String] = []
+  /// By op: a recurrent cell with weights that learn.
+  private(set) var cells: [LearnedCell?] = []
+  /// Of all recurrent cells, what is to be said, by op.
+  private(set) var cellNotes: [String] = []
+  /// Elements that their weights' influence on the recurrent state takes.
+  private(set) var influenceCount = 0
   /// By parameter: layers of the graph that follow it.
   private(set) var layersAfter: [Int] = []
   /// What layers with parameters read that other parameters have a part in, from the inputs to the outputs: a channel
@@ -62,6 +66,20 @@ struct DifferentiablePlan {
     backwardOps = reversed()
     findFirstGradients()
     place()
+    placeInfluence()
+  }
+
+  /// Influences lie in the order of the cells.
+  private mutating func placeInfluence() {
+    for i in graph.ops.indices {
+      guard var cell = cells[i] else { continue }
+      let op = graph.ops[i]
+      func count(_ v: Int) -> Int { v >= 0 && hasGradient[graph.root(v)] ? graph.values[v].count : 0 }
+      cell.size = cell.scale.w * count(op[.w]) + cell.scale.rest * (count(op[.r]) + count(op[.b]))
+      cell.place = influenceCount
+      influenceCount += padded(cell.size, isDouble: isDouble)
+      cells[i] = cell
+    }
   }
 
   /// Parameters of layers lie in the order of the parameters, then all others.
@@ -106,7 +124,6 @@ struct DifferentiablePlan {
 
   private mutating func differentiate() throws(Failure) {
     let g = graph
-    for op in g.ops { if case .rnn = op.params { cells.append(op.label) } }
     // what depends on a parameter
     var depends = [Bool](repeating: false, count: g.values.count)
     for p in parameters { depends[g.root(p.value)] = true }
@@ -116,13 +133,14 @@ struct DifferentiablePlan {
     for op in g.ops where op.inputs.contains(where: isActive) {
       for v in op.outputs where v >= 0 && g.values[v].type == .f32 { depends[g.root(v)] = true }
     }
+    findCells(isActive)
     // of that, what the head depends on
     var isWanted = [Bool](repeating: false, count: g.values.count)
     isWanted[g.root(head)] = isActive(head)
     for (i, op) in g.ops.enumerated().reversed() where op.outputs.contains(where: { $0 >= 0 && isWanted[g.root($0)] }) {
       guard op.inputs.contains(where: isActive) else { continue }
-      guard let slopes = op.slopes(),
-        !op.outputs.dropFirst().contains(where: { $0 >= 0 && isWanted[g.root($0)] })
+      guard let slopes = slopes(i), op.kernel == .rnn
+        || !op.outputs.dropFirst().contains(where: { $0 >= 0 && isWanted[g.root($0)] })
       else {
         throw Failure(
           .unsupported, "\(op.label): has no derivative; learn the last layers, a residual, or freeze what is before it"
@@ -138,6 +156,31 @@ struct DifferentiablePlan {
     backward.reverse()
     hasGradient = isWanted
     try checkWriters()
+  }
+
+  /// Positions of the inputs of op `i` that a gradient passes to; nil where it has no derivative.
+  func slopes(_ i: Int) -> [Int]? {
+    let op = graph.ops[i]
+    if cells[i] == nil { return op.slopes() }
+    return [OperandName.x, .w, .r, .b].compactMap { op.kernel.row.inputs.position($0) }.filter { op.operands[$0] >= 0 }
+  }
+
+  /// Cells with weights that depend on a parameter.
+  private mutating func findCells(_ isActive: (Int) -> Bool) {
+    cells = [LearnedCell?](repeating: nil, count: graph.ops.count)
+    let search = CellSearch(graph)
+    for (i, op) in graph.ops.enumerated() {
+      guard case .rnn(let p) = op.params else { continue }
+      if let obstacle = search.obstacle(i) {
+        cellNotes.append("\(op.label): the recurrent cell and what is before it do not learn, as \(obstacle)")
+      } else if !isActive(op[.w]) && !isActive(op[.r]) && !isActive(op[.b]) {
+        cellNotes.append("\(op.label): the recurrent cell and what is before it do not learn")
+      } else {
+        cells[i] = LearnedCell(rnn: p, mask: search.mask(i))
+        cellNotes.append(
+          "\(op.label): the recurrent cell learns by SnAp-1, what is before it from the present step alone")
+      }
+    }
   }
 
   /// What begins a block ends it backward, and the other way round. Blocks without derivatives are left away.
@@ -200,7 +243,7 @@ struct DifferentiablePlan {
     }
   }
 
-  /// Layers (products and convolutions with parameters) between each parameter and the head.
+  /// Layers (products, convolutions and cells with parameters) between each parameter and the head.
   private mutating func countLayers() {
     var after = [Int](repeating: -1, count: graph.values.count)
     var isWeight = [Bool](repeating: false, count: graph.values.count)
@@ -212,9 +255,9 @@ struct DifferentiablePlan {
     after[graph.root(head)] = 0
     for i in backward.reversed() {
       let op = graph.ops[i]
-      guard let y = op.outputs.first, y >= 0 else { continue }
-      let here = after[graph.root(y)]
-      let isLayer = op.kernel.isLayer
+      var here = -1
+      for y in op.outputs where y >= 0 { here = max(here, after[graph.root(y)]) }
+      let isLayer = op.kernel.isLayer || cells[i] != nil
       let holdsWeights = op.inputs.contains { $0 >= 0 && isWeight[graph.root($0)] }
       for v in op.inputs where v >= 0 {
         let step = isLayer && holdsWeights && !isWeight[graph.root(v)] ? 1 : 0
@@ -231,7 +274,7 @@ struct DifferentiablePlan {
     guard hasGradient[graph.root(v)], value.count > 0,
       !hidden.contains(where: { graph.root($0.value) == graph.root(v) })
     else { return }
-    let channels = op.kernel != .matmul && value.shape.count > 1 ? value.shape[1] : value.count
+    let channels = op.kernel != .matmul && op.kernel != .rnn && value.shape.count > 1 ? value.shape[1] : value.count
     hidden.append((v, channels, value.count / max(channels, 1)))
   }
 

@@ -7,6 +7,11 @@ enum InitialNumbers {
   case number(Double)
   /// As the layers of a described network: rows of so many inputs.
   case fresh(inputs: Int)
+  /// Uniform between this number and its negative.
+  case uniform(Double)
+  /// Of recurrent trace units [2, units]: radii of 0.5 to 0.995, whose squares are uniform, and angles of up to a
+  /// quarter turn, uniform; as lambda's nu and a (learning.h).
+  case poles
 }
 
 /// How the matrix of a layer is kept: the longer of its two sides is contiguous, padded to 64 bytes.

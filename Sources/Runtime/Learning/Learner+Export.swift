@@ -40,7 +40,10 @@ extension LearnerHandle {
     var x = "obs"
     if s.normalizesObservations { x = normalize(x, &file) }
     let last = networks.policy.count / 2 - 1
-    for i in 0..<last { x = file.layer("l\(i + 1)", x, exported(i), isHidden: true) }
+    // pairs of parameters, of which recurrent units are the first
+    let first = s.recurrentUnits > 0 ? 1 : 0
+    if first > 0 { x = file.recurrent(x, recurrentNumbers()) }
+    for i in first..<last { x = file.layer("l\(i - first + 1)", x, exported(i), isHidden: true) }
     let n = s.actionCount
     func head(_ name: String, _ rows: Range<Int>) {
       let numbers = s.algorithm.hasActor || s.critic.kind.isMean ? exported(last, rows) : averaged(last, rows)
@@ -65,6 +68,7 @@ extension LearnerHandle {
       // a prediction moves nothing, but it is what this file is stepped for
       metadata.append(OnnxEntry(key: "efferent.action", value: "value"))
     }
+    if first > 0 { for part in ["h_out", "c_out"] { file.graph.port(12, part, s.recurrentUnits) } }
     return OnnxWriter.model(file.graph, opset: 17, producer: "efferent", metadata: metadata).bytes
   }
 
@@ -108,6 +112,24 @@ extension LearnerHandle {
       inputs: inputs,
       weights: (rows.lowerBound * inputs..<rows.upperBound * inputs).map { Float(w[weight.place($0)]) },
       bias: rows.map { Float(w[bias.place($0)]) })
+  }
+
+  /// Of the network that acts.
+  private func recurrentNumbers() -> DiagonalNumbers {
+    let (weight, poles) = (networks.policy[0], networks.policy[1])
+    let w = Numbers(base: policyNet.w, isDouble: core.pointee.settings.isDouble)
+    let n = core.pointee.settings.recurrentUnits
+    var out = DiagonalNumbers(inputs: weight.shape[1], weights: [], cosines: [], sines: [])
+    var phi: [Double] = []
+    for j in 0..<n {
+      let rate = eff_learn_exp(w[poles.place(j)])
+      let (radius, angle) = (eff_learn_exp(-rate), eff_learn_exp(w[poles.place(n + j)]))
+      out.cosines.append(Float(radius * eff_learn_cos(angle)))
+      out.sines.append(Float(radius * eff_learn_sin(angle)))
+      phi.append(eff_learn_sqrt(-eff_learn_expm1(-2 * rate)))
+    }
+    for k in 0..<weight.count { out.weights.append(Float(w[weight.place(k)] * phi[k / weight.shape[1] % n])) }
+    return out
   }
 
   /// The mean of the quantiles of each of `choices`, as rows of the last layer.

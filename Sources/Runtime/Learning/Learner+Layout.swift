@@ -17,18 +17,27 @@ extension LearnerOptions {
     var loaded: LoadedPlace? = nil
     if let owner = self.actor {
       actor = try NetworkPlace(owner.network, &cursor)
-      loaded = try LoadedPlace(owner, &cursor)
+      loaded = try LoadedPlace(owner.network, owner.heads, count: owner.actionCount, isValue: false, &cursor)
     } else if s.algorithm.hasActor {
-      actor = try NetworkPlace(.described(s, widths, outputs: s.actorOutputs, rows: 1), &cursor)
+      let network = try Network.described(s, widths, outputs: s.actorOutputs, rows: 1)
+      actor = try NetworkPlace(network, &cursor)
+      if network.hiddenSize > 0 {
+        loaded = try LoadedPlace(network, nil, count: s.actorOutputs, isValue: false, &cursor)
+      }
     }
     var critic: NetworkPlace
     var loadedCritic: LoadedPlace? = nil
     if let owner = self.critic {
       critic = try NetworkPlace(owner.network, &cursor)
-      loadedCritic = try LoadedPlace(owner, &cursor)
+      loadedCritic = try LoadedPlace(owner.network, owner.heads, count: owner.actionCount, isValue: true, &cursor)
     } else {
-      // v(s) and v(s') at once
-      critic = try NetworkPlace(.described(s, widths, outputs: s.criticOutputs, rows: 2), &cursor)
+      // v(s) and v(s') at once, unless s' has another recurrent state
+      let rows = s.recurrentUnits > 0 ? 1 : 2
+      let network = try Network.described(s, widths, outputs: s.criticOutputs, rows: rows)
+      critic = try NetworkPlace(network, &cursor)
+      if network.hiddenSize > 0 {
+        loadedCritic = try LoadedPlace(network, nil, count: s.criticOutputs, isValue: true, &cursor)
+      }
     }
     let (actorCount, criticCount) = (actor?.count ?? 0, critic.count)
     var change = watch.changeLimit > 0 ? try ChangePlace(s, actor?.network, &cursor) : nil
@@ -153,6 +162,7 @@ extension LearnerOptions {
       hash.add(s.critic.kind.code * 2 + (s.critic.hasStock ? 1 : 0))
       for x in [s.critic.low, s.critic.high] { hash.add(Int(bitPattern: UInt(x.bitPattern))) }
     }
+    if s.recurrentUnits > 0 { hash.add(s.recurrentUnits) }
     hash.add(Int(s.hidden.activation))
     hash.add(s.hidden.hasLayerNorm ? 1 : 0)
     if let rewards {
@@ -170,6 +180,7 @@ extension LearnerOptions {
   private static func add(_ network: Network, to hash: inout Fnv1a) {
     hash.add(network.plan.count)
     hash.add(network.hiddenSize)
+    if network.influenceSize > 0 { hash.add(network.influenceSize) }
     for p in network.plan.parameters {
       // where it lies, and whether it is turned there
       hash.add(p.offset)
@@ -215,6 +226,16 @@ extension LearnerHandle {
         let left = isFirst || core.pointee.settings.isReference ? 0 : 1
         sparse(p.count / n, n, leaving: left) { w[p.place($0 * n + $1)] = $2 }
         isFirst = false
+      case .uniform(let bound):
+        let state = core.pointee.state
+        for k in 0..<p.count { w[p.place(k)] = (2 * state.pointee.generator.uniform() - 1) * bound }
+      case .poles:
+        let n = p.count / 2
+        for k in 0..<p.count {
+          let u = core.pointee.state.pointee.generator.uniform()
+          let radius = eff_learn_sqrt(0.25 + u * (0.995 * 0.995 - 0.25))
+          w[p.place(k)] = eff_learn_log(k < n ? -eff_learn_log(radius) : max(u, 1e-6) * .pi / 2)
+        }
       }
     }
   }

@@ -17,6 +17,9 @@ extension LearnerHandle {
       writeActorGradient(delta: outcome.actorDelta)
       actorRule = trace(
         &core.pointee.actor, &state.pointee.actor, outcome.actorDelta, isActor: true, &report.pointee.actor)
+    } else if core.pointee.actor.cell_count > 0 {
+      forwardPolicy()
+      eff_learn_advance(&core.pointee.actor)
     }
     if learnsCritic {
       let g = core.pointee.critic.gradient(isDouble: s.isDouble)
@@ -28,6 +31,8 @@ extension LearnerHandle {
         for i in 0..<s.criticOutputs { g[i] = i == slot ? -1 : 0 }
       }
       criticRule = trace(&core.pointee.critic, &state.pointee.critic, delta, isActor: false, &report.pointee.critic)
+    } else {
+      eff_learn_advance(&core.pointee.critic)
     }
     // a described actor acts; without one the critic does
     if learnsActor {

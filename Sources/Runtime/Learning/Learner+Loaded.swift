@@ -6,6 +6,9 @@ struct LoadedCore {
   /// Recurrent state, part of the checkpoint, and where the ops write the next one.
   var hidden: UnsafeMutableRawPointer
   var hiddenSize: Int
+  /// Influence of the cells' weights on it, part of the checkpoint.
+  var influence: UnsafeMutableRawPointer
+  var influenceSize: Int
   var copies: UnsafeMutablePointer<HiddenCopy>
   var copyCount: Int
   /// nil for logits and values.
@@ -60,5 +63,12 @@ extension LearnerHandle {
   @_noLocks func clearHidden() {
     if let loaded = core.pointee.loaded { eff_zero(loaded.pointee.hidden, loaded.pointee.hiddenSize) }
     if let critic = core.pointee.loadedCritic { eff_zero(critic.pointee.hidden, critic.pointee.hiddenSize) }
+    clearInfluence()
+  }
+
+  /// What the weights have done to the recurrent states is forgotten; the states stay.
+  @_noLocks func clearInfluence() {
+    if let loaded = core.pointee.loaded { eff_zero(loaded.pointee.influence, loaded.pointee.influenceSize) }
+    if let critic = core.pointee.loadedCritic { eff_zero(critic.pointee.influence, critic.pointee.influenceSize) }
   }
 }

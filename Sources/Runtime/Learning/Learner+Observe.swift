@@ -69,8 +69,8 @@ extension LearnerHandle {
     s.pointee.time = -0.5
     observe(x, counts: true, into: core.pointee.current)
     eff_copy(core.pointee.raw, x, n * 8)
-    startStock()
     clearHidden()
+    startStock()
     s.pointee.isInEpisode = true
     s.pointee.isForwarded = false
   }

@@ -236,6 +236,8 @@ extension LearnerHandle {
     state.pointee.isInEpisode = false
     state.pointee.counters.episodes &+= 1
     state.pointee.filterCount = 0
+    // who asks for an action before the next episode has begun is at its beginning
+    clearHidden()
     eff_zero(core.pointee.filter, core.pointee.settings.observationCount * 8)
   }
 

@@ -152,6 +152,8 @@ public struct LearnerSettings {
   public var critic = CriticSettings()
 
   public var hidden: HiddenLayers = HiddenLayers()
+  /// Recurrent trace units of described networks, before their layers; 0: none.
+  public var recurrentUnits = 0
 
   public init() {}
 
@@ -350,6 +352,7 @@ public struct LearnerOptions {
     try require(
       s.algorithm == .td ? s.actionCount == 0 : s.actionCount >= 1 && s.actionCount <= 1 << 16, "action_count",
       "1 to 65536 (0 for td)")
+    try require(s.recurrentUnits >= 0 && s.recurrentUnits <= 1 << 16, "recurrent_units", "at most 65536")
     try require(widths.count <= 16, "hidden_count", "at most 16")
     for width in widths { try require(width >= 1 && width <= 1 << 16, "hidden", "1 to 65536 wide") }
     try require(inside(s.gamma, 0, 1), "gamma", "in [0, 1]")

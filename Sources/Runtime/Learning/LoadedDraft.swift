@@ -49,7 +49,7 @@ struct LoadedDraft {
     let (model, build) = try source.read()
     var options = build
     options.isa = isa
-    let all = ParameterNames(model.graph)
+    let all = ParameterNames(model.graph, cells: settings.learnsCells)
     var names = all
     for o in model.graph.outputs where contains(o.name, "std") {
       if let leaf = all.source(of: o.name) { names.add(leaf) }
@@ -110,14 +110,7 @@ struct LoadedDraft {
     let head = draft.value("head", [kind.isGaussian ? 2 * n : n])
     draft.copy(heads.mean, to: head, count: n)
     if kind.isGaussian { draft.copy(heads.std, to: head, at: n, count: n) }
-    var outputs = [Port(name: "head", value: head)]
-    var states: [StatePair] = []
-    for state in draft.graph.states {
-      states.append(StatePair(input: state.input, output: outputs.count))
-      outputs.append(draft.graph.outputs[state.output])
-    }
-    draft.graph.outputs = outputs
-    draft.graph.states = states
+    draft.graph.keep(head)
     Fusion.simplify(&draft.graph)
     let plan = try DifferentiablePlan(
       draft.graph, head: head, parameters: draft.parameters, raw: raw, isDouble: s.isDouble)
@@ -133,7 +126,7 @@ struct LoadedDraft {
     for (i, p) in plan.parameters.enumerated() where !plan.isReached(i) {
       notes.append("parameter '\(p.name)' does not reach the head and stays as it is")
     }
-    for cell in plan.cells { notes.append("\(cell): recurrent cells and what is before them do not learn") }
+    notes += plan.cellNotes
     return plan
   }
 
@@ -223,6 +216,19 @@ struct LoadedDraft {
   }
 }
 
+extension Graph {
+  /// Leaves as outputs a head and the recurrent states.
+  fileprivate mutating func keep(_ head: Int) {
+    var ports = [Port(name: "head", value: head)]
+    var pairs: [StatePair] = []
+    for state in states {
+      pairs.append(StatePair(input: state.input, output: ports.count))
+      ports.append(outputs[state.output])
+    }
+    (outputs, states) = (ports, pairs)
+  }
+}
+
 extension DifferentiablePlan {
   /// The plan of a graph as the file has it, to see which parameters reach the head.
   fileprivate init(_ graph: Graph, heads: PolicyHeads) throws(Failure) {
@@ -239,7 +245,7 @@ extension DifferentiablePlan {
     for v in parts {
       g.ops.append(GraphOp(.copy(eff_strided()), type: .f32, inputs: [v], outputs: [head], label: "head"))
     }
-    g.outputs = [Port(name: "head", value: head)]
+    g.keep(head)
     Fusion.simplify(&g)
     try self.init(g, head: head, parameters: parameters, raw: [], isDouble: false)
   }

@@ -52,7 +52,7 @@ public final class LoadedNetwork {
     }
     observations = g.inputs.filter { raw.contains($0.value) }.map { $0.name }
     observationCount = raw.reduce(0) { $0 + g.values[$1].count }
-    if network.hiddenSize > 0 {
+    if network.hiddenSize > 0 && network.influenceSize == 0 {
       notes.append("the policy is recurrent: its state is an input of the learner, and no gradient passes through time")
     }
     self.notes = notes

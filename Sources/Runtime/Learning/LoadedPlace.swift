@@ -4,44 +4,52 @@ import Kernels
 import Onnx
 import Platform
 
-/// The pieces of a learner's arena that a loaded policy or critic takes besides its network.
+/// The pieces of a learner's arena that a loaded or recurrent policy or critic takes besides its network.
 struct LoadedPlace {
-  private let actor: LoadedNetwork
+  private let network: Network
+  /// nil of a described network.
+  private let heads: PolicyHeads?
+  private let count: Int
   private let copies: UnsafeMutablePointer<HiddenCopy>
   private let numbers: UnsafeMutablePointer<Double>
   private var ahead: UnsafeMutablePointer<Double>
   private var kept: UnsafeMutableRawPointer
   let core: UnsafeMutablePointer<LoadedCore>
 
-  init(_ actor: LoadedNetwork, _ cursor: inout ArenaCursor) throws(Failure) {
-    self.actor = actor
-    copies = try cursor.table(actor.network.hiddenOutputs.count, of: HiddenCopy.self)
+  /// - Parameters:
+  ///   - count: numbers of the head, without standard deviations of a loaded one
+  ///   - isValue: an estimate of returns
+  init(_ network: Network, _ heads: PolicyHeads?, count: Int, isValue: Bool, _ cursor: inout ArenaCursor)
+    throws(Failure)
+  {
+    (self.network, self.heads, self.count) = (network, heads, count)
+    copies = try cursor.table(network.hiddenOutputs.count, of: HiddenCopy.self)
     core = try cursor.table(1, of: LoadedCore.self)
-    numbers = try cursor.doubles(4 * actor.actionCount)
+    numbers = try cursor.doubles(4 * count)
     (ahead, kept) = (numbers, UnsafeMutableRawPointer(numbers))
-    if actor.head.isValue {
-      ahead = try cursor.doubles(actor.actionCount)
-      kept = try cursor.take(actor.network.hiddenSize)
+    if isValue {
+      ahead = try cursor.doubles(count)
+      kept = try cursor.take(network.hiddenSize)
     }
   }
 
   /// - Parameter w: weights of the network
   func bind(_ place: NetworkPlace, w: UnsafeMutableRawPointer) {
-    let outputs = actor.network.hiddenOutputs
+    let outputs = network.hiddenOutputs
     for (i, h) in outputs.enumerated() {
       copies[i] = HiddenCopy(
         to: place.hidden + h.place, from: UnsafeRawPointer(place.address(h.value, w: w)), size: h.size)
     }
     core.initialize(
       to: LoadedCore(
-        hidden: place.hidden, hiddenSize: actor.network.hiddenSize, copies: copies, copyCount: outputs.count,
+        hidden: place.hidden, hiddenSize: network.hiddenSize, influence: place.influence,
+        influenceSize: network.influenceSize, copies: copies, copyCount: outputs.count,
         map: map(), ahead: ahead, kept: kept))
   }
 
   private func map() -> ActionMap? {
-    let h = actor.heads
-    let n = actor.actionCount
-    guard h.scale.count == n else { return nil }
+    guard let h = heads, h.scale.count == count else { return nil }
+    let n = count
     for i in 0..<n {
       (numbers[i], numbers[n + i], numbers[2 * n + i], numbers[3 * n + i]) = (
         h.scale[i], h.offset[i], h.low[i], h.high[i]

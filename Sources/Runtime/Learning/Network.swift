@@ -12,6 +12,8 @@ struct Network {
   let hiddenSize: Int
   let hiddenPlaces: [Int]
   let hiddenOutputs: [(place: Int, value: Int, size: Int)]
+  /// Influence of the cells' weights on the recurrent state, in bytes.
+  var influenceSize: Int { plan.influenceCount * (plan.isDouble ? 8 : 4) }
 
   /// - Parameter normalized: value of the normalized observation, or -1
   init(_ plan: DifferentiablePlan, rows: Int = 1, normalized: Int) {
@@ -34,13 +36,14 @@ struct Network {
     layout = PlanLayout(plan, rows: rows, normalized: normalized, kept: kept)
   }
 
-  /// Dense layers from the normalized observation to `outputs` numbers.
+  /// Dense layers from the normalized observation, and recurrent trace units over it, to `outputs` numbers.
   /// - Parameter rows: states that go through it at once
   static func described(_ s: LearnerSettings, _ widths: [Int], outputs: Int, rows: Int) throws(Failure) -> Network {
     var draft = NetworkDraft(Graph())
     let input = draft.normalizedInput(s.inputCount)
-    let head = draft.layers(input, widths, outputs: outputs, s.hidden)
-    draft.graph.outputs = [Port(name: "head", value: head)]
+    let x = s.recurrentUnits > 0 ? draft.recurrent(input, units: s.recurrentUnits) : input
+    let head = draft.layers(x, widths, outputs: outputs, s.hidden)
+    draft.graph.outputs.insert(Port(name: "head", value: head), at: 0)
     let plan = try DifferentiablePlan(
       draft.graph, head: head, parameters: draft.parameters, raw: [], isDouble: s.isDouble, fusesCurves: true)
     return Network(plan, rows: rows, normalized: input)
@@ -74,19 +77,23 @@ struct NetworkPlace {
   private let base: UnsafeMutableRawPointer
   private let pass: UnsafeMutablePointer<eff_learn_pass>
   private(set) var hidden: UnsafeMutableRawPointer
+  private(set) var influence: UnsafeMutableRawPointer
 
   init(_ network: Network, _ cursor: inout ArenaCursor) throws(Failure) {
     self.network = network
     base = try cursor.take(network.layout.size)
     pass = try cursor.table(1, of: eff_learn_pass.self)
-    hidden = base
+    (hidden, influence) = (base, base)
   }
 
   /// Elements of w.
   var count: Int { network.plan.count }
 
-  /// Recurrent state, which is saved with the learner's.
-  mutating func takeHidden(_ cursor: inout ArenaCursor) throws(Failure) { hidden = try cursor.take(network.hiddenSize) }
+  /// Recurrent state and what the weights have done to it, which are saved with the learner's.
+  mutating func takeHidden(_ cursor: inout ArenaCursor) throws(Failure) {
+    hidden = try cursor.take(network.hiddenSize)
+    influence = try cursor.take(network.influenceSize)
+  }
 
   /// Connects the ops with weights, traces and, where there are any, moments.
   func bind(
@@ -106,6 +113,7 @@ struct NetworkPlace {
   private func memory(
     _ w: UnsafeMutableRawPointer, _ e: UnsafeMutableRawPointer, _ v: UnsafeMutableRawPointer?
   ) -> PlanMemory {
-    PlanMemory(base: base, w: w, e: e, v: v, hidden: hidden, hiddenPlaces: network.hiddenPlaces, pass: pass)
+    PlanMemory(base: base, w: w, e: e, v: v, hidden: hidden, hiddenPlaces: network.hiddenPlaces,
+      influence: influence, pass: pass)
   }
 }

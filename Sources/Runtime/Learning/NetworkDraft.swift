@@ -49,6 +49,29 @@ struct NetworkDraft {
     add(.unary(eff_unary(count: count, fn: fn, reserved: 0, alpha: alpha, beta: 1)), [x], y)
   }
 
+  /// Recurrent trace units over x, linear and diagonal (EFF_CELL_DIAGONAL of learning.h), with a state of their own.
+  /// Returns their real parts, their imaginary parts and x, next to each other. Parameters are `recurrent.weight`
+  /// [2 units, inputs] and `recurrent.poles` [2, units].
+  mutating func recurrent(_ x: Int, units: Int) -> Int {
+    let n = graph.values[x].count
+    let w = parameter("recurrent.weight", [2 * units, n], .uniform(1 / eff_learn_sqrt(Double(n))))
+    let poles = parameter("recurrent.poles", [2, units], .poles)
+    let (state, next) = (value("h_in", [2 * units]), value("h_out", [2 * units]))
+    graph.states.append(StatePair(input: graph.inputs.count, output: 1))
+    graph.inputs.append(Port(name: "h_in", value: state))
+    graph.outputs = [Port(name: "h_out", value: next)]
+    var p = eff_rnn()
+    (p.cell, p.dirs, p.time, p.batch) = (Int32(EFF_CELL_DIAGONAL), 1, 1, 1)
+    (p.input, p.hidden) = (Int64(n), Int64(units))
+    graph.ops.append(
+      GraphOp(
+        .rnn(p), type: .f32, inputs: [x, w, poles, -1, -1, state, -1, -1], outputs: [-1, next], label: "recurrent"))
+    let y = value("features", [2 * units + n])
+    copy(next, to: y, count: 2 * units)
+    copy(x, to: y, at: 2 * units, count: n)
+    return y
+  }
+
   /// Dense layers: hidden ones of `widths` units, with their normalization and activation, then a linear one, whose
   /// outputs are returned. Parameters are `<prefix>l1.weight` [out, in], `<prefix>l1.bias` [out], ..,
   /// `<prefix>out.weight`, `<prefix>out.bias`.

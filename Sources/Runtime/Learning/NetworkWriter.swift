@@ -9,6 +9,14 @@ struct DenseNumbers {
   var bias: [Float]
 }
 
+/// Recurrent trace units to be written: h = (cosines + i sines) h + W x, W [2 units, inputs] real parts first.
+struct DiagonalNumbers {
+  var inputs: Int
+  var weights: [Float]
+  var cosines: [Float]
+  var sines: [Float]
+}
+
 /// Writes the layers of a described network as ONNX nodes (opset 17).
 struct NetworkWriter {
   let hidden: HiddenLayers
@@ -38,6 +46,28 @@ struct NetworkWriter {
     }
     graph.node("Reshape", [x, prefix + "obs.shape"], prefix + "obs.flat")
     return prefix + "obs.flat"
+  }
+
+  /// Recurrent units with their state as the ports h_in and c_in [1, units], real and imaginary parts. Returns the name
+  /// of [h, c, x].
+  mutating func recurrent(_ x: String, _ numbers: DiagonalNumbers) -> String {
+    let n = numbers.cosines.count
+    graph.initializer("recurrent.along", numbers.cosines, [n])
+    graph.initializer("recurrent.across", numbers.sines, [n])
+    for (k, part) in ["h", "c"].enumerated() {
+      let half = numbers.weights.count / 2
+      graph.port(11, part + "_in", n)
+      graph.initializer(
+        "recurrent.weight." + part, Array(numbers.weights[k * half..<(k + 1) * half]), [n, numbers.inputs])
+      graph.node("Gemm", [x, "recurrent.weight." + part], "recurrent.driven." + part, ints: [("transB", 1)])
+      graph.node("Mul", [part + "_in", "recurrent.along"], "recurrent.kept." + part)
+      graph.node("Mul", [k == 0 ? "c_in" : "h_in", "recurrent.across"], "recurrent.turned." + part)
+      graph.node(
+        k == 0 ? "Sub" : "Add", ["recurrent.kept." + part, "recurrent.turned." + part], "recurrent.past." + part)
+      graph.node("Add", ["recurrent.past." + part, "recurrent.driven." + part], part + "_out")
+    }
+    graph.node("Concat", ["h_out", "c_out", x], "recurrent.features", ints: [("axis", 1)])
+    return "recurrent.features"
   }
 
   /// A dense layer, with norm and activation where it is hidden.

@@ -16,6 +16,10 @@ struct PlanLayout {
   private(set) var zeros: [Int] = []
   /// Batch rows: two states of a network of nothing but layers, else one.
   let rows: Int
+  /// By op: what the forward pass of a cell leaves for the backward pass, or -1.
+  private(set) var gates: [Int] = []
+  /// Ops that advance the influence of cells.
+  private(set) var cells = 0
   /// By value; constants and what ops write.
   var values: [Int]
   /// By memory root, and -1 where there is none. Those between start and end are cleared before every backward pass:
@@ -50,8 +54,11 @@ struct PlanLayout {
     for (i, op) in g.ops.enumerated() {
       var length = MemoryLayout<eff_learn_layer>.size
       if p.layers[i] == nil { op.params.withBytes { length = $0.count } }
+      if p.cells[i] != nil { length = MemoryLayout<eff_learn_cell>.size }
       params.append(take(length))
+      gates.append(p.cells[i].map { take($0.gates * (p.isDouble ? 8 : 4)) } ?? -1)
     }
+    cells = take(p.cells.reduce(0) { $0 + ($1 == nil ? 0 : 1) } * MemoryLayout<eff_op>.stride)
     for entry in p.backwardOps {
       if case .branch = entry.op.params { branches.append(take(MemoryLayout<eff_branch>.size)) }
     }

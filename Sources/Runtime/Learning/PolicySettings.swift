@@ -119,6 +119,8 @@ public struct PolicySettings {
   /// Standard deviation of `constant`, first one of `parameter`.
   public var initialStd = 0.1
   public var part = LearnedPart.all
+  /// Of recurrent cells that can; each counts as a layer.
+  public var learnsCells = false
   public var normalizer = NormalizerImport.frozen
   /// Parameters whose names begin so stay as they are.
   public var frozen: [String] = []

@@ -79,7 +79,7 @@ public struct BonusSettings {
   /// normalization of layers.
   func settings(_ s: LearnerSettings) -> LearnerSettings {
     var own = s
-    own.timeLimit = 0
+    (own.timeLimit, own.recurrentUnits) = (0, 0)
     own.hidden = HiddenLayers()
     own.hidden.hasLayerNorm = false
     return own

@@ -204,6 +204,7 @@ extension LearnerHandle {
   /// Clears traces, moments and what the optimizers remember.
   @_noLocks func startAfresh() {
     clearTraces()
+    clearInfluence()
     let width = core.pointee.settings.isDouble ? 8 : 4
     if core.pointee.settings.optimizer.hasMoments {
       if core.pointee.hasActor { eff_zero(core.pointee.actor.v, Int(core.pointee.actor.count) * width) }

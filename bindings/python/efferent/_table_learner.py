@@ -59,7 +59,8 @@ class eff_learner_options(Options):
         ("rewards", POINTER(eff_reward_options)),
         *fields(c_int32, "critic_kind risk stock"), ("critic_size", c_size_t),
         *fields(c_double, "support_low support_high quantile_huber hl_gauss_sigma risk_level risk_weight"),
-        ("risk_warmup", c_uint64), ("stock_exploration", c_double),
+        ("risk_warmup", c_uint64), ("stock_exploration", c_double), *fields(c_int32, "cells reserved"),
+        ("recurrent_units", c_size_t),
     ]
 
 

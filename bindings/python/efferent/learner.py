@@ -31,17 +31,18 @@ ACTIVATIONS = {"leaky_relu": 0, "relu": 1, "tanh": 2, "elu": 3, "swish": 4, "ide
 REASONS = ("learned", "frozen", "bad input", "bad update", "drift", "rolled back", "change")
 PARTS = {"actor": 1, "critic": 2, "normalizers": 4}
 NUMERIC = -8
+CELLS = {"fixed": 0, "learn": 1}
 LEARN = {"all": 0, "last": 1, "residual": 2}
 CRITICS = {"mean": 0, "quantile": 1, "categorical": 2, "two-hot": 3, "hl-gauss": 4}
 RISKS = {"none": 0, "cvar": 1, "spread": 2}
 STD_SOURCES = {"auto": 0, "constant": 1, "parameter": 2}
 _NAMED = {
     "algorithm": ALGORITHMS, "optimizer": OPTIMIZERS, "activation": ACTIVATIONS, "dtype": {"f32": 1, "f64": 11},
-    "learn": LEARN,
+    "learn": LEARN, "cells": CELLS,
     "std_source": STD_SOURCES, "critic_kind": CRITICS, "risk": RISKS,
 }
-_OWN = {"policy", "critic", "frozen", "frozen_count", "struct_size", "observation_count", "action_count", "hidden",
-        "hidden_count", "allocator", "arena", "arena_size", "rewards"}
+_OWN = {"policy", "critic", "frozen", "frozen_count", "struct_size", "reserved", "observation_count", "action_count",
+        "hidden", "hidden_count", "allocator", "arena", "arena_size", "rewards"}
 
 
 def _code(option, value):
@@ -60,7 +61,7 @@ class Learner(Owner):
 
     `actions` is the number of dimensions, of choices, or 0 for stream-td. Options are the fields of eff_learner_options
     in learner.h, by their names there (`lambda_` for lambda); those with names are given by name: algorithm, optimizer,
-    activation, dtype, learn, std_source, critic_kind, risk. One caller at a time.
+    activation, dtype, learn, cells, std_source, critic_kind, risk. One caller at a time.
 
         learner = efferent.Learner(observations=4, actions=2, algorithm="stream-q", critic_kind="quantile",
                                    risk="cvar", risk_level=0.1, stock=1)
@@ -68,6 +69,9 @@ class Learner(Owner):
     chooses by the mean of the worst tenth of returns: the critic gives the distribution of the return ("quantile",
     "categorical"; "two-hot" and "hl-gauss" give its mean by classification), `risk` ("cvar" or "spread") is what is
     climbed, and with a stock it is the CVaR of a whole episode.
+
+    `recurrent_units` gives the networks a memory: units that learn by exact real-time recurrent learning, for what the
+    present observation does not show.
 
     `preset` is a learning rule with all its numbers: "stream-x" (the default), "intentional" or "intentional-capped";
     options beside it win.
@@ -84,7 +88,8 @@ class Learner(Owner):
     Counts, algorithm and safe defaults are then those of eff_learner_options_adapt(); `hidden` describes the critic;
     `frozen` lists beginnings of the names of parameters that stay as they are; `critic_warmup_steps` is another name
     for actor_delay. A network of Q values goes on with algorithm "stream-q" or "stream-sarsa" (by itself where an
-    output is called q), a value network with "stream-td".
+    output is called q), a value network with "stream-td". LSTM and GRU cells learn by SnAp-1; `cells="fixed"` keeps
+    them as they are.
 
         learner = efferent.Learner(policy="deployed.onnx", preset="adapted-quick")
 

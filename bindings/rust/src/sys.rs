@@ -310,6 +310,8 @@ pub const EFF_LEARN_RESIDUAL: i32 = 2;
 pub const EFF_STD_AUTO: i32 = 0;
 pub const EFF_STD_CONSTANT: i32 = 1;
 pub const EFF_STD_PARAMETER: i32 = 2;
+pub const EFF_CELLS_FIXED: i32 = 0;
+pub const EFF_CELLS_LEARN: i32 = 1;
 pub const EFF_ACTIVATION_LEAKY_RELU: i32 = 0;
 pub const EFF_ACTIVATION_RELU: i32 = 1;
 pub const EFF_ACTIVATION_TANH: i32 = 2;
@@ -436,6 +438,9 @@ pub struct eff_learner_options {
     pub risk_weight: f64,
     pub risk_warmup: u64,
     pub stock_exploration: f64,
+    pub cells: i32,
+    pub reserved: i32,
+    pub recurrent_units: usize,
 }
 
 #[repr(C)]
