@@ -355,3 +355,28 @@ def test_values_are_published_to_a_session():
     found = session.run({"obs": x.reshape(1, 5)})["q"]
     close(found, values_of(dueling(), x), 1) and close(found, learner.policy().session().run(x), 1e-6)
     assert int(np.argmax(found)) == learner.infer(x)
+
+
+def test_what_a_convolution_learns_is_published_where_another_method_would_be_faster():
+    """Winograd's weights are made of those that are learned, so a policy that learns does without."""
+    rng = np.random.default_rng(5)
+    weights = [numpy_helper.from_array((rng.normal(size=shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32), name)
+               for name, shape in (("w", (64, 64, 3, 3)), ("b", (64,)), ("w2", (64 * 144, 3)))]
+    nodes = [("Conv", ["obs", "w", "b"], "c", {"pads": [1, 1, 1, 1]}), ("Relu", ["c"], "r", {}),
+             ("Flatten", ["r"], "f", {}), ("MatMul", ["f", "w2"], "q", {})]
+    made = model(nodes, weights, [("q", (1, 3))], inputs=[("obs", (1, 64, 12, 12))])
+    learner = Learner(policy=made, algorithm="stream-q", kappa_value=1)
+    session = learner.policy().session()
+    publisher = learner.publisher(session)
+    x = rng.normal(size=(3, 64 * 144))
+    for before, after in zip(x[:-1], x[1:]):
+        learner.act(before)
+        learner.update(after, 1.0)
+    publisher.publish()
+    learned = learner.policy().session()
+    run = lambda s: s.run({"obs": x[:1].astype(np.float32).reshape(1, 64, 12, 12)})["q"]
+    np.testing.assert_array_equal(run(session), run(learned))
+    plain = efferent.Policy(made).session()
+    assert np.abs(run(plain) - run(learned)).max() > 1e-3
+    with pytest.raises(efferent.MismatchError, match="laid out for learning in one alone; load both as learnable"):
+        learner.publisher(plain)
