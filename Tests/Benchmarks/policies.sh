@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Times whole policies against onnxruntime and fixed-size Eigen, one command from a fresh clone:
 #   bash Tests/Benchmarks/policies.sh [MODE...] [FILE.onnx...]      MODE: hot checks precision periodic batch threads load (default: all)
-#   bash Tests/Benchmarks/policies.sh shapes        ResNet-18, 1-D U-Net, ACT decoder, Mamba at 1, 4, 16 and 64 rows (about 10 minutes)
+#   bash Tests/Benchmarks/policies.sh shapes        ResNet-18, 1-D U-Net, ACT decoder, Mamba at 1, 4, 16 and 64 rows (about 7 minutes)
 # Writes .build/benchmarks/policies.txt, .csv and .png. EFFERENT_LIBRARY: measure this library instead of building one.
 # OpenVINO and onnxruntime int8 are measured where the Python environment (BENCH_PYTHON, default .venv) has openvino and onnxruntime.quantization.
 # BENCH_ROUNDS: rounds of the hot mode (default 301). BENCH_SMALL_ROUNDS: steps of the periodic mode (default 101).
