@@ -134,8 +134,8 @@ c_user() { # ARCH CC RUNNER... : compiles against tarball and .deb, shared and s
 }
 # Bytes of a program that loads, steps and learns, and of one that loads and steps, with what nothing calls left out.
 # Less than 2 MB is asked of a static program (issue 14); x86_64 has kernels for three instruction sets. These may not
-# grow without a decision.
-declare -A static_bound=([x86_64]=2400000 [aarch64]=2060000) step_bound=([x86_64]=2000000 [aarch64]=1750000)
+# grow without a decision: the last was convolutions by Winograd's method and cells that learn (2.56 and 2.03 MB).
+declare -A static_bound=([x86_64]=2600000 [aarch64]=2220000) step_bound=([x86_64]=2060000 [aarch64]=1850000)
 c_user x86_64 gcc
 if command -v cmake >/dev/null; then
   for kind in efferent static; do

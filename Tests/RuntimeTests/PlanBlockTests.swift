@@ -129,7 +129,7 @@ import Testing
     refused("expected at least", plan, size: Int(plan.header.size) - 64) { _ in }
     refused("as its header says", plan, size: 1) { _ in }
     refused("they begin with 0", plan) { $0.store(UInt64(0), 0) }
-    refused("has version 99, expected 1", plan) { $0.store(Int32(99), 16) }
+    refused("has version 99, expected \(EFF_PLAN_VERSION)", plan) { $0.store(Int32(99), 16) }
     refused("checksum", plan) { $0.store(UInt64(0), 8) }
     for (isa, name) in [(Int32(99), "'99'"), (Int32(EFF_ISA_NEON), "'neon'")] where eff_isa_supported(isa) == 0 {
       refused("packed for instruction set \(name)", plan) {

@@ -77,8 +77,9 @@ done
 # The aim is 2 MB (issue K); this is what it may not grow beyond without a decision. Of what were 3.2 MB (November 2026) kernels
 # for four instruction sets and their naive twins are 0.83, the graph with every operator, role and refusal 0.79,
 # running, learning and controllers 0.38, policy cards 0.24, parts of Swift and its Unicode tables 0.31, reading ONNX
-# and safetensors 0.19, tables and constants 0.25.
-check "libefferent-nobridge is within its size budget" below "$size" 2980000
+# and safetensors 0.19, tables and constants 0.25. December: 0.2 more for cells that learn, convolutions by Winograd's
+# and as they learn, transposed ones by phases, max pools, names as bytes.
+check "libefferent-nobridge is within its size budget" below "$size" 3200000
 check "libefferent-nobridge needs the C library alone" only_c_library "$2/lib/libefferent.so"
 
 check "libefferent is identified by its bytes" identified_by_its_bytes "$(readlink -f "$1/lib/libefferent.so")"
