@@ -141,15 +141,6 @@ impl Policy {
         Ok(Session { handle, observation_count, action_count })
     }
 
-    /// `[RT]` Reads the weights alone, for a pause too short for `prewarm`.
-    pub fn prewarm_weights(&self) -> Result<()> {
-        let status = unsafe { sys::eff_session_prewarm_weights(self.handle) };
-        if status >= 0 {
-            return Ok(());
-        }
-        Err(Error { status, message: text(unsafe { sys::eff_session_explain(self.handle) }) })
-    }
-
     /// The handle for [`sys`]; it lives as long as this does.
     pub fn as_ptr(&self) -> *mut sys::eff_policy {
         self.handle
@@ -221,6 +212,15 @@ impl Session {
     /// `[RT]` Rehearses a step, so that the next one finds its weights in the caches.
     pub fn prewarm(&mut self) -> Result<()> {
         let status = unsafe { sys::eff_session_prewarm(self.handle) };
+        if status >= 0 {
+            return Ok(());
+        }
+        Err(Error { status, message: text(unsafe { sys::eff_session_explain(self.handle) }) })
+    }
+
+    /// `[RT]` Reads the weights alone, for a pause too short for `prewarm`.
+    pub fn prewarm_weights(&self) -> Result<()> {
+        let status = unsafe { sys::eff_session_prewarm_weights(self.handle) };
         if status >= 0 {
             return Ok(());
         }
