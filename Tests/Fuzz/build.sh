@@ -16,12 +16,13 @@ link() { # NAME KIND SOURCE OBJECT...
 
 # the bridge's frames, streams and shared memory: Swift targets that see what is internal to the module, so that this is built once more, for tests
 swift build -q -c release --scratch-path "$scratch-bridge" --target Bridge -Xswiftc -sanitize=address,fuzzer -Xswiftc -enable-testing -Xcc -fsanitize=fuzzer-no-link,address
-mapfile -t objects < <(find "$scratch-bridge"/release/{Base,Bridge,CZeroMQ}.build -name '*.o')
+mapfile -t objects < <(find "$scratch-bridge"/release/{Base,Bridge,CZeroMQ,Pages}.build -name '*.o')
 for name in fuzz_bridge fuzz_local; do
   others=()
   [[ $name != fuzz_bridge ]] || others=(Tests/BridgeTests/FakeTarget.swift)
   swiftc -O -g -parse-as-library -sanitize=address,fuzzer -enable-testing -wmo -module-name "$name" -D Bridge -I "$scratch-bridge/release/Modules" \
     -Xcc -fmodule-map-file=Sources/Platform/module.modulemap -Xcc -fmodule-map-file=Sources/CZeroMQ/include/module.modulemap \
+    -Xcc -fmodule-map-file=Sources/Pages/include/module.modulemap \
     -c "Tests/Fuzz/$name.swift" "${others[@]}" -o "$scratch-bridge/$name.o"
   link "$name" fuzzer "$scratch-bridge/$name.o" "${objects[@]}"
 done
