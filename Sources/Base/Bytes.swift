@@ -9,6 +9,8 @@ public final class Bytes {
     case page(HugePage)
   }
   private let source: Source
+  /// XXH64 of all of them, where it was taken while they were read.
+  public private(set) var hash: XxHash64? = nil
   /// The page that they are in, which may have room for more.
   public var page: HugePage? { if case .page(let page) = source { page } else { nil } }
 
@@ -61,13 +63,14 @@ public final class Bytes {
   public var mutable: UnsafeMutableRawPointer { UnsafeMutableRawPointer(mutating: start) }
 
   /// The content of a file, in memory of its own: what happens to the file afterwards changes nothing. `name` is what
-  /// messages call it. With `isBesidePlan` it may lie in a huge page, where what is made of it fits beside.
+  /// messages call it. With `isBesidePlan` it may lie in a huge page, where what is made of it fits beside; with
+  /// `isHashed` its hash is taken piece by piece, while each is near.
   /// Throws `.io` where it is written to meanwhile, `.memory` where it has more than `limit` bytes or there is no
   /// memory for it.
   @export(interface)
-  public static func file(_ path: String, name: String, limit: Int = 1 << 40, isBesidePlan: Bool = false)
-    throws(Failure) -> Bytes
-  {
+  public static func file(
+    _ path: String, name: String, limit: Int = 1 << 40, isBesidePlan: Bool = false, isHashed: Bool = false
+  ) throws(Failure) -> Bytes {
     let fd = path.withCString { eff_open_read($0) }
     guard fd >= 0 else { throw Failure(.io, "\(name): cannot be opened: \(String(cString: eff_error_text(-fd)))") }
     defer { eff_close(fd) }
@@ -80,16 +83,19 @@ public final class Bytes {
     if place == nil { place = try large(size, name) }
     guard let bytes = place else { throw Failure.noMemory(size, for: name) }
     var count = 0
+    var hash = XxHash64()
     while count < size {
-      let n = Int(eff_read(fd, bytes.mutable + count, size - count))
+      let n = Int(eff_read(fd, bytes.mutable + count, isHashed ? min(size - count, 128 << 10) : size - count))
       if n < 0 { throw Failure(.io, "\(name): cannot be read: \(String(cString: eff_error_text(Int32(-n))))") }
       if n == 0 { break }
+      if isHashed { hash.add(bytes.start + count, n) }
       count += n
     }
     var after = eff_file_state()
     guard eff_file_look(fd, &after) == 0, count == size, eff_file_is_same(before, after) != 0 else {
       throw Failure(.io, "\(name): was changed while it was read; write the new one beside it and rename it")
     }
+    if isHashed { bytes.hash = hash }
     return bytes
   }
 

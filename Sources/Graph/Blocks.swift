@@ -20,6 +20,15 @@ public struct Blocks {
 
   /// - Complexity: linear in ops.
   public init(_ ops: [GraphOp]) {
+    guard ops.contains(where: { $0.kernel == .branch || $0.kernel == .end }) else {
+      // one block of all ops
+      of = [Int](repeating: 0, count: ops.count)
+      opened = [Int](repeating: -1, count: ops.count)
+      positions = Array(0..<ops.count)
+      counts[0] = ops.count
+      ranges[0].last = max(ops.count - 1, 0)
+      return
+    }
     of.reserveCapacity(ops.count)
     opened.reserveCapacity(ops.count)
     positions.reserveCapacity(ops.count)

@@ -89,7 +89,7 @@ extension Builder {
     for name in n.inputs {
       if name.utf8.isEmpty {
         inputs.append(-1)
-      } else if let v = lookup(name) {
+      } else if let v = scopes[scopes.count - 1][name] ?? (scopes.count > 1 ? lookup(name) : nil) {
         inputs.append(v)
       } else if let failure = dynamic[name] {
         throw failure
@@ -98,7 +98,7 @@ extension Builder {
       }
     }
     try account(n, inputs)
-    if let f = function(n) { return try expandFunction(f, n, inputs, label) }
+    if !functions.isEmpty, let f = function(n) { return try expandFunction(f, n, inputs, label) }
     let isStandard = Self.isStandard(n.domain)
     let known = try known(n, label)
     let node = Node(onnx: n, known.code, inputs: inputs, opset: opset, place: label)
@@ -126,7 +126,7 @@ extension Builder {
         """
       )
     }
-    try checkRead(node, known.schema)
+    try Self.checkRead(node, known.schema)
     try bind(n, outputs, label)
   }
 
@@ -157,7 +157,7 @@ extension Builder {
       throw Failure(.format, "\(label.text): functions call each other more than 16 deep")
     }
     try account(items: n.attributes.count * (f.attributes.count + f.defaults.count))
-    try checkCall(n, f, label)
+    try Self.checkCall(n, f, label)
     let (outerScopes, outerOpsets, outerOpset, outerWay) = (scopes, opsets, opset, way)
     let outputs: [Int]
     do throws(Failure) {

@@ -5,9 +5,8 @@ import Onnx
 extension Builder {
   static func isStandard(_ domain: String) -> Bool { domain.utf8.isEmpty || domain == "ai.onnx" }
 
-  /// The version of a domain that is in force.
+  /// The version in force of a domain that is not the standard one.
   private func version(_ domain: String) -> Int {
-    if Self.isStandard(domain) { return opset }
     for o in opsets where o.domain == domain { return clampIndex(o.version) }
     return 1
   }
@@ -15,8 +14,11 @@ extension Builder {
   /// What the operator of a node takes, with the node's attributes and the numbers of its inputs and outputs held
   /// against it.
   mutating func known(_ n: OnnxNode, _ label: NodeLabel) throws(Failure) -> KnownOperator {
-    let version = version(n.domain)
-    try checkVersion(n, version, label)
+    // of a standard operator nothing is asked: a builder is large, and a call that only reads it copies it
+    let version = Self.isStandard(n.domain) ? opset : version(n.domain)
+    if !Self.isStandard(n.domain) || version < 1 || version > Schema.newestOpset {
+      try checkVersion(n, version, label)
+    }
     let known = found(n, version)
     let schema = known.schema
     switch schema.row {
@@ -43,9 +45,9 @@ extension Builder {
         .unsupported,
         "\(label.text): operator '\(n.op)' ended with opset \(schema.since - 1), the model declares opset \(version)")
     }
-    try checkCount(n.inputs, schema.inputs, "inputs", n, version, label)
-    try checkCount(n.outputs, schema.outputs, "outputs", n, version, label)
-    try checkAttributes(n, schema, version, label)
+    try Self.checkCount(n.inputs, schema.inputs, "inputs", n, version, label)
+    try Self.checkCount(n.outputs, schema.outputs, "outputs", n, version, label)
+    try Self.checkAttributes(n, schema, version, label)
     return known
   }
 
@@ -77,7 +79,7 @@ extension Builder {
     }
   }
 
-  private func checkCount(
+  private static func checkCount(
     _ names: [String], _ most: Int?, _ what: StaticString, _ n: OnnxNode, _ version: Int, _ label: NodeLabel
   ) throws(Failure) {
     guard let most else { return }
@@ -88,7 +90,9 @@ extension Builder {
     }
   }
 
-  private func checkAttributes(_ n: OnnxNode, _ schema: Schema, _ version: Int, _ label: NodeLabel) throws(Failure) {
+  private static func checkAttributes(_ n: OnnxNode, _ schema: Schema, _ version: Int, _ label: NodeLabel)
+    throws(Failure)
+  {
     for i in n.attributes.indices {
       let name = n.attributes[i].name
       if isInternal(name) {
@@ -122,13 +126,13 @@ extension Builder {
   }
 
   /// ONNX leaves names that begin with two underscores to tools, and so do its checker and onnxruntime.
-  private func isInternal(_ name: String) -> Bool {
+  private static func isInternal(_ name: String) -> Bool {
     var name = name.utf8.makeIterator()
     return name.next() == UInt8(ascii: "_") && name.next() == UInt8(ascii: "_")
   }
 
   @inline(never)
-  private func undefined(_ a: OnnxAttribute, _ n: OnnxNode, _ schema: Schema, _ version: Int, _ label: NodeLabel)
+  private static func undefined(_ a: OnnxAttribute, _ n: OnnxNode, _ schema: Schema, _ version: Int, _ label: NodeLabel)
     -> Failure
   {
     var text = "\(label.text): attribute '\(a.name)' is not defined for \(n.op) of opset \(version)"
@@ -146,7 +150,7 @@ extension Builder {
   }
 
   /// Every attribute that a node gives was looked at while it was built: one that was not has no implementation here.
-  func checkRead(_ node: Node, _ schema: Schema) throws(Failure) {
+  static func checkRead(_ node: Node, _ schema: Schema) throws(Failure) {
     for i in node.onnx.attributes.indices where !node.reads.contains(i) && !isInternal(node.onnx.attributes[i].name) {
       let a = node.onnx.attributes[i]
       if a.kind == .graph || schema.attribute(a.name)?.isAdvice == true { continue }
@@ -154,7 +158,7 @@ extension Builder {
     }
   }
 
-  private func value(_ a: OnnxAttribute) -> String {
+  private static func value(_ a: OnnxAttribute) -> String {
     switch a.kind {
     case .int: "(\(a.int)) "
     case .string: "('\(a.string)') "
@@ -163,7 +167,7 @@ extension Builder {
   }
 
   /// A call of a function of the model gives no attribute that the function does not name.
-  func checkCall(_ n: OnnxNode, _ f: OnnxFunction, _ label: NodeLabel) throws(Failure) {
+  static func checkCall(_ n: OnnxNode, _ f: OnnxFunction, _ label: NodeLabel) throws(Failure) {
     for a in n.attributes
     where !isInternal(a.name) && !f.attributes.contains(a.name) && !f.defaults.contains(where: { $0.name == a.name }) {
       let names = f.attributes + f.defaults.map { $0.name }

@@ -19,10 +19,8 @@ struct Schedule {
   ///   - outputs: nil for those of the graph
   /// - Complexity: linear in nodes and names.
   init(_ g: inout OnnxGraph, outputs: [String]? = nil, roots: [String] = []) throws(Failure) {
-    let (inputs, initializers) = (g.inputs, g.initializers)
-    g.order = try schedule(&g.nodes, outputs ?? g.outputs.map { $0.name }, roots) { writers in
-      inputs.contains { writers.contains($0.name) } || initializers.contains { writers.contains($0.name) }
-    }
+    let given = Given(inputs: g.inputs, initializers: g.initializers)
+    g.order = try schedule(&g.nodes, outputs ?? g.outputs.map { $0.name }, roots, given)
     for t in g.initializers where !read.contains(t.name) { unread.append(t.name) }
     if !unread.isEmpty { g.initializers.removeAll { !read.contains($0.name) } }
   }
@@ -37,14 +35,24 @@ struct Schedule {
   }
 
   init(_ f: inout OnnxFunction) throws(Failure) {
-    let inputs = f.inputs
-    f.order = try schedule(&f.nodes, f.outputs, []) { writers in inputs.contains { writers.contains($0) } }
+    f.order = try schedule(&f.nodes, f.outputs, [], Given(names: f.inputs))
   }
 
-  /// Collects in `read` every name that is read and written by no node. nil: all nodes, as in the file. `isGiven` tells
-  /// whether a name that nodes write is that of an input or initializer, too.
+  /// What has a name before any node is run.
+  private struct Given {
+    var inputs: [OnnxValue] = []
+    var initializers: [OnnxTensor] = []
+    var names: [String] = []
+
+    func isAny(of writers: NameMap) -> Bool {
+      inputs.contains { writers.contains($0.name) } || initializers.contains { writers.contains($0.name) }
+        || names.contains { writers.contains($0) }
+    }
+  }
+
+  /// Collects in `read` every name that is read and written by no node. nil: all nodes, as in the file.
   private mutating func schedule(
-    _ nodes: inout [OnnxNode], _ wanted: [String], _ roots: [String], _ isGiven: (NameMap) -> Bool
+    _ nodes: inout [OnnxNode], _ wanted: [String], _ roots: [String], _ given: Given
   ) throws(Failure) -> [Int]? {
     var writers = NameMap()
     writers.reserve(nodes.count)
@@ -53,7 +61,7 @@ struct Schedule {
     for i in nodes.indices {
       for o in nodes[i].outputs where !o.utf8.isEmpty && !writers.set(o, i) { isUnique = false }
     }
-    if isGiven(writers) { isUnique = false }
+    if given.isAny(of: writers) { isUnique = false }
     var captured = [Int: [String]]()
     for i in nodes.indices where nodes[i].attributes.contains(where: { !$0.graphs.isEmpty }) {
       captured[i] = try inner(&nodes[i])

@@ -191,10 +191,7 @@ public struct OnnxReader {
 
   static func node(_ r: inout WireReader) throws(Failure) -> OnnxNode {
     var out = OnnxNode()
-    var ahead = r
-    let (inputs, outputs) = try count(&ahead, 1, 2)
-    out.inputs.reserveCapacity(inputs)
-    out.outputs.reserveCapacity(outputs)
+    out.inputs.reserveCapacity(3)
     while let f = try r.next() {
       switch (f.number, f.wire) {
       case (1, 2): out.inputs.append(try r.string())

@@ -19,7 +19,7 @@ struct Packer {
   /// What to write where, in order.
   private var jobs: [(offset: Int, size: Int, job: Job)] = []
 
-  private enum Job {
+  private indirect enum Job {
     case copy(TensorData)
     case dense(eff_dense, Packing)
     case conv(eff_conv, Packing)

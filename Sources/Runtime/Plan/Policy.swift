@@ -62,7 +62,7 @@ public final class Policy {
     let limit = options.build.memoryLimit
     // locked weights, and those of the caller's memory, lie elsewhere
     let isBesidePlan = options.memory.allocate == nil && !options.memory.isLocked
-    let bytes = try Bytes.file(path, name: name, limit: limit, isBesidePlan: isBesidePlan)
+    let bytes = try Bytes.file(path, name: name, limit: limit, isBesidePlan: isBesidePlan, isHashed: true)
     var options = options
     options.build.files = ExternalFiles(besides: path, limit: limit)
     do {

@@ -40,8 +40,8 @@ public struct PolicySource {
   /// XXH64 of all bytes that were read and of the options that change what the policy does. Of a file that stands alone
   /// and was loaded with default options it is the hash of the file.
   func hash() -> UInt64 {
-    var hash = XxHash64()
-    hash.add(bytes.start, bytes.count)
+    var hash = bytes.hash ?? XxHash64()
+    if bytes.hash == nil { hash.add(bytes.start, bytes.count) }
     if let sidecar {
       hash.add("sidecar")
       hash.add(sidecar.start, sidecar.count)
