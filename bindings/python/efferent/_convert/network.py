@@ -70,6 +70,14 @@ class Network:
     def note(self, text):
         self.notes.append(text)
 
+    def can_feed(self, observed):
+        """Whether a critic that observes so many numbers can be given them; says why where it cannot."""
+        here = self.inputs[0]["shape"][0]
+        if observed != here:
+            self.note(f"critic: not taken over, it observes {observed} numbers and the policy {here}: what the robot "
+                      f"does not measure cannot be given to it")
+        return observed == here
+
     def goto(self, name, shape):
         """Continues after an earlier layer."""
         self.last, self.shape = name, tuple(shape)

@@ -104,10 +104,7 @@ def _critic(root, actor, trainer, options, net):
     critic, _ = _body(flat, trainer, options, {})
     if critic.shape != (1,):
         raise FormatError(f"the critic gives {list(critic.shape)}, expected one number")
-    seen, wanted = critic.inputs[0]["shape"], net.inputs[0]["shape"]
-    if seen != wanted:
-        net.note(f"critic: not taken over, it observes {seen[0]} numbers and the policy {wanted[0]}: what the robot "
-                 f"does not measure cannot be given to it")
+    if not net.can_feed(critic.inputs[0]["shape"][0]):
         return
     critic.output("value")
     net.note("critic: the value network")

@@ -70,10 +70,7 @@ def _critic(net, root, policy, steps, options):
     found = _steps(state)
     if set(state) == set(policy) and any(VALUE.search(step[1]) for step in found):
         found = [step for step in found if step in steps[:-1] or VALUE.search(step[1])]
-    seen, wanted = state.shape(_weight(found[0]))[-1], net.inputs[0]["shape"][0]
-    if seen != wanted:
-        net.note(f"critic: not taken over, it observes {seen} numbers and the policy {wanted}: what the robot does not "
-                 f"measure cannot be given to it")
+    if not net.can_feed(state.shape(_weight(found[0]))[-1]):
         return
     critic = Network("skrl")
     # states are what a critic observes where it observes more than the policy
